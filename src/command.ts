@@ -1,0 +1,99 @@
+import { Command, Flags } from "@oclif/core";
+import type { FlagInput } from "@oclif/core/interfaces";
+import { AirgapError, Exit, messageOf } from "./errors.ts";
+import type { Emit } from "./events.ts";
+import { createReporter, type Reporter } from "./report/reporter.ts";
+
+/** Gives every flag its `AIRGAP_*` variable. */
+export function withEnv<T extends FlagInput>(flags: T): T {
+  for (const [name, flag] of Object.entries(flags)) flag.env ??= `AIRGAP_${name.toUpperCase().replaceAll("-", "_")}`;
+  return flags;
+}
+
+/**
+ * What all commands share: `run` parses flags, calls one function of a room and returns its
+ * result, which `--json` prints as it is. stdout is data, stderr progress.
+ */
+export abstract class BaseCommand<Result> extends Command {
+  static override enableJsonFlag = true;
+
+  static override baseFlags = withEnv({
+    quiet: Flags.boolean({ char: "q", description: "Print nothing but the result and errors", helpGroup: "COMMON", exclusive: ["verbose"] }),
+    verbose: Flags.boolean({ char: "v", description: "Print every event", helpGroup: "COMMON" }),
+    yes: Flags.boolean({ char: "y", description: "Answer every question with yes", helpGroup: "COMMON" }),
+    color: Flags.boolean({ description: "Use colours (default: on a terminal; NO_COLOR is honoured)", allowNo: true, default: true, helpGroup: "COMMON" }),
+  });
+
+  #reporter: Reporter | undefined;
+  readonly #stop = new AbortController();
+
+  abstract override run(): Promise<Result>;
+
+  /** Aborted by Ctrl-C and SIGTERM; rooms stop cleanly and the command exits with 4. */
+  protected get signal(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  protected get report(): Reporter {
+    this.#reporter ??= createReporter({
+      json: this.jsonEnabled(),
+      quiet: this.argv.some((word) => word === "--quiet" || word === "-q") || process.env["AIRGAP_QUIET"] === "true",
+      verbose: this.argv.some((word) => word === "--verbose" || word === "-v") || process.env["AIRGAP_VERBOSE"] === "true",
+      color: !this.argv.includes("--no-color") && !process.env["NO_COLOR"],
+    });
+    return this.#reporter;
+  }
+
+  protected get emit(): Emit {
+    return this.report.emit;
+  }
+
+  override async init(): Promise<void> {
+    await super.init();
+    for (const name of ["SIGINT", "SIGTERM"] as const) {
+      process.once(name, () => {
+        this.#stop.abort(
+          new AirgapError("interrupted", `Stopped by ${name}; nothing is lost`, { suggestions: ["run the same command again: it goes on where it stopped"] }),
+        );
+      });
+    }
+  }
+
+  override async catch(thrown: Error & { exitCode?: number }): Promise<unknown> {
+    this.report.end();
+    const error = this.signal.aborted && this.signal.reason instanceof AirgapError ? this.signal.reason : thrown;
+    if (!(error instanceof AirgapError)) return this.#other(error);
+    process.exitCode = error.exit;
+    if (this.jsonEnabled()) {
+      this.logJson(this.toErrorJson(error));
+      return undefined;
+    }
+    this.report.error(error);
+    return undefined;
+  }
+
+  override async finally(error: Error | undefined): Promise<void> {
+    this.report.end();
+    await super.finally(error);
+  }
+
+  protected override toErrorJson(error: unknown): unknown {
+    if (!(error instanceof AirgapError)) return { error: { code: "bug", message: messageOf(error) } };
+    const { code, suggestions, ref, data } = error;
+    return { error: { code, message: messageOf(error), suggestions, ...(ref ? { ref } : {}), ...(data ? { data } : {}) } };
+  }
+
+  /** oclif's own errors are about usage; everything else is a bug and shows its stack. */
+  #other(error: Error & { exitCode?: number; oclif?: { exit?: number | false } }): unknown {
+    if (error.oclif !== undefined) {
+      if (this.jsonEnabled()) this.logJson({ error: { code: "usage", message: messageOf(error), suggestions: [] } });
+      else this.report.error(new AirgapError("usage", messageOf(error), { suggestions: [`airgap ${this.id?.replaceAll(":", " ") ?? ""} --help`] }));
+      process.exitCode = typeof error.oclif.exit === "number" ? error.oclif.exit : Exit.usage;
+      return undefined;
+    }
+    if (this.jsonEnabled()) this.logJson(this.toErrorJson(error));
+    else this.report.bug(error);
+    process.exitCode = Exit.bug;
+    return undefined;
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * What went wrong, in a form that a script can switch on.
+ * Closed on purpose: a new code is a decision, taken here.
+ */
+export type ErrorCode =
+  | "usage" // wrong flags or arguments
+  | "spec" // a spec, cluster file or other input of the user's is wrong
+  | "not-found" // a registry, archive or repository does not have it
+  | "unauthorized" // credentials missing, wrong, or without the right
+  | "refused" // the other side understood and said no (quota, immutable, read-only, 4xx)
+  | "network" // no answer, or an answer that broke off
+  | "protocol" // an answer that its specification forbids
+  | "corrupt" // content that is not what its digest, size or signature says
+  | "unsupported" // valid, but not something this tool handles
+  | "check-failed" // a check failed before anything was changed
+  | "not-closed" // something that the bundle needs is not in it
+  | "unsatisfiable" // a package request that has no solution
+  | "conflict" // two things want one name
+  | "interrupted" // stopped part-way; the same command goes on
+  | "step-failed" // a command on a host failed
+  | "disk" // no room, no permission, no such file
+  | "environment"; // this machine lacks what is needed (Node, a native module, a daemon)
+
+/** Exit codes as promised to users. */
+export const Exit = { done: 0, failed: 1, usage: 2, check: 3, interrupted: 4, bug: 70 } as const;
+
+const EXIT_OF: Partial<Record<ErrorCode, number>> = {
+  usage: Exit.usage,
+  spec: Exit.usage,
+  "check-failed": Exit.check,
+  "not-closed": Exit.check,
+  conflict: Exit.check,
+  interrupted: Exit.interrupted,
+};
+
+export interface ErrorDetails {
+  /** What to type or change next; each works as it stands. */
+  suggestions?: string[];
+  /** A page of the documentation. */
+  ref?: string;
+  cause?: unknown;
+  /** Overrides the exit code that follows from the code. */
+  exit?: number;
+  /** Facts for `--json`: names, digests, places. Never a secret. */
+  data?: Record<string, unknown>;
+}
+
+/**
+ * An error that the user can act on. The message says what was tried, on what, and what came
+ * back; the suggestions can be typed as they stand. Anything else that is thrown is a bug.
+ */
+export class AirgapError extends Error {
+  override readonly name = "AirgapError";
+  readonly code: ErrorCode;
+  readonly suggestions: string[];
+  readonly ref: string | undefined;
+  readonly exit: number;
+  readonly data: Record<string, unknown> | undefined;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.suggestions = details.suggestions ?? [];
+    this.ref = details.ref;
+    this.exit = details.exit ?? EXIT_OF[code] ?? Exit.failed;
+    this.data = details.data;
+  }
+}
+
+/** Whether `error` is an AirgapError, optionally with one of `codes`. */
+export function isAirgapError(error: unknown, ...codes: ErrorCode[]): error is AirgapError {
+  return error instanceof AirgapError && (codes.length === 0 || codes.includes(error.code));
+}
+
+/** The message of anything thrown, with the causes that add something to it. */
+export function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const parts = [error.message || error.name];
+  if (error instanceof AggregateError && !error.message) parts[0] = error.errors.map(messageOf).join("; ");
+  for (let cause = error.cause; cause instanceof Error; cause = cause.cause) {
+    if (cause.message && !parts.some((part) => part.includes(cause.message))) parts.push(cause.message);
+  }
+  return parts.join(": ");
+}

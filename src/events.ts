@@ -1,0 +1,23 @@
+/**
+ * What the rooms tell while they work. Nothing here prints: src/report does.
+ * Sizes are bytes.
+ */
+export type Event =
+  | { type: "phase"; name: string; detail?: string }
+  | { type: "note"; message: string }
+  | { type: "warning"; message: string; suggestion?: string }
+  /** The work ahead, as far as it is known; a later one replaces it. */
+  | { type: "plan"; items: number; bytes: number }
+  /** Bytes moved since the last such event, for the item named. */
+  | { type: "progress"; item: string; bytes: number }
+  | { type: "item"; item: string; state: ItemState; bytes?: number; detail?: string }
+  | { type: "retry"; what: string; reason: string; attempt: number; waitMs: number }
+  | { type: "step"; host: string; step: string; state: StepState; ms?: number; detail?: string };
+
+export type ItemState = "started" | "done" | "present" | "mounted" | "resumed" | "failed";
+export type StepState = "checking" | "already" | "applying" | "done" | "would-change" | "skipped" | "failed";
+
+export type Emit = (event: Event) => void;
+
+/** For callers that want no progress. */
+export const silent: Emit = () => {};

@@ -1,0 +1,223 @@
+import { readFileSync } from "node:fs";
+import type { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from "undici";
+import { AirgapError, messageOf } from "./errors.ts";
+import { type Emit, silent } from "./events.ts";
+
+export type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
+export type Headers = Record<string, string>;
+
+/** How a host is reached and believed. */
+export interface Trust {
+  /** PEM file with further certificate authorities. */
+  caFile?: string;
+  /** No certificate check. */
+  insecure?: boolean;
+  /** PEM files of a client certificate, as RHEL's CDN wants one. */
+  clientCert?: string;
+  clientKey?: string;
+}
+
+export interface HttpOptions extends Trust {
+  /** Connections a host at most. */
+  connections?: number;
+  /** Tries after the first, for what is safe to send again. Default 5. */
+  retries?: number;
+  /** First wait; doubled each time. Milliseconds. */
+  backoffMs?: number;
+  emit?: Emit;
+}
+
+export interface HttpRequest {
+  method?: Method;
+  headers?: Headers;
+  /** A stream is given as a function, so that it can be sent again. */
+  body?: Uint8Array | string | (() => Readable);
+  signal?: AbortSignal;
+  /** Tries after the first; 0 = none. Default: the client's. */
+  retries?: number;
+  /** Follow redirects of GET and HEAD (default) or hand them to the caller. */
+  redirect?: "follow" | "manual";
+}
+
+export interface HttpResponse {
+  status: number;
+  /** Lower-case names; of repeated ones all values joined with ", ". */
+  headers: Headers;
+  /** Where the answer came from, after redirects. */
+  url: string;
+  body: Readable;
+  /** The whole body. @throws AirgapError `protocol` when it is larger than `limit` bytes */
+  bytes(limit: number): Promise<Buffer>;
+  json(limit: number): Promise<unknown>;
+  /** Reads the rest and throws it away, so that the connection can be used again. */
+  discard(): Promise<void>;
+}
+
+const RETRY_STATUS = new Set([408, 429, 500, 502, 503, 504]);
+const MAX_REDIRECTS = 10;
+const MAX_WAIT_MS = 120_000;
+
+/** A URL without user, password and query values: what may stand in a message. */
+export function redactUrl(url: string | URL): string {
+  const shown = new URL(url);
+  shown.username = "";
+  shown.password = "";
+  for (const key of new Set(shown.searchParams.keys())) {
+    if (/sig|token|secret|key|credential|password|auth|policy/i.test(key)) shown.searchParams.set(key, "***");
+  }
+  return shown.href;
+}
+
+/** `Retry-After` in milliseconds: seconds or a date. RFC 9110, 10.2.3. */
+export function retryAfterMs(value: string | undefined, now = Date.now()): number | undefined {
+  if (value === undefined) return undefined;
+  if (/^\s*\d+\s*$/.test(value)) return Number(value) * 1000;
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+function flatten(headers: Record<string, string | string[] | undefined>): Headers {
+  const flat: Headers = {};
+  for (const [name, value] of Object.entries(headers)) if (value !== undefined) flat[name] = Array.isArray(value) ? value.join(", ") : value;
+  return flat;
+}
+
+async function readAll(body: Readable, limit: number, url: string): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > limit) {
+      body.destroy();
+      throw new AirgapError("protocol", `${redactUrl(url)} answered with more than ${limit} bytes, too many for what was asked`);
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, size);
+}
+
+/** Reads a PEM file that the user named. @throws AirgapError `usage` */
+export function readPem(file: string, what: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new AirgapError("usage", `${what} ${file} can't be read`, { cause });
+  }
+}
+
+/**
+ * The only HTTP client: HTTP/1.1 over several connections (one HTTP/2 connection is slower for
+ * blobs), retries with Retry-After, proxies from the usual variables with NO_PROXY, extra
+ * authorities, and no secret in any message.
+ */
+export class Http {
+  readonly #dispatcher: Dispatcher;
+  readonly #retries: number;
+  readonly #backoffMs: number;
+  readonly #emit: Emit;
+
+  constructor(options: HttpOptions = {}) {
+    const connect = {
+      ...(options.caFile ? { ca: readPem(options.caFile, "the CA file") } : {}),
+      ...(options.clientCert ? { cert: readPem(options.clientCert, "the client certificate") } : {}),
+      ...(options.clientKey ? { key: readPem(options.clientKey, "the client key") } : {}),
+      rejectUnauthorized: options.insecure !== true,
+    };
+    const common = { connections: options.connections ?? 16, allowH2: false, connect, headersTimeout: 120_000, bodyTimeout: 120_000 };
+    const proxied = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].some((name) => process.env[name]);
+    this.#dispatcher = proxied ? new EnvHttpProxyAgent({ ...common, requestTls: connect }) : new Agent(common);
+    this.#retries = options.retries ?? 5;
+    this.#backoffMs = options.backoffMs ?? 500;
+    this.#emit = options.emit ?? silent;
+  }
+
+  /**
+   * Sends a request and gives the final answer, whatever its status.
+   * @throws AirgapError `network` when no answer came, after the retries
+   */
+  async request(url: string | URL, options: HttpRequest = {}): Promise<HttpResponse> {
+    const retries = options.retries ?? this.#retries;
+    for (let attempt = 0; ; attempt++) {
+      const outcome = await this.#once(new URL(url), options).catch((error: unknown) => error as Error);
+      options.signal?.throwIfAborted();
+      const failed = outcome instanceof Error;
+      if (!failed && !RETRY_STATUS.has(outcome.status)) return outcome;
+      if (failed && outcome instanceof AirgapError) throw outcome;
+      if (attempt >= retries) {
+        if (!failed) return outcome;
+        throw this.#unreachable(url, options, outcome, attempt + 1);
+      }
+      const asked = failed ? undefined : retryAfterMs(outcome.headers["retry-after"]);
+      if (!failed) await outcome.discard();
+      const waitMs = Math.min(asked ?? this.#backoffMs * 2 ** attempt * (0.75 + Math.random() / 2), MAX_WAIT_MS);
+      this.#emit({ type: "retry", what: redactUrl(url), reason: failed ? messageOf(outcome) : `HTTP ${outcome.status}`, attempt: attempt + 1, waitMs });
+      await sleep(waitMs, undefined, options.signal ? { signal: options.signal } : {});
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#dispatcher.destroy();
+  }
+
+  #unreachable(url: string | URL, options: HttpRequest, cause: Error, tries: number): AirgapError {
+    return new AirgapError(
+      "network",
+      `${options.method ?? "GET"} ${redactUrl(url)} got no answer (${tries} ${tries === 1 ? "try" : "tries"}): ${messageOf(cause)}`,
+      { cause },
+    );
+  }
+
+  async #once(start: URL, options: HttpRequest): Promise<HttpResponse> {
+    let url = start;
+    let headers = options.headers ?? {};
+    for (let hop = 0; ; hop++) {
+      const { method = "GET", body, signal } = options;
+      const answer = await request(url, {
+        dispatcher: this.#dispatcher,
+        method,
+        headers: { "user-agent": "airgap", ...headers },
+        body: (typeof body === "function" ? body() : body) ?? null,
+        ...(signal ? { signal } : {}),
+      });
+      const response = wrap(answer, url.href);
+      const location = response.headers.location;
+      const redirects = [301, 302, 303, 307, 308].includes(response.status) && location !== undefined;
+      if (!redirects || options.redirect === "manual" || (method !== "GET" && method !== "HEAD")) return response;
+      await response.discard();
+      if (hop >= MAX_REDIRECTS) throw new AirgapError("protocol", `${redactUrl(start)} redirects more than ${MAX_REDIRECTS} times`);
+      const next = new URL(location, url);
+      if (next.host !== url.host) headers = withoutCredentials(headers);
+      url = next;
+    }
+  }
+}
+
+/** Credentials are for the host that they were given for, never for where it redirects to. */
+function withoutCredentials(headers: Headers): Headers {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !/^(authorization|cookie)$/i.test(name)));
+}
+
+function wrap(answer: Dispatcher.ResponseData, url: string): HttpResponse {
+  const body = answer.body as unknown as Readable;
+  const bytes = (limit: number): Promise<Buffer> => readAll(body, limit, url);
+  return {
+    status: answer.statusCode,
+    headers: flatten(answer.headers as Record<string, string | string[] | undefined>),
+    url,
+    body,
+    bytes,
+    async json(limit) {
+      const text = (await bytes(limit)).toString("utf8");
+      try {
+        return JSON.parse(text) as unknown;
+      } catch (cause) {
+        throw new AirgapError("protocol", `${redactUrl(url)} answered with something that is not JSON`, { cause });
+      }
+    },
+    async discard() {
+      await answer.body.dump({ limit: 1 << 20 });
+    },
+  };
+}

@@ -1,0 +1,42 @@
+import { AirgapError } from "../errors.ts";
+
+/** https://github.com/opencontainers/image-spec/blob/v1.1.0/image-index.md, the `platform` object. */
+export interface Platform {
+  os: string;
+  architecture: string;
+  variant?: string;
+  "os.version"?: string;
+  "os.features"?: string[];
+}
+
+/** Architecture aliases and default variants as containerd's platforms package normalises them. */
+const ARCHITECTURES: Record<string, [architecture: string, variant?: string]> = {
+  x86_64: ["amd64"],
+  "x86-64": ["amd64"],
+  i386: ["386"],
+  aarch64: ["arm64"],
+  armhf: ["arm", "v7"],
+  armel: ["arm", "v6"],
+};
+const DEFAULT_VARIANT: Record<string, string> = { arm64: "v8", arm: "v7", amd64: "v1" };
+
+/** `os/architecture[/variant]`, e.g. `linux/amd64`, `linux/arm/v7`. @throws AirgapError `usage`. */
+export function parsePlatform(text: string): Platform {
+  const [os, arch, variant, ...rest] = text.toLowerCase().split("/");
+  if (!os || !arch || rest.length > 0 || variant === "") {
+    throw new AirgapError("usage", `'${text}' is not a platform`, { suggestions: ["write it as os/architecture, for example linux/amd64 or linux/arm64"] });
+  }
+  const [architecture, implied] = ARCHITECTURES[arch] ?? [arch];
+  const chosen = variant ?? implied;
+  return chosen === undefined ? { os, architecture } : { os, architecture, variant: chosen };
+}
+
+export function formatPlatform(platform: Platform): string {
+  return [platform.os, platform.architecture, platform.variant].filter(Boolean).join("/");
+}
+
+/** Whether an image for `have` is what someone who asks for `want` runs. A missing variant is the architecture's default one. */
+export function matchesPlatform(have: Platform, want: Platform): boolean {
+  const variant = (platform: Platform): string => platform.variant || DEFAULT_VARIANT[platform.architecture] || "";
+  return have.os === want.os && have.architecture === want.architecture && variant(have) === variant(want);
+}

@@ -1,0 +1,60 @@
+import type { Readable } from "node:stream";
+import type { Descriptor } from "../oci/descriptor.ts";
+import type { Digest } from "../oci/digest.ts";
+
+/** Bytes `offset` … `offset + length - 1` of a blob; without `length` to its end. */
+export interface Range {
+  offset: number;
+  length?: number;
+}
+
+export interface FetchOptions {
+  range?: Range;
+  signal?: AbortSignal;
+}
+
+/**
+ * Where content is read from: one repository of a registry, one image of an archive, a bundle.
+ * Every method rejects with an AirgapError; what is not there is `not-found`.
+ */
+export interface Source {
+  /** For messages and for the lock's origins: `docker://registry.k8s.io/pause`, `oci:/dir`. */
+  readonly name: string;
+  /** What a tag or a digest stands for here. */
+  resolve(reference: string, signal?: AbortSignal): Promise<Descriptor>;
+  /**
+   * The content of a descriptor. The whole of it is checked against digest and size while it is
+   * read: the stream fails with `corrupt` before it ends. A range can only be checked by the caller.
+   */
+  fetch(descriptor: Descriptor, options?: FetchOptions): Promise<Readable>;
+  /** Manifests whose subject is `digest`. Absent where the kind of source has none. */
+  referrers?(digest: Digest, signal?: AbortSignal): Promise<Descriptor[]>;
+  tags?(signal?: AbortSignal): Promise<string[]>;
+  /**
+   * The fast lane: hands over exactly the bytes of the range, in order, unchecked. A chunk is valid
+   * only during the call, its buffer is reused. Offered where that is faster than `fetch`.
+   */
+  pour?(descriptor: Descriptor, range: Range, sink: (chunk: Uint8Array) => void, signal?: AbortSignal): Promise<void>;
+  close?(): Promise<void>;
+}
+
+/** Where content goes to. `push` is safe to repeat. */
+export interface Destination {
+  readonly name: string;
+  /** What blobs are shared within: two destinations with one `store` never need the same blob twice over the wire. */
+  readonly store: string;
+  exists(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean>;
+  /** Moves one blob or manifest, verified, from `source`. Children must be there before a manifest. */
+  push(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<void>;
+  tag(descriptor: Descriptor, tag: string, source: Source, signal?: AbortSignal): Promise<void>;
+  /** Takes a blob over from another repository of the same store; false when that did not work and it must be pushed. */
+  mount?(descriptor: Descriptor, from: Destination, signal?: AbortSignal): Promise<boolean>;
+  close?(): Promise<void>;
+}
+
+/** A blob inside an open file: what a server needs to send it without copying. Bytes. */
+export interface Region {
+  fd: number;
+  offset: number;
+  size: number;
+}
