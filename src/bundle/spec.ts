@@ -1,0 +1,200 @@
+import { readFile } from "node:fs/promises";
+import { AirgapError } from "../errors.ts";
+import { isDigest } from "../oci/digest.ts";
+import { parsePlatform } from "../oci/platform.ts";
+import { isHost, parseReference } from "../oci/reference.ts";
+import { readDocument } from "../schema/document.ts";
+import { boolean, either, type Infer, integer, list, map, object, oneOf, type Schema, string } from "../schema/schema.ts";
+
+/** Turns a throwing parser into a check for the schema. */
+const checkedBy =
+  (parse: (text: string) => unknown) =>
+  (text: string): string | undefined => {
+    try {
+      parse(text);
+      return undefined;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+
+const name = string({ pattern: /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/, means: "a name of lower-case letters, digits, '-', '_' and '.'" });
+const path = string({ means: "a path or URL" });
+const platform = string({ check: checkedBy(parsePlatform), description: "os/architecture[/variant]" });
+const strings = list(string());
+const reference = string({ check: checkedBy(parseReference), description: "An image reference" });
+const sha256 = string({ check: (text) => (isDigest(`sha256:${text}`) ? undefined : "must be 64 hexadecimal digits"), description: "sha256 of the content" });
+
+const platforms = either(oneOf(["all"]), list(platform, { min: 1 }), "Platforms to carry; `all` carries whole indexes");
+const imagePlatforms = either(
+  oneOf(["all", "exact"]),
+  list(platform, { min: 1 }),
+  "`all` whole indexes; `exact` only the bundle's platforms even of an index asked for by digest",
+);
+
+const source = object(
+  {},
+  {
+    mirrors: list(string(), { min: 1, description: "Tried in order; `host/path/*` is flat (last component only)" }),
+    insecure: boolean("Plain http, or https without a certificate check"),
+    caFile: path,
+  },
+);
+
+const kubernetes = object({ version: string({ pattern: /^v?\d+\.\d+(\.\d+)?\S*$|^stable/, means: "a version like v1.28.2" }) }, { config: path });
+
+const image = object(
+  { ref: reference },
+  {
+    from: string({
+      pattern: /^(docker|oci|oci-archive|docker-archive|docker-daemon):/,
+      means: "docker://…, oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or docker-daemon:NAME",
+    }),
+    platforms: imagePlatforms,
+    foreignLayers: boolean("Carry layers that their publisher does not let registries distribute"),
+  },
+);
+
+const manifests = object({ path }, { as: name, addImages: list(reference), acceptImages: strings, ignoreImages: strings });
+
+const chart = object(
+  { chart: string() },
+  {
+    as: name,
+    repo: string(),
+    version: string(),
+    values: list(path),
+    set: strings,
+    namespace: name,
+    addImages: list(reference),
+    acceptImages: strings,
+    ignoreImages: strings,
+  },
+);
+
+const repository = object(
+  { id: string({ pattern: /^[A-Za-z0-9_.:-]+$/, means: "a repository id" }) },
+  {
+    baseurl: path,
+    mirrorlist: path,
+    metalink: path,
+    gpgkey: list(path),
+    priority: integer({ min: 1, max: 9999 }),
+    moduleHotfixes: boolean(),
+    repoGpgcheck: boolean("Also check the signature of repomd.xml"),
+    clientCert: path,
+    clientKey: path,
+    caFile: path,
+    insecure: boolean(),
+    vars: map(string(), { description: "Values of $releasever and the like in the URLs" }),
+    uris: path,
+    suites: list(string(), { min: 1 }),
+    components: list(string()),
+    signedBy: path,
+  },
+);
+
+const ROLES = /^(all|control-plane|worker|etcd|load-balancer|registry)$/;
+
+const packages = object(
+  {
+    name,
+    format: oneOf(["rpm", "deb"]),
+    for: list(string({ pattern: /^[a-z0-9._-]+$/, means: "an os-release ID and version like rocky-9" }), { min: 1 }),
+    arch: string(),
+    repositories: list(repository, { min: 1 }),
+    install: either(
+      list(string(), { min: 1 }),
+      map(list(string()), { key: ROLES, keyMeans: "a role (all, control-plane, worker, etcd, load-balancer, registry)" }),
+    ),
+  },
+  { installed: path, unsigned: strings, recommends: boolean("Weak dependencies too") },
+);
+
+const file = object(
+  {},
+  {
+    url: string(),
+    path,
+    sha256,
+    as: string({ pattern: /^(?!.*(?:^|\/)\.\.?(?:\/|$))[^/\0][^\0]*$/, means: "a file name without '..'" }),
+    self: boolean("The tool itself"),
+  },
+);
+
+/** The whole file, as interface.md promises it. */
+export const bundleSchema = object(
+  { apiVersion: oneOf(["airgap/v1"]), kind: oneOf(["Bundle"]), name },
+  {
+    platforms,
+    siteName: string({
+      check: (text) => (isHost(text) ? undefined : `'${text}' is not a host`),
+      description: "The site's own registry: references to it are the user's own images",
+    }),
+    sources: map(source, { key: /^\S+$/, keyMeans: "a registry host" }),
+    kubernetes: list(kubernetes),
+    images: list(either(reference, image)),
+    manifests: list(either(path, manifests)),
+    charts: list(chart),
+    packages: list(packages),
+    repositoryKey: path,
+    files: list(file),
+  },
+  "What `airgap build` carries across the gap",
+);
+
+export type BundleFile = Infer<typeof bundleSchema>;
+export type SourceSpec = Infer<typeof source>;
+export type KubernetesSpec = Infer<typeof kubernetes>;
+export type ImageSpec = Infer<typeof image>;
+export type ManifestsSpec = Infer<typeof manifests>;
+export type ChartSpec = Infer<typeof chart>;
+export type PackageSetSpec = Infer<typeof packages>;
+export type FileSpec = Infer<typeof file>;
+
+/** The spec with its defaults filled in and its short forms spelled out. */
+export interface BundleSpec {
+  name: string;
+  platforms: string[] | "all";
+  siteName?: string;
+  sources: Record<string, SourceSpec>;
+  kubernetes: KubernetesSpec[];
+  images: ImageSpec[];
+  manifests: ManifestsSpec[];
+  charts: ChartSpec[];
+  packages: PackageSetSpec[];
+  repositoryKey?: string;
+  files: FileSpec[];
+}
+
+function normalise(read: BundleFile): BundleSpec {
+  return {
+    name: read.name,
+    platforms: read.platforms ?? ["linux/amd64"],
+    ...(read.siteName ? { siteName: read.siteName.toLowerCase() } : {}),
+    sources: read.sources ?? {},
+    kubernetes: read.kubernetes ?? [],
+    images: (read.images ?? []).map((entry) => (typeof entry === "string" ? { ref: entry } : entry)),
+    manifests: (read.manifests ?? []).map((entry) => (typeof entry === "string" ? { path: entry } : entry)),
+    charts: read.charts ?? [],
+    packages: read.packages ?? [],
+    ...(read.repositoryKey ? { repositoryKey: read.repositoryKey } : {}),
+    files: read.files ?? [],
+  };
+}
+
+/** @throws AirgapError `spec` with file, line and column of everything wrong */
+export function parseBundleSpec(text: string, fileName: string): BundleSpec {
+  return normalise(readDocument(text, fileName, bundleSchema as Schema<BundleFile>));
+}
+
+/** @throws AirgapError `spec` */
+export async function readBundleSpec(fileName: string): Promise<BundleSpec> {
+  let text: string;
+  try {
+    text = await readFile(fileName, "utf8");
+  } catch (cause) {
+    throw new AirgapError("spec", `The spec ${fileName} can't be read`, { cause, suggestions: ["airgap build bundles/quickstart.yaml -o quickstart.tar"] });
+  }
+  return parseBundleSpec(text, fileName);
+}
