@@ -1,0 +1,190 @@
+import { createHash, type Hash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import pLimit from "p-limit";
+import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
+import type { Emit } from "../events.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { algorithmOf, finish } from "../oci/digest.ts";
+import type { Source } from "../transport/types.ts";
+import { HashPool } from "./hash-pool.ts";
+import type { Entry, Layout } from "./layout.ts";
+import type { PartFile } from "./part-file.ts";
+
+/** A blob to be written, with every place that has it; tried in order. */
+export interface Wanted {
+  descriptor: Descriptor;
+  sources: Source[];
+}
+
+export interface FillOptions {
+  concurrency: number;
+  emit: Emit;
+  signal?: AbortSignal;
+  /** First wait after a broken read; doubled each time. Milliseconds. */
+  backoffMs?: number;
+}
+
+/** Hashed on the way: a trip to a worker costs more than the hashing. */
+const SMALL = 128 * 1024;
+const TRIES = 5;
+
+/**
+ * Writes every blob to its place in the part file: several at a time, largest first, each byte
+ * once. What an earlier run left is hashed and kept, or gone on with; nothing counts before its
+ * whole digest is right.
+ * @throws AirgapError `corrupt`, `network`, `not-found` …: of the first blob that can't be had
+ */
+export async function fill(part: PartFile, layout: Layout, wanted: Iterable<Wanted>, options: FillOptions): Promise<void> {
+  const pool = new HashPool();
+  const limit = pLimit(options.concurrency);
+  const stop = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+  const jobs = [...wanted].toSorted((a, b) => b.descriptor.size - a.descriptor.size);
+  options.emit({ type: "plan", items: jobs.length, bytes: jobs.reduce((sum, { descriptor }) => sum + descriptor.size, 0) });
+  try {
+    const results = jobs.map(async (job) => {
+      const entry = layout.byDigest.get(job.descriptor.digest);
+      if (entry === undefined) throw new Error(`${job.descriptor.digest} has no place in the layout`);
+      const blob = new BlobFill(part, entry, job, { ...options, signal }, pool);
+      if (await blob.kept()) return;
+      while (!(await limit(() => blob.write()))) await blob.refused();
+    });
+    // All of them have to end before the file may be closed, whoever failed first.
+    const first = await Promise.race([Promise.allSettled(results).then(() => undefined), firstFailure(results)]);
+    if (first !== undefined) stop.abort(first);
+    await Promise.allSettled(results);
+    options.signal?.throwIfAborted();
+    if (first !== undefined) throw first;
+  } finally {
+    await pool.close();
+  }
+}
+
+/** The first error of several jobs; never settles when all succeed. */
+function firstFailure(results: Promise<void>[]): Promise<unknown> {
+  return new Promise((resolve) => {
+    for (const result of results) result.catch(resolve);
+  });
+}
+
+/** One blob on its way into the part file. */
+class BlobFill {
+  readonly #part: PartFile;
+  readonly #entry: Entry;
+  readonly #descriptor: Descriptor;
+  readonly #sources: Source[];
+  readonly #options: FillOptions & { signal: AbortSignal };
+  readonly #pool: HashPool;
+  #written: number;
+  /** Whether all bytes so far came in this run, from one source, in one piece: then a wrong digest is the source's fault. */
+  #pure = true;
+  /** Of a small blob that is read from its start. */
+  #hash: Hash | undefined;
+
+  constructor(part: PartFile, entry: Entry, { descriptor, sources }: Wanted, options: FillOptions & { signal: AbortSignal }, pool: HashPool) {
+    this.#part = part;
+    this.#entry = entry;
+    this.#descriptor = descriptor;
+    this.#sources = [...sources];
+    this.#options = options;
+    this.#pool = pool;
+    this.#written = Math.min(part.progress.get(descriptor.digest) ?? 0, descriptor.size);
+  }
+
+  /** Whether an earlier run wrote all of it, and rightly. */
+  async kept(): Promise<boolean> {
+    if (this.#written === 0) return false;
+    this.#pure = false;
+    if (this.#written < this.#descriptor.size) return false;
+    if (await this.#pool.matches(this.#part.region(this.#entry), this.#descriptor.digest)) {
+      this.#done("present");
+      return true;
+    }
+    this.#restart();
+    return false;
+  }
+
+  /** Writes what is missing. False when the bytes turned out wrong; `refused` decides how to go on. */
+  async write(): Promise<boolean> {
+    const { digest, size } = this.#descriptor;
+    const resumed = this.#written > 0;
+    if (resumed) this.#options.emit({ type: "progress", item: digest, bytes: this.#written });
+    if (!resumed) this.#hash = this.#freshHash();
+    for (let attempt = 1; this.#written < size || (size === 0 && attempt === 1); attempt++) {
+      const start = this.#written;
+      try {
+        await this.#pour((chunk) => {
+          this.#part.write(this.#entry, chunk, this.#written);
+          this.#written += chunk.length;
+          this.#hash?.update(chunk);
+          this.#options.emit({ type: "progress", item: digest, bytes: chunk.length });
+        });
+        if (this.#written < size) throw new AirgapError("network", `${digest} ended after ${this.#written} of ${size} bytes`);
+      } catch (error) {
+        if (this.#written > start) attempt = 0;
+        await this.#broken(error, attempt);
+      }
+    }
+    const right = this.#hash ? finish(this.#hash, algorithmOf(digest)) === digest : await this.#pool.matches(this.#part.region(this.#entry), digest);
+    if (right) this.#done(resumed ? "resumed" : "done");
+    return right;
+  }
+
+  /** After wrong bytes: once more from the start when they came in pieces, else from the next source. */
+  async refused(): Promise<void> {
+    const { digest } = this.#descriptor;
+    const from = this.#sources[0]?.name ?? "nowhere";
+    if (this.#pure) this.#sources.shift();
+    if (this.#sources.length === 0) {
+      throw new AirgapError("corrupt", `${from} answers for ${digest} with ${this.#descriptor.size} other bytes: their digest is not this one`, {
+        suggestions: ["ask the registry's owner to push the image again, or name another mirror under sources:"],
+      });
+    }
+    this.#options.emit({ type: "warning", message: `${digest} from ${from} had wrong bytes; fetching it again` });
+    this.#restart();
+  }
+
+  #restart(): void {
+    this.#part.forget(this.#entry);
+    this.#options.emit({ type: "progress", item: this.#descriptor.digest, bytes: -this.#written });
+    this.#written = 0;
+    this.#pure = true;
+    this.#hash = this.#freshHash();
+  }
+
+  #freshHash(): Hash | undefined {
+    return this.#descriptor.size <= SMALL ? createHash(algorithmOf(this.#descriptor.digest)) : undefined;
+  }
+
+  async #pour(sink: (chunk: Uint8Array) => void): Promise<void> {
+    const [source] = this.#sources;
+    const { signal } = this.#options;
+    signal.throwIfAborted();
+    if (source === undefined) throw new AirgapError("not-found", `${this.#descriptor.digest} is nowhere to be had`);
+    const range = { offset: this.#written };
+    if (source.pour) return source.pour(this.#descriptor, range, sink, signal);
+    for await (const chunk of (await source.fetch(this.#descriptor, this.#written > 0 ? { range, signal } : { signal })) as AsyncIterable<Buffer>) sink(chunk);
+  }
+
+  /** Waits before the next try, or goes over to the next source, or gives up. */
+  async #broken(error: unknown, attempt: number): Promise<void> {
+    const { signal, emit, backoffMs = 500 } = this.#options;
+    signal.throwIfAborted();
+    if (isAirgapError(error, "disk")) throw error;
+    this.#pure = false;
+    const final = isAirgapError(error, "not-found", "unauthorized", "refused", "unsupported", "protocol", "corrupt");
+    if (final || attempt >= TRIES) {
+      this.#sources.shift();
+      if (this.#sources.length === 0) throw error;
+      this.#restart();
+      return;
+    }
+    const waitMs = backoffMs * 2 ** attempt;
+    emit({ type: "retry", what: this.#descriptor.digest, reason: messageOf(error), attempt: attempt + 1, waitMs });
+    await sleep(waitMs, undefined, { signal });
+  }
+
+  #done(state: "done" | "present" | "resumed"): void {
+    this.#options.emit({ type: "item", item: this.#descriptor.digest, state, bytes: this.#descriptor.size });
+  }
+}

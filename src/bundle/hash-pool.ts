@@ -1,0 +1,84 @@
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import { AirgapError } from "../errors.ts";
+import { algorithmOf, type Digest } from "../oci/digest.ts";
+import type { Region } from "../transport/types.ts";
+
+export interface HashJob {
+  id: number;
+  fd: number;
+  offset: number;
+  size: number;
+  algorithm: "sha256" | "sha512";
+}
+
+interface HashAnswer {
+  id: number;
+  hex?: string;
+  read?: number;
+  error?: string;
+}
+
+interface Waiting {
+  resolve(answer: HashAnswer): void;
+  reject(error: Error): void;
+}
+
+/** Measured: more than four workers gain nothing before the disk is the limit. */
+const MAX_WORKERS = 4;
+
+/**
+ * Hashes regions of files in worker threads. A descriptor is shared by the whole process, so the
+ * bytes come from the page cache and no copy of them crosses a thread.
+ */
+export class HashPool {
+  readonly #workers: { worker: Worker; load: number }[] = [];
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #limit: number;
+  #next = 0;
+
+  constructor(workers = Math.min(availableParallelism(), MAX_WORKERS)) {
+    this.#limit = Math.max(1, workers);
+  }
+
+  /** The digest of what stands there now; fewer bytes than the region has give `read < size`. */
+  async digest(region: Region, algorithm: "sha256" | "sha512" = "sha256"): Promise<{ digest: Digest; read: number }> {
+    const slot = this.#slot();
+    const id = this.#next++;
+    slot.load += region.size;
+    try {
+      const answer = await new Promise<HashAnswer>((resolve, reject) => {
+        this.#waiting.set(id, { resolve, reject });
+        slot.worker.postMessage({ id, fd: region.fd, offset: region.offset, size: region.size, algorithm } satisfies HashJob);
+      });
+      if (answer.error !== undefined) throw new AirgapError("disk", `reading ${region.size} bytes at ${region.offset} failed: ${answer.error}`);
+      return { digest: `${algorithm}:${answer.hex ?? ""}`, read: answer.read ?? 0 };
+    } finally {
+      this.#waiting.delete(id);
+      slot.load -= region.size;
+    }
+  }
+
+  async matches(region: Region, digest: Digest): Promise<boolean> {
+    const found = await this.digest(region, algorithmOf(digest));
+    return found.digest === digest && found.read === region.size;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.splice(0).map(({ worker }) => worker.terminate()));
+  }
+
+  /** The least busy worker; a new one while there are fewer than allowed and all are busy. */
+  #slot(): { worker: Worker; load: number } {
+    const least = this.#workers.reduce<{ worker: Worker; load: number } | undefined>((best, slot) => (best && best.load <= slot.load ? best : slot), undefined);
+    if (least && (least.load === 0 || this.#workers.length >= this.#limit)) return least;
+    const worker = new Worker(new URL(import.meta.url.endsWith(".ts") ? "./hash-worker.ts" : "./hash-worker.js", import.meta.url));
+    worker.on("message", (answer: HashAnswer) => this.#waiting.get(answer.id)?.resolve(answer));
+    worker.on("error", (error: Error) => {
+      for (const { reject } of this.#waiting.values()) reject(error);
+    });
+    const slot = { worker, load: 0 };
+    this.#workers.push(slot);
+    return slot;
+  }
+}

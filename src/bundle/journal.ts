@@ -1,0 +1,45 @@
+import { appendFileSync, closeSync, openSync, readFileSync, writeSync } from "node:fs";
+import { type Digest, isDigest } from "../oci/digest.ts";
+
+/** Progress is noted each time so many bytes have been written: what a kill can cost. */
+const STRIDE = 4 * 1024 * 1024;
+
+/** How much of a blob stands in the part file, as far as was noted. Nothing of it is believed before it is hashed. */
+export type Progress = Map<Digest, number>;
+
+/**
+ * An append-only note of how far each blob was written. A line is written after its bytes, so that
+ * after a kill it never says too much; a line cut off by the kill is passed over.
+ */
+export class Journal {
+  readonly #fd: number;
+  readonly #noted: Progress;
+
+  private constructor(fd: number, noted: Progress) {
+    this.#fd = fd;
+    this.#noted = noted;
+  }
+
+  static open(path: string): { journal: Journal; progress: Progress } {
+    const progress: Progress = new Map();
+    appendFileSync(path, "");
+    for (const line of readFileSync(path, "latin1").split("\n").slice(0, -1)) {
+      const [digest, offset, ...rest] = line.split(" ");
+      if (rest.length === 0 && isDigest(digest) && /^\d+$/.test(offset ?? "")) progress.set(digest, Number(offset));
+    }
+    const fd = openSync(path, "a");
+    return { journal: new Journal(fd, new Map(progress)), progress };
+  }
+
+  /** Bytes `0 … written` of the blob stand in the file. */
+  note(digest: Digest, written: number, complete: boolean): void {
+    const last = this.#noted.get(digest) ?? 0;
+    if (!complete && written >= last && written - last < STRIDE) return;
+    this.#noted.set(digest, written);
+    writeSync(this.#fd, `${digest} ${written}\n`);
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}

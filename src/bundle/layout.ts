@@ -1,0 +1,111 @@
+import { canonicalJson } from "../oci/canonical-json.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { algorithmOf, type Digest, digestOf, hexOf } from "../oci/digest.ts";
+import { MediaType } from "../oci/media-types.ts";
+import { formatReference, parseReference } from "../oci/reference.ts";
+import { type Item, LOCK_MEDIA_TYPE, type Lock } from "./lock.ts";
+import { END_OF_ARCHIVE, entryHeader, padded } from "./tar.ts";
+
+export const ROOT_ARTIFACT_TYPE = "application/vnd.airgap.bundle.v1";
+const OCI_LAYOUT = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
+
+/** One file of the tar. Offsets and sizes are bytes. */
+export interface Entry {
+  name: string;
+  /** Absent for oci-layout and index.json. */
+  digest?: Digest;
+  header: Buffer;
+  headerOffset: number;
+  /** Of the content. */
+  offset: number;
+  size: number;
+  /** For what is generated from the lock. */
+  bytes?: Buffer;
+}
+
+/** Where everything of a bundle lies; follows from the lock alone. */
+export interface Layout {
+  lockDigest: Digest;
+  entries: Entry[];
+  byDigest: Map<Digest, Entry>;
+  /** Size of the whole tar. */
+  size: number;
+}
+
+export const blobName = (digest: Digest): string => `blobs/${algorithmOf(digest)}/${hexOf(digest)}`;
+
+export function encodeLock(lock: Lock): Buffer {
+  return Buffer.from(canonicalJson(lock));
+}
+
+/**
+ * The names under which other tools find an image: `io.containerd.image.name` and the OCI
+ * `ref.name`, both the full reference. `name:tag@digest` is found as `name:tag`.
+ */
+function indexEntries(item: Item): Descriptor[] {
+  const own: Record<string, string> = { "vnd.airgap.kind": item.kind, "vnd.airgap.name": item.name };
+  if (item.kind === "image") {
+    const reference = parseReference(item.name);
+    const { digest: _, ...tagged } = reference;
+    const name = formatReference(reference.tag === undefined ? reference : tagged);
+    own["io.containerd.image.name"] = name;
+    own["org.opencontainers.image.ref.name"] = name;
+  }
+  const attached = (item.attached ?? []).map(({ descriptor, subject }) => ({ ...bare(descriptor), annotations: { "vnd.airgap.subject": subject } }));
+  return [{ ...bare(item.root), annotations: own }, ...attached];
+}
+
+/** Annotations of a descriptor belong to where it was found, not to where we list it. */
+function bare({ mediaType, digest, size, artifactType }: Descriptor): Descriptor {
+  return { mediaType, digest, size, ...(artifactType ? { artifactType } : {}) };
+}
+
+function unique(descriptors: Descriptor[]): Descriptor[] {
+  const seen = new Set<string>();
+  return descriptors.filter((descriptor) => {
+    const key = canonicalJson(descriptor);
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+/** The lock as an artifact, so that every tool takes it for a manifest like the others. */
+function rootManifest(lock: Buffer): { manifest: Buffer; lockDigest: Digest } {
+  const lockDigest = digestOf(lock);
+  const blob: Descriptor = { mediaType: LOCK_MEDIA_TYPE, digest: lockDigest, size: lock.length };
+  const manifest = canonicalJson({ schemaVersion: 2, mediaType: MediaType.ociManifest, artifactType: ROOT_ARTIFACT_TYPE, config: blob, layers: [blob] });
+  return { manifest: Buffer.from(manifest), lockDigest };
+}
+
+/**
+ * Computes the whole tar but for the blobs' bytes: the index, every header, every offset.
+ * The lock comes right after the index, so that list and diff read the first kilobytes only.
+ */
+export function layOut(lock: Lock): Layout {
+  const lockBytes = encodeLock(lock);
+  const { manifest, lockDigest } = rootManifest(lockBytes);
+  const root: Descriptor = {
+    mediaType: MediaType.ociManifest,
+    digest: digestOf(manifest),
+    size: manifest.length,
+    artifactType: ROOT_ARTIFACT_TYPE,
+    annotations: { "vnd.airgap.kind": "lock" },
+  };
+  const index = Buffer.from(canonicalJson({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: unique([root, ...lock.items.flatMap(indexEntries)]) }));
+
+  const entries: Entry[] = [];
+  const byDigest = new Map<Digest, Entry>();
+  let offset = 0;
+  const add = (name: string, size: number, more: { bytes?: Buffer; digest?: Digest }): void => {
+    const header = entryHeader(name, size);
+    const entry: Entry = { name, header, headerOffset: offset, offset: offset + header.length, size, ...more };
+    entries.push(entry);
+    if (more.digest) byDigest.set(more.digest, entry);
+    offset = entry.offset + padded(size);
+  };
+  add("oci-layout", OCI_LAYOUT.length, { bytes: OCI_LAYOUT });
+  add("index.json", index.length, { bytes: index });
+  add(blobName(root.digest), manifest.length, { bytes: manifest, digest: root.digest });
+  add(blobName(lockDigest), lockBytes.length, { bytes: lockBytes, digest: lockDigest });
+  for (const { digest, size } of lock.blobs) add(blobName(digest), size, { digest });
+  return { lockDigest, entries, byDigest, size: offset + END_OF_ARCHIVE.length };
+}

@@ -1,0 +1,158 @@
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { dirname } from "node:path";
+import { AirgapError, messageOf } from "../errors.ts";
+import { formatBytes } from "../format.ts";
+import { isRecord } from "../oci/descriptor.ts";
+import type { Region } from "../transport/types.ts";
+import { Journal, type Progress } from "./journal.ts";
+import { type Entry, encodeLock, type Layout } from "./layout.ts";
+import type { Lock } from "./lock.ts";
+import { parseLock } from "./parse-lock.ts";
+import { END_OF_ARCHIVE } from "./tar.ts";
+
+/** The files of a bundle under construction. */
+const names = (output: string) => ({ part: `${output}.part`, state: `${output}.part.json`, journal: `${output}.part.journal` });
+
+/** What an interrupted build left: the lock that it followed, and of which spec. */
+export interface SavedBuild {
+  specDigest: string;
+  lock: Lock;
+}
+
+/** Reads what an interrupted build of `output` left; undefined when there is nothing or it is unreadable. */
+export function savedBuild(output: string): SavedBuild | undefined {
+  const { part, state } = names(output);
+  if (!existsSync(part) || !existsSync(state)) return undefined;
+  try {
+    const value: unknown = JSON.parse(readFileSync(state, "utf8"));
+    if (!isRecord(value) || typeof value["specDigest"] !== "string" || !isRecord(value["lock"])) return undefined;
+    return { specDigest: value["specDigest"], lock: parseLock(Buffer.from(JSON.stringify(value["lock"])), state) };
+  } catch {
+    return undefined;
+  }
+}
+
+export function discardBuild(output: string): void {
+  for (const file of Object.values(names(output))) rmSync(file, { force: true });
+}
+
+/** A bundle while it is built: every header stands, blobs are written at their final places. */
+export class PartFile {
+  readonly fd: number;
+  /** What an earlier run wrote, to be hashed before it is believed. */
+  readonly progress: Progress;
+  readonly #output: string;
+  readonly #layout: Layout;
+  readonly #journal: Journal;
+
+  private constructor(output: string, layout: Layout, fd: number, opened: { journal: Journal; progress: Progress }) {
+    this.#output = output;
+    this.#layout = layout;
+    this.fd = fd;
+    this.#journal = opened.journal;
+    this.progress = opened.progress;
+  }
+
+  /**
+   * Creates the part file, or goes on with one that follows the same lock.
+   * @throws AirgapError `disk` when there is no room for the whole bundle, before a blob is fetched
+   */
+  static open(output: string, layout: Layout, saved: SavedBuild): PartFile {
+    const { part, state, journal } = names(output);
+    const before = savedBuild(output);
+    const same = before !== undefined && encodeLock(before.lock).equals(encodeLock(saved.lock));
+    if (!same) discardBuild(output);
+    try {
+      checkSpace(output, layout.size, same ? statSync(part).blocks * 512 : 0);
+      const fd = openSync(part, same ? "r+" : "w+", 0o644);
+      ftruncateSync(fd, layout.size);
+      for (const entry of layout.entries) writeFrame(fd, entry);
+      writeAll(fd, END_OF_ARCHIVE, layout.size - END_OF_ARCHIVE.length);
+      if (!same) writeFileSync(state, JSON.stringify(saved));
+      return new PartFile(output, layout, fd, Journal.open(journal));
+    } catch (cause) {
+      throw cause instanceof AirgapError ? cause : diskError(output, cause);
+    }
+  }
+
+  region(entry: Entry): Region {
+    return { fd: this.fd, offset: entry.offset, size: entry.size };
+  }
+
+  /** Writes a chunk of a blob; `at` counts from the blob's first byte. @throws AirgapError `disk` */
+  write(entry: Entry, chunk: Uint8Array, at: number): void {
+    if (at + chunk.length > entry.size) throw new AirgapError("corrupt", `${entry.digest} is longer than the ${entry.size} bytes of its descriptor`);
+    try {
+      writeAll(this.fd, chunk, entry.offset + at);
+    } catch (cause) {
+      throw diskError(this.#output, cause);
+    }
+    if (entry.digest) this.#journal.note(entry.digest, at + chunk.length, at + chunk.length === entry.size);
+  }
+
+  /** What was written of a blob was wrong. */
+  forget(entry: Entry): void {
+    if (entry.digest) this.#journal.note(entry.digest, 0, true);
+  }
+
+  /** Gives the bundle its name, now that it is whole. */
+  finish(): void {
+    const { part, state, journal } = names(this.#output);
+    try {
+      fsyncSync(this.fd);
+      this.close();
+      renameSync(part, this.#output);
+    } catch (cause) {
+      throw diskError(this.#output, cause);
+    }
+    rmSync(state, { force: true });
+    rmSync(journal, { force: true });
+  }
+
+  close(): void {
+    closeSync(this.fd);
+    this.#journal.close();
+  }
+
+  get size(): number {
+    return this.#layout.size;
+  }
+}
+
+function writeFrame(fd: number, entry: Entry): void {
+  writeAll(fd, entry.header, entry.headerOffset);
+  if (entry.bytes) writeAll(fd, entry.bytes, entry.offset);
+}
+
+function writeAll(fd: number, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, position + done);
+}
+
+function checkSpace(output: string, size: number, present: number): void {
+  const { bavail, bsize } = statfsSync(dirname(output) || ".");
+  const needed = size - present;
+  if (bavail * bsize >= needed) return;
+  throw new AirgapError("disk", `${output} needs ${formatBytes(needed)}, and its file system has ${formatBytes(bavail * bsize)} left; nothing was fetched`, {
+    suggestions: ["name a file on a larger file system with -o"],
+    data: { needed, available: bavail * bsize },
+  });
+}
+
+function diskError(output: string, cause: unknown): AirgapError {
+  const code = (cause as { code?: string }).code;
+  const suggestions = code === "ENOSPC" ? ["make room and run the same command again: it goes on where it stopped"] : [];
+  return new AirgapError("disk", `Writing ${output} failed: ${messageOf(cause)}`, { cause, suggestions });
+}

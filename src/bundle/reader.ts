@@ -1,0 +1,200 @@
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import type { Readable } from "node:stream";
+import { AirgapError, messageOf } from "../errors.ts";
+import { type Descriptor, isRecord, parseDescriptor } from "../oci/descriptor.ts";
+import { checkDigest, type Digest, isDigest } from "../oci/digest.ts";
+import { parseManifest } from "../oci/manifest.ts";
+import { pourRegion, regionStream } from "../transport/region.ts";
+import type { FetchOptions, Range, Region, Source } from "../transport/types.ts";
+import { verified } from "../transport/verify.ts";
+import { blobName, type Layout, layOut, ROOT_ARTIFACT_TYPE } from "./layout.ts";
+import type { Lock } from "./lock.ts";
+import { parseLock } from "./parse-lock.ts";
+import { BLOCK, entryHeader, padded, readHeader } from "./tar.ts";
+
+const MAX_INDEX = 64 * 1024 * 1024;
+const MAX_LOCK = 256 * 1024 * 1024;
+
+/** An open bundle. Reads the first kilobytes; everything else is found by computed offsets. */
+export class BundleReader {
+  readonly path: string;
+  readonly lock: Lock;
+  readonly layout: Layout;
+  /** Of the file as it is; differs from `layout.size` in a bundle that is not whole. Bytes. */
+  readonly fileSize: number;
+  readonly #fd: number;
+
+  private constructor(path: string, fd: number, head: { lock: Lock; layout: Layout; fileSize: number }) {
+    this.path = path;
+    this.#fd = fd;
+    this.lock = head.lock;
+    this.layout = head.layout;
+    this.fileSize = head.fileSize;
+  }
+
+  /**
+   * @param options.partial accept a file that is shorter or longer than its lock says: for `verify`,
+   *   which tells what is missing
+   * @throws AirgapError `disk` when it can't be read, `corrupt` when it is no bundle or not whole
+   */
+  static open(path: string, options: { partial?: boolean } = {}): BundleReader {
+    const fd = openFile(path);
+    try {
+      const head = readHead(fd, path);
+      if (!options.partial && head.fileSize !== head.layout.size) throw wrongSize(path, head.fileSize, head.layout.size);
+      return new BundleReader(path, fd, head);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  }
+
+  /** Where a blob's bytes are, or undefined when the bundle does not carry it. */
+  region(digest: Digest): Region | undefined {
+    const entry = this.layout.byDigest.get(digest);
+    return entry && { fd: this.#fd, offset: entry.offset, size: entry.size };
+  }
+
+  /** The content of a small blob, checked. @throws AirgapError `not-found`, `corrupt` */
+  read(digest: Digest): Buffer {
+    const region = this.region(digest);
+    if (region === undefined) throw new AirgapError("not-found", `${this.path} does not carry ${digest}`);
+    const bytes = readAt(this.#fd, region.offset, region.size, this.path);
+    checkDigest(bytes, digest, `${blobName(digest)} of ${this.path}`);
+    return bytes;
+  }
+
+  /** The bundle as a place to read from; references are digests and item names. */
+  source(): Source {
+    return new BundleSource(this);
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
+
+class BundleSource implements Source {
+  readonly name: string;
+  readonly #bundle: BundleReader;
+
+  constructor(bundle: BundleReader) {
+    this.name = `bundle:${bundle.path}`;
+    this.#bundle = bundle;
+  }
+
+  async resolve(reference: string): Promise<Descriptor> {
+    const item = this.#bundle.lock.items.find(({ name }) => name === reference);
+    if (item) return item.root;
+    const region = isDigest(reference) ? this.#bundle.region(reference) : undefined;
+    if (region === undefined || !isDigest(reference)) throw new AirgapError("not-found", `${this.name} does not carry ${reference}`);
+    const { mediaType } = parseManifest(this.#bundle.read(reference), undefined, `${reference} of ${this.name}`);
+    return { mediaType, digest: reference, size: region.size };
+  }
+
+  async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
+    const what = `${descriptor.digest} of ${this.name}`;
+    if (options.range) return regionStream(this.#part(descriptor, options.range), what);
+    return verified(regionStream(this.#part(descriptor, { offset: 0 }), what), descriptor, what);
+  }
+
+  pour(descriptor: Descriptor, range: Range, sink: (chunk: Uint8Array) => void | Promise<void>, signal?: AbortSignal): Promise<void> {
+    return pourRegion(this.#part(descriptor, range), `${descriptor.digest} of ${this.name}`, sink, signal);
+  }
+
+  #part(descriptor: Descriptor, { offset, length }: Range): Region {
+    const region = this.#bundle.region(descriptor.digest);
+    if (region === undefined) throw new AirgapError("not-found", `${this.name} does not carry ${descriptor.digest}`);
+    return { fd: region.fd, offset: region.offset + offset, size: length ?? region.size - offset };
+  }
+}
+
+function openFile(path: string): number {
+  try {
+    return openSync(path, "r");
+  } catch (cause) {
+    throw new AirgapError("disk", `The bundle ${path} can't be opened: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function wrongSize(path: string, found: number, expected: number): AirgapError {
+  const what = found < expected ? `${expected - found} bytes short: it was not copied whole` : `${found - expected} bytes too long: something was appended`;
+  return new AirgapError("corrupt", `${path} is ${what} (${found} bytes, its lock says ${expected})`, { suggestions: [`airgap verify ${path}`] });
+}
+
+function readAt(fd: number, offset: number, size: number, path: string): Buffer {
+  const bytes = Buffer.allocUnsafe(size);
+  for (let done = 0; done < size; ) {
+    const count = readSync(fd, bytes, done, size - done, offset + done);
+    if (count === 0) throw new AirgapError("corrupt", `${path} ends at byte ${offset + done}, in the middle of something`, { suggestions: ["copy it again"] });
+    done += count;
+  }
+  return bytes;
+}
+
+/** Walks over the first entries of a tar that may be anything. */
+class Head {
+  readonly #fd: number;
+  readonly #path: string;
+  readonly #fileSize: number;
+  #offset = 0;
+
+  constructor(fd: number, path: string, fileSize: number) {
+    this.#fd = fd;
+    this.#path = path;
+    this.#fileSize = fileSize;
+  }
+
+  fail(why: string, cause?: unknown): never {
+    throw new AirgapError("corrupt", `${this.#path} is not a bundle that airgap wrote, or it is damaged: ${why}`, {
+      cause,
+      suggestions: ["copy it again from where it was built", `airgap copy reads other OCI archives: airgap copy oci-archive:${this.#path} …`],
+    });
+  }
+
+  next(name: string, limit: number): Buffer {
+    if (this.#offset + BLOCK > this.#fileSize) this.fail(`it ends at byte ${this.#fileSize}, before ${name}`);
+    const block = readAt(this.#fd, this.#offset, BLOCK, this.#path);
+    const header = readHeader(block);
+    if (header === undefined) return this.fail(`no tar header at byte ${this.#offset}, where ${name} is expected`);
+    if (header.name !== name || header.type !== "0")
+      this.fail(`${JSON.stringify(header.name)} of type ${header.type} stands at byte ${this.#offset}, where ${name} is expected`);
+    if (!(header.size <= limit)) this.fail(`${name} claims ${header.size} bytes`);
+    if (!block.equals(entryHeader(name, header.size))) this.fail(`the tar header of ${name} was changed`);
+    const bytes = readAt(this.#fd, this.#offset + BLOCK, header.size, this.#path);
+    this.#offset += BLOCK + padded(header.size);
+    return bytes;
+  }
+}
+
+function parseJson(bytes: Buffer, name: string, head: Head): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(bytes.toString("utf8"));
+    if (isRecord(value)) return value;
+  } catch (cause) {
+    head.fail(`${name} is not JSON`, cause);
+  }
+  return head.fail(`${name} is not a JSON object`);
+}
+
+function readHead(fd: number, path: string): { lock: Lock; layout: Layout; fileSize: number } {
+  const stat = fstatSync(fd);
+  if (!stat.isFile() && !stat.isBlockDevice()) throw new AirgapError("disk", `${path} is not a file`);
+  const head = new Head(fd, path, stat.size);
+  head.next("oci-layout", 4096);
+  const indexBytes = head.next("index.json", MAX_INDEX);
+  const { manifests } = parseJson(indexBytes, "index.json", head);
+  const root = parseDescriptor(Array.isArray(manifests) ? manifests[0] : undefined, `index.json of ${path}`);
+  if (root.artifactType !== ROOT_ARTIFACT_TYPE) head.fail("its index does not begin with a lock");
+  const manifestBytes = head.next(blobName(root.digest), 65536);
+  checkDigest(manifestBytes, root.digest, `the root manifest of ${path}`);
+  const manifest = parseManifest(manifestBytes, root.mediaType, `the root manifest of ${path}`);
+  const lockBlob = manifest.kind === "manifest" ? manifest.config : head.fail("its root is an index");
+  const lockBytes = head.next(blobName(lockBlob.digest), MAX_LOCK);
+  checkDigest(lockBytes, lockBlob.digest, `the lock of ${path}`);
+  const lock = parseLock(lockBytes, `of ${path}`);
+  const layout = layOut(lock);
+  const expected = layout.entries[1]?.bytes;
+  if (layout.lockDigest !== lockBlob.digest || !expected?.equals(indexBytes)) head.fail("index.json and the lock contradict each other");
+  return { lock, layout, fileSize: stat.size };
+}

@@ -1,0 +1,85 @@
+/**
+ * The tar entries that we write: plain files, owner 0:0, time 0, mode 0644.
+ * POSIX ustar (IEEE 1003.1, pax "ustar Interchange Format"); a size of 8 GiB and more in base 256,
+ * as GNU tar, bsdtar, Go, Python and busybox read it; a name that does not fit by a pax header.
+ */
+export const BLOCK = 512;
+const NAME_MAX = 100;
+const OCTAL_SIZE_MAX = 8 ** 11 - 1;
+
+/** Bytes that content of `size` bytes takes, padding included. */
+export const padded = (size: number): number => Math.ceil(size / BLOCK) * BLOCK;
+
+/** Two zero blocks end an archive. */
+export const END_OF_ARCHIVE = Buffer.alloc(2 * BLOCK);
+
+function octal(value: number, width: number): string {
+  return `${value.toString(8).padStart(width - 1, "0")}\0`;
+}
+
+function sizeField(size: number): Buffer {
+  if (size <= OCTAL_SIZE_MAX) return Buffer.from(octal(size, 12), "latin1");
+  const field = Buffer.alloc(12);
+  field.writeBigUInt64BE(BigInt(size), 4);
+  field[0] = 0x80;
+  return field;
+}
+
+function ustarHeader(name: string, size: number, type: "0" | "x"): Buffer {
+  const block = Buffer.alloc(BLOCK);
+  block.write(name, 0, NAME_MAX, "latin1");
+  block.write(octal(0o644, 8), 100, "latin1");
+  block.write(octal(0, 8), 108, "latin1");
+  block.write(octal(0, 8), 116, "latin1");
+  sizeField(size).copy(block, 124);
+  block.write(octal(0, 12), 136, "latin1");
+  block.write("        ", 148, "latin1");
+  block.write(type, 156, "latin1");
+  block.write("ustar\u000000", 257, "latin1");
+  let sum = 0;
+  for (const byte of block) sum += byte;
+  block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+  return block;
+}
+
+/** A pax record counts its own length: "25 path=…\n". */
+function paxRecord(key: string, value: string): string {
+  const rest = ` ${key}=${value}\n`;
+  let length = rest.length;
+  while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
+  return `${length}${rest}`;
+}
+
+/** Everything that stands before the content of an entry: one block, or three for a long name. */
+export function entryHeader(name: string, size: number): Buffer {
+  if (name.length <= NAME_MAX) return ustarHeader(name, size, "0");
+  const record = paxRecord("path", name);
+  const data = Buffer.alloc(padded(record.length));
+  data.write(record, 0, "latin1");
+  return Buffer.concat([ustarHeader("pax", record.length, "x"), data, ustarHeader(name.slice(0, NAME_MAX), size, "0")]);
+}
+
+/** What a header block says, for messages about archives that are not ours. */
+export interface HeaderFacts {
+  name: string;
+  type: string;
+  size: number;
+}
+
+/** Undefined when the block's checksum is wrong, so that it is no header at all. */
+export function readHeader(block: Uint8Array): HeaderFacts | undefined {
+  const bytes = Buffer.from(block.buffer, block.byteOffset, BLOCK);
+  let sum = 0;
+  for (let i = 0; i < BLOCK; i++) sum += i >= 148 && i < 156 ? 0x20 : (bytes[i] ?? 0);
+  if (Number.parseInt(text(bytes, 148, 8), 8) !== sum) return undefined;
+  const name = text(bytes, 0, NAME_MAX);
+  const prefix = text(bytes, 257, 5) === "ustar" ? text(bytes, 345, 155) : "";
+  const size = (bytes[124] ?? 0) & 0x80 ? Number(bytes.readBigUInt64BE(128)) : Number.parseInt(text(bytes, 124, 12).trim() || "0", 8);
+  return { name: prefix ? `${prefix}/${name}` : name, type: String.fromCharCode(bytes[156] || 0x30), size };
+}
+
+function text(bytes: Buffer, start: number, length: number): string {
+  const field = bytes.subarray(start, start + length);
+  const end = field.indexOf(0);
+  return field.toString("latin1", 0, end < 0 ? length : end);
+}

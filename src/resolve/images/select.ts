@@ -1,0 +1,81 @@
+import { AirgapError } from "../../errors.ts";
+import { canonicalJson } from "../../oci/canonical-json.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
+import { isManifestLike } from "../../oci/media-types.ts";
+import { formatPlatform, matchesPlatform, type Platform } from "../../oci/platform.ts";
+
+/** BuildKit hangs what it attests onto an index as a child of no platform that names its subject. */
+const ATTESTS = "vnd.docker.reference.digest";
+
+const isAttestation = (child: Descriptor): boolean => child.annotations?.[ATTESTS] !== undefined && child.platform?.os === "unknown";
+
+/** Older variants that a newer processor of the family runs, best first. */
+const RUNS_ALSO: Record<string, string[]> = {
+  "arm/v8": ["v7", "v6", "v5"],
+  "arm/v7": ["v6", "v5"],
+  "arm/v6": ["v5"],
+  "amd64/v4": ["v3", "v2", "v1"],
+  "amd64/v3": ["v2", "v1"],
+  "amd64/v2": ["v1"],
+};
+
+function candidates(want: Platform): Platform[] {
+  const older = RUNS_ALSO[`${want.architecture}/${want.variant ?? (want.architecture === "arm" ? "v7" : "")}`] ?? [];
+  return [want, ...older.map((variant) => ({ ...want, variant }))];
+}
+
+/**
+ * The children of an index that a host of platform `want` pulls: the first that fits, as runtimes
+ * choose; for Windows all, since there the host's build decides.
+ */
+function childrenFor(children: Descriptor[], want: Platform): Descriptor[] {
+  for (const platform of candidates(want)) {
+    const fitting = children.filter((child) => child.platform && matchesPlatform(child.platform, platform));
+    if (fitting.length > 0) return want.os === "windows" ? fitting : fitting.slice(0, 1);
+  }
+  return [];
+}
+
+/**
+ * Chooses the children of an index to carry, in the index's order, with what BuildKit attests of
+ * them. All of them for `all`, and where an index names no platforms at all (a set of artifacts).
+ * @param where names the index in the error
+ * @throws AirgapError `not-found` when a platform has no child
+ */
+export function selectChildren(children: Descriptor[], platforms: Platform[] | "all", where: string): Descriptor[] {
+  const runnable = children.filter((child) => child.platform !== undefined && !isAttestation(child));
+  if (platforms === "all" || runnable.length === 0) return children;
+  const chosen = new Set<Descriptor>();
+  for (const want of platforms) {
+    const fitting = childrenFor(runnable, want);
+    if (fitting.length === 0) throw lacks(where, want, runnable);
+    for (const child of fitting) chosen.add(child);
+  }
+  const digests = new Set([...chosen].map(({ digest }) => digest as string));
+  return children.filter((child) => chosen.has(child) || (isAttestation(child) && digests.has(child.annotations?.[ATTESTS] ?? "")));
+}
+
+function lacks(where: string, want: Platform, children: Descriptor[]): AirgapError {
+  const offered = [...new Set(children.flatMap(({ platform }) => (platform ? [formatPlatform(platform)] : [])))];
+  return new AirgapError("not-found", `${where} has nothing for ${formatPlatform(want)}; it offers ${offered.join(", ")}`, {
+    suggestions: [`give this image its own platforms in the spec: { ref: "${where}", platforms: [${offered[0] ?? "linux/amd64"}] }`],
+    data: { image: where, wanted: formatPlatform(want), offered },
+  });
+}
+
+/** What stands for a choice of an index's children under a tag. interface.md, "What lands, and where". */
+export type Landing = { kind: "whole" } | { kind: "single"; child: Descriptor } | { kind: "derived"; bytes: Buffer };
+
+/**
+ * Every child carried: the index itself. One platform: that manifest. Several of more: an index
+ * derived from it, which keeps everything but the children that are left out.
+ */
+export function landingOf(index: Record<string, unknown>, children: Descriptor[], chosen: Descriptor[]): Landing {
+  if (chosen.length === children.length) return { kind: "whole" };
+  const images = chosen.filter((child) => !isAttestation(child));
+  const [only] = images;
+  if (images.length === 1 && only && isManifestLike(only.mediaType)) return { kind: "single", child: only };
+  const kept = new Set(chosen.map((child) => children.indexOf(child)));
+  const manifests = (index["manifests"] as unknown[]).filter((_, i) => kept.has(i));
+  return { kind: "derived", bytes: Buffer.from(canonicalJson({ ...index, manifests })) };
+}
