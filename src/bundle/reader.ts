@@ -6,7 +6,7 @@ import { checkDigest, type Digest, isDigest } from "../oci/digest.ts";
 import { parseManifest } from "../oci/manifest.ts";
 import { pourRegion, regionStream } from "../transport/region.ts";
 import type { FetchOptions, Range, Region, Source } from "../transport/types.ts";
-import { verified } from "../transport/verify.ts";
+import { verifiedStream } from "../transport/verify.ts";
 import { blobName, type Layout, layOut, ROOT_ARTIFACT_TYPE } from "./layout.ts";
 import type { Lock } from "./lock.ts";
 import { parseLock } from "./parse-lock.ts";
@@ -95,7 +95,7 @@ class BundleSource implements Source {
   async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
     const what = `${descriptor.digest} of ${this.name}`;
     if (options.range) return regionStream(this.#part(descriptor, options.range), what);
-    return verified(regionStream(this.#part(descriptor, { offset: 0 }), what), descriptor, what);
+    return verifiedStream(regionStream(this.#part(descriptor, { offset: 0 }), what), descriptor, what);
   }
 
   pour(descriptor: Descriptor, range: Range, sink: (chunk: Uint8Array) => void | Promise<void>, signal?: AbortSignal): Promise<void> {

@@ -4,8 +4,8 @@ import type { Digest } from "../../oci/digest.ts";
 import { childrenOf, type Index, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "../../oci/manifest.ts";
 import { isForeignLayer, isManifestLike } from "../../oci/media-types.ts";
 import { MemorySource } from "../../transport/memory.ts";
+import { readBlob } from "../../transport/read.ts";
 import type { Source } from "../../transport/types.ts";
-import { readBlob } from "../../transport/verify.ts";
 import type { Blob } from "../types.ts";
 
 /** Indexes may hold indexes, but nobody nests them deeper than this on purpose. */
@@ -48,6 +48,11 @@ export class Graph {
   addBytes(descriptor: Descriptor, bytes: Buffer): void {
     this.#blobs.set(descriptor.digest, { descriptor, source: new MemorySource(`memory:${descriptor.digest}`, [bytes]) });
     this.#contents.set(descriptor.digest, { bytes, content: parseManifest(bytes, descriptor.mediaType, descriptor.digest) });
+  }
+
+  /** Adds a blob that was read already. */
+  addBlobBytes(descriptor: Descriptor, bytes: Buffer): void {
+    this.#blobs.set(descriptor.digest, { descriptor, source: new MemorySource(this.#source.name, [bytes]) });
   }
 
   /** Adds one manifest without what it reaches: an index that is carried for its digest's sake. */

@@ -1,0 +1,194 @@
+import type { Attached, Item } from "../../bundle/lock.ts";
+import { AirgapError } from "../../errors.ts";
+import { type Descriptor, isRecord } from "../../oci/descriptor.ts";
+import { type Digest, digestOf } from "../../oci/digest.ts";
+import type { Index, Manifest } from "../../oci/manifest.ts";
+import { isIndexType, MediaType } from "../../oci/media-types.ts";
+import { formatPlatform, matchesPlatform, type Platform } from "../../oci/platform.ts";
+import { formatReference, type Reference } from "../../oci/reference.ts";
+import { readBlob } from "../../transport/read.ts";
+import type { Source } from "../../transport/types.ts";
+import type { Resolved } from "../types.ts";
+import { findAttached } from "./attached.ts";
+import { Graph } from "./graph.ts";
+import { landingOf, selectChildren } from "./select.ts";
+
+const MAX_CONFIG = 4 * 1024 * 1024;
+
+/** One image to be carried, all who want it taken together. */
+export interface ImageRequest {
+  reference: Reference;
+  platforms: Platform[] | "all";
+  /** Only `platforms` even of an index that is asked for by digest. */
+  exact: boolean;
+  foreignLayers: boolean;
+  wantedBy: string[];
+}
+
+/** An image's source with the tag or digest to ask it for. */
+export interface OpenedImage {
+  source: Source;
+  reference: string;
+}
+
+interface Chosen {
+  root: Descriptor;
+  original?: Descriptor;
+}
+
+/** Decides what of an image is carried and finds every blob of it. */
+class ImageResolver {
+  readonly #request: ImageRequest;
+  readonly #source: Source;
+  readonly #graph: Graph;
+  readonly #signal: AbortSignal | undefined;
+  readonly #name: string;
+
+  constructor(request: ImageRequest, source: Source, signal: AbortSignal | undefined) {
+    this.#request = request;
+    this.#source = source;
+    this.#signal = signal;
+    this.#name = formatReference(request.reference);
+    this.#graph = new Graph(source, { foreignLayers: request.foreignLayers, signal });
+  }
+
+  async fresh(reference: string): Promise<Resolved> {
+    const found = bare(await this.#source.resolve(reference, this.#signal));
+    const chosen = isIndexType(found.mediaType) ? await this.#index(found) : await this.#single(found);
+    const attached = await findAttached(this.#source, this.#graph.manifests, this.#signal);
+    await this.#addAttached(attached);
+    return this.#resolved(chosen, attached, [originOf(this.#source, reference)]);
+  }
+
+  /** Follows a locked item: nothing is asked what a tag means, children are those that were carried then. */
+  async locked(item: Item, carried: ReadonlySet<Digest>): Promise<Resolved> {
+    if (item.original) await this.#graph.addAlone(item.original);
+    const derived = item.original && isIndexType(item.root.mediaType);
+    if (derived && item.original) await this.#derive(item.original, item.root);
+    await this.#graph.add(item.root, (child) => !item.exact || carried.has(child.digest));
+    await this.#addAttached(item.attached ?? []);
+    return this.#resolved({ root: item.root, ...(item.original ? { original: item.original } : {}) }, item.attached ?? [], item.origins, item.exact);
+  }
+
+  #resolved({ root, original }: Chosen, attached: Attached[], origins: string[], exact = this.#sparse): Resolved {
+    const item: Item = {
+      kind: "image",
+      name: this.#name,
+      root,
+      ...(original ? { original } : {}),
+      ...(exact ? { exact: true } : {}),
+      origins,
+      wantedBy: [...new Set(this.#request.wantedBy)].toSorted(),
+      ...(attached.length > 0 ? { attached } : {}),
+    };
+    return { item, blobs: this.#graph.blobs };
+  }
+
+  #sparse = false;
+
+  async #index(found: Descriptor): Promise<Chosen> {
+    const { bytes, content } = await this.#graph.content(found);
+    const children = (content as Index).manifests;
+    const pinned = this.#request.reference.digest !== undefined;
+    const chosen = selectChildren(children, pinned && !this.#request.exact ? "all" : this.#request.platforms, this.#name);
+    const digests = new Set(chosen.map(({ digest }) => digest));
+    const index = JSON.parse(bytes.toString("utf8")) as Record<string, unknown>;
+    const landing = landingOf(index, children, chosen);
+    if (landing.kind === "whole") {
+      await this.#graph.add(found);
+      return { root: found };
+    }
+    if (pinned) {
+      this.#sparse = true;
+      await this.#graph.add(found, (child) => !children.includes(child) || digests.has(child.digest));
+      return { root: found };
+    }
+    await this.#graph.addAlone(found);
+    if (landing.kind === "single") {
+      await this.#graph.add(landing.child);
+      return { root: bare(landing.child), original: found };
+    }
+    const root: Descriptor = { mediaType: found.mediaType, digest: digestOf(landing.bytes), size: landing.bytes.length };
+    this.#graph.addBytes(root, landing.bytes);
+    await this.#graph.add(root);
+    return { root, original: found };
+  }
+
+  /** Makes the derived index of a locked item anew; it is in no registry. */
+  async #derive(original: Descriptor, root: Descriptor): Promise<void> {
+    const { bytes, content } = await this.#graph.content(original);
+    const children = (content as Index).manifests;
+    const landing = landingOf(
+      JSON.parse(bytes.toString("utf8")) as Record<string, unknown>,
+      children,
+      selectChildren(children, this.#request.platforms, this.#name),
+    );
+    if (landing.kind !== "derived" || digestOf(landing.bytes) !== root.digest) {
+      throw new AirgapError("spec", `The lock does not fit the spec: for ${this.#name} it holds another choice of platforms`, {
+        suggestions: ["build again without --locked"],
+      });
+    }
+    this.#graph.addBytes(root, landing.bytes);
+  }
+
+  async #single(found: Descriptor): Promise<Chosen> {
+    const { content } = await this.#graph.content(found);
+    if (content.kind === "manifest") await this.#checkPlatform(content);
+    await this.#graph.add(found);
+    return { root: found };
+  }
+
+  /** An image without an index says its platform in its config. What is no image has none. */
+  async #checkPlatform({ config }: Manifest): Promise<void> {
+    const { platforms, reference } = this.#request;
+    if (platforms === "all" || reference.digest !== undefined || !isImageConfig(config.mediaType)) return;
+    const bytes = await readBlob(this.#source, config, MAX_CONFIG, this.#signal);
+    this.#graph.addBlobBytes(config, bytes);
+    const have = platformOf(bytes);
+    const missing = have && platforms.find((want) => !matchesPlatform(have, want));
+    if (!have || !missing) return;
+    throw new AirgapError("not-found", `${this.#name} is an image for ${formatPlatform(have)} only; ${formatPlatform(missing)} was asked for`, {
+      suggestions: [`give this image its own platforms in the spec: { ref: "${this.#name}", platforms: [${formatPlatform(have)}] }`],
+    });
+  }
+
+  async #addAttached(attached: Attached[]): Promise<void> {
+    for (const { descriptor } of attached) await this.#graph.add(descriptor);
+  }
+}
+
+function isImageConfig(mediaType: string): boolean {
+  return mediaType === MediaType.ociConfig || mediaType === MediaType.dockerConfig;
+}
+
+function platformOf(config: Buffer): Platform | undefined {
+  try {
+    const value: unknown = JSON.parse(config.toString("utf8"));
+    if (!isRecord(value) || typeof value["os"] !== "string" || typeof value["architecture"] !== "string" || value["architecture"] === "") return undefined;
+    return {
+      os: value["os"],
+      architecture: value["architecture"],
+      ...(typeof value["variant"] === "string" && value["variant"] ? { variant: value["variant"] } : {}),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+function bare({ mediaType, digest, size, artifactType }: Descriptor): Descriptor {
+  return { mediaType, digest, size, ...(artifactType ? { artifactType } : {}) };
+}
+
+function originOf(source: Source, reference: string): string {
+  return source.name.startsWith("docker://") ? `${source.name}${reference.includes(":") ? "@" : ":"}${reference}` : source.name;
+}
+
+/** Resolves one image afresh: asks the source what its tag stands for. */
+export function resolveImage(request: ImageRequest, { source, reference }: OpenedImage, signal?: AbortSignal): Promise<Resolved> {
+  return new ImageResolver(request, source, signal).fresh(reference);
+}
+
+/** Finds the blobs of an image that a lock pins already. `carried`: every digest of that lock. */
+export function followLockedImage(request: ImageRequest, item: Item, carried: ReadonlySet<Digest>, source: Source, signal?: AbortSignal): Promise<Resolved> {
+  return new ImageResolver(request, source, signal).locked(item, carried);
+}

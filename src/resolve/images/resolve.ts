@@ -1,0 +1,102 @@
+import pLimit from "p-limit";
+import type { Item, Lock } from "../../bundle/lock.ts";
+import type { ImageSpec } from "../../bundle/spec.ts";
+import { AirgapError, isAirgapError } from "../../errors.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { type Platform, parsePlatform } from "../../oci/platform.ts";
+import { formatReference, parseReference, type Reference, withDefaultTag } from "../../oci/reference.ts";
+import type { ImageWant, ResolveContext, Resolved } from "../types.ts";
+import { followLockedImage, type ImageRequest, type OpenedImage, resolveImage } from "./image.ts";
+
+/** What it takes to open an image's source: a mirror list, a `from:`, credentials are the caller's. */
+export interface OpenRequest {
+  reference: Reference;
+  /** `docker-daemon:…` and the like, as the spec says it. */
+  from?: string;
+  /** kubeadm's own image: a flat mirror may be asked. */
+  flat: boolean;
+  /** With a lock: the digest that the source has to have. */
+  expect?: Digest;
+}
+
+export interface ImagesOptions {
+  images: ImageSpec[];
+  wants: ImageWant[];
+  platforms: string[] | "all";
+  open(request: OpenRequest): Promise<OpenedImage>;
+  concurrency: number;
+  context: ResolveContext;
+}
+
+interface Wanted extends ImageRequest {
+  from?: string;
+  flat: boolean;
+}
+
+/**
+ * Resolves every image that the spec lists or that something else names: one item a name.
+ * @throws AirgapError of the first image that can't be resolved, with who wants it
+ */
+export async function resolveImages(options: ImagesOptions): Promise<Resolved[]> {
+  const limit = pLimit(options.concurrency);
+  const carried = options.context.locked && new Set(options.context.locked.blobs.map(({ digest }) => digest));
+  return Promise.all([...collect(options).values()].map((wanted) => limit(() => one(wanted, options, carried))));
+}
+
+async function one(wanted: Wanted, { open, context }: ImagesOptions, carried: Set<Digest> | undefined): Promise<Resolved> {
+  const name = formatReference(wanted.reference);
+  const { signal, locked } = context;
+  signal?.throwIfAborted();
+  try {
+    const item = locked && lockedItem(locked, name);
+    const expect = item && (item.original ?? item.root).digest;
+    const opened = await open({ reference: wanted.reference, flat: wanted.flat, ...(wanted.from ? { from: wanted.from } : {}), ...(expect ? { expect } : {}) });
+    const resolved = item && carried ? await followLockedImage(wanted, item, carried, opened.source, signal) : await resolveImage(wanted, opened, signal);
+    context.emit({ type: "item", item: name, state: "done", detail: resolved.item.root.digest });
+    return resolved;
+  } catch (error) {
+    throw isAirgapError(error) ? withWanters(error, name, wanted.wantedBy) : error;
+  }
+}
+
+function lockedItem(lock: Lock, name: string): Item {
+  const item = lock.items.find((candidate) => candidate.kind === "image" && candidate.name === name);
+  if (item) return item;
+  throw new AirgapError("spec", `The lock does not fit the spec: ${name} is not in it`, {
+    suggestions: ["build again without --locked: it says what changed"],
+  });
+}
+
+function withWanters(error: AirgapError, name: string, wantedBy: string[]): AirgapError {
+  const { suggestions, ref, cause, exit, data } = error;
+  const message = `${error.message.includes(name) ? "" : `${name}: `}${error.message}; wanted by ${wantedBy.join(", ")}`;
+  return new AirgapError(error.code, message, { suggestions, cause, exit, data: { image: name, wantedBy, ...data }, ...(ref ? { ref } : {}) });
+}
+
+/** Takes all wants of one name together; what the spec's own entry says of it holds for all. */
+function collect({ images, wants, platforms }: ImagesOptions): Map<string, Wanted> {
+  const byName = new Map<string, Wanted>();
+  const fallback = platforms === "all" ? "all" : platforms.map(parsePlatform);
+  const add = (text: string, wantedBy: string, flat: boolean): Wanted => {
+    const reference = withDefaultTag(parseReference(text));
+    const name = formatReference(reference);
+    const wanted = byName.get(name) ?? { reference, platforms: fallback, exact: false, foreignLayers: false, wantedBy: [], flat: false };
+    wanted.wantedBy.push(wantedBy);
+    wanted.flat ||= flat;
+    byName.set(name, wanted);
+    return wanted;
+  };
+  for (const [i, image] of images.entries()) {
+    const wanted = add(image.ref, `images[${i}]`, false);
+    if (image.from) wanted.from = image.from;
+    wanted.foreignLayers ||= image.foreignLayers ?? false;
+    if (image.platforms === "exact") wanted.exact = true;
+    else if (image.platforms) wanted.platforms = ownPlatforms(image.platforms);
+  }
+  for (const want of wants) add(want.reference, want.wantedBy, want.flat ?? false);
+  return byName;
+}
+
+function ownPlatforms(platforms: "all" | string[]): Platform[] | "all" {
+  return platforms === "all" ? "all" : platforms.map(parsePlatform);
+}
