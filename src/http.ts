@@ -78,6 +78,18 @@ export function retryAfterMs(value: string | undefined, now = Date.now()): numbe
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
+/** Whether a status says that the same request may succeed later. */
+export const isRetryable = (status: number): boolean => RETRY_STATUS.has(status);
+
+/**
+ * How long to wait before the next try: what the server asks for, else doubling from `firstMs`, with jitter.
+ * @param attempt 1 after the first failure
+ */
+export function backoffMs(attempt: number, retryAfter?: string, firstMs = 500): number {
+  const asked = retryAfterMs(retryAfter);
+  return Math.min(asked ?? firstMs * 2 ** (attempt - 1) * (0.75 + Math.random() / 2), MAX_WAIT_MS);
+}
+
 function flatten(headers: Record<string, string | string[] | undefined>): Headers {
   const flat: Headers = {};
   for (const [name, value] of Object.entries(headers)) if (value !== undefined) flat[name] = Array.isArray(value) ? value.join(", ") : value;
@@ -143,15 +155,14 @@ export class Http {
       const outcome = await this.#once(new URL(url), options).catch((error: unknown) => error as Error);
       options.signal?.throwIfAborted();
       const failed = outcome instanceof Error;
-      if (!failed && !RETRY_STATUS.has(outcome.status)) return outcome;
+      if (!failed && !isRetryable(outcome.status)) return outcome;
       if (failed && outcome instanceof AirgapError) throw outcome;
       if (attempt >= retries) {
         if (!failed) return outcome;
         throw this.#unreachable(url, options, outcome, attempt + 1);
       }
-      const asked = failed ? undefined : retryAfterMs(outcome.headers["retry-after"]);
       if (!failed) await outcome.discard();
-      const waitMs = Math.min(asked ?? this.#backoffMs * 2 ** attempt * (0.75 + Math.random() / 2), MAX_WAIT_MS);
+      const waitMs = backoffMs(attempt + 1, failed ? undefined : outcome.headers["retry-after"], this.#backoffMs);
       this.#emit({ type: "retry", what: redactUrl(url), reason: failed ? messageOf(outcome) : `HTTP ${outcome.status}`, attempt: attempt + 1, waitMs });
       await sleep(waitMs, undefined, options.signal ? { signal: options.signal } : {});
     }
@@ -188,7 +199,7 @@ export class Http {
       await response.discard();
       if (hop >= MAX_REDIRECTS) throw new AirgapError("protocol", `${redactUrl(start)} redirects more than ${MAX_REDIRECTS} times`);
       const next = new URL(location, url);
-      if (next.host !== url.host) headers = withoutCredentials(headers);
+      if (next.origin !== url.origin) headers = withoutCredentials(headers);
       url = next;
     }
   }

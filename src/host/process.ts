@@ -1,0 +1,55 @@
+import { spawn } from "node:child_process";
+
+export interface RunOptions {
+  /** Written to the program's stdin, which is closed then. */
+  input?: string;
+  timeoutMs: number;
+  signal?: AbortSignal;
+  cwd?: string;
+  env?: NodeJS.ProcessEnv;
+  /** Bytes of output that are kept; a program that prints more is stopped. Default 16 MiB. */
+  maxOutput?: number;
+}
+
+export interface RunResult {
+  /** Null when a signal ended it. */
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+const MAX_OUTPUT = 16 * 1024 * 1024;
+
+/**
+ * Runs a program without a shell and gives what it printed, whatever its exit code.
+ * @throws Error when it can't be started, takes longer than `timeoutMs` or prints too much
+ */
+export function run(command: string, args: string[], options: RunOptions): Promise<RunResult> {
+  const { input, timeoutMs, signal, cwd, env, maxOutput = MAX_OUTPUT } = options;
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: "pipe", ...(cwd ? { cwd } : {}), ...(env ? { env } : {}), ...(signal ? { signal } : {}) });
+    let size = 0;
+    const stop = (why: string): void => {
+      child.kill("SIGKILL");
+      reject(new Error(`${command} ${why}`));
+    };
+    const collect = (chunks: Buffer[]) => (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > maxOutput) stop(`printed more than ${maxOutput} bytes`);
+      else chunks.push(chunk);
+    };
+    const out: Buffer[] = [];
+    const err: Buffer[] = [];
+    const timer = setTimeout(() => stop(`gave no answer within ${timeoutMs} ms`), timeoutMs);
+    child.stdout.on("data", collect(out));
+    child.stderr.on("data", collect(err));
+    child.on("error", reject);
+    child.on("close", (code) => {
+      clearTimeout(timer);
+      resolve({ code, stdout: Buffer.concat(out).toString("utf8"), stderr: Buffer.concat(err).toString("utf8") });
+    });
+    // A program that does not read its input is no error.
+    child.stdin.on("error", () => {});
+    child.stdin.end(input ?? "");
+  });
+}

@@ -1,0 +1,67 @@
+import { AirgapError, type ErrorCode } from "../../errors.ts";
+import { type HttpResponse, redactUrl } from "../../http.ts";
+import { isRecord } from "../../oci/descriptor.ts";
+
+/** One entry of a registry's error body. distribution-spec v1.1, "Error Codes". */
+export interface RegistryProblem {
+  code: string;
+  message: string;
+}
+
+const MAX_ERROR_BODY = 64 * 1024;
+const MAX_SHOWN = 400;
+
+const CODE_OF_STATUS: Record<number, ErrorCode> = { 401: "unauthorized", 403: "unauthorized", 404: "not-found", 408: "network" };
+
+/** Text from outside, fit for one line of a terminal. */
+export function shown(text: string): string {
+  const line = [...text].map((character) => (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(character) ? " " : character)).join("");
+  const single = line.replace(/ +/g, " ").trim();
+  return single.length > MAX_SHOWN ? `${single.slice(0, MAX_SHOWN)}…` : single;
+}
+
+/** The problems that an answer names; none when its body is something else. Uses the body up. */
+export async function readProblems(response: HttpResponse): Promise<RegistryProblem[]> {
+  const value = await response.json(MAX_ERROR_BODY).catch(() => undefined);
+  if (!isRecord(value) || !Array.isArray(value.errors)) return [];
+  return value.errors.filter(isRecord).map(({ code, message, detail }) => ({
+    code: shown(typeof code === "string" ? code : ""),
+    message: shown([message, isRecord(detail) ? undefined : detail].filter((part) => typeof part === "string" && part !== "").join(": ")),
+  }));
+}
+
+/** An answer that was not what was asked for, as an error that keeps what the registry said. */
+export class RegistryError extends AirgapError {
+  readonly status: number;
+  readonly problems: RegistryProblem[];
+
+  constructor(code: ErrorCode, message: string, status: number, problems: RegistryProblem[], suggestions: string[]) {
+    super(code, message, { suggestions, data: { status, problems } });
+    this.status = status;
+    this.problems = problems;
+  }
+}
+
+function suggestionsFor(status: number, host: string): string[] {
+  if (status === 401 || status === 403) return [`docker login ${host}`];
+  if (status === 429) return ["run the same command again later, or with --concurrency 1"];
+  return [];
+}
+
+/**
+ * Turns an unexpected answer into an error: `what` names what was tried, e.g.
+ * `the manifest 1.27 of docker.io/library/nginx`.
+ */
+export async function failure(response: HttpResponse, what: string, host: string): Promise<RegistryError> {
+  const problems = await readProblems(response);
+  const said = problems.map(({ code, message }) => [code, message].filter((part) => part !== "").join(": ")).join("; ");
+  const { status } = response;
+  const code = CODE_OF_STATUS[status] ?? (status >= 500 ? "network" : status >= 400 ? "refused" : "protocol");
+  const message = `${what}: ${new URL(response.url).host} answered HTTP ${status}${said === "" ? "" : ` (${said})`}`;
+  return new RegistryError(code, message, status, problems, suggestionsFor(status, host));
+}
+
+/** For messages about an answer that its specification forbids. */
+export function protocolError(response: HttpResponse, why: string): AirgapError {
+  return new AirgapError("protocol", `${redactUrl(response.url)} ${why}`);
+}

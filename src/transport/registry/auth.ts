@@ -1,0 +1,138 @@
+import { AirgapError } from "../../errors.ts";
+import type { Http } from "../../http.ts";
+import type { Credential, Credentials } from "../credentials.ts";
+import { type Challenge, parseChallenges } from "./challenge.ts";
+import { basic, requestToken, type ScopeText, type Token, type TokenService } from "./token.ts";
+
+/** What a request needs: rights on one repository, and for a mount those on another. */
+export interface Scope {
+  repository: string;
+  actions: "pull" | "pull,push";
+}
+
+export interface AuthorizerOptions {
+  /** As users write it: `docker.io`. */
+  host: string;
+  http: Http;
+  credentials: Credentials;
+  insecure: boolean;
+  /** Where the registry answers. */
+  base(): Promise<URL>;
+}
+
+/** Harbor looks at rights project by project, so that one token serves all of a project's repositories. */
+const HARBOR_SERVICE = "harbor-registry";
+
+const textOf = (scope: Scope): ScopeText => `repository:${scope.repository}:${scope.actions}`;
+const projectOf = (scope: Scope): string => scope.repository.split("/", 1)[0] as string;
+
+/**
+ * Knows how one registry wants to be asked. Each token is for the repositories of one request and
+ * nothing more: scopes that pile up make headers that proxies refuse.
+ */
+export class Authorizer {
+  readonly #options: AuthorizerOptions;
+  #bearer: TokenService | undefined;
+  #basic = false;
+  #asked = false;
+  readonly #tokens = new Map<string, Promise<Token>>();
+  /** Scopes that the server named for a request besides ours. */
+  readonly #extra = new Map<string, ScopeText[]>();
+
+  constructor(options: AuthorizerOptions) {
+    this.#options = options;
+  }
+
+  /** The `Authorization` for a request by all that is known so far; undefined for none. */
+  async header(scopes: Scope[], signal?: AbortSignal): Promise<string | undefined> {
+    if (this.#bearer) return `Bearer ${(await this.#token(scopes, signal)).value}`;
+    if (!this.#basic) return undefined;
+    const credential = await this.#credential(scopes);
+    return credential && "username" in credential ? basic(credential.username, credential.password) : undefined;
+  }
+
+  /**
+   * Learns from a 401. True when asking again may help: `used` was not the best that we have.
+   * A clock that is wrong does not matter here: the server's word counts, not a token's dates.
+   */
+  async challenged(header: string | undefined, scopes: Scope[], used: string | undefined, signal?: AbortSignal): Promise<boolean> {
+    let challenges = parseChallenges(header);
+    if (challenges.length === 0 && !this.#bearer && !this.#basic) challenges = await this.#ask(signal);
+    this.#learn(challenges, scopes);
+    const key = this.#key(scopes);
+    const held = await this.#tokens.get(key)?.catch(() => undefined);
+    if (held === undefined || used === `Bearer ${held.value}`) this.#tokens.delete(key);
+    const next = await this.header(scopes, signal);
+    return next !== undefined && next !== used;
+  }
+
+  /** Drops all tokens: Harbor refuses those that are older than the project that they are for. */
+  forget(): void {
+    this.#tokens.clear();
+  }
+
+  /** The user's name, for messages and checks; undefined for nobody or an identity token. */
+  async user(): Promise<Credential | undefined> {
+    return await this.#options.credentials.for(this.#options.host);
+  }
+
+  #learn(challenges: Challenge[], scopes: Scope[]): void {
+    const bearer = challenges.find(({ scheme, parameters }) => scheme === "bearer" && parameters["realm"]);
+    if (bearer) {
+      const { realm = "", service, scope = "" } = bearer.parameters;
+      this.#bearer = { realm, ...(service === undefined ? {} : { service }) };
+      const ours = new Set(scopes.map((each) => `repository:${each.repository}`));
+      const further = scope.split(" ").filter((text) => text !== "" && !ours.has(text.slice(0, text.lastIndexOf(":"))));
+      if (further.length > 0) this.#extra.set(this.#key(scopes), further);
+    } else if (!this.#bearer && challenges.some(({ scheme }) => scheme === "basic")) {
+      this.#basic = true;
+    }
+  }
+
+  /** Some answers (Harbor's for a project that is not there) name no way in; the base address does. */
+  async #ask(signal?: AbortSignal): Promise<Challenge[]> {
+    if (this.#asked) return [];
+    this.#asked = true;
+    const response = await this.#options.http.request(new URL("/v2/", await this.#options.base()), signal ? { signal } : {});
+    await response.discard();
+    return response.status === 401 ? parseChallenges(response.headers["www-authenticate"]) : [];
+  }
+
+  async #credential(scopes: Scope[]): Promise<Credential | undefined> {
+    return await this.#options.credentials.for(this.#options.host, scopes[0]?.repository);
+  }
+
+  /** Requests with one key share a token. */
+  #key(scopes: Scope[]): string {
+    const perProject = this.#bearer?.service === HARBOR_SERVICE;
+    return [...new Set(scopes.map((scope) => (perProject ? `${projectOf(scope)}:${scope.actions}` : textOf(scope))))].join(" ");
+  }
+
+  async #token(scopes: Scope[], signal?: AbortSignal): Promise<Token> {
+    const key = this.#key(scopes);
+    const held = this.#tokens.get(key);
+    const token = await held?.catch(() => undefined);
+    if (token && token.expiresAt > Date.now()) return token;
+    // Another request may have begun to renew it meanwhile.
+    const current = this.#tokens.get(key);
+    if (current !== undefined && current !== held) return await current;
+    const fresh = this.#fetch(scopes, key, signal);
+    this.#tokens.set(key, fresh);
+    fresh.catch(() => this.#tokens.get(key) === fresh && this.#tokens.delete(key));
+    return await fresh;
+  }
+
+  async #fetch(scopes: Scope[], key: string, signal?: AbortSignal): Promise<Token> {
+    if (this.#bearer === undefined) throw new AirgapError("protocol", `${this.#options.host} named no token service`);
+    const { host, http, insecure, base } = this.#options;
+    return await requestToken(http, {
+      service: this.#bearer,
+      scopes: [...scopes.map(textOf), ...(this.#extra.get(key) ?? [])],
+      credential: await this.#credential(scopes),
+      registry: await base(),
+      host,
+      insecure,
+      ...(signal ? { signal } : {}),
+    });
+  }
+}

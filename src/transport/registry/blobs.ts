@@ -1,0 +1,95 @@
+import { AirgapError, messageOf } from "../../errors.ts";
+import type { HttpResponse } from "../../http.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
+import { isManifestLike } from "../../oci/media-types.ts";
+import type { Range } from "../types.ts";
+import { failure, protocolError } from "./answer.ts";
+import { nameFor, pathOf, type Repository } from "./manifests.ts";
+
+/** How often a transfer that breaks off is taken up again where it stopped. */
+const MAX_BREAKS = 20;
+
+export interface BlobAsk {
+  repository: Repository;
+  descriptor: Descriptor;
+  range?: Range;
+  /** Where a foreign layer may be had; asked without credentials. */
+  urls?: string[];
+  signal?: AbortSignal;
+}
+
+const rangeHeader = (from: number, end: number): string => `bytes=${from}-${end - 1}`;
+
+/** A 206 is believed only when it starts where it was asked to. RFC 9110, 15.3.7. */
+function startsAt(response: HttpResponse, from: number): boolean {
+  const match = /^bytes (\d+)-(\d+)\/(?:\d+|\*)$/.exec(response.headers["content-range"] ?? "");
+  return match !== null && Number(match[1]) === from;
+}
+
+/** Leaves out the first `skip` bytes, and everything after `length` more. */
+async function* cut(chunks: AsyncIterable<Uint8Array>, skip: number, length: number): AsyncGenerator<Uint8Array> {
+  let at = 0;
+  for await (const chunk of chunks) {
+    const part = chunk.subarray(Math.max(0, skip - at), Math.max(0, skip + length - at));
+    at += chunk.length;
+    if (part.length > 0) yield part;
+    if (at >= skip + length) return;
+  }
+}
+
+async function ask(target: string | URL, request: BlobAsk, headers: Record<string, string>, foreign: boolean): Promise<HttpResponse> {
+  const { client, scopes } = request.repository;
+  const signal = request.signal ? { signal: request.signal } : {};
+  return foreign ? await client.http.request(target, { headers, ...signal }) : await client.send(target, { headers, scopes, ...signal });
+}
+
+/** Bytes `from` … `end - 1` as one answer gives them; the answer may break off. */
+async function* once(target: string | URL, request: BlobAsk, from: number, end: number, foreign: boolean): AsyncGenerator<Uint8Array> {
+  const { descriptor, repository } = request;
+  const whole = from === 0 && end === descriptor.size;
+  const response = await ask(target, request, whole ? {} : { range: rangeHeader(from, end) }, foreign);
+  if (response.status === 200) {
+    // No cut for the whole: that more comes than there should be must be seen.
+    yield* whole ? (response.body as AsyncIterable<Uint8Array>) : cut(response.body as AsyncIterable<Uint8Array>, from, end - from);
+    return;
+  }
+  if (response.status !== 206) throw await failure(response, nameFor(repository, descriptor.digest), repository.client.host);
+  if (whole || !startsAt(response, from)) {
+    response.body.destroy();
+    throw protocolError(response, `answered with ${response.headers["content-range"] ?? "no range"} when asked from byte ${from}`);
+  }
+  yield* cut(response.body as AsyncIterable<Uint8Array>, 0, end - from);
+}
+
+/**
+ * The bytes of a blob or of a range of it. A transfer that breaks off goes on where it stopped,
+ * also against servers that ignore Range. Nothing is hashed here.
+ */
+export async function* blobBytes(target: string | URL, request: BlobAsk, foreign = false): AsyncGenerator<Uint8Array> {
+  const { descriptor, range = { offset: 0 }, repository, signal } = request;
+  const end = range.length === undefined ? descriptor.size : range.offset + range.length;
+  for (let at = range.offset, breaks = 0; ; breaks++) {
+    const before = at;
+    let broken: unknown;
+    try {
+      for await (const chunk of once(target, request, at, end, foreign)) {
+        at += chunk.length;
+        yield chunk;
+      }
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (error instanceof AirgapError) throw error;
+      broken = error;
+    }
+    // An answer that ends early, by chunked encoding say, is no better than one that breaks off.
+    if (at >= end || (at === before && broken === undefined)) return;
+    if (breaks < MAX_BREAKS) continue;
+    const why = broken === undefined ? "" : `: ${messageOf(broken)}`;
+    throw new AirgapError("network", `${nameFor(repository, descriptor.digest)} broke off ${breaks} times, at last at byte ${at}${why}`, { cause: broken });
+  }
+}
+
+/** The path of a descriptor's content: manifests and blobs are kept apart. */
+export function contentPath(repository: Repository, descriptor: Descriptor): string {
+  return pathOf(repository, isManifestLike(descriptor.mediaType) ? "manifests" : "blobs", descriptor.digest);
+}

@@ -1,0 +1,108 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+export interface LimitOptions {
+  /** Requests at once to begin with. */
+  start?: number;
+  /** Never more than this. */
+  max?: number;
+}
+
+/** How a request went, for the limit to learn from. */
+export interface Outcome {
+  /** The host said that it is too much (429, 503), or let the connection drop. */
+  overloaded: boolean;
+  /** From sending to the answer's head, where that says something about the host: small requests only. Milliseconds. */
+  latencyMs?: number;
+}
+
+const SMOOTHING = 0.2;
+const SLOW = 3;
+
+/**
+ * How many requests a host gets at once: one more for each round that went well, half after it
+ * complained, no more while it answers slower than it can (additive increase, multiplicative
+ * decrease). A pause holds everybody back.
+ */
+export class HostLimit {
+  #limit: number;
+  readonly #max: number;
+  #running = 0;
+  #calm = 0;
+  #pausedUntil = 0;
+  #lastCut = 0;
+  #best = Number.POSITIVE_INFINITY;
+  #smoothed = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(options: LimitOptions = {}) {
+    this.#max = options.max ?? 16;
+    this.#limit = Math.min(options.start ?? 8, this.#max);
+  }
+
+  /** Requests allowed at once now. */
+  get current(): number {
+    return Math.floor(this.#limit);
+  }
+
+  /** Runs `action` when it is its turn; what it says of the host is learned from. */
+  async run<T>(action: () => Promise<{ value: T; outcome: Outcome }>, signal?: AbortSignal): Promise<T> {
+    await this.#enter(signal);
+    const startedAt = Date.now();
+    try {
+      const { value, outcome } = await action();
+      this.#learn(outcome, startedAt);
+      return value;
+    } catch (error) {
+      this.#learn({ overloaded: true }, startedAt);
+      throw error;
+    } finally {
+      this.#running--;
+      this.#wake();
+    }
+  }
+
+  /** Nothing new starts for this long. Milliseconds. */
+  pause(ms: number): void {
+    this.#pausedUntil = Math.max(this.#pausedUntil, Date.now() + ms);
+  }
+
+  async #enter(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    while (this.#running >= this.current) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#running++;
+    try {
+      for (let wait = this.#pausedUntil - Date.now(); wait > 0; wait = this.#pausedUntil - Date.now()) {
+        await sleep(wait, undefined, signal ? { signal } : {});
+      }
+      signal?.throwIfAborted();
+    } catch (error) {
+      this.#running--;
+      this.#wake();
+      throw error;
+    }
+  }
+
+  #wake(): void {
+    for (let free = this.current - this.#running; free > 0 && this.#waiting.length > 0; free--) this.#waiting.shift()?.();
+  }
+
+  #learn({ overloaded, latencyMs }: Outcome, startedAt: number): void {
+    if (overloaded) {
+      // Requests that were under way together complain together: that counts once.
+      if (startedAt >= this.#lastCut) {
+        this.#limit = Math.max(1, this.#limit / 2);
+        this.#lastCut = Date.now();
+      }
+      this.#calm = 0;
+      return;
+    }
+    if (latencyMs !== undefined) {
+      this.#best = Math.min(this.#best, Math.max(latencyMs, 1));
+      this.#smoothed = this.#smoothed === 0 ? latencyMs : this.#smoothed + SMOOTHING * (latencyMs - this.#smoothed);
+    }
+    if (this.#smoothed > SLOW * this.#best && this.#limit > 4) return;
+    if (++this.#calm < this.current) return;
+    this.#calm = 0;
+    this.#limit = Math.min(this.#max, this.#limit + 1);
+  }
+}

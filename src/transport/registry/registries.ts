@@ -1,0 +1,63 @@
+import { type Emit, silent } from "../../events.ts";
+import { Http, type Trust } from "../../http.ts";
+import { anonymous, type Credentials } from "../credentials.ts";
+import { RegistryClient } from "./client.ts";
+import type { LimitOptions } from "./limits.ts";
+import { RegistrySource, type RegistrySourceOptions } from "./source.ts";
+
+export interface RegistriesOptions {
+  /** How a host is believed; by default with the machine's authorities. */
+  trust?: (host: string) => Trust;
+  /** Clients by trust, shared with others; by default own ones, which `close` ends. */
+  http?: (trust: Trust) => Http;
+  credentials?: Credentials;
+  limits?: LimitOptions;
+  retries?: number;
+  emit?: Emit;
+}
+
+/** All registries of one run: one client a host, so that connections, tokens and limits are shared. */
+export class Registries {
+  readonly #options: RegistriesOptions;
+  readonly #clients = new Map<string, RegistryClient>();
+  readonly #own = new Map<string, Http>();
+
+  constructor(options: RegistriesOptions = {}) {
+    this.#options = options;
+  }
+
+  client(host: string): RegistryClient {
+    const known = this.#clients.get(host);
+    if (known) return known;
+    const { credentials = anonymous, emit = silent, limits, retries } = this.#options;
+    const trust = this.#options.trust?.(host) ?? {};
+    const http = this.#options.http?.(trust) ?? this.#ownHttp(trust);
+    const client = new RegistryClient({ host, http, trust, credentials, emit, ...(limits ? { limits } : {}), ...(retries === undefined ? {} : { retries }) });
+    this.#clients.set(host, client);
+    return client;
+  }
+
+  source(host: string, repository: string, options: RegistrySourceOptions = {}): RegistrySource {
+    return new RegistrySource(this.client(host), repository, options);
+  }
+
+  /** Ends the connections that were opened here. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#own.values()].map((http) => http.close()));
+    this.#own.clear();
+    this.#clients.clear();
+  }
+
+  #ownHttp(trust: Trust): Http {
+    const key = JSON.stringify([trust.caFile, trust.insecure, trust.clientCert, trust.clientKey]);
+    const http = this.#own.get(key) ?? new Http({ ...trust, emit: this.#options.emit ?? silent });
+    this.#own.set(key, http);
+    return http;
+  }
+}
+
+/** One repository, where nothing else is asked of its registry. For several, make one `Registries`. */
+export function openRegistrySource(options: RegistriesOptions & RegistrySourceOptions & { host: string; repository: string }): RegistrySource {
+  const { host, repository, foreignLayers = false, ...rest } = options;
+  return new Registries(rest).source(host, repository, { foreignLayers });
+}

@@ -1,0 +1,106 @@
+import { AirgapError } from "../../errors.ts";
+import { type Http, type HttpResponse, redactUrl } from "../../http.ts";
+import { isRecord } from "../../oci/descriptor.ts";
+import type { Credential } from "../credentials.ts";
+import { failure, protocolError } from "./answer.ts";
+
+/** A right asked for, as the token protocol writes it: `repository:library/nginx:pull,push`. */
+export type ScopeText = string;
+
+/** Where tokens come from: the parameters of a Bearer challenge. */
+export interface TokenService {
+  realm: string;
+  service?: string;
+}
+
+export interface Token {
+  value: string;
+  /** Milliseconds of our own clock; the server's `issued_at` is never looked at. */
+  expiresAt: number;
+}
+
+const MAX_ANSWER = 1024 * 1024;
+/** https://distribution.github.io/distribution/spec/auth/token/ : the default when none is given. */
+const DEFAULT_SECONDS = 60;
+/** Tokens are renewed this long before their end. */
+const MARGIN_MS = 5_000;
+
+export function basic(username: string, password: string): string {
+  return `Basic ${Buffer.from(`${username}:${password}`, "utf8").toString("base64")}`;
+}
+
+function form(service: TokenService, scopes: ScopeText[], refreshToken: string): string {
+  const body = new URLSearchParams({ grant_type: "refresh_token", client_id: "airgap", refresh_token: refreshToken });
+  if (service.service !== undefined) body.set("service", service.service);
+  if (scopes.length > 0) body.set("scope", scopes.join(" "));
+  return body.toString();
+}
+
+function query(service: TokenService, scopes: ScopeText[]): URL {
+  const url = new URL(service.realm);
+  if (service.service !== undefined) url.searchParams.set("service", service.service);
+  for (const scope of scopes) url.searchParams.append("scope", scope);
+  return url;
+}
+
+async function read(response: HttpResponse): Promise<Token> {
+  const value = await response.json(MAX_ANSWER);
+  const token = isRecord(value) ? value.token || value.access_token : undefined;
+  if (typeof token !== "string" || !/^[\x21-\x7e]+$/.test(token)) throw protocolError(response, "answered without a token");
+  const seconds = isRecord(value) && typeof value.expires_in === "number" && value.expires_in > 0 ? value.expires_in : DEFAULT_SECONDS;
+  return { value: token, expiresAt: Date.now() + Math.max(seconds * 1000 - MARGIN_MS, 1_000) };
+}
+
+/** The realm as a URL that credentials may be sent to. @throws AirgapError `protocol` */
+function checkedRealm(service: TokenService, registry: URL, insecure: boolean): TokenService {
+  const realm = URL.parse(service.realm);
+  if (realm === null || !/^https?:$/.test(realm.protocol)) {
+    throw new AirgapError("protocol", `${registry.host} names ${JSON.stringify(service.realm)} as its token service, which is not an http(s) address`);
+  }
+  if (registry.protocol !== "https:" || realm.protocol === "https:") return service;
+  // Behind a proxy that ends TLS, registries often write their own address with http.
+  if (realm.hostname === registry.hostname) realm.protocol = "https:";
+  else if (!insecure) {
+    throw new AirgapError("protocol", `${registry.host} is reached over https, but wants its password sent in the clear to ${redactUrl(realm)}`, {
+      suggestions: ["have the registry's token realm set to https, or allow it with --insecure"],
+    });
+  }
+  return { ...service, realm: realm.href };
+}
+
+export interface TokenRequest {
+  service: TokenService;
+  scopes: ScopeText[];
+  credential: Credential | undefined;
+  /** The registry itself, whose name messages carry. */
+  registry: URL;
+  host: string;
+  insecure: boolean;
+  signal?: AbortSignal;
+}
+
+/**
+ * Gets a token: GET with Basic or nothing, POST with an identity token.
+ * https://distribution.github.io/distribution/spec/auth/token/ and …/auth/oauth/
+ * @throws AirgapError `unauthorized` when the service refuses
+ */
+export async function requestToken(http: Http, request: TokenRequest): Promise<Token> {
+  const { scopes, credential, host } = request;
+  const service = checkedRealm(request.service, request.registry, request.insecure);
+  const signal = request.signal ? { signal: request.signal } : {};
+  const response =
+    credential && "identityToken" in credential
+      ? await http.request(service.realm, {
+          method: "POST",
+          headers: { "content-type": "application/x-www-form-urlencoded" },
+          body: form(service, scopes, credential.identityToken),
+          ...signal,
+        })
+      : await http.request(query(service, scopes), {
+          headers: credential ? { authorization: basic(credential.username, credential.password) } : {},
+          ...signal,
+        });
+  if (response.status === 200) return await read(response);
+  const who = credential === undefined ? "without a login" : "username" in credential ? `for user ${credential.username}` : "for the stored identity token";
+  throw await failure(response, `a token for ${host} ${who}`, host);
+}
