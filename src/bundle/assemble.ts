@@ -1,0 +1,56 @@
+import { AirgapError } from "../errors.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import type { Digest } from "../oci/digest.ts";
+import { isManifestLike } from "../oci/media-types.ts";
+import type { Resolved } from "../resolve/types.ts";
+import type { Wanted } from "./fill.ts";
+import type { Item, Lock, LockedBlob } from "./lock.ts";
+import type { BundleSpec } from "./spec.ts";
+
+/** A lock with everything that it takes to fill a bundle by it. */
+export interface Assembly {
+  lock: Lock;
+  wanted: Map<Digest, Wanted>;
+}
+
+const before = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/**
+ * Puts items in order and blobs after them: manifests first, where readers look first; then the
+ * rest item by item, so that pushing an image reads a disc forwards. The order depends on the
+ * content only, never on who answered first.
+ */
+export function assemble(spec: BundleSpec, resolved: Resolved[]): Assembly {
+  const ordered = resolved.toSorted((a, b) => before(a.item.kind, b.item.kind) || before(a.item.name, b.item.name));
+  const wanted = new Map<Digest, Wanted>();
+  const manifests = new Set<Digest>();
+  for (const { item, blobs } of ordered) {
+    for (const { descriptor, source } of blobs) {
+      if (isManifestLike(descriptor.mediaType)) manifests.add(descriptor.digest);
+      const known = wanted.get(descriptor.digest);
+      if (known) {
+        checkSize(known.descriptor, descriptor, item);
+        known.sources.push(source);
+      } else wanted.set(descriptor.digest, { descriptor, sources: [source] });
+    }
+  }
+  const order = new Set<Digest>([...manifests].toSorted(before));
+  for (const { blobs } of ordered) for (const digest of blobs.map(({ descriptor }) => descriptor.digest).toSorted(before)) order.add(digest);
+  const blobs = [...order].map((digest): LockedBlob => ({ digest, size: (wanted.get(digest) as Wanted).descriptor.size }));
+  const lock: Lock = {
+    apiVersion: "airgap/v1",
+    kind: "Lock",
+    name: spec.name,
+    platforms: spec.platforms === "all" ? ["all"] : spec.platforms,
+    ...(spec.siteName ? { siteName: spec.siteName } : {}),
+    ...(spec.kubernetes.length > 0 ? { kubernetes: spec.kubernetes.map(({ version }) => version) } : {}),
+    items: ordered.map(({ item }) => item),
+    blobs,
+  };
+  return { lock, wanted };
+}
+
+function checkSize(a: Descriptor, b: Descriptor, item: Item): void {
+  if (a.size === b.size) return;
+  throw new AirgapError("protocol", `${item.name} says that ${a.digest} has ${b.size} bytes, something else that it has ${a.size}`);
+}

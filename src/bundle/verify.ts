@@ -1,0 +1,217 @@
+import { closeSync, openSync, readSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { AirgapError, isAirgapError } from "../errors.ts";
+import type { Emit } from "../events.ts";
+import { count } from "../format.ts";
+import { algorithmOf, type Digest } from "../oci/digest.ts";
+import { HashPool } from "./hash-pool.ts";
+import type { Entry } from "./layout.ts";
+import { BundleReader } from "./reader.ts";
+import { BLOCK, END_OF_ARCHIVE, padded, readHeader } from "./tar.ts";
+import { usageOf } from "./usage.ts";
+
+/** One thing that is wrong with a bundle. */
+export interface Finding {
+  what: "header" | "padding" | "content" | "missing" | "end" | "size" | "graph" | "unused";
+  message: string;
+  /** The entry of the tar. */
+  entry?: string;
+  digest?: Digest;
+  /** Names of the items that are not usable because of it. */
+  items?: string[];
+}
+
+export interface VerifyResult {
+  bundle: string;
+  name: string;
+  items: number;
+  blobs: number;
+  /** Bytes of the tar. */
+  size: number;
+  /** Whether every byte was hashed, or the structure only. */
+  hashed: boolean;
+}
+
+export interface VerifyOptions {
+  quick: boolean;
+  emit: Emit;
+  signal?: AbortSignal;
+}
+
+const MAX_SHOWN = 20;
+
+/**
+ * Proves a bundle whole, closed and untampered: every byte of the tar is either hashed or compared
+ * with what the lock makes it.
+ * @throws AirgapError `check-failed` with every finding (`data.findings`)
+ */
+export async function verifyBundle(path: string, options: VerifyOptions): Promise<VerifyResult> {
+  const bundle = open(path);
+  try {
+    const verifier = new Verifier(path, bundle, options);
+    const findings = await verifier.run();
+    if (findings.length > 0) throw failure(path, findings);
+    const { lock, layout } = bundle;
+    return { bundle: path, name: lock.name, items: lock.items.length, blobs: lock.blobs.length, size: layout.size, hashed: !options.quick };
+  } finally {
+    bundle.close();
+  }
+}
+
+/** What can't be opened as a bundle has failed the check. */
+function open(path: string): BundleReader {
+  try {
+    return BundleReader.open(path, { partial: true });
+  } catch (error) {
+    if (!isAirgapError(error, "corrupt", "protocol")) throw error;
+    throw new AirgapError("check-failed", error.message, {
+      suggestions: error.suggestions,
+      cause: error.cause,
+      data: { findings: [{ what: "header", message: error.message }] },
+    });
+  }
+}
+
+function failure(path: string, findings: Finding[]): AirgapError {
+  const lines = findings.slice(0, MAX_SHOWN).map(({ message, items }) => `  ${message}${items?.length ? `; used by ${items.join(", ")}` : ""}`);
+  if (findings.length > MAX_SHOWN) lines.push(`  … and ${findings.length - MAX_SHOWN} more`);
+  return new AirgapError("check-failed", `${path} failed the check, ${count(findings.length, "finding")}:\n${lines.join("\n")}`, {
+    suggestions: ["copy the bundle again from where it was built, and compare `airgap verify` there"],
+    data: { findings },
+  });
+}
+
+class Verifier {
+  readonly #path: string;
+  readonly #bundle: BundleReader;
+  readonly #options: VerifyOptions;
+  readonly #findings: Finding[] = [];
+  /** Blobs whose content is known to be wrong or absent. */
+  readonly #bad = new Set<Digest>();
+
+  constructor(path: string, bundle: BundleReader, options: VerifyOptions) {
+    this.#path = path;
+    this.#bundle = bundle;
+    this.#options = options;
+  }
+
+  async run(): Promise<Finding[]> {
+    const fd = openSync(this.#path, "r");
+    try {
+      this.#frames(fd);
+      if (!this.#options.quick) await this.#contents();
+    } finally {
+      closeSync(fd);
+    }
+    const { users } = this.#graph();
+    for (const finding of this.#findings) if (finding.digest && !finding.items) finding.items = users.get(finding.digest) ?? [];
+    return this.#findings;
+  }
+
+  /** Headers, padding, the end and the size are what the lock makes them, to the byte. */
+  #frames(fd: number): void {
+    const { layout, fileSize } = this.#bundle;
+    const at = (offset: number, length: number): Buffer => {
+      const bytes = Buffer.alloc(Math.max(0, Math.min(length, fileSize - offset)));
+      readSync(fd, bytes, 0, bytes.length, offset);
+      return bytes;
+    };
+    for (const entry of layout.entries) {
+      const end = entry.offset + padded(entry.size);
+      if (entry.headerOffset >= fileSize || entry.offset + entry.size > fileSize) {
+        this.#missing(entry);
+        continue;
+      }
+      const header = at(entry.headerOffset, entry.header.length);
+      if (!header.equals(entry.header)) this.#add("header", entry, describeHeader(header, entry));
+      const padding = at(entry.offset + entry.size, end - entry.offset - entry.size);
+      if (padding.some((byte) => byte !== 0)) this.#add("padding", entry, `the padding behind ${entry.name} is not zero`);
+    }
+    if (fileSize < layout.size)
+      this.#findings.push({
+        what: "size",
+        message: `the file ends ${layout.size - fileSize} bytes too early (${fileSize} of ${layout.size}): it was not copied whole`,
+      });
+    else if (at(layout.size - END_OF_ARCHIVE.length, END_OF_ARCHIVE.length).some((byte) => byte !== 0))
+      this.#findings.push({ what: "end", message: "the end of the archive is not two zero blocks" });
+    if (fileSize > layout.size) this.#findings.push({ what: "size", message: `${fileSize - layout.size} bytes were appended behind the end of the archive` });
+  }
+
+  #missing(entry: Entry): void {
+    if (entry.digest) this.#bad.add(entry.digest);
+    this.#add("missing", entry, `${entry.name} is missing: the file ends before it`);
+  }
+
+  async #contents(): Promise<void> {
+    const pool = new HashPool(availableParallelism());
+    const { layout } = this.#bundle;
+    this.#options.emit({ type: "plan", items: layout.entries.length, bytes: layout.entries.reduce((sum, { size }) => sum + size, 0) });
+    try {
+      await Promise.all(layout.entries.map((entry) => this.#content(entry, pool)));
+    } finally {
+      await pool.close();
+    }
+  }
+
+  async #content(entry: Entry, pool: HashPool): Promise<void> {
+    const region = entry.digest && this.#bundle.region(entry.digest);
+    if (!region || !entry.digest || this.#bad.has(entry.digest)) return;
+    const { digest } = await pool.digest(region, algorithmOf(entry.digest));
+    this.#options.signal?.throwIfAborted();
+    this.#options.emit({ type: "progress", item: entry.name, bytes: entry.size });
+    if (digest === entry.digest) return;
+    this.#bad.add(entry.digest);
+    this.#add("content", entry, `${entry.name} has other content than its name says: its bytes are ${digest}`);
+  }
+
+  /** What the root reaches is there, and nothing is there that it does not reach. */
+  #graph(): { users: Map<Digest, string[]> } {
+    const { lock } = this.#bundle;
+    const { users, problems } = usageOf(lock, (digest) => this.#manifest(digest));
+    for (const { item, digest, problem } of problems) this.#findings.push({ what: "graph", digest, message: `${digest} ${problem}`, items: [item] });
+    if (this.#bad.size === 0 && problems.length === 0) {
+      for (const { digest } of lock.blobs)
+        if (!users.has(digest)) this.#findings.push({ what: "unused", digest, message: `${digest} is carried, and nothing in the lock reaches it` });
+    }
+    return { users };
+  }
+
+  #manifest(digest: Digest): Buffer | undefined {
+    if (this.#bad.has(digest)) return undefined;
+    try {
+      return this.#bundle.read(digest);
+    } catch (error) {
+      this.#bad.add(digest);
+      const entry = this.#bundle.layout.byDigest.get(digest);
+      if (entry) this.#add("content", entry, (error as Error).message);
+      return undefined;
+    }
+  }
+
+  #add(what: Finding["what"], entry: Entry, message: string): void {
+    this.#findings.push({ what, entry: entry.name, message, ...(entry.digest ? { digest: entry.digest } : {}) });
+  }
+}
+
+const TYPES: Record<string, string> = {
+  "1": "a hard link",
+  "2": "a symbolic link",
+  "3": "a device",
+  "4": "a device",
+  "5": "a directory",
+  "6": "a pipe",
+  S: "a sparse file",
+  x: "an extended header",
+  g: "a global header",
+  L: "a GNU long name",
+};
+
+function describeHeader(bytes: Buffer, entry: Entry): string {
+  const found = bytes.length >= BLOCK ? readHeader(bytes) : undefined;
+  if (found === undefined) return `the tar header of ${entry.name} is damaged`;
+  const type = TYPES[found.type];
+  if (type !== undefined) return `${JSON.stringify(found.name)}, ${type}, stands where ${entry.name} is expected`;
+  if (found.name !== entry.name) return `${JSON.stringify(found.name)} stands where ${entry.name} is expected`;
+  if (found.size !== entry.size) return `${entry.name} claims ${found.size} bytes; its lock says ${entry.size}`;
+  return `the tar header of ${entry.name} is not the one that airgap writes (owner, mode or time)`;
+}
