@@ -56,6 +56,10 @@ export interface HttpResponse {
 }
 
 const RETRY_STATUS = new Set([408, 429, 500, 502, 503, 504]);
+const CERTIFICATE_SUGGESTIONS = [
+  "name the authority that signed it: `--ca-file FILE`, or `caFile: FILE` for the host under `sources:`",
+  "or let its certificate go unchecked: `--insecure`, or `insecure: true` there",
+];
 const MAX_REDIRECTS = 10;
 const MAX_WAIT_MS = 120_000;
 
@@ -88,6 +92,15 @@ export const isRetryable = (status: number): boolean => RETRY_STATUS.has(status)
 export function backoffMs(attempt: number, retryAfter?: string, firstMs = 500): number {
   const asked = retryAfterMs(retryAfter);
   return Math.min(asked ?? firstMs * 2 ** (attempt - 1) * (0.75 + Math.random() / 2), MAX_WAIT_MS);
+}
+
+/** Whether the other side spoke TLS, but with a certificate that is not believed. */
+export function isCertificateProblem(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const { code = "" } = cause as NodeJS.ErrnoException;
+    if (/^(?:CERT_|ERR_TLS_CERT|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/.test(code)) return true;
+  }
+  return false;
 }
 
 function flatten(headers: Record<string, string | string[] | undefined>): Headers {
@@ -157,7 +170,7 @@ export class Http {
       const failed = outcome instanceof Error;
       if (!failed && !isRetryable(outcome.status)) return outcome;
       if (failed && outcome instanceof AirgapError) throw outcome;
-      if (attempt >= retries) {
+      if (attempt >= retries || isCertificateProblem(outcome)) {
         if (!failed) return outcome;
         throw this.#unreachable(url, options, outcome, attempt + 1);
       }
@@ -176,7 +189,7 @@ export class Http {
     return new AirgapError(
       "network",
       `${options.method ?? "GET"} ${redactUrl(url)} got no answer (${tries} ${tries === 1 ? "try" : "tries"}): ${messageOf(cause)}`,
-      { cause },
+      { cause, suggestions: isCertificateProblem(cause) ? CERTIFICATE_SUGGESTIONS : [] },
     );
   }
 

@@ -1,7 +1,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { AirgapError, messageOf } from "../../errors.ts";
+import { isAirgapError, messageOf } from "../../errors.ts";
 import { type Emit, silent } from "../../events.ts";
-import { backoffMs, type Headers, type Http, type HttpRequest, type HttpResponse, isRetryable, redactUrl, type Trust } from "../../http.ts";
+import {
+  backoffMs,
+  type Headers,
+  type Http,
+  type HttpRequest,
+  type HttpResponse,
+  isCertificateProblem,
+  isRetryable,
+  redactUrl,
+  type Trust,
+} from "../../http.ts";
 import type { Credential, Credentials } from "../credentials.ts";
 import { Authorizer, type Scope } from "./auth.ts";
 import { findEndpoint } from "./endpoint.ts";
@@ -50,6 +60,7 @@ export class RegistryClient {
   readonly #emit: Emit;
   readonly #retries: number;
   #base: Promise<URL> | undefined;
+  #answered = false;
 
   constructor(options: ClientOptions) {
     this.host = options.host;
@@ -105,7 +116,7 @@ export class RegistryClient {
       const answer = await this.#authorized(url, ask).catch((error: unknown) => error as Error);
       ask.signal?.throwIfAborted();
       const failed = answer instanceof Error;
-      if (failed ? !this.#mayRepeat(answer, ask) : !isRetryable(answer.status)) return settle(answer);
+      if (failed ? !this.#mayRepeat(answer, ask, attempt) : !isRetryable(answer.status)) return settle(answer);
       const plainRefusal = !failed && answer.status === 429;
       const allowed = ask.retry === "never" ? false : ask.retry === "refused" ? plainRefusal : true;
       if (!allowed || attempt > this.#retries) return settle(answer);
@@ -113,8 +124,9 @@ export class RegistryClient {
     }
   }
 
-  #mayRepeat(error: Error, ask: Ask): boolean {
-    return error instanceof AirgapError && error.code === "network" && ask.retry !== "refused";
+  /** A host that never answered is given one more try: a wrong name or port should be told at once. */
+  #mayRepeat(error: Error, ask: Ask, attempt: number): boolean {
+    return isAirgapError(error, "network") && ask.retry !== "refused" && (this.#answered || attempt === 1) && !isCertificateProblem(error);
   }
 
   async #wait(url: URL, answer: HttpResponse | Error, attempt: number, signal?: AbortSignal): Promise<void> {
@@ -151,6 +163,7 @@ export class RegistryClient {
     return await this.limits.run(async () => {
       const startedAt = performance.now();
       const value = await this.http.request(url, { ...request, headers, retries: 0 });
+      this.#answered = true;
       const overloaded = value.status === 429 || value.status === 503;
       return { value, outcome: small ? { overloaded, latencyMs: performance.now() - startedAt } : { overloaded } };
     }, ask.signal);

@@ -1,5 +1,5 @@
 import { AirgapError, isAirgapError, messageOf } from "../../errors.ts";
-import type { Http, Trust } from "../../http.ts";
+import { type Http, isCertificateProblem, type Trust } from "../../http.ts";
 
 /** Where Docker's hub keeps its API. */
 const API_HOST: Record<string, string> = { "docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io" };
@@ -10,11 +10,6 @@ export const apiHost = (host: string): string => API_HOST[host] ?? host;
 export function isLoopback(host: string): boolean {
   const name = new URL(`http://${host}`).hostname;
   return name === "localhost" || name.endsWith(".localhost") || name === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(name);
-}
-
-/** Whether the other side spoke TLS, though perhaps with a certificate that is not believed. */
-function certificateProblem(error: unknown): boolean {
-  return /certificate|CERT_|self[- ]signed|altname|unable to (?:get|verify)/i.test(messageOf(error));
 }
 
 async function answers(http: Http, base: URL, signal?: AbortSignal): Promise<void> {
@@ -35,7 +30,7 @@ export async function findEndpoint(host: string, trust: Trust, http: Http, signa
     return secure;
   } catch (error) {
     signal?.throwIfAborted();
-    if (!isAirgapError(error, "network") || certificateProblem(error)) return secure;
+    if (!isAirgapError(error, "network") || isCertificateProblem(error)) return secure;
     const plain = new URL(`http://${api}`);
     await answers(http, plain, signal).catch((second: unknown) => {
       throw new AirgapError("network", `${host} answers neither https nor http: ${messageOf(error)}; ${messageOf(second)}`, { cause: second });

@@ -1,0 +1,265 @@
+import { Readable } from "node:stream";
+import { AirgapError, type ErrorCode, isAirgapError, messageOf } from "../errors.ts";
+import { type Emit, silent } from "../events.ts";
+import type { Trust } from "../http.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
+import { formatReference, isHost, isRepository, type Reference } from "../oci/reference.ts";
+import type { Registries } from "./registry/registries.ts";
+import type { RegistrySource } from "./registry/source.ts";
+import type { FetchOptions, Range, Source } from "./types.ts";
+import { verifiedStream } from "./verify.ts";
+
+/** How a registry is reached: `sources:` of a spec, by the registry's host. */
+export interface SourceEntry {
+  /** Tried in this order instead of the registry: `host`, `host/prefix`, or flat `host/path/*`. */
+  mirrors?: string[];
+  insecure?: boolean;
+  caFile?: string;
+}
+export type SourceEntries = Record<string, SourceEntry>;
+
+/** A repository that may have what a reference names. */
+export interface Candidate {
+  host: string;
+  repository: string;
+}
+
+/** Registries that hold the same images under the same paths; what is said for one serves the other. */
+const SAME: Record<string, string> = { "k8s.gcr.io": "registry.k8s.io" };
+
+function invalidMirror(entry: string, host: string): AirgapError {
+  return new AirgapError("spec", `sources: ${host}: '${entry}' is not a mirror`, {
+    suggestions: ["write it as host, host/prefix (paths are kept) or host/path/* (last component only)"],
+  });
+}
+
+/** Splits `host/path/*`. @throws AirgapError `spec` */
+function parseMirror(entry: string, registry: string): { host: string; path: string; flat: boolean } {
+  const [host = "", ...parts] = entry.split("/");
+  const flat = parts.at(-1) === "*";
+  const path = (flat ? parts.slice(0, -1) : parts).join("/");
+  if (!isHost(host) || (path !== "" && !isRepository(path))) throw invalidMirror(entry, registry);
+  return { host: host.toLowerCase(), path, flat };
+}
+
+/**
+ * Where to look for a reference, in order: its registry, or what `sources` names instead. Only an
+ * entry that ends in `/*` drops a repository's path, and for `flat` (kubeadm's own images, which
+ * `imageRepository` drops it for as well) every mirror is asked both ways.
+ * @throws AirgapError `spec` for an entry that is no mirror
+ */
+export function candidatesFor(reference: Reference, sources: SourceEntries, flat = false): Candidate[] {
+  const { host, repository } = reference;
+  const named = sources[host] !== undefined || SAME[host] === undefined || sources[SAME[host]] === undefined ? host : (SAME[host] as string);
+  const last = repository.slice(repository.lastIndexOf("/") + 1);
+  const found = (sources[named]?.mirrors ?? [named]).flatMap((entry): Candidate[] => {
+    const mirror = parseMirror(entry, named);
+    const at = (path: string): Candidate => ({ host: mirror.host, repository: mirror.path === "" ? path : `${mirror.path}/${path}` });
+    if (mirror.flat) return [at(last)];
+    return flat && mirror.host !== named ? [at(repository), at(last)] : [at(repository)];
+  });
+  return [...new Map(found.map((candidate) => [`${candidate.host}/${candidate.repository}`, candidate])).values()];
+}
+
+/** How `sources` wants a host to be believed. */
+export function trustFor(host: string, sources: SourceEntries): Trust {
+  const { insecure, caFile } = sources[host] ?? {};
+  return { ...(insecure === undefined ? {} : { insecure }), ...(caFile === undefined ? {} : { caFile }) };
+}
+
+export interface MirrorRequest {
+  reference: Reference;
+  flat?: boolean;
+  /** What it has to be, by a lock; a mirror that has other content is passed over. */
+  expect?: Digest;
+  foreignLayers?: boolean;
+}
+
+/** Finds images on the mirrors of their registries; remembers for a whole run which hosts are dead. */
+export class Mirrors {
+  readonly #registries: Registries;
+  readonly #sources: SourceEntries;
+  readonly #emit: Emit;
+  readonly #dead = new Map<string, AirgapError>();
+
+  constructor(registries: Registries, sources: SourceEntries = {}, emit: Emit = silent) {
+    this.#registries = registries;
+    this.#sources = sources;
+    this.#emit = emit;
+  }
+
+  /**
+   * Opens an image where it is to be had. The tag or digest given back is the one to resolve; with
+   * `expect` it is known already that the source has it.
+   * @throws AirgapError when no candidate has it, with what each of them answered
+   */
+  async open(request: MirrorRequest, signal?: AbortSignal): Promise<{ source: Source; reference: string }> {
+    const { reference, flat = false, expect, foreignLayers = false } = request;
+    const candidates = candidatesFor(reference, this.#sources, flat).map(({ host, repository }) =>
+      this.#registries.source(host, repository, { foreignLayers }),
+    );
+    const asked = expect ?? reference.digest ?? reference.tag ?? "latest";
+    const source = new MirroredSource({ candidates, dead: this.#dead, emit: this.#emit, reference });
+    if (expect !== undefined) await source.resolve(expect, signal);
+    return { source, reference: asked };
+  }
+}
+
+interface MirroredOptions {
+  candidates: RegistrySource[];
+  dead: Map<string, AirgapError>;
+  emit: Emit;
+  reference: Reference;
+}
+
+/** What says that a candidate can't help; anything else (a full disk, Ctrl-C) ends the search. */
+const PASSED_OVER: readonly ErrorCode[] = ["not-found", "unauthorized", "refused", "network", "protocol", "corrupt", "unsupported"];
+
+/**
+ * The candidates of one image as one source: who answers first is asked from then on, and the
+ * others stand in where its content is not to be had.
+ */
+class MirroredSource implements Source {
+  readonly #options: MirroredOptions;
+  #chosen: RegistrySource | undefined;
+
+  constructor(options: MirroredOptions) {
+    this.#options = options;
+  }
+
+  /** The origin that answered. */
+  get name(): string {
+    return (this.#chosen ?? (this.#options.candidates[0] as RegistrySource)).name;
+  }
+
+  async resolve(reference: string, signal?: AbortSignal): Promise<Descriptor> {
+    if (this.#chosen) return await this.#chosen.resolve(reference, signal);
+    return await this.#tryEach(formatReference(this.#options.reference), async (candidate) => {
+      const found = await candidate.resolve(reference, signal).catch(async (error: unknown) => {
+        if (isDigest(reference)) await this.#nameOther(candidate, reference, error, signal);
+        throw error;
+      });
+      this.#chosen = candidate;
+      return found;
+    });
+  }
+
+  async fetch(descriptor: Descriptor, { range, signal }: FetchOptions = {}): Promise<Readable> {
+    const chunks = this.#bytes(descriptor, new Rest(descriptor, range), signal);
+    return range ? Readable.from(chunks, { objectMode: false }) : verifiedStream(chunks, descriptor, this.name);
+  }
+
+  async pour(descriptor: Descriptor, range: Range, sink: (chunk: Uint8Array) => void, signal?: AbortSignal): Promise<void> {
+    const rest = new Rest(descriptor, range);
+    await this.#tryEach(`${descriptor.digest} of ${this.name}`, async (candidate: Source) => {
+      const take = (chunk: Uint8Array): void => {
+        rest.take(chunk);
+        sink(chunk);
+      };
+      if (candidate.pour) await candidate.pour(descriptor, rest.range, take, signal);
+      else for await (const chunk of await candidate.fetch(descriptor, rest.options(signal))) take(chunk as Uint8Array);
+    });
+  }
+
+  async referrers(digest: Digest, signal?: AbortSignal): Promise<Descriptor[]> {
+    return (await this.#chosen?.referrers(digest, signal)) ?? [];
+  }
+
+  async tags(signal?: AbortSignal): Promise<string[]> {
+    return (await this.#chosen?.tags(signal)) ?? [];
+  }
+
+  /** A candidate that breaks off is followed by the next one, from the byte where it stopped. */
+  async *#bytes(descriptor: Descriptor, rest: Rest, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    const failures: AirgapError[] = [];
+    for (const candidate of this.#usable()) {
+      try {
+        for await (const chunk of (await candidate.fetch(descriptor, rest.options(signal))) as AsyncIterable<Uint8Array>) {
+          rest.take(chunk);
+          yield chunk;
+        }
+        return;
+      } catch (error) {
+        failures.push(this.#failure(candidate, error));
+      }
+    }
+    throw combined(failures, `${descriptor.digest} of ${this.name}`);
+  }
+
+  async #tryEach<T>(what: string, action: (candidate: RegistrySource) => Promise<T>): Promise<T> {
+    const failures: AirgapError[] = [];
+    for (const candidate of this.#usable()) {
+      try {
+        return await action(candidate);
+      } catch (error) {
+        failures.push(this.#failure(candidate, error));
+      }
+    }
+    throw combined(failures, what);
+  }
+
+  /** Who answered first, then the others; hosts that are known to be dead only where nothing else is left. */
+  #usable(): RegistrySource[] {
+    const { candidates, dead } = this.#options;
+    const ordered = this.#chosen ? [this.#chosen, ...candidates.filter((candidate) => candidate !== this.#chosen)] : candidates;
+    const alive = ordered.filter(({ client }) => !dead.has(client.host));
+    return alive.length > 0 ? alive : ordered;
+  }
+
+  #failure(candidate: RegistrySource, error: unknown): AirgapError {
+    if (!isAirgapError(error, ...PASSED_OVER)) throw error;
+    const { dead, emit, candidates } = this.#options;
+    const { host } = candidate.client;
+    if (error.code === "network" && !dead.has(host) && candidates.some(({ client }) => client.host !== host)) {
+      dead.set(host, error);
+      emit({ type: "warning", message: `${host} does not answer and is not asked again in this run: ${messageOf(error)}` });
+    }
+    return error;
+  }
+
+  /** A mirror that has the name, but with other content than the lock says, is named with both digests. */
+  async #nameOther(candidate: RegistrySource, expected: Digest, error: unknown, signal?: AbortSignal): Promise<void> {
+    if (!isAirgapError(error, "not-found", "corrupt")) return;
+    const { tag } = this.#options.reference;
+    const wrong = error.data?.["found"];
+    const found = error.code === "corrupt" ? wrong : tag && (await candidate.head(tag, signal).catch(() => undefined));
+    if (typeof found !== "string" || found === expected) return;
+    this.#options.emit({
+      type: "warning",
+      message: `${candidate.name}${tag ? `:${tag}` : ""} is passed over: it has ${found}, expected is ${expected}`,
+    });
+  }
+}
+
+/** What is still to come of a range. */
+class Rest {
+  #offset: number;
+  readonly #end: number;
+
+  constructor({ size }: Descriptor, { offset, length = size - offset }: Range = { offset: 0 }) {
+    this.#offset = offset;
+    this.#end = offset + length;
+  }
+
+  get range(): Range {
+    return { offset: this.#offset, length: this.#end - this.#offset };
+  }
+
+  take(chunk: Uint8Array): void {
+    this.#offset += chunk.length;
+  }
+
+  options(signal?: AbortSignal): FetchOptions {
+    return { range: this.range, ...(signal ? { signal } : {}) };
+  }
+}
+
+/** One error for all that was tried; a host that is out of reach weighs more than one that lacks it. */
+function combined(failures: AirgapError[], what: string): AirgapError {
+  const [only, ...others] = failures as [AirgapError, ...AirgapError[]];
+  if (others.length === 0) return only;
+  const worst = PASSED_OVER.toReversed().find((code) => code !== "not-found" && failures.some((failure) => failure.code === code)) ?? "not-found";
+  const suggestions = [...new Set(failures.flatMap((failure) => failure.suggestions))];
+  return new AirgapError(worst, `${what} is to be had from none of its sources: ${failures.map(messageOf).join("; ")}`, { suggestions, cause: only });
+}
