@@ -1,0 +1,12 @@
+// Written for old Nodes too, so that one that is too old hears what is wrong.
+const [major, minor] = process.versions.node.split(".").map(Number);
+if (major < 22 || (major === 22 && minor < 19)) {
+  process.stderr.write(
+    `airgap needs Node 22.19 or newer; this is Node ${process.versions.node} (${process.execPath}).\n` +
+      "Install a newer one, or take the self-contained archive of airgap, which brings its own (npm run pack).\n" +
+      "In a checkout, 'npm test' or 'npm run quickstart' puts a new Node beside it.\n",
+  );
+  process.exit(1);
+}
+const { main } = await import("./start.mjs");
+await main(new URL("..", import.meta.url));

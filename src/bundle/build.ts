@@ -1,0 +1,205 @@
+import { existsSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { AirgapError, messageOf } from "../errors.ts";
+import type { Emit } from "../events.ts";
+import { count, formatBytes } from "../format.ts";
+import { canonicalJson } from "../oci/canonical-json.ts";
+import { type Digest, digestOf } from "../oci/digest.ts";
+import { assemble } from "./assemble.ts";
+import { diffLocks, type LockDiff, readLockOf } from "./diff.ts";
+import { fill, type Wanted } from "./fill.ts";
+import { encodeLock, type Layout, layOut } from "./layout.ts";
+import type { Lock } from "./lock.ts";
+import { discardBuild, PartFile, savedBuild } from "./part-file.ts";
+import { BundleReader } from "./reader.ts";
+import { type ResolveOptions, resolveSpec } from "./resolve-spec.ts";
+import { parseBundleSpec } from "./spec.ts";
+
+export interface BuildOptions {
+  spec: string;
+  /** The bundle to write. */
+  output: string;
+  locked: boolean;
+  lockOnly: boolean;
+  fresh: boolean;
+  dryRun: boolean;
+  /** Earlier bundles to take blobs from. */
+  reuse: string[];
+  concurrency: number;
+  cacheDir: string;
+  emit: Emit;
+  signal?: AbortSignal;
+}
+
+export interface BuildResult {
+  /** Absent where none was to be written: `--lock-only`, `--dry-run`. */
+  bundle?: string;
+  lock: string;
+  lockDigest: Digest;
+  items: number;
+  blobs: number;
+  /** Bytes of the whole tar. */
+  size: number;
+  /** Against the lock that stood there before. */
+  changes: LockDiff["changes"];
+  resumed: boolean;
+  /** Items of kind self, with the line that takes the tool out on the far side. */
+  extract: string[];
+}
+
+/** `site.yaml` → `site.lock.json` */
+export function lockPathOf(spec: string): string {
+  return `${spec.replace(/\.(?:ya?ml|json)$/i, "")}.lock.json`;
+}
+
+/**
+ * From a spec to a lock and a bundle. Resolves first, so that every blob's place is known before
+ * the first is fetched; goes on with what an interrupted run left; gives the bundle its name only
+ * when it is whole.
+ * @throws AirgapError
+ */
+export async function build(options: BuildOptions): Promise<BuildResult> {
+  const text = await readSpec(options.spec);
+  const spec = parseBundleSpec(text, options.spec);
+  const lockPath = lockPathOf(options.spec);
+  const specDigest = digestOf(text);
+  checkOutput(options);
+  const previous = existsSync(lockPath) ? readLockOf(lockPath) : undefined;
+  const resumed = resumable(options, specDigest);
+  const followed = resumed ?? (options.locked ? mustHave(previous, lockPath) : undefined);
+
+  const reused = options.reuse.map((path) => BundleReader.open(path));
+  const resolving: ResolveOptions = {
+    spec,
+    baseDir: dirname(resolve(options.spec)),
+    cacheDir: options.cacheDir,
+    concurrency: options.concurrency,
+    local: reused.map((bundle) => bundle.source()),
+    emit: options.emit,
+    ...(options.signal ? { signal: options.signal } : {}),
+    ...(followed ? { locked: followed } : {}),
+    ...(previous ? { previous } : {}),
+  };
+  options.emit({ type: "phase", name: "Resolving", detail: followed ? "by the lock" : options.spec });
+  const session = await resolveSpec(resolving);
+  try {
+    const { lock, wanted } = assemble(spec, session.resolved);
+    if (followed) checkFollowed(lock, followed, lockPath, resumed !== undefined);
+    const layout = layOut(lock);
+    const changes = previous ? diffLocks(previous, lock).changes : [];
+    const result: BuildResult = {
+      lock: lockPath,
+      lockDigest: layout.lockDigest,
+      items: lock.items.length,
+      blobs: lock.blobs.length,
+      size: layout.size,
+      changes,
+      resumed: resumed !== undefined,
+      extract: [],
+    };
+    if (options.dryRun) return result;
+    if (!options.locked) writeLock(lockPath, lock);
+    if (options.lockOnly) return result;
+    options.emit({
+      type: "phase",
+      name: "Fetching",
+      detail: `${count(lock.items.length, "item")}, ${count(lock.blobs.length, "blob")}, ${formatBytes(layout.size)}`,
+    });
+    preferLocal(wanted, reused);
+    await write(options, layout, { specDigest, lock }, wanted);
+    return { ...result, bundle: options.output, extract: extractLines(options.output, lock) };
+  } finally {
+    await session.close();
+    for (const bundle of reused) bundle.close();
+  }
+}
+
+async function readSpec(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw new AirgapError("spec", `The spec ${path} can't be read: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function checkOutput({ output, dryRun, lockOnly }: BuildOptions): void {
+  if (dryRun || lockOnly) return;
+  const folder = dirname(resolve(output));
+  if (!existsSync(folder) || !statSync(folder).isDirectory())
+    throw new AirgapError("usage", `There is no folder ${folder} to write the bundle to`, { suggestions: [`mkdir -p ${folder}`] });
+  if (existsSync(output) && !statSync(output).isFile()) throw new AirgapError("usage", `${output} exists and is not a file`);
+}
+
+/** The lock of an interrupted build of the same spec, unless the user starts afresh. */
+function resumable({ output, fresh, dryRun, lockOnly, emit }: BuildOptions, specDigest: Digest): Lock | undefined {
+  if (dryRun || lockOnly) return undefined;
+  const saved = savedBuild(output);
+  if (saved === undefined) return undefined;
+  if (!fresh && saved.specDigest === specDigest) {
+    emit({ type: "note", message: `Going on with the interrupted build of ${output}; --fresh starts it anew` });
+    return saved.lock;
+  }
+  emit({ type: "note", message: fresh ? "Starting anew" : "The spec changed since the interrupted build; starting anew" });
+  discardBuild(output);
+  return undefined;
+}
+
+function mustHave(lock: Lock | undefined, path: string): Lock {
+  if (lock) return lock;
+  throw new AirgapError("usage", `--locked needs the lock ${path}, and there is none`, {
+    suggestions: ["build once without --locked, and commit the lock that it writes"],
+  });
+}
+
+function checkFollowed(lock: Lock, followed: Lock, path: string, resumed: boolean): void {
+  if (encodeLock(lock).equals(encodeLock(followed))) return;
+  const { changes } = diffLocks(followed, lock);
+  const what =
+    changes
+      .slice(0, 5)
+      .map(({ name, change }) => `${name} ${change}`)
+      .join(", ") || "who wants what, or how it is described";
+  throw new AirgapError("spec", `The lock ${resumed ? "of the interrupted build" : path} does not fit the spec: ${what}`, {
+    suggestions: [resumed ? "start anew with --fresh" : "build again without --locked"],
+  });
+}
+
+/** The lock beside the spec: canonical order, a line a value, so that its changes can be read. */
+function writeLock(path: string, lock: Lock): void {
+  const text = `${JSON.stringify(JSON.parse(canonicalJson(lock)), undefined, 2)}\n`;
+  try {
+    writeFileSync(`${path}.tmp`, text);
+    renameSync(`${path}.tmp`, path);
+  } catch (cause) {
+    throw new AirgapError("disk", `The lock ${path} can't be written: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Bundles at hand are asked before any network. */
+function preferLocal(wanted: Map<Digest, Wanted>, reused: BundleReader[]): void {
+  for (const bundle of reused) {
+    const source = bundle.source();
+    for (const [digest, { sources, descriptor }] of wanted) if (bundle.region(digest)?.size === descriptor.size) sources.unshift(source);
+  }
+}
+
+async function write(options: BuildOptions, layout: Layout, saved: { specDigest: string; lock: Lock }, wanted: Map<Digest, Wanted>): Promise<void> {
+  const part = PartFile.open(options.output, layout, saved);
+  try {
+    await fill(part, layout, wanted.values(), options);
+  } catch (error) {
+    part.close();
+    throw error;
+  }
+  part.finish();
+}
+
+/** The tool's own archives are taken out with tar alone. */
+function extractLines(bundle: string, lock: Lock): string[] {
+  return lock.items
+    .filter(({ kind }) => kind === "self")
+    .flatMap(({ facts }) =>
+      typeof facts?.["digest"] === "string" ? [`tar -xOf ${bundle} blobs/sha256/${facts["digest"].slice("sha256:".length)} | tar -xz`] : [],
+    );
+}

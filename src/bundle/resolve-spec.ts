@@ -1,0 +1,67 @@
+import { AirgapError } from "../errors.ts";
+import type { Emit } from "../events.ts";
+import { Http } from "../http.ts";
+import { resolveFiles } from "../resolve/files.ts";
+import type { OpenedImage } from "../resolve/images/image.ts";
+import { type OpenRequest, resolveImages } from "../resolve/images/resolve.ts";
+import type { ImageWant, ResolveContext, Resolved } from "../resolve/types.ts";
+import { Registries } from "../transport/registry/registries.ts";
+import type { Source } from "../transport/types.ts";
+import type { Lock } from "./lock.ts";
+import type { BundleSpec } from "./spec.ts";
+
+export interface ResolveOptions {
+  spec: BundleSpec;
+  baseDir: string;
+  cacheDir: string;
+  concurrency: number;
+  /** Bundles at hand, asked for manifests before the network is. */
+  local: Source[];
+  emit: Emit;
+  signal?: AbortSignal;
+  locked?: Lock;
+  previous?: Lock;
+}
+
+/** A resolved spec. Its sources stay open until `close`, since the bundle is filled from them. */
+export interface Session {
+  resolved: Resolved[];
+  close(): Promise<void>;
+}
+
+/** Keys of the spec that this version can't build yet: refused by name, never ignored. */
+const NOT_YET = ["kubernetes", "manifests", "charts", "packages"] as const;
+
+/** Works out everything that a spec asks for. @throws AirgapError */
+export async function resolveSpec(options: ResolveOptions): Promise<Session> {
+  const { spec, emit } = options;
+  for (const key of NOT_YET) if (spec[key].length > 0) throw new AirgapError("spec", `${key}: can't be built by this version of airgap`);
+  const http = new Http({ connections: Math.max(16, options.concurrency), emit });
+  const registries = new Registries({ trust: (host) => spec.sources[host] ?? {}, emit });
+  const context: ResolveContext = {
+    baseDir: options.baseDir,
+    cacheDir: options.cacheDir,
+    http: () => http,
+    emit,
+    ...(options.signal ? { signal: options.signal } : {}),
+    ...(options.locked ? { locked: options.locked } : {}),
+    ...(options.previous ? { previous: options.previous } : {}),
+  };
+  const close = async (): Promise<void> => {
+    await registries.close();
+    await http.close();
+  };
+  const open = async ({ reference }: OpenRequest): Promise<OpenedImage> => ({
+    source: registries.source(reference.host, reference.repository),
+    reference: reference.digest ?? reference.tag ?? "latest",
+  });
+  try {
+    const wants: ImageWant[] = [];
+    const files = await resolveFiles(spec.files, context);
+    const images = await resolveImages({ images: spec.images, wants, platforms: spec.platforms, open, concurrency: Math.min(8, options.concurrency), context });
+    return { resolved: [...files, ...images], close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
