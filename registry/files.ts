@@ -1,0 +1,37 @@
+import { ApiError } from "./errors.ts";
+import type { Exchange } from "./exchange.ts";
+import { escapeHtml, sendHtml } from "./html.ts";
+import type { FileTree } from "./library.ts";
+import { sendBlob } from "./send.ts";
+
+/** What dnf, apt and people fetch. Everything else is bytes: nothing from a bundle is rendered as a page. */
+const TYPES: Record<string, string> = {
+  rpm: "application/x-rpm",
+  deb: "application/vnd.debian.binary-package",
+  xml: "application/xml",
+  json: "application/json",
+  gz: "application/gzip",
+  tgz: "application/gzip",
+  xz: "application/x-xz",
+  zst: "application/zstd",
+  txt: "text/plain; charset=utf-8",
+  asc: "text/plain; charset=utf-8",
+  repo: "text/plain; charset=utf-8",
+  yaml: "text/plain; charset=utf-8",
+  yml: "text/plain; charset=utf-8",
+};
+
+const typeOf = (path: string): string => TYPES[path.slice(path.lastIndexOf(".") + 1).toLowerCase()] ?? "application/octet-stream";
+
+/** Answers GET and HEAD below `/files/` and `/packages/`: files with ranges, directories as lists. */
+export async function sendPath(exchange: Exchange, tree: FileTree | undefined): Promise<void> {
+  const path = exchange.path.slice(1).replace(/\/$/, "");
+  const file = exchange.path.endsWith("/") ? undefined : await tree?.file(path);
+  const blob = file && (await tree?.open(file.digest));
+  if (file && blob) return sendBlob(exchange, blob, { mediaType: typeOf(path), digest: file.digest });
+  const names = await tree?.list(path);
+  if (names === undefined) throw new ApiError(404, "UNSUPPORTED", `nothing is at ${exchange.path}`);
+  if (!exchange.path.endsWith("/")) return exchange.reply(301, { location: `${encodeURI(exchange.path)}/` });
+  const items = names.map((name) => `<li><a href="./${encodeURIComponent(name).replace("%2F", "/")}">${escapeHtml(name)}</a></li>`);
+  await sendHtml(exchange, exchange.path, `<ul><li><a href="../">../</a></li>${items.join("")}</ul>`);
+}

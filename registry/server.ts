@@ -1,0 +1,157 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
+import { AirgapError, messageOf } from "../src/errors.ts";
+import { type AccessEntry, App } from "./app.ts";
+import { Htpasswd } from "./auth.ts";
+import type { Library } from "./library.ts";
+import { Store } from "./store/store.ts";
+import { UnionLibrary } from "./union.ts";
+
+export interface ServerOptions {
+  /** `host:port`; port 0 takes a free one. Default 127.0.0.1:5000. */
+  listen?: string;
+  /** What is served besides the store. */
+  libraries?: readonly Library[];
+  /** Directory of a writable store; made when it is not there. Without it the server is read-only. */
+  store?: string;
+  /** PEM. */
+  tls?: { cert: string; key: string };
+  /** An htpasswd file; everything but `/healthz` then asks for a user. */
+  htpasswd?: string;
+  log?: (entry: AccessEntry) => void;
+}
+
+export interface RunningServer {
+  /** `http://127.0.0.1:5000`, with the port that was taken. */
+  readonly url: string;
+  /** `127.0.0.1:5000`: what stands before a repository in an image reference. */
+  readonly host: string;
+  /** Stops listening, lets running answers finish for `graceMs` (default 10 s), then ends them. */
+  close(graceMs?: number): Promise<void>;
+}
+
+/** No byte in either direction for so long ends a connection. Milliseconds. */
+const IDLE = 120_000;
+const HEADERS = 20_000;
+const KEEP_ALIVE = 75_000;
+const MAX_HEADER = 16 << 10;
+const MAX_CONNECTIONS = 2048;
+const GRACE = 10_000;
+const SWEEP = 3_600_000;
+
+/**
+ * Splits `host:port`, `[::1]:5000` or a bare host (port 5000).
+ * @throws AirgapError `usage`
+ */
+export function parseListen(text: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]/\s]+))(?::(\d{1,5}))?$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3] ?? 5000);
+  const onlyPort = /^:?\d{1,5}$/.test(text);
+  if (host === undefined || onlyPort || port > 65535) {
+    const shown = onlyPort ? text.replace(":", "") : "5000";
+    throw new AirgapError("usage", `'${text}' is not an address to listen on`, { suggestions: [`--listen 127.0.0.1:${shown}`, `--listen 0.0.0.0:${shown}`] });
+  }
+  return { host, port };
+}
+
+const forUrl = (host: string): string => (host.includes(":") ? `[${host}]` : host);
+
+/** A library's plain names also for clients that take us for a mirror, as registries that know no `ns` do. */
+function ignoringNs(library: Library): Library {
+  return {
+    name: "",
+    repositories: async () => [],
+    repository: async (name, ns) => (ns === undefined ? undefined : library.repository(name)),
+  };
+}
+
+/**
+ * Starts an OCI registry over libraries and, if asked, a writable store. It listens when the
+ * promise resolves.
+ * @throws AirgapError `usage`, `disk`; `environment` when the address can't be had
+ */
+export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
+  const { host, port } = parseListen(options.listen ?? "127.0.0.1:5000");
+  const users = options.htpasswd === undefined ? undefined : new Htpasswd(options.htpasswd);
+  const store = options.store === undefined ? undefined : await Store.open(options.store);
+  const libraries = options.libraries ?? [];
+  const library = new UnionLibrary(store ? [store, ...libraries, ignoringNs(store)] : libraries);
+  const app = new App({ library, store, users, scheme: options.tls ? "https" : "http", log: options.log });
+  const server = createHttpServer(app, options.tls);
+  await listen(server, host, port);
+  const sweeper = setInterval(() => void store?.uploads.sweep().catch(() => {}), SWEEP).unref();
+  const address = `${forUrl(host)}:${(server.address() as AddressInfo).port}`;
+  return {
+    url: `${options.tls ? "https" : "http"}://${address}`,
+    host: address,
+    close: async (graceMs = GRACE) => {
+      clearInterval(sweeper);
+      await stop(server, graceMs);
+    },
+  };
+}
+
+function createHttpServer(app: App, tls: ServerOptions["tls"]): Server {
+  const limits = { maxHeaderSize: MAX_HEADER, headersTimeout: HEADERS, requestTimeout: 0, keepAliveTimeout: KEEP_ALIVE, connectionsCheckingInterval: 5000 };
+  const handle = (req: IncomingMessage, res: ServerResponse): void => void app.handle(req, res);
+  const server = tls
+    ? createTlsServer({ ...limits, ...tls, minVersion: "TLSv1.2", handshakeTimeout: HEADERS, ALPNProtocols: ["http/1.1"] }, handle)
+    : createServer(limits, handle);
+  server.on("checkContinue", handle);
+  server.on("clientError", answerBadRequest);
+  server.maxConnections = MAX_CONNECTIONS;
+  server.timeout = IDLE;
+  return server;
+}
+
+/** What is no HTTP, has too large a header, or takes too long over it. */
+function answerBadRequest(error: NodeJS.ErrnoException, socket: Socket): void {
+  const status =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? "431 Request Header Fields Too Large"
+      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? "408 Request Timeout"
+        : "400 Bad Request";
+  if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  else socket.destroy();
+}
+
+async function listen(server: Server, host: string, port: number): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ host, port, backlog: 1024 }, () => {
+        server.off("error", reject);
+        resolve();
+      });
+    });
+  } catch (cause) {
+    throw cannotListen(cause as NodeJS.ErrnoException, host, port);
+  }
+}
+
+function cannotListen(cause: NodeJS.ErrnoException, host: string, port: number): AirgapError {
+  const address = `${forUrl(host)}:${port}`;
+  const why =
+    cause.code === "EADDRINUSE"
+      ? "something listens there already"
+      : cause.code === "EACCES"
+        ? "ports below 1024 need root or CAP_NET_BIND_SERVICE"
+        : messageOf(cause);
+  return new AirgapError("environment", `Can't listen on ${address}: ${why}`, {
+    cause,
+    suggestions: [`--listen ${forUrl(host)}:${port < 1024 ? 5000 : port + 1}`],
+  });
+}
+
+async function stop(server: Server, graceMs: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  const idle = setInterval(() => server.closeIdleConnections(), 100);
+  const end = setTimeout(() => server.closeAllConnections(), graceMs);
+  await closed;
+  clearInterval(idle);
+  clearTimeout(end);
+}

@@ -1,0 +1,208 @@
+import { readdir, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { AirgapError, messageOf } from "../../src/errors.ts";
+import type { Descriptor } from "../../src/oci/descriptor.ts";
+import { algorithmOf, type Digest } from "../../src/oci/digest.ts";
+import { artifactTypeOf, type Index, type Manifest } from "../../src/oci/manifest.ts";
+import { isRepository } from "../../src/oci/reference.ts";
+import type { Library } from "../library.ts";
+import { Content } from "./content.ts";
+import { ifThere, makeDirectory, namesIn, removeFile, syncDirectory, writeDraft, writeWhole } from "./durable.ts";
+import { KeyedMutex } from "./mutex.ts";
+import { StorePaths } from "./paths.ts";
+import { StoredRepository } from "./repository.ts";
+import { type UploadSession, Uploads } from "./uploads.ts";
+
+const isStringPair = (pair: [string, unknown]): pair is [string, string] => typeof pair[1] === "string";
+
+/** How the referrers API lists a manifest. distribution-spec v1.1, "Listing Referrers". */
+export function asReferrer(descriptor: Descriptor, content: Manifest | Index): Descriptor {
+  const artifactType = artifactTypeOf(content);
+  const annotations = Object.fromEntries(Object.entries(content.annotations ?? {}).filter(isStringPair));
+  return {
+    ...descriptor,
+    ...(artifactType === "" ? {} : { artifactType }),
+    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+  };
+}
+
+/**
+ * A writable registry in a directory (see `StorePaths`). The directory is the truth: nothing is
+ * kept in memory but the hashes of running uploads, so it opens at once whatever its size, and
+ * whatever was answered with 201 for a manifest survives a power cut.
+ */
+export class Store implements Library {
+  readonly name: string;
+  readonly uploads: Uploads;
+  readonly #paths: StorePaths;
+  readonly #content: Content;
+  readonly #turns = new KeyedMutex();
+
+  private constructor(directory: string) {
+    this.name = directory;
+    this.#paths = new StorePaths(directory);
+    this.#content = new Content(this.#paths);
+    this.uploads = new Uploads(this.#paths);
+  }
+
+  /** Opens a store, or makes one. @throws AirgapError `disk` */
+  static async open(directory: string): Promise<Store> {
+    const store = new Store(directory);
+    try {
+      await store.#prepare();
+    } catch (cause) {
+      throw new AirgapError("disk", `The store ${directory} can't be used: ${messageOf(cause)}`, { cause, suggestions: [`mkdir -p ${directory}`] });
+    }
+    return store;
+  }
+
+  async #prepare(): Promise<void> {
+    const { repositories, uploads, temporary } = this.#paths;
+    await rm(temporary, { recursive: true, force: true });
+    for (const directory of [repositories, uploads, temporary]) await makeDirectory(directory);
+    await this.#content.prepare();
+    await this.uploads.sweep();
+  }
+
+  async check(): Promise<void> {
+    await stat(this.#paths.repositories);
+  }
+
+  async repositories(): Promise<string[]> {
+    const found: string[] = [];
+    const walk = async (name: string): Promise<void> => {
+      const entries = (await ifThere(readdir(join(this.#paths.repositories, name), { withFileTypes: true }))) ?? [];
+      if (entries.some((entry) => entry.name === "_manifests")) found.push(name);
+      for (const entry of entries) {
+        if (entry.isDirectory() && !entry.name.startsWith("_")) await walk(name === "" ? entry.name : `${name}/${entry.name}`);
+      }
+    };
+    await walk("");
+    return found.sort();
+  }
+
+  /** With `ns`: what lies under that registry's name, as `push --layout host` puts it. */
+  async repository(name: string, ns?: string): Promise<StoredRepository | undefined> {
+    const full = ns === undefined ? name : `${ns.replaceAll(":", "-")}/${name}`;
+    if (!isRepository(full)) return undefined;
+    const there = await ifThere(stat(this.#paths.repository(full)));
+    return there && this.#repository(full);
+  }
+
+  #repository(name: string): StoredRepository {
+    return new StoredRepository(name, this.#paths, this.#content);
+  }
+
+  /** Makes a finished upload a blob of its repository. @returns what its digest really is; the blob is there only if that is `digest` */
+  async commit(session: UploadSession, digest: Digest): Promise<Digest> {
+    const found = await session.finish(algorithmOf(digest));
+    if (found === digest) {
+      const link = await this.#linker(session.repository, digest);
+      await this.#content.adopt(session.file, digest, link);
+    }
+    await this.uploads.end(session);
+    return found;
+  }
+
+  /** Gives a repository a blob that another one has. @returns false when the content is not there */
+  async link(name: string, digest: Digest): Promise<boolean> {
+    return this.#content.relink(digest, await this.#linker(name, digest));
+  }
+
+  async #linker(name: string, digest: Digest): Promise<() => Promise<void>> {
+    await makeDirectory(this.#paths.links(name, "_blobs"));
+    return () => writeFile(this.#paths.link(name, "_blobs", digest), "");
+  }
+
+  /**
+   * Stores a manifest that has been checked, then points tags at it. Everything below it is on
+   * the disk before it is, and it is before its tags are.
+   */
+  async putManifest(name: string, bytes: Buffer, digest: Digest, content: Manifest | Index, tags: string[]): Promise<void> {
+    const descriptor: Descriptor = { mediaType: content.mediaType, digest, size: bytes.length };
+    const subject = content.subject?.digest;
+    await this.#turns.run(name, async () => {
+      await this.#syncLinks(name);
+      const draft = await writeDraft(bytes, this.#paths.temporary);
+      await makeDirectory(this.#paths.links(name, "_manifests"));
+      const text = JSON.stringify({ ...descriptor, ...(subject ? { subject } : {}) });
+      await this.#content.adopt(draft, digest, () => writeWhole(this.#paths.link(name, "_manifests", digest), text, this.#paths.temporary));
+      if (subject) await this.#putReferrer(name, subject, asReferrer(descriptor, content));
+      await Promise.all([this.#content.sync(), syncDirectory(this.#paths.links(name, "_manifests"))]);
+      await this.#tag(name, digest, tags);
+    });
+  }
+
+  async #syncLinks(name: string): Promise<void> {
+    await makeDirectory(this.#paths.links(name, "_blobs"));
+    await Promise.all([this.#content.sync(), syncDirectory(this.#paths.links(name, "_blobs"))]);
+  }
+
+  async #putReferrer(name: string, subject: Digest, descriptor: Descriptor): Promise<void> {
+    const directory = this.#paths.referrers(name, subject);
+    await makeDirectory(directory);
+    await writeWhole(this.#paths.referrer(name, subject, descriptor.digest), JSON.stringify(descriptor), this.#paths.temporary);
+    await syncDirectory(directory);
+  }
+
+  async #tag(name: string, digest: Digest, tags: string[]): Promise<void> {
+    if (tags.length === 0) return;
+    const directory = this.#paths.links(name, "_tags");
+    await makeDirectory(directory);
+    for (const tag of tags) await writeWhole(this.#paths.tag(name, tag), digest, this.#paths.temporary);
+    await syncDirectory(directory);
+  }
+
+  /** @returns whether the tag was there */
+  async deleteTag(name: string, tag: string): Promise<boolean> {
+    return this.#turns.run(name, async () => {
+      const removed = await removeFile(this.#paths.tag(name, tag));
+      if (removed) await syncDirectory(this.#paths.links(name, "_tags"));
+      return removed;
+    });
+  }
+
+  /** Removes a manifest with its tags and its entry among the referrers. @returns whether it was there */
+  async deleteManifest(name: string, digest: Digest): Promise<boolean> {
+    return this.#turns.run(name, async () => {
+      const repository = this.#repository(name);
+      const manifest = await repository.manifest(digest);
+      if (manifest === undefined) return false;
+      for (const tag of await repository.tags()) {
+        if ((await repository.tagged(tag)) === digest) await removeFile(this.#paths.tag(name, tag));
+      }
+      if (manifest.subject) await removeFile(this.#paths.referrer(name, manifest.subject, digest));
+      await this.#unlink(name, "_manifests", digest);
+      return true;
+    });
+  }
+
+  /** @returns whether it was there */
+  async deleteBlob(name: string, digest: Digest): Promise<boolean> {
+    return this.#turns.run(name, async () => {
+      if (!(await this.#repository(name).hasBlob(digest))) return false;
+      await this.#unlink(name, "_blobs", digest);
+      return true;
+    });
+  }
+
+  async #unlink(name: string, kind: "_blobs" | "_manifests", digest: Digest): Promise<void> {
+    const unlink = async (): Promise<void> => {
+      await removeFile(this.#paths.link(name, kind, digest));
+      await syncDirectory(this.#paths.links(name, kind));
+    };
+    await this.#content.release(digest, unlink, () => this.#isReferenced(digest));
+  }
+
+  async #isReferenced(digest: Digest): Promise<boolean> {
+    const inUse = async (name: string): Promise<boolean> => this.#repository(name).has(digest);
+    const search = async (name: string): Promise<boolean> => {
+      if (name !== "" && (await inUse(name))) return true;
+      for (const entry of await namesIn(join(this.#paths.repositories, name))) {
+        if (!entry.startsWith("_") && (await search(name === "" ? entry : `${name}/${entry}`))) return true;
+      }
+      return false;
+    };
+    return search("");
+  }
+}
