@@ -132,6 +132,11 @@ export function readPem(file: string, what: string): string {
   }
 }
 
+/** Whether the usual variables name a proxy. */
+export function usesProxy(): boolean {
+  return ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].some((name) => process.env[name]);
+}
+
 /**
  * The only HTTP client: HTTP/1.1 over several connections (one HTTP/2 connection is slower for
  * blobs), retries with Retry-After, proxies from the usual variables with NO_PROXY, extra
@@ -151,8 +156,7 @@ export class Http {
       rejectUnauthorized: options.insecure !== true,
     };
     const common = { connections: options.connections ?? 16, allowH2: false, connect, headersTimeout: 120_000, bodyTimeout: 120_000 };
-    const proxied = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].some((name) => process.env[name]);
-    this.#dispatcher = proxied ? new EnvHttpProxyAgent({ ...common, requestTls: connect }) : new Agent(common);
+    this.#dispatcher = usesProxy() ? new EnvHttpProxyAgent({ ...common, requestTls: connect }) : new Agent(common);
     this.#retries = options.retries ?? 5;
     this.#backoffMs = options.backoffMs ?? 500;
     this.#emit = options.emit ?? silent;

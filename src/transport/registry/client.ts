@@ -11,10 +11,12 @@ import {
   isRetryable,
   redactUrl,
   type Trust,
+  usesProxy,
 } from "../../http.ts";
 import type { Credential, Credentials } from "../credentials.ts";
 import { Authorizer, type Scope } from "./auth.ts";
 import { findEndpoint } from "./endpoint.ts";
+import { Lane } from "./lane.ts";
 import { HostLimit, type LimitOptions } from "./limits.ts";
 
 export interface ClientOptions {
@@ -54,6 +56,8 @@ export class RegistryClient {
   readonly trust: Trust;
   readonly http: Http;
   readonly limits: HostLimit;
+  /** For blobs; not there behind a proxy, which only the ordinary client knows how to ask. */
+  readonly lane: Lane | undefined;
   /** What was found out about this registry and holds for the whole run. */
   readonly learned: { referrersApi?: boolean; mounts?: boolean } = {};
   readonly #auth: Authorizer;
@@ -65,6 +69,7 @@ export class RegistryClient {
   constructor(options: ClientOptions) {
     this.host = options.host;
     this.http = options.http;
+    this.lane = usesProxy() ? undefined : new Lane();
     this.trust = options.trust;
     this.limits = new HostLimit(options.limits);
     this.#emit = options.emit ?? silent;

@@ -44,6 +44,7 @@ export class Registries {
   /** Ends the connections that were opened here. */
   async close(): Promise<void> {
     await Promise.all([...this.#own.values()].map((http) => http.close()));
+    for (const client of this.#clients.values()) client.lane?.close();
     this.#own.clear();
     this.#clients.clear();
   }

@@ -1,15 +1,16 @@
 import { Readable } from "node:stream";
-import { AirgapError } from "../../errors.ts";
+import { AirgapError, messageOf } from "../../errors.ts";
 import type { Trust } from "../../http.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { isDigest } from "../../oci/digest.ts";
 import { isForeignLayer, isManifestLike } from "../../oci/media-types.ts";
 import { isTag } from "../../oci/reference.ts";
-import type { FetchOptions, Source } from "../types.ts";
+import type { FetchOptions, Range, Source } from "../types.ts";
 import { verifiedStream } from "../verify.ts";
 import { blobBytes, contentPath } from "./blobs.ts";
 import type { BlobRequest, RegistryClient } from "./client.ts";
+import { NotPlain } from "./lane.ts";
 import { type FetchedManifest, getManifest, headManifest, type Repository } from "./manifests.ts";
 import { listReferrers } from "./referrers.ts";
 import { listTags } from "./tags.ts";
@@ -56,6 +57,20 @@ export class RegistrySource implements Source {
     if (isManifestLike(descriptor.mediaType)) return await this.#fetchManifest(descriptor, options);
     const bytes = this.#blob(descriptor, options);
     return options.range === undefined ? verifiedStream(bytes, descriptor, this.name) : Readable.from(bytes, { objectMode: false });
+  }
+
+  /** A blob's bytes by the fast lane; by the ordinary client where the lane does not know the answer. */
+  async pour(descriptor: Descriptor, range: Range, sink: (chunk: Uint8Array) => void, signal?: AbortSignal): Promise<void> {
+    const plain = !isManifestLike(descriptor.mediaType) && !isForeignLayer(descriptor.mediaType);
+    try {
+      if (plain && this.client.lane) return await this.client.lane.pour(this, descriptor, range, sink, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (error instanceof AirgapError) throw error;
+      if (!(error instanceof NotPlain))
+        throw new AirgapError("network", `${descriptor.digest} from ${this.name} broke off: ${messageOf(error)}`, { cause: error });
+    }
+    for await (const chunk of (await this.fetch(descriptor, { range, ...(signal ? { signal } : {}) })) as AsyncIterable<Buffer>) sink(chunk);
   }
 
   async referrers(digest: Digest, signal?: AbortSignal): Promise<Descriptor[]> {
