@@ -1,10 +1,14 @@
+import { resolve } from "node:path";
 import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
+import { run } from "../host/process.ts";
 import { Http } from "../http.ts";
 import { resolveFiles } from "../resolve/files.ts";
 import type { OpenedImage } from "../resolve/images/image.ts";
 import { type OpenRequest, resolveImages } from "../resolve/images/resolve.ts";
 import type { ImageWant, ResolveContext, Resolved } from "../resolve/types.ts";
+import { storedCredentials } from "../transport/credentials.ts";
+import { Mirrors, type SourceEntries, trustFor } from "../transport/mirrors.ts";
 import { Registries } from "../transport/registry/registries.ts";
 import type { Source } from "../transport/types.ts";
 import type { Lock } from "./lock.ts";
@@ -36,8 +40,10 @@ const NOT_YET = ["kubernetes", "manifests", "charts", "packages"] as const;
 export async function resolveSpec(options: ResolveOptions): Promise<Session> {
   const { spec, emit } = options;
   for (const key of NOT_YET) if (spec[key].length > 0) throw new AirgapError("spec", `${key}: can't be built by this version of airgap`);
+  const sources = resolveCaFiles(spec.sources, options.baseDir);
   const http = new Http({ connections: Math.max(16, options.concurrency), emit });
-  const registries = new Registries({ trust: (host) => spec.sources[host] ?? {}, emit });
+  const registries = new Registries({ trust: (host) => trustFor(host, sources), credentials: storedCredentials(run), emit });
+  const mirrors = new Mirrors(registries, sources, emit);
   const context: ResolveContext = {
     baseDir: options.baseDir,
     cacheDir: options.cacheDir,
@@ -51,10 +57,7 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
     await registries.close();
     await http.close();
   };
-  const open = async ({ reference }: OpenRequest): Promise<OpenedImage> => ({
-    source: registries.source(reference.host, reference.repository),
-    reference: reference.digest ?? reference.tag ?? "latest",
-  });
+  const open = (request: OpenRequest): Promise<OpenedImage> => mirrors.open(request, options.signal);
   try {
     const wants: ImageWant[] = [];
     const files = await resolveFiles(spec.files, context);
@@ -64,4 +67,11 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
     await close();
     throw error;
   }
+}
+
+/** Paths in a spec start at the spec. */
+function resolveCaFiles(sources: BundleSpec["sources"], baseDir: string): SourceEntries {
+  return Object.fromEntries(
+    Object.entries(sources).map(([host, entry]) => [host, entry.caFile ? { ...entry, caFile: resolve(baseDir, entry.caFile) } : entry]),
+  );
 }
