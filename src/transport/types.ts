@@ -35,8 +35,13 @@ export interface Source {
    * only during the call, its buffer is reused. Offered where that is faster than `fetch`.
    */
   pour?(descriptor: Descriptor, range: Range, sink: (chunk: Uint8Array) => void, signal?: AbortSignal): Promise<void>;
+  /** Where the bytes lie in an open file, for who sends them without copying; undefined where they lie in none. */
+  region?(descriptor: Descriptor): Region | undefined;
   close?(): Promise<void>;
 }
+
+/** What a push did: `present` = it was there already, and nothing was sent. */
+export type Pushed = "done" | "present";
 
 /** Where content goes to. `push` is safe to repeat. */
 export interface Destination {
@@ -45,7 +50,9 @@ export interface Destination {
   readonly store: string;
   exists(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean>;
   /** Moves one blob or manifest, verified, from `source`. Children must be there before a manifest. */
-  push(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<void>;
+  push(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<Pushed>;
+  /** The same, but believing nobody that it is there already: for what turned out to be damaged. */
+  repush?(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<Pushed>;
   tag(descriptor: Descriptor, tag: string, source: Source, signal?: AbortSignal): Promise<void>;
   /** Takes a blob over from another repository of the same store; false when that did not work and it must be pushed. */
   mount?(descriptor: Descriptor, from: Destination, signal?: AbortSignal): Promise<boolean>;
