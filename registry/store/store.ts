@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { AirgapError, messageOf } from "../../src/errors.ts";
 import type { Descriptor } from "../../src/oci/descriptor.ts";
 import { algorithmOf, type Digest } from "../../src/oci/digest.ts";
-import { artifactTypeOf, type Index, type Manifest } from "../../src/oci/manifest.ts";
-import { isRepository } from "../../src/oci/reference.ts";
+import { type Index, type Manifest, referrerOf } from "../../src/oci/manifest.ts";
+import { hostComponent, isRepository } from "../../src/oci/reference.ts";
 import type { Library } from "../library.ts";
 import { Content } from "./content.ts";
 import { ifThere, makeDirectory, namesIn, removeFile, syncDirectory, writeDraft, writeWhole } from "./durable.ts";
@@ -12,19 +12,6 @@ import { KeyedMutex } from "./mutex.ts";
 import { StorePaths } from "./paths.ts";
 import { StoredRepository } from "./repository.ts";
 import { type UploadSession, Uploads } from "./uploads.ts";
-
-const isStringPair = (pair: [string, unknown]): pair is [string, string] => typeof pair[1] === "string";
-
-/** How the referrers API lists a manifest. distribution-spec v1.1, "Listing Referrers". */
-export function asReferrer(descriptor: Descriptor, content: Manifest | Index): Descriptor {
-  const artifactType = artifactTypeOf(content);
-  const annotations = Object.fromEntries(Object.entries(content.annotations ?? {}).filter(isStringPair));
-  return {
-    ...descriptor,
-    ...(artifactType === "" ? {} : { artifactType }),
-    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
-  };
-}
 
 /**
  * A writable registry in a directory (see `StorePaths`). The directory is the truth: nothing is
@@ -83,7 +70,7 @@ export class Store implements Library {
 
   /** With `ns`: what lies under that registry's name, as `push --layout host` puts it. */
   async repository(name: string, ns?: string): Promise<StoredRepository | undefined> {
-    const full = ns === undefined ? name : `${ns.replaceAll(":", "-")}/${name}`;
+    const full = ns === undefined ? name : `${hostComponent(ns.toLowerCase())}/${name}`;
     if (!isRepository(full)) return undefined;
     const there = await ifThere(stat(this.#paths.repository(full)));
     return there && this.#repository(full);
@@ -127,7 +114,7 @@ export class Store implements Library {
       await makeDirectory(this.#paths.links(name, "_manifests"));
       const text = JSON.stringify({ ...descriptor, ...(subject ? { subject } : {}) });
       await this.#content.adopt(draft, digest, () => writeWhole(this.#paths.link(name, "_manifests", digest), text, this.#paths.temporary));
-      if (subject) await this.#putReferrer(name, subject, asReferrer(descriptor, content));
+      if (subject) await this.#putReferrer(name, subject, referrerOf(descriptor, content));
       await Promise.all([this.#content.sync(), syncDirectory(this.#paths.links(name, "_manifests"))]);
       await this.#tag(name, digest, tags);
     });

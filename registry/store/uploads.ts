@@ -81,11 +81,14 @@ export class UploadSession {
   }
 
   async #write(file: FileHandle, batch: Buffer[], bytes: number): Promise<void> {
-    if (bytes === 0) return;
-    const whole = batch.length === 1 && batch[0] ? batch[0] : Buffer.concat(batch, bytes);
-    for (let done = 0; done < bytes; ) done += (await file.write(whole, done, bytes - done, this.size + done)).bytesWritten;
-    this.#hash?.update(whole);
+    for (let left = batch, done = 0; done < bytes; ) {
+      const { bytesWritten } = await file.writev(left, this.size + done);
+      done += bytesWritten;
+      left = done < bytes ? [Buffer.concat(left).subarray(bytesWritten)] : [];
+    }
+    for (const chunk of batch) this.#hash?.update(chunk);
     this.size += bytes;
+    for (const chunk of batch) free(chunk);
   }
 
   /** The digest of everything received, the file cut to that and flushed to the disk. */
@@ -101,6 +104,11 @@ export class UploadSession {
       await file.close();
     }
   }
+}
+
+/** Gives a chunk's memory back at once: the collector lets a hundred megabytes of them pile up first. */
+function free(chunk: Buffer): void {
+  if (chunk.length === chunk.buffer.byteLength && chunk.buffer instanceof ArrayBuffer) chunk.buffer.transfer(0);
 }
 
 async function rehash(file: FileHandle, algorithm: Algorithm, size: number): Promise<Hash> {

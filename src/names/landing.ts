@@ -1,6 +1,6 @@
 import { AirgapError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
-import { formatReference, isHost, isRepository, type Reference } from "../oci/reference.ts";
+import { formatReference, hostComponent, isHost, isRepository, type Reference } from "../oci/reference.ts";
 import { applyRules, type MapRule } from "./map-rule.ts";
 
 /** How upstream names become names of one registry. interface.md, "What lands, and where". */
@@ -44,11 +44,6 @@ const withoutDefaultPort = (host: string): string => host.replace(/:443$/, "");
 /** Whether a reference names this registry already, so that its path is right as it is. */
 function isOwn({ host }: Reference, { target, siteName }: LandingRules): boolean {
   return [target.host, siteName].some((own) => own !== undefined && withoutDefaultPort(own.toLowerCase()) === withoutDefaultPort(host));
-}
-
-/** A host as one path component: `localhost:5000` → `localhost-5000`. */
-export function hostComponent(host: string): string {
-  return host.replace(/[^a-z0-9.-]+/g, "-").replace(/^[.-]+|[.-]+$/g, "");
 }
 
 /** The path below the prefix that a layout gives a reference. */

@@ -85,6 +85,14 @@ export function artifactTypeOf(content: Manifest | Index): string {
   return content.artifactType ?? (content.kind === "manifest" ? content.config.mediaType : "");
 }
 
+/** How the referrers API lists a manifest that has a subject: with its artifact type and annotations. */
+export function referrerOf(descriptor: Descriptor, content: Manifest | Index): Descriptor {
+  const { mediaType, digest, size } = descriptor;
+  const artifactType = artifactTypeOf(content);
+  const annotations = Object.fromEntries(Object.entries(content.annotations ?? {}).filter(([, value]) => typeof value === "string"));
+  return { mediaType, digest, size, ...(artifactType === "" ? {} : { artifactType }), ...(Object.keys(annotations).length === 0 ? {} : { annotations }) };
+}
+
 /** cosign's tag for what is attached to `digest`: `sha256-<hex>.sig`. */
 export function attachedTag(digest: Digest, suffix: "sig" | "att" | "sbom"): string {
   return `${digest.replace(":", "-")}.${suffix}`;

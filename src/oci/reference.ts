@@ -23,6 +23,11 @@ export const isTag = (text: string): boolean => TAG.test(text);
 export const isRepository = (text: string): boolean => text.length <= MAX_NAME && text.split("/").every((part) => COMPONENT.test(part));
 export const isHost = (text: string): boolean => HOST.test(text);
 
+/** A host as one path component, as the `host` layout puts it before a repository: `localhost:5000` → `localhost-5000`. */
+export function hostComponent(host: string): string {
+  return host.replace(/[^a-z0-9.-]+/g, "-").replace(/^[.-]+|[.-]+$/g, "");
+}
+
 /** Docker's rule: the first component is a host when it has a dot or a port, or is `localhost`, or has an upper-case letter. */
 function splitHost(name: string): [host: string, repository: string] {
   const slash = name.indexOf("/");
