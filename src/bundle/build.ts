@@ -75,7 +75,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     baseDir: dirname(resolve(options.spec)),
     cacheDir: options.cacheDir,
     concurrency: options.concurrency,
-    local: reused.map((bundle) => bundle.source()),
+    atHand: reused.map((bundle) => bundle.source()),
     emit: options.emit,
     ...(options.signal ? { signal: options.signal } : {}),
     ...(followed ? { locked: followed } : {}),

@@ -6,7 +6,7 @@ import type { Emit } from "../events.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, finish } from "../oci/digest.ts";
 import type { Source } from "../transport/types.ts";
-import { HashPool } from "./hash-pool.ts";
+import { HashPool, SMALL } from "./hash-pool.ts";
 import type { Entry, Layout } from "./layout.ts";
 import type { PartFile } from "./part-file.ts";
 
@@ -24,8 +24,6 @@ export interface FillOptions {
   backoffMs?: number;
 }
 
-/** Hashed on the way: a trip to a worker costs more than the hashing. */
-const SMALL = 128 * 1024;
 const TRIES = 5;
 
 /**
@@ -47,7 +45,11 @@ export async function fill(part: PartFile, layout: Layout, wanted: Iterable<Want
       if (entry === undefined) throw new Error(`${job.descriptor.digest} has no place in the layout`);
       const blob = new BlobFill(part, entry, job, { ...options, signal }, pool);
       if (await blob.kept()) return;
-      while (!(await limit(() => blob.write()))) await blob.refused();
+      for (;;) {
+        await limit(() => blob.write());
+        if (await blob.right()) return;
+        await blob.refused();
+      }
     });
     // All of them have to end before the file may be closed, whoever failed first.
     const first = await Promise.race([Promise.allSettled(results).then(() => undefined), firstFailure(results)]);
@@ -78,6 +80,7 @@ class BlobFill {
   #written: number;
   /** Whether all bytes so far came in this run, from one source, in one piece: then a wrong digest is the source's fault. */
   #pure = true;
+  #resumed = false;
   /** Of a small blob that is read from its start. */
   #hash: Hash | undefined;
 
@@ -104,10 +107,11 @@ class BlobFill {
     return false;
   }
 
-  /** Writes what is missing. False when the bytes turned out wrong; `refused` decides how to go on. */
-  async write(): Promise<boolean> {
+  /** Writes what is missing. */
+  async write(): Promise<void> {
     const { digest, size } = this.#descriptor;
     const resumed = this.#written > 0;
+    this.#resumed = resumed;
     if (resumed) this.#options.emit({ type: "progress", item: digest, bytes: this.#written });
     if (!resumed) this.#hash = this.#freshHash();
     for (let attempt = 1; this.#written < size || (size === 0 && attempt === 1); attempt++) {
@@ -125,8 +129,13 @@ class BlobFill {
         await this.#broken(error, attempt);
       }
     }
+  }
+
+  /** Whether what was written is what it should be; if not, `refused` decides how to go on. */
+  async right(): Promise<boolean> {
+    const { digest } = this.#descriptor;
     const right = this.#hash ? finish(this.#hash, algorithmOf(digest)) === digest : await this.#pool.matches(this.#part.region(this.#entry), digest);
-    if (right) this.#done(resumed ? "resumed" : "done");
+    if (right) this.#done(this.#resumed ? "resumed" : "done");
     return right;
   }
 

@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import { AirgapError } from "../errors.ts";
 import { algorithmOf, type Digest } from "../oci/digest.ts";
 import type { Region } from "../transport/types.ts";
+import { hashRegion } from "./hash-region.ts";
 
 export interface HashJob {
   id: number;
@@ -27,6 +28,9 @@ interface Waiting {
 /** Measured: more than four workers gain nothing before the disk is the limit. */
 const MAX_WORKERS = 4;
 
+/** Hashed at once: a trip to a worker costs more than the hashing. Bytes. */
+export const SMALL = 128 * 1024;
+
 /**
  * Hashes regions of files in worker threads. A descriptor is shared by the whole process, so the
  * bytes come from the page cache and no copy of them crosses a thread.
@@ -35,6 +39,7 @@ export class HashPool {
   readonly #workers: { worker: Worker; load: number }[] = [];
   readonly #waiting = new Map<number, Waiting>();
   readonly #limit: number;
+  readonly #buffer = Buffer.allocUnsafe(SMALL);
   #next = 0;
 
   constructor(workers = Math.min(availableParallelism(), MAX_WORKERS)) {
@@ -43,6 +48,10 @@ export class HashPool {
 
   /** The digest of what stands there now; fewer bytes than the region has give `read < size`. */
   async digest(region: Region, algorithm: "sha256" | "sha512" = "sha256"): Promise<{ digest: Digest; read: number }> {
+    if (region.size <= SMALL) {
+      const { hex, read } = hashRegion(this.#buffer, region.fd, region.offset, region.size, algorithm);
+      return { digest: `${algorithm}:${hex}`, read };
+    }
     const slot = this.#slot();
     const id = this.#next++;
     slot.load += region.size;

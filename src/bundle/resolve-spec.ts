@@ -7,6 +7,7 @@ import { resolveFiles } from "../resolve/files.ts";
 import type { OpenedImage } from "../resolve/images/image.ts";
 import { type OpenRequest, resolveImages } from "../resolve/images/resolve.ts";
 import type { ImageWant, ResolveContext, Resolved } from "../resolve/types.ts";
+import { withAtHand } from "../transport/at-hand.ts";
 import { storedCredentials } from "../transport/credentials.ts";
 import { Mirrors, type SourceEntries, trustFor } from "../transport/mirrors.ts";
 import { Registries } from "../transport/registry/registries.ts";
@@ -19,8 +20,8 @@ export interface ResolveOptions {
   baseDir: string;
   cacheDir: string;
   concurrency: number;
-  /** Bundles at hand, asked for manifests before the network is. */
-  local: Source[];
+  /** Bundles at hand, asked for content before the network is. */
+  atHand: Source[];
   emit: Emit;
   signal?: AbortSignal;
   locked?: Lock;
@@ -57,7 +58,10 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
     await registries.close();
     await http.close();
   };
-  const open = (request: OpenRequest): Promise<OpenedImage> => mirrors.open(request, options.signal);
+  const open = async (request: OpenRequest): Promise<OpenedImage> => {
+    const opened = await mirrors.open(request, options.signal);
+    return { ...opened, source: withAtHand(opened.source, options.atHand) };
+  };
   try {
     const wants: ImageWant[] = [];
     const files = await resolveFiles(spec.files, context);
