@@ -1,0 +1,289 @@
+/** Thrown when the rules contradict each other; `rules` are those that the contradiction follows from. */
+export class Unsatisfiable extends Error {
+  readonly rules: number[];
+
+  constructor(rules: number[]) {
+    super("the rules contradict each other");
+    this.rules = rules;
+  }
+}
+
+/** Candidates that a decision passed over, for going back to them. */
+interface Branch {
+  level: number;
+  open: number[];
+}
+
+const NO_RULE = -1;
+
+/**
+ * Conflict-driven clause learning over rules, each a disjunction of literals: variable `v` (from
+ * 1) is written `v`, its negation `-v`. Who decides what next is the caller's: this class
+ * propagates, learns from conflicts and goes back. Level 1 holds what follows from the rules alone.
+ */
+export class Sat {
+  readonly rules: Int32Array[] = [];
+  readonly #variables: number;
+  /** Level at which a variable was set, negative when to false, 0 when open. */
+  readonly #value: Int32Array;
+  readonly #reason: Int32Array;
+  readonly #watches: number[][];
+  readonly #trail: number[] = [];
+  #propagated = 0;
+  /** Rules with one literal. */
+  readonly #units: number[] = [];
+  /** What a learnt rule was made from: rules, and variables of level 1. */
+  readonly #learnt = new Map<number, { rules: number[]; variables: number[] }>();
+  readonly #branches: Branch[] = [];
+  /** Conflicts so far. */
+  conflicts = 0;
+
+  constructor(variables: number) {
+    this.#variables = variables;
+    this.#value = new Int32Array(variables + 1);
+    this.#reason = new Int32Array(variables + 1).fill(NO_RULE);
+    this.#watches = Array.from({ length: 2 * variables + 1 }, () => []);
+  }
+
+  isTrue(variable: number): boolean {
+    return (this.#value[variable] as number) > 0;
+  }
+
+  isFalse(variable: number): boolean {
+    return (this.#value[variable] as number) < 0;
+  }
+
+  isOpen(variable: number): boolean {
+    return this.#value[variable] === 0;
+  }
+
+  levelOf(variable: number): number {
+    return Math.abs(this.#value[variable] as number);
+  }
+
+  /** The variables that are true, in the order in which they became so. */
+  chosen(): number[] {
+    return this.#trail.filter((literal) => literal > 0);
+  }
+
+  get trailLength(): number {
+    return this.#trail.length;
+  }
+
+  literalAt(index: number): number {
+    return this.#trail[index] as number;
+  }
+
+  /** Adds a rule before the search starts. Literals must be distinct. */
+  add(literals: number[] | Int32Array): number {
+    const rule = Int32Array.from(literals);
+    const index = this.rules.push(rule) - 1;
+    if (rule.length === 1) this.#units.push(index);
+    else if (rule.length > 1) this.#watch(index);
+    return index;
+  }
+
+  #watch(index: number): void {
+    const rule = this.rules[index] as Int32Array;
+    this.#watchesOf(rule[0] as number).push(index);
+    this.#watchesOf(rule[1] as number).push(index);
+  }
+
+  #watchesOf(literal: number): number[] {
+    return this.#watches[literal + this.#variables] as number[];
+  }
+
+  #valueOf(literal: number): number {
+    return literal > 0 ? (this.#value[literal] as number) : -(this.#value[-literal] as number);
+  }
+
+  #set(literal: number, level: number, reason: number): void {
+    const variable = Math.abs(literal);
+    this.#value[variable] = literal > 0 ? level : -level;
+    this.#reason[variable] = reason;
+    this.#trail.push(literal);
+  }
+
+  /** Sets what the rules alone demand. @throws Unsatisfiable */
+  start(): void {
+    for (const index of this.#units) {
+      const literal = (this.rules[index] as Int32Array)[0] as number;
+      const value = this.#valueOf(literal);
+      if (value === 0) this.#set(literal, 1, index);
+      else if (value < 0) throw this.#refuted(index);
+    }
+    const conflict = this.#propagate(1);
+    if (conflict !== NO_RULE) throw this.#refuted(conflict);
+  }
+
+  /**
+   * Sets a literal at a new level and whatever follows; learns from conflicts.
+   * @returns the level reached: `level + 1`, or one further back when it went wrong
+   * @throws Unsatisfiable
+   */
+  decide(literal: number, level: number): number {
+    let current = level + 1;
+    this.#set(literal, current, NO_RULE);
+    for (;;) {
+      const conflict = this.#propagate(current);
+      if (conflict === NO_RULE) return current;
+      if (current === 1) throw this.#refuted(conflict);
+      this.conflicts++;
+      const { literals, why, back } = this.#analyze(conflict, current);
+      this.revert(back);
+      const index = this.rules.push(Int32Array.from(literals)) - 1;
+      this.#learnt.set(index, why);
+      if (literals.length > 1) this.#watch(index);
+      current = back;
+      this.#set(literals[0] as number, current, index);
+    }
+  }
+
+  /** Like `decide` for the first of several candidates; the others are remembered for `minimise`. */
+  branch(candidates: number[], level: number): number {
+    if (candidates.length > 1) this.#branches.push({ level, open: candidates.slice(1) });
+    return this.decide(candidates[0] as number, level);
+  }
+
+  /** How often something was taken back: what was worked out from the trail before is void then. */
+  reverts = 0;
+
+  /** Takes back every level above `level`. */
+  revert(level: number): void {
+    this.reverts++;
+    while (this.#trail.length > 0) {
+      const variable = Math.abs(this.#trail.at(-1) as number);
+      if (this.levelOf(variable) <= level) break;
+      this.#value[variable] = 0;
+      this.#reason[variable] = NO_RULE;
+      this.#trail.pop();
+    }
+    this.#propagated = Math.min(this.#propagated, this.#trail.length);
+    while (this.#branches.length > 0 && (this.#branches.at(-1) as Branch).level >= level) this.#branches.pop();
+  }
+
+  /**
+   * Looks for a choice whose passed-over candidate came in anyway: taking it at once may make the
+   * first one needless. Goes back to the earliest such choice.
+   * @returns the new level, or undefined when there is nothing to gain
+   */
+  minimise(): number | undefined {
+    for (const [i, branch] of this.#branches.entries()) {
+      const at = branch.open.findIndex((candidate) => (this.#value[candidate] as number) > branch.level);
+      if (at < 0) continue;
+      const [candidate] = branch.open.splice(at, 1);
+      this.#branches.length = i;
+      this.revert(branch.level);
+      this.#branches.push(branch);
+      return this.decide(candidate as number, branch.level);
+    }
+    return undefined;
+  }
+
+  /** @returns a rule that can't be kept any more, or NO_RULE */
+  #propagate(level: number): number {
+    while (this.#propagated < this.#trail.length) {
+      const falsified = -(this.#trail[this.#propagated++] as number);
+      const watching = this.#watchesOf(falsified);
+      let kept = 0;
+      for (let i = 0; i < watching.length; i++) {
+        const index = watching[i] as number;
+        const rule = this.rules[index] as Int32Array;
+        if (rule[0] === falsified) {
+          rule[0] = rule[1] as number;
+          rule[1] = falsified;
+        }
+        const other = rule[0] as number;
+        if (this.#valueOf(other) > 0 || !this.#moveWatch(rule, index)) {
+          watching[kept++] = index;
+          const value = this.#valueOf(other);
+          if (value > 0) continue;
+          if (value < 0) {
+            while (++i < watching.length) watching[kept++] = watching[i] as number;
+            watching.length = kept;
+            return index;
+          }
+          this.#set(other, level, index);
+        }
+      }
+      watching.length = kept;
+    }
+    return NO_RULE;
+  }
+
+  #moveWatch(rule: Int32Array, index: number): boolean {
+    for (let k = 2; k < rule.length; k++) {
+      const literal = rule[k] as number;
+      if (this.#valueOf(literal) < 0) continue;
+      rule[k] = rule[1] as number;
+      rule[1] = literal;
+      this.#watchesOf(literal).push(index);
+      return true;
+    }
+    return false;
+  }
+
+  /** The first unique implication point; the literal to set comes first, one of the level to go back to second. */
+  #analyze(conflict: number, level: number): { literals: number[]; why: { rules: number[]; variables: number[] }; back: number } {
+    const seen = new Set<number>();
+    const rest: number[] = [];
+    const why = { rules: [conflict], variables: [] as number[] };
+    let open = 0;
+    let back = 1;
+    const visit = (index: number): void => {
+      for (const literal of this.rules[index] as Int32Array) {
+        const variable = Math.abs(literal);
+        if (seen.has(variable)) continue;
+        const at = this.levelOf(variable);
+        if (this.#valueOf(literal) > 0) continue;
+        seen.add(variable);
+        if (at === 1) why.variables.push(variable);
+        else if (at === level) open++;
+        else {
+          rest.push(literal);
+          back = Math.max(back, at);
+        }
+      }
+    };
+    visit(conflict);
+    let position = this.#trail.length;
+    let literal = 0;
+    for (;;) {
+      do literal = this.#trail[--position] as number;
+      while (!seen.has(Math.abs(literal)));
+      if (--open === 0) break;
+      const reason = this.#reason[Math.abs(literal)] as number;
+      why.rules.push(reason);
+      visit(reason);
+    }
+    rest.sort((a, b) => this.levelOf(Math.abs(b)) - this.levelOf(Math.abs(a)));
+    return { literals: [-literal, ...rest], why, back };
+  }
+
+  /** The given rules that a contradiction at level 1 follows from, in the order met from the contradiction back. */
+  #refuted(conflict: number): Unsatisfiable {
+    const found = new Set<number>();
+    const seenVariables = new Set<number>();
+    const seenRules = new Set<number>();
+    const queue = [conflict];
+    const reach = (variable: number): void => {
+      if (seenVariables.has(variable)) return;
+      seenVariables.add(variable);
+      const reason = this.#reason[variable] as number;
+      if (reason !== NO_RULE) queue.push(reason);
+    };
+    for (let index = queue.shift(); index !== undefined; index = queue.shift()) {
+      if (seenRules.has(index)) continue;
+      seenRules.add(index);
+      const learnt = this.#learnt.get(index);
+      if (learnt) {
+        queue.push(...learnt.rules);
+        learnt.variables.forEach(reach);
+      } else found.add(index);
+      for (const literal of this.rules[index] as Int32Array) {
+        if (this.levelOf(Math.abs(literal)) === 1) reach(Math.abs(literal));
+      }
+    }
+    return new Unsatisfiable([...found]);
+  }
+}

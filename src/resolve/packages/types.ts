@@ -1,0 +1,38 @@
+import type { Http } from "../../http.ts";
+
+/** Why a package is in a set. */
+export interface Reason {
+  /** The package that wants it; absent when it was asked for. */
+  by?: string;
+  /** The capability or relation that it fulfils, or what was asked for. */
+  relation: string;
+}
+
+/** A package of the answer, with what its repository's metadata say about it. */
+export interface ChosenPackage {
+  /** `name-[epoch:]version-release.arch`, or Debian's `name=version`. */
+  id: string;
+  name: string;
+  version: string;
+  arch: string;
+  /** The repository's id in the spec. */
+  repository: string;
+  /** Where its file is, in the order to try. */
+  places: string[];
+  http: Http;
+  /** Bytes. */
+  size: number;
+  /** Of the whole file: as Node's crypto calls the algorithm, and hex digits. */
+  checksum: { algorithm: string; value: string };
+  reason: Reason;
+  /** Set when the transaction does without it, and hosts that differ may need it: why. */
+  alternative?: string;
+}
+
+/** What a role's hosts get: every package of their transaction. `all` when the spec makes no difference. */
+export interface Closure {
+  role: string;
+  /** What was asked for, with the package that answers it. */
+  asked: { text: string; package: string }[];
+  packages: ChosenPackage[];
+}

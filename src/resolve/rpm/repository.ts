@@ -1,0 +1,197 @@
+import { createHash } from "node:crypto";
+import { readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { AirgapError } from "../../errors.ts";
+import type { Http } from "../../http.ts";
+import { PackageIndex, type PackageRow, type ProvideRow, type VersionRow } from "../../state/package-index.ts";
+import { readPlace } from "../../transport/url.ts";
+import { decompress } from "../packages/decompress.ts";
+import { below, checkedContent } from "../packages/locations.ts";
+import { findOwners, isPrimaryPath } from "./filelists.ts";
+import { type RpmData, readPrimary } from "./primary.ts";
+import type { RepomdData } from "./repomd.ts";
+
+const MAX_UNPACKED = 8 * 2 ** 30;
+
+export interface RpmRepositoryOptions {
+  id: string;
+  priority: number;
+  /** Where the repository is, in the order to try. */
+  bases: string[];
+  /** Digest of repomd.xml: what the index is made for. */
+  revision: string;
+  metadata: Map<string, RepomdData>;
+  http: Http;
+  /** Folder of the index files. */
+  indexDir: string;
+  signal?: AbortSignal | undefined;
+}
+
+/** An opened rpm-md repository: its packages through the index, its other metadata on demand. */
+export class RpmRepository {
+  readonly id: string;
+  readonly priority: number;
+  readonly http: Http;
+  readonly bases: string[];
+  /** Paths that some repository of the set requires and primary.xml does not list. */
+  wantedPaths: ReadonlySet<string> = new Set();
+  /** Rows that are not to be seen: module streams that are not enabled. */
+  hidden: ReadonlySet<number> = new Set();
+  readonly #options: RpmRepositoryOptions;
+  readonly #index: PackageIndex;
+  readonly #file: string;
+  #owners: Promise<Map<string, number[]>> | undefined;
+
+  private constructor(options: RpmRepositoryOptions, index: PackageIndex, file: string) {
+    this.id = options.id;
+    this.priority = options.priority;
+    this.http = options.http;
+    this.bases = options.bases;
+    this.#options = options;
+    this.#index = index;
+    this.#file = file;
+  }
+
+  static async open(options: RpmRepositoryOptions): Promise<RpmRepository> {
+    const key = createHash("sha256").update(options.bases[0] ?? "").digest("hex").slice(0, 16);
+    const file = join(options.indexDir, `rpm-${options.id}-${key}.sqlite`);
+    const index = await PackageIndex.open(file, options.revision, async (writer) => {
+      const paths = new Set<string>();
+      const what = `primary.xml of ${options.id}`;
+      await readPrimary(open(options, "primary"), what, (entry) => {
+        for (const text of (entry.data as RpmData).requires) if (text.startsWith("/") && !isPrimaryPath(text)) paths.add(text);
+        return writer.add(entry);
+      });
+      await writer.note("paths", [...paths]);
+    });
+    return new RpmRepository(options, index, file);
+  }
+
+  /** Paths that its packages require and only filelists.xml knows the owners of. */
+  async requiredPaths(): Promise<string[]> {
+    return ((await this.#index.value("paths")) as string[] | undefined) ?? [];
+  }
+
+  has(type: string): boolean {
+    return this.#options.metadata.has(type);
+  }
+
+  /** The unpacked content of one of the metadata files, checked. */
+  content(type: string): AsyncGenerator<Buffer> {
+    return open(this.#options, type);
+  }
+
+  /** Where a package is, at every mirror. */
+  places(data: Pick<RpmData, "href" | "base">): string[] {
+    const { base } = data;
+    if (base === undefined) return this.bases.map((mirror) => below(mirror, data.href, `repository ${this.id}`));
+    const remote = /^https?:\/\//i.test(base);
+    const local = !/^https?:/i.test(this.bases[0] ?? "");
+    if (!remote && !local) throw new AirgapError("corrupt", `Repository ${this.id} names ${JSON.stringify(base)} as the base of a package, which is not on the network`);
+    return [below(base, data.href, `repository ${this.id}`)];
+  }
+
+  async providers(names: string[]): Promise<ProvideRow[]> {
+    const rows = this.#visible(await this.#index.providers(names), (row) => row.package);
+    const paths = names.filter((name) => name.startsWith("/") && !isPrimaryPath(name));
+    if (paths.length === 0 || !this.has("filelists")) return rows;
+    const owners = await this.#pathOwners(paths);
+    const further = paths.flatMap((path) => (owners.get(path) ?? []).map((id): ProvideRow => ({ name: path, package: id, range: "" })));
+    return [...rows, ...this.#visible(further, (row) => row.package)];
+  }
+
+  async packages(ids: number[]): Promise<PackageRow[]> {
+    return this.#visible(await this.#index.packages(ids), (row) => row.id);
+  }
+
+  async named(names: string[]): Promise<PackageRow[]> {
+    return this.#visible(await this.#index.named(names), (row) => row.id);
+  }
+
+  async versions(names: string[]): Promise<VersionRow[]> {
+    return this.#visible(await this.#index.versions(names), (row) => row.id);
+  }
+
+  async obsoleters(names: string[]): Promise<PackageRow[]> {
+    return this.#visible(await this.#index.obsoleters(names), (row) => row.id);
+  }
+
+  async supplementers(names: string[]): Promise<PackageRow[]> {
+    return this.#visible(await this.#index.supplementers(names), (row) => row.id);
+  }
+
+  globbed(pattern: string): Promise<string[]> {
+    return this.#index.globbed(pattern);
+  }
+
+  capabilities(pattern: string): Promise<string[]> {
+    return this.#index.capabilities(pattern);
+  }
+
+  close(): Promise<void> {
+    return this.#index.close();
+  }
+
+  #visible<Row>(rows: Row[], id: (row: Row) => number): Row[] {
+    return this.hidden.size === 0 ? rows : rows.filter((row) => !this.hidden.has(id(row)));
+  }
+
+  /** Owners of paths, kept beside the index, since finding them means reading all of filelists.xml. */
+  async #pathOwners(paths: string[]): Promise<Map<string, number[]>> {
+    this.#owners ??= this.#savedOwners();
+    let known = await this.#owners;
+    if (paths.some((path) => !known.has(path))) {
+      this.#owners = this.#scan(new Set([...known.keys(), ...paths, ...this.wantedPaths]));
+      known = await this.#owners;
+    }
+    return known;
+  }
+
+  async #savedOwners(): Promise<Map<string, number[]>> {
+    try {
+      const saved = JSON.parse(await readFile(`${this.#file}.paths`, "utf8")) as { revision: string; owners: [string, number[]][] };
+      return saved.revision === this.#options.revision ? new Map(saved.owners) : new Map();
+    } catch {
+      return new Map();
+    }
+  }
+
+  async #scan(paths: Set<string>): Promise<Map<string, number[]>> {
+    const found = new Map<string, number[]>([...paths].map((path) => [path, []]));
+    const owners = await findOwners(this.content("filelists"), `filelists.xml of ${this.id}`, paths);
+    const rows = await this.#index.named(owners.map(({ name }) => name));
+    const byChecksum = new Map(rows.map((row) => [(JSON.parse(row.data) as RpmData).checksum.value, row.id]));
+    for (const { pkgid, path } of owners) {
+      const id = byChecksum.get(pkgid);
+      if (id !== undefined) found.get(path)?.push(id);
+    }
+    const partial = `${this.#file}.paths.${process.pid}.part`;
+    await writeFile(partial, JSON.stringify({ revision: this.#options.revision, owners: [...found] }));
+    await rename(partial, `${this.#file}.paths`);
+    return found;
+  }
+}
+
+/** One of the metadata files, unpacked and checked against repomd.xml while it is read. */
+async function* open(options: RpmRepositoryOptions, type: string): AsyncGenerator<Buffer> {
+  const data = options.metadata.get(type);
+  if (data === undefined) throw new AirgapError("protocol", `Repository ${options.id} has no ${type} metadata`);
+  const place = below(options.bases[0] as string, data.href, `repomd.xml of ${options.id}`);
+  const expected = { checksums: data.checksum ? [data.checksum] : [], size: data.size };
+  const content = checkedContent(options.http, place, expected, options.signal);
+  yield* decompress(content, `${type} of repository ${options.id}`, data.openSize ?? MAX_UNPACKED);
+}
+
+/** At most `limit` bytes of a file of the repository, from the first mirror that has it. */
+export async function readFromBases(http: Http, bases: string[], href: string, limit: number, signal?: AbortSignal): Promise<{ bytes: Buffer; base: string }> {
+  let first: unknown;
+  for (const base of bases) {
+    try {
+      return { bytes: await readPlace(http, below(base, href, "the spec"), limit, undefined, signal), base };
+    } catch (error) {
+      signal?.throwIfAborted();
+      first ??= error;
+    }
+  }
+  throw first;
+}

@@ -1,0 +1,149 @@
+import { NormalForm } from "./normal-form.ts";
+import type { Relation } from "./relation.ts";
+import type { Solvable, Universe } from "./universe.ts";
+import { compareEvr } from "./version.ts";
+
+export type RuleKind = "requires" | "nothing-provides" | "conflicts" | "obsoletes" | "same-name" | "job" | "keep";
+
+/** A disjunction that must hold, and why. */
+export interface Rule {
+  literals: number[];
+  kind: RuleKind;
+  /** The package that says so; 0 for a job. */
+  from: number;
+  /** As its metadata say it, or what was asked for. */
+  relation: string;
+}
+
+/** Something to install: any one of the candidates. */
+export interface Job {
+  /** As it was asked for. */
+  text: string;
+  candidates: number[];
+}
+
+/** By first literal, then the next …; the one that ends first comes first. */
+function compareRules(a: Rule, b: Rule): number {
+  const [x, y] = [a.literals, b.literals];
+  const length = Math.min(x.length, y.length);
+  for (let i = 0; i < length; i++) if (x[i] !== y[i]) return (x[i] as number) - (y[i] as number);
+  return x.length - y.length;
+}
+
+class RuleMaker {
+  readonly #universe: Universe;
+  readonly #forms: NormalForm;
+  readonly #seen = new Set<number>();
+  readonly #rules: Rule[] = [];
+  #queue: number[] = [];
+
+  constructor(universe: Universe) {
+    this.#universe = universe;
+    this.#forms = new NormalForm(universe);
+  }
+
+  make(start: number[]): Rule[] {
+    this.#queue = [...start];
+    for (let i = 0; i < this.#queue.length; i++) {
+      const id = this.#queue[i] as number;
+      if (this.#seen.has(id)) continue;
+      this.#seen.add(id);
+      this.#package(this.#universe.get(id));
+    }
+    this.#rules.sort(compareRules);
+    return this.#rules.filter((rule, i) => i === 0 || compareRules(rule, this.#rules[i - 1] as Rule) !== 0);
+  }
+
+  #package(solvable: Solvable): void {
+    const { id, data, name, repository } = solvable;
+    const installed = repository === undefined;
+    for (const text of data.requires) this.#requires(id, text, installed);
+    for (const text of data.conflicts ?? []) this.#conflicts(id, text);
+    for (const text of data.obsoletes ?? []) {
+      const relation = this.#universe.relation(text);
+      if (relation.kind !== "simple") continue;
+      for (const other of this.#universe.namedInRange(relation)) if (other.id !== id) this.#exclude(id, other.id, "obsoletes", text);
+    }
+    for (const other of this.#universe.named(name)) if (other.id !== id && !this.#seen.has(other.id)) this.#exclude(id, other.id, "same-name", name);
+    for (const kind of ["recommends", "suggests"] as const) for (const text of data[kind] ?? []) this.#wish(text);
+  }
+
+  #exclude(id: number, other: number, kind: RuleKind, relation: string): void {
+    this.#rules.push({ literals: [-Math.max(id, other), -Math.min(id, other)], kind, from: id, relation });
+  }
+
+  #requires(id: number, text: string, installed: boolean): void {
+    const relation = this.#universe.relation(text);
+    const providers = this.#forms.packages(relation);
+    if (providers !== undefined) {
+      if (providers.includes(id)) return;
+      // What a host has may be broken already; only what holds there must go on to hold.
+      if (installed && !providers.some((provider) => this.#universe.get(provider).repository === undefined)) return;
+      if (providers.length === 0) this.#rules.push({ literals: [-id], kind: "nothing-provides", from: id, relation: text });
+      else this.#need([-id, ...providers], id, text);
+      return;
+    }
+    if (!installed) this.#complex(id, relation, text);
+  }
+
+  #complex(id: number, relation: Relation, text: string): void {
+    const blocks = this.#forms.cnf(relation);
+    if (blocks === true) return;
+    if (blocks === false) {
+      this.#rules.push({ literals: [-id], kind: "nothing-provides", from: id, relation: text });
+      return;
+    }
+    for (const block of blocks) {
+      if (block.includes(id)) continue;
+      const literals = [...new Set([-id, ...block])].sort((a, b) => a - b);
+      this.#need(literals, id, text);
+    }
+  }
+
+  #need(literals: number[], id: number, text: string): void {
+    this.#rules.push({ literals, kind: "requires", from: id, relation: text });
+    for (const literal of literals) if (literal > 0 && !this.#seen.has(literal)) this.#queue.push(literal);
+  }
+
+  #conflicts(id: number, text: string): void {
+    const relation = this.#universe.relation(text);
+    const single = this.#forms.packages(relation);
+    if (single !== undefined) {
+      for (const other of single) if (other !== id) this.#exclude(id, other, "conflicts", text);
+      return;
+    }
+    const blocks = this.#forms.dnf(relation);
+    if (blocks === true) this.#rules.push({ literals: [-id], kind: "conflicts", from: id, relation: text });
+    if (typeof blocks === "boolean") return;
+    for (const block of blocks) {
+      const literals = new Set([-id, ...block.filter((literal) => literal !== id).map((literal) => -literal)]);
+      this.#need([...literals].sort((a, b) => a - b), id, text);
+    }
+  }
+
+  /** What is wished for can come in later, so it needs its rules too. */
+  #wish(text: string): void {
+    const providers = this.#forms.packages(this.#universe.relation(text));
+    for (const id of providers ?? []) if (!this.#seen.has(id)) this.#queue.push(id);
+  }
+}
+
+/** The ids that may take an installed package's place: itself, newer builds, what obsoletes it. */
+function successors(universe: Universe, host: Solvable): number[] {
+  const newer = universe.named(host.name).filter((other) => other.repository !== undefined && compareEvr(other.evr, host.evr) > 0);
+  const obsoleting = universe.solvables.filter((other): other is Solvable =>
+    (other?.repository !== undefined && other.data.obsoletes?.some((text) => {
+      const relation = universe.relation(text);
+      return relation.kind === "simple" && relation.name === host.name && universe.namedInRange(relation).includes(host);
+    })) === true,
+  );
+  return [host.id, ...newer.map(({ id }) => id), ...obsoleting.map(({ id }) => id)];
+}
+
+/** All rules, in the order in which they are looked at: packages by descending id, what hosts keep, jobs as given. */
+export function makeRules(universe: Universe, jobs: Job[]): Rule[] {
+  const hosts = universe.solvables.filter((solvable): solvable is Solvable => solvable !== undefined && solvable.repository === undefined);
+  const keep = hosts.map((host): Rule => ({ literals: successors(universe, host), kind: "keep", from: host.id, relation: host.name }));
+  const rules = new RuleMaker(universe).make([...hosts.map(({ id }) => id), ...keep.flatMap(({ literals }) => literals), ...jobs.flatMap(({ candidates }) => candidates)]);
+  return [...rules, ...keep, ...jobs.map(({ text, candidates }): Rule => ({ literals: candidates, kind: "job", from: 0, relation: text }))];
+}

@@ -1,0 +1,232 @@
+import { mkdir, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { AirgapError, isAirgapError } from "../errors.ts";
+import { Sqlite } from "./sqlite.ts";
+
+/** Raised when the tables or what stands in them change, so that older files are made anew. */
+const SCHEMA = "1";
+const BATCH_BYTES = 1 << 20;
+
+/** A package as the index keeps it. `id` is its place in the repository's metadata, from 1. */
+export interface VersionRow {
+  id: number;
+  name: string;
+  arch: string;
+  /** As the format orders it: `[epoch:]version-release` or Debian's. */
+  version: string;
+}
+
+export interface PackageRow extends VersionRow {
+  /** JSON of the format's own: relations, place, size, checksum. */
+  data: string;
+}
+
+export interface ProvideRow {
+  name: string;
+  package: number;
+  /** `= 1.0-1`, or empty: any version. */
+  range: string;
+}
+
+/** What a package adds to the index. */
+export interface IndexEntry {
+  name: string;
+  arch: string;
+  version: string;
+  data: unknown;
+  /** Capability, range. */
+  provides: [string, string][];
+  /** Names that it obsoletes or replaces. */
+  obsoletes: string[];
+  /** Names in its Supplements, which ask for it without being asked. */
+  supplements: string[];
+}
+
+/** Takes entries in the order of the metadata; `note` keeps a value that is read back by `value`. */
+export interface IndexWriter {
+  add(entry: IndexEntry): Promise<void>;
+  note(key: string, value: unknown): Promise<void>;
+}
+
+const TABLES = `
+  PRAGMA journal_mode = OFF;
+  PRAGMA synchronous = OFF;
+  CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE package (id INTEGER PRIMARY KEY, name TEXT NOT NULL, arch TEXT NOT NULL, version TEXT NOT NULL, data TEXT NOT NULL);
+  CREATE TABLE provide (name TEXT NOT NULL, package INTEGER NOT NULL, range TEXT NOT NULL);
+  CREATE TABLE obsolete (name TEXT NOT NULL, package INTEGER NOT NULL);
+  CREATE TABLE supplement (name TEXT NOT NULL, package INTEGER NOT NULL);
+  BEGIN;`;
+
+const INDEXES = `
+  CREATE INDEX package_name ON package (name);
+  CREATE INDEX provide_name ON provide (name, package, range);
+  CREATE INDEX obsolete_name ON obsolete (name, package);
+  CREATE INDEX supplement_name ON supplement (name, package);
+  COMMIT;`;
+
+const PACKAGES = "SELECT p.id, p.name, p.arch, p.version, p.data FROM";
+const WANTED = "(SELECT DISTINCT value FROM json_each(?)) w";
+
+/**
+ * The packages of one repository in one SQLite file, for look-ups by name and capability in bulk.
+ * A file holds the state of the metadata that `revision` names; it is written under another name
+ * and moved to its place when it is whole, so it can be killed at any time and read by several.
+ */
+export class PackageIndex {
+  readonly #database: Sqlite;
+
+  private constructor(database: Sqlite) {
+    this.#database = database;
+  }
+
+  /**
+   * Opens the index in `file`, or makes it with `build` when there is none for this revision.
+   * @param revision digest of what the index is made from
+   */
+  static async open(file: string, revision: string, build: (writer: IndexWriter) => Promise<void>): Promise<PackageIndex> {
+    const present = await PackageIndex.#present(file, revision);
+    if (present) return present;
+    await mkdir(dirname(file), { recursive: true });
+    const partial = `${file}.${process.pid}.${Math.random().toString(36).slice(2, 8)}.part`;
+    try {
+      const database = await Sqlite.open(partial, "create");
+      try {
+        await database.script(TABLES);
+        const writer = new Writer(database);
+        await build(writer);
+        await writer.note("schema", SCHEMA);
+        await writer.note("revision", revision);
+        await writer.flush();
+        await database.script(INDEXES);
+      } finally {
+        await database.close();
+      }
+      await rename(partial, file);
+    } catch (error) {
+      await rm(partial, { force: true });
+      throw error;
+    }
+    const made = await PackageIndex.#present(file, revision);
+    if (made) return made;
+    throw new AirgapError("disk", `The package index ${file} was replaced by another run while it was made`, { suggestions: ["run the same command again"] });
+  }
+
+  static async #present(file: string, revision: string): Promise<PackageIndex | undefined> {
+    let database: Sqlite | undefined;
+    try {
+      database = await Sqlite.open(file, "read");
+      const index = new PackageIndex(database);
+      if ((await index.value("schema")) === SCHEMA && (await index.value("revision")) === revision) return index;
+    } catch (error) {
+      if (!isAirgapError(error, "disk", "corrupt")) throw error;
+    }
+    await database?.close();
+    return undefined;
+  }
+
+  /** What `note` kept. */
+  async value(key: string): Promise<unknown> {
+    const [row] = await this.#database.all<{ value: string }>("SELECT value FROM note WHERE key = ?", key);
+    return row === undefined ? undefined : JSON.parse(row.value);
+  }
+
+  /** Who provides any of these capabilities, by capability and then in the order of the metadata. */
+  providers(names: Iterable<string>): Promise<ProvideRow[]> {
+    return this.#database.all(
+      `SELECT p.name, p.package, p.range FROM ${WANTED} CROSS JOIN provide p ON p.name = w.value ORDER BY p.name, p.package`,
+      JSON.stringify([...names]),
+    );
+  }
+
+  packages(ids: Iterable<number>): Promise<PackageRow[]> {
+    return this.#database.all(`${PACKAGES} ${WANTED} CROSS JOIN package p ON p.id = w.value ORDER BY p.id`, JSON.stringify([...ids]));
+  }
+
+  named(names: Iterable<string>): Promise<PackageRow[]> {
+    return this.#database.all(`${PACKAGES} ${WANTED} CROSS JOIN package p ON p.name = w.value ORDER BY p.id`, JSON.stringify([...names]));
+  }
+
+  /** What versions there are of these names. */
+  versions(names: Iterable<string>): Promise<VersionRow[]> {
+    return this.#database.all(`SELECT p.id, p.name, p.arch, p.version FROM ${WANTED} CROSS JOIN package p ON p.name = w.value ORDER BY p.id`, JSON.stringify([...names]));
+  }
+
+  /** Names that match a shell pattern. */
+  async globbed(pattern: string): Promise<string[]> {
+    const rows = await this.#database.all<{ name: string }>("SELECT DISTINCT name FROM package WHERE name GLOB ? ORDER BY name", pattern);
+    return rows.map((row) => row.name);
+  }
+
+  /** Capabilities that match a shell pattern. */
+  async capabilities(pattern: string): Promise<string[]> {
+    const rows = await this.#database.all<{ name: string }>("SELECT DISTINCT name FROM provide WHERE name GLOB ? ORDER BY name", pattern);
+    return rows.map((row) => row.name);
+  }
+
+  /** Packages that obsolete one of these names. */
+  obsoleters(names: Iterable<string>): Promise<PackageRow[]> {
+    return this.#related("obsolete", names);
+  }
+
+  /** Packages that name one of these capabilities in their Supplements. */
+  supplementers(names: Iterable<string>): Promise<PackageRow[]> {
+    return this.#related("supplement", names);
+  }
+
+  close(): Promise<void> {
+    return this.#database.close();
+  }
+
+  #related(table: "obsolete" | "supplement", names: Iterable<string>): Promise<PackageRow[]> {
+    return this.#database.all(
+      `${PACKAGES} package p WHERE p.id IN (SELECT r.package FROM ${WANTED} CROSS JOIN ${table} r ON r.name = w.value) ORDER BY p.id`,
+      JSON.stringify([...names]),
+    );
+  }
+}
+
+/** Collects rows and hands them to SQLite by the megabyte: one call a row costs more than its insertion. */
+class Writer implements IndexWriter {
+  readonly #database: Sqlite;
+  #packages: unknown[] = [];
+  #provides: unknown[] = [];
+  #obsoletes: unknown[] = [];
+  #supplements: unknown[] = [];
+  #size = 0;
+  #id = 0;
+
+  constructor(database: Sqlite) {
+    this.#database = database;
+  }
+
+  async add(entry: IndexEntry): Promise<void> {
+    const id = ++this.#id;
+    const data = JSON.stringify(entry.data);
+    this.#packages.push([id, entry.name, entry.arch, entry.version, data]);
+    for (const [name, range] of entry.provides) this.#provides.push([name, id, range]);
+    for (const name of entry.obsoletes) this.#obsoletes.push([name, id]);
+    for (const name of entry.supplements) this.#supplements.push([name, id]);
+    this.#size += data.length + entry.provides.length * 40 + 100;
+    if (this.#size >= BATCH_BYTES) await this.flush();
+  }
+
+  note(key: string, value: unknown): Promise<void> {
+    return this.#database.run("INSERT OR REPLACE INTO note VALUES (?, ?)", key, JSON.stringify(value));
+  }
+
+  async flush(): Promise<void> {
+    await this.#insert("package", 5, this.#packages);
+    await this.#insert("provide", 3, this.#provides);
+    await this.#insert("obsolete", 2, this.#obsoletes);
+    await this.#insert("supplement", 2, this.#supplements);
+    this.#size = 0;
+  }
+
+  async #insert(table: string, columns: number, rows: unknown[]): Promise<void> {
+    if (rows.length === 0) return;
+    const fields = Array.from({ length: columns }, (_, i) => `value ->> ${i}`).join(", ");
+    await this.#database.run(`INSERT INTO ${table} SELECT ${fields} FROM json_each(?)`, JSON.stringify(rows));
+    rows.length = 0;
+  }
+}
