@@ -32,8 +32,8 @@ export interface HttpOptions extends Trust {
 export interface HttpRequest {
   method?: Method;
   headers?: Headers;
-  /** A stream is given as a function, so that it can be sent again. */
-  body?: Uint8Array | string | (() => Readable);
+  /** A stream is given as a function, so that it can be sent again; its length as `content-length`. */
+  body?: Uint8Array | string | (() => Readable | AsyncIterable<Uint8Array>);
   signal?: AbortSignal;
   /** Tries after the first; 0 = none. Default: the client's. */
   retries?: number;
@@ -206,7 +206,7 @@ export class Http {
         dispatcher: this.#dispatcher,
         method,
         headers: { "user-agent": "airgap", ...headers },
-        body: (typeof body === "function" ? body() : body) ?? null,
+        body: ((typeof body === "function" ? body() : body) as Readable | Uint8Array | string | undefined) ?? null,
         ...(signal ? { signal } : {}),
       });
       const response = wrap(answer, url.href);

@@ -53,6 +53,9 @@ export interface Destination {
   push(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<Pushed>;
   /** The same, but believing nobody that it is there already: for what turned out to be damaged. */
   repush?(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<Pushed>;
+  /** Whether the whole of a blob is really given out; asks for its bytes where `exists` may be told from memory. */
+  isReadable?(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean>;
+  /** Pushes a manifest under a name. Refused because something below it is missing: an error with `data.missing`. */
   tag(descriptor: Descriptor, tag: string, source: Source, signal?: AbortSignal): Promise<void>;
   /** Takes a blob over from another repository of the same store; false when that did not work and it must be pushed. */
   mount?(descriptor: Descriptor, from: Destination, signal?: AbortSignal): Promise<boolean>;

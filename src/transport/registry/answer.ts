@@ -13,6 +13,9 @@ const MAX_SHOWN = 400;
 
 const CODE_OF_STATUS: Record<number, ErrorCode> = { 401: "unauthorized", 403: "unauthorized", 404: "not-found", 408: "network" };
 
+/** How registries say that something below a manifest is not there. */
+const MISSING = new Set(["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"]);
+
 /** Text from outside, fit for one line of a terminal. */
 export function shown(text: string): string {
   const line = [...text].map((character) => (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(character) ? " " : character)).join("");
@@ -36,7 +39,8 @@ export class RegistryError extends AirgapError {
   readonly problems: RegistryProblem[];
 
   constructor(code: ErrorCode, message: string, status: number, problems: RegistryProblem[], suggestions: string[]) {
-    super(code, message, { suggestions, data: { status, problems } });
+    const missing = problems.some((problem) => MISSING.has(problem.code));
+    super(code, message, { suggestions, data: { status, problems, ...(missing ? { missing } : {}) } });
     this.status = status;
     this.problems = problems;
   }

@@ -18,6 +18,7 @@ import { Authorizer, type Scope } from "./auth.ts";
 import { findEndpoint } from "./endpoint.ts";
 import { Lane } from "./lane.ts";
 import { HostLimit, type LimitOptions } from "./limits.ts";
+import { newManners, type UploadManners } from "./upload-manners.ts";
 
 export interface ClientOptions {
   /** As references write it: `docker.io`, `harbor.site.local:8443`. */
@@ -41,6 +42,17 @@ export interface Ask extends Omit<HttpRequest, "retries"> {
   retry?: "always" | "refused" | "never";
 }
 
+/** What was found out about a registry and holds for the whole run. */
+export interface Learned {
+  /** Whether it lists referrers; undefined as long as nobody asked. */
+  referrersApi?: boolean;
+  /** Mounts in a row that did not work. */
+  failedMounts: number;
+  /** Whether a mount from the very repository tells that a blob is there. */
+  probesByMount: boolean;
+  upload: UploadManners;
+}
+
 /** Where a blob's bytes are asked for, for those who read the connection themselves. */
 export interface BlobRequest {
   url: URL;
@@ -58,8 +70,7 @@ export class RegistryClient {
   readonly limits: HostLimit;
   /** For blobs; not there behind a proxy, which only the ordinary client knows how to ask. */
   readonly lane: Lane | undefined;
-  /** What was found out about this registry and holds for the whole run. */
-  readonly learned: { referrersApi?: boolean; mounts?: boolean } = {};
+  readonly learned: Learned = { failedMounts: 0, probesByMount: true, upload: newManners() };
   readonly #auth: Authorizer;
   readonly #emit: Emit;
   readonly #retries: number;

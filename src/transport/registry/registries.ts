@@ -2,6 +2,7 @@ import { type Emit, silent } from "../../events.ts";
 import { Http, type Trust } from "../../http.ts";
 import { anonymous, type Credentials } from "../credentials.ts";
 import { RegistryClient } from "./client.ts";
+import { RegistryDestination, type RegistryDestinationOptions } from "./destination.ts";
 import type { LimitOptions } from "./limits.ts";
 import { RegistrySource, type RegistrySourceOptions } from "./source.ts";
 
@@ -39,6 +40,10 @@ export class Registries {
 
   source(host: string, repository: string, options: RegistrySourceOptions = {}): RegistrySource {
     return new RegistrySource(this.client(host), repository, options);
+  }
+
+  destination(host: string, repository: string, options: RegistryDestinationOptions = {}): RegistryDestination {
+    return new RegistryDestination(this.client(host), repository, { ...(this.#options.emit ? { emit: this.#options.emit } : {}), ...options });
   }
 
   /** Ends the connections that were opened here. */

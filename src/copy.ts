@@ -1,0 +1,223 @@
+import { isAirgapError } from "./errors.ts";
+import { type Emit, type ItemState, silent } from "./events.ts";
+import type { Descriptor } from "./oci/descriptor.ts";
+import type { Digest } from "./oci/digest.ts";
+import { childrenOf, type Index, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "./oci/manifest.ts";
+import { isForeignLayer, isManifestLike } from "./oci/media-types.ts";
+import { readBlob } from "./transport/read.ts";
+import type { Destination, Source } from "./transport/types.ts";
+
+/** Something that speaks of a manifest: a signature, an SBOM. */
+export interface AttachedCopy {
+  descriptor: Descriptor;
+  subject: string;
+  /** cosign's tag; without one it is found by its subject. */
+  tag?: string;
+}
+
+/** One graph to be copied. */
+export interface CopyJob {
+  /** For events. */
+  name: string;
+  root: Descriptor;
+  /** Names for the root; none = by its digest. */
+  tags: string[];
+  source: Source;
+  destination: Destination;
+  /** Pushed after what they speak of. */
+  attached?: AttachedCopy[];
+  /** What of the graph is to be copied. Default: all but foreign layers. */
+  carries?: (descriptor: Descriptor) => boolean;
+}
+
+export interface CopyOptions {
+  emit?: Emit;
+  signal?: AbortSignal;
+  /** Believe nothing to be there that does not show its bytes. */
+  repair?: boolean;
+}
+
+/** What a copy came to: blobs, and the bytes that they have. */
+export interface CopyTotals {
+  sent: { blobs: number; bytes: number };
+  mounted: { blobs: number; bytes: number };
+  present: { blobs: number; bytes: number };
+  manifests: number;
+}
+
+type Moved = keyof Omit<CopyTotals, "manifests">;
+const STATE: Record<Moved, ItemState> = { sent: "done", mounted: "mounted", present: "present" };
+const withoutForeign = (descriptor: Descriptor): boolean => !isForeignLayer(descriptor.mediaType);
+
+/** Indexes may hold indexes, but nobody nests them deeper than this on purpose. */
+const MAX_DEPTH = 8;
+
+/**
+ * The one verb that moves bytes: graphs from sources to destinations, children before parents,
+ * names last, what speaks of a manifest after it. Copies that run side by side share what they
+ * know: no two of them send one blob to one store, and what one sent the others mount.
+ */
+export class Copier {
+  readonly totals: CopyTotals = { sent: none(), mounted: none(), present: none(), manifests: 0 };
+  readonly #emit: Emit;
+  /** The first failure ends everything that is under way. */
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #repair: boolean;
+  /** Who in a store has a blob, or is about to. By store and digest. */
+  readonly #holders = new Map<string, Promise<Destination>>();
+  /** Whether what was said to be there gives its bytes. By store and digest. */
+  readonly #readable = new Map<string, Promise<boolean>>();
+  /** Everything that was begun. By destination and digest. */
+  readonly #moves = new Map<string, Promise<void>>();
+
+  constructor(options: CopyOptions = {}) {
+    this.#emit = options.emit ?? silent;
+    this.#signal = options.signal ? AbortSignal.any([options.signal, this.#stop.signal]) : this.#stop.signal;
+    this.#repair = options.repair === true;
+  }
+
+  /** Copies one graph with what is attached to it. When it fails, all copies of this copier end. */
+  async copy(job: CopyJob): Promise<void> {
+    try {
+      await this.#graph(job, job.root, job.tags);
+      await this.#attached(job);
+    } catch (error) {
+      this.#stop.abort(error);
+      throw error;
+    }
+  }
+
+  async #attached(job: CopyJob): Promise<void> {
+    const attached = job.attached ?? [];
+    const begun = new Map<string, Promise<void>>();
+    const one = (each: AttachedCopy): Promise<void> => {
+      const known = begun.get(each.descriptor.digest);
+      if (known) return known;
+      const subject = attached.find(({ descriptor }) => descriptor.digest === each.subject);
+      const copy = Promise.resolve(subject && one(subject)).then(() => this.#graph(job, each.descriptor, each.tag === undefined ? [] : [each.tag]));
+      begun.set(each.descriptor.digest, copy);
+      return copy;
+    };
+    await settleAll(attached.map(one));
+  }
+
+  /** A destination that has a graph already: the others may mount from it what they share. */
+  async knows({ root, source, destination, carries = withoutForeign }: CopyJob): Promise<void> {
+    for (const child of (await this.#children(root, source)).filter(carries)) {
+      if (isManifestLike(child.mediaType)) await this.knows({ name: "", root: child, tags: [], source, destination, carries });
+      else if (!this.#holders.has(inStore(destination, child.digest))) this.#holders.set(inStore(destination, child.digest), Promise.resolve(destination));
+    }
+  }
+
+  async #graph(job: CopyJob, root: Descriptor, tags: string[], depth = 0): Promise<void> {
+    this.#signal.throwIfAborted();
+    const all = depth < MAX_DEPTH ? await this.#children(root, job.source) : [];
+    const children = all.filter(job.carries ?? withoutForeign);
+    await settleAll(children.map((child) => this.#once(job, child, depth)));
+    try {
+      await this.#name(job, root, tags);
+    } catch (error) {
+      // A registry that said of a blob that it is there may find out now that it is not.
+      if (!isAirgapError(error) || error.data?.["missing"] !== true || children.length < all.length) throw error;
+      await settleAll(children.map((child) => this.#again(job, child)));
+      await this.#name(job, root, tags);
+    }
+    this.totals.manifests++;
+  }
+
+  async #name({ destination, source }: CopyJob, root: Descriptor, tags: string[]): Promise<void> {
+    if (tags.length === 0) await destination.push(root, source, this.#signal);
+    for (const tag of tags) await destination.tag(root, tag, source, this.#signal);
+  }
+
+  /** Each child once a destination, however many parents it has there. */
+  #once(job: CopyJob, child: Descriptor, depth: number): Promise<void> {
+    const key = `${job.destination.name} ${child.digest}`;
+    const known = this.#moves.get(key);
+    if (known) return known;
+    const move = isManifestLike(child.mediaType) ? this.#graph(job, child, [], depth + 1) : this.#blob(job, child);
+    this.#moves.set(key, move);
+    return move;
+  }
+
+  async #again({ destination, source }: CopyJob, child: Descriptor): Promise<void> {
+    await (destination.repush?.(child, source, this.#signal) ?? destination.push(child, source, this.#signal));
+  }
+
+  async #blob(job: CopyJob, blob: Descriptor): Promise<void> {
+    const moved = await (this.#repair ? this.#repaired(job, blob) : this.#moved(job, blob)).catch((error: unknown) => {
+      this.#stop.abort(error);
+      throw error;
+    });
+    this.totals[moved].blobs++;
+    this.totals[moved].bytes += blob.size;
+    this.#emit({ type: "item", item: blob.digest, state: STATE[moved], bytes: blob.size, detail: job.destination.name });
+  }
+
+  /** The first who wants a blob in a store sends it; the others wait for that and mount it. */
+  async #moved(job: CopyJob, blob: Descriptor): Promise<Moved> {
+    const { destination } = job;
+    const key = inStore(destination, blob.digest);
+    for (let holder = this.#holders.get(key); holder !== undefined; holder = this.#holders.get(key)) {
+      const from = await holder.catch(() => undefined);
+      this.#signal.throwIfAborted();
+      if (from === undefined) continue;
+      if (from === destination || !(await destination.mount?.(blob, from, this.#signal))) return await this.#pushed(job, blob);
+      return (await this.#checked(job, blob)) ? "mounted" : "sent";
+    }
+    const push = this.#pushed(job, blob);
+    const holder = push.then(() => destination);
+    this.#holders.set(key, holder);
+    holder.catch(() => this.#holders.get(key) === holder && this.#holders.delete(key));
+    return await push;
+  }
+
+  async #pushed(job: CopyJob, blob: Descriptor): Promise<Moved> {
+    const pushed = await job.destination.push(blob, job.source, this.#signal);
+    if (pushed === "done") {
+      this.#readable.set(inStore(job.destination, blob.digest), Promise.resolve(true));
+      return "sent";
+    }
+    return (await this.#checked(job, blob)) ? "present" : "sent";
+  }
+
+  /** What a store says to have may be gone: it is asked for the bytes once, and sent again without them. */
+  async #checked(job: CopyJob, blob: Descriptor): Promise<boolean> {
+    const { destination } = job;
+    const key = inStore(destination, blob.digest);
+    const asked = this.#readable.get(key) ?? destination.isReadable?.(blob, this.#signal) ?? Promise.resolve(true);
+    this.#readable.set(key, asked);
+    if (await asked) return true;
+    await this.#again(job, blob);
+    this.#readable.set(key, Promise.resolve(true));
+    return false;
+  }
+
+  async #repaired(job: CopyJob, blob: Descriptor): Promise<Moved> {
+    const { destination } = job;
+    const there = await (destination.isReadable ?? destination.exists).call(destination, blob, this.#signal);
+    if (!there) await this.#again(job, blob);
+    return there ? "present" : "sent";
+  }
+
+  async #children(root: Descriptor, source: Source): Promise<Descriptor[]> {
+    if (!isManifestLike(root.mediaType)) return [];
+    return childrenOf(await readContent(source, root, this.#signal));
+  }
+}
+
+/** Reads and parses a manifest or index. */
+export async function readContent(source: Source, descriptor: Descriptor, signal?: AbortSignal): Promise<Manifest | Index> {
+  const bytes = await readBlob(source, descriptor, MAX_MANIFEST_SIZE, signal);
+  return parseManifest(bytes, descriptor.mediaType, `${descriptor.digest} of ${source.name}`);
+}
+
+const none = (): { blobs: number; bytes: number } => ({ blobs: 0, bytes: 0 });
+const inStore = (destination: Destination, digest: Digest): string => `${destination.store} ${digest}`;
+
+/** Waits for all, so that nothing goes on behind the caller's back, and throws the first error. */
+async function settleAll(promises: Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(promises);
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+}

@@ -1,0 +1,129 @@
+import { read } from "node:fs";
+import { promisify } from "node:util";
+import { AirgapError } from "../../errors.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
+import { algorithmOf, finish, hasher } from "../../oci/digest.ts";
+import type { Region, Source } from "../types.ts";
+
+const readAsync = promisify(read);
+const CHUNK = 256 * 1024;
+/** Bodies up to this size are sent from one buffer, together with the request's head. */
+const SMALL = 64 * 1024;
+const KEPT_PAIRS = 16;
+
+/** Two buffers to send a file through; `busy` while they are still read into. */
+interface Pair {
+  buffers: [Buffer, Buffer];
+  busy: boolean;
+}
+const pairs: Pair[] = [];
+
+/** The bytes of one blob on their way out; any part of them, as often as it takes. */
+export class Content {
+  readonly descriptor: Descriptor;
+  readonly #source: Source;
+  readonly #onBytes: (bytes: number) => void;
+  readonly #signal: AbortSignal | undefined;
+  readonly #pairs: Pair[] = [];
+  #reported = 0;
+
+  /** @param onBytes told how many bytes were handed to the connection */
+  constructor(descriptor: Descriptor, source: Source, onBytes: (bytes: number) => void, signal?: AbortSignal) {
+    this.descriptor = descriptor;
+    this.#source = source;
+    this.#onBytes = onBytes;
+    this.#signal = signal;
+  }
+
+  get source(): string {
+    return this.#source.name;
+  }
+
+  /** A request body of `length` bytes from `from` on. */
+  async body(from: number, length: number): Promise<Uint8Array | (() => AsyncIterable<Uint8Array>)> {
+    if (length > SMALL) return () => this.#counted(from, length);
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of this.#chunks(from, length)) chunks.push(Buffer.from(chunk));
+    const bytes = Buffer.concat(chunks);
+    if (bytes.length !== length) throw this.#short(from + bytes.length);
+    this.#sent(from + length);
+    return bytes;
+  }
+
+  /** To be called when no request is under way any more: buffers go back, but for those that are still being read into. */
+  release(): void {
+    for (const pair of this.#pairs.splice(0)) if (!pair.busy && pairs.length < KEPT_PAIRS) pairs.push(pair);
+  }
+
+  /** Whether the bytes are what their digest says: to know whose fault a refused digest is. */
+  async isRight(): Promise<boolean> {
+    const { digest, size } = this.descriptor;
+    const hash = hasher(digest);
+    for await (const chunk of this.#chunks(0, size)) hash.update(chunk);
+    return finish(hash, algorithmOf(digest)) === digest;
+  }
+
+  async *#counted(from: number, length: number): AsyncGenerator<Uint8Array> {
+    let sent = 0;
+    for await (const chunk of this.#chunks(from, length)) {
+      sent += chunk.length;
+      this.#sent(from + sent);
+      yield chunk;
+    }
+    if (sent !== length) throw this.#short(from + sent);
+  }
+
+  /** What is sent a second time is no progress. */
+  #sent(upTo: number): void {
+    if (upTo <= this.#reported) return;
+    this.#onBytes(upTo - this.#reported);
+    this.#reported = upTo;
+  }
+
+  #short(at: number): AirgapError {
+    return new AirgapError("corrupt", `${this.descriptor.digest} of ${this.#source.name} ends after ${at} of ${this.descriptor.size} bytes`);
+  }
+
+  #chunks(from: number, length: number): AsyncIterable<Uint8Array> {
+    const region = this.#source.region?.(this.descriptor);
+    return region ? this.#fromRegion({ ...region, offset: region.offset + from, size: length }) : this.#fromSource(from, length);
+  }
+
+  async *#fromSource(from: number, length: number): AsyncGenerator<Uint8Array> {
+    const signal = this.#signal ? { signal: this.#signal } : {};
+    const whole = from === 0 && length === this.descriptor.size;
+    yield* (await this.#source.fetch(this.descriptor, whole ? signal : { range: { offset: from, length }, ...signal })) as AsyncIterable<Uint8Array>;
+  }
+
+  /**
+   * Two buffers in turn: one is read into while the other is written. Whoever takes a chunk has
+   * done with it when asking for the next but one; undici waits for the socket to drain after
+   * each chunk that is larger than the socket's own buffer, and these are.
+   */
+  async *#fromRegion({ fd, offset, size }: Region): AsyncGenerator<Uint8Array> {
+    const pair = pairs.pop() ?? { buffers: [Buffer.allocUnsafe(CHUNK), Buffer.allocUnsafe(CHUNK)], busy: true };
+    pair.busy = true;
+    this.#pairs.push(pair);
+    const fill = async (index: number, at: number): Promise<Buffer> => {
+      const buffer = pair.buffers[index % 2] as Buffer;
+      const wanted = Math.min(CHUNK, size - at);
+      let filled = 0;
+      for (let got = 1; filled < wanted && got > 0; filled += got) {
+        got = (await readAsync(fd, buffer, filled, wanted - filled, offset + at + filled)).bytesRead;
+      }
+      return buffer.subarray(0, filled);
+    };
+    let next: Promise<Buffer> | undefined = fill(0, 0);
+    try {
+      for (let index = 1, at = 0; next !== undefined; index++) {
+        const chunk: Buffer = await next;
+        at += chunk.length;
+        next = chunk.length > 0 && at < size ? fill(index, at) : undefined;
+        if (chunk.length > 0) yield chunk;
+      }
+    } finally {
+      await next?.catch(() => {});
+      pair.busy = false;
+    }
+  }
+}

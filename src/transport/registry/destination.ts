@@ -1,0 +1,171 @@
+import { type Emit, silent } from "../../events.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { MAX_MANIFEST_SIZE, parseManifest } from "../../oci/manifest.ts";
+import { isManifestLike } from "../../oci/media-types.ts";
+import { readBlob } from "../read.ts";
+import type { Destination, Pushed, Source } from "../types.ts";
+import { failure } from "./answer.ts";
+import type { RegistryClient } from "./client.ts";
+import { Content } from "./content.ts";
+import { getManifest, headManifest, nameFor, pathOf, type Repository } from "./manifests.ts";
+import { addToReferrersTag, putManifest } from "./push-manifest.ts";
+import { askMount, type Session } from "./upload-session.ts";
+import { Uploader } from "./uploader.ts";
+
+export interface RegistryDestinationOptions {
+  emit?: Emit;
+  /**
+   * How to find out whether a blob is there: by HEAD, or by mounting it from the very repository,
+   * which opens the upload with the same request where it is not. Default `mount`.
+   */
+  probe?: "head" | "mount";
+}
+
+/** Failed mounts in a row after which a registry is not asked for any more. */
+const MAX_FAILED_MOUNTS = 3;
+
+/** One repository of a registry, written. */
+export class RegistryDestination implements Destination {
+  readonly name: string;
+  readonly store: string;
+  readonly client: RegistryClient;
+  readonly #repository: Repository;
+  readonly #emit: Emit;
+  readonly #probe: "head" | "mount";
+  /** Uploads that became open because a mount did not work. */
+  readonly #open = new Map<Digest, Session>();
+  /** One change of a list of referrers at a time. */
+  #referrers: Promise<unknown> = Promise.resolve();
+
+  constructor(client: RegistryClient, repository: string, options: RegistryDestinationOptions = {}) {
+    this.client = client;
+    this.name = `docker://${client.host}/${repository}`;
+    this.store = `docker://${client.host}`;
+    this.#repository = { client, name: repository, scopes: [{ repository, actions: "pull,push" }] };
+    this.#emit = options.emit ?? silent;
+    this.#probe = options.probe ?? "mount";
+  }
+
+  /** `library/nginx` */
+  get repository(): string {
+    return this.#repository.name;
+  }
+
+  async exists(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean> {
+    if (isManifestLike(descriptor.mediaType)) return (await this.head(descriptor.digest, signal)) === descriptor.digest;
+    const response = await this.client.send(pathOf(this.#repository, "blobs", descriptor.digest), {
+      method: "HEAD",
+      scopes: this.#repository.scopes,
+      ...(signal ? { signal } : {}),
+    });
+    await response.discard();
+    if (response.status === 404) return false;
+    if (response.status !== 200) throw await failure(response, nameFor(this.#repository, descriptor.digest), this.client.host);
+    const length = response.headers["content-length"];
+    return length === undefined || Number(length) === descriptor.size;
+  }
+
+  /** The digest that a tag or digest stands for here; undefined when it is not there. */
+  async head(reference: string, signal?: AbortSignal): Promise<Digest | undefined> {
+    return (await headManifest(this.#repository, reference, signal))?.digest;
+  }
+
+  /** Reads a manifest back whole and gives the digest of the bytes that came. */
+  async readBack(reference: string, signal?: AbortSignal): Promise<Digest> {
+    return (await getManifest(this.#repository, reference, signal)).descriptor.digest;
+  }
+
+  /**
+   * Whether the bytes of a blob are really given out. A HEAD may be answered from a cache that
+   * outlives the content; this asks for the first byte.
+   */
+  async isReadable(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean> {
+    if (descriptor.size === 0) return await this.exists(descriptor, signal);
+    const response = await this.client.send(pathOf(this.#repository, "blobs", descriptor.digest), {
+      headers: { range: "bytes=0-0" },
+      scopes: this.#repository.scopes,
+      ...(signal ? { signal } : {}),
+    });
+    const first = await response.body[Symbol.asyncIterator]()
+      .next()
+      .catch(() => ({ done: true }));
+    response.body.destroy();
+    if (first.done === true) return false;
+    const total = response.status === 206 ? /\/(\d+)$/.exec(response.headers["content-range"] ?? "")?.[1] : response.headers["content-length"];
+    return (response.status === 200 || response.status === 206) && (total === undefined || Number(total) === descriptor.size);
+  }
+
+  async push(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<Pushed> {
+    if (isManifestLike(descriptor.mediaType)) return await this.#pushManifest(descriptor, descriptor.digest, source, signal);
+    const open = this.#takeOpen(descriptor.digest);
+    if (open === undefined && (await this.#isPresent(descriptor, signal))) return "present";
+    return await this.#upload(descriptor, source, open ?? this.#takeOpen(descriptor.digest), signal);
+  }
+
+  async repush(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<Pushed> {
+    if (isManifestLike(descriptor.mediaType)) return await this.#pushManifest(descriptor, descriptor.digest, source, signal);
+    return await this.#upload(descriptor, source, undefined, signal);
+  }
+
+  async tag(descriptor: Descriptor, tag: string, source: Source, signal?: AbortSignal): Promise<void> {
+    await this.#pushManifest(descriptor, tag, source, signal);
+  }
+
+  async mount(descriptor: Descriptor, from: Destination, signal?: AbortSignal): Promise<boolean> {
+    const { learned } = this.client;
+    // Registries mount within themselves only.
+    if (!(from instanceof RegistryDestination) || from.store !== this.store || learned.failedMounts >= MAX_FAILED_MOUNTS) return false;
+    const answer = await askMount(this.#repository, descriptor.digest, from.repository, signal);
+    if (answer.mounted) {
+      learned.failedMounts = 0;
+      return true;
+    }
+    learned.failedMounts++;
+    if (answer.session) this.#open.set(descriptor.digest, answer.session);
+    return false;
+  }
+
+  /** The upload that a mount opened, to be used once. */
+  #takeOpen(digest: Digest): Session | undefined {
+    const session = this.#open.get(digest);
+    this.#open.delete(digest);
+    return session;
+  }
+
+  async #isPresent(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean> {
+    const { learned } = this.client;
+    if (this.#probe === "head" || !learned.probesByMount) return await this.exists(descriptor, signal);
+    const answer = await askMount(this.#repository, descriptor.digest, this.#repository.name, signal);
+    if (answer.mounted) return true;
+    if (answer.session) {
+      this.#open.set(descriptor.digest, answer.session);
+      return false;
+    }
+    learned.probesByMount = false;
+    return await this.exists(descriptor, signal);
+  }
+
+  async #upload(descriptor: Descriptor, source: Source, session: Session | undefined, signal?: AbortSignal): Promise<Pushed> {
+    const content = new Content(descriptor, source, (bytes) => this.#emit({ type: "progress", item: descriptor.digest, bytes }), signal);
+    try {
+      await new Uploader(this.#repository, this.client.learned.upload, this.#emit, signal).upload(content, session);
+    } finally {
+      content.release();
+    }
+    return "done";
+  }
+
+  async #pushManifest(descriptor: Descriptor, reference: string, source: Source, signal?: AbortSignal): Promise<Pushed> {
+    const bytes = await readBlob(source, descriptor, MAX_MANIFEST_SIZE, signal);
+    const listsReferrers = await putManifest(this.#repository, descriptor, reference, bytes, signal);
+    const content = parseManifest(bytes, descriptor.mediaType, `${descriptor.digest} of ${source.name}`);
+    const { subject } = content;
+    if (subject && !listsReferrers) {
+      const change = this.#referrers.then(() => addToReferrersTag(this.#repository, subject.digest, descriptor, content, signal));
+      this.#referrers = change.catch(() => {});
+      await change;
+    }
+    return "done";
+  }
+}
