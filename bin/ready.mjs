@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isFresh, sourcesOf } from "./freshness.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const stamp = join(root, "node_modules", ".ready");
@@ -43,6 +44,11 @@ function install() {
 }
 
 if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== wanted()) install();
+
+if (!isFresh(join(root, "dist", ".built"), ...sourcesOf(root))) {
+  const built = spawnSync(node, [join(root, "bin", "build.mjs")], { cwd: root, stdio: ["ignore", 2, 2] });
+  if (built.status !== 0) fail("The sources can't be compiled; the messages stand above.");
+}
 
 const [first, ...rest] = process.argv.slice(2);
 if (first !== undefined) {

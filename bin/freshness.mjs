@@ -1,0 +1,19 @@
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+
+/** When anything below a folder, or a file, was last changed; milliseconds. */
+export function newest(path) {
+  const stat = statSync(path);
+  if (!stat.isDirectory()) return stat.mtimeMs;
+  return readdirSync(path, { recursive: true }).reduce((latest, name) => Math.max(latest, statSync(join(path, name)).mtimeMs), stat.mtimeMs);
+}
+
+/** Whether `made` is newer than all it was made from. */
+export function isFresh(made, ...from) {
+  if (!existsSync(made)) return false;
+  const time = statSync(made).mtimeMs;
+  return from.every((path) => !existsSync(path) || newest(path) < time);
+}
+
+/** What the built program is made from. */
+export const sourcesOf = (root) => ["src", "registry", "manifests", "package.json"].map((name) => join(root, name));
