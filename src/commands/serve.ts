@@ -1,0 +1,50 @@
+import { Args, Flags } from "@oclif/core";
+import { BaseCommand, withEnv } from "../command.ts";
+import { type ServeResult, serve } from "../site/serve/serve.ts";
+
+export default class Serve extends BaseCommand<ServeResult> {
+  static override summary = "Be the registry, and the package and file server, straight from bundles";
+  static override description =
+    "Reads bundles where they lie, without unpacking. Images answer under every upstream name (containerd's ?ns=), under the paths of the host layout, and the site's own under their plain names. With --store it takes pushes too; without bundles it is an empty registry.";
+  static override examples = [
+    "<%= config.bin %> serve site.tar",
+    "<%= config.bin %> serve site.tar --listen 0.0.0.0:443 --self-signed --store /srv/registry",
+    "<%= config.bin %> serve --store ./registry",
+  ];
+  static override strict = false;
+  static override args = { bundle: Args.string({ description: "Bundles, one or several" }) };
+  static override flags = withEnv({
+    listen: Flags.string({ description: "Address and port; 0.0.0.0:5000 for all interfaces", default: "127.0.0.1:5000", helpValue: "ADDR" }),
+    store: Flags.string({ description: "Directory that takes what is pushed", helpValue: "DIR" }),
+    "tls-cert": Flags.string({ description: "PEM file with the certificate and its chain", helpValue: "FILE", dependsOn: ["tls-key"] }),
+    "tls-key": Flags.string({ description: "PEM file with the key", helpValue: "FILE", dependsOn: ["tls-cert"] }),
+    "self-signed": Flags.boolean({ description: "Make a certificate, signed by an own authority that is kept", exclusive: ["tls-cert"] }),
+    "tls-name": Flags.string({
+      description: "Further host name or address for the self-signed certificate",
+      helpValue: "NAME",
+      multiple: true,
+      multipleNonGreedy: true,
+      dependsOn: ["self-signed"],
+    }),
+    htpasswd: Flags.string({ description: "Users and bcrypt hashes, as htpasswd -B writes them", helpValue: "FILE" }),
+    "access-log": Flags.string({ description: "File that gets a JSON line for each request (default: stderr)", helpValue: "FILE" }),
+  });
+
+  async run(): Promise<ServeResult> {
+    const { argv, flags } = await this.parse(Serve);
+    return serve({
+      bundles: argv as string[],
+      listen: flags.listen,
+      ...(flags.store ? { store: flags.store } : {}),
+      ...(flags["tls-cert"] && flags["tls-key"] ? { tlsFiles: { cert: flags["tls-cert"], key: flags["tls-key"] } } : {}),
+      selfSigned: flags["self-signed"],
+      tlsNames: flags["tls-name"] ?? [],
+      ...(flags.htpasswd ? { htpasswd: flags.htpasswd } : {}),
+      ...(flags["access-log"] ? { accessLog: flags["access-log"] } : {}),
+      say: (line) => this.report.say(line),
+      line: (text) => this.report.line(text),
+      emit: this.emit,
+      signal: this.signal,
+    });
+  }
+}

@@ -1,0 +1,113 @@
+import type { FileTree, OpenBlob } from "../../../registry/library.ts";
+import type { Item } from "../../bundle/lock.ts";
+import type { BundleReader } from "../../bundle/reader.ts";
+import { AirgapError } from "../../errors.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { parseManifest } from "../../oci/manifest.ts";
+
+const TITLE = "org.opencontainers.image.title";
+
+/** Files below one directory. */
+class Tree {
+  readonly #files = new Map<string, Descriptor>();
+  readonly #directories = new Map<string, Set<string>>([["", new Set()]]);
+
+  /** Paths that are none (`..`, empty components) are left out: nobody can ask for them. */
+  add(path: string, descriptor: Descriptor): void {
+    const parts = path.split("/");
+    if (parts.some((part) => part === "" || part === "." || part === "..")) return;
+    this.#files.set(path, descriptor);
+    for (let depth = 0; depth < parts.length; depth++) {
+      const directory = parts.slice(0, depth).join("/");
+      const names = this.#directories.get(directory) ?? new Set();
+      names.add(depth === parts.length - 1 ? (parts[depth] as string) : `${parts[depth]}/`);
+      this.#directories.set(directory, names);
+    }
+  }
+
+  file(path: string): Descriptor | undefined {
+    return this.#files.get(path);
+  }
+
+  list(path: string): string[] | undefined {
+    const names = this.#directories.get(path);
+    return names && [...names].sort();
+  }
+}
+
+interface Carried {
+  bundle: BundleReader;
+  item: Item;
+}
+
+function fill(tree: Tree, { bundle, item }: Carried): void {
+  const manifest = parseManifest(bundle.read(item.root.digest), item.root.mediaType, `${item.kind} ${item.name} of ${bundle.path}`);
+  for (const layer of manifest.kind === "manifest" ? manifest.layers : []) {
+    const title = layer.annotations?.[TITLE];
+    if (title !== undefined) tree.add(title, layer);
+  }
+}
+
+/** `files/<name>` and `packages/<set>/<path>` of bundles. A set's list is read when it is first asked for. */
+export class BundleFiles implements FileTree {
+  readonly #bundles: BundleReader[];
+  readonly #roots = new Map<string, Carried[]>();
+  readonly #trees = new Map<string, Tree>();
+
+  /** @throws AirgapError `conflict` when two bundles mean different content by one name */
+  constructor(bundles: BundleReader[]) {
+    this.#bundles = bundles;
+    const seen = new Map<string, Carried>();
+    for (const bundle of bundles) {
+      for (const item of bundle.lock.items) {
+        const root = item.kind === "packages" ? `packages/${item.name}` : item.kind === "file" || item.kind === "self" ? "files" : undefined;
+        if (root === undefined) continue;
+        const other = seen.get(`${root}\n${item.name}`);
+        if (other && other.item.root.digest !== item.root.digest) throw clash(other, { bundle, item });
+        if (other) continue;
+        seen.set(`${root}\n${item.name}`, { bundle, item });
+        this.#roots.set(root, [...(this.#roots.get(root) ?? []), { bundle, item }]);
+      }
+    }
+  }
+
+  async list(path: string): Promise<string[] | undefined> {
+    if (path === "packages")
+      return [...this.#roots.keys()].flatMap((root) => (root.startsWith("packages/") ? [`${root.slice("packages/".length)}/`] : [])).sort();
+    const found = this.#within(path);
+    return found?.tree.list(found.rest);
+  }
+
+  async file(path: string): Promise<Descriptor | undefined> {
+    const found = this.#within(path);
+    return found?.tree.file(found.rest);
+  }
+
+  async open(digest: Digest): Promise<OpenBlob | undefined> {
+    for (const bundle of this.#bundles) {
+      const region = bundle.region(digest);
+      if (region) return { ...region, close: () => {} };
+    }
+    return undefined;
+  }
+
+  #within(path: string): { tree: Tree; rest: string } | undefined {
+    const parts = path.split("/");
+    const root = parts.slice(0, parts[0] === "packages" ? 2 : 1).join("/");
+    const carried = this.#roots.get(root);
+    if (carried === undefined) return undefined;
+    const tree = this.#trees.get(root) ?? new Tree();
+    if (!this.#trees.has(root)) for (const each of carried) fill(tree, each);
+    this.#trees.set(root, tree);
+    return { tree, rest: path.slice(root.length + 1) };
+  }
+}
+
+function clash(a: Carried, b: Carried): AirgapError {
+  const tell = ({ bundle, item }: Carried): string => `${bundle.path} (${item.root.digest})`;
+  return new AirgapError("conflict", `${a.item.kind} ${a.item.name} is not the same in ${tell(a)} and ${tell(b)}`, {
+    suggestions: [`airgap serve ${a.bundle.path}`, `airgap serve ${b.bundle.path} --listen 127.0.0.1:5001`],
+    data: { name: a.item.name, bundles: [a.bundle.path, b.bundle.path], digests: [a.item.root.digest, b.item.root.digest] },
+  });
+}

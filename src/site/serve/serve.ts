@@ -1,0 +1,167 @@
+import { once } from "node:events";
+import { createWriteStream, readFileSync, type WriteStream } from "node:fs";
+import { homedir, hostname, networkInterfaces } from "node:os";
+import { join, resolve } from "node:path";
+import type { AccessEntry } from "../../../registry/app.ts";
+import { parseListen, startServer } from "../../../registry/server.ts";
+import { BundleReader } from "../../bundle/reader.ts";
+import { AirgapError, messageOf } from "../../errors.ts";
+import type { Emit } from "../../events.ts";
+import { isHost } from "../../oci/reference.ts";
+import { type Authority, issueServer, keptAuthority } from "../../pki/authority.ts";
+import { bundleLibrary } from "./library.ts";
+
+export interface ServeOptions {
+  /** Paths of bundles. */
+  bundles: string[];
+  listen: string;
+  store?: string;
+  /** Paths of PEM files. */
+  tlsFiles?: { cert: string; key: string };
+  selfSigned: boolean;
+  /** Names for the self-signed certificate besides those that follow from address and bundles. */
+  tlsNames: string[];
+  htpasswd?: string;
+  /** Path of the access log; without it lines go to `say`. */
+  accessLog?: string;
+  /** For the reader, stderr. */
+  say: (line: string) => void;
+  /** Data, stdout. */
+  line: (text: string) => void;
+  emit: Emit;
+  /** Ends the serving. */
+  signal: AbortSignal;
+}
+
+export interface ServeResult {
+  url: string;
+  bundles: string[];
+  store?: string;
+  /** The authority that signed the certificate: its file and SHA-256 fingerprint. */
+  authority?: { file: string; fingerprint: string };
+  requests: number;
+  /** Of answers' bodies. */
+  bytes: number;
+}
+
+const LOOPBACK = /^(?:localhost|127\.|::1$)/;
+
+/**
+ * Serves until `signal` is aborted, which is how it is meant to end.
+ * @throws AirgapError before it listens when a bundle is damaged or contradicts another one, or the address can't be had
+ */
+export async function serve(options: ServeOptions): Promise<ServeResult> {
+  if (options.bundles.length === 0 && options.store === undefined) {
+    throw new AirgapError("usage", "There is nothing to serve: neither a bundle nor a store was named", {
+      suggestions: ["airgap serve site.tar", "airgap serve --store ./registry"],
+    });
+  }
+  const { host } = parseListen(options.listen);
+  const bundles: BundleReader[] = [];
+  try {
+    for (const path of options.bundles) bundles.push(BundleReader.open(path));
+    const library = bundles.length > 0 ? [bundleLibrary(bundles)] : [];
+    const authority = options.selfSigned
+      ? keptAuthority(stateDirectory(options.store), { commonName: `airgap registry on ${hostname()}`, organization: "airgap" })
+      : undefined;
+    const tls = authority ? issueServer(authority, certificateNames(host, bundles, options.tlsNames)) : readTlsFiles(options.tlsFiles);
+    return await run(options, host, { libraries: library, ...(tls ? { tls } : {}) }, authority);
+  } finally {
+    for (const bundle of bundles) bundle.close();
+  }
+}
+
+async function run(options: ServeOptions, host: string, content: Parameters<typeof startServer>[0], authority: Authority | undefined): Promise<ServeResult> {
+  const { listen, store, htpasswd, bundles } = options;
+  const log = await AccessLog.open(options.accessLog, options.say);
+  const server = await startServer({ ...content, listen, ...(store ? { store } : {}), ...(htpasswd ? { htpasswd } : {}), log: (entry) => log.add(entry) });
+  const kept = authority && { file: authority.certFile, fingerprint: authority.fingerprint };
+  options.line(server.url);
+  if (authority) options.line(authority.cert.trimEnd());
+  tell(options, host, server.url, kept);
+  if (!options.signal.aborted) await once(options.signal, "abort");
+  await server.close();
+  await log.close();
+  return { url: server.url, bundles, ...(store ? { store } : {}), ...(kept ? { authority: kept } : {}), requests: log.requests, bytes: log.bytes };
+}
+
+function tell({ bundles, store, emit, htpasswd }: ServeOptions, host: string, url: string, authority: ServeResult["authority"]): void {
+  const what = [...bundles, ...(store ? [`the store ${store}`] : [])].join(", ");
+  emit({ type: "note", message: `Serving ${what} on ${url}; Ctrl-C ends it` });
+  if (authority) {
+    emit({ type: "note", message: `Certificate authority: ${authority.file} (SHA-256 ${authority.fingerprint}); clients trust the server once they have it` });
+  } else if (url.startsWith("http:") && !LOOPBACK.test(host)) {
+    const risk = htpasswd ? "passwords cross the network in the clear" : "clients have to be told that this registry speaks plain HTTP";
+    emit({ type: "warning", message: `Without TLS ${risk}`, suggestion: "add --self-signed, or --tls-cert and --tls-key" });
+  }
+}
+
+/** Where the authority is kept: with the store, else in the user's state directory (XDG base directories). */
+function stateDirectory(store: string | undefined): string {
+  if (store !== undefined) return join(resolve(store), "tls");
+  return join(process.env["XDG_STATE_HOME"] || join(homedir(), ".local", "state"), "airgap", "tls");
+}
+
+function readTlsFiles(files: ServeOptions["tlsFiles"]): { cert: string; key: string } | undefined {
+  if (files === undefined) return undefined;
+  const read = (path: string, what: string): string => {
+    try {
+      return readFileSync(path, "utf8");
+    } catch (cause) {
+      throw new AirgapError("usage", `The ${what} ${path} can't be read: ${messageOf(cause)}`, { cause });
+    }
+  };
+  return { cert: read(files.cert, "certificate"), key: read(files.key, "key") };
+}
+
+/** Every name and address under which a client may come. */
+function certificateNames(host: string, bundles: BundleReader[], extra: string[]): string[] {
+  for (const name of extra) {
+    if (!isHost(name) && !isAddress(name)) throw new AirgapError("usage", `--tls-name ${name} is neither a host name nor an address`);
+  }
+  const everywhere = host === "0.0.0.0" || host === "::";
+  const own = everywhere ? Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)) : [host];
+  const sites = bundles.flatMap(({ lock }) => (lock.siteName ? [lock.siteName.replace(/:\d+$/, "")] : []));
+  return [...new Set([...extra, ...sites, hostname(), ...own, "localhost", "127.0.0.1", "::1"].filter((name) => !name.includes("%")))];
+}
+
+const isAddress = (text: string): boolean => /^[0-9a-f.:]+$/i.test(text) && /[:.]/.test(text);
+
+/** JSON lines, and what they add up to. */
+class AccessLog {
+  requests = 0;
+  bytes = 0;
+  readonly #stream: WriteStream | undefined;
+  readonly #say: (line: string) => void;
+
+  private constructor(stream: WriteStream | undefined, say: (line: string) => void) {
+    this.#stream = stream;
+    this.#say = say;
+  }
+
+  /** @throws AirgapError `disk` */
+  static async open(path: string | undefined, say: (line: string) => void): Promise<AccessLog> {
+    if (path === undefined) return new AccessLog(undefined, say);
+    const stream = createWriteStream(path, { flags: "a", mode: 0o640 });
+    try {
+      await once(stream, "open");
+    } catch (cause) {
+      throw new AirgapError("disk", `The access log ${path} can't be written: ${messageOf(cause)}`, { cause });
+    }
+    // A full disk must not end the serving.
+    stream.on("error", () => {});
+    return new AccessLog(stream, say);
+  }
+
+  add(entry: AccessEntry): void {
+    this.requests++;
+    this.bytes += entry.bytes;
+    const line = JSON.stringify(entry);
+    if (this.#stream) this.#stream.write(`${line}\n`);
+    else this.#say(line);
+  }
+
+  async close(): Promise<void> {
+    await new Promise<void>((done) => (this.#stream ? this.#stream.end(() => done()) : done()));
+  }
+}
