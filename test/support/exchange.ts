@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 
 /** What a request is about, read from its path. */
 export type Target =
@@ -28,10 +29,13 @@ export class Exchange {
   readonly target: Target;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  /** Kept here, since the request loses it when its body is not read to the end. */
+  readonly #socket: Socket;
 
   constructor(request: IncomingMessage, response: ServerResponse) {
     this.request = request;
     this.response = response;
+    this.#socket = request.socket;
     this.method = request.method ?? "GET";
     this.url = new URL(request.url ?? "/", `http://${request.headers.host}`);
     this.target = targetOf(decodeURIComponent(this.url.pathname));
@@ -71,8 +75,12 @@ export class Exchange {
 
   /** Breaks the connection off without a word. */
   drop(): true {
-    this.request.socket.resetAndDestroy();
+    this.#socket.resetAndDestroy();
     return true;
+  }
+
+  get dropped(): boolean {
+    return this.#socket.destroyed;
   }
 }
 

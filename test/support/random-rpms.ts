@@ -32,7 +32,8 @@ export function randomRpmCase(random: Random, options: RandomOptions): RandomCas
     return `(${operand()} ${kind} ${operand()})`;
   };
   const relation = (): string => (options.rich && random.chance(0.2) ? rich() : simple());
-  const some = (limit: number, chance: number, make: () => string): string[] => Array.from({ length: limit }, () => (random.chance(chance) ? make() : "")).filter((text) => text !== "");
+  const some = (limit: number, chance: number, make: () => string): string[] =>
+    Array.from({ length: limit }, () => (random.chance(chance) ? make() : "")).filter((text) => text !== "");
   const make = (name: string): TestRpm => ({
     name,
     evr: `${random.chance(0.1) ? "1:" : ""}${version()}`,

@@ -57,7 +57,7 @@ export async function startRegistry(options: TestRegistryOptions = {}): Promise<
       await answers.answer(exchange);
     } catch (error) {
       // A request that its client broke off is nobody's fault.
-      if (request.socket.destroyed || (error as NodeJS.ErrnoException).code === "ECONNRESET") return;
+      if (exchange.dropped || (error as NodeJS.ErrnoException).code === "ECONNRESET") return;
       exchange.fail(500, "UNKNOWN", String(error));
     }
   });

@@ -27,7 +27,8 @@ export interface TestRpm {
 const FLAGS: Record<string, string> = { "<": "LT", "<=": "LE", "=": "EQ", ">=": "GE", ">": "GT" };
 const KINDS = ["provides", "requires", "conflicts", "obsoletes", "recommends", "suggests", "supplements", "enhances"] as const;
 
-export const escapeXml = (text: string): string => text.replace(/[<>&"]/g, (char) => ({ "<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;" })[char] as string);
+export const escapeXml = (text: string): string =>
+  text.replace(/[<>&"]/g, (char) => ({ "<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;" })[char] as string);
 const sha256 = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex");
 
 function entry(text: string): string {

@@ -1,8 +1,8 @@
 import type { Event } from "../../src/events.ts";
 import type { Descriptor } from "../../src/oci/descriptor.ts";
+import { MemorySource } from "../../src/transport/memory.ts";
 import { Registries, type RegistriesOptions } from "../../src/transport/registry/registries.ts";
 import type { FetchOptions, Source } from "../../src/transport/types.ts";
-import { MemorySource } from "../../src/transport/memory.ts";
 import type { TestImage } from "./images.ts";
 
 /** Registries with everything they tell, closed at the end of the scope. */

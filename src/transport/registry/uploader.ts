@@ -12,7 +12,7 @@ const MIN_PIECE = 64 * 1024;
 /** Failures of the moment after which a way counts as one that does not work. */
 const MAX_TRIES = 2;
 /** Answers and breaks in a row that bring no byte further. */
-const MAX_STALLS = 4;
+const MAX_STALLS = 6;
 /** A request that lived this long before it broke met a time limit, presumably. */
 const LONG_MS = 20_000;
 
@@ -94,7 +94,6 @@ export class Uploader {
     let at = from;
     for (let stalls = 0; at < size; ) {
       const length = way === "patch" ? size - at : Math.min(Math.max(this.#manners.piece, session.minPiece), size - at);
-      const startedAt = Date.now();
       const answer = await this.#send("PATCH", session.location, content, at, length);
       const next = answer instanceof Error ? undefined : await this.#accepted(answer, session, at, length);
       if (next === "lost") return { error: this.#confused(content, at, length), way: true };
@@ -103,11 +102,12 @@ export class Uploader {
         stalls = 0;
         continue;
       }
-      const setback = await this.#piecesSetback(answer, content, way, startedAt);
+      const setback = await this.#piecesSetback(answer, content, way, length);
       if (setback.final || setback.way || ++stalls >= MAX_STALLS) return setback;
       const kept = await this.#kept(session, setback);
       if (kept === undefined) return setback;
       if (kept > at) stalls = 0;
+      else if (answer instanceof Error) this.#shrink(length);
       at = kept;
     }
     return await this.#close(content, session, way);
@@ -124,14 +124,11 @@ export class Uploader {
     return end < at || end > at + length || (at > 0 && end === length) ? "lost" : end;
   }
 
-  async #piecesSetback(answer: HttpResponse | Error, content: Content, way: Way, startedAt: number): Promise<Setback> {
-    if (answer instanceof Error) {
-      if (this.#tookLong(startedAt)) this.#shrink();
-      return { error: answer, way: false };
-    }
+  async #piecesSetback(answer: HttpResponse | Error, content: Content, way: Way, length: number): Promise<Setback> {
+    if (answer instanceof Error) return { error: answer, way: false };
     const { status } = answer;
     const setback = await this.#refusal(answer, content);
-    const smaller = way === "pieces" && status === 413 && this.#shrink();
+    const smaller = way === "pieces" && status === 413 && this.#shrink(length);
     return { ...setback, way: !smaller && status >= 400 && status < 500 && status !== 404 && status !== 416 };
   }
 
@@ -202,10 +199,10 @@ export class Uploader {
     return Date.now() - startedAt > LONG_MS;
   }
 
-  /** Smaller pieces; false when they are as small as can be. */
-  #shrink(): boolean {
-    if (this.#manners.piece <= MIN_PIECE) return false;
-    this.#manners.piece = Math.max(MIN_PIECE, Math.floor(this.#manners.piece / 4));
+  /** Smaller pieces than one of this length; false when they are as small as can be. */
+  #shrink(length: number): boolean {
+    if (length <= MIN_PIECE) return false;
+    this.#manners.piece = Math.min(this.#manners.piece, Math.max(MIN_PIECE, Math.floor(length / 4)));
     return true;
   }
 
