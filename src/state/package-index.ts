@@ -149,7 +149,10 @@ export class PackageIndex {
 
   /** What versions there are of these names. */
   versions(names: Iterable<string>): Promise<VersionRow[]> {
-    return this.#database.all(`SELECT p.id, p.name, p.arch, p.version FROM ${WANTED} CROSS JOIN package p ON p.name = w.value ORDER BY p.id`, JSON.stringify([...names]));
+    return this.#database.all(
+      `SELECT p.id, p.name, p.arch, p.version FROM ${WANTED} CROSS JOIN package p ON p.name = w.value ORDER BY p.id`,
+      JSON.stringify([...names]),
+    );
   }
 
   /** Names that match a shell pattern. */

@@ -7,7 +7,7 @@ import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
 import { type Http, redactUrl } from "../http.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { FetchOptions, Range, Source } from "./types.ts";
-import { verified } from "./verify.ts";
+import { verifiedStream } from "./verify.ts";
 
 /** Tries after a stream broke off, each from where it stopped. */
 const RESUMES = 5;
@@ -131,8 +131,8 @@ export class UrlSource implements Source {
   async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
     const { offset = 0, length } = options.range ?? {};
     const size = Math.min(length ?? descriptor.size, descriptor.size - offset);
-    const stream = Readable.from(this.#read(offset, size, options.signal), { objectMode: false });
-    return options.range ? stream : verified(stream, descriptor, this.name);
+    const chunks = this.#read(offset, size, options.signal);
+    return options.range ? Readable.from(chunks, { objectMode: false }) : verifiedStream(chunks, descriptor, this.name);
   }
 
   /** Gives `size` bytes from `offset` on; a whole file is read to its real end, so that too many bytes are seen. */

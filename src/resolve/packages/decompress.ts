@@ -74,7 +74,8 @@ export async function* decompress(chunks: AsyncIterable<Buffer>, what: string, l
   })();
   const format = formatOf(head);
   if (format === "bzip2" || format === "zchunk") throw new AirgapError("unsupported", `${what} is compressed with ${format}, which is not read here`);
-  const plain = format === "gzip" ? through(whole, createGunzip()) : format === "zstd" ? through(whole, createZstdDecompress()) : format === "xz" ? unxz(whole) : whole;
+  const plain =
+    format === "gzip" ? through(whole, createGunzip()) : format === "zstd" ? through(whole, createZstdDecompress()) : format === "xz" ? unxz(whole) : whole;
   let size = 0;
   try {
     for await (const chunk of plain) {

@@ -10,7 +10,10 @@ export function globRegExp(pattern: string): RegExp {
     if (char === "*") source += "[^]*";
     else if (char === "?") source += "[^]";
     else if (end > 0) {
-      const set = pattern.slice(i + 1, end).replace(/^!/, "^").replace(/[\\\]]/g, "\\$&");
+      const set = pattern
+        .slice(i + 1, end)
+        .replace(/^!/, "^")
+        .replace(/[\\\]]/g, "\\$&");
       source += `[${set}]`;
       i = end;
     } else source += char.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");

@@ -27,7 +27,7 @@ async function parse(bytes: Buffer, what: string): Promise<Key[]> {
   const openpgp = await library();
   try {
     if (!text.includes("-----BEGIN PGP")) return await openpgp.readKeys({ binaryKeys: bytes });
-    const blocks = text.match(/-----BEGIN PGP PUBLIC KEY BLOCK-----[^]*?-----END PGP PUBLIC KEY BLOCK-----/g) ?? [];
+    const blocks = text.match(/-----BEGIN PGP PUBLIC KEY BLOCK-----[\s\S]*?-----END PGP PUBLIC KEY BLOCK-----/g) ?? [];
     const keys = await Promise.all(blocks.map((armoredKeys) => openpgp.readKeys({ armoredKeys })));
     return keys.flat();
   } catch (cause) {
@@ -56,6 +56,9 @@ export async function readPrivateKey(bytes: Buffer, what: string): Promise<Priva
     throw new AirgapError("spec", `${what} is no OpenPGP key: ${messageOf(cause)}`, { cause });
   });
   if (!key.isPrivate()) throw new AirgapError("spec", `${what} is a public key; the private one is needed to sign with`);
-  if (!key.isDecrypted()) throw new AirgapError("spec", `${what} is protected by a passphrase, which a build can't ask for`, { suggestions: ["gpg --export-secret-keys --armor KEYID > keys/site.asc  # of a key made for this, without a passphrase"] });
+  if (!key.isDecrypted())
+    throw new AirgapError("spec", `${what} is protected by a passphrase, which a build can't ask for`, {
+      suggestions: ["gpg --export-secret-keys --armor KEYID > keys/site.asc  # of a key made for this, without a passphrase"],
+    });
   return key;
 }

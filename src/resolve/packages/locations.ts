@@ -30,7 +30,11 @@ export function below(base: string, href: string, what: string): string {
   if ([href, decoded].some((path) => path.split(/[/\\]/).includes(".."))) refuse("leads out of the repository");
   if (!isRemote(base)) return resolvePath(localPath(base), href);
   const url = new URL(base);
-  url.pathname = `${url.pathname.replace(/\/+$/, "")}/${href.replace(/^(\.\/)+/, "").split("/").map(encodeSegment).join("/")}`;
+  url.pathname = `${url.pathname.replace(/\/+$/, "")}/${href
+    .replace(/^(\.\/)+/, "")
+    .split("/")
+    .map(encodeSegment)
+    .join("/")}`;
   return url.href;
 }
 

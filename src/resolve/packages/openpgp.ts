@@ -1,4 +1,4 @@
-import type { PrivateKey, PublicKey, Signature, VerificationResult } from "openpgp";
+import type { PrivateKey, PublicKey, Signature, VerifyMessageResult } from "openpgp";
 import { AirgapError, messageOf } from "../../errors.ts";
 import { fingerprint, type KeyRing } from "./keys.ts";
 
@@ -12,7 +12,15 @@ const library = () => import("openpgp");
 async function settings() {
   const { config, enums } = await library();
   const weak = new Set([enums.hash.md5, enums.hash.ripemd]);
-  return { ...config, rejectHashAlgorithms: weak, rejectMessageHashAlgorithms: weak, rejectPublicKeyAlgorithms: new Set<never>(), minRSABits: 1024, showComment: false, showVersion: false };
+  return {
+    ...config,
+    rejectHashAlgorithms: weak,
+    rejectMessageHashAlgorithms: weak,
+    rejectPublicKeyAlgorithms: new Set<never>(),
+    minRSABits: 1024,
+    showComment: false,
+    showVersion: false,
+  };
 }
 
 export interface GoodSignature {
@@ -44,7 +52,7 @@ async function readSignature(bytes: Uint8Array, what: string): Promise<Signature
 }
 
 /** The first signature that one of the keys made; the others may be of keys that we were not given. */
-async function firstGood(results: VerificationResult[], ring: KeyRing, what: string): Promise<GoodSignature> {
+async function firstGood(results: VerifyMessageResult["signatures"], ring: KeyRing, what: string): Promise<GoodSignature> {
   const { enums } = await library();
   const keys = allKeys(ring);
   const failures: string[] = [];
@@ -54,7 +62,8 @@ async function firstGood(results: VerificationResult[], ring: KeyRing, what: str
     try {
       await verified;
       const [packet] = (await signature).packets;
-      if (key && packet) return { fingerprint: fingerprint(key), key, hash: enums.read(enums.hash, packet.hashAlgorithm as number), created: packet.created as Date };
+      if (key && packet)
+        return { fingerprint: fingerprint(key), key, hash: enums.read(enums.hash, packet.hashAlgorithm as number), created: packet.created as Date };
     } catch (error) {
       failures.push(key ? `by ${fingerprint(key)}: ${messageOf(error)}` : `by a key that was not given, ${id}`);
     }

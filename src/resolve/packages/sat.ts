@@ -12,6 +12,7 @@ export class Unsatisfiable extends Error {
 interface Branch {
   level: number;
   open: number[];
+  taken: number[];
 }
 
 const NO_RULE = -1;
@@ -141,7 +142,7 @@ export class Sat {
 
   /** Like `decide` for the first of several candidates; the others are remembered for `minimise`. */
   branch(candidates: number[], level: number): number {
-    if (candidates.length > 1) this.#branches.push({ level, open: candidates.slice(1) });
+    if (candidates.length > 1) this.#branches.push({ level, open: candidates.slice(1), taken: candidates.slice(0, 1) });
     return this.decide(candidates[0] as number, level);
   }
 
@@ -163,21 +164,31 @@ export class Sat {
   }
 
   /**
-   * Looks for a choice whose passed-over candidate came in anyway: taking it at once may make the
-   * first one needless. Goes back to the earliest such choice.
+   * Looks for a choice that later ones make look wrong, the earliest first: a candidate passed over
+   * that came in anyway may make the one taken needless, and one that is wished for by now is
+   * better than one that nobody wishes for. Goes back and takes it.
    * @returns the new level, or undefined when there is nothing to gain
    */
-  minimise(): number | undefined {
+  minimise(wished: (candidate: number) => boolean): number | undefined {
     for (const [i, branch] of this.#branches.entries()) {
-      const at = branch.open.findIndex((candidate) => (this.#value[candidate] as number) > branch.level);
-      if (at < 0) continue;
-      const [candidate] = branch.open.splice(at, 1);
+      const candidate = this.#betterOf(branch, wished);
+      if (candidate === undefined) continue;
+      branch.open.splice(branch.open.indexOf(candidate), 1);
+      branch.taken.push(candidate);
       this.#branches.length = i;
       this.revert(branch.level);
       this.#branches.push(branch);
-      return this.decide(candidate as number, branch.level);
+      return this.decide(candidate, branch.level);
     }
     return undefined;
+  }
+
+  #betterOf({ open, taken, level }: Branch, wished: (candidate: number) => boolean): number | undefined {
+    const present = open.find((candidate) => (this.#value[candidate] as number) > level);
+    if (present !== undefined) return present;
+    const better = open.find(wished);
+    if (better === undefined) return undefined;
+    return taken.some((candidate) => this.#value[candidate] === level + 1 && !wished(candidate)) ? better : undefined;
   }
 
   /** @returns a rule that can't be kept any more, or NO_RULE */

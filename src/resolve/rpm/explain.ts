@@ -1,5 +1,5 @@
-import type { Rule } from "./rules.ts";
 import { simplesOf } from "./relation.ts";
+import type { Rule } from "./rules.ts";
 import { nevra, type Universe } from "./universe.ts";
 
 const MAX_LINES = 25;
@@ -48,7 +48,9 @@ export class Explanation {
     const other = literals.map(Math.abs).find((id) => id !== from) ?? from;
     switch (kind) {
       case "job":
-        return positive.length === 0 ? `${relation} was asked for, and nothing that may be installed is it` : `${relation} was asked for: ${this.#names(positive, "or")}`;
+        return positive.length === 0
+          ? `${relation} was asked for, and nothing that may be installed is it`
+          : `${relation} was asked for: ${this.#names(positive, "or")}`;
       case "keep":
         return `hosts have ${this.#name(from)}`;
       case "requires": {
@@ -61,7 +63,9 @@ export class Explanation {
       case "nothing-provides":
         return `${this.#name(from)} requires ${relation}, which nothing provides${this.#nearest(relation)}`;
       case "conflicts":
-        return other === from ? `${this.#name(from)} conflicts with ${relation}, always` : `${this.#name(from)} conflicts with ${relation}, which is ${this.#name(other)}`;
+        return other === from
+          ? `${this.#name(from)} conflicts with ${relation}, always`
+          : `${this.#name(from)} conflicts with ${relation}, which is ${this.#name(other)}`;
       case "obsoletes":
         return `${this.#name(from)} obsoletes ${relation}, which is ${this.#name(other)}`;
       case "same-name":
@@ -78,6 +82,8 @@ export class Explanation {
 
 /** A rule about something told already: by its owner, for requirements; by both, for exclusions. */
 function pick(open: Set<Rule>, told: Set<number>): Rule | undefined {
-  for (const rule of open) if (rule.kind === "requires" || rule.kind === "nothing-provides" ? told.has(rule.from) : rule.literals.every((literal) => told.has(Math.abs(literal)))) return rule;
+  for (const rule of open)
+    if (rule.kind === "requires" || rule.kind === "nothing-provides" ? told.has(rule.from) : rule.literals.every((literal) => told.has(Math.abs(literal))))
+      return rule;
   return undefined;
 }

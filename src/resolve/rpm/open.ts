@@ -2,12 +2,12 @@ import { createHash } from "node:crypto";
 import type { PackageSetSpec } from "../../bundle/spec.ts";
 import { AirgapError } from "../../errors.ts";
 import { describePlace, readPlace } from "../../transport/url.ts";
+import { type KeyRing, readKeys } from "../packages/keys.ts";
 import { placeOf } from "../packages/locations.ts";
-import { readKeys, type KeyRing } from "../packages/keys.ts";
 import { verifyDetached } from "../packages/openpgp.ts";
 import type { ResolveContext } from "../types.ts";
 import { parseMetalink, parseMirrorlist, parseRepomd } from "./repomd.ts";
-import { readFromBases, RpmRepository } from "./repository.ts";
+import { RpmRepository, readFromBases } from "./repository.ts";
 
 export type RepositorySpec = PackageSetSpec["repositories"][number];
 
@@ -24,7 +24,9 @@ function substitute(text: string, repository: RepositorySpec, arch: string): str
   return text.replace(/\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?/g, (_, name: string) => {
     const value = known[name];
     if (value !== undefined) return value;
-    throw new AirgapError("spec", `Repository ${repository.id}: the variable $${name} in ${text} has no value`, { suggestions: [`vars: { ${name}: "…" }  # in the spec, beside the URL`] });
+    throw new AirgapError("spec", `Repository ${repository.id}: the variable $${name} in ${text} has no value`, {
+      suggestions: [`vars: { ${name}: "…" }  # in the spec, beside the URL`],
+    });
   });
 }
 
@@ -70,7 +72,8 @@ export async function openRepository(repository: RepositorySpec, set: PackageSet
   const { bytes, base } = await readFromBases(http, bases, "repodata/repomd.xml", MAX_REPOMD, signal);
   const digest = createHash("sha256").update(bytes).digest("hex");
   const what = `repomd.xml of ${repository.id} (${describePlace(base)})`;
-  if (sha256.length > 0 && !sha256.includes(digest)) throw new AirgapError("corrupt", `${what} is not what its metalink says: expected sha256 ${sha256[0]}, found ${digest}`);
+  if (sha256.length > 0 && !sha256.includes(digest))
+    throw new AirgapError("corrupt", `${what} is not what its metalink says: expected sha256 ${sha256[0]}, found ${digest}`);
   if (repository.repoGpgcheck) {
     const { bytes: signature } = await readFromBases(http, [base], "repodata/repomd.xml.asc", MAX_LIST, signal);
     await verifyDetached({ content: bytes, signature, keys: await repositoryKeys(repository, set, context), what });

@@ -16,7 +16,12 @@ export class Policy {
   readonly #universe: Universe;
   readonly #sat: Sat;
   readonly #forms: NormalForm;
-  #wished: { upTo: number; reverts: number; recommended: Set<number>; suggested: Set<number> } = { upTo: 0, reverts: 0, recommended: new Set(), suggested: new Set() };
+  #wished: { upTo: number; reverts: number; recommended: Set<number>; suggested: Set<number> } = {
+    upTo: 0,
+    reverts: 0,
+    recommended: new Set(),
+    suggested: new Set(),
+  };
 
   constructor(universe: Universe, sat: Sat) {
     this.#universe = universe;
@@ -31,12 +36,25 @@ export class Policy {
     if (list.length < 2) return list.map(({ id }) => id);
     list = this.#recommended(list);
     if (list.length < 2 || !reorder) return list.map(({ id }) => id);
-    list = toBack(list, (solvable) => this.#universe.isOld(solvable));
-    list = this.#byCommonProvide(list);
+    list = this.#ordered(list);
     list = toBack(list, (solvable) => !this.#hasInstalledNamesake(solvable));
+    return this.#suggestedFirst(list).map(({ id }) => id);
+  }
+
+  /** All of several that come in together, in the order in which they do. */
+  order(candidates: number[]): number[] {
+    if (candidates.length < 2) return candidates;
+    const list = this.#ordered(candidates.map((id) => this.#universe.get(id)));
+    return this.#suggestedFirst(list).map(({ id }) => id);
+  }
+
+  #ordered(list: Solvable[]): Solvable[] {
+    return this.#byCommonProvide(toBack(list, (solvable) => this.#universe.isOld(solvable)));
+  }
+
+  #suggestedFirst(list: Solvable[]): Solvable[] {
     const { suggested } = this.#wishes();
-    list = toBack(list, (solvable) => solvable.repository !== undefined && !suggested.has(solvable.id) && !this.#enhances(solvable));
-    return list.map(({ id }) => id);
+    return toBack(list, (solvable) => solvable.repository !== undefined && !suggested.has(solvable.id) && !this.#enhances(solvable));
   }
 
   /** What is best among weak candidates, by priority, name and version alone. */
@@ -46,7 +64,9 @@ export class Policy {
 
   #best(candidates: number[]): Solvable[] {
     const all = candidates.map((id) => this.#universe.get(id));
-    const priorities = all.filter(({ repository }) => repository !== undefined).map(({ repository }) => (repository as NonNullable<typeof repository>).priority);
+    const priorities = all
+      .filter(({ repository }) => repository !== undefined)
+      .map(({ repository }) => (repository as NonNullable<typeof repository>).priority);
     const priority = Math.min(...priorities);
     const kept = all.filter(({ repository }) => repository === undefined || repository.priority === priority);
     const installedFirst = (a: Solvable, b: Solvable): number => Number(b.repository === undefined) - Number(a.repository === undefined);
@@ -75,11 +95,15 @@ export class Policy {
   }
 
   #recommended(list: Solvable[]): Solvable[] {
-    const { recommended } = this.#wishes();
     const installed = list.filter(({ repository }) => repository === undefined);
     if (list.length - installed.length < 2) return list;
-    const wished = list.filter((solvable) => solvable.repository === undefined || recommended.has(solvable.id) || this.#supplements(solvable));
+    const wished = list.filter((solvable) => solvable.repository === undefined || this.wishedFor(solvable.id));
     return wished.length > installed.length ? wished : list;
+  }
+
+  /** Whether something chosen recommends it, or it supplements what is chosen. */
+  wishedFor(id: number): boolean {
+    return this.#wishes().recommended.has(id) || this.#supplements(this.#universe.get(id));
   }
 
   #wishes(): { recommended: Set<number>; suggested: Set<number> } {

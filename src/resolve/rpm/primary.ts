@@ -56,7 +56,10 @@ class PrimaryReader {
   open(name: string, attributes: Attributes, depth: number): void {
     if (depth === 1) this.root = name;
     if (name === "package" && depth === 2) {
-      this.#entry = attributes.type === "rpm" || attributes.type === undefined ? { name: "", arch: "", version: "", data: {}, provides: [], obsoletes: [], supplements: [] } : undefined;
+      this.#entry =
+        attributes.type === "rpm" || attributes.type === undefined
+          ? { name: "", arch: "", version: "", data: {}, provides: [], obsoletes: [], supplements: [] }
+          : undefined;
       this.#data = { requires: [], provides: [] };
       this.#entries = 0;
       return;
@@ -129,10 +132,14 @@ class PrimaryReader {
   #finish(entry: IndexEntry): void {
     this.#entry = undefined;
     this.count++;
-    if (entry.name === "" || entry.arch === "" || entry.version === "") throw new AirgapError("corrupt", `${this.#what}: package ${this.count} has no name, architecture or version`);
+    if (entry.name === "" || entry.arch === "" || entry.version === "")
+      throw new AirgapError("corrupt", `${this.#what}: package ${this.count} has no name, architecture or version`);
     const { size, checksum, href } = this.#data;
     if (size === undefined || checksum === undefined || !href)
-      throw new AirgapError("corrupt", `${this.#what}: package ${entry.name} has no ${size === undefined ? "size" : checksum === undefined ? "checksum" : "location"}`);
+      throw new AirgapError(
+        "corrupt",
+        `${this.#what}: package ${entry.name} has no ${size === undefined ? "size" : checksum === undefined ? "checksum" : "location"}`,
+      );
     const self = `= ${entry.version}`;
     if (!entry.provides.some(([name, range]) => name === entry.name && range === self)) {
       entry.provides.push([entry.name, self]);

@@ -15,7 +15,16 @@ export type Relation =
   | { kind: "and" | "or" | "with" | "without"; left: Relation; right: Relation }
   | { kind: "if" | "unless"; left: Relation; condition: Relation; otherwise?: Relation };
 
-const OPS: Record<string, Op> = { "<": LESS, "<=": LESS | EQUAL, "=<": LESS | EQUAL, "=": EQUAL, "==": EQUAL, ">=": GREATER | EQUAL, "=>": GREATER | EQUAL, ">": GREATER };
+const OPS: Record<string, Op> = {
+  "<": LESS,
+  "<=": LESS | EQUAL,
+  "=<": LESS | EQUAL,
+  "=": EQUAL,
+  "==": EQUAL,
+  ">=": GREATER | EQUAL,
+  "=>": GREATER | EQUAL,
+  ">": GREATER,
+};
 const MAX_RICH = 64 * 1024;
 const MAX_DEPTH = 50;
 

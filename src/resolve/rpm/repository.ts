@@ -53,7 +53,10 @@ export class RpmRepository {
   }
 
   static async open(options: RpmRepositoryOptions): Promise<RpmRepository> {
-    const key = createHash("sha256").update(options.bases[0] ?? "").digest("hex").slice(0, 16);
+    const key = createHash("sha256")
+      .update(options.bases[0] ?? "")
+      .digest("hex")
+      .slice(0, 16);
     const file = join(options.indexDir, `rpm-${options.id}-${key}.sqlite`);
     const index = await PackageIndex.open(file, options.revision, async (writer) => {
       const paths = new Set<string>();
@@ -87,7 +90,8 @@ export class RpmRepository {
     if (base === undefined) return this.bases.map((mirror) => below(mirror, data.href, `repository ${this.id}`));
     const remote = /^https?:\/\//i.test(base);
     const local = !/^https?:/i.test(this.bases[0] ?? "");
-    if (!remote && !local) throw new AirgapError("corrupt", `Repository ${this.id} names ${JSON.stringify(base)} as the base of a package, which is not on the network`);
+    if (!remote && !local)
+      throw new AirgapError("corrupt", `Repository ${this.id} names ${JSON.stringify(base)} as the base of a package, which is not on the network`);
     return [below(base, data.href, `repository ${this.id}`)];
   }
 

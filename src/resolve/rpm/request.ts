@@ -25,7 +25,9 @@ interface Form {
   arch?: string;
 }
 
-const ARCHES = new Set("noarch i386 i486 i586 i686 x86_64 x86_64_v2 x86_64_v3 x86_64_v4 aarch64 armv7hl ppc64 ppc64le s390x riscv64 loongarch64 mips64el src nosrc".split(" "));
+const ARCHES = new Set(
+  "noarch i386 i486 i586 i686 x86_64 x86_64_v2 x86_64_v3 x86_64_v4 aarch64 armv7hl ppc64 ppc64le s390x riscv64 loongarch64 mips64el src nosrc".split(" "),
+);
 const isArch = (text: string): boolean => ARCHES.has(text) || isGlob(text);
 
 /** How a text can be split, in the order in which dnf tries: n-e:v-r.a, n.a, n, n-e:v-r, n-e:v. */
@@ -45,10 +47,13 @@ export function formsOf(text: string): Form[] {
   const arch = dot > 0 ? text.slice(dot + 1) : "";
   const bare = dot > 0 && isArch(arch) ? text.slice(0, dot) : undefined;
   const nevra = bare === undefined ? undefined : withEvr(bare, 2);
-  return [nevra && { ...nevra, arch }, bare === undefined ? undefined : { name: bare, arch }, { name: text }, withEvr(text, 2), withEvr(text, 1)].filter((form) => form !== undefined);
+  return [nevra && { ...nevra, arch }, bare === undefined ? undefined : { name: bare, arch }, { name: text }, withEvr(text, 2), withEvr(text, 1)].filter(
+    (form) => form !== undefined,
+  );
 }
 
-const matches = (pattern: string | undefined, text: string): boolean => pattern === undefined || (isGlob(pattern) ? globRegExp(pattern).test(text) : pattern === text);
+const matches = (pattern: string | undefined, text: string): boolean =>
+  pattern === undefined || (isGlob(pattern) ? globRegExp(pattern).test(text) : pattern === text);
 
 function fits(form: Form, row: Pick<VersionRow, "arch" | "version">): boolean {
   const { epoch, version, release = "" } = parseEvr(row.version);
@@ -82,7 +87,9 @@ async function byForm(text: string, form: Form, repositories: RpmRepository[], a
     jobs: (universe) =>
       [...names].sort().map((name) => {
         const own = universe.named(name).filter((solvable) => fits(form, { arch: solvable.arch, version: solvable.evr }));
-        const others = successors.flatMap((successor) => universe.named(successor)).filter(({ data }) => own.some((solvable) => obsoletes(data, solvable.name, solvable.evr)));
+        const others = successors
+          .flatMap((successor) => universe.named(successor))
+          .filter(({ data }) => own.some((solvable) => obsoletes(data, solvable.name, solvable.evr)));
         return { text, candidates: [...new Set([...own, ...others].map(({ id }) => id))].sort((a, b) => a - b) };
       }),
   };
@@ -134,7 +141,10 @@ async function notFound(text: string, repositories: RpmRepository[], arches: Rea
     for (const repository of repositories) {
       const rows = await repository.versions([name]);
       if (version !== undefined) near.push(...rows.map((row) => `${row.name}-${row.version}.${row.arch} (${repository.id})`));
-      else near.push(...rows.filter(({ arch }) => !arches.has(arch)).map((row) => `${row.name}-${row.version}.${row.arch} (${repository.id}), of another architecture`));
+      else
+        near.push(
+          ...rows.filter(({ arch }) => !arches.has(arch)).map((row) => `${row.name}-${row.version}.${row.arch} (${repository.id}), of another architecture`),
+        );
     }
   }
   const names = near.length > 0 ? [] : (await Promise.all(repositories.map((repository) => repository.globbed("*")))).flat();

@@ -117,7 +117,11 @@ class RuleMaker {
     if (typeof blocks === "boolean") return;
     for (const block of blocks) {
       const literals = new Set([-id, ...block.filter((literal) => literal !== id).map((literal) => -literal)]);
-      this.#need([...literals].sort((a, b) => a - b), id, text);
+      this.#need(
+        [...literals].sort((a, b) => a - b),
+        id,
+        text,
+      );
     }
   }
 
@@ -131,11 +135,13 @@ class RuleMaker {
 /** The ids that may take an installed package's place: itself, newer builds, what obsoletes it. */
 function successors(universe: Universe, host: Solvable): number[] {
   const newer = universe.named(host.name).filter((other) => other.repository !== undefined && compareEvr(other.evr, host.evr) > 0);
-  const obsoleting = universe.solvables.filter((other): other is Solvable =>
-    (other?.repository !== undefined && other.data.obsoletes?.some((text) => {
-      const relation = universe.relation(text);
-      return relation.kind === "simple" && relation.name === host.name && universe.namedInRange(relation).includes(host);
-    })) === true,
+  const obsoleting = universe.solvables.filter(
+    (other): other is Solvable =>
+      (other?.repository !== undefined &&
+        other.data.obsoletes?.some((text) => {
+          const relation = universe.relation(text);
+          return relation.kind === "simple" && relation.name === host.name && universe.namedInRange(relation).includes(host);
+        })) === true,
   );
   return [host.id, ...newer.map(({ id }) => id), ...obsoleting.map(({ id }) => id)];
 }
@@ -144,6 +150,9 @@ function successors(universe: Universe, host: Solvable): number[] {
 export function makeRules(universe: Universe, jobs: Job[]): Rule[] {
   const hosts = universe.solvables.filter((solvable): solvable is Solvable => solvable !== undefined && solvable.repository === undefined);
   const keep = hosts.map((host): Rule => ({ literals: successors(universe, host), kind: "keep", from: host.id, relation: host.name }));
-  const rules = new RuleMaker(universe).make([...hosts.map(({ id }) => id), ...keep.flatMap(({ literals }) => literals), ...jobs.flatMap(({ candidates }) => candidates)]);
+  // What supplements others comes in without anyone's asking, so it needs its rules from the start.
+  const supplementing = universe.solvables.filter((solvable) => solvable?.data.supplements).map((solvable) => (solvable as Solvable).id);
+  const start = [...hosts.map(({ id }) => id), ...keep.flatMap(({ literals }) => literals), ...jobs.flatMap(({ candidates }) => candidates), ...supplementing];
+  const rules = new RuleMaker(universe).make(start);
   return [...rules, ...keep, ...jobs.map(({ text, candidates }): Rule => ({ literals: candidates, kind: "job", from: 0, relation: text }))];
 }

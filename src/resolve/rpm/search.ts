@@ -2,6 +2,7 @@ import { Sat } from "../packages/sat.ts";
 import { Policy } from "./policy.ts";
 import type { Rule } from "./rules.ts";
 import type { Universe } from "./universe.ts";
+import { Wishes } from "./weak.ts";
 
 export interface SearchOptions {
   /** Take weak dependencies along where that is possible. */
@@ -16,20 +17,20 @@ const MAX_MINIMISATIONS = 10_000;
  * requirement, those with one candidate worth taking first.
  */
 class Search {
-  readonly #universe: Universe;
   readonly #rules: Rule[];
   readonly #options: SearchOptions;
   readonly #sat: Sat;
   readonly #policy: Policy;
+  readonly #wishes: Wishes;
   #level = 1;
 
   constructor(universe: Universe, rules: Rule[], options: SearchOptions) {
-    this.#universe = universe;
     this.#rules = rules;
     this.#options = options;
     this.#sat = new Sat(universe.size);
     for (const { literals } of rules) this.#sat.add(literals);
     this.#policy = new Policy(universe, this.#sat);
+    this.#wishes = new Wishes(universe, this.#sat, this.#policy);
   }
 
   /** @throws Unsatisfiable */
@@ -37,13 +38,16 @@ class Search {
     this.#sat.start();
     for (let steps = 0; ; ) {
       if (!this.#jobs() || !this.#hosts() || !this.#requirements()) continue;
-      if (this.#options.recommends && !this.#weak()) continue;
-      const level = steps++ < MAX_MINIMISATIONS ? this.#sat.minimise() : undefined;
+      const wished = this.#options.recommends ? this.#wishes.round(this.#level) : undefined;
+      if (wished !== undefined) {
+        this.#level = wished;
+        continue;
+      }
+      const level = steps++ < MAX_MINIMISATIONS ? this.#sat.minimise((id) => this.#policy.wishedFor(id)) : undefined;
       if (level === undefined) return this.#sat.chosen();
       this.#level = level;
     }
   }
-
 
   /** The open candidates of a rule, or undefined when it is kept already. */
   #open({ literals }: Rule): number[] | undefined {
@@ -106,37 +110,6 @@ class Search {
       if (this.#level < start) return false;
       idle = -1;
     }
-  }
-
-  /** One wish after the other, each with what it needs; what can't be had is left out. True when none is open. */
-  #weak(): boolean {
-    for (let i = 0; i < this.#sat.trailLength; i++) {
-      const id = this.#sat.literalAt(i);
-      if (id < 0 || this.#universe.get(id).repository === undefined) continue;
-      for (const text of this.#universe.get(id).data.recommends ?? []) {
-        const wanted = this.#wanted(text);
-        if (wanted.length > 0) return this.#wish(this.#policy.filter(wanted, true)[0] as number);
-      }
-    }
-    for (const solvable of this.#universe.solvables) {
-      if (!solvable?.data.supplements || !this.#sat.isOpen(solvable.id) || this.#universe.isOld(solvable)) continue;
-      if (!solvable.data.supplements.some((text) => this.#policy.holds(text))) continue;
-      return this.#wish(solvable.id);
-    }
-    return true;
-  }
-
-  #wish(id: number): false {
-    this.#level = this.#sat.decide(id, this.#level);
-    return false;
-  }
-
-  /** Who could fulfil a wish that nobody fulfils yet. */
-  #wanted(text: string): number[] {
-    const relation = this.#universe.relation(text);
-    const providers = this.#policy.packages(relation);
-    if (providers.some((id) => this.#sat.isTrue(id))) return [];
-    return providers.filter((id) => this.#sat.isOpen(id));
   }
 }
 

@@ -48,15 +48,22 @@ function run(universe: Universe, rules: Rule[], options: SolveOptions): number[]
     const lines = new Explanation(universe, (name) => nearestTo(universe, name)).lines(involved);
     const searched = options.repositories.map(({ id }) => id);
     const where = options.role === "all" ? options.set : `${options.set}, role ${options.role}`;
-    throw new AirgapError("unsatisfiable", `${where}: what was asked for can't be installed together\n  ${lines.join("\n  ")}\n  searched: ${searched.join(", ")}`, {
-      data: { set: options.set, role: options.role, chain: lines, repositories: searched },
-    });
+    throw new AirgapError(
+      "unsatisfiable",
+      `${where}: what was asked for can't be installed together\n  ${lines.join("\n  ")}\n  searched: ${searched.join(", ")}`,
+      {
+        data: { set: options.set, role: options.role, chain: lines, repositories: searched },
+      },
+    );
   }
 }
 
 /** Other versions of a package that has the name of a capability. */
 function nearestTo(universe: Universe, name: string): string | undefined {
-  const same = universe.named(name).slice(-3).map((solvable) => `${nevra(solvable)}${solvable.repository ? ` (${solvable.repository.id})` : " (installed)"}`);
+  const same = universe
+    .named(name)
+    .slice(-3)
+    .map((solvable) => `${nevra(solvable)}${solvable.repository ? ` (${solvable.repository.id})` : " (installed)"}`);
   return same.length > 0 ? same.join(", ") : undefined;
 }
 
@@ -77,7 +84,10 @@ function describe(universe: Universe, rules: Rule[], jobs: Job[], chosen: number
     reach(id, 0, text);
     asked.push({ text, package: nevra(universe.get(id)) });
   }
-  const byOwner = Map.groupBy(rules.filter(({ kind, from }) => kind === "requires" && inSet.has(from)), ({ from }) => from);
+  const byOwner = Map.groupBy(
+    rules.filter(({ kind, from }) => kind === "requires" && inSet.has(from)),
+    ({ from }) => from,
+  );
   const wishes = wishesOf(universe, inSet);
   for (let i = 0; i < queue.length; i++) {
     const from = queue[i] as number;
@@ -85,7 +95,11 @@ function describe(universe: Universe, rules: Rule[], jobs: Job[], chosen: number
     for (const { id, relation } of wishes.get(from) ?? []) reach(id, from, relation);
   }
   const packages = queue.map((id) => universe.get(id)).filter(({ repository }) => repository !== undefined);
-  return { role, asked, packages: packages.map((solvable) => chosenPackage(universe, solvable, reasons.get(solvable.id))).sort((a, b) => (a.id < b.id ? -1 : 1)) };
+  return {
+    role,
+    asked,
+    packages: packages.map((solvable) => chosenPackage(universe, solvable, reasons.get(solvable.id))).sort((a, b) => (a.id < b.id ? -1 : 1)),
+  };
 }
 
 /** Weak dependencies among what was chosen, by the one that wishes. */

@@ -1,6 +1,6 @@
 import type { PackageRow } from "../../state/package-index.ts";
 import type { RpmData } from "./primary.ts";
-import { parseRange, parseRelation, type Relation, type Simple, simplesOf } from "./relation.ts";
+import { namesIn, parseRange, parseRelation, type Relation, type Simple } from "./relation.ts";
 import type { RpmRepository } from "./repository.ts";
 import { compareEvr, EQUAL, type Op, rangesOverlap } from "./version.ts";
 
@@ -227,12 +227,8 @@ class Loader {
   }
 
   #wantRelation(text: string): void {
-    if (!text.startsWith("(")) return this.#want(text.split(" ", 1)[0] as string);
-    try {
-      for (const { name } of simplesOf(parseRelation(text))) this.#want(name);
-    } catch {
-      // Nothing provides what can't be read; the rules say so.
-    }
+    const names = text.startsWith("(") ? namesIn(text) : [text.split(" ", 1)[0] as string];
+    for (const name of names) this.#want(name);
   }
 
   /** Conflicts and wishes need to know who among the loaded provides them, and load nobody. */
