@@ -28,6 +28,8 @@ export interface BuildOptions {
   reuse: string[];
   concurrency: number;
   cacheDir: string;
+  /** First wait after a broken transfer; milliseconds. */
+  backoffMs?: number;
   emit: Emit;
   signal?: AbortSignal;
 }

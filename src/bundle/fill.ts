@@ -81,6 +81,7 @@ class BlobFill {
   /** Whether all bytes so far came in this run, from one source, in one piece: then a wrong digest is the source's fault. */
   #pure = true;
   #resumed = false;
+  #restarted = false;
   /** Of a small blob that is read from its start. */
   #hash: Hash | undefined;
 
@@ -154,6 +155,7 @@ class BlobFill {
   }
 
   #restart(): void {
+    this.#restarted = true;
     this.#part.forget(this.#entry);
     this.#options.emit({ type: "progress", item: this.#descriptor.digest, bytes: -this.#written });
     this.#written = 0;
@@ -183,7 +185,9 @@ class BlobFill {
     this.#pure = false;
     const final = isAirgapError(error, "not-found", "unauthorized", "refused", "unsupported", "protocol", "corrupt");
     if (final || attempt >= TRIES) {
-      this.#sources.shift();
+      // A server that can't answer for a part may still answer for the whole.
+      const whole = this.#written > 0 && !this.#restarted && isAirgapError(error, "protocol", "refused", "unsupported");
+      if (!whole) this.#sources.shift();
       if (this.#sources.length === 0) throw error;
       this.#restart();
       return;
