@@ -8,7 +8,7 @@ import { BundleReader } from "../../bundle/reader.ts";
 import { AirgapError, messageOf } from "../../errors.ts";
 import type { Emit } from "../../events.ts";
 import { isHost } from "../../oci/reference.ts";
-import { type Authority, issueServer, keptAuthority } from "../../pki/authority.ts";
+import { type SelfSigned, selfSigned } from "./authority.ts";
 import { bundleLibrary } from "./library.ts";
 
 export interface ServeOptions {
@@ -61,21 +61,26 @@ export async function serve(options: ServeOptions): Promise<ServeResult> {
   try {
     for (const path of options.bundles) bundles.push(BundleReader.open(path));
     const library = bundles.length > 0 ? [bundleLibrary(bundles)] : [];
-    const authority = options.selfSigned
-      ? keptAuthority(stateDirectory(options.store), { commonName: `airgap registry on ${hostname()}`, organization: "airgap" })
+    const made = options.selfSigned
+      ? await selfSigned(stateDirectory(options.store), certificateNames(host, bundles, options.tlsNames), `airgap serve on ${hostname()}`)
       : undefined;
-    const tls = authority ? issueServer(authority, certificateNames(host, bundles, options.tlsNames)) : readTlsFiles(options.tlsFiles);
-    return await run(options, host, { libraries: library, ...(tls ? { tls } : {}) }, authority);
+    const tls = made?.tls ?? readTlsFiles(options.tlsFiles);
+    return await run(options, host, { libraries: library, ...(tls ? { tls } : {}) }, made?.authority);
   } finally {
     for (const bundle of bundles) bundle.close();
   }
 }
 
-async function run(options: ServeOptions, host: string, content: Parameters<typeof startServer>[0], authority: Authority | undefined): Promise<ServeResult> {
+async function run(
+  options: ServeOptions,
+  host: string,
+  content: Parameters<typeof startServer>[0],
+  authority: SelfSigned["authority"] | undefined,
+): Promise<ServeResult> {
   const { listen, store, htpasswd, bundles } = options;
   const log = await AccessLog.open(options.accessLog, options.say);
   const server = await startServer({ ...content, listen, ...(store ? { store } : {}), ...(htpasswd ? { htpasswd } : {}), log: (entry) => log.add(entry) });
-  const kept = authority && { file: authority.certFile, fingerprint: authority.fingerprint };
+  const kept = authority && { file: authority.file, fingerprint: authority.fingerprint };
   options.line(server.url);
   if (authority) options.line(authority.cert.trimEnd());
   tell(options, host, server.url, kept);
