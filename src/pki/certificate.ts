@@ -9,9 +9,12 @@ export interface KeyedCertificate {
   key: string;
 }
 
-export interface AuthorityOptions {
+export interface Subject {
   commonName: string;
   organization?: string;
+}
+
+export interface AuthorityOptions extends Subject {
   /** From now on, in days. */
   days: number;
 }
@@ -45,7 +48,7 @@ function pem(label: string, der: Uint8Array): string {
 const keyPem = (key: KeyObject): string => key.export({ type: "pkcs8", format: "pem" }).toString();
 const spki = (key: KeyObject): Buffer => createPublicKey(key).export({ type: "spki", format: "der" });
 
-function nameOf({ commonName, organization }: AuthorityOptions): Buffer {
+function nameOf({ commonName, organization }: Subject): Buffer {
   const part = (id: string, value: string): Buffer => set(sequence(oid(id), utf8(value)));
   return sequence(...(organization ? [part(ID.organization, organization)] : []), part(ID.commonName, commonName));
 }
@@ -107,7 +110,7 @@ export async function makeAuthority(options: AuthorityOptions): Promise<KeyedCer
 }
 
 /** A certificate that `authority` signs, with a key of its own. */
-export async function makeCertificate(authority: KeyedCertificate & { name: AuthorityOptions }, options: LeafOptions): Promise<KeyedCertificate> {
+export async function makeCertificate(authority: KeyedCertificate & { name: Subject }, options: LeafOptions): Promise<KeyedCertificate> {
   const key = await rsaKey();
   const extensions = [
     extension("2.5.29.19", true, sequence()),
