@@ -1,0 +1,189 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { describe, expect, it } from "vitest";
+
+const root = join(import.meta.dirname, "..");
+
+/** Who may import whom: a room may import from itself, from these rooms, and from nothing else of ours. docs/architecture.md. */
+const MAY: Record<string, string[]> = {
+  "src/errors.ts": [],
+  "src/events.ts": [],
+  "src/format.ts": [],
+  "src/http.ts": ["src/errors.ts", "src/events.ts"],
+  "src/oci": ["src/errors.ts"],
+  "src/schema": ["src/errors.ts"],
+  "src/pki": ["src/errors.ts"],
+  "src/transport": ["src/oci", "src/http.ts", "src/errors.ts", "src/events.ts"],
+  "src/copy.ts": ["src/transport", "src/oci", "src/errors.ts", "src/events.ts"],
+  "src/names": ["src/oci", "src/errors.ts"],
+  "src/state": ["src/oci", "src/errors.ts"],
+  "src/host": ["src/errors.ts", "src/events.ts"],
+  "src/resolve": [
+    "src/names",
+    "src/transport",
+    "src/state",
+    "src/host",
+    "src/oci",
+    "src/http.ts",
+    "src/bundle/lock.ts",
+    "src/bundle/spec.ts",
+    "src/errors.ts",
+    "src/events.ts",
+    "src/format.ts",
+    "src/schema",
+  ],
+  "src/bundle": [
+    "src/resolve",
+    "src/copy.ts",
+    "src/transport",
+    "src/names",
+    "src/state",
+    "src/host",
+    "src/schema",
+    "src/oci",
+    "src/http.ts",
+    "src/errors.ts",
+    "src/events.ts",
+    "src/format.ts",
+  ],
+  "src/site": [
+    "src/bundle",
+    "src/names",
+    "src/copy.ts",
+    "src/transport",
+    "src/pki",
+    "src/host",
+    "src/oci",
+    "src/http.ts",
+    "src/errors.ts",
+    "src/events.ts",
+    "src/format.ts",
+    "registry",
+  ],
+  "src/install": [
+    "src/host",
+    "src/state",
+    "src/names",
+    "src/transport",
+    "src/bundle",
+    "src/resolve/kubernetes",
+    "src/schema",
+    "src/pki",
+    "src/oci",
+    "src/errors.ts",
+    "src/events.ts",
+    "src/format.ts",
+  ],
+  "src/report": ["src/errors.ts", "src/events.ts", "src/format.ts"],
+  "src/command.ts": ["src/report", "src/errors.ts", "src/events.ts"],
+  "src/quickstart": ["registry", "src/bundle", "src/site", "src/copy.ts", "src/transport", "src/oci", "src/errors.ts", "src/events.ts", "src/format.ts"],
+  registry: ["src/oci", "src/transport/types.ts", "src/errors.ts", "src/events.ts"],
+};
+
+/** What only some may import of others' packages. */
+const ONLY: [RegExp, RegExp][] = [
+  [/^@oclif\//, /^src\/(commands\/|command\.ts)/],
+  [/^(node:child_process|ssh2)$/, /^src\/host\//],
+  [/^dockerode$/, /^src\/transport\//],
+  [/^undici$/, /^src\/http\.ts$/],
+  [/^sqlite3$/, /^src\/state\//],
+];
+
+interface Import {
+  from: string;
+  to: string;
+  typeOnly: boolean;
+}
+
+const files = ["src", "registry"].flatMap((folder) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts"))
+    .map((name) => join(folder, name)),
+);
+
+function importsOf(file: string): Import[] {
+  const text = readFileSync(join(root, file), "utf8");
+  const found = text.matchAll(/^(?:import|export)\s+(type\s)?[^;'"]*?from\s+["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']\s*\)|^import\s+["']([^"']+)["']/gm);
+  return [...found].map(([, type, fromText, dynamic, bare]) => {
+    const target = fromText ?? dynamic ?? bare ?? "";
+    const to = target.startsWith(".") ? normalize(join(dirname(file), target)) : target;
+    return { from: file, to, typeOnly: type !== undefined };
+  });
+}
+
+const all = files.flatMap(importsOf);
+const ours = (path: string): boolean => path.startsWith("src/") || path.startsWith("registry/");
+
+/** The room of a file: the longest key of MAY that it lies in. */
+function roomOf(path: string): string | undefined {
+  return Object.keys(MAY)
+    .filter((room) => path === room || path.startsWith(`${room}/`))
+    .toSorted((a, b) => b.length - a.length)[0];
+}
+
+const lies = (path: string, place: string): boolean => path === place || path.startsWith(`${place}/`);
+
+describe("the architecture", () => {
+  it("lets each room import only what it may", () => {
+    const wrong = all
+      .filter(({ from, to }) => ours(to) && !from.startsWith("src/commands/"))
+      .filter(({ from, to }) => {
+        const room = roomOf(from);
+        return room === undefined || (!lies(to, room) && !(MAY[room] ?? []).some((place) => lies(to, place)));
+      })
+      .map(({ from, to }) => `${from} → ${to}`);
+    expect(wrong).toEqual([]);
+  });
+
+  it("keeps commands out of everything else", () => {
+    expect(all.filter(({ from, to }) => lies(to, "src/commands") && !lies(from, "src/commands")).map(({ from, to }) => `${from} → ${to}`)).toEqual([]);
+  });
+
+  it("keeps oclif, child processes, the Docker client, undici and SQLite in their rooms", () => {
+    const wrong = all.filter(({ from, to }) => ONLY.some(([name, where]) => name.test(to) && !where.test(from))).map(({ from, to }) => `${from} → ${to}`);
+    expect(wrong).toEqual([]);
+  });
+
+  it("prints in src/report only", () => {
+    const wrong = files.filter(
+      (file) => !lies(file, "src/report") && /\bconsole\.|process\.(stdout|stderr)\.write/.test(readFileSync(join(root, file), "utf8")),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it("has no cycles", () => {
+    const graph = new Map(
+      files.map((file) => [
+        file,
+        importsOf(file)
+          .filter(({ to, typeOnly }) => ours(to) && !typeOnly)
+          .map(({ to }) => to),
+      ]),
+    );
+    const state = new Map<string, "open" | "done">();
+    const cycles: string[] = [];
+    const visit = (file: string, path: string[]): void => {
+      if (state.get(file) === "done") return;
+      if (state.get(file) === "open") {
+        cycles.push([...path.slice(path.indexOf(file)), file].join(" → "));
+        return;
+      }
+      state.set(file, "open");
+      for (const next of graph.get(file) ?? []) visit(next, [...path, file]);
+      state.set(file, "done");
+    };
+    for (const file of files) visit(file, []);
+    expect(cycles).toEqual([]);
+  });
+
+  it("has small files", () => {
+    const large = files.map((file) => ({ file, lines: readFileSync(join(root, file), "utf8").split("\n").length })).filter(({ lines }) => lines > 400);
+    expect(large).toEqual([]);
+  });
+
+  it("tells in each room what it owns", () => {
+    const rooms = Object.keys(MAY).filter((room) => !room.endsWith(".ts"));
+    const without = rooms.filter((room) => files.some((file) => lies(file, room)) && !readdirSync(join(root, room)).includes("README.md"));
+    expect(without).toEqual([]);
+  });
+});
