@@ -102,6 +102,10 @@ class BundleSource implements Source {
     return pourRegion(this.#part(descriptor, range), `${descriptor.digest} of ${this.name}`, sink, signal);
   }
 
+  region(descriptor: Descriptor): Region | undefined {
+    return this.#bundle.region(descriptor.digest);
+  }
+
   #part(descriptor: Descriptor, { offset, length }: Range): Region {
     const region = this.#bundle.region(descriptor.digest);
     if (region === undefined) throw new AirgapError("not-found", `${this.name} does not carry ${descriptor.digest}`);
