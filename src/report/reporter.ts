@@ -1,6 +1,7 @@
-import type { AirgapError } from "../errors.ts";
-import { messageOf } from "../errors.ts";
+import { type AirgapError, messageOf } from "../errors.ts";
 import type { Emit, Event } from "../events.ts";
+import { Meter } from "./meter.ts";
+import { formatError, formatEvent, styleFor } from "./text.ts";
 
 export interface ReporterOptions {
   json: boolean;
@@ -18,54 +19,71 @@ export interface Reporter {
   say(text: string): void;
   error(error: AirgapError): void;
   bug(error: Error): void;
-  /** Takes a progress bar off the terminal. */
+  /** Takes the progress line off the terminal. */
   end(): void;
 }
 
+/** Milliseconds between two drawings of the progress line; and, where there is no terminal, between two lines. */
+const REDRAW = 100;
+const PLAIN_EVERY = 15_000;
+
 export function createReporter(options: ReporterOptions): Reporter {
-  const err = (text: string): void => void process.stderr.write(`${text}\n`);
-  return {
-    emit: (event) => {
-      if (options.quiet) return;
-      const text = describe(event, options.verbose);
-      if (text !== undefined) err(text);
-    },
-    line: (text) => {
-      if (!options.json) process.stdout.write(`${text}\n`);
-    },
-    say: (text) => {
-      if (!options.quiet) err(text);
-    },
-    error: (error) => err(formatError(error)),
-    bug: (error) => err(`This is a bug in airgap; please report it with the lines below.\n${error.stack ?? messageOf(error)}`),
-    end: () => {},
+  return new StreamReporter(options);
+}
+
+class StreamReporter implements Reporter {
+  readonly #options: ReporterOptions;
+  readonly #terminal = process.stderr.isTTY === true;
+  readonly #style;
+  readonly #meter = new Meter();
+  #drawn = false;
+  #lastDrawn = Date.now();
+
+  constructor(options: ReporterOptions) {
+    this.#options = options;
+    this.#style = styleFor(options.color && this.#terminal);
+  }
+
+  readonly emit = (event: Event): void => {
+    if (this.#options.quiet) return;
+    const now = Date.now();
+    this.#meter.take(event, now);
+    const text = formatEvent(event, this.#options.verbose, this.#style);
+    if (text !== undefined) this.say(text);
+    this.#progress(now);
   };
-}
 
-function formatError(error: AirgapError): string {
-  const lines = [`Error: ${messageOf(error)}`, `Code: ${error.code}`];
-  const [first, ...more] = error.suggestions;
-  if (first !== undefined && more.length === 0) lines.push(`Try this: ${first}`);
-  if (more.length > 0) lines.push("Try this:", ...error.suggestions.map((suggestion) => `  * ${suggestion}`));
-  if (error.ref) lines.push(`Reference: ${error.ref}`);
-  return lines.join("\n");
-}
+  line(text: string): void {
+    this.end();
+    if (!this.#options.json) process.stdout.write(`${text}\n`);
+  }
 
-function describe(event: Event, verbose: boolean): string | undefined {
-  switch (event.type) {
-    case "phase":
-      return event.detail ? `${event.name}: ${event.detail}` : event.name;
-    case "note":
-      return event.message;
-    case "warning":
-      return `Warning: ${event.message}${event.suggestion ? ` (${event.suggestion})` : ""}`;
-    case "retry":
-      return `Retrying ${event.what} in ${Math.round(event.waitMs / 100) / 10} s: ${event.reason}`;
-    case "item":
-      return verbose || event.state === "failed" ? `${event.item}: ${event.state}${event.detail ? `, ${event.detail}` : ""}` : undefined;
-    case "step":
-      return `${event.host}: ${event.step}: ${event.state}${event.detail ? `, ${event.detail}` : ""}`;
-    default:
-      return undefined;
+  say(text: string): void {
+    if (this.#options.quiet) return;
+    this.end();
+    process.stderr.write(`${text}\n`);
+  }
+
+  error(error: AirgapError): void {
+    this.end();
+    process.stderr.write(`${formatError(error, this.#style)}\n`);
+  }
+
+  bug(error: Error): void {
+    this.end();
+    process.stderr.write(`This is a bug in airgap; please report it with the lines below.\n${error.stack ?? messageOf(error)}\n`);
+  }
+
+  end(): void {
+    if (this.#drawn) process.stderr.write("\r\u001b[K");
+    this.#drawn = false;
+  }
+
+  #progress(now: number): void {
+    if (!this.#meter.active || now - this.#lastDrawn < (this.#terminal ? REDRAW : PLAIN_EVERY)) return;
+    this.#lastDrawn = now;
+    const line = this.#meter.line(now, process.stderr.columns ?? 100);
+    process.stderr.write(this.#terminal ? `\r\u001b[K${line}` : `${line}\n`);
+    this.#drawn = this.#terminal;
   }
 }
