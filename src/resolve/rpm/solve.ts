@@ -2,11 +2,12 @@ import { AirgapError } from "../../errors.ts";
 import { Unsatisfiable } from "../packages/sat.ts";
 import type { ChosenPackage, Closure } from "../packages/types.ts";
 import { Explanation } from "./explain.ts";
+import { type InstalledPackage, loadUniverse } from "./load.ts";
 import type { RpmRepository } from "./repository.ts";
 import { lookUp } from "./request.ts";
 import { type Job, makeRules, type Rule } from "./rules.ts";
 import { search } from "./search.ts";
-import { type InstalledPackage, loadUniverse, nevra, type Solvable, type Universe } from "./universe.ts";
+import { nevra, type Solvable, type Universe } from "./universe.ts";
 
 export interface SolveOptions {
   /** Name of the set, for messages. */

@@ -1,0 +1,154 @@
+import type { PackageRow, ProvideRow, VersionRow } from "../../state/package-index.ts";
+
+/** What a repository can be asked. Lists are looked up together. */
+export interface Lookup {
+  providers(names: string[]): Promise<ProvideRow[]>;
+  packages(ids: number[]): Promise<PackageRow[]>;
+  named(names: string[]): Promise<PackageRow[]>;
+  supplementers(names: string[]): Promise<PackageRow[]>;
+  versions(names: string[]): Promise<VersionRow[]>;
+}
+
+/** How a format's packages name each other. */
+export interface Vocabulary<Data> {
+  /** Texts are repeated a thousandfold: `share` gives the one copy of each. */
+  read(row: PackageRow, share: (text: string) => string): Data;
+  /** Names whose providers a package may bring in. */
+  wants(data: Data): Iterable<string>;
+  /** Names that it only speaks of. */
+  mentions(data: Data): Iterable<string>;
+}
+
+export interface Loaded<Data> {
+  row: number;
+  name: string;
+  arch: string;
+  version: string;
+  data: Data;
+}
+
+export interface LoadRequest<Data> {
+  repositories: Lookup[];
+  vocabulary: Vocabulary<Data>;
+  arches: ReadonlySet<string>;
+  names: Iterable<string>;
+  capabilities: Iterable<string>;
+  /** Also load what supplements the loaded. */
+  supplements: boolean;
+}
+
+const BATCH = 4000;
+
+export function* batches<T>(items: Iterable<T>): Generator<T[]> {
+  let batch: T[] = [];
+  for (const item of items) {
+    batch.push(item);
+    if (batch.length === BATCH) {
+      yield batch;
+      batch = [];
+    }
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/**
+ * Takes out of the indexes everything that a request can reach, in waves: who provides the names
+ * known so far, what those want, and so on. Few large look-ups instead of one a package.
+ */
+export class Loader<Data> {
+  readonly #request: LoadRequest<Data>;
+  readonly #packages: Map<number, Loaded<Data>>[];
+  readonly #provides: Map<string, [row: number, range: string][]>[];
+  readonly #asked = new Set<string>();
+  #next = new Set<string>();
+  readonly #strings = new Map<string, string>();
+
+  constructor(request: LoadRequest<Data>) {
+    this.#request = request;
+    this.#packages = request.repositories.map(() => new Map());
+    this.#provides = request.repositories.map(() => new Map());
+  }
+
+  async load(): Promise<void> {
+    const { names, capabilities, repositories, supplements } = this.#request;
+    const asked = [...names];
+    for (const [i, repository] of repositories.entries()) {
+      for (const batch of batches(asked)) for (const row of await repository.named(batch)) this.#take(i, row);
+    }
+    for (const name of [...asked, ...capabilities]) this.#want(name);
+    while (this.#next.size > 0) {
+      const wave = this.#next;
+      this.#next = new Set();
+      for (const batch of batches(wave)) await this.#takeProviders(batch, true);
+      if (supplements) await this.#takeSupplementers(wave);
+    }
+    await this.#askSilently();
+  }
+
+  /** The packages of a repository, in the order of its metadata. */
+  packages(repository: number): Loaded<Data>[] {
+    return [...(this.#packages[repository] as Map<number, Loaded<Data>>).values()].sort((a, b) => a.row - b.row);
+  }
+
+  /** Who of a repository provides what, as far as anybody speaks of it. */
+  *provides(repository: number): Generator<{ name: string; package: Loaded<Data>; range: string }> {
+    const packages = this.#packages[repository] as Map<number, Loaded<Data>>;
+    for (const [name, entries] of this.#provides[repository] as Map<string, [number, string][]>) {
+      for (const [row, range] of entries) {
+        const owner = packages.get(row);
+        if (owner) yield { name, package: owner, range };
+      }
+    }
+  }
+
+  #want(name: string): void {
+    if (this.#asked.has(name)) return;
+    this.#asked.add(name);
+    this.#next.add(name);
+  }
+
+  async #takeProviders(batch: string[], load: boolean): Promise<void> {
+    for (const [i, repository] of this.#request.repositories.entries()) {
+      const provides = this.#provides[i] as Map<string, [number, string][]>;
+      const packages = this.#packages[i] as Map<number, Loaded<Data>>;
+      const missing = new Set<number>();
+      for (const { name, package: row, range } of await repository.providers(batch)) {
+        const list = provides.get(name);
+        if (list) list.push([row, this.#share(range)]);
+        else provides.set(this.#share(name), [[row, this.#share(range)]]);
+        if (!packages.has(row)) missing.add(row);
+      }
+      if (!load) continue;
+      for (const rows of batches(missing)) for (const row of await repository.packages(rows)) this.#take(i, row);
+    }
+  }
+
+  async #takeSupplementers(names: Iterable<string>): Promise<void> {
+    for (const batch of batches(names))
+      for (const [i, repository] of this.#request.repositories.entries()) for (const row of await repository.supplementers(batch)) this.#take(i, row);
+  }
+
+  readonly #share = (text: string): string => {
+    const known = this.#strings.get(text);
+    if (known !== undefined) return known;
+    this.#strings.set(text, text);
+    return text;
+  };
+
+  #take(i: number, row: PackageRow): void {
+    const packages = this.#packages[i] as Map<number, Loaded<Data>>;
+    if (packages.has(row.id) || !this.#request.arches.has(row.arch)) return;
+    const data = this.#request.vocabulary.read(row, this.#share);
+    packages.set(row.id, { row: row.id, name: this.#share(row.name), arch: this.#share(row.arch), version: row.version, data });
+    for (const name of this.#request.vocabulary.wants(data)) this.#want(name);
+  }
+
+  /** Conflicts and the like need to know who among the loaded provides them, and load nobody. */
+  async #askSilently(): Promise<void> {
+    for (const packages of this.#packages)
+      for (const { data } of packages.values()) for (const name of this.#request.vocabulary.mentions(data)) this.#want(name);
+    const wave = this.#next;
+    this.#next = new Set();
+    for (const batch of batches(wave)) await this.#takeProviders(batch, false);
+  }
+}
