@@ -1,8 +1,12 @@
 import { spawn } from "node:child_process";
+import type { Readable } from "node:stream";
+import { StringDecoder } from "node:string_decoder";
 
 export interface RunOptions {
   /** Written to the program's stdin, which is closed then. */
-  input?: string;
+  input?: string | Readable;
+  /** Told what comes on stdout, as it comes. */
+  onStdout?: (text: string) => void;
   timeoutMs: number;
   signal?: AbortSignal;
   cwd?: string;
@@ -25,7 +29,7 @@ const MAX_OUTPUT = 16 * 1024 * 1024;
  * @throws Error when it can't be started, takes longer than `timeoutMs` or prints too much
  */
 export function run(command: string, args: string[], options: RunOptions): Promise<RunResult> {
-  const { input, timeoutMs, signal, cwd, env, maxOutput = MAX_OUTPUT } = options;
+  const { input, onStdout, timeoutMs, signal, cwd, env, maxOutput = MAX_OUTPUT } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: "pipe", ...(cwd ? { cwd } : {}), ...(env ? { env } : {}), ...(signal ? { signal } : {}) });
     let size = 0;
@@ -43,13 +47,21 @@ export function run(command: string, args: string[], options: RunOptions): Promi
     const timer = setTimeout(() => stop(`gave no answer within ${timeoutMs} ms`), timeoutMs);
     child.stdout.on("data", collect(out));
     child.stderr.on("data", collect(err));
-    child.on("error", reject);
+    if (onStdout) {
+      const decoder = new StringDecoder("utf8");
+      child.stdout.on("data", (chunk: Buffer) => onStdout(decoder.write(chunk)));
+    }
+    child.on("error", (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
     child.on("close", (code) => {
       clearTimeout(timer);
       resolve({ code, stdout: Buffer.concat(out).toString("utf8"), stderr: Buffer.concat(err).toString("utf8") });
     });
     // A program that does not read its input is no error.
     child.stdin.on("error", () => {});
-    child.stdin.end(input ?? "");
+    if (typeof input === "object") input.on("error", (error) => stop(`was not given its input: ${error.message}`)).pipe(child.stdin);
+    else child.stdin.end(input ?? "");
   });
 }
