@@ -19,7 +19,9 @@ const fail = (message) => {
 
 /** What is installed belongs to this lock file. */
 function wanted() {
-  return createHash("sha256").update(readFileSync(join(root, "package-lock.json"))).digest("hex");
+  return createHash("sha256")
+    .update(readFileSync(join(root, "package-lock.json")))
+    .digest("hex");
 }
 
 /** node-gyp would download headers; those beside the running Node serve as well, since sqlite3 uses Node-API only. */
@@ -36,8 +38,10 @@ function install() {
     env: { ...headers(), ...process.env },
   });
   if (npm.error) fail(`npm could not be started: ${npm.error.message}. Node 20 or newer with npm is needed.`);
-  if (npm.status !== 0) fail("npm ci failed; its messages stand above. Behind a proxy, set HTTPS_PROXY, or name your registry with `npm config set registry URL`.");
-  if (!existsSync(node)) spawnSync(process.execPath, ["installArchSpecificPackage.js"], { cwd: join(root, "node_modules", "node"), stdio: ["ignore", 2, 2], env: process.env });
+  if (npm.status !== 0)
+    fail("npm ci failed; its messages stand above. Behind a proxy, set HTTPS_PROXY, or name your registry with `npm config set registry URL`.");
+  if (!existsSync(node))
+    spawnSync(process.execPath, ["installArchSpecificPackage.js"], { cwd: join(root, "node_modules", "node"), stdio: ["ignore", 2, 2], env: process.env });
   const found = spawnSync(node, ["--version"], { encoding: "utf8" });
   if (found.status !== 0) fail(`The Node that npm brought does not run here (${(found.error?.message ?? found.stderr).trim()}). It needs glibc 2.28 or newer.`);
   writeFileSync(stamp, wanted());

@@ -6,6 +6,7 @@ import { Http } from "../http.ts";
 import { resolveFiles } from "../resolve/files.ts";
 import type { OpenedImage } from "../resolve/images/image.ts";
 import { type OpenRequest, resolveImages } from "../resolve/images/resolve.ts";
+import { resolveSelf } from "../resolve/self.ts";
 import type { ImageWant, ResolveContext, Resolved } from "../resolve/types.ts";
 import { withAtHand } from "../transport/at-hand.ts";
 import { storedCredentials } from "../transport/credentials.ts";
@@ -64,7 +65,7 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
   };
   try {
     const wants: ImageWant[] = [];
-    const files = await resolveFiles(spec.files, context);
+    const files = [...(await resolveFiles(spec.files, context)), ...(await resolveSelf(spec.files, spec.platforms, context))];
     const images = await resolveImages({ images: spec.images, wants, platforms: spec.platforms, open, concurrency: Math.min(8, options.concurrency), context });
     return { resolved: [...files, ...images], close };
   } catch (error) {

@@ -1,0 +1,83 @@
+// Makes the self-contained archives of the tool, each with its own Node, in build/:
+//   npm run pack            for this machine's architecture and, where its Node can be had, the other
+import { execFileSync } from "node:child_process";
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const { archiveFolder } = await import("../dist/src/resolve/archive.js");
+const { version, devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const work = mkdtempSync(join(tmpdir(), "airgap-pack-"));
+const npm = (args, cwd) =>
+  execFileSync("npm", [...args, "--no-audit", "--no-fund", "--loglevel=error"], { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+
+/** The Node binary of an architecture, from npm's own packages. */
+function nodeFor(architecture) {
+  const name = `node-linux-${architecture}`;
+  const beside = [join(root, "node_modules", "node", "node_modules", name), join(root, "node_modules", name)].find((path) =>
+    existsSync(join(path, "bin", "node")),
+  );
+  if (beside) return beside;
+  const into = join(work, name);
+  mkdirSync(into);
+  npm(["pack", `${name}@${devDependencies.node}`, "--pack-destination", into], root);
+  const [archive] = readdirSync(into);
+  execFileSync("tar", ["-xzf", join(into, archive), "-C", into]);
+  return join(into, "package");
+}
+
+/** The newest glibc version that a binary asks for: what the hosts must have. */
+function glibcOf(binary) {
+  const versions = new Set(
+    readFileSync(binary)
+      .toString("latin1")
+      .match(/GLIBC_2\.\d+/g),
+  );
+  return Math.max(...[...versions].map((name) => Number(name.slice("GLIBC_2.".length))));
+}
+
+function stage(architecture) {
+  const dir = join(work, `stage-${architecture}`);
+  mkdirSync(dir);
+  for (const name of ["package.json", "package-lock.json", ".npmrc"]) copyFileSync(join(root, name), join(dir, name));
+  npm(["ci", "--omit=dev", "--ignore-scripts"], dir);
+  rmSync(join(dir, ".npmrc"));
+  rmSync(join(dir, "package-lock.json"));
+  for (const name of ["dist", "bin", "bundles", "docs", "README.md", "CHANGELOG.md", "LICENSE"])
+    if (existsSync(join(root, name))) cpSync(join(root, name), join(dir, name), { recursive: true });
+  for (const name of ["pack.mjs", "build.mjs", "ready.mjs"]) rmSync(join(dir, "bin", name));
+  const native = join(root, "node_modules", "sqlite3", "build", "Release", "node_sqlite3.node");
+  if (architecture === process.arch && existsSync(native)) {
+    mkdirSync(join(dir, "node_modules", "sqlite3", "build", "Release"), { recursive: true });
+    copyFileSync(native, join(dir, "node_modules", "sqlite3", "build", "Release", "node_sqlite3.node"));
+  }
+  const source = nodeFor(architecture);
+  mkdirSync(join(dir, "node", "bin"), { recursive: true });
+  copyFileSync(join(source, "bin", "node"), join(dir, "node", "bin", "node"));
+  chmodSync(join(dir, "node", "bin", "node"), 0o755);
+  if (existsSync(join(source, "LICENSE"))) copyFileSync(join(source, "LICENSE"), join(dir, "node", "LICENSE"));
+  const glibc = glibcOf(join(source, "bin", "node"));
+  writeFileSync(join(dir, "node", "glibc"), `${glibc}\n`);
+  return { dir, glibc };
+}
+
+mkdirSync(join(root, "build"), { recursive: true });
+try {
+  for (const architecture of ["x64", "arm64"]) {
+    const output = join(root, "build", `airgap-${version}-linux-${architecture}.tar.gz`);
+    let staged;
+    try {
+      staged = stage(architecture);
+    } catch (error) {
+      if (architecture === process.arch) throw error;
+      process.stderr.write(`No archive for ${architecture}: ${error.message.split("\n")[0]}\n`);
+      continue;
+    }
+    await archiveFolder(staged.dir, `airgap-${version}`, output);
+    process.stdout.write(`${output}  ${(statSync(output).size / 2 ** 20).toFixed(1)} MiB, needs glibc 2.${staged.glibc} or newer\n`);
+  }
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}

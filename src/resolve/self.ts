@@ -1,0 +1,85 @@
+import { createReadStream, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { FileSpec } from "../bundle/spec.ts";
+import { AirgapError } from "../errors.ts";
+import type { Digest } from "../oci/digest.ts";
+import { ContentCache } from "../state/cache.ts";
+import { UrlSource } from "../transport/url.ts";
+import { archiveFolder } from "./archive.ts";
+import { makeArtifact } from "./artifact.ts";
+import type { ResolveContext, Resolved } from "./types.ts";
+
+const ARCHIVE_TYPE = "application/gzip";
+const ARCHITECTURE: Record<string, string> = { "linux/amd64": "x64", "linux/arm64": "arm64" };
+
+/** Where the tool itself is: `node/` stands in an archive's folder, `build/` in a checkout. */
+export interface SelfPlaces {
+  root: string;
+  version: string;
+}
+
+/** The folder that holds `bin/airgap`, seen from a compiled or an uncompiled module. */
+export function findSelf(): SelfPlaces {
+  for (let dir = import.meta.dirname; dir !== "/"; dir = join(dir, "..")) {
+    const file = join(dir, "package.json");
+    if (!existsSync(join(dir, "bin", "airgap")) || !existsSync(file)) continue;
+    const { version } = JSON.parse(readFileSync(file, "utf8")) as { version: string };
+    return { root: dir, version };
+  }
+  throw new Error("the tool's own folder is not to be found");
+}
+
+/**
+ * The tool itself, packed with its own Node, one item a platform: how it crosses the gap.
+ * @throws AirgapError `environment` when it was not packed for a platform of the spec
+ */
+export async function resolveSelf(files: FileSpec[], platforms: string[] | "all", context: ResolveContext, self: SelfPlaces = findSelf()): Promise<Resolved[]> {
+  const i = files.findIndex((file) => file.self === true);
+  if (i < 0) return [];
+  const archives = existsSync(join(self.root, "node", "bin", "node")) ? [await packRunning(self, context.cacheDir)] : packed(self);
+  const wanted = platforms === "all" ? archives : platforms.map((platform) => forPlatform(archives, platform, self));
+  return Promise.all(wanted.map((archive) => item(archive, `files[${i}]`, context)));
+}
+
+export const archiveName = ({ version }: SelfPlaces, architecture: string): string => `airgap-${version}-linux-${architecture}.tar.gz`;
+
+function packed(self: SelfPlaces): string[] {
+  const folder = join(self.root, "build");
+  const found = existsSync(folder) ? readdirSync(folder).filter((name) => name.startsWith(`airgap-${self.version}-linux-`) && name.endsWith(".tar.gz")) : [];
+  return found.toSorted().map((name) => join(folder, name));
+}
+
+/** An archive of the tool that runs now, out of its own folder. */
+async function packRunning(self: SelfPlaces, cacheDir: string): Promise<string> {
+  mkdirSync(cacheDir, { recursive: true });
+  const output = join(cacheDir, archiveName(self, process.arch));
+  await archiveFolder(self.root, `airgap-${self.version}`, output);
+  return output;
+}
+
+function forPlatform(archives: string[], platform: string, self: SelfPlaces): string {
+  const architecture = ARCHITECTURE[platform.toLowerCase()];
+  const found = architecture && archives.find((path) => basename(path) === archiveName(self, architecture));
+  if (found) return found;
+  throw new AirgapError("environment", `self: true asks for airgap itself for ${platform}, and it is not packed for that`, {
+    suggestions: architecture ? ["npm run pack", "or name only the platform of this archive"] : ["airgap is packed for linux/amd64 and linux/arm64"],
+  });
+}
+
+async function item(path: string, wantedBy: string, { cacheDir, http, locked }: ResolveContext): Promise<Resolved> {
+  const name = basename(path);
+  const { digest, size } = await new ContentCache(cacheDir).put(createReadStream(path));
+  const before = locked?.items.find((candidate) => candidate.kind === "self" && candidate.name === name)?.facts?.["digest"];
+  if (locked && before !== digest) {
+    throw new AirgapError("spec", `The lock holds another ${name} than the one packed here (${String(before)}, ${digest})`, {
+      suggestions: ["build again without --locked"],
+    });
+  }
+  const source = new UrlSource({
+    places: [new ContentCache(cacheDir).path(digest as Digest)],
+    descriptor: { mediaType: ARCHIVE_TYPE, digest, size },
+    http: http(),
+  });
+  const file = { title: name, mediaType: ARCHIVE_TYPE, digest, size, source };
+  return makeArtifact({ kind: "self", name, files: [file], origins: [name], wantedBy: [wantedBy], facts: { digest, size } });
+}
