@@ -38,6 +38,15 @@ export interface AppOptions {
   log?: ((entry: AccessEntry) => void) | undefined;
 }
 
+interface Finished {
+  req: IncomingMessage;
+  res: ServerResponse;
+  started: number;
+  remote: string;
+  exchange: Exchange | undefined;
+  failure: string | undefined;
+}
+
 type Action = (exchange: Exchange) => Promise<void>;
 
 /** From a request to its answer. */
@@ -58,7 +67,8 @@ export class App {
     let exchange: Exchange | undefined;
     let failure: string | undefined;
     res.setHeader("x-content-type-options", "nosniff");
-    res.once("close", () => this.#log(req, res, started, exchange, failure));
+    const remote = req.socket.remoteAddress ?? "";
+    res.once("close", () => this.#log({ req, res, started, remote, exchange, failure }));
     try {
       exchange = new Exchange(req, res);
       await this.#answer(exchange);
@@ -137,12 +147,12 @@ export class App {
     return new ApiError(405, "UNSUPPORTED", why, { headers: { allow } });
   }
 
-  #log(req: IncomingMessage, res: ServerResponse, started: number, exchange: Exchange | undefined, failure: string | undefined): void {
+  #log({ req, res, started, remote, exchange, failure }: Finished): void {
     const agent = req.headers["user-agent"];
     const error = failure ?? (res.writableFinished ? undefined : "the client went away");
     this.#options.log?.({
       time: new Date(started).toISOString(),
-      remote: req.socket.remoteAddress ?? "",
+      remote,
       ...(exchange?.user === undefined ? {} : { user: exchange.user }),
       method: req.method ?? "",
       url: req.url ?? "",
@@ -164,7 +174,7 @@ async function fail(exchange: Exchange | undefined, res: ServerResponse, error: 
     res.writeHead(known.status, { "content-type": "application/json", connection: "close" }).end(known.body());
     return;
   }
-  if (res.destroyed || exchange.req.socket.destroyed) return;
+  if (res.destroyed) return;
   await exchange.fail(known).catch(() => res.destroy());
 }
 

@@ -46,10 +46,10 @@ export class Exchange {
     return value === undefined ? undefined : Number(value);
   }
 
-  /** The request's body. Tells a client that waits for 100 Continue to go on. */
+  /** The request's body. Tells a client that waits for 100 Continue to go on. Whoever stops reading can still answer. */
   body(): AsyncIterable<Buffer> {
     if (this.header("expect")?.toLowerCase() === "100-continue") this.res.writeContinue();
-    return this.req;
+    return this.req.iterator({ destroyOnReturn: false });
   }
 
   /** The whole body. @throws ApiError `tooLarge` when it has more than `limit` bytes */

@@ -20,6 +20,8 @@ export interface ServerOptions {
   /** An htpasswd file; everything but `/healthz` then asks for a user. */
   htpasswd?: string;
   log?: (entry: AccessEntry) => void;
+  /** When a connection is given up, in milliseconds: without a byte in either direction; within a request's header. */
+  timeouts?: { idle?: number; header?: number };
 }
 
 export interface RunningServer {
@@ -79,7 +81,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   const libraries = options.libraries ?? [];
   const library = new UnionLibrary(store ? [store, ...libraries, ignoringNs(store)] : libraries);
   const app = new App({ library, store, users, scheme: options.tls ? "https" : "http", log: options.log });
-  const server = createHttpServer(app, options.tls);
+  const server = createHttpServer(app, options);
   await listen(server, host, port);
   const sweeper = setInterval(() => void store?.uploads.sweep().catch(() => {}), SWEEP).unref();
   const address = `${forUrl(host)}:${(server.address() as AddressInfo).port}`;
@@ -93,8 +95,15 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   };
 }
 
-function createHttpServer(app: App, tls: ServerOptions["tls"]): Server {
-  const limits = { maxHeaderSize: MAX_HEADER, headersTimeout: HEADERS, requestTimeout: 0, keepAliveTimeout: KEEP_ALIVE, connectionsCheckingInterval: 5000 };
+function createHttpServer(app: App, { tls, timeouts }: ServerOptions): Server {
+  const headersTimeout = timeouts?.header ?? HEADERS;
+  const limits = {
+    maxHeaderSize: MAX_HEADER,
+    headersTimeout,
+    requestTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE,
+    connectionsCheckingInterval: Math.min(5000, headersTimeout / 2),
+  };
   const handle = (req: IncomingMessage, res: ServerResponse): void => void app.handle(req, res);
   const server = tls
     ? createTlsServer({ ...limits, ...tls, minVersion: "TLSv1.2", handshakeTimeout: HEADERS, ALPNProtocols: ["http/1.1"] }, handle)
@@ -102,7 +111,7 @@ function createHttpServer(app: App, tls: ServerOptions["tls"]): Server {
   server.on("checkContinue", handle);
   server.on("clientError", answerBadRequest);
   server.maxConnections = MAX_CONNECTIONS;
-  server.timeout = IDLE;
+  server.timeout = timeouts?.idle ?? IDLE;
   return server;
 }
 

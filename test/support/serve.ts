@@ -23,7 +23,7 @@ export interface CallOptions {
 /** One HTTP request, exactly as it says. */
 export function call(url: string, method: string, { headers = {}, body, ca }: CallOptions = {}): Promise<Answer> {
   const send = url.startsWith("https:") ? tlsRequest : request;
-  const length: Record<string, string> = body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) };
+  const length: Record<string, string> = body === undefined || headers["transfer-encoding"] ? {} : { "content-length": String(Buffer.byteLength(body)) };
   return new Promise((resolve, reject) => {
     const req = send(url, { method, headers: { ...length, ...headers }, agent: false, ...(ca ? { ca } : {}) }, (res) => {
       const chunks: Buffer[] = [];
