@@ -73,8 +73,7 @@ export class BundleFiles implements FileTree {
   }
 
   async list(path: string): Promise<string[] | undefined> {
-    if (path === "packages")
-      return [...this.#roots.keys()].flatMap((root) => (root.startsWith("packages/") ? [`${root.slice("packages/".length)}/`] : [])).sort();
+    if (path === "packages") return this.#sets();
     const found = this.#within(path);
     return found?.tree.list(found.rest);
   }
@@ -90,6 +89,11 @@ export class BundleFiles implements FileTree {
       if (region) return { ...region, close: () => {} };
     }
     return undefined;
+  }
+
+  #sets(): string[] | undefined {
+    const sets = [...this.#roots.keys()].flatMap((root) => (root.startsWith("packages/") ? [`${root.slice("packages/".length)}/`] : []));
+    return sets.length > 0 ? sets.sort() : undefined;
   }
 
   #within(path: string): { tree: Tree; rest: string } | undefined {
