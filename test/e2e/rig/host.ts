@@ -149,7 +149,15 @@ export class Host {
     const nspawn = ["systemd-nspawn", "--quiet", `--directory=${this.root}`, `--machine=${this.#id}`, `--hostname=${await this.#hostname()}`];
     const [command, args] = inside(this.#network, [
       ...nspawn,
-      ...[`--network-bridge=${this.#network.bridge}`, "--boot", "--register=no", "--keep-unit", "--capability=all", "--system-call-filter=@keyring bpf"],
+      ...[
+        `--network-bridge=${this.#network.bridge}`,
+        "--boot",
+        "--register=no",
+        "--keep-unit",
+        "--capability=all",
+        "--drop-capability=CAP_SYS_TIME",
+        "--system-call-filter=@keyring bpf",
+      ],
       ...["--bind=/dev/kmsg", "--link-journal=no", "--console=pipe", "--resolv-conf=off", "--timezone=off"],
     ]);
     const log = openSync(join(this.folder, "console.log"), "a");

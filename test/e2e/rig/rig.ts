@@ -55,7 +55,7 @@ export class Rig implements AsyncDisposable {
   /** Makes a host and switches it on. Its address is given, or the next one from .11 on. */
   async host(settings: NewHost): Promise<Host> {
     const address = settings.address ?? `${this.network.prefix}.${this.#next++}`;
-    const tree = settings.tree ?? join(await debianTree(), "root");
+    const tree = settings.tree ?? (await debianTree());
     const host = new Host({ ...settings, address, tree }, join(this.folder, "hosts", settings.name), this.network, this.#id);
     this.hosts.push(host);
     await host.create();
