@@ -2,12 +2,10 @@ import { resolve } from "node:path";
 import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { run } from "../host/process.ts";
-import { Http } from "../http.ts";
-import { resolveFiles } from "../resolve/files.ts";
+import { Http, type Trust } from "../http.ts";
 import type { OpenedImage } from "../resolve/images/image.ts";
 import { type OpenRequest, resolveImages } from "../resolve/images/resolve.ts";
-import { resolveSelf } from "../resolve/self.ts";
-import type { ImageWant, ResolveContext, Resolved } from "../resolve/types.ts";
+import type { Resolution, ResolveContext, Resolved } from "../resolve/types.ts";
 import { withAtHand } from "../transport/at-hand.ts";
 import { storedCredentials } from "../transport/credentials.ts";
 import { Mirrors, type SourceEntries, trustFor } from "../transport/mirrors.ts";
@@ -36,41 +34,79 @@ export interface Session {
 }
 
 /** Keys of the spec that this version can't build yet: refused by name, never ignored. */
-const NOT_YET = ["kubernetes", "manifests", "charts", "packages"] as const;
+const NOT_YET = ["manifests", "charts", "packages"] as const;
 
 /** Works out everything that a spec asks for. @throws AirgapError */
 export async function resolveSpec(options: ResolveOptions): Promise<Session> {
-  const { spec, emit } = options;
+  const { spec, emit, signal } = options;
   for (const key of NOT_YET) if (spec[key].length > 0) throw new AirgapError("spec", `${key}: can't be built by this version of airgap`);
   const sources = resolveCaFiles(spec.sources, options.baseDir);
-  const http = new Http({ connections: Math.max(16, options.concurrency), emit });
+  const clients = new Clients(Math.max(16, options.concurrency), emit);
   const registries = new Registries({ trust: (host) => trustFor(host, sources), credentials: storedCredentials(run), emit });
   const mirrors = new Mirrors(registries, sources, emit);
+  const open = async (request: OpenRequest): Promise<OpenedImage> => {
+    const opened = await mirrors.open(request, signal);
+    return { ...opened, source: withAtHand(opened.source, options.atHand) };
+  };
   const context: ResolveContext = {
     baseDir: options.baseDir,
     cacheDir: options.cacheDir,
-    http: () => http,
+    http: (trust) => clients.for(trust ?? {}),
     emit,
-    ...(options.signal ? { signal: options.signal } : {}),
+    ...(signal ? { signal } : {}),
     ...(options.locked ? { locked: options.locked } : {}),
     ...(options.previous ? { previous: options.previous } : {}),
   };
   const close = async (): Promise<void> => {
     await registries.close();
-    await http.close();
-  };
-  const open = async (request: OpenRequest): Promise<OpenedImage> => {
-    const opened = await mirrors.open(request, options.signal);
-    return { ...opened, source: withAtHand(opened.source, options.atHand) };
+    await clients.close();
   };
   try {
-    const wants: ImageWant[] = [];
-    const files = [...(await resolveFiles(spec.files, context)), ...(await resolveSelf(spec.files, spec.platforms, context))];
+    const resolutions = await resolveWants(spec, context);
+    const wants = resolutions.flatMap(({ images }) => images);
     const images = await resolveImages({ images: spec.images, wants, platforms: spec.platforms, open, concurrency: Math.min(8, options.concurrency), context });
-    return { resolved: [...files, ...images], close };
+    return { resolved: [...resolutions.flatMap(({ resolved }) => resolved), ...images], close };
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** Asks one resolver for each kind that the spec names; the others are not even loaded. */
+async function resolveWants(spec: BundleSpec, context: ResolveContext): Promise<Resolution[]> {
+  const found: Resolution[] = [];
+  if (spec.kubernetes.length > 0) {
+    const { resolveKubernetes } = await import("../resolve/kubernetes/resolve.ts");
+    for (const entry of spec.kubernetes) found.push(await resolveKubernetes(entry, context));
+  }
+  if (spec.files.length > 0) {
+    const { resolveFiles } = await import("../resolve/files.ts");
+    const { resolveSelf } = await import("../resolve/self.ts");
+    found.push({ resolved: [...(await resolveFiles(spec.files, context)), ...(await resolveSelf(spec.files, spec.platforms, context))], images: [] });
+  }
+  return found;
+}
+
+/** HTTP clients, one for each way to trust. */
+class Clients {
+  readonly #connections: number;
+  readonly #emit: Emit;
+  readonly #clients = new Map<string, Http>();
+
+  constructor(connections: number, emit: Emit) {
+    this.#connections = connections;
+    this.#emit = emit;
+  }
+
+  for(trust: Trust): Http {
+    const key = JSON.stringify([trust.caFile, trust.insecure, trust.clientCert, trust.clientKey]);
+    const client = this.#clients.get(key) ?? new Http({ ...trust, connections: this.#connections, emit: this.#emit });
+    this.#clients.set(key, client);
+    return client;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#clients.values()].map((client) => client.close()));
   }
 }
 
