@@ -1,7 +1,7 @@
 import pLimit from "p-limit";
 import type { Item, Lock } from "../../bundle/lock.ts";
 import type { ImageSpec } from "../../bundle/spec.ts";
-import { AirgapError, isAirgapError } from "../../errors.ts";
+import { AirgapError, isAirgapError, messageOf } from "../../errors.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { type Platform, parsePlatform } from "../../oci/platform.ts";
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../../oci/reference.ts";
@@ -35,12 +35,30 @@ interface Wanted extends ImageRequest {
 
 /**
  * Resolves every image that the spec lists or that something else names: one item a name.
- * @throws AirgapError of the first image that can't be resolved, with who wants it
+ * @throws AirgapError that names every image that can't be resolved, with who wants it
  */
 export async function resolveImages(options: ImagesOptions): Promise<Resolved[]> {
   const limit = pLimit(options.concurrency);
   const carried = options.context.locked && new Set(options.context.locked.blobs.map(({ digest }) => digest));
-  return Promise.all([...collect(options).values()].map((wanted) => limit(() => one(wanted, options, carried))));
+  const settled = await Promise.allSettled([...collect(options).values()].map((wanted) => limit(() => one(wanted, options, carried))));
+  options.context.signal?.throwIfAborted();
+  const failures = settled.flatMap((result) => (result.status === "rejected" ? [result.reason as Error] : []));
+  if (failures.length > 0) throw combined(failures);
+  return settled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+}
+
+/** All that is wrong at once: a list that is mended name by name takes a day. */
+function combined(failures: Error[]): Error {
+  const [first, ...others] = failures as [Error, ...Error[]];
+  const bug = failures.find((failure) => !isAirgapError(failure));
+  if (bug || others.length === 0) return bug ?? first;
+  const known = failures as AirgapError[];
+  const code = (known.find((failure) => failure.code !== "not-found") ?? (known[0] as AirgapError)).code;
+  return new AirgapError(code, `${failures.length} images can't be had:\n${known.map((failure) => `  ${messageOf(failure)}`).join("\n")}`, {
+    suggestions: [...new Set(known.flatMap(({ suggestions }) => suggestions))].slice(0, 5),
+    data: { images: known.map(({ code: each, message, data }) => ({ code: each, message, ...data })) },
+    cause: undefined,
+  });
 }
 
 async function one(wanted: Wanted, { open, context }: ImagesOptions, carried: Set<Digest> | undefined): Promise<Resolved> {
