@@ -1,4 +1,4 @@
-import { padded, END_OF_ARCHIVE, entryHeader } from "../bundle/tar.ts";
+import { END_OF_ARCHIVE, entryHeader, padded } from "../bundle/tar.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { digestOf } from "../oci/digest.ts";
 import { MediaType } from "../oci/media-types.ts";
@@ -46,6 +46,11 @@ export function makeImages(): MadeImage[] {
       mediaType: MediaType.ociIndex,
       manifests: children.map(({ root, platform }) => ({ ...root, platform })),
     });
-    return { repository: `demo/${name}`, tag: "1.0", root: describe(MediaType.ociIndex, index), content: [...children.flatMap(({ content }) => content), index] };
+    return {
+      repository: `demo/${name}`,
+      tag: "1.0",
+      root: describe(MediaType.ociIndex, index),
+      content: [...children.flatMap(({ content }) => content), index],
+    };
   });
 }
