@@ -28,6 +28,8 @@ export interface CopyJob {
   attached?: AttachedCopy[];
   /** What of the graph is to be copied. Default: all but foreign layers. */
   carries?: (descriptor: Descriptor) => boolean;
+  /** The root is there; only what is attached is to be copied. */
+  attachedOnly?: boolean;
 }
 
 export interface CopyOptions {
@@ -80,7 +82,7 @@ export class Copier {
   /** Copies one graph with what is attached to it. When it fails, all copies of this copier end. */
   async copy(job: CopyJob): Promise<void> {
     try {
-      await this.#graph(job, job.root, job.tags);
+      if (job.attachedOnly !== true) await this.#graph(job, job.root, job.tags);
       await this.#attached(job);
     } catch (error) {
       this.#stop.abort(error);
@@ -152,6 +154,7 @@ export class Copier {
     });
     this.totals[moved].blobs++;
     this.totals[moved].bytes += blob.size;
+    if (moved === "present") this.#emit({ type: "progress", item: blob.digest, bytes: blob.size });
     this.#emit({ type: "item", item: blob.digest, state: STATE[moved], bytes: blob.size, detail: job.destination.name });
   }
 
@@ -211,6 +214,20 @@ export class Copier {
 export async function readContent(source: Source, descriptor: Descriptor, signal?: AbortSignal): Promise<Manifest | Index> {
   const bytes = await readBlob(source, descriptor, MAX_MANIFEST_SIZE, signal);
   return parseManifest(bytes, descriptor.mediaType, `${descriptor.digest} of ${source.name}`);
+}
+
+/** Everything that a root reaches, itself included, each once; children before parents. */
+export async function graphOf(source: Source, root: Descriptor, carries: (descriptor: Descriptor) => boolean = withoutForeign): Promise<Descriptor[]> {
+  const found = new Map<Digest, Descriptor>();
+  const add = async (descriptor: Descriptor, depth: number): Promise<void> => {
+    if (found.has(descriptor.digest)) return;
+    if (isManifestLike(descriptor.mediaType) && depth < MAX_DEPTH) {
+      for (const child of childrenOf(await readContent(source, descriptor)).filter(carries)) await add(child, depth + 1);
+    }
+    found.set(descriptor.digest, descriptor);
+  };
+  await add(root, 0);
+  return [...found.values()];
 }
 
 const none = (): { blobs: number; bytes: number } => ({ blobs: 0, bytes: 0 });

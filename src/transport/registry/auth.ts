@@ -66,12 +66,20 @@ export class Authorizer {
     return next !== undefined && next !== used;
   }
 
+  /** Whether a token for `scope` really allows to push; undefined where nobody can tell before trying. */
+  async mayPush(scope: Scope, signal?: AbortSignal): Promise<boolean | undefined> {
+    if (!this.#bearer) return undefined;
+    const { grants } = await this.#token([scope], signal);
+    if (grants === undefined) return undefined;
+    return [...grants.values()].some((actions) => actions.includes("push") || actions.includes("*"));
+  }
+
   /** Drops all tokens: Harbor refuses those that are older than the project that they are for. */
   forget(): void {
     this.#tokens.clear();
   }
 
-  /** The user's name, for messages and checks; undefined for nobody or an identity token. */
+  /** Who the user is at this registry. */
   async user(): Promise<Credential | undefined> {
     return await this.#options.credentials.for(this.#options.host);
   }

@@ -104,6 +104,11 @@ export class RegistryClient {
     return await this.#auth.user();
   }
 
+  /** Whether the user may push to a repository, as far as that can be told without trying. */
+  async mayPush(repository: string, signal?: AbortSignal): Promise<boolean | undefined> {
+    return await this.#auth.mayPush({ repository, actions: "pull,push" }, signal);
+  }
+
   /** Forgets all tokens, as a project was made that they are too old for. */
   forgetTokens(): void {
     this.#auth.forget();

@@ -10,7 +10,7 @@ import type { RegistryClient } from "./client.ts";
 import { Content } from "./content.ts";
 import { getManifest, headManifest, nameFor, pathOf, type Repository } from "./manifests.ts";
 import { addToReferrersTag, putManifest } from "./push-manifest.ts";
-import { askMount, type Session } from "./upload-session.ts";
+import { askMount, type Session, startUpload } from "./upload-session.ts";
 import { Uploader } from "./uploader.ts";
 
 export interface RegistryDestinationOptions {
@@ -33,8 +33,8 @@ export class RegistryDestination implements Destination {
   readonly #repository: Repository;
   readonly #emit: Emit;
   readonly #probe: "head" | "mount";
-  /** Uploads that became open because a mount did not work. */
-  readonly #open = new Map<Digest, Session>();
+  /** What is known of blobs before they are pushed: there already, or an upload that a mount opened. */
+  readonly #known = new Map<Digest, Session | "present">();
   /** One change of a list of referrers at a time. */
   #referrers: Promise<unknown> = Promise.resolve();
 
@@ -98,9 +98,17 @@ export class RegistryDestination implements Destination {
 
   async push(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<Pushed> {
     if (isManifestLike(descriptor.mediaType)) return await this.#pushManifest(descriptor, descriptor.digest, source, signal);
-    const open = this.#takeOpen(descriptor.digest);
-    if (open === undefined && (await this.#isPresent(descriptor, signal))) return "present";
-    return await this.#upload(descriptor, source, open ?? this.#takeOpen(descriptor.digest), signal);
+    const known = this.#take(descriptor.digest) ?? (await this.#ask(descriptor, signal));
+    return known === "present" ? known : await this.#upload(descriptor, source, known, signal);
+  }
+
+  /**
+   * Opens the upload of a blob that is going to be pushed, so that a missing right shows before
+   * anything is sent. @throws RegistryError
+   */
+  async prepare(descriptor: Descriptor, signal?: AbortSignal): Promise<void> {
+    const known = (await this.#ask(descriptor, signal)) ?? (await startUpload(this.#repository, descriptor.digest, signal));
+    this.#known.set(descriptor.digest, known);
   }
 
   async repush(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<Pushed> {
@@ -122,28 +130,27 @@ export class RegistryDestination implements Destination {
       return true;
     }
     learned.failedMounts++;
-    if (answer.session) this.#open.set(descriptor.digest, answer.session);
+    if (answer.session) this.#known.set(descriptor.digest, answer.session);
     return false;
   }
 
-  /** The upload that a mount opened, to be used once. */
-  #takeOpen(digest: Digest): Session | undefined {
-    const session = this.#open.get(digest);
-    this.#open.delete(digest);
-    return session;
+  /** What is known of a blob, to be used once. */
+  #take(digest: Digest): Session | "present" | undefined {
+    const known = this.#known.get(digest);
+    this.#known.delete(digest);
+    return known;
   }
 
-  async #isPresent(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean> {
+  /** Whether a blob is there; where asking for it opened its upload, that. */
+  async #ask(descriptor: Descriptor, signal?: AbortSignal): Promise<Session | "present" | undefined> {
     const { learned } = this.client;
-    if (this.#probe === "head" || !learned.probesByMount) return await this.exists(descriptor, signal);
-    const answer = await askMount(this.#repository, descriptor.digest, this.#repository.name, signal);
-    if (answer.mounted) return true;
-    if (answer.session) {
-      this.#open.set(descriptor.digest, answer.session);
-      return false;
+    if (this.#probe === "mount" && learned.probesByMount) {
+      const answer = await askMount(this.#repository, descriptor.digest, this.#repository.name, signal);
+      if (answer.mounted) return "present";
+      if (answer.session) return answer.session;
+      learned.probesByMount = false;
     }
-    learned.probesByMount = false;
-    return await this.exists(descriptor, signal);
+    return (await this.exists(descriptor, signal)) ? "present" : undefined;
   }
 
   async #upload(descriptor: Descriptor, source: Source, session: Session | undefined, signal?: AbortSignal): Promise<Pushed> {

@@ -17,6 +17,8 @@ export interface Token {
   value: string;
   /** Milliseconds of our own clock; the server's `issued_at` is never looked at. */
   expiresAt: number;
+  /** What it allows, where its content can be read: `repository:library/nginx` → actions. */
+  grants?: Map<string, string[]>;
 }
 
 const MAX_ANSWER = 1024 * 1024;
@@ -43,12 +45,28 @@ function query(service: TokenService, scopes: ScopeText[]): URL {
   return url;
 }
 
+/**
+ * What a token says to allow. Only for telling early what will be refused; the registry decides.
+ * https://distribution.github.io/distribution/spec/auth/jwt/ : the claim `access`
+ */
+function grantsOf(token: string): Map<string, string[]> | undefined {
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8"));
+    if (!isRecord(claims) || !("access" in claims)) return undefined;
+    const list = Array.isArray(claims.access) ? claims.access.filter(isRecord) : [];
+    return new Map(list.map(({ type, name, actions }) => [`${type}:${name}`, Array.isArray(actions) ? actions.map(String) : []]));
+  } catch {
+    return undefined;
+  }
+}
+
 async function read(response: HttpResponse): Promise<Token> {
   const value = await response.json(MAX_ANSWER);
   const token = isRecord(value) ? value.token || value.access_token : undefined;
   if (typeof token !== "string" || !/^[\x21-\x7e]+$/.test(token)) throw protocolError(response, "answered without a token");
   const seconds = isRecord(value) && typeof value.expires_in === "number" && value.expires_in > 0 ? value.expires_in : DEFAULT_SECONDS;
-  return { value: token, expiresAt: Date.now() + Math.max(seconds * 1000 - MARGIN_MS, 1_000) };
+  const grants = grantsOf(token);
+  return { value: token, expiresAt: Date.now() + Math.max(seconds * 1000 - MARGIN_MS, 1_000), ...(grants ? { grants } : {}) };
 }
 
 /** The realm as a URL that credentials may be sent to. @throws AirgapError `protocol` */
