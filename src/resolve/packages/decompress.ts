@@ -35,13 +35,24 @@ async function* through(chunks: AsyncGenerator<Buffer>, transform: Transform): A
   const feeding = (async () => {
     for await (const chunk of chunks) {
       if (transform.destroyed) return;
-      if (!transform.write(chunk)) await new Promise<void>((resume) => void transform.once("drain", resume).once("close", resume));
+      if (!transform.write(chunk)) await writable(transform);
     }
     transform.end();
   })();
   feeding.catch((error: Error) => transform.destroy(error));
   yield* transform as AsyncIterable<Buffer>;
   await feeding;
+}
+
+/** Until more can be written, or nothing more is wanted. */
+function writable(transform: Transform): Promise<void> {
+  return new Promise((resolve) => {
+    const resume = (): void => {
+      transform.off("drain", resume).off("close", resume);
+      resolve();
+    };
+    transform.on("drain", resume).on("close", resume);
+  });
 }
 
 /** What is behind the end of the compressed data counts for the checksum of the file. */

@@ -31,12 +31,18 @@ export interface GoodSignature {
   created: Date;
 }
 
+/** A reason against a signature that is good in itself, or undefined. */
+export type Acceptable = (signature: GoodSignature) => Promise<string | undefined>;
+
+const anySignature: Acceptable = async () => undefined;
+
 export interface DetachedOptions {
   content: Uint8Array;
   /** Armoured or binary. */
   signature: Uint8Array;
   keys: KeyRing;
   what: string;
+  acceptable?: Acceptable;
 }
 
 const allKeys = (ring: KeyRing): PublicKey[] => ring.files.flatMap(({ keys }) => keys);
@@ -52,7 +58,7 @@ async function readSignature(bytes: Uint8Array, what: string): Promise<Signature
 }
 
 /** The first signature that one of the keys made; the others may be of keys that we were not given. */
-async function firstGood(results: VerifyMessageResult["signatures"], ring: KeyRing, what: string): Promise<GoodSignature> {
+async function firstGood(results: VerifyMessageResult["signatures"], ring: KeyRing, what: string, acceptable: Acceptable): Promise<GoodSignature> {
   const { enums } = await library();
   const keys = allKeys(ring);
   const failures: string[] = [];
@@ -62,8 +68,11 @@ async function firstGood(results: VerifyMessageResult["signatures"], ring: KeyRi
     try {
       await verified;
       const [packet] = (await signature).packets;
-      if (key && packet)
-        return { fingerprint: fingerprint(key), key, hash: enums.read(enums.hash, packet.hashAlgorithm as number), created: packet.created as Date };
+      if (!key || !packet) continue;
+      const good = { fingerprint: fingerprint(key), key, hash: enums.read(enums.hash, packet.hashAlgorithm as number), created: packet.created as Date };
+      const objection = await acceptable(good);
+      if (objection === undefined) return good;
+      failures.push(`by ${good.fingerprint}, but ${objection}`);
     } catch (error) {
       failures.push(key ? `by ${fingerprint(key)}: ${messageOf(error)}` : `by a key that was not given, ${id}`);
     }
@@ -76,22 +85,27 @@ async function firstGood(results: VerifyMessageResult["signatures"], ring: KeyRi
 }
 
 /** @throws AirgapError `corrupt` when no key given made a good signature of the content */
-export async function verifyDetached({ content, signature, keys, what }: DetachedOptions): Promise<GoodSignature> {
+export async function verifyDetached({ content, signature, keys, what, acceptable = anySignature }: DetachedOptions): Promise<GoodSignature> {
   const openpgp = await library();
   const read = await readSignature(signature, what);
   const message = await openpgp.createMessage({ binary: content });
   const { signatures } = await openpgp.verify({ message, signature: read, verificationKeys: allKeys(keys), format: "binary", config: await settings() });
-  return firstGood(signatures, keys, what);
+  return firstGood(signatures, keys, what, acceptable);
 }
 
 /** The text of a clear-signed message such as InRelease: exactly what was signed. @throws AirgapError `corrupt` */
-export async function verifyCleartext(bytes: Uint8Array, keys: KeyRing, what: string): Promise<{ text: string; signature: GoodSignature }> {
+export async function verifyCleartext(
+  bytes: Uint8Array,
+  keys: KeyRing,
+  what: string,
+  acceptable: Acceptable = anySignature,
+): Promise<{ text: string; signature: GoodSignature }> {
   const openpgp = await library();
   const message = await openpgp.readCleartextMessage({ cleartextMessage: Buffer.from(bytes).toString("utf8") }).catch((cause: unknown) => {
     throw new AirgapError("corrupt", `${what} is no clear-signed text: ${messageOf(cause)}`, { cause });
   });
   const { signatures } = await openpgp.verify({ message, verificationKeys: allKeys(keys), config: await settings() });
-  return { text: message.getText(), signature: await firstGood(signatures, keys, what) };
+  return { text: message.getText(), signature: await firstGood(signatures, keys, what, acceptable) };
 }
 
 /** A key for one set of repositories. RSA, since the gpg of CentOS 7 knows no ed25519. */

@@ -35,4 +35,6 @@ export interface Closure {
   /** What was asked for, with the package that answers it. */
   asked: { text: string; package: string }[];
   packages: ChosenPackage[];
+  /** What hosts with the given `installed:` list lose. */
+  removes?: string[];
 }

@@ -5,6 +5,7 @@ import { describePlace, readPlace } from "../../transport/url.ts";
 import { type KeyRing, readKeys } from "../packages/keys.ts";
 import { placeOf } from "../packages/locations.ts";
 import { verifyDetached } from "../packages/openpgp.ts";
+import { repositoryHttp } from "../packages/repository-http.ts";
 import type { ResolveContext } from "../types.ts";
 import { parseMetalink, parseMirrorlist, parseRepomd } from "./repomd.ts";
 import { RpmRepository, readFromBases } from "./repository.ts";
@@ -33,18 +34,7 @@ function substitute(text: string, repository: RepositorySpec, arch: string): str
 /** The keys of a repository, from files or URLs. */
 export function repositoryKeys(repository: RepositorySpec, set: PackageSetSpec, context: ResolveContext): Promise<KeyRing> {
   const places = (repository.gpgkey ?? []).map((key) => placeOf(context.baseDir, substitute(key, repository, set.arch)));
-  return readKeys(places, httpOf(repository, context), context.signal);
-}
-
-export function httpOf(repository: RepositorySpec, context: ResolveContext) {
-  const file = (path: string | undefined): string | undefined => (path === undefined ? undefined : placeOf(context.baseDir, path));
-  const [caFile, clientCert, clientKey] = [file(repository.caFile), file(repository.clientCert), file(repository.clientKey)];
-  return context.http({
-    ...(caFile ? { caFile } : {}),
-    ...(clientCert ? { clientCert } : {}),
-    ...(clientKey ? { clientKey } : {}),
-    ...(repository.insecure ? { insecure: true } : {}),
-  });
+  return readKeys(places, repositoryHttp(repository, context), context.signal);
 }
 
 /** Where the repository is, and what repomd.xml must be where a metalink says so. */
@@ -54,7 +44,7 @@ async function findBases(repository: RepositorySpec, set: PackageSetSpec, contex
   const list = metalink ?? mirrorlist;
   if (list === undefined) throw new AirgapError("spec", `Repository ${id} of ${set.name} has neither baseurl nor mirrorlist nor metalink`);
   const place = placeOf(context.baseDir, substitute(list, repository, set.arch));
-  const bytes = await readPlace(httpOf(repository, context), place, MAX_LIST, undefined, context.signal);
+  const bytes = await readPlace(repositoryHttp(repository, context), place, MAX_LIST, undefined, context.signal);
   const text = bytes.toString("utf8");
   const what = `${metalink === undefined ? "mirrorlist" : "metalink"} ${describePlace(place)}`;
   const isMetalink = /^\s*(<\?xml|<metalink)/.test(text);
@@ -67,7 +57,7 @@ async function findBases(repository: RepositorySpec, set: PackageSetSpec, contex
 /** Opens a repository of a set: finds its metadata, checks them as the spec wants, makes or takes its index. */
 export async function openRepository(repository: RepositorySpec, set: PackageSetSpec, context: ResolveContext): Promise<RpmRepository> {
   const { signal } = context;
-  const http = httpOf(repository, context);
+  const http = repositoryHttp(repository, context);
   const { bases, sha256 } = await findBases(repository, set, context);
   const { bytes, base } = await readFromBases(http, bases, "repodata/repomd.xml", MAX_REPOMD, signal);
   const digest = createHash("sha256").update(bytes).digest("hex");

@@ -1,0 +1,110 @@
+import { AirgapError } from "../../errors.ts";
+import { Unsatisfiable } from "../packages/sat.ts";
+import type { ChosenPackage, Closure } from "../packages/types.ts";
+import { explainDeb } from "./explain.ts";
+import { Greedy } from "./greedy.ts";
+import type { InstalledDeb } from "./installed.ts";
+import { loadDebUniverse } from "./load.ts";
+import type { DebRepository } from "./repository.ts";
+import { lookUpDeb } from "./request.ts";
+import { type DebJob, type DebRule, makeDebRules, searchDeb } from "./search.ts";
+import { type DebSolvable, type DebUniverse, debId } from "./universe.ts";
+
+export interface DebSolveOptions {
+  set: string;
+  role: string;
+  install: string[];
+  repositories: DebRepository[];
+  arch: string;
+  recommends: boolean;
+  installed: InstalledDeb[];
+}
+
+/** Works out one role's transaction, as a whole. @throws AirgapError `unsatisfiable` with the chain that can't be kept */
+export async function solveDeb(options: DebSolveOptions): Promise<Closure> {
+  const { install, repositories, arch, recommends } = options;
+  const wanted = [];
+  for (const text of install) wanted.push(await lookUpDeb(text, repositories, arch));
+  const names = wanted.flatMap((want) => want.names);
+  const { universe, installed } = await loadDebUniverse({ repositories, arch, names, recommends, installed: options.installed });
+  const jobs = wanted.flatMap((want) => want.jobs(universe));
+  for (const { candidates } of jobs)
+    for (const [first] of [candidates]) if (first && candidates.every(({ name }) => name === first.name)) universe.choose(first);
+  const asked = jobs.map(({ candidates }) => candidates[0] as DebSolvable);
+  const chosen = new Greedy(universe, installed, recommends).run(asked) ?? solveHard(universe, jobs, installed, options);
+  const kept = new Set(chosen.map(({ name }) => name));
+  const removes = installed.filter(({ name }) => !kept.has(name)).map(debId);
+  return { ...describe(universe, jobs, chosen, options), removes };
+}
+
+/** With backtracking. What hosts have is given up where nothing else helps, as apt does, but never what is essential. */
+function solveHard(universe: DebUniverse, jobs: DebJob[], installed: DebSolvable[], options: DebSolveOptions): DebSolvable[] {
+  let rules = makeDebRules(universe, jobs, installed);
+  for (;;) {
+    try {
+      return searchDeb(universe, rules).map((id) => universe.get(id));
+    } catch (error) {
+      if (!(error instanceof Unsatisfiable)) throw error;
+      const involved = new Set(error.rules.map((index) => rules[index]).filter((rule): rule is DebRule => rule !== undefined));
+      const given = [...involved].filter(({ kind, from }) => kind === "keep" && !universe.get(from).data.essential);
+      if (given.length === 0) throw impossible(universe, [...involved], options);
+      rules = rules.filter((rule) => rule !== given[0]);
+    }
+  }
+}
+
+function impossible(universe: DebUniverse, involved: DebRule[], options: DebSolveOptions): AirgapError {
+  const lines = explainDeb(universe, involved);
+  const searched = options.repositories.map(({ title }) => title);
+  const where = options.role === "all" ? options.set : `${options.set}, role ${options.role}`;
+  return new AirgapError(
+    "unsatisfiable",
+    `${where}: what was asked for can't be installed together\n  ${lines.join("\n  ")}\n  searched: ${searched.join(", ")}`,
+    {
+      data: { set: options.set, role: options.role, chain: lines, repositories: searched },
+    },
+  );
+}
+
+/** The proof: from what was asked for to each package, by the relation that brings it in. Packages that nothing leads to are left out. */
+function describe(universe: DebUniverse, jobs: DebJob[], chosen: DebSolvable[], { role, recommends }: DebSolveOptions): Closure {
+  const inSet = new Set(chosen);
+  const reasons = new Map<DebSolvable, ChosenPackage["reason"]>();
+  const queue: DebSolvable[] = [];
+  const reach = (solvable: DebSolvable, reason: ChosenPackage["reason"]): void => {
+    if (reasons.has(solvable)) return;
+    reasons.set(solvable, reason);
+    queue.push(solvable);
+  };
+  const asked: Closure["asked"] = [];
+  for (const { text, candidates } of jobs) {
+    const solvable = candidates.find((candidate) => inSet.has(candidate));
+    if (solvable === undefined) continue;
+    reach(solvable, { relation: text });
+    asked.push({ text, package: debId(solvable) });
+  }
+  for (let i = 0; i < queue.length; i++) {
+    const solvable = queue[i] as DebSolvable;
+    const groups = recommends ? [...solvable.data.depends, ...(solvable.data.recommends ?? [])] : solvable.data.depends;
+    for (const group of groups) for (const other of universe.group(group)) if (inSet.has(other)) reach(other, { by: debId(solvable), relation: group });
+  }
+  const packages = queue.filter(({ repository }) => repository !== undefined).map((solvable) => chosenPackage(solvable, reasons.get(solvable)));
+  return { role, asked, packages: packages.sort((a, b) => (a.id < b.id ? -1 : 1)) };
+}
+
+function chosenPackage(solvable: DebSolvable, reason: ChosenPackage["reason"] | undefined): ChosenPackage {
+  const repository = solvable.repository as DebRepository;
+  const { name, version, arch, data } = solvable;
+  return {
+    id: debId(solvable),
+    name,
+    version,
+    arch,
+    repository: repository.id,
+    places: repository.places(data.filename),
+    http: repository.http,
+    size: data.size,
+    checksum: data.checksum,
+    reason: reason ?? { relation: "" },
+  };
+}

@@ -1,0 +1,142 @@
+import type { DebData } from "./packages-file.ts";
+import { type Alternative, alternativesOf } from "./relation.ts";
+import type { DebRepository } from "./repository.ts";
+import { compareDebianVersions, type DebianOperator, inRange } from "./version.ts";
+
+/** A version of a package that may be chosen. Its `id` is its variable in the rules. */
+export interface DebSolvable {
+  id: number;
+  /** Absent for what hosts have installed. */
+  repository: DebRepository | undefined;
+  /** Place of its repository in the spec. */
+  order: number;
+  name: string;
+  version: string;
+  arch: string;
+  data: DebData;
+}
+
+export interface DebProvide {
+  solvable: DebSolvable;
+  /** `= version`, or empty: an unversioned Provides, which fulfils no versioned relation. */
+  range: string;
+}
+
+export const debId = ({ name, version }: Pick<DebSolvable, "name" | "version">): string => `${name}=${version}`;
+
+/** What was loaded: everything that the request can reach. */
+export class DebUniverse {
+  readonly solvables: (DebSolvable | undefined)[];
+  readonly arch: string;
+  readonly #provides: Map<string, DebProvide[]>;
+  readonly #byName = new Map<string, DebSolvable[]>();
+  readonly #candidates = new Map<string, DebSolvable>();
+  readonly #groups = new Map<string, Alternative[]>();
+  readonly #fulfilling = new Map<string, DebSolvable[]>();
+
+  constructor(solvables: DebSolvable[], provides: Map<string, DebProvide[]>, arch: string) {
+    this.solvables = [undefined, ...solvables];
+    this.#provides = provides;
+    this.arch = arch;
+    for (const solvable of solvables) {
+      const same = this.#byName.get(solvable.name);
+      if (same) same.push(solvable);
+      else this.#byName.set(solvable.name, [solvable]);
+    }
+    for (const [name, versions] of this.#byName) {
+      versions.sort(byPreference);
+      this.#candidates.set(name, versions[0] as DebSolvable);
+    }
+  }
+
+  get size(): number {
+    return this.solvables.length - 1;
+  }
+
+  get(id: number): DebSolvable {
+    return this.solvables[id] as DebSolvable;
+  }
+
+  /** All versions, the one that apt would take first. */
+  named(name: string): DebSolvable[] {
+    return this.#byName.get(name) ?? [];
+  }
+
+  candidate(name: string): DebSolvable | undefined {
+    return this.#candidates.get(name);
+  }
+
+  /** Makes another version the one to take: what `name=version` asks for. */
+  choose(solvable: DebSolvable): void {
+    this.#candidates.set(solvable.name, solvable);
+  }
+
+  alternatives(group: string): Alternative[] {
+    let found = this.#groups.get(group);
+    if (found === undefined) {
+      found = alternativesOf(group);
+      this.#groups.set(group, found);
+    }
+    return found;
+  }
+
+  /** Every version that fulfils one alternative, the best one first. */
+  fulfilling(alternative: Alternative): DebSolvable[] {
+    const key = this.#key(alternative);
+    if (key === undefined) return [];
+    const cacheKey = `${key} ${alternative.operator} ${alternative.version}`;
+    let found = this.#fulfilling.get(cacheKey);
+    if (found === undefined) {
+      const all = (this.#provides.get(key) ?? []).filter(({ range }) => fits(range, alternative.operator, alternative.version)).map(({ solvable }) => solvable);
+      found = [...new Set(all)].sort((a, b) => compareProviders(a, b, alternative.name) || byPreference(a, b));
+      this.#fulfilling.set(cacheKey, found);
+    }
+    return found;
+  }
+
+  /** What fulfils a group such as Depends has, in the order of its alternatives. */
+  group(text: string): DebSolvable[] {
+    return [...new Set(this.alternatives(text).flatMap((alternative) => this.fulfilling(alternative)))];
+  }
+
+  /** Under which name the providers of an alternative are kept; undefined for another architecture's. */
+  #key({ name, qualifier }: Alternative): string | undefined {
+    if (qualifier === "" || qualifier === "native" || qualifier === this.arch) return name;
+    return qualifier === "any" ? `${name}:any` : undefined;
+  }
+}
+
+function fits(range: string, operator: DebianOperator, version: string): boolean {
+  if (operator === "") return true;
+  return range !== "" && inRange(range.slice(2), operator, version);
+}
+
+const INSTALLED_PIN = 100;
+const DOWNGRADING_PIN = 1000;
+
+/** Pin first, then version; of the same version the repository that the spec names first. What is installed gives way to newer ones only. */
+function byPreference(a: DebSolvable, b: DebSolvable): number {
+  if (a.repository === undefined) return -againstInstalled(b, a);
+  if (b.repository === undefined) return againstInstalled(a, b);
+  return b.repository.priority - a.repository.priority || compareDebianVersions(b.version, a.version) || a.order - b.order;
+}
+
+/** Negative when `offered` is preferred. */
+function againstInstalled(offered: DebSolvable, installed: DebSolvable): number {
+  const pin = offered.repository?.priority ?? 0;
+  if (pin > DOWNGRADING_PIN) return -1;
+  return pin >= INSTALLED_PIN && compareDebianVersions(offered.version, installed.version) > 0 ? -1 : 1;
+}
+
+/** Whom apt takes of several that provide the same (its apt-pkg/depcache.cc, CompareProviders). */
+function compareProviders(a: DebSolvable, b: DebSolvable, target: string): number {
+  const first = (test: (solvable: DebSolvable) => boolean): number => Number(test(b)) - Number(test(a));
+  if (a.name === b.name) return 0;
+  return (
+    first(({ repository }) => repository === undefined) ||
+    first(({ name }) => name === target) ||
+    first(({ data }) => data.essential === true) ||
+    a.data.priority - b.data.priority ||
+    (a.order === b.order ? b.data.mention - a.data.mention : b.order - a.order)
+  );
+}
