@@ -76,7 +76,18 @@ const MAY: Record<string, string[]> = {
   ],
   "src/report": ["src/errors.ts", "src/events.ts", "src/format.ts"],
   "src/command.ts": ["src/report", "src/errors.ts", "src/events.ts"],
-  "src/quickstart": ["registry", "src/bundle", "src/site", "src/copy.ts", "src/transport", "src/oci", "src/errors.ts", "src/events.ts", "src/format.ts"],
+  "src/quickstart": [
+    "registry",
+    "src/report",
+    "src/bundle",
+    "src/site",
+    "src/copy.ts",
+    "src/transport",
+    "src/oci",
+    "src/errors.ts",
+    "src/events.ts",
+    "src/format.ts",
+  ],
   registry: ["src/oci", "src/transport/types.ts", "src/errors.ts", "src/events.ts"],
 };
 
