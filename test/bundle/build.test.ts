@@ -4,6 +4,7 @@ import { readLockOf } from "../../src/bundle/diff.ts";
 import { BundleReader } from "../../src/bundle/reader.ts";
 import { verifyBundle } from "../../src/bundle/verify.ts";
 import { digestOf } from "../../src/oci/digest.ts";
+import { MediaType } from "../../src/oci/media-types.ts";
 import { fill } from "../support/fill.ts";
 import { bytesOf, makeImage, makeIndex } from "../support/images.ts";
 import { startRegistry } from "../support/registry.ts";
@@ -144,6 +145,27 @@ describe("build", () => {
     const again = readFileSync(scratch.path("site.tar"));
     await scratch.build({ locked: true });
     expect(readFileSync(scratch.path("site.tar")).equals(again)).toBe(true);
+  });
+});
+
+describe("foreign layers", () => {
+  it("are left out by default, and read from where their publisher says on wish", async () => {
+    await using registry = await startRegistry();
+    await using publisher = await startRegistry();
+    using scratch = new Scratch();
+    const foreign = bytesOf("foreign", 3000);
+    const descriptor = { mediaType: MediaType.dockerForeignLayer, digest: digestOf(foreign), size: foreign.length, urls: [`${publisher.url}/layer`] };
+    const config = { mediaType: MediaType.dockerConfig, digest: digestOf("{}"), size: 2 };
+    const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.dockerManifest, config, layers: [descriptor] }));
+    registry.store.addBlob("a/windows", Buffer.from("{}"));
+    registry.store.addManifest("a/windows", MediaType.dockerManifest, manifest, "1");
+    publisher.hooks.push((exchange) => exchange.url.pathname === "/layer" && exchange.send(200, {}, foreign));
+    scratch.spec(`images: [${registry.host}/a/windows:1]`);
+    expect((await scratch.build()).blobs).toBe(2);
+    await verifyBundle(scratch.path("site.tar"), quick);
+    scratch.spec(`images: [{ ref: ${registry.host}/a/windows:1, foreignLayers: true }]`);
+    expect((await scratch.build()).blobs).toBe(3);
+    await verifyBundle(scratch.path("site.tar"), quick);
   });
 });
 

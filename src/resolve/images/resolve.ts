@@ -15,6 +15,8 @@ export interface OpenRequest {
   from?: string;
   /** kubeadm's own image: a flat mirror may be asked. */
   flat: boolean;
+  /** Layers that their publisher does not let registries distribute may be read from where he says. */
+  foreignLayers: boolean;
   /** With a lock: the digest that the source has to have. */
   expect?: Digest;
 }
@@ -68,7 +70,8 @@ async function one(wanted: Wanted, { open, context }: ImagesOptions, carried: Se
   try {
     const item = locked && lockedItem(locked, name);
     const expect = item && (item.original ?? item.root).digest;
-    const opened = await open({ reference: wanted.reference, flat: wanted.flat, ...(wanted.from ? { from: wanted.from } : {}), ...(expect ? { expect } : {}) });
+    const { reference, flat, foreignLayers } = wanted;
+    const opened = await open({ reference, flat, foreignLayers, ...(wanted.from ? { from: wanted.from } : {}), ...(expect ? { expect } : {}) });
     const resolved = item && carried ? await followLockedImage(wanted, item, carried, opened.source, signal) : await resolveImage(wanted, opened, signal);
     context.emit({ type: "item", item: name, state: "done", detail: resolved.item.root.digest });
     return resolved;
