@@ -38,6 +38,10 @@ export class Answers {
   async #manifest(exchange: Exchange, { repository, reference }: Of<"manifest">): Promise<void> {
     if (exchange.method === "PUT") return await this.#putManifest(exchange, repository, reference);
     const found = this.store.manifest(repository, reference);
+    if (exchange.method === "DELETE") {
+      const deleted = found !== undefined && this.store.repository(repository).manifests.delete(reference);
+      return void exchange.send(deleted ? 202 : 404);
+    }
     if (!found) exchange.fail(404, "MANIFEST_UNKNOWN", "manifest unknown");
     else exchange.send(200, { "content-type": found.manifest.mediaType, "docker-content-digest": found.digest }, found.manifest.bytes);
   }

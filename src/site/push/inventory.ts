@@ -1,7 +1,7 @@
-import { AirgapError } from "../../errors.ts";
+import { type AirgapError, isAirgapError } from "../../errors.ts";
 import type { Digest } from "../../oci/digest.ts";
-import type { RegistryDestination } from "../../transport/registry/destination.ts";
 import { type PushImage, type PushRoot, projectOf } from "./plan.ts";
+import type { PushTarget } from "./target.ts";
 
 /** What a target has of one root: nothing, the same, or something else under the same tag. */
 export interface Found {
@@ -20,24 +20,16 @@ export interface ImageState {
 
 export const isComplete = ({ found, attached }: ImageState): boolean => isPresent(found) && attached.every(isPresent);
 
-export interface InventoryOptions {
-  open(repository: string): RegistryDestination;
-  /**
-   * Harbor answers 401 for all of a project that is not there: one root of each project goes
-   * ahead, and a refusal is handed to this. False = there is nothing in this project.
-   */
-  refused?: (project: string, error: AirgapError) => Promise<boolean>;
-  signal?: AbortSignal;
-}
-
 /** Asks for each root once: HEAD by tag or digest tells the digest that is there. */
 class Inventory {
-  readonly #options: InventoryOptions;
+  readonly #target: PushTarget;
+  readonly #signal: AbortSignal | undefined;
   readonly #projects = new Map<string, Promise<boolean>>();
   readonly #answers = new Map<string, Promise<Found>>();
 
-  constructor(options: InventoryOptions) {
-    this.#options = options;
+  constructor(target: PushTarget, signal: AbortSignal | undefined) {
+    this.#target = target;
+    this.#signal = signal;
   }
 
   async state(image: PushImage): Promise<ImageState> {
@@ -47,36 +39,35 @@ class Inventory {
 
   #once(root: PushRoot): Promise<Found> {
     const key = `${root.repository} ${root.reference}`;
-    const answer = this.#answers.get(key) ?? this.#find(root);
+    const answer = this.#answers.get(key) ?? (this.#target.harbor ? this.#inProject(root) : this.#ask(root));
     this.#answers.set(key, answer);
     return answer;
   }
 
-  async #find(root: PushRoot): Promise<Found> {
-    const { refused } = this.#options;
-    if (refused === undefined) return await this.#ask(root);
+  /** Harbor answers 401 to everything in a project that is not there: one root of each goes ahead. */
+  async #inProject(root: PushRoot): Promise<Found> {
     const project = projectOf(root.repository);
     const first = this.#projects.get(project);
     if (first !== undefined) return (await first) ? await this.#ask(root) : { root, digest: undefined };
-    const ahead = this.#ask(root).catch(async (error: unknown): Promise<Found | undefined> => {
-      if (!(error instanceof AirgapError) || error.code !== "unauthorized") throw error;
-      return (await refused(project, error)) ? await this.#ask(root) : undefined;
+    const ahead = this.#ask(root).catch(async (error: unknown) => {
+      if (!isAirgapError(error, "unauthorized")) throw error;
+      await this.#target.refused(root, error as AirgapError);
+      return undefined;
     });
-    this.#projects.set(
-      project,
-      ahead.then((found) => found !== undefined),
-    );
+    const there = ahead.then((found) => found !== undefined);
+    // The error is told once, by who went ahead.
+    there.catch(() => {});
+    this.#projects.set(project, there);
     return (await ahead) ?? { root, digest: undefined };
   }
 
   async #ask(root: PushRoot): Promise<Found> {
-    const { open, signal } = this.#options;
-    return { root, digest: await open(root.repository).head(root.reference, signal) };
+    return { root, digest: await this.#target.repository(root.repository).head(root.reference, this.#signal) };
   }
 }
 
 /** What a target has of several images: one request a root and name. */
-export async function takeInventory(images: PushImage[], options: InventoryOptions): Promise<ImageState[]> {
-  const inventory = new Inventory(options);
+export async function takeInventory(images: PushImage[], target: PushTarget, signal?: AbortSignal): Promise<ImageState[]> {
+  const inventory = new Inventory(target, signal);
   return await Promise.all(images.map((image) => inventory.state(image)));
 }

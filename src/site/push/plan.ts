@@ -1,6 +1,6 @@
 import type { Attached, Item, Lock } from "../../bundle/lock.ts";
 import type { AttachedCopy } from "../../copy.ts";
-import { checkNames, type LandingRules, landAll, limitsOfHost } from "../../names/landing.ts";
+import { checkNames, type Landing, type LandingRules, landAll, limitsOfHost } from "../../names/landing.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../../oci/digest.ts";
 import { formatReference, parseReference } from "../../oci/reference.ts";
@@ -65,6 +65,11 @@ export function planPush(lock: Lock, rules: LandingRules): PushImage[] {
       };
     }),
   );
+}
+
+/** The names of a plan, to be checked against what the target takes. */
+export function landingsOf(images: PushImage[]): Landing[] {
+  return images.map(({ from, to, root }) => ({ from: parseReference(from), to: parseReference(to), digest: root.descriptor.digest }));
 }
 
 /** The first component of a repository: a Harbor project. */

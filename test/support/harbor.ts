@@ -1,0 +1,257 @@
+import { basicHeader } from "./auth.ts";
+import type { Exchange } from "./exchange.ts";
+import { type Hook, startRegistry, type TestRegistry } from "./registry.ts";
+
+export interface HarborProject {
+  public: boolean;
+  proxyCache?: boolean;
+  /** Bytes; -1 = none. */
+  quota: number;
+  /** Tags that may not be given anew. */
+  immutable: Set<string>;
+  /** When it was made, on the clock of `tick`. */
+  made: number;
+}
+
+export interface HarborUser {
+  password: string;
+  admin?: boolean;
+  /** A robot account: it may not ask for projects. */
+  robot?: boolean;
+  /** Rights by project; `*` for all. */
+  rights: Record<string, "pull" | "push">;
+}
+
+export interface HarborOptions {
+  users?: Record<string, HarborUser>;
+  projects?: Record<string, Partial<HarborProject>>;
+  readOnly?: boolean;
+  unhealthy?: string[];
+  /** Bytes left on its disk. */
+  free?: number;
+  tls?: { key: string; cert: string };
+  /** Looked at before Harbor. */
+  hooks?: Hook[];
+}
+
+export interface TestHarbor extends TestRegistry {
+  projects: Map<string, HarborProject>;
+  /** Scopes of the tokens that were given. */
+  tokens: string[][];
+  /** Bytes that count against each project's quota. */
+  used: Map<string, number>;
+}
+
+const NAME = /^[a-z0-9]+(?:[._-][a-z0-9]+)*$/;
+const MAX_MANIFEST = 4 * 1024 * 1024;
+
+/** A registry that answers as Harbor 2.15 does where that differs from others. */
+class Harbor {
+  readonly projects = new Map<string, HarborProject>();
+  readonly tokens: string[][] = [];
+  readonly used = new Map<string, number>();
+  readonly #options: HarborOptions;
+  readonly #users: Record<string, HarborUser>;
+  readonly #charged = new Set<string>();
+  #clock = 0;
+
+  constructor(options: HarborOptions) {
+    this.#options = options;
+    this.#users = options.users ?? { admin: { password: "Harbor12345", admin: true, rights: { "*": "push" } } };
+    for (const [name, project] of Object.entries(options.projects ?? {})) this.#make(name, project);
+  }
+
+  #make(name: string, project: Partial<HarborProject>): void {
+    this.projects.set(name, { public: false, quota: -1, immutable: new Set(), made: ++this.#clock, ...project });
+  }
+
+  hook(registry: () => TestRegistry): Hook {
+    return async (exchange) => {
+      const { pathname } = exchange.url;
+      if (pathname.startsWith("/api/v2.0/")) return await this.#api(exchange, pathname.slice("/api/v2.0/".length), registry());
+      if (pathname === "/service/token") return this.#token(exchange);
+      return this.#guard(exchange) ?? (await this.#policy(exchange, registry()));
+    };
+  }
+
+  #userOf(exchange: Exchange): { name: string; user: HarborUser } | undefined {
+    const authorization = exchange.header("authorization");
+    const found = Object.entries(this.#users).find(([name, { password }]) => authorization === basicHeader(name, password));
+    return found && { name: found[0], user: found[1] };
+  }
+
+  #right(user: HarborUser | undefined, project: string): "none" | "pull" | "push" {
+    if (!this.projects.has(project)) return "none";
+    return user?.rights[project] ?? user?.rights["*"] ?? (this.projects.get(project)?.public ? "pull" : "none");
+  }
+
+  #token(exchange: Exchange): true {
+    if (exchange.method !== "GET") return exchange.send(405);
+    const known = this.#userOf(exchange);
+    if (exchange.header("authorization") !== "" && !known) return exchange.fail(401, "UNAUTHORIZED", "unauthorized");
+    const scopes = exchange.url.searchParams.getAll("scope");
+    this.tokens.push(scopes);
+    const access = scopes.map((scope) => {
+      const [type = "", name = "", asked = ""] = scope.split(":");
+      const right = this.#right(known?.user, name.split("/")[0] ?? "");
+      const may = right === "push" ? ["pull", "push"] : right === "pull" ? ["pull"] : [];
+      return { type, name, actions: asked.split(",").filter((action) => may.includes(action)) };
+    });
+    const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const token = `${encode({ alg: "RS256" })}.${encode({ access, iat: ++this.#clock })}.signature`;
+    return exchange.json(200, { token, access_token: "", expires_in: 1800, issued_at: new Date().toISOString() });
+  }
+
+  /** What a request may do in a project. */
+  #rightOf(exchange: Exchange, project: string): "none" | "pull" | "push" {
+    const authorization = exchange.header("authorization");
+    if (authorization.startsWith("Basic ")) return this.#right(this.#userOf(exchange)?.user, project);
+    if (!authorization.startsWith("Bearer ")) return this.#right(undefined, project);
+    const claims = JSON.parse(Buffer.from(authorization.split(".")[1] ?? "", "base64url").toString()) as {
+      access: { name: string; actions: string[] }[];
+      iat: number;
+    };
+    // Since 2.14.3 a token that is older than its project is refused.
+    if (claims.iat < (this.projects.get(project)?.made ?? Number.POSITIVE_INFINITY)) return "none";
+    const actions = claims.access.filter(({ name }) => name.split("/")[0] === project).flatMap((entry) => entry.actions);
+    return actions.includes("push") ? "push" : actions.includes("pull") ? "pull" : "none";
+  }
+
+  #guard(exchange: Exchange): true | undefined {
+    const { target } = exchange;
+    const anonymous = exchange.header("authorization") === "";
+    // The realm is the configured scheme with the Host of the request.
+    const realm = `${this.#options.tls ? "https" : "http"}://${exchange.header("host")}/service/token`;
+    if (target.kind === "ping") {
+      return anonymous
+        ? exchange.fail(401, "UNAUTHORIZED", "unauthorized", { "www-authenticate": `Bearer realm="${realm}",service="harbor-registry"` })
+        : undefined;
+    }
+    if (!("repository" in target)) return undefined;
+    const { repository } = target;
+    const [project = "", ...rest] = repository.split("/");
+    if (rest.length === 0) return exchange.fail(400, "BAD_REQUEST", `bad request: invalid repository name: ${repository}`);
+    if (!this.projects.has(project)) {
+      return exchange.fail(401, "UNAUTHORIZED", `project ${project} not found`, anonymous ? {} : { "www-authenticate": 'Basic realm="harbor"' });
+    }
+    const from = exchange.query("from");
+    if (from !== null && !from.includes("/")) return exchange.fail(400, "BAD_REQUEST", `invalid repository name: ${from}`);
+    const needed = exchange.method === "GET" || exchange.method === "HEAD" ? "pull" : "push";
+    const right = this.#rightOf(exchange, project);
+    const enough = right === "push" || right === needed;
+    if (enough && (from === null || this.#rightOf(exchange, from.split("/")[0] ?? "") !== "none")) return undefined;
+    const challenge = anonymous
+      ? `Bearer realm="${realm}",service="harbor-registry",scope="repository:${repository}:${needed === "pull" ? "pull" : "pull,push"}"`
+      : 'Basic realm="harbor"';
+    return exchange.fail(401, "UNAUTHORIZED", `unauthorized to access repository: ${repository}, action: ${needed}`, { "www-authenticate": challenge });
+  }
+
+  async #policy(exchange: Exchange, registry: TestRegistry): Promise<true | undefined> {
+    const { target, method } = exchange;
+    if (!("repository" in target) || method === "GET" || method === "HEAD") return undefined;
+    const name = target.repository.split("/")[0] as string;
+    const project = this.projects.get(name) as HarborProject;
+    if (this.#options.readOnly) return exchange.fail(403, "DENIED", "The system is in read only mode. Any modification is prohibited.");
+    if (project.proxyCache) return exchange.fail(403, "DENIED", "can not push artifact to a proxy project");
+    if (target.kind === "manifest") {
+      if (Number(exchange.header("content-length")) > MAX_MANIFEST) return exchange.fail(413, "MANIFEST_INVALID", "manifest too large");
+      // Also where the tag means the same already.
+      if (project.immutable.has(target.reference) && registry.store.manifest(target.repository, target.reference)) {
+        return exchange.fail(
+          412,
+          "PRECONDITION",
+          `Failed to process request due to '${target.repository.split("/").slice(1).join("/")}:${target.reference}' configured as immutable.`,
+        );
+      }
+    }
+    if (exchange.label === "PUT upload") return this.#charge(exchange, name, project, exchange.query("digest") ?? "", this.#sizeOf(exchange, registry));
+    const mount = exchange.query("mount");
+    const from = exchange.query("from");
+    const mounted = mount && from ? registry.store.repositories.get(from)?.blobs.get(mount) : undefined;
+    return mounted && mount ? this.#charge(exchange, name, project, mount, mounted.length) : undefined;
+  }
+
+  /** Counted from Content-Length before the body is read, or with all pieces when these are closed. */
+  #sizeOf({ target, request }: Exchange, registry: TestRegistry): number {
+    const pieces = target.kind === "upload" ? (registry.store.uploads.get(target.id)?.bytes.length ?? 0) : 0;
+    return pieces + Number(request.headers["content-length"] ?? 0);
+  }
+
+  #charge(exchange: Exchange, name: string, project: HarborProject, digest: string, size: number): true | undefined {
+    const used = this.used.get(name) ?? 0;
+    if (this.#charged.has(`${name} ${digest}`)) return undefined;
+    if (project.quota >= 0 && used + size > project.quota) {
+      const message = `adding ${size} B of storage resource, which when updated to current usage of ${used} B will exceed the configured upper limit of ${project.quota} B.`;
+      return exchange.fail(403, "DENIED", message);
+    }
+    this.#charged.add(`${name} ${digest}`);
+    this.used.set(name, used + size);
+    return undefined;
+  }
+
+  async #api(exchange: Exchange, path: string, registry: TestRegistry): Promise<true> {
+    if (exchange.header("cookie") !== "") return exchange.fail(403, "FORBIDDEN", "CSRF token not found in request");
+    const known = this.#userOf(exchange);
+    if (path === "systeminfo")
+      return exchange.json(200, { auth_mode: "db_auth", ...(known ? { harbor_version: "v2.15.2-test", read_only: this.#options.readOnly === true } : {}) });
+    if (path === "health") return this.#health(exchange);
+    if (!known) return exchange.fail(401, "UNAUTHORIZED", "unauthorized");
+    const { user } = known;
+    if (path === "systeminfo/volumes") {
+      return user.admin ? exchange.json(200, { storage: [{ total: 100e9, free: this.#options.free ?? 50e9 }] }) : exchange.fail(403, "FORBIDDEN", "forbidden");
+    }
+    if (path === "projects" && exchange.method === "HEAD") return exchange.send(this.projects.has(exchange.query("project_name") ?? "") ? 200 : 404);
+    if (path === "projects" && exchange.method === "POST") return await this.#create(exchange, user);
+    const match = /^projects\/([^/]+)(\/summary)?$/.exec(path);
+    if (match) return this.#project(exchange, decodeURIComponent(match[1] as string), match[2] !== undefined, user);
+    return this.#artifact(exchange, path, registry);
+  }
+
+  #health(exchange: Exchange): true {
+    const ill = this.#options.unhealthy ?? [];
+    const components = ["core", "database", "registry", "redis", "jobservice", "portal"].map((name) =>
+      ill.includes(name) ? { name, status: "unhealthy", error: "connection refused" } : { name, status: "healthy" },
+    );
+    return exchange.json(200, { status: ill.length > 0 ? "unhealthy" : "healthy", components });
+  }
+
+  async #create(exchange: Exchange, user: HarborUser): Promise<true> {
+    const body = JSON.parse((await exchange.body()).toString()) as { project_name: string; metadata?: { public?: string }; storage_limit?: number };
+    if (!user.admin) return exchange.fail(403, "FORBIDDEN", "Only system admin can create project");
+    if (!NAME.test(body.project_name)) return exchange.fail(400, "BAD_REQUEST", "invalid project name");
+    if (this.projects.has(body.project_name)) return exchange.fail(409, "CONFLICT", `The project named ${body.project_name} already exists`);
+    this.#make(body.project_name, { public: body.metadata?.public === "true", quota: body.storage_limit ?? -1 });
+    return exchange.send(201, { location: `/api/v2.0/projects/${this.projects.size}` });
+  }
+
+  #project(exchange: Exchange, name: string, summary: boolean, user: HarborUser): true {
+    // Without this header a name of digits is an id.
+    const project = /^\d+$/.test(name) && exchange.header("x-is-resource-name") !== "true" ? undefined : this.projects.get(name);
+    if (!project) return user.robot ? exchange.fail(403, "FORBIDDEN", "forbidden") : exchange.fail(404, "NOT_FOUND", `project ${name} not found`);
+    if (!summary) return exchange.json(200, { name, project_id: 1, registry_id: project.proxyCache ? 7 : 0, metadata: { public: String(project.public) } });
+    return exchange.json(200, { repo_count: 0, quota: { hard: { storage: project.quota }, used: { storage: this.used.get(name) ?? 0 } } });
+  }
+
+  #artifact(exchange: Exchange, path: string, registry: TestRegistry): true {
+    const match = /^projects\/([^/]+)\/repositories\/([^/]+)\/artifacts\/([^/]+)$/.exec(path);
+    if (!match) return exchange.fail(404, "NOT_FOUND", "path not found");
+    const [, project = "", repository = "", tag = ""] = match;
+    // A slash that was encoded once is gone before Harbor looks for the repository.
+    const name = decodeURIComponent(decodeURIComponent(repository));
+    if (name.includes("/") && !repository.includes("%252F")) return exchange.fail(404, "NOT_FOUND", "repository not found");
+    const found = registry.store.manifest(`${project}/${name}`, tag);
+    if (!found) return exchange.fail(404, "NOT_FOUND", "artifact not found");
+    return exchange.json(200, { digest: found.digest, tags: [{ name: tag, immutable: this.projects.get(project)?.immutable.has(tag) === true }] });
+  }
+}
+
+/** Starts a registry that behaves like a Harbor; the user `admin` has the password `Harbor12345`. */
+export async function startHarbor(options: HarborOptions = {}): Promise<TestHarbor> {
+  const harbor = new Harbor(options);
+  // Harbor's registry is a distribution 2.8: no referrers API of its own, but Harbor answers it itself.
+  const registry: TestRegistry = await startRegistry({
+    hooks: [...(options.hooks ?? []), harbor.hook(() => registry)],
+    ...(options.tls ? { tls: options.tls } : {}),
+  });
+  return Object.assign(registry, { projects: harbor.projects, tokens: harbor.tokens, used: harbor.used });
+}
