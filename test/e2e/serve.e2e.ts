@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { hashSync } from "bcryptjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { digestOf } from "../../src/oci/digest.ts";
+import { startContainerd } from "../support/containerd.ts";
 import { command, Daemon, freePort } from "../support/daemon.ts";
 import { type DockerRegistry, startDockerRegistry } from "../support/docker-registry.ts";
 import { fill } from "../support/fill.ts";
@@ -143,23 +144,9 @@ describe.skipIf(!existsSync("/root/go/bin/crane"))("crane", () => {
 });
 
 describe("containerd", () => {
-  /** containerd with a state of its own, and hosts.toml files that make us the mirror of upstream names. */
-  async function startContainerd(): Promise<{ ctr: (...args: string[]) => Promise<string>; certs: string } & AsyncDisposable> {
-    const dir = scratch.path("containerd");
-    mkdirSync(dir);
-    const address = join(dir, "containerd.sock");
-    scratch.write(
-      "containerd.toml",
-      `version = 2\nroot = "${dir}/root"\nstate = "${dir}/state"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\n  address = "${address}"\n`,
-    );
-    const ctr = (...args: string[]): Promise<string> => run("ctr", "--address", address, ...args);
-    const daemon = await Daemon.start("containerd", ["--config", scratch.path("containerd.toml")], async () => (await ctr("version")).includes("Server"));
-    return { ctr, certs: scratch.path("certs.d"), [Symbol.asyncDispose]: () => daemon[Symbol.asyncDispose]() };
-  }
-
   function mirror(certs: string, upstream: string, lines: string): void {
     mkdirSync(join(certs, upstream), { recursive: true });
-    scratch.write(`certs.d/${upstream}/hosts.toml`, `server = "https://${upstream}"\n${lines}\n`);
+    scratch.write(`containerd/certs.d/${upstream}/hosts.toml`, `server = "https://${upstream}"\n${lines}\n`);
   }
 
   it("pulls under upstream names: by ns, by the path of the host layout, over TLS, from Docker Hub's name", async () => {
@@ -167,7 +154,7 @@ describe("containerd", () => {
     const ca = join(store, "tls/ca.crt");
     await using plain = await serve([bundle]);
     await using secure = await serve([bundle, "--store", store, "--self-signed"], "127.0.0.1", () => readFileSync(ca, "utf8"));
-    await using containerd = await startContainerd();
+    await using containerd = await startContainerd(scratch.path("containerd"));
     const { ctr, certs } = containerd;
     const pull = async (name: string): Promise<string> => {
       await ctr("images", "pull", "--hosts-dir", certs, "--snapshotter", "native", "--platform", "linux/amd64", name);
