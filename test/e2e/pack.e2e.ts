@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BuildResult } from "../../src/bundle/build.ts";
@@ -27,7 +27,7 @@ async function makeRoot(node: string): Promise<void> {
   for (const program of [...programs, node]) for (const [path] of (await exec("ldd", program)).matchAll(/\/\S+\.so\S*/g)) libraries.add(path);
   for (const path of [...programs, ...libraries]) {
     mkdirSync(join(root, dirname(path)), { recursive: true });
-    cpSync(path, join(root, path), { dereference: true });
+    writeFileSync(join(root, path), readFileSync(path), { mode: 0o755 });
   }
   for (const dir of ["tmp", "proc", "dev"]) mkdirSync(join(root, dir), { recursive: true });
 }
