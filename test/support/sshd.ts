@@ -38,7 +38,7 @@ export class Sshd implements AsyncDisposable {
     Sshd.#newHostKey(dir);
     writeFileSync(join(dir, "empty"), "");
     const names = Object.keys(users);
-    const homes = names.map((name) => `${name}:x:${name === "root" ? "0:0" : "4242:4242"}::${join(dir, "home", name)}:/bin/sh`);
+    const homes = names.map((name, i) => `${name}:x:${name === "root" ? "0:0" : `${4242 + i}:4242`}::${join(dir, "home", name)}:/bin/sh`);
     const rest = (file: string): string =>
       readFileSync(file, "utf8")
         .split("\n")
@@ -49,9 +49,9 @@ export class Sshd implements AsyncDisposable {
     writeFileSync(join(dir, "shadow"), `${rest("/etc/shadow")}\n${hashes.join("\n")}\n`, { mode: 0o600 });
     const rules = names.filter((name) => name !== "root" && name !== "powerless").map((name) => `${name} ALL=(ALL) ${name === "free" ? "NOPASSWD: " : ""}ALL`);
     writeFileSync(join(dir, "sudoers"), `Defaults !lecture, timestamp_timeout=0\n${rules.join("\n")}\n`, { mode: 0o440 });
-    for (const name of names) {
+    for (const [i, name] of names.entries()) {
       mkdirSync(join(dir, "home", name, ".ssh"), { recursive: true, mode: 0o700 });
-      if (name !== "root") sh(`chown -R 4242:4242 '${join(dir, "home", name)}'`);
+      if (name !== "root") sh(`chown -R ${4242 + i}:4242 '${join(dir, "home", name)}'`);
     }
     chmodSync(dir, 0o755);
     chmodSync(join(dir, "home"), 0o755);

@@ -1,0 +1,94 @@
+import type { Readable } from "node:stream";
+import { AirgapError } from "../errors.ts";
+
+export interface Output {
+  /** Null when a signal ended it. */
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface RunOptions {
+  timeoutMs?: number;
+  signal?: AbortSignal;
+  /** Told what comes on stdout, as it comes. */
+  onStdout?: (text: string) => void;
+}
+
+/**
+ * A machine on which commands run as root. Commands are text for `sh`, given on its stdin: nothing
+ * of them is to be seen in a list of processes.
+ */
+export interface Host {
+  readonly name: string;
+  /**
+   * Runs a script and gives what it printed, whatever its exit code. Its own stdin is empty.
+   * @throws AirgapError `network` when the connection broke: the script may have run, wholly or in part
+   */
+  run(script: string, options?: RunOptions): Promise<Output>;
+  /** Runs a small command, which must hold no secret, with a stream on its stdin. */
+  pour(command: string, input: Readable, options?: RunOptions): Promise<Output>;
+  close(): Promise<void>;
+}
+
+/** How commands become root's. */
+export interface Become {
+  sudo: boolean;
+  /** Given to sudo on its stdin. */
+  password?: string;
+}
+
+export const DEFAULT_TIMEOUT = 120_000;
+
+/** Quotes a word for sh. */
+export function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** Not a secret: it ends what sudo may or may not have read. */
+const MARK = "--airgap--";
+const RUN = 'eval "$(cat)"';
+/** sudo reads one line when it wants a password, and none when it does not. */
+const SKIP = `IFS= read -r l; until [ "$l" = ${MARK} ]; do IFS= read -r l || exit 97; done`;
+
+/** The command line that makes `sh` run what comes on stdin, and what has to come there first. */
+export function shell(become: Become, command = RUN): { line: string; before: string } {
+  if (!become.sudo) return { line: `sh -c ${quote(command)}`, before: "" };
+  if (become.password === undefined) return { line: `sudo -n sh -c ${quote(command)}`, before: "" };
+  return { line: `sudo -S -p '' sh -c ${quote(`${SKIP}; ${command}`)}`, before: `${become.password}\n${MARK}\n` };
+}
+
+/** A stream with a little text before it. */
+export async function* prefixed(before: string, input: Readable): AsyncGenerator<Buffer> {
+  if (before !== "") yield Buffer.from(before);
+  for await (const chunk of input) yield chunk as Buffer;
+}
+
+const SUDO_PROBLEMS: [RegExp, string, string[]][] = [
+  [/incorrect password|Sorry, try again/, "sudo refused the password", ["correct what `sudoPasswordEnv` names"]],
+  [
+    /a password is required|no password was provided/,
+    "sudo wants a password",
+    ["name the variable that holds it: `ssh: { sudo: true, sudoPasswordEnv: NAME }`"],
+  ],
+  [/must have a tty|a terminal is required/, "sudo insists on a terminal", ["take `Defaults requiretty` out of the host's /etc/sudoers"]],
+  [/not in the sudoers file|may not run sudo|not allowed to execute/, "the user may not use sudo", ["log in as root, or add the user to the host's sudoers"]],
+  [/sudo: (?:command )?not found|sudo.*not found/, "sudo is not installed", ["log in as root, or install sudo on the host"]],
+];
+
+/**
+ * Makes sure that commands will be root's. sudo's password is tried once only, so that no account gets locked.
+ * @param execute runs a command line with text on its stdin
+ * @throws AirgapError `unauthorized`
+ */
+export async function proveRoot(name: string, become: Become, execute: (line: string, input: string) => Promise<Output>): Promise<void> {
+  const line = become.sudo ? (become.password === undefined ? "sudo -n id -u" : "sudo -S -p '' id -u") : "id -u";
+  const { stdout, stderr } = await execute(line, become.password === undefined ? "" : `${become.password}\n`);
+  if (stdout.trim().split("\n").at(-1) === "0") return;
+  const [, why, suggestions] = SUDO_PROBLEMS.find(([pattern]) => pattern.test(stderr)) ?? [];
+  if (why !== undefined) throw new AirgapError("unauthorized", `${name}: ${why}: ${stderr.trim()}`, { suggestions: suggestions ?? [] });
+  const details = become.sudo
+    ? { suggestions: [`try it there: ${line}`] }
+    : { suggestions: ["log in as root, or add `sudo: true` under `ssh:` in the cluster file"] };
+  throw new AirgapError("unauthorized", `${name}: commands would not be root's${stderr.trim() ? `: ${stderr.trim()}` : ""}`, details);
+}

@@ -1,0 +1,107 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { AirgapError } from "../errors.ts";
+import type { SshOptions } from "./ssh.ts";
+import type { Resolved, SshTarget } from "./ssh-target.ts";
+
+/** The key of a host that is met for the first time. */
+export interface HostKey {
+  /** As ssh names it: `10.0.0.12` or `[10.0.0.12]:2222`. */
+  host: string;
+  /** `ED25519` */
+  type: string;
+  /** `SHA256:…` */
+  fingerprint: string;
+  /** ssh's whole question. */
+  question: string;
+}
+
+/** What ssh asked about the host's key, if it did. */
+export function readHostKey(dir: string): HostKey | undefined {
+  let question: string;
+  try {
+    question = readFileSync(join(dir, "host-key"), "utf8");
+  } catch {
+    return undefined;
+  }
+  const host = /authenticity of host '(\S+?)(?: \(.*?\))?'/.exec(question)?.[1];
+  const [, type, fingerprint] = /(\w+) key fingerprint is (?:\w+:)?(SHA256:[A-Za-z0-9+/]{43})/.exec(question) ?? [];
+  if (host === undefined || type === undefined || fingerprint === undefined) return undefined;
+  return { host, type, fingerprint, question };
+}
+
+interface Failure {
+  target: SshTarget;
+  resolved: Resolved;
+  options: SshOptions;
+  stderr: string;
+  asked: HostKey | undefined;
+  /** What else ssh asked: `passphrase`, `other`. */
+  read(name: string): string | undefined;
+}
+
+const last = (stderr: string): string => stderr.trim().split("\n").slice(-3).join("; ").trim();
+
+function unknownKey({ target, options }: Failure, asked: HostKey): AirgapError {
+  const shown = `${asked.host} shows the ${asked.type} key ${asked.fingerprint}`;
+  if (options.fingerprint !== undefined) {
+    return new AirgapError("unauthorized", `${target.name}: ${shown}, the cluster file says ${options.fingerprint}`, {
+      suggestions: [
+        "compare with what the host itself says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+        `if it is right, write hostKey: "${asked.fingerprint}" for ${target.name}`,
+      ],
+    });
+  }
+  return new AirgapError("unauthorized", `${target.name}: ${shown}, which nobody has accepted yet`, {
+    suggestions: [
+      `compare it with the host's own, and write hostKey: "${asked.fingerprint}" for ${target.name} in the cluster file`,
+      `or connect once by hand: ssh ${asked.host.replace(/^\[(.*)\]:(\d+)$/, "-p $2 $1")}`,
+    ],
+  });
+}
+
+function refused({ target, resolved, options, stderr, read }: Failure): AirgapError {
+  const methods = /Permission denied \(([^)]*)\)/.exec(stderr)?.[1] ?? "";
+  const other = read("other");
+  const tried = options.password !== undefined ? "the password was refused" : "no key was accepted";
+  const locked = read("passphrase") !== undefined && options.passphrase === undefined;
+  const wrong = read("passphrase") !== undefined && options.passphrase !== undefined;
+  const why = other
+    ? `ssh asked "${other}", which is not about this host`
+    : locked
+      ? "the key has a passphrase"
+      : wrong
+        ? "the key's passphrase is wrong, or the key was refused"
+        : tried;
+  return new AirgapError(
+    "unauthorized",
+    `${target.name}: ${resolved.user}@${target.address} can't log in: ${why}${methods ? ` (the host takes ${methods})` : ""}`,
+    {
+      suggestions: [
+        ...(locked ? ["name the variable that holds it: `ssh: { passphraseEnv: NAME }`, or put the key into an agent: ssh-add"] : []),
+        ...(options.password === undefined ? ["name a key or the variable that holds the password: `ssh: { identityFile: …, passwordEnv: NAME }`"] : []),
+        `try it by hand: ssh ${target.port && target.port !== 22 ? `-p ${target.port} ` : ""}${resolved.user}@${target.address}`,
+      ],
+    },
+  );
+}
+
+/** Why ssh did not connect, in words, with the way on. */
+export function explain(failure: Failure): AirgapError {
+  const { target, stderr, asked } = failure;
+  if (/REMOTE HOST IDENTIFICATION HAS CHANGED/.test(stderr)) {
+    const offered = /SHA256:[A-Za-z0-9+/]{43}/.exec(stderr)?.[0];
+    return new AirgapError(
+      "unauthorized",
+      `${target.name}: the host key of ${target.address} has changed${offered ? ` to ${offered}` : ""}: another machine, one that was installed anew, or somebody in between`,
+      {
+        suggestions: [`when you know why: ssh-keygen -R ${target.port && target.port !== 22 ? `'[${target.address}]:${target.port}'` : target.address}`],
+      },
+    );
+  }
+  if (asked !== undefined && /Host key verification failed/.test(stderr)) return unknownKey(failure, asked);
+  if (/Permission denied|Too many authentication failures|No supported authentication/.test(stderr)) return refused(failure);
+  return new AirgapError("network", `${target.name}: no connection to ${target.address}: ${last(stderr) || "ssh said nothing"}`, {
+    suggestions: [`try it by hand: ssh ${target.port && target.port !== 22 ? `-p ${target.port} ` : ""}${failure.resolved.user}@${target.address}`],
+  });
+}

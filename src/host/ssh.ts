@@ -1,0 +1,200 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { AirgapError, messageOf } from "../errors.ts";
+import { type Become, DEFAULT_TIMEOUT, type Host, type Output, prefixed, proveRoot, type RunOptions, shell } from "./host.ts";
+import { run } from "./process.ts";
+import { explain, type HostKey, readHostKey } from "./ssh-answers.ts";
+import { connectionOptions, type Resolved, resolveTarget, type SshTarget } from "./ssh-target.ts";
+
+export type { HostKey } from "./ssh-answers.ts";
+export type { SshTarget } from "./ssh-target.ts";
+
+export interface SshOptions {
+  become: Become;
+  password?: string;
+  passphrase?: string;
+  /** The only host key that is accepted, whatever known_hosts says. */
+  fingerprint?: string;
+  /** Keys of hosts that have a `fingerprint` are kept here. */
+  knownHosts: string;
+  /** Asked about a host that is met for the first time. */
+  confirm?: (key: HostKey) => Promise<boolean>;
+  signal?: AbortSignal;
+  connectMs?: number;
+}
+
+const READY = "airgap-is-connected";
+const ASKPASS = fileURLToPath(new URL("../../manifests/host/askpass.sh", import.meta.url));
+
+/**
+ * A host behind the system's own ssh, so that ssh_config, agents, jump hosts and hardware keys work
+ * as the user has them. One connection is kept and shared by all commands.
+ */
+export class SshHost implements Host {
+  readonly name: string;
+  readonly #target: Resolved;
+  readonly #options: SshOptions;
+  readonly #dir: string;
+  readonly #master: ChildProcess;
+  #lost: string | undefined;
+
+  private constructor(name: string, target: Resolved, options: SshOptions, dir: string, master: ChildProcess) {
+    this.name = name;
+    this.#target = target;
+    this.#options = options;
+    this.#dir = dir;
+    this.#master = master;
+    master.once("close", (code) => {
+      this.#lost = `ssh ended with ${code ?? "a signal"}`;
+    });
+  }
+
+  /**
+   * Connects, checks the host's key, logs in and makes sure that commands are root's.
+   * @throws AirgapError `unauthorized`, `network`, `environment`
+   */
+  static async open(target: SshTarget, options: SshOptions): Promise<SshHost> {
+    const resolved = await resolveTarget(target, options);
+    const dir = mkdtempSync(join(tmpdir(), "airgap-ssh-"));
+    try {
+      const master = await connect(target, resolved, options, dir);
+      const host = new SshHost(target.name, resolved, options, dir, master);
+      await proveRoot(target.name, options.become, (line, input) => host.#execute(line, input, {})).catch(async (error: unknown) => {
+        await host.close();
+        throw error;
+      });
+      return host;
+    } catch (error) {
+      rmSync(dir, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  run(script: string, options: RunOptions = {}): Promise<Output> {
+    const { line, before } = shell(this.#options.become);
+    return this.#execute(line, before + script, options);
+  }
+
+  pour(command: string, input: Readable, options: RunOptions = {}): Promise<Output> {
+    const { line, before } = shell(this.#options.become, command);
+    return this.#execute(line, Readable.from(prefixed(before, input)), options);
+  }
+
+  async close(): Promise<void> {
+    if (this.#master.exitCode === null && this.#master.signalCode === null) {
+      const closed = new Promise((resolve) => this.#master.once("close", resolve));
+      this.#master.stdin?.end();
+      const impatient = setTimeout(() => this.#master.kill("SIGKILL"), 2000);
+      await closed;
+      clearTimeout(impatient);
+    }
+    rmSync(this.#dir, { recursive: true, force: true });
+  }
+
+  async #execute(line: string, input: string | Readable, { timeoutMs = DEFAULT_TIMEOUT, signal, onStdout }: RunOptions): Promise<Output> {
+    const args = ["-o", "LogLevel=ERROR", "-o", "ControlMaster=no", "-S", join(this.#dir, "m"), "-T", ...this.#target.args, line];
+    let output: Output;
+    try {
+      output = await run("ssh", args, { input, timeoutMs, ...(signal ? { signal } : {}), ...(onStdout ? { onStdout } : {}) });
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw new AirgapError("network", `${this.name}: ${messageOf(error)}`, { cause: error });
+    }
+    if (output.code === 255 || output.code === null) throw this.#broken(output.stderr);
+    return output;
+  }
+
+  #broken(stderr: string): AirgapError {
+    const why = stderr.trim() || this.#lost || "the connection ended";
+    return new AirgapError("network", `${this.name}: the connection broke: ${why}`);
+  }
+}
+
+/** Environment by which ssh gets its answers; it must not have a terminal to ask at. */
+function environment(options: SshOptions, target: Resolved, dir: string, fingerprint: string | undefined): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    SSH_ASKPASS: join(dir, "ask"),
+    SSH_ASKPASS_REQUIRE: "force",
+    // ssh before 8.4 takes SSH_ASKPASS only where there is a display.
+    DISPLAY: process.env["DISPLAY"] ?? ":0",
+    AIRGAP_ASK_DIR: dir,
+    AIRGAP_ASK_FOR: target.names.join(" "),
+    AIRGAP_ASK_DIRECT: target.direct ? "yes" : "",
+    AIRGAP_ASK_PASSWORD: options.password ?? "",
+    AIRGAP_ASK_PASSPHRASE: options.passphrase ?? "",
+    AIRGAP_ASK_FINGERPRINT: fingerprint ?? "",
+  };
+}
+
+async function connect(target: SshTarget, resolved: Resolved, options: SshOptions, dir: string): Promise<ChildProcess> {
+  copyFileSync(ASKPASS, join(dir, "ask"));
+  chmodSync(join(dir, "ask"), 0o700);
+  let fingerprint = options.fingerprint;
+  for (;;) {
+    const tried = await start(resolved, options, dir, fingerprint);
+    if ("master" in tried) return tried.master;
+    const asked = readHostKey(dir);
+    const again = asked !== undefined && fingerprint === undefined && (await options.confirm?.(asked)) === true;
+    if (!again) throw explain({ target, resolved, options, stderr: tried.stderr, asked, read: (name) => readAnswer(dir, name) });
+    fingerprint = asked.fingerprint;
+  }
+}
+
+function readAnswer(dir: string, name: string): string | undefined {
+  try {
+    return readFileSync(join(dir, name), "utf8").trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Starts the connection that all commands share; it lives as long as our end of its stdin. */
+function start(resolved: Resolved, options: SshOptions, dir: string, fingerprint: string | undefined): Promise<{ master: ChildProcess } | { stderr: string }> {
+  const args = ["-M", "-S", join(dir, "m"), ...connectionOptions(resolved, options), ...resolved.args, `echo ${READY}; exec cat >/dev/null`];
+  const { signal, connectMs = 60_000 } = options;
+  return new Promise((resolve, reject) => {
+    // A session of its own, so that ssh finds no terminal.
+    const child = spawn("ssh", args, { stdio: "pipe", detached: true, env: environment(options, resolved, dir, fingerprint) });
+    let [out, err] = ["", ""];
+    const timer = setTimeout(() => {
+      err += `\nno connection within ${connectMs / 1000} s`;
+      child.kill();
+    }, connectMs);
+    const stop = (): void => void child.kill();
+    signal?.addEventListener("abort", stop, { once: true });
+    const settle = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", stop);
+    };
+    child.stdout.on("data", (chunk: Buffer) => {
+      if (out.length > 65_536) return;
+      out += chunk.toString("utf8");
+      if (!out.includes(READY)) return;
+      settle();
+      resolve({ master: child });
+    });
+    child.stderr.on("data", (chunk: Buffer) => {
+      if (err.length < 65_536) err += chunk.toString("utf8");
+    });
+    child.stdin.on("error", () => {});
+    child.on("error", (cause) => {
+      settle();
+      reject(
+        new AirgapError("environment", `ssh can't be started: ${messageOf(cause)}`, {
+          cause,
+          suggestions: ["apt-get install openssh-client", "dnf install openssh-clients"],
+        }),
+      );
+    });
+    child.on("close", () => {
+      settle();
+      if (signal?.aborted) reject(signal.reason as Error);
+      else resolve({ stderr: err });
+    });
+  });
+}
