@@ -177,7 +177,7 @@ describe("a push to a Harbor", () => {
   });
 
   it("asks for blobs by HEAD, which protects them from its garbage collection, and sends those that are being collected", async () => {
-    const collected = new Set([digestOf(base)]);
+    const collected = new Set<string>([digestOf(base)]);
     const hooks: Hook[] = [
       (exchange) => (exchange.method === "HEAD" && exchange.target.kind === "blob" && collected.has(exchange.target.digest) ? exchange.send(404) : undefined),
     ];

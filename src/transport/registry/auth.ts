@@ -1,7 +1,7 @@
 import { AirgapError } from "../../errors.ts";
 import type { Http } from "../../http.ts";
 import type { Credential, Credentials } from "../credentials.ts";
-import { type Challenge, parseChallenges } from "./challenge.ts";
+import { parseChallenges } from "./challenge.ts";
 import { basic, requestToken, type ScopeText, type Token, type TokenService } from "./token.ts";
 
 /** What a request needs: rights on one repository, and for a mount those on another. */
@@ -34,7 +34,6 @@ export class Authorizer {
   readonly #options: AuthorizerOptions;
   #bearer: TokenService | undefined;
   #basic = false;
-  #asked = false;
   readonly #tokens = new Map<string, Promise<Token>>();
   /** Scopes that the server named for a request besides ours. */
   readonly #extra = new Map<string, ScopeText[]>();
@@ -56,9 +55,7 @@ export class Authorizer {
    * A clock that is wrong does not matter here: the server's word counts, not a token's dates.
    */
   async challenged(header: string | undefined, scopes: Scope[], used: string | undefined, signal?: AbortSignal): Promise<boolean> {
-    let challenges = parseChallenges(header);
-    if (challenges.length === 0 && !this.#bearer && !this.#basic) challenges = await this.#ask(signal);
-    this.#learn(challenges, scopes);
+    this.learn(header, scopes);
     const key = this.#key(scopes);
     const held = await this.#tokens.get(key)?.catch(() => undefined);
     if (held === undefined || used === `Bearer ${held.value}`) this.#tokens.delete(key);
@@ -84,26 +81,19 @@ export class Authorizer {
     return await this.#options.credentials.for(this.#options.host);
   }
 
-  #learn(challenges: Challenge[], scopes: Scope[]): void {
+  /** Notes how the server wants to be asked, by its `WWW-Authenticate` to a request with these scopes. */
+  learn(header: string | undefined, scopes: Scope[] = []): void {
+    const challenges = parseChallenges(header);
     const bearer = challenges.find(({ scheme, parameters }) => scheme === "bearer" && parameters["realm"]);
     if (bearer) {
       const { realm = "", service, scope = "" } = bearer.parameters;
       this.#bearer = { realm, ...(service === undefined ? {} : { service }) };
       const ours = new Set(scopes.map((each) => `repository:${each.repository}`));
       const further = scope.split(" ").filter((text) => text !== "" && !ours.has(text.slice(0, text.lastIndexOf(":"))));
-      if (further.length > 0) this.#extra.set(this.#key(scopes), further);
+      if (further.length > 0 && scopes.length > 0) this.#extra.set(this.#key(scopes), further);
     } else if (!this.#bearer && challenges.some(({ scheme }) => scheme === "basic")) {
       this.#basic = true;
     }
-  }
-
-  /** Some answers (Harbor's for a project that is not there) name no way in; the base address does. */
-  async #ask(signal?: AbortSignal): Promise<Challenge[]> {
-    if (this.#asked) return [];
-    this.#asked = true;
-    const response = await this.#options.http.request(new URL("/v2/", await this.#options.base()), signal ? { signal } : {});
-    await response.discard();
-    return response.status === 401 ? parseChallenges(response.headers["www-authenticate"]) : [];
   }
 
   async #credential(scopes: Scope[]): Promise<Credential | undefined> {

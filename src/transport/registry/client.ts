@@ -75,7 +75,6 @@ export class RegistryClient {
   readonly #emit: Emit;
   readonly #retries: number;
   #base: Promise<URL> | undefined;
-  #answered = false;
 
   constructor(options: ClientOptions) {
     this.host = options.host;
@@ -92,7 +91,10 @@ export class RegistryClient {
   /** The address of the API, found out once. */
   base(): Promise<URL> {
     if (this.#base === undefined) {
-      const base = findEndpoint(this.host, this.trust, this.http);
+      const base = findEndpoint(this.host, this.trust, this.http).then((endpoint) => {
+        this.#auth.learn(endpoint.challenge);
+        return endpoint.base;
+      });
       base.catch(() => (this.#base = undefined));
       this.#base = base;
     }
@@ -116,8 +118,9 @@ export class RegistryClient {
 
   /** URL and current headers for a request that somebody else sends. */
   async prepare(path: string, scopes: Scope[], signal?: AbortSignal): Promise<BlobRequest> {
+    const base = await this.base();
     const authorization = await this.#auth.header(scopes, signal);
-    return { url: new URL(path, await this.base()), headers: authorization === undefined ? {} : { authorization } };
+    return { url: new URL(path, base), headers: authorization === undefined ? {} : { authorization } };
   }
 
   /** After a 401 to such a request; true when `prepare` gives something better now. */
@@ -137,7 +140,7 @@ export class RegistryClient {
       const answer = await this.#authorized(url, ask).catch((error: unknown) => error as Error);
       ask.signal?.throwIfAborted();
       const failed = answer instanceof Error;
-      if (failed ? !this.#mayRepeat(answer, ask, attempt) : !isRetryable(answer.status)) return settle(answer);
+      if (failed ? !this.#mayRepeat(answer, ask) : !isRetryable(answer.status)) return settle(answer);
       const plainRefusal = !failed && answer.status === 429;
       const allowed = ask.retry === "never" ? false : ask.retry === "refused" ? plainRefusal : true;
       if (!allowed || attempt > this.#retries) return settle(answer);
@@ -145,9 +148,8 @@ export class RegistryClient {
     }
   }
 
-  /** A host that never answered is given one more try: a wrong name or port should be told at once. */
-  #mayRepeat(error: Error, ask: Ask, attempt: number): boolean {
-    return isAirgapError(error, "network") && ask.retry !== "refused" && (this.#answered || attempt === 1) && !isCertificateProblem(error);
+  #mayRepeat(error: Error, ask: Ask): boolean {
+    return isAirgapError(error, "network") && ask.retry !== "refused" && !isCertificateProblem(error);
   }
 
   async #wait(url: URL, answer: HttpResponse | Error, attempt: number, signal?: AbortSignal): Promise<void> {
@@ -184,7 +186,6 @@ export class RegistryClient {
     return await this.limits.run(async () => {
       const startedAt = performance.now();
       const value = await this.http.request(url, { ...request, headers, retries: 0 });
-      this.#answered = true;
       const overloaded = value.status === 429 || value.status === 503;
       return { value, outcome: small ? { overloaded, latencyMs: performance.now() - startedAt } : { overloaded } };
     }, ask.signal);

@@ -12,29 +12,38 @@ export function isLoopback(host: string): boolean {
   return name === "localhost" || name.endsWith(".localhost") || name === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(name);
 }
 
-async function answers(http: Http, base: URL, signal?: AbortSignal): Promise<void> {
-  const response = await http.request(new URL("/v2/", base), { retries: 0, redirect: "manual", ...(signal ? { signal } : {}) });
+/** A registry's address, and what it said when it was greeted. */
+export interface Endpoint {
+  base: URL;
+  /** `WWW-Authenticate` of the answer to `GET /v2/`, when that was a 401. */
+  challenge?: string;
+}
+
+async function greet(http: Http, base: URL, retries: number, signal?: AbortSignal): Promise<Endpoint> {
+  const response = await http.request(new URL("/v2/", base), { retries, redirect: "manual", ...(signal ? { signal } : {}) });
   await response.discard();
+  const challenge = response.status === 401 ? response.headers["www-authenticate"] : undefined;
+  return challenge === undefined ? { base } : { base, challenge };
 }
 
 /**
- * The address of a registry's API. Elsewhere than on this machine it is https, unless `insecure`
- * allows http too; then one question decides which of both is spoken.
+ * Finds a registry's API with one `GET /v2/`, which also tells how it wants to be asked; then
+ * requests that go out together need not all be refused first. Elsewhere than on this machine the
+ * API is https, unless `insecure` allows http too.
+ * @throws AirgapError `network` when nobody answers
  */
-export async function findEndpoint(host: string, trust: Trust, http: Http, signal?: AbortSignal): Promise<URL> {
+export async function findEndpoint(host: string, trust: Trust, http: Http, signal?: AbortSignal): Promise<Endpoint> {
   const api = apiHost(host);
   const secure = new URL(`https://${api}`);
-  if (!isLoopback(host) && trust.insecure !== true) return secure;
+  if (!isLoopback(host) && trust.insecure !== true) return await greet(http, secure, 1, signal);
   try {
-    await answers(http, secure, signal);
-    return secure;
+    return await greet(http, secure, 0, signal);
   } catch (error) {
     signal?.throwIfAborted();
-    if (!isAirgapError(error, "network") || isCertificateProblem(error)) return secure;
+    if (!isAirgapError(error, "network") || isCertificateProblem(error)) throw error;
     const plain = new URL(`http://${api}`);
-    await answers(http, plain, signal).catch((second: unknown) => {
+    return await greet(http, plain, 1, signal).catch((second: unknown) => {
       throw new AirgapError("network", `${host} answers neither https nor http: ${messageOf(error)}; ${messageOf(second)}`, { cause: second });
     });
-    return plain;
   }
 }
