@@ -67,7 +67,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   const lockPath = lockPathOf(options.spec);
   const specDigest = digestOf(text);
   checkOutput(options);
-  const previous = existsSync(lockPath) ? readLockOf(lockPath) : undefined;
+  const previous = previousLock(lockPath, options);
   const resumed = resumable(options, specDigest);
   const followed = resumed ?? (options.locked ? mustHave(previous, lockPath) : undefined);
 
@@ -131,6 +131,18 @@ function checkOutput({ output, dryRun, lockOnly }: BuildOptions): void {
   if (!existsSync(folder) || !statSync(folder).isDirectory())
     throw new AirgapError("usage", `There is no folder ${folder} to write the bundle to`, { suggestions: [`mkdir -p ${folder}`] });
   if (existsSync(output) && !statSync(output).isFile()) throw new AirgapError("usage", `${output} exists and is not a file`);
+}
+
+/** The lock of the last build. One that can't be read matters only where it is to be followed. */
+function previousLock(path: string, { locked, emit }: BuildOptions): Lock | undefined {
+  if (!existsSync(path)) return undefined;
+  try {
+    return readLockOf(path);
+  } catch (error) {
+    if (locked) throw error;
+    emit({ type: "warning", message: `${messageOf(error)}; it is written anew` });
+    return undefined;
+  }
 }
 
 /** The lock of an interrupted build of the same spec, unless the user starts afresh. */
