@@ -53,6 +53,8 @@ export interface HttpResponse {
   json(limit: number): Promise<unknown>;
   /** Reads the rest and throws it away, so that the connection can be used again. */
   discard(): Promise<void>;
+  /** Ends the connection: for an answer that is too long to be read. */
+  abandon(): void;
 }
 
 const RETRY_STATUS = new Set([408, 429, 500, 502, 503, 504]);
@@ -115,12 +117,18 @@ async function readAll(body: Readable, limit: number, url: string): Promise<Buff
   for await (const chunk of body as AsyncIterable<Buffer>) {
     size += chunk.length;
     if (size > limit) {
-      body.destroy();
+      abandon(body);
       throw new AirgapError("protocol", `${redactUrl(url)} answered with more than ${limit} bytes, too many for what was asked`);
     }
     chunks.push(chunk);
   }
   return Buffer.concat(chunks, size);
+}
+
+function abandon(body: Readable): void {
+  // That it is aborted is the purpose.
+  body.on("error", () => {});
+  body.destroy();
 }
 
 /** Reads a PEM file that the user named. @throws AirgapError `usage` */
@@ -247,5 +255,6 @@ function wrap(answer: Dispatcher.ResponseData, url: string): HttpResponse {
     async discard() {
       await answer.body.dump({ limit: 1 << 20 });
     },
+    abandon: () => abandon(body),
   };
 }

@@ -55,7 +55,7 @@ async function* once(target: string | URL, request: BlobAsk, from: number, end: 
   }
   if (response.status !== 206) throw await failure(response, nameFor(repository, descriptor.digest), repository.client.host);
   if (whole || !startsAt(response, from)) {
-    response.body.destroy();
+    response.abandon();
     throw protocolError(response, `answered with ${response.headers["content-range"] ?? "no range"} when asked from byte ${from}`);
   }
   yield* cut(response.body as AsyncIterable<Uint8Array>, 0, end - from);

@@ -90,7 +90,7 @@ export class RegistryDestination implements Destination {
     const first = await response.body[Symbol.asyncIterator]()
       .next()
       .catch(() => ({ done: true }));
-    response.body.destroy();
+    response.abandon();
     if (first.done === true) return false;
     const total = response.status === 206 ? /\/(\d+)$/.exec(response.headers["content-range"] ?? "")?.[1] : response.headers["content-length"];
     return (response.status === 200 || response.status === 206) && (total === undefined || Number(total) === descriptor.size);
