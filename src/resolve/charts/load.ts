@@ -1,0 +1,38 @@
+import { AirgapError } from "../../errors.ts";
+import { type Chart, type Dependency, readChart, subtree } from "./chart.ts";
+import { readArchive, type Tree } from "./tree.ts";
+
+const MAX_DEPTH = 8;
+const MAX_CHARTS = 300;
+
+/**
+ * Reads a chart with the sub-charts that it has with it, as folders or archives under `charts/`.
+ * @throws AirgapError `spec`
+ */
+export async function loadChart(tree: Tree, what: string): Promise<Chart> {
+  const count = { charts: 0 };
+  return load(tree, what, 0, count);
+}
+
+async function load(tree: Tree, what: string, depth: number, count: { charts: number }): Promise<Chart> {
+  if (depth > MAX_DEPTH || ++count.charts > MAX_CHARTS)
+    throw new AirgapError("spec", `${what}: sub-charts nested more than ${MAX_DEPTH} deep, or more than ${MAX_CHARTS} of them`);
+  const chart = readChart(tree, what);
+  const folders = new Set([...tree.keys()].flatMap((path) => /^charts\/([^/._][^/]*)\/Chart\.yaml$/.exec(path)?.[1] ?? []));
+  for (const name of folders) chart.charts.set(name, await load(subtree(tree, `charts/${name}/`), `${what}/charts/${name}`, depth + 1, count));
+  for (const [path, bytes] of tree) {
+    const name = /^charts\/([^/]+\.tgz)$/.exec(path)?.[1];
+    if (name !== undefined) chart.charts.set(name, await load(await readArchive(bytes, `${what}/${path}`), `${what}/${path}`, depth + 1, count));
+  }
+  return chart;
+}
+
+/** The sub-chart that a dependency stands for, if the chart has it with it. */
+export function carried(chart: Chart, dependency: Dependency): Chart | undefined {
+  return [...chart.charts.values()].find(({ name }) => name === dependency.name);
+}
+
+/** Dependencies named in Chart.yaml whose sub-chart is not there. */
+export function missingDependencies(chart: Chart): Dependency[] {
+  return chart.dependencies.filter((dependency) => carried(chart, dependency) === undefined);
+}

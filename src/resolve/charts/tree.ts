@@ -1,0 +1,111 @@
+import { mkdir, readdir, readFile, realpath, stat, writeFile } from "node:fs/promises";
+import { dirname, join, relative, resolve, sep } from "node:path";
+import { Readable } from "node:stream";
+import { createGunzip } from "node:zlib";
+import { extract } from "tar-stream";
+import { AirgapError, messageOf } from "../../errors.ts";
+
+/** A chart's files by their path below its folder, `/` between parts. */
+export type Tree = Map<string, Buffer>;
+
+/** Helm's own limit for a chart, and for one file in it, are 100 MiB and 5 MiB by default. */
+const MAX_TOTAL = 100 * 1024 * 1024;
+const MAX_FILES = 20_000;
+
+function refuse(what: string, why: string): AirgapError {
+  return new AirgapError("spec", `The chart ${what} is refused: ${why}`);
+}
+
+class Builder {
+  readonly tree: Tree = new Map();
+  readonly #what: string;
+  #total = 0;
+
+  constructor(what: string) {
+    this.#what = what;
+  }
+
+  add(path: string, bytes: Buffer): void {
+    this.#total += bytes.length;
+    if (this.#total > MAX_TOTAL) throw refuse(this.#what, `it holds more than ${MAX_TOTAL >> 20} MiB`);
+    if (this.tree.size >= MAX_FILES) throw refuse(this.#what, `it holds more than ${MAX_FILES} files`);
+    this.tree.set(path, bytes);
+  }
+}
+
+/** The path inside of the chart's folder. @throws AirgapError for one that leads out of it */
+function innerPath(name: string, what: string): string | undefined {
+  const parts = name
+    .replace(/\\/g, "/")
+    .split("/")
+    .filter((part) => part !== "" && part !== ".");
+  if (name.startsWith("/") || /^[A-Za-z]:/.test(name) || parts.includes("..") || name.includes("\0")) {
+    throw refuse(what, `the entry '${name}' leads outside of it`);
+  }
+  return parts.length < 2 ? undefined : parts.slice(1).join("/");
+}
+
+/**
+ * Reads a packaged chart. Nothing is written to disk; a path that leads out, a link, a special file
+ * or too much content is refused.
+ * @throws AirgapError `spec`
+ */
+export async function readArchive(bytes: Uint8Array, what: string): Promise<Tree> {
+  const builder = new Builder(what);
+  const tar = extract();
+  const unpacked = Readable.from([bytes]).pipe(createGunzip());
+  unpacked.on("error", (error) => tar.destroy(error));
+  unpacked.pipe(tar);
+  try {
+    for await (const entry of tar) {
+      const { name, type = "file", size = 0 } = entry.header;
+      const path = innerPath(name, what);
+      if (type === "symlink" || type === "link") throw refuse(what, `the entry '${name}' is a link`);
+      if (size > MAX_TOTAL) throw refuse(what, `the entry '${name}' is larger than ${MAX_TOTAL >> 20} MiB`);
+      const chunks: Buffer[] = [];
+      for await (const chunk of entry) chunks.push(chunk as Buffer);
+      if (type === "file" && path !== undefined) builder.add(path, Buffer.concat(chunks));
+    }
+  } catch (error) {
+    unpacked.destroy();
+    if (error instanceof AirgapError) throw error;
+    throw new AirgapError("spec", `${what} is not a packaged chart: ${messageOf(error)}`, { cause: error });
+  }
+  return builder.tree;
+}
+
+/**
+ * Reads a chart's folder. Links that stay inside are followed, others refused; `.git` is left out.
+ * @throws AirgapError `spec`
+ */
+export async function readFolder(folder: string): Promise<Tree> {
+  const builder = new Builder(folder);
+  const root = await realpath(folder);
+  const visit = async (directory: string, depth: number): Promise<void> => {
+    if (depth > 32) throw refuse(folder, "its folders are nested more than 32 deep");
+    for (const entry of (await readdir(directory, { withFileTypes: true })).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      if (entry.name === ".git") continue;
+      const path = join(directory, entry.name);
+      const real = await realpath(path).catch((cause) => {
+        throw refuse(folder, `the link ${relative(folder, path)} leads nowhere (${messageOf(cause)})`);
+      });
+      if (real !== root && !real.startsWith(root + sep)) throw refuse(folder, `the link ${relative(folder, path)} leads outside of it`);
+      const found = await stat(real);
+      if (found.isDirectory()) await visit(path, depth + 1);
+      else if (found.size > MAX_TOTAL) throw refuse(folder, `${relative(folder, path)} is larger than ${MAX_TOTAL >> 20} MiB`);
+      else if (found.isFile()) builder.add(relative(folder, path).split(sep).join("/"), await readFile(real));
+    }
+  };
+  await visit(folder, 0);
+  return builder.tree;
+}
+
+/** Writes a tree below an empty folder. */
+export async function writeTree(tree: Tree, folder: string): Promise<void> {
+  for (const [path, bytes] of tree) {
+    const target = resolve(folder, path);
+    if (!target.startsWith(resolve(folder) + sep)) throw refuse(folder, `the entry '${path}' leads outside of it`);
+    await mkdir(dirname(target), { recursive: true });
+    await writeFile(target, bytes);
+  }
+}

@@ -1,0 +1,235 @@
+import { realpath, stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { AirgapError } from "../../errors.ts";
+import { get, itemsOf, type Mapping, type Node, stringAt } from "../documents/node.ts";
+import { parseOne, parseStream } from "../documents/parse.ts";
+import { Text } from "../documents/text.ts";
+import { type Field, parsePath, readAt } from "./field-path.ts";
+import { Files, type ReadFile } from "./files.ts";
+import { generate } from "./generators.ts";
+import { transformImages } from "./images.ts";
+import { type Reference, restoreReferences, transformLabels, transformNames, transformNamespace, transformReplicas } from "./names.ts";
+import { transformPatches } from "./patches.ts";
+import { transformReplacements } from "./replacements.ts";
+import { kindOf, nameOf, type Resource, readSelector, selects } from "./resource.ts";
+
+export interface BuildOptions {
+  /** What can't be built is an error; otherwise it is told and left out. */
+  strict: boolean;
+  /** Custom resource definitions too; they hold no images. */
+  definitions: boolean;
+  warn(message: string): void;
+}
+
+export interface Built {
+  /** Objects in kustomize's order. */
+  documents: Mapping[];
+  /** Every file that was read. */
+  files: ReadFile[];
+}
+
+const MAX_DEPTH = 40;
+const MAX_RESOURCES = 20_000;
+const ADVICE = "kubectl kustomize DIR > built.yaml, where the network is, and name built.yaml instead";
+
+/** What takes programs or other tools, and changes or adds objects. */
+const NEEDS_PROGRAMS: Record<string, string> = {
+  generators: "generator plugins",
+  transformers: "transformer plugins",
+  helmCharts: "Helm charts",
+  helmChartInflationGenerator: "Helm charts",
+};
+
+interface Variable {
+  name: string;
+  objref: Node | undefined;
+  path: string;
+}
+
+/**
+ * Builds a kustomization as `kubectl kustomize` does, as far as objects and their images go; names
+ * of generated ConfigMaps and Secrets get no hash.
+ * @throws AirgapError `spec`: a remote base, a cycle, a missing file, a patch that does not apply
+ */
+export async function buildKustomization(folder: string, options: BuildOptions): Promise<Built> {
+  const files = new Files(await realpath(folder));
+  const builder = new Builder(files, options);
+  const resources = await builder.folder(folder, []);
+  return { documents: builder.withVariables(restoreReferences(resources)).map(({ node }) => node), files: [...files.read.values()] };
+}
+
+class Builder {
+  readonly #files: Files;
+  readonly #options: BuildOptions;
+  readonly #variables: Variable[] = [];
+  /** Paths that `configurations:` open to variables. */
+  readonly #variableFields = new Set<string>();
+  /** Uses of names that they add, for the kustomizations above too. */
+  readonly #references: Reference[] = [];
+
+  constructor(files: Files, options: BuildOptions) {
+    this.#files = files;
+    this.#options = options;
+  }
+
+  async folder(folder: string, above: string[], base: Resource[] = []): Promise<Resource[]> {
+    const real = await realpath(folder);
+    const chain = [...above, real];
+    if (above.includes(real)) throw new AirgapError("spec", `The kustomizations are a cycle: ${chain.map((path) => this.#files.shown(path)).join(" → ")}`);
+    if (above.length > MAX_DEPTH) throw new AirgapError("spec", `Kustomizations are nested more than ${MAX_DEPTH} deep at ${this.#files.shown(real)}`);
+    const file = await this.#files.kustomizationOf(real);
+    if (file === undefined) throw new AirgapError("spec", `${this.#files.shown(real)} has no kustomization.yaml`);
+    const { text } = await this.#files.text(real, file, this.#files.shown(real));
+    const by = this.#files.shown(file);
+    const root = parseOne(new Text(by, text));
+    return root === undefined ? base : this.#build(root, real, by, chain, base);
+  }
+
+  async #build(root: Node, folder: string, by: string, chain: string[], base: Resource[]): Promise<Resource[]> {
+    this.#checkSupported(root, by);
+    const configured = await this.#configured(root, folder, by);
+    let resources = [...base];
+    for (const field of ["resources", "bases"]) {
+      for (const entry of itemsOf(get(root, field))) if (entry.kind === "scalar") resources.push(...(await this.#resource(entry.value, folder, by, chain)));
+    }
+    if (resources.length > MAX_RESOURCES) throw new AirgapError("spec", `${by} has more than ${MAX_RESOURCES} objects`);
+    resources = await generate(resources, root, folder, this.#files, by);
+    for (const entry of itemsOf(get(root, "components"))) {
+      if (entry.kind !== "scalar") continue;
+      const place = await this.#place(entry.value, folder, by);
+      if (place === "folder") resources = await this.folder(resolve(folder, entry.value), chain, resources);
+    }
+    for (const entry of itemsOf(get(root, "vars")))
+      this.#variables.push({
+        name: stringAt(entry, "name") ?? "",
+        objref: get(entry, "objref"),
+        path: stringAt(entry, "fieldref", "fieldpath") ?? stringAt(entry, "fieldref", "fieldPath") ?? "metadata.name",
+      });
+    resources = await transformPatches(resources, root, folder, this.#files, by);
+    resources = transformNamespace(resources, root, configured.namespaces);
+    resources = transformNames(resources, root, this.#references);
+    for (const transform of [transformLabels, transformReplicas]) resources = transform(resources, root);
+    resources = transformImages(resources, root, configured.images);
+    return transformReplacements(resources, await this.#replacements(root, folder, by), by);
+  }
+
+  #problem(message: string, suggestion = ADVICE): void {
+    if (this.#options.strict) throw new AirgapError("spec", message, { suggestions: [suggestion] });
+    this.#options.warn(`${message}: what it brings is not in the answer (${suggestion})`);
+  }
+
+  #checkSupported(root: Node, by: string): void {
+    for (const [field, what] of Object.entries(NEEDS_PROGRAMS)) {
+      if (get(root, field) === undefined) continue;
+      this.#problem(`${by} uses ${what} (${field}:), which are not run here`, field.startsWith("helm") ? "list the charts under charts: of the spec" : ADVICE);
+    }
+  }
+
+  /** What an entry of `resources:` is. */
+  async #place(name: string, folder: string, by: string): Promise<"file" | "folder" | "absent"> {
+    const found = await stat(resolve(folder, name)).catch(() => undefined);
+    if (found?.isDirectory()) return "folder";
+    if (found !== undefined) return "file";
+    if (isRemote(name))
+      this.#problem(
+        `${by} has the remote base ${name}, which is not fetched: its content can change under the same name`,
+        `git clone it beside, and name its folder in ${by}; or ${ADVICE}`,
+      );
+    else throw new AirgapError("spec", `${by} names ${name}, which is not there`);
+    return "absent";
+  }
+
+  async #resource(name: string, folder: string, by: string, chain: string[]): Promise<Resource[]> {
+    const place = await this.#place(name, folder, by);
+    if (place === "absent") return [];
+    if (place === "folder") return this.folder(resolve(folder, name), chain);
+    const { path, text } = await this.#files.text(folder, name, by);
+    return [...parseStream(new Text(this.#files.shown(path), text), this.#options.definitions)]
+      .flatMap(({ root }) => listed(root))
+      .map((node) => ({ node, formerNames: [] }));
+  }
+
+  /** Fields that `configurations:` add. https://github.com/kubernetes-sigs/kustomize/tree/master/examples/transformerconfigs */
+  async #configured(root: Node, folder: string, by: string): Promise<{ images: Field[]; namespaces: Field[] }> {
+    const found = { images: [] as Field[], namespaces: [] as Field[] };
+    for (const entry of itemsOf(get(root, "configurations"))) {
+      if (entry.kind !== "scalar") continue;
+      const { path, text } = await this.#files.text(folder, entry.value, by);
+      const configuration = parseOne(new Text(this.#files.shown(path), text));
+      for (const field of itemsOf(get(configuration, "varReference"))) this.#variableFields.add(`.${(stringAt(field, "path") ?? "").replaceAll("/", ".")}`);
+      found.images.push(...fieldsOf(get(configuration, "images")));
+      found.namespaces.push(...fieldsOf(get(configuration, "namespace")));
+      for (const reference of itemsOf(get(configuration, "nameReference"))) {
+        const kind = stringAt(reference, "kind") ?? "";
+        for (const { selector, path: at } of fieldsOf(get(reference, "fieldSpecs"))) this.#references.push({ kind, path: at, user: selector });
+      }
+    }
+    return found;
+  }
+
+  async #replacements(root: Node, folder: string, by: string): Promise<Node[]> {
+    const found: Node[] = [];
+    for (const entry of itemsOf(get(root, "replacements"))) {
+      const path = stringAt(entry, "path");
+      if (path === undefined) found.push(entry);
+      else {
+        const { text } = await this.#files.text(folder, path, by);
+        const read = parseOne(new Text(path, text));
+        found.push(...(read?.kind === "sequence" ? read.items : itemsOf(get(read, "replacements"))));
+      }
+    }
+    return found;
+  }
+
+  /** `$(NAME)` in every string, for `vars:`. */
+  withVariables(resources: Resource[]): Resource[] {
+    const values = new Map<string, string>();
+    for (const { name, objref, path } of this.#variables) {
+      const selector = readSelector(objref);
+      const resource = resources.find(
+        (each) => selects({ ...selector, ...(selector.name ? { name: `${selector.name}` } : {}) }, each) && (nameOf(each) !== "" || kindOf(each) !== ""),
+      );
+      const [value] = resource ? readAt(resource.node, parsePath(path, ".")) : [];
+      if (value?.kind === "scalar") values.set(name, value.value);
+    }
+    if (values.size === 0) return resources;
+    return resources.map((resource) => ({ ...resource, node: substitute(resource.node, values, this.#variableFields) as Mapping }));
+  }
+}
+
+function fieldsOf(node: Node | undefined): Field[] {
+  return itemsOf(node).flatMap((field) => {
+    const path = stringAt(field, "path");
+    return path ? [{ selector: readSelector(field), path, create: stringAt(field, "create") === "true" }] : [];
+  });
+}
+
+/** kustomize takes for a URL what has a scheme, a host of a code forge, or `//` and `?ref=`. */
+function isRemote(name: string): boolean {
+  return (
+    /^(?:https?|ssh|git|file):\/\/|^git@|^(?:www\.)?(?:github|gitlab|bitbucket)\.\w+[/:]|\?ref=|\.git(?:\/|$|\?)/.test(name) ||
+    /^[\w-]+(?:\.[\w-]+)+\/[\w.-]+\/[\w.-]+/.test(name)
+  );
+}
+
+/** A `List` is the objects in it. */
+function listed(root: Node): Mapping[] {
+  if (root.kind !== "mapping") return [];
+  const items = get(root, "items");
+  return /List$/.test(stringAt(root, "kind") ?? "") && items?.kind === "sequence" ? items.items.flatMap(listed) : [root];
+}
+
+/** Where kustomize puts variables in: commands, arguments, environment and mounts of containers, hosts of ingresses. */
+const WITH_VARIABLES =
+  /\.(?:containers|initContainers)\[\]\.(?:command|args)\[\]$|\.(?:containers|initContainers)\[\]\.(?:env\[\]\.value|volumeMounts\[\]\.\w+)$|\.spec\.(?:rules\[\]\.host|tls\[\]\.hosts\[\]|externalName)$/;
+
+const isOpened = (path: string, fields: Set<string>): boolean => [...fields].some((field) => path === field || path.startsWith(`${field}.`));
+
+function substitute(node: Node, values: Map<string, string>, fields: Set<string>, path = ""): Node {
+  if (node.kind === "mapping")
+    return { ...node, entries: node.entries.map(({ key, value }) => ({ key, value: substitute(value, values, fields, `${path}.${key}`) })) };
+  if (node.kind === "sequence") return { ...node, items: node.items.map((item) => substitute(item, values, fields, `${path}[]`)) };
+  if (!node.value.includes("$(") || !(WITH_VARIABLES.test(path) || isOpened(path.replaceAll("[]", ""), fields))) return node;
+  const value = node.value.replace(/\$\(([^)]+)\)/g, (whole, name: string) => values.get(name) ?? whole);
+  return value === node.value ? node : { kind: "scalar", value, plain: false };
+}

@@ -1,0 +1,118 @@
+import { get, itemsOf, type Node, stringAt } from "../documents/node.ts";
+import { type FileSpan, fileSpan, lineOf, type Span } from "../documents/text.ts";
+import type { Inherited } from "./join.ts";
+import type { Confidence } from "./judge.ts";
+import { type How, type Sighting, type Stretches, walkDocument } from "./walk.ts";
+
+/** Where and how an image was named. */
+export interface Place {
+  file?: string;
+  /** From 1. */
+  line?: number;
+  /** `Deployment/web` */
+  object?: string;
+  path: string;
+  how: How;
+  confidence: Confidence;
+  /** As it stands there. */
+  written: string;
+  site?: Site;
+  /** What has to be switched on for it: a value of the chart's. */
+  behind?: string;
+}
+
+/** The stretches of a file that are to change when the image gets another name. */
+export interface Site {
+  /** The whole reference in one stretch, or the parts of its name, joined by slashes. */
+  whole: boolean;
+  names: FileSpan[];
+  tag?: FileSpan;
+  digest?: FileSpan;
+}
+
+/** An image that documents name. */
+export interface Find {
+  /** Canonical, with `latest` where nothing is written. */
+  reference: string;
+  /** That of the surest place. */
+  confidence: Confidence;
+  places: Place[];
+  /** An OCI artifact that is no container image. */
+  artifact?: boolean;
+  /** Every place is behind a switch that is off. */
+  behind?: boolean;
+}
+
+const RANK: Record<Confidence, number> = { possible: 0, likely: 1, certain: 2 };
+
+export const isSurer = (a: Confidence, b: Confidence): boolean => RANK[a] > RANK[b];
+
+/**
+ * Finds every image that documents make a cluster pull.
+ * @param documents parsed documents that are applied together
+ * @returns sorted by reference
+ */
+export function findImages(documents: Node[], inherited: Inherited = {}): Find[] {
+  const taken = takenKeys(documents);
+  return group(documents.flatMap((root) => walkDocument(root, { taken, inherited })));
+}
+
+/** One find for each reference, with all its places. */
+export function group(sightings: Sighting[]): Find[] {
+  const finds = new Map<string, Find>();
+  for (const sighting of sightings) {
+    const { reference, confidence, artifact } = sighting;
+    const find = finds.get(reference);
+    if (find === undefined) finds.set(reference, { reference, confidence, places: [placeOf(sighting)], ...(artifact ? { artifact } : {}) });
+    else {
+      find.places.push(placeOf(sighting));
+      if (isSurer(confidence, find.confidence)) find.confidence = confidence;
+      if (!artifact) delete find.artifact;
+    }
+  }
+  for (const find of finds.values()) if (find.places.every(({ behind }) => behind !== undefined)) find.behind = true;
+  return [...finds.values()].sort((a, b) => (a.reference < b.reference ? -1 : 1));
+}
+
+function placeOf({ span, stretches, object, path, how, confidence, written, behind }: Sighting): Place {
+  const site = stretches && siteOf(stretches);
+  const file = span?.in.file;
+  return {
+    ...(file ? { file } : {}),
+    ...(span && file ? { line: lineOf(span) } : {}),
+    ...(object ? { object } : {}),
+    path,
+    how,
+    confidence,
+    written,
+    ...(site ? { site } : {}),
+    ...(behind ? { behind } : {}),
+  };
+}
+
+function siteOf({ whole, names, tag, digest }: Stretches): Site | undefined {
+  const at = (span: Span | undefined): FileSpan | undefined => span && fileSpan(span);
+  const spans = names.map(at);
+  if (spans.some((span) => span === undefined)) return undefined;
+  const [tagAt, digestAt] = [at(tag), at(digest)];
+  if ((tag && !tagAt) || (digest && !digestAt)) return undefined;
+  return { whole, names: spans as FileSpan[], ...(tagAt ? { tag: tagAt } : {}), ...(digestAt ? { digest: digestAt } : {}) };
+}
+
+/** Variables whose value comes out of a ConfigMap or Secret: their name says what the key there holds. */
+export function takenKeys(documents: Node[]): Map<string, string> {
+  const taken = new Map<string, string>();
+  const visit = (node: Node): void => {
+    if (node.kind === "sequence") for (const item of node.items) visit(item);
+    if (node.kind !== "mapping") return;
+    for (const item of itemsOf(get(node, "env"))) {
+      for (const from of ["configMapKeyRef", "secretKeyRef"]) {
+        const [name, key, variable] = [stringAt(item, "valueFrom", from, "name"), stringAt(item, "valueFrom", from, "key"), stringAt(item, "name")];
+        if (name && key && variable) taken.set(`${name}/${key}`, variable);
+      }
+    }
+    for (const { value } of node.entries) visit(value);
+  };
+  documents.forEach(visit);
+  return taken;
+}

@@ -1,0 +1,51 @@
+import { type Mapping, stringAt } from "../documents/node.ts";
+
+/** Groups whose objects grant, watch or judge, and never make a cluster pull. */
+const GROUPS =
+  /^(?:rbac\.authorization\.k8s\.io|apiextensions\.k8s\.io|apiregistration\.k8s\.io|image\.toolkit\.fluxcd\.io|policy\.sigstore\.dev|constraints\.gatekeeper\.sh|templates\.gatekeeper\.sh|kargo\.akuity\.io|kustomize\.config\.k8s\.io|authorization\.openshift\.io|security\.openshift\.io)\//;
+
+/** Kinds that do the same in groups that have others too. */
+const KINDS =
+  /^(?:CustomResourceDefinition|ClusterImagePolicy|ImagePolicy|ImageRepository|ImageUpdateAutomation|ImageContentSourcePolicy|ImageDigestMirrorSet|ImageTagMirrorSet|ImageContentPolicy|ValidatingAdmissionPolicy|ValidatingAdmissionPolicyBinding|ValidatingWebhookConfiguration|PrometheusRule|ServiceMonitor|PodMonitor|NetworkPolicy|Role|ClusterRole|RoleBinding|ClusterRoleBinding|PodSecurityPolicy|SecurityContextConstraints|PackageManifest)$/;
+
+/** Whether an object is of a kind that holds no image that is pulled. */
+export function holdsNoImages(object: Mapping): boolean {
+  const [group, kind] = [stringAt(object, "apiVersion") ?? "", stringAt(object, "kind") ?? ""];
+  return kind !== "" && (KINDS.test(kind) || GROUPS.test(group));
+}
+
+/** Keys below which stands what is compared, defined or repeated, not what is pulled. */
+const PASSED_OVER = new Set([
+  "managedFields",
+  "ownerReferences",
+  "openAPIV3Schema",
+  "labels",
+  "matchLabels",
+  "matchExpressions",
+  "nodeSelector",
+  "commonLabels",
+  "podLabels",
+  "_example",
+  "kubectl.kubernetes.io/last-applied-configuration",
+  "alm-examples",
+  "operators.operatorframework.io/initialization-resource",
+]);
+
+/** In a policy of an admission controller: what it asks and verifies, next to what it adds. */
+const ASKED_BY_POLICIES = new Set(["validate", "verifyImages", "match", "exclude", "preconditions", "deny", "imageVerify", "matchConditions"]);
+
+/** Whether what stands behind a key is left out. */
+export function passedOver(key: string, object: Mapping | undefined, depth: number): boolean {
+  if (PASSED_OVER.has(key)) return true;
+  const group = stringAt(object, "apiVersion") ?? "";
+  if (/^(?:[\w.-]*\.)?kyverno\.io\//.test(group) && ASKED_BY_POLICIES.has(key)) return true;
+  return key === "status" && depth === 1 && group !== "";
+}
+
+/** `Deployment/web`, for messages. */
+export function labelOf(object: Mapping): string | undefined {
+  const kind = stringAt(object, "kind");
+  if (kind === undefined || stringAt(object, "apiVersion") === undefined) return undefined;
+  const name = stringAt(object, "metadata", "name") ?? stringAt(object, "metadata", "generateName");
+  return name === undefined ? kind : `${kind}/${name}`;
+}
