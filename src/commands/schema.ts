@@ -2,9 +2,10 @@ import { Args } from "@oclif/core";
 import { bundleSchema } from "../bundle/spec.ts";
 import { BaseCommand } from "../command.ts";
 import { AirgapError } from "../errors.ts";
+import { clusterSchema } from "../install/schema.ts";
 import type { JsonSchema } from "../schema/schema.ts";
 
-const SCHEMAS: Record<string, { json(): JsonSchema }> = { bundle: bundleSchema };
+const SCHEMAS: Record<string, { json(): JsonSchema }> = { bundle: bundleSchema, cluster: clusterSchema };
 
 export default class Schema extends BaseCommand<JsonSchema> {
   static override summary = "Print the JSON Schema of the spec or the cluster file";

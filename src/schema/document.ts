@@ -45,7 +45,7 @@ function failure(file: string, problems: Problem[]): AirgapError {
   const shown = problems.slice(0, MAX_SHOWN).map(({ line, column, text }) => `${file}:${line}:${column}: ${text}`);
   if (problems.length > MAX_SHOWN) shown.push(`… and ${problems.length - MAX_SHOWN} more`);
   return new AirgapError("spec", shown.join("\n"), {
-    suggestions: ["airgap schema bundle > bundle.schema.json, and name it in your editor, shows every key as you type"],
+    suggestions: ["airgap schema bundle > bundle.schema.json (or: schema cluster), named in your editor, shows every key as you type"],
     data: { problems: problems.map((problem) => ({ file, ...problem })) },
   });
 }

@@ -1,0 +1,215 @@
+import { readFileSync } from "node:fs";
+import { AirgapError } from "../errors.ts";
+import type { Host, RunOptions } from "./host.ts";
+
+/** What a host is. Read once, before anything is planned; what changes while it is worked on is asked by checks. */
+export interface Facts {
+  /** From os-release: `rocky`, `9.4`; `like` as it stands there: `rhel centos fedora`. */
+  os: { id: string; version: string; name: string; like: string[] };
+  kernel: string;
+  /** As uname says: `x86_64`. */
+  machine: string;
+  hostname: string;
+  cgroup: "v1" | "v2";
+  /** `2.34`; absent where the C library is another. */
+  glibc?: string;
+  /** PID 1. */
+  init: string;
+  /** Its major version. */
+  systemd?: number;
+  packageManager?: "apt-get" | "dnf" | "yum";
+  cores: number;
+  memoryKiB: number;
+  /** By folder: free space and the mount point that it is on. */
+  free: Record<string, { kib: number; mount: string }>;
+  /** Seconds since 1970, on the host's clock, and on ours when it answered. */
+  time: { host: number; ours: number };
+  machineId: string;
+  productUuid: string;
+  macs: string[];
+  addresses: { interface: string; cidr: string }[];
+  /** IPv4 destinations, and the interface that each leaves by; `default` among them. */
+  routes: { to: string; interface: string }[];
+  defaultRoute: boolean;
+  /** Absent where it is not there. */
+  selinux?: "Enforcing" | "Permissive" | "Disabled";
+  swap: string[];
+  fstabSwap: string[];
+  zram: boolean;
+  /** systemd units without `.service`. */
+  active: string[];
+  enabled: string[];
+  /** Which one is on. */
+  firewall?: "firewalld" | "ufw";
+  modules: string[];
+  /** Name servers of resolv.conf, and of systemd-resolved's own. */
+  nameservers: string[];
+  resolvedNameservers: string[];
+  /** Versions of what is installed. */
+  versions: Partial<Record<"containerd" | "docker" | "cri-dockerd" | "kubelet" | "kubeadm" | "podman", string>>;
+  tools: string[];
+  /** Contents of configuration files that are merged into. */
+  containerdConfig?: string;
+  dockerConfig?: string;
+  /** Traces of a cluster. */
+  exists: string[];
+  kubernetesCa?: string;
+  /** The API server that this host's kubelet belongs to: `https://10.0.0.12:6443`. */
+  kubeletServer?: string;
+  /** The cluster that airgap has prepared this host for. */
+  owner?: string;
+  listening: number[];
+  proxies: string[];
+  /** Programs that kubeadm asks for and that are not there. */
+  lacks: string[];
+}
+
+const SCRIPT = new URL("../../manifests/host/facts.sh", import.meta.url);
+
+/** The script that gathers facts; it only reads. */
+export function factsScript(): string {
+  return readFileSync(SCRIPT, "utf8");
+}
+
+type Lines = Map<string, string[]>;
+
+const first = (lines: Lines, name: string): string => lines.get(name)?.[0]?.trim() ?? "";
+const all = (lines: Lines, name: string): string[] => lines.get(name) ?? [];
+const text = (lines: Lines, name: string): string | undefined =>
+  lines
+    .get(name)
+    ?.map((line) => `${line}\n`)
+    .join("");
+const units = (lines: Lines, name: string): string[] => [...new Set(all(lines, name).map((unit) => unit.trim().replace(/\.service$/, "")))].sort();
+
+function split(output: string): Lines {
+  const lines: Lines = new Map();
+  for (const line of output.split("\n")) {
+    const bar = line.indexOf("|");
+    if (bar <= 0) continue;
+    const name = line.slice(0, bar);
+    const values = lines.get(name) ?? [];
+    if (values.length === 0) lines.set(name, values);
+    values.push(line.slice(bar + 1));
+  }
+  return lines;
+}
+
+function osOf(lines: Lines): Facts["os"] {
+  const values = new Map(
+    all(lines, "os").flatMap((line) => {
+      const [, key, value] = /^([A-Z_]+)=(.*)$/.exec(line) ?? [];
+      return key === undefined || value === undefined ? [] : [[key, value.replace(/^(["'])(.*)\1$/, "$2")] as const];
+    }),
+  );
+  const like = (values.get("ID_LIKE") ?? "").split(/\s+/).filter(Boolean);
+  const id = (values.get("ID") ?? "linux").toLowerCase();
+  return { id, version: (values.get("VERSION_ID") ?? "").toLowerCase(), name: values.get("PRETTY_NAME") ?? values.get("NAME") ?? id, like };
+}
+
+function routesOf(lines: Lines): Facts["routes"] {
+  return all(lines, "route").flatMap((line) => {
+    const [to = ""] = line.split(/\s+/);
+    const out = /\bdev (\S+)/.exec(line)?.[1];
+    // `blackhole`, `unreachable` and the like lead nowhere.
+    return out === undefined || !/^(?:default|\d)/.test(to) ? [] : [{ to, interface: out }];
+  });
+}
+
+const nameservers = (lines: Lines, name: string): string[] => all(lines, name).flatMap((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? []);
+
+function firewallOf(active: string[], lines: Lines): Facts["firewall"] {
+  if (active.includes("firewalld")) return "firewalld";
+  return first(lines, "active-firewall") === "ufw" ? "ufw" : undefined;
+}
+
+function selinuxOf(lines: Lines): Facts["selinux"] {
+  const mode = first(lines, "selinux");
+  return mode === "Enforcing" || mode === "Permissive" || mode === "Disabled" ? mode : undefined;
+}
+
+/** Leaves out what is undefined, as exact optional properties want it. */
+function present<T extends object>(values: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined && value !== "")) as { [K in keyof T]: Exclude<T[K], undefined> };
+}
+
+/**
+ * Reads what the facts script printed.
+ * @param ours our own clock when the answer came, in seconds
+ * @throws AirgapError `protocol` when the script did not come to its end
+ */
+export function parseFacts(output: string, host: string, ours: number): Facts {
+  const lines = split(output);
+  if (!lines.has("end") || first(lines, "kernel") === "") {
+    throw new AirgapError("protocol", `${host}: its facts could not be read: ${output.trim().split("\n").slice(-2).join("; ") || "it said nothing"}`);
+  }
+  const active = units(lines, "active");
+  const version = (name: string): string | undefined => first(lines, name).replace(/^v(?=\d)/, "") || undefined;
+  const manager = first(lines, "package-manager");
+  const systemd = /^systemd (\d+)/.exec(first(lines, "systemd"))?.[1];
+  return {
+    os: osOf(lines),
+    kernel: first(lines, "kernel"),
+    machine: first(lines, "machine"),
+    hostname: first(lines, "hostname"),
+    cgroup: first(lines, "cgroup") === "cgroup2fs" ? "v2" : "v1",
+    init: first(lines, "init"),
+    cores: Number(first(lines, "cores")) || 0,
+    memoryKiB: Number(first(lines, "memory-kib")) || 0,
+    free: Object.fromEntries(
+      all(lines, "free-kib").flatMap((line) => {
+        const [folder, kib, mount] = line.split(" ");
+        return folder && mount ? [[folder, { kib: Number(kib) || 0, mount }]] : [];
+      }),
+    ),
+    time: { host: Number(first(lines, "end")) || 0, ours },
+    machineId: first(lines, "machine-id"),
+    productUuid: first(lines, "product-uuid").toLowerCase(),
+    macs: all(lines, "mac").filter((mac) => /^[0-9a-f:]{17}$/.test(mac) && mac !== "00:00:00:00:00:00"),
+    addresses: all(lines, "address").flatMap((line) => {
+      const [name = "", cidr] = line.split(" ");
+      return cidr ? [{ interface: name.replace(/@.*/, ""), cidr }] : [];
+    }),
+    routes: routesOf(lines),
+    defaultRoute: all(lines, "route").some((line) => line.startsWith("default")) || all(lines, "route6").some((line) => line.startsWith("default")),
+    swap: all(lines, "swap").map((line) => line.split(/\s+/)[0] ?? ""),
+    fstabSwap: all(lines, "fstab-swap"),
+    zram: lines.has("zram"),
+    active,
+    enabled: units(lines, "enabled"),
+    modules: [...new Set(all(lines, "module"))].sort(),
+    nameservers: nameservers(lines, "resolv-conf"),
+    resolvedNameservers: nameservers(lines, "resolv-conf-systemd"),
+    versions: present({
+      containerd: version("containerd"),
+      docker: version("docker"),
+      "cri-dockerd": version("cri-dockerd"),
+      kubelet: version("kubelet"),
+      kubeadm: version("kubeadm"),
+      podman: version("podman"),
+    }),
+    tools: all(lines, "tool").sort(),
+    exists: all(lines, "exists"),
+    listening: all(lines, "listening").map(Number),
+    proxies: [...new Set(all(lines, "proxy"))],
+    lacks: all(lines, "lacks"),
+    ...present({
+      glibc: /^glibc (\S+)/.exec(first(lines, "glibc"))?.[1],
+      systemd: systemd === undefined ? undefined : Number(systemd),
+      packageManager: manager === "apt-get" || manager === "dnf" || manager === "yum" ? (manager as "apt-get" | "dnf" | "yum") : undefined,
+      selinux: selinuxOf(lines),
+      firewall: firewallOf(active, lines),
+      containerdConfig: text(lines, "containerd-config"),
+      dockerConfig: text(lines, "docker-config"),
+      kubernetesCa: text(lines, "kubernetes-ca"),
+      kubeletServer: /server: *(\S+)/.exec(first(lines, "kubelet-server"))?.[1],
+      owner: first(lines, "owner"),
+    }),
+  };
+}
+
+/** Asks a host what it is: one round trip. */
+export async function readFacts(host: Host, options: RunOptions = {}): Promise<Facts> {
+  const { stdout } = await host.run(factsScript(), { timeoutMs: 60_000, ...options });
+  return parseFacts(stdout, host.name, Date.now() / 1000);
+}
