@@ -1,0 +1,75 @@
+import { type AttachedCopy, Copier, type CopyTotals, graphOf, readContent } from "./copy.ts";
+import { AirgapError } from "./errors.ts";
+import type { Emit } from "./events.ts";
+import type { Descriptor } from "./oci/descriptor.ts";
+import type { Digest } from "./oci/digest.ts";
+import { isForeignLayer, isIndexType, isManifestLike } from "./oci/media-types.ts";
+import { formatPlatform, matchesPlatform, type Platform } from "./oci/platform.ts";
+import type { Destination, Source } from "./transport/types.ts";
+
+export interface CopyImageOptions {
+  source: Source;
+  /** The tag, name or digest in the source. */
+  reference: string;
+  destination: Destination;
+  /** Names at the destination; none = the digest alone. */
+  tags: string[];
+  /** What the digest at the destination has to be. */
+  expect?: Digest;
+  /** An index whole; else of an index the child for `platform`. */
+  all: boolean;
+  platform: Platform;
+  foreignLayers: boolean;
+  /** Finds what is attached to manifests; absent where the destination can't hold it. */
+  findAttached?: (source: Source, subjects: Digest[], signal?: AbortSignal) => Promise<AttachedCopy[]>;
+  emit: Emit;
+  signal?: AbortSignal;
+}
+
+/** What `airgap copy --json` prints. */
+export interface CopyImageResult {
+  source: string;
+  destination: string;
+  digest: Digest;
+  mediaType: string;
+  size: number;
+  attached: number;
+  totals: CopyTotals;
+}
+
+/** The child of an index for a platform. @throws AirgapError `not-found` */
+async function childFor(source: Source, index: Descriptor, platform: Platform, signal?: AbortSignal): Promise<Descriptor> {
+  const content = await readContent(source, index, signal);
+  const children = content.kind === "index" ? content.manifests : [];
+  const runnable = children.filter((child) => child.platform !== undefined && child.platform.os !== "unknown");
+  // A set of artifacts has no platforms to choose from.
+  if (runnable.length === 0) return index;
+  const child = runnable.find((each) => each.platform && matchesPlatform(each.platform, platform));
+  if (child) return isIndexType(child.mediaType) ? await childFor(source, child, platform, signal) : child;
+  const offered = [...new Set(runnable.flatMap((each) => (each.platform ? [formatPlatform(each.platform)] : [])))];
+  throw new AirgapError("not-found", `${source.name} has nothing for ${formatPlatform(platform)}; it offers ${offered.join(", ")}`, {
+    suggestions: [`--platform ${offered[0]}`, "--all copies the whole index"],
+  });
+}
+
+/** Copies one image, whole or for one platform, with what is attached to what is copied. */
+export async function copyImage(options: CopyImageOptions): Promise<CopyImageResult> {
+  const { source, destination, signal, emit } = options;
+  const found = await source.resolve(options.reference, signal);
+  const chosen = isIndexType(found.mediaType) && !options.all ? await childFor(source, found, options.platform, signal) : found;
+  const { mediaType, digest, size } = chosen;
+  if (options.expect !== undefined && options.expect !== digest) {
+    throw new AirgapError("conflict", `${source.name} has ${digest} there, which can't land as ${options.expect}`, {
+      suggestions: isIndexType(found.mediaType) && !options.all ? ["--all copies the whole index"] : ["leave the digest out of the destination"],
+    });
+  }
+  const root: Descriptor = { mediaType, digest, size };
+  const carries = (descriptor: Descriptor): boolean => options.foreignLayers || !isForeignLayer(descriptor.mediaType);
+  const graph = await graphOf(source, root, carries);
+  const subjects = graph.filter((descriptor) => isManifestLike(descriptor.mediaType)).map((descriptor) => descriptor.digest);
+  const attached = (await options.findAttached?.(source, subjects, signal)) ?? [];
+  emit({ type: "plan", items: graph.length, bytes: graph.reduce((sum, descriptor) => sum + descriptor.size, 0) });
+  const copier = new Copier({ emit, ...(signal ? { signal } : {}) });
+  await copier.copy({ name: destination.name, root, tags: options.tags, source, destination, carries, attached });
+  return { source: source.name, destination: destination.name, digest, mediaType, size, attached: attached.length, totals: copier.totals };
+}
