@@ -104,6 +104,8 @@ export interface UrlSourceOptions {
   places: string[];
   descriptor: Descriptor;
   http: Http;
+  /** Looks at the whole content as it passes, besides the check of its digest. */
+  inspect?: (chunks: AsyncIterable<Buffer>) => AsyncIterable<Buffer>;
 }
 
 /**
@@ -115,12 +117,14 @@ export class UrlSource implements Source {
   readonly #places: string[];
   readonly #descriptor: Descriptor;
   readonly #http: Http;
+  readonly #inspect: NonNullable<UrlSourceOptions["inspect"]>;
 
-  constructor({ places, descriptor, http }: UrlSourceOptions) {
+  constructor({ places, descriptor, http, inspect = (chunks) => chunks }: UrlSourceOptions) {
     this.name = describePlace(places[0] ?? "nowhere");
     this.#places = places;
     this.#descriptor = descriptor;
     this.#http = http;
+    this.#inspect = inspect;
   }
 
   async resolve(reference: string): Promise<Descriptor> {
@@ -132,7 +136,7 @@ export class UrlSource implements Source {
     const { offset = 0, length } = options.range ?? {};
     const size = Math.min(length ?? descriptor.size, descriptor.size - offset);
     const chunks = this.#read(offset, size, options.signal);
-    return options.range ? Readable.from(chunks, { objectMode: false }) : verifiedStream(chunks, descriptor, this.name);
+    return options.range ? Readable.from(chunks, { objectMode: false }) : verifiedStream(this.#inspect(chunks), descriptor, this.name);
   }
 
   /** Gives `size` bytes from `offset` on; a whole file is read to its real end, so that too many bytes are seen. */

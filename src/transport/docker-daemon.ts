@@ -1,0 +1,135 @@
+import { createWriteStream } from "node:fs";
+import { mkdir, readdir, rename, rm, stat, statfs, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
+import { type Emit, silent } from "../events.ts";
+import { openDockerArchive } from "./docker-archive.ts";
+import type { Source } from "./types.ts";
+import type { TarOptions } from "./unpacked.ts";
+
+export interface DaemonOptions extends TarOptions {
+  emit?: Emit;
+}
+
+/** Exports that nobody has used for a week are dropped, and the oldest ones beyond 20 GiB. */
+const MAX_AGE = 7 * 24 * 3600 * 1000;
+const MAX_KEPT = 20 * 2 ** 30;
+
+/** The one client of the Docker engine: DOCKER_HOST and its like are honoured, as by docker itself. */
+export async function connect(): Promise<import("dockerode")> {
+  const { default: Dockerode } = await import("dockerode");
+  try {
+    return new Dockerode();
+  } catch (cause) {
+    throw new AirgapError("usage", `The Docker engine can't be reached as the environment says: ${messageOf(cause)}`, {
+      cause,
+      suggestions: ["unset DOCKER_HOST DOCKER_CERT_PATH"],
+    });
+  }
+}
+
+/** What the engine answered, in words. */
+export function explained(error: unknown, name: string): AirgapError {
+  const { statusCode, code } = error as { statusCode?: number; code?: string };
+  if (statusCode === 404)
+    return new AirgapError("not-found", `The Docker engine has no image ${name}`, { cause: error, suggestions: ["docker images", `docker pull ${name}`] });
+  if (code === "EACCES") {
+    return new AirgapError("environment", "The Docker engine can't be reached: its socket does not let us in", {
+      cause: error,
+      suggestions: ['sudo usermod -aG docker "$USER"'],
+    });
+  }
+  if (code === "ENOENT" || code === "ECONNREFUSED") {
+    return new AirgapError("environment", `The Docker engine can't be reached: ${messageOf(error)}`, {
+      cause: error,
+      suggestions: ["sudo systemctl start docker", "docker info"],
+    });
+  }
+  return new AirgapError(statusCode === undefined ? "network" : "refused", `The Docker engine can't give ${name}: ${messageOf(error)}`, { cause: error });
+}
+
+/**
+ * `docker-daemon:NAME`: an image of the Docker engine. It has no digest before it is fetched, so it
+ * is exported once, to a file that is kept under the image's id, and read there. What is read is
+ * the same for the same id, whenever and wherever it is exported.
+ * @param name a reference as `docker save` takes it, or an image id
+ * @throws AirgapError `not-found`, `environment` when there is no engine, `disk`
+ */
+export async function openDockerDaemon(name: string, options: DaemonOptions): Promise<Source> {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,500}$/.test(name))
+    throw new AirgapError("usage", `'${name}' is not the name of an image`, { suggestions: ["docker images"] });
+  const docker = await connect();
+  const { Id: id, Size: size } = await docker
+    .getImage(name)
+    .inspect()
+    .catch((error: unknown) => {
+      throw explained(error, name);
+    });
+  const directory = join(options.cacheDir, "docker");
+  const file = join(directory, `${id.replace(/^sha256:/, "").replace(/[^0-9a-f]/g, "")}.tar`);
+  const open = (): Promise<Source> => openDockerArchive(file, options, `docker-daemon:${name}`);
+  const kept = await open().catch((error: unknown) => {
+    if (isAirgapError(error)) return undefined;
+    throw error;
+  });
+  if (kept) {
+    await utimes(file, new Date(), new Date());
+    return kept;
+  }
+  options.emit?.({ type: "note", message: `Exporting ${name} from the Docker engine` });
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await checkRoom(directory, size, name);
+  const stream = await docker
+    .getImage(id)
+    .get()
+    .catch((error: unknown) => {
+      throw explained(error, name);
+    });
+  await save(stream as Readable, file, name, options);
+  await prune(directory, file);
+  return open();
+}
+
+async function checkRoom(directory: string, size: number, name: string): Promise<void> {
+  const { bavail, bsize } = await statfs(directory);
+  if (bavail * bsize > size) return;
+  throw new AirgapError("disk", `There is no room in ${directory} to export ${name}: it takes about ${Math.ceil(size / 2 ** 20)} MiB`, {
+    suggestions: ["AIRGAP_CACHE_DIR=/elsewhere airgap build …"],
+  });
+}
+
+async function save(stream: Readable, file: string, name: string, { signal, emit = silent }: DaemonOptions): Promise<void> {
+  const draft = `${file}.${process.pid}-${Math.random().toString(36).slice(2)}.part`;
+  try {
+    const counted = async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+      for await (const chunk of chunks) {
+        emit({ type: "progress", item: name, bytes: chunk.length });
+        yield chunk;
+      }
+    };
+    await pipeline(stream, counted, createWriteStream(draft, { mode: 0o600 }), signal ? { signal } : {});
+    await rename(draft, file);
+  } catch (error) {
+    await rm(draft, { force: true });
+    if (signal?.aborted) throw error;
+    throw explained(error, name);
+  }
+}
+
+/** Keeps the cache small: what is old, and what is too much. The one just made stays. */
+async function prune(directory: string, current: string): Promise<void> {
+  const found: { path: string; mtimeMs: number; size: number }[] = [];
+  for (const entry of await readdir(directory)) {
+    const path = join(directory, entry);
+    const stats = await stat(path).catch(() => undefined);
+    if (stats?.isFile() && path !== current) found.push({ path, mtimeMs: stats.mtimeMs, size: stats.size });
+  }
+  let total = (await stat(current)).size;
+  for (const { path, mtimeMs, size } of found.toSorted((a, b) => b.mtimeMs - a.mtimeMs)) {
+    total += size;
+    // Who has it open goes on reading it.
+    if (Date.now() - mtimeMs > MAX_AGE || total > MAX_KEPT) await rm(path, { force: true });
+  }
+}

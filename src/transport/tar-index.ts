@@ -1,0 +1,212 @@
+import { read } from "node:fs";
+import { posix } from "node:path";
+import { promisify } from "node:util";
+import { AirgapError } from "../errors.ts";
+import { closePlainFile, openPlainFile } from "./plain-file.ts";
+import type { Region } from "./types.ts";
+
+const readAt = promisify(read);
+const BLOCK = 512;
+const WINDOW = 64 * 1024;
+const MAX_ENTRIES = 1_000_000;
+const MAX_EXTENSION = 1024 * 1024;
+/** A link to a link … to a file. */
+const MAX_LINKS = 40;
+
+interface Entry {
+  /** POSIX type flag: "0" file, "1" hard link, "2" symbolic link. */
+  type: string;
+  offset: number;
+  size: number;
+  /** Of links: the path inside of the archive that they lead to. */
+  target?: string;
+  /** Why its bytes are not simply at `offset`. */
+  unusable?: string;
+}
+
+interface Header {
+  name: string;
+  type: string;
+  size: number;
+  link: string;
+}
+
+const paddedSize = (size: number): number => Math.ceil(size / BLOCK) * BLOCK;
+
+/** A path as the archive means it, from its root; undefined when it leads out of it. */
+function normalized(path: string): string | undefined {
+  const clean = posix.normalize(path.replace(/^(?:\.?\/+)+/, "")).replace(/\/+$/, "");
+  return clean === ".." || clean.startsWith("../") || clean.startsWith("/") ? undefined : clean;
+}
+
+function field(block: Buffer, start: number, length: number): string {
+  const bytes = block.subarray(start, start + length);
+  const end = bytes.indexOf(0);
+  return bytes.toString("utf8", 0, end < 0 ? length : end);
+}
+
+/** Octal, or base 256 as GNU writes it. NaN when it is neither. */
+function number(block: Buffer, start: number, length: number): number {
+  if (((block[start] ?? 0) & 0x80) !== 0) {
+    let value = (block[start] ?? 0) & 0x7f;
+    for (let i = 1; i < length; i++) value = value * 256 + (block[start + i] ?? 0);
+    return value;
+  }
+  const text = field(block, start, length).trim();
+  return text === "" ? 0 : /^[0-7]+$/.test(text) ? Number.parseInt(text, 8) : Number.NaN;
+}
+
+/** POSIX ustar and GNU headers. Undefined when the checksum is wrong. */
+function parseHeader(block: Buffer): Header | undefined {
+  let sum = 0;
+  for (let i = 0; i < BLOCK; i++) sum += i >= 148 && i < 156 ? 0x20 : (block[i] ?? 0);
+  if (number(block, 148, 8) !== sum) return undefined;
+  const posixMagic = block.toString("latin1", 257, 263) === "ustar\0";
+  const prefix = posixMagic ? field(block, 345, 155) : "";
+  const name = field(block, 0, 100);
+  const type = block[156] === 0 ? "0" : String.fromCharCode(block[156] ?? 0);
+  return { name: prefix === "" ? name : `${prefix}/${name}`, type, size: number(block, 124, 12), link: field(block, 157, 100) };
+}
+
+/** Records of a pax header: `25 path=…\n`. */
+function parsePax(bytes: Buffer): Map<string, string> {
+  const records = new Map<string, string>();
+  for (let at = 0; at < bytes.length; ) {
+    const space = bytes.indexOf(0x20, at);
+    const length = space < 0 ? Number.NaN : Number(bytes.toString("latin1", at, space));
+    if (!Number.isInteger(length) || length <= space - at || at + length > bytes.length) break;
+    const record = bytes.toString("utf8", space + 1, at + length - 1);
+    const equals = record.indexOf("=");
+    if (equals > 0) records.set(record.slice(0, equals), record.slice(equals + 1));
+    at += length;
+  }
+  return records;
+}
+
+/**
+ * A tar that is read where it lies: where each of its files begins. Nothing is unpacked, so no
+ * entry can do harm; what is no plain file can't be read. Of entries of one name the last counts,
+ * as when it is unpacked.
+ */
+export class TarIndex {
+  readonly path: string;
+  readonly #fd: number;
+  readonly #fileSize: number;
+  readonly #entries = new Map<string, Entry>();
+  #closed: Promise<void> | undefined;
+  #window = { offset: 0, bytes: Buffer.alloc(0) };
+
+  private constructor(path: string, fd: number, size: number) {
+    this.path = path;
+    this.#fd = fd;
+    this.#fileSize = size;
+  }
+
+  /** @throws AirgapError `disk` when the file can't be read, `corrupt` when it is no tar, or not whole */
+  static async open(path: string): Promise<TarIndex> {
+    const file = await openPlainFile(path);
+    if (file === undefined) throw new AirgapError("disk", `The archive ${path} is not there`);
+    const index = new TarIndex(path, file.fd, file.size);
+    try {
+      await index.#scan();
+    } catch (error) {
+      await index.close();
+      throw error;
+    }
+    return index;
+  }
+
+  /** Where a file's bytes are; links are followed. @throws AirgapError `unsupported` when the bytes are not plainly there */
+  find(path: string): Region | undefined {
+    let at: string | undefined = normalized(path);
+    for (let hops = 0; at !== undefined && hops < MAX_LINKS; hops++) {
+      const entry = this.#entries.get(at);
+      if (entry === undefined) return undefined;
+      if (entry.unusable) throw new AirgapError("unsupported", `${path} in ${this.path} is ${entry.unusable}`, { suggestions: [`tar xf ${this.path}`] });
+      if (entry.target === undefined) return { fd: this.#fd, offset: entry.offset, size: entry.size };
+      at = entry.target;
+    }
+    return undefined;
+  }
+
+  /** Names of all files and links. */
+  names(): string[] {
+    return [...this.#entries.keys()];
+  }
+
+  /** May be called again: a descriptor's number may belong to another file by then. */
+  async close(): Promise<void> {
+    this.#closed ??= closePlainFile(this.#fd);
+    await this.#closed;
+  }
+
+  async #scan(): Promise<void> {
+    let offset = 0;
+    let pax = new Map<string, string>();
+    let long: { name?: string; link?: string } = {};
+    for (let count = 0; offset + BLOCK <= this.#fileSize; count++) {
+      if (count > MAX_ENTRIES) throw this.#corrupt(`more than ${MAX_ENTRIES} entries`);
+      const block = await this.#read(offset, BLOCK);
+      if (block.every((byte) => byte === 0)) return;
+      const header = parseHeader(block);
+      if (header === undefined) throw this.#corrupt(offset === 0 ? "it is no tar" : `no header at byte ${offset}, where one is expected`);
+      const size = pax.has("size") && !"xgLK".includes(header.type) ? Number(pax.get("size")) : header.size;
+      const start = offset + BLOCK;
+      if (!Number.isSafeInteger(size) || size < 0) throw this.#corrupt(`${header.name} has no size`);
+      const stored = "123456".includes(header.type) ? 0 : size;
+      if (start + stored > this.#fileSize) throw this.#corrupt(`it ends in the middle of ${header.name}: it is not whole`);
+      offset = start + paddedSize(stored);
+      if (header.type === "g") continue;
+      if (header.type === "x" || header.type === "L" || header.type === "K") {
+        if (size > MAX_EXTENSION) throw this.#corrupt(`a header of ${size} bytes`);
+        const bytes = await this.#read(start, size);
+        if (header.type === "x") pax = parsePax(bytes);
+        else long = { ...long, [header.type === "L" ? "name" : "link"]: field(bytes, 0, bytes.length) };
+        continue;
+      }
+      this.#add(header, { name: pax.get("path") ?? long.name ?? header.name, link: pax.get("linkpath") ?? long.link ?? header.link, start, size, pax });
+      pax = new Map();
+      long = {};
+    }
+    throw this.#corrupt("it has no end: it is not whole");
+  }
+
+  #add(header: Header, { name, link, start, size, pax }: { name: string; link: string; start: number; size: number; pax: Map<string, string> }): void {
+    const path = normalized(name);
+    if (path === undefined || path === "" || path === ".") return;
+    const sparse = header.type === "S" || [...pax.keys()].some((key) => key.startsWith("GNU.sparse"));
+    if (header.type === "0" || header.type === "7" || sparse) {
+      this.#entries.set(path, { type: "0", offset: start, size, ...(sparse ? { unusable: "a sparse file" } : {}) });
+    } else if (header.type === "1" || header.type === "2") {
+      // A symbolic link starts where it lies, a hard link at the archive's root.
+      const target = normalized(header.type === "1" ? link : posix.join(posix.dirname(path), link));
+      this.#entries.set(path, {
+        type: header.type,
+        offset: 0,
+        size: 0,
+        ...(target === undefined || link.startsWith("/") ? { unusable: "a link that leads out of it" } : { target }),
+      });
+    }
+  }
+
+  async #read(offset: number, length: number): Promise<Buffer> {
+    const { bytes, offset: from } = this.#window;
+    if (offset < from || offset + length > from + bytes.length) {
+      const wanted = Math.min(Math.max(length, WINDOW), this.#fileSize - offset);
+      const buffer = Buffer.allocUnsafe(wanted);
+      let filled = 0;
+      while (filled < wanted) {
+        const { bytesRead } = await readAt(this.#fd, buffer, filled, wanted - filled, offset + filled);
+        if (bytesRead === 0) throw this.#corrupt("it got shorter while it was read");
+        filled += bytesRead;
+      }
+      this.#window = { offset, bytes: buffer };
+    }
+    const start = offset - this.#window.offset;
+    return this.#window.bytes.subarray(start, start + length);
+  }
+
+  #corrupt(why: string): AirgapError {
+    return new AirgapError("corrupt", `The archive ${this.path} can't be read: ${why}`, { suggestions: [`tar tf ${this.path}`] });
+  }
+}
