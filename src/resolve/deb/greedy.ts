@@ -28,8 +28,7 @@ export class Greedy {
   run(asked: DebSolvable[]): DebSolvable[] | undefined {
     for (const { name } of asked) this.#protected.add(name);
     for (const solvable of asked) this.#selected.set(solvable.name, solvable);
-    const inOrder = asked.toSorted((a, b) => a.order - b.order || a.data.mention - b.data.mention);
-    for (const solvable of inOrder) if (!this.#install(solvable, 0)) this.#failed = true;
+    for (const solvable of asked) if (!this.#install(solvable, 0)) this.#failed = true;
     return this.#failed || !this.#consistent() ? undefined : [...this.#selected.values()];
   }
 

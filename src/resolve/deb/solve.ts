@@ -101,10 +101,13 @@ function chosenPackage(solvable: DebSolvable, reason: ChosenPackage["reason"] | 
     version,
     arch,
     repository: repository.id,
+    href: data.filename,
     places: repository.places(data.filename),
+    relations: { depends: data.depends, conflicts: data.conflicts ?? [], breaks: data.breaks ?? [], provides: data.provides ?? [] },
     http: repository.http,
     size: data.size,
     checksum: data.checksum,
     reason: reason ?? { relation: "" },
+    ...(repository.signed ? {} : { unsignedRepository: true }),
   };
 }

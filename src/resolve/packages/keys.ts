@@ -48,6 +48,11 @@ export async function readKeys(places: string[], http: Http, signal?: AbortSigna
   return { files };
 }
 
+/** Keys from their text. */
+export async function keyRing(place: string, armored: string): Promise<KeyRing> {
+  return { files: [{ place, armored, keys: await parse(Buffer.from(armored), `The key of ${place}`) }] };
+}
+
 /** A private key that signs our repositories. @throws AirgapError `spec` */
 export async function readPrivateKey(bytes: Buffer, what: string): Promise<PrivateKey> {
   const { readKey } = await library();

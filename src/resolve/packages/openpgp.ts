@@ -108,20 +108,26 @@ export async function verifyCleartext(
   return { text: message.getText(), signature: await firstGood(signatures, keys, what, acceptable) };
 }
 
+/** Long past, so that hosts whose clocks are behind don't take key and signatures for ones of the future. */
+const PAST = new Date("2000-01-01T00:00:00Z");
+
 /** A key for one set of repositories. RSA, since the gpg of CentOS 7 knows no ed25519. */
 export async function makeSigningKey(name: string): Promise<PrivateKey> {
   const { generateKey } = await library();
-  const { privateKey } = await generateKey({ type: "rsa", rsaBits: 3072, userIDs: [{ name }], format: "object" });
+  const { privateKey } = await generateKey({ type: "rsa", rsaBits: 3072, userIDs: [{ name }], subkeys: [], date: PAST, format: "object" });
   return privateKey;
 }
+
+/** The day of a signature: the key's own, which is the first on which it is good. */
+const dayOf = (key: PrivateKey): Date => new Date(Math.max(PAST.getTime(), ...[key, ...key.getSubkeys()].map((part) => part.getCreationTime().getTime())));
 
 export async function signDetached(content: Uint8Array, key: PrivateKey): Promise<string> {
   const openpgp = await library();
   const message = await openpgp.createMessage({ binary: content });
-  return openpgp.sign({ message, signingKeys: key, detached: true, config: await settings() });
+  return openpgp.sign({ message, signingKeys: key, detached: true, date: dayOf(key), config: await settings() });
 }
 
 export async function signCleartext(text: string, key: PrivateKey): Promise<string> {
   const openpgp = await library();
-  return openpgp.sign({ message: await openpgp.createCleartextMessage({ text }), signingKeys: key, config: await settings() });
+  return openpgp.sign({ message: await openpgp.createCleartextMessage({ text }), signingKeys: key, date: dayOf(key), config: await settings() });
 }

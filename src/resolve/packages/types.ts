@@ -17,7 +17,9 @@ export interface ChosenPackage {
   arch: string;
   /** The repository's id in the spec. */
   repository: string;
-  /** Where its file is, in the order to try. */
+  /** Where its file is: as the metadata say it, and in full, in the order to try. */
+  href: string;
+  base?: string;
   places: string[];
   http: Http;
   /** Bytes. */
@@ -25,6 +27,10 @@ export interface ChosenPackage {
   /** Of the whole file: as Node's crypto calls the algorithm, and hex digits. */
   checksum: { algorithm: string; value: string };
   reason: Reason;
+  /** Debian: what its control file must say, since apt solves by its repository's word. */
+  relations?: { depends: string[]; conflicts: string[]; breaks: string[]; provides: string[] };
+  /** Nothing of its repository is signed by a key given. */
+  unsignedRepository?: true;
   /** Set when the transaction does without it, and hosts that differ may need it: why. */
   alternative?: string;
 }

@@ -38,7 +38,7 @@ export function repositoryKeys(repository: RepositorySpec, set: PackageSetSpec, 
 }
 
 /** Where the repository is, and what repomd.xml must be where a metalink says so. */
-async function findBases(repository: RepositorySpec, set: PackageSetSpec, context: ResolveContext): Promise<{ bases: string[]; sha256: string[] }> {
+export async function findBases(repository: RepositorySpec, set: PackageSetSpec, context: ResolveContext): Promise<{ bases: string[]; sha256: string[] }> {
   const { baseurl, mirrorlist, metalink, id } = repository;
   if (baseurl !== undefined) return { bases: [placeOf(context.baseDir, substitute(baseurl, repository, set.arch))], sha256: [] };
   const list = metalink ?? mirrorlist;

@@ -30,6 +30,8 @@ type RelationKind = (typeof RELATIONS)[number];
 const KINDS = new Set<string>(RELATIONS);
 const OPERATORS: Record<string, string> = { LT: "<", LE: "<=", EQ: "=", GE: ">=", GT: ">" };
 const MAX_ENTRIES = 200_000;
+/** Names and versions become file names. */
+const SAFE = /^(?!\.)[^\s/\\\p{Cc}]{1,255}$/u;
 
 function rangeOf(attributes: Attributes): string {
   const op = OPERATORS[attributes.flags ?? ""];
@@ -134,6 +136,9 @@ class PrimaryReader {
     this.count++;
     if (entry.name === "" || entry.arch === "" || entry.version === "")
       throw new AirgapError("corrupt", `${this.#what}: package ${this.count} has no name, architecture or version`);
+    for (const text of [entry.name, entry.arch, entry.version])
+      if (!SAFE.test(text))
+        throw new AirgapError("corrupt", `${this.#what}: package ${this.count} is called ${JSON.stringify(text.slice(0, 100))}, which no package is`);
     const { size, checksum, href } = this.#data;
     if (size === undefined || checksum === undefined || !href)
       throw new AirgapError(

@@ -1,4 +1,5 @@
 import { AirgapError } from "../../errors.ts";
+import type { Emit } from "../../events.ts";
 import { Unsatisfiable } from "../packages/sat.ts";
 import type { ChosenPackage, Closure } from "../packages/types.ts";
 import { Explanation } from "./explain.ts";
@@ -20,6 +21,7 @@ export interface SolveOptions {
   recommends: boolean;
   installed: InstalledPackage[];
   hostCapabilities: string[];
+  emit?: Emit;
 }
 
 /** What hosts of an architecture may install. */
@@ -133,6 +135,8 @@ function chosenPackage(universe: Universe, solvable: Solvable, reason: { by: num
     version: evr,
     arch,
     repository: repository.id,
+    href: data.href,
+    ...(data.base === undefined ? {} : { base: data.base }),
     places: repository.places(data),
     http: repository.http,
     size: data.size,

@@ -1,0 +1,137 @@
+import { resolve as resolvePath } from "node:path";
+import type { Item } from "../bundle/lock.ts";
+import type { BundleSpec, PackageSetSpec } from "../bundle/spec.ts";
+import { AirgapError } from "../errors.ts";
+import { count } from "../format.ts";
+import { redactUrl } from "../http.ts";
+import { digestOf } from "../oci/digest.ts";
+import { isRemote } from "../transport/url.ts";
+import { type ArtifactFile, fileFromBytes, makeArtifact } from "./artifact.ts";
+import { type PackageSetFacts, parseFacts } from "./packages/facts.ts";
+import type { Prepared, SetFormat, Tree, UnsignedFacts } from "./packages/format.ts";
+import { packagesOf } from "./packages/roles.ts";
+import { readRepositoryKey, type Signatures, signAll, signaturesFit, type ToSign } from "./packages/signing.ts";
+import type { Closure } from "./packages/types.ts";
+import type { Resolution, ResolveContext, Resolved } from "./types.ts";
+
+/** Path of our public key in every set. */
+export const REPOSITORY_KEY = "keys/airgap.asc";
+
+async function formatOf(set: PackageSetSpec): Promise<SetFormat<unknown>> {
+  const format = set.format === "rpm" ? (await import("./rpm/set.ts")).rpmFormat : (await import("./deb/set.ts")).debFormat;
+  return format as SetFormat<unknown>;
+}
+
+/** What hosts of each role get, from metadata alone: nothing of the packages is fetched. */
+export async function resolveClosures(set: PackageSetSpec, context: ResolveContext): Promise<Closure[]> {
+  return (await formatOf(set)).closures(set, context);
+}
+
+/** The package sets of a spec: one artifact each, with packages, metadata, keys and signatures. */
+export async function resolvePackages(spec: Pick<BundleSpec, "packages" | "repositoryKey">, context: ResolveContext): Promise<Resolution> {
+  const resolved: Resolved[] = [];
+  for (const set of spec.packages) {
+    context.emit({ type: "phase", name: "packages", detail: set.name });
+    resolved.push(await resolveSet(set, spec.repositoryKey, context));
+  }
+  return { resolved, images: [] };
+}
+
+async function resolveSet(set: PackageSetSpec, repositoryKey: string | undefined, context: ResolveContext): Promise<Resolved> {
+  const format = await formatOf(set);
+  const { facts, prepared, signing } = context.locked ? await fromLock(set, format, context) : await anew(set, format, context);
+  const trees = treesOf(set, facts, prepared);
+  const files: ArtifactFile[] = trees.flatMap(({ prefix, packages }) => packages.map((item) => packageFile(item, prefix, format.mediaType)));
+  const toSign: ToSign[] = [];
+  for (const tree of trees) {
+    const metadata = format.metadata(set, facts, tree);
+    files.push(...metadata.files);
+    toSign.push(...metadata.toSign);
+  }
+  const signed = await signatures(set, toSign, signing, repositoryKey, context);
+  for (const { path } of toSign) files.push(fileFromBytes(path, "application/pgp-signature", Buffer.from(signed.signatures[path] ?? "")));
+  files.push(fileFromBytes(REPOSITORY_KEY, "application/pgp-keys", Buffer.from(signed.publicKey)));
+  for (const [path, armored] of Object.entries(facts.keys)) files.push(fileFromBytes(path, "application/pgp-keys", Buffer.from(armored)));
+  files.push(...format.clientFiles(set, facts, trees, signed.publicKey));
+  const all: PackageSetFacts = { ...facts, signing: signed };
+  const wantedBy = [`packages ${set.name}`];
+  return makeArtifact({ kind: "packages", name: set.name, files, origins: origins(set), wantedBy, facts: { ...all } });
+}
+
+interface Start {
+  facts: UnsignedFacts;
+  prepared: Prepared[];
+  /** Signatures that stand already. */
+  signing?: { signatures: Signatures; mustFit: boolean };
+}
+
+function itemOf(items: Item[], name: string): Item | undefined {
+  return items.find((item) => item.kind === "packages" && item.name === name);
+}
+
+async function fromLock(set: PackageSetSpec, format: SetFormat<unknown>, context: ResolveContext): Promise<Start> {
+  const item = itemOf(context.locked?.items ?? [], set.name);
+  if (item === undefined)
+    throw new AirgapError("spec", `The lock has no package set ${set.name}, which the spec asks for`, {
+      suggestions: ["build without --locked, which makes a new lock"],
+    });
+  const { signing, ...facts } = parseFacts(item.facts, set.name);
+  return { facts, prepared: await format.prepareLocked(set, { ...facts, signing }, context), signing: { signatures: signing, mustFit: true } };
+}
+
+async function anew(set: PackageSetSpec, format: SetFormat<unknown>, context: ResolveContext): Promise<Start> {
+  const closures = await format.closures(set, context);
+  const chosen = packagesOf(closures);
+  context.emit({ type: "note", message: `${set.name}: ${count(chosen.length, "package")} for ${closures.map(({ role }) => role).join(", ")}` });
+  const { prepared, extra } = await format.prepare(set, chosen, context);
+  const roles = Object.fromEntries(closures.map(({ role, asked, packages }) => [role, { asked, packages: packages.map(({ id }) => id) }]));
+  const facts: UnsignedFacts = { format: set.format, arch: set.arch, for: set.for, roles, packages: prepared.map(({ locked }) => locked), ...extra };
+  const last = itemOf(context.previous?.items ?? [], set.name);
+  if (last === undefined) return { facts, prepared };
+  try {
+    return { facts, prepared, signing: { signatures: parseFacts(last.facts, set.name).signing, mustFit: false } };
+  } catch {
+    return { facts, prepared };
+  }
+}
+
+/** One repository with everything, and one for each role, so that a role's hosts see nothing of another's. */
+function treesOf(set: PackageSetSpec, facts: UnsignedFacts, prepared: Prepared[]): Tree[] {
+  const trees: Tree[] = [{ id: `airgap-${set.name}`, prefix: "", packages: prepared }];
+  const byId = new Map(prepared.map((item) => [item.locked.id, item]));
+  const roles = Object.entries(facts.roles);
+  if (roles.length === 1 && roles[0]?.[0] === "all") return trees;
+  for (const [role, { packages }] of roles) {
+    const own = packages.map((id) => byId.get(id)).filter((item) => item !== undefined);
+    trees.push({ id: `airgap-${set.name}-${role}`, prefix: `roles/${role}/`, packages: own });
+  }
+  return trees;
+}
+
+function packageFile({ locked, source, path }: Prepared, prefix: string, mediaType: string): ArtifactFile {
+  return { title: `${prefix}${path}`, mediaType, digest: locked.digest, size: locked.size, source };
+}
+
+async function signatures(
+  set: PackageSetSpec,
+  toSign: ToSign[],
+  present: Start["signing"],
+  repositoryKey: string | undefined,
+  context: ResolveContext,
+): Promise<Signatures> {
+  const userKey = repositoryKey === undefined ? undefined : await readRepositoryKey(resolvePath(context.baseDir, repositoryKey));
+  const userPublic = userKey?.toPublic().armor();
+  const usable = present !== undefined && (present.mustFit || userPublic === undefined || digestOf(userPublic) === digestOf(present.signatures.publicKey));
+  if (present !== undefined && usable && (await signaturesFit(toSign, present.signatures))) return present.signatures;
+  if (present?.mustFit) {
+    throw new AirgapError("corrupt", `The metadata made for ${set.name} are not those that the lock's signatures were made for`, {
+      suggestions: ["build without --locked, which makes a new lock, when the spec or the version of airgap has changed since"],
+    });
+  }
+  return signAll(set.name, toSign, userKey);
+}
+
+function origins(set: PackageSetSpec): string[] {
+  const given = set.repositories.map(({ baseurl, metalink, mirrorlist, uris }) => baseurl ?? metalink ?? mirrorlist ?? uris ?? "");
+  return [...new Set(given.map((place) => (isRemote(place) ? redactUrl(place) : place)))];
+}

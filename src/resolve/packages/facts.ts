@@ -1,0 +1,81 @@
+import { AirgapError } from "../../errors.ts";
+import { isRecord } from "../../oci/descriptor.ts";
+import { type Digest, isDigest } from "../../oci/digest.ts";
+import type { Reason } from "./types.ts";
+
+/** A package of a set, pinned. */
+export interface LockedPackage {
+  id: string;
+  name: string;
+  version: string;
+  arch: string;
+  /** The repository's id in the spec, and where the file is below its base. */
+  repository: string;
+  href: string;
+  /** Another base, where the repository's metadata give one. */
+  base?: string;
+  /** Bytes. */
+  size: number;
+  digest: Digest;
+  /** What was looked at: how many bytes from the start, and their sha256. */
+  head: { size: number; sha256: string };
+  reason: Reason;
+  /** The transaction does without it; hosts that differ may need it: why. */
+  alternative?: string;
+  /** Who signed the package itself. */
+  signature?: { key: string; hash: string };
+  /** Accepted without a signature, and served from the repository without gpgcheck. */
+  unsigned?: true;
+}
+
+/** What the lock keeps of a package set beside its files. */
+export interface PackageSetFacts {
+  format: "rpm" | "deb";
+  arch: string;
+  /** os-release ID and version of the systems it is for. */
+  for: string[];
+  /** By role: what was asked for with the package that answers it, and every package of its transaction. `all` when roles make no difference. */
+  roles: Record<string, { asked: { text: string; package: string }[]; packages: string[] }>;
+  packages: LockedPackage[];
+  /** Public keys that hosts trust for these packages: path in the set, ASCII armour. */
+  keys: Record<string, string>;
+  /** The signatures of our own metadata, by path, and the key that made them. */
+  signing: { publicKey: string; signatures: Record<string, string> };
+  /** Packages of module streams are in it: hosts need `module_hotfixes=1`. */
+  moduleHotfixes?: true;
+  /** modules.yaml of the streams in it. */
+  modules?: string;
+}
+
+const isText = (value: unknown): value is string => typeof value === "string";
+const isTextMap = (value: unknown): value is Record<string, string> => isRecord(value) && Object.values(value).every(isText);
+
+function isPackage(value: unknown): value is LockedPackage {
+  if (!isRecord(value)) return false;
+  const { head, size, digest } = value;
+  const texts = [value.id, value.name, value.version, value.arch, value.repository, value.href].every(isText);
+  return (
+    texts &&
+    Number.isSafeInteger(size) &&
+    isDigest(digest) &&
+    isRecord(head) &&
+    Number.isSafeInteger(head.size) &&
+    isText(head.sha256) &&
+    isRecord(value.reason)
+  );
+}
+
+/** Reads what a lock keeps of a set. @throws AirgapError `corrupt` when it was not written by this program */
+export function parseFacts(value: unknown, name: string): PackageSetFacts {
+  const fail = (why: string): never => {
+    throw new AirgapError("corrupt", `The lock's package set ${name} can't be used: ${why}`, {
+      suggestions: ["build without --locked, which makes a new lock"],
+    });
+  };
+  if (!isRecord(value)) return fail("it has no facts");
+  if (value.format !== "rpm" && value.format !== "deb") return fail("its format is neither rpm nor deb");
+  if (!Array.isArray(value.packages) || !value.packages.every(isPackage)) return fail("its list of packages is damaged");
+  if (!isRecord(value.roles) || !isTextMap(value.keys) || !isRecord(value.signing)) return fail("roles, keys or signing are missing");
+  if (!isText(value.signing.publicKey) || !isTextMap(value.signing.signatures)) return fail("its signatures are damaged");
+  return value as unknown as PackageSetFacts;
+}
