@@ -15,6 +15,7 @@ const MAY: Record<string, string[]> = {
   "src/pki": ["src/errors.ts"],
   "src/transport": ["src/oci", "src/http.ts", "src/errors.ts", "src/events.ts"],
   "src/copy.ts": ["src/transport", "src/oci", "src/errors.ts", "src/events.ts"],
+  "src/copy-image.ts": ["src/copy.ts", "src/transport/types.ts", "src/oci", "src/errors.ts", "src/events.ts"],
   "src/names": ["src/oci", "src/errors.ts"],
   "src/state": ["src/oci", "src/errors.ts"],
   "src/host": ["src/errors.ts", "src/events.ts"],

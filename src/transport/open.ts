@@ -19,10 +19,7 @@ export function parsePlace(text: string, baseDir: string): Place {
   if (local !== undefined) return local;
   const meant = tryParseReference(text);
   throw new AirgapError("usage", `'${text}' does not say where that image is`, {
-    suggestions: [
-      ...(meant ? [`docker://${text}`] : []),
-      "docker://host/repository:tag, oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or docker-daemon:NAME",
-    ],
+    suggestions: [meant ? `docker://${text}` : "airgap copy --help"],
   });
 }
 

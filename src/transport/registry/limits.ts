@@ -29,7 +29,8 @@ export class HostLimit {
   #running = 0;
   #calm = 0;
   #pausedUntil = 0;
-  #lastCut = 0;
+  /** How often the limit was cut: who began before the last cut has nothing new to tell. */
+  #cuts = 0;
   #best = Number.POSITIVE_INFINITY;
   #smoothed = 0;
   readonly #waiting: (() => void)[] = [];
@@ -47,13 +48,13 @@ export class HostLimit {
   /** Runs `action` when it is its turn; what it says of the host is learned from. */
   async run<T>(action: () => Promise<{ value: T; outcome: Outcome }>, signal?: AbortSignal): Promise<T> {
     await this.#enter(signal);
-    const startedAt = Date.now();
+    const cuts = this.#cuts;
     try {
       const { value, outcome } = await action();
-      this.#learn(outcome, startedAt);
+      this.#learn(outcome, cuts);
       return value;
     } catch (error) {
-      this.#learn({ overloaded: true }, startedAt);
+      this.#learn({ overloaded: true }, cuts);
       throw error;
     } finally {
       this.#running--;
@@ -86,12 +87,12 @@ export class HostLimit {
     for (let free = this.current - this.#running; free > 0 && this.#waiting.length > 0; free--) this.#waiting.shift()?.();
   }
 
-  #learn({ overloaded, latencyMs }: Outcome, startedAt: number): void {
+  #learn({ overloaded, latencyMs }: Outcome, cuts: number): void {
     if (overloaded) {
       // Requests that were under way together complain together: that counts once.
-      if (startedAt >= this.#lastCut) {
+      if (cuts === this.#cuts) {
         this.#limit = Math.max(1, this.#limit / 2);
-        this.#lastCut = Date.now();
+        this.#cuts++;
       }
       this.#calm = 0;
       return;
