@@ -3,14 +3,13 @@ import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { run } from "../host/process.ts";
 import { Http, type Trust } from "../http.ts";
-import type { OpenedImage } from "../resolve/images/image.ts";
-import { type OpenRequest, resolveImages } from "../resolve/images/resolve.ts";
+import { resolveImages } from "../resolve/images/resolve.ts";
 import type { Resolution, ResolveContext, Resolved } from "../resolve/types.ts";
-import { withAtHand } from "../transport/at-hand.ts";
 import { storedCredentials } from "../transport/credentials.ts";
 import { Mirrors, type SourceEntries, trustFor } from "../transport/mirrors.ts";
 import { Registries } from "../transport/registry/registries.ts";
 import type { Source } from "../transport/types.ts";
+import { ImageSources } from "./image-sources.ts";
 import type { Lock } from "./lock.ts";
 import type { BundleSpec } from "./spec.ts";
 
@@ -44,13 +43,11 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
   const clients = new Clients(Math.max(16, options.concurrency), emit);
   const registries = new Registries({ trust: (host) => trustFor(host, sources), credentials: storedCredentials(run), emit });
   const mirrors = new Mirrors(registries, sources, emit);
-  const open = async (request: OpenRequest): Promise<OpenedImage> => {
-    const opened = await mirrors.open(request, signal);
-    return { ...opened, source: withAtHand(opened.source, options.atHand) };
-  };
+  const { baseDir, cacheDir, atHand } = options;
+  const places = new ImageSources({ mirrors, baseDir, cacheDir, atHand, ...(signal ? { signal } : {}) });
   const context: ResolveContext = {
-    baseDir: options.baseDir,
-    cacheDir: options.cacheDir,
+    baseDir,
+    cacheDir,
     http: (trust) => clients.for(trust ?? {}),
     emit,
     ...(signal ? { signal } : {}),
@@ -58,13 +55,21 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
     ...(options.previous ? { previous: options.previous } : {}),
   };
   const close = async (): Promise<void> => {
+    await places.close();
     await registries.close();
     await clients.close();
   };
   try {
     const resolutions = await resolveWants(spec, context);
     const wants = resolutions.flatMap(({ images }) => images);
-    const images = await resolveImages({ images: spec.images, wants, platforms: spec.platforms, open, concurrency: Math.min(8, options.concurrency), context });
+    const images = await resolveImages({
+      images: spec.images,
+      wants,
+      platforms: spec.platforms,
+      open: (request) => places.open(request),
+      concurrency: Math.min(8, options.concurrency),
+      context,
+    });
     return { resolved: [...resolutions.flatMap(({ resolved }) => resolved), ...images], close };
   } catch (error) {
     await close();

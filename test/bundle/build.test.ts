@@ -7,6 +7,7 @@ import { digestOf } from "../../src/oci/digest.ts";
 import { MediaType } from "../../src/oci/media-types.ts";
 import { fill } from "../support/fill.ts";
 import { bytesOf, makeImage, makeIndex } from "../support/images.ts";
+import { writeLayout } from "../support/layout.ts";
 import { startRegistry } from "../support/registry.ts";
 import { Scratch } from "../support/scratch.ts";
 
@@ -145,6 +146,29 @@ describe("build", () => {
     const again = readFileSync(scratch.path("site.tar"));
     await scratch.build({ locked: true });
     expect(readFileSync(scratch.path("site.tar")).equals(again)).toBe(true);
+  });
+});
+
+describe("images from elsewhere than a registry", () => {
+  it("are read from layouts and archives under the name that the spec gives them", async () => {
+    using scratch = new Scratch();
+    writeLayout(scratch.path("layout"), { one: image("one"), two: image("two") });
+    scratch.spec(
+      'siteName: register.site\nimages:\n- { ref: register.site/app/one:1, from: "oci:layout:one" }\n- { ref: register.site/app/two:1, from: "oci:layout:two" }',
+    );
+    await scratch.build();
+    await verifyBundle(scratch.path("site.tar"), quick);
+    scratch.spec(`images: [{ ref: register.site/app/one:1, from: "oci-archive:site.tar:register.site/app/one:1" }]`);
+    const { bundle = "" } = await scratch.build({ output: scratch.path("again.tar") });
+    expect(readLockOf(bundle).items).toMatchObject([
+      { name: "register.site/app/one:1", root: { digest: image("one").root.digest }, origins: [expect.stringContaining("oci-archive:")] },
+    ]);
+  });
+
+  it("say what is wrong with the place", async () => {
+    using scratch = new Scratch();
+    scratch.spec(`images: [{ ref: a, from: "oci:nowhere" }]`);
+    await expect(scratch.build()).rejects.toMatchObject({ message: expect.stringContaining("nowhere") });
   });
 });
 

@@ -1,0 +1,49 @@
+import type { OpenedImage } from "../resolve/images/image.ts";
+import type { OpenRequest } from "../resolve/images/resolve.ts";
+import { withAtHand } from "../transport/at-hand.ts";
+import { openLocal } from "../transport/local.ts";
+import type { Mirrors } from "../transport/mirrors.ts";
+import { parsePlace } from "../transport/open.ts";
+import type { Source } from "../transport/types.ts";
+
+export interface ImageSourcesOptions {
+  mirrors: Mirrors;
+  /** Where relative paths of `from:` begin. */
+  baseDir: string;
+  cacheDir: string;
+  /** Asked for content before the place itself is. */
+  atHand: Source[];
+  signal?: AbortSignal;
+}
+
+/** Opens images where the spec says they are: mirrors of their registry, or a `from:`. */
+export class ImageSources {
+  readonly #options: ImageSourcesOptions;
+  /** Archives and engines are opened once, however many images come from them. */
+  readonly #local = new Map<string, Promise<Source>>();
+
+  constructor(options: ImageSourcesOptions) {
+    this.#options = options;
+  }
+
+  async open(request: OpenRequest): Promise<OpenedImage> {
+    const opened = await this.#open(request);
+    return { ...opened, source: withAtHand(opened.source, this.#options.atHand) };
+  }
+
+  async close(): Promise<void> {
+    for (const opening of this.#local.values()) await (await opening.catch(() => undefined))?.close?.();
+    this.#local.clear();
+  }
+
+  async #open({ from, reference, ...request }: OpenRequest): Promise<OpenedImage> {
+    const { mirrors, baseDir, cacheDir, signal } = this.#options;
+    if (from === undefined) return mirrors.open({ reference, ...request }, signal);
+    const place = parsePlace(from, baseDir);
+    if (place.kind === "docker") return mirrors.open({ ...request, reference: place.reference }, signal);
+    const key = `${place.kind}:${place.path}`;
+    const opening = this.#local.get(key) ?? openLocal(place, { cacheDir, ...(signal ? { signal } : {}) });
+    this.#local.set(key, opening);
+    return { source: await opening, reference: place.name };
+  }
+}
