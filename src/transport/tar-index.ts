@@ -168,7 +168,7 @@ export class TarIndex {
       pax = new Map();
       long = {};
     }
-    throw this.#corrupt("it has no end: it is not whole");
+    throw this.#corrupt(offset === 0 ? "it is no tar" : "it has no end: it is not whole");
   }
 
   #add(header: Header, { name, link, start, size, pax }: { name: string; link: string; start: number; size: number; pax: Map<string, string> }): void {
