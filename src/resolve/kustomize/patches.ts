@@ -5,7 +5,7 @@ import { Text } from "../documents/text.ts";
 import type { Files } from "./files.ts";
 import { jsonPatch } from "./json-patch.ts";
 import { strategicMerge } from "./merge.ts";
-import { type Resource, readSelector, type Selector, sameObject, selects } from "./resource.ts";
+import { aimedAt, type Resource, readSelector, type Selector, selects } from "./resource.ts";
 
 interface Patch {
   documents: Node[];
@@ -53,12 +53,6 @@ function applyDocument(resources: Resource[], document: Node, { target, where }:
     return resources.map((each) => (selects(target, each) ? { ...each, node: jsonPatch(each.node, document, where) } : each));
   }
   if (document.kind !== "mapping") return resources;
-  if (target === undefined && !resources.some((each) => sameObject(document, each))) {
-    throw new AirgapError(
-      "spec",
-      `${where}: the patch of ${stringAt(document, "kind")} ${stringAt(document, "metadata", "name")} fits no object; kustomize refuses that too`,
-    );
-  }
   const aims = target ? new Set(resources.filter((each) => selects(target, each))) : aimedAt(document, resources);
   return resources.flatMap((each) => {
     if (!aims.has(each)) return [each];
