@@ -230,6 +230,27 @@ export class Http {
   }
 }
 
+/** Clients by the way they trust hosts: those that trust alike share their connections. */
+export class HttpClients {
+  readonly #options: Omit<HttpOptions, keyof Trust>;
+  readonly #clients = new Map<string, Http>();
+
+  constructor(options: Omit<HttpOptions, keyof Trust> = {}) {
+    this.#options = options;
+  }
+
+  for(trust: Trust = {}): Http {
+    const key = JSON.stringify([trust.caFile, trust.insecure, trust.clientCert, trust.clientKey]);
+    const client = this.#clients.get(key) ?? new Http({ ...this.#options, ...trust });
+    this.#clients.set(key, client);
+    return client;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#clients.values()].map((client) => client.close()));
+  }
+}
+
 /** Credentials are for the host that they were given for, never for where it redirects to. */
 function withoutCredentials(headers: Headers): Headers {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !/^(authorization|cookie)$/i.test(name)));
