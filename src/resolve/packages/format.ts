@@ -46,6 +46,6 @@ export interface SetFormat<Head> {
   /** The same packages again, as the lock has them. */
   prepareLocked(set: PackageSetSpec, facts: PackageSetFacts, context: ResolveContext): Promise<Prepared<Head>[]>;
   metadata(set: PackageSetSpec, facts: UnsignedFacts, tree: Tree<Head>): TreeMetadata;
-  /** Files that tell hosts of the repositories, with `@BASEURL@` for the server. */
+  /** Files that tell hosts of the repositories, with `@URL@` for the server. */
   clientFiles(set: PackageSetSpec, facts: UnsignedFacts, trees: Tree<Head>[], publicKey: string): ArtifactFile[];
 }

@@ -9,8 +9,8 @@ import type { RpmHeaders } from "./header.ts";
  * of their own, where the signed metadata vouch for them. Metadata expire at once, since a new
  * bundle is served under the same address.
  */
-export function repoFiles(set: PackageSetSpec, facts: UnsignedFacts, trees: Tree<RpmHeaders>[]): ArtifactFile[] {
-  const root = `@BASEURL@/packages/${set.name}/`;
+export function repoFiles(_set: PackageSetSpec, facts: UnsignedFacts, trees: Tree<RpmHeaders>[]): ArtifactFile[] {
+  const root = `@URL@/`;
   const vendorKeys = Object.keys(facts.keys).sort();
   const section = (tree: Tree<RpmHeaders>, unsigned: boolean): string => {
     const keys = ["keys/airgap.asc", ...(unsigned ? [] : vendorKeys)].map((path) => `${root}${path}`);
