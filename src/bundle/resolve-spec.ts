@@ -33,7 +33,7 @@ export interface Session {
 }
 
 /** Keys of the spec that this version can't build yet: refused by name, never ignored. */
-const NOT_YET = ["manifests", "charts", "packages"] as const;
+const NOT_YET = ["manifests", "charts"] as const;
 
 /** Works out everything that a spec asks for. @throws AirgapError */
 export async function resolveSpec(options: ResolveOptions): Promise<Session> {
@@ -83,6 +83,14 @@ async function resolveWants(spec: BundleSpec, context: ResolveContext): Promise<
   if (spec.kubernetes.length > 0) {
     const { resolveKubernetes } = await import("../resolve/kubernetes/resolve.ts");
     for (const entry of spec.kubernetes) found.push(await resolveKubernetes(entry, context));
+  }
+  if (spec.packages.length > 0) {
+    const { resolvePackages } = await import("../resolve/packages.ts");
+    found.push(await resolvePackages(spec, context));
+  }
+  if (spec.packages.length > 0) {
+    const { resolvePackages } = await import("../resolve/packages.ts");
+    found.push(await resolvePackages(spec, context));
   }
   if (spec.files.length > 0) {
     const { resolveFiles } = await import("../resolve/files.ts");
