@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { run } from "../host/process.ts";
-import { Http, type Trust } from "../http.ts";
+import { HttpClients } from "../http.ts";
 import { resolveImages } from "../resolve/images/resolve.ts";
 import type { Resolution, ResolveContext, Resolved } from "../resolve/types.ts";
 import { storedCredentials } from "../transport/credentials.ts";
@@ -40,7 +40,7 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
   const { spec, emit, signal } = options;
   for (const key of NOT_YET) if (spec[key].length > 0) throw new AirgapError("spec", `${key}: can't be built by this version of airgap`);
   const sources = resolveCaFiles(spec.sources, options.baseDir);
-  const clients = new Clients(Math.max(16, options.concurrency), emit);
+  const clients = new HttpClients({ connections: Math.max(16, options.concurrency), emit });
   const registries = new Registries({ trust: (host) => trustFor(host, sources), credentials: storedCredentials(run), emit });
   const mirrors = new Mirrors(registries, sources, emit);
   const { baseDir, cacheDir, atHand } = options;
@@ -88,39 +88,12 @@ async function resolveWants(spec: BundleSpec, context: ResolveContext): Promise<
     const { resolvePackages } = await import("../resolve/packages.ts");
     found.push(await resolvePackages(spec, context));
   }
-  if (spec.packages.length > 0) {
-    const { resolvePackages } = await import("../resolve/packages.ts");
-    found.push(await resolvePackages(spec, context));
-  }
   if (spec.files.length > 0) {
     const { resolveFiles } = await import("../resolve/files.ts");
     const { resolveSelf } = await import("../resolve/self.ts");
     found.push({ resolved: [...(await resolveFiles(spec.files, context)), ...(await resolveSelf(spec.files, spec.platforms, context))], images: [] });
   }
   return found;
-}
-
-/** HTTP clients, one for each way to trust. */
-class Clients {
-  readonly #connections: number;
-  readonly #emit: Emit;
-  readonly #clients = new Map<string, Http>();
-
-  constructor(connections: number, emit: Emit) {
-    this.#connections = connections;
-    this.#emit = emit;
-  }
-
-  for(trust: Trust): Http {
-    const key = JSON.stringify([trust.caFile, trust.insecure, trust.clientCert, trust.clientKey]);
-    const client = this.#clients.get(key) ?? new Http({ ...trust, connections: this.#connections, emit: this.#emit });
-    this.#clients.set(key, client);
-    return client;
-  }
-
-  async close(): Promise<void> {
-    await Promise.all([...this.#clients.values()].map((client) => client.close()));
-  }
 }
 
 /** Paths in a spec start at the spec. */
