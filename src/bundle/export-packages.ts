@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, rename, rm, utimes } from "node:fs/promises";
+import { link, mkdir, open, rename, rm, utimes } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { AirgapError } from "../errors.ts";
@@ -53,6 +53,7 @@ async function exportSet(reader: BundleReader, item: Lock["items"][number], dir:
   const layers = "layers" in manifest ? manifest.layers.filter(({ annotations }) => annotations?.[TITLE] !== undefined) : [];
   emit({ type: "plan", items: layers.length, bytes: layers.reduce((sum, { size }) => sum + size, 0) });
   let size = 0;
+  const written = new Map<string, string>();
   for (const layer of layers) {
     signal?.throwIfAborted();
     const title = checkedTitle(layer, item.name);
@@ -61,12 +62,13 @@ async function exportSet(reader: BundleReader, item: Lock["items"][number], dir:
     if (layer.mediaType === TEMPLATE) {
       const text = fillTemplate(reader.read(layer.digest).toString("utf8"), pathToFileURL(dir).href);
       await replace(path, async (file) => void (await file.writeFile(text)));
-    } else if (!(await isRight(path, layer))) {
+    } else if (!(await isRight(path, layer)) && !(await linked(written.get(layer.digest), path))) {
       const stream = await reader.source().fetch(layer, signal ? { signal } : {});
       await replace(path, async (file) => {
         for await (const chunk of stream) await file.writeFile(chunk as Uint8Array);
       });
     }
+    written.set(layer.digest, path);
     // createrepo_c --update takes what the metadata say of a file whose time is the one in them.
     const built = title.endsWith(".rpm") ? await rpmBuildTime(path) : 0;
     await utimes(path, built, built);
@@ -74,6 +76,16 @@ async function exportSet(reader: BundleReader, item: Lock["items"][number], dir:
     emit({ type: "progress", item: item.name, bytes: layer.size });
   }
   return { name: item.name, dir, files: layers.length, size };
+}
+
+/** Roles share packages: one copy on the disk, where it can link. */
+async function linked(copy: string | undefined, path: string): Promise<boolean> {
+  if (copy === undefined) return false;
+  await rm(path, { force: true });
+  return link(copy, path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Titles come from the bundle: none may lead out of the directory. */

@@ -21,8 +21,8 @@ const indented = (armored: string): string =>
 export function aptFiles(_set: PackageSetSpec, _facts: UnsignedFacts, trees: Tree<string>[], publicKey: string): ArtifactFile[] {
   return trees.flatMap(({ id, prefix }) => {
     const uri = `@URL@/${prefix}`;
-    const sources = `Types: deb\nURIs: ${uri}\nSuites: ./\nSigned-By:\n${indented(publicKey)}\n`;
-    const list = `deb [signed-by=${keyringPath(id)}] ${uri} ./\n`;
+    const sources = `Types: deb\nURIs: ${uri}\nSuites: /\nSigned-By:\n${indented(publicKey)}\n`;
+    const list = `deb [signed-by=${keyringPath(id)}] ${uri} /\n`;
     return [fileFromBytes(`${prefix}${id}.sources`, TEMPLATE, Buffer.from(sources)), fileFromBytes(`${prefix}${id}.list`, TEMPLATE, Buffer.from(list))];
   });
 }

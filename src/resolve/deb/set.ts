@@ -121,7 +121,7 @@ async function prepareLocked(set: PackageSetSpec, facts: PackageSetFacts, contex
 function metadata(set: PackageSetSpec, _facts: unknown, { prefix, packages }: Tree<string>): TreeMetadata {
   const entries = packages.map(({ locked, path, head }) => {
     const [algorithm = "", value = ""] = locked.digest.split(":");
-    return { filename: `./${path}`, size: locked.size, checksum: { algorithm, value }, control: head };
+    return { filename: path, size: locked.size, checksum: { algorithm, value }, control: head };
   });
   const made = makeDebMetadata(set.name, set.arch, entries);
   const release = Buffer.from(made.release);
