@@ -5,6 +5,7 @@ import type { Digest } from "./oci/digest.ts";
 import { childrenOf, type Index, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "./oci/manifest.ts";
 import { isForeignLayer, isManifestLike } from "./oci/media-types.ts";
 import { readBlob } from "./transport/read.ts";
+import { together } from "./transport/together.ts";
 import type { Destination, Source } from "./transport/types.ts";
 
 /** Something that speaks of a manifest: a signature, an SBOM. */
@@ -101,7 +102,7 @@ export class Copier {
       begun.set(each.descriptor.digest, copy);
       return copy;
     };
-    await settleAll(attached.map(one));
+    await together(attached, one);
   }
 
   /** A destination that has a graph already: the others may mount from it what they share. */
@@ -116,13 +117,13 @@ export class Copier {
     this.#signal.throwIfAborted();
     const all = depth < MAX_DEPTH ? await this.#children(root, job.source) : [];
     const children = all.filter(job.carries ?? withoutForeign);
-    await settleAll(children.map((child) => this.#once(job, child, depth)));
+    await together(children, (child) => this.#once(job, child, depth));
     try {
       await this.#name(job, root, tags);
     } catch (error) {
       // A registry that said of a blob that it is there may find out now that it is not.
       if (!isAirgapError(error) || error.data?.["missing"] !== true || children.length < all.length) throw error;
-      await settleAll(children.map((child) => this.#again(job, child)));
+      await together(children, (child) => this.#again(job, child));
       await this.#name(job, root, tags);
     }
     this.totals.manifests++;
@@ -232,9 +233,3 @@ export async function graphOf(source: Source, root: Descriptor, carries: (descri
 
 const none = (): { blobs: number; bytes: number } => ({ blobs: 0, bytes: 0 });
 const inStore = (destination: Destination, digest: Digest): string => `${destination.store} ${digest}`;
-
-/** Waits for all, so that nothing goes on behind the caller's back, and throws the first error. */
-async function settleAll(promises: Promise<void>[]): Promise<void> {
-  const results = await Promise.allSettled(promises);
-  for (const result of results) if (result.status === "rejected") throw result.reason;
-}

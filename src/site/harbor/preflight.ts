@@ -2,6 +2,7 @@ import { AirgapError } from "../../errors.ts";
 import type { Emit } from "../../events.ts";
 import { formatBytes } from "../../format.ts";
 import { RegistryError } from "../../transport/registry/answer.ts";
+import { together } from "../../transport/together.ts";
 import type { HarborApi, NewProject } from "./api.ts";
 import { missingProjects, noProjectRight, noPushRight, type PushWords } from "./words.ts";
 
@@ -118,8 +119,8 @@ export async function preflight(api: HarborApi, loads: ProjectLoad[], options: P
     );
   }
   const there = loads.filter(({ missing }) => !missing);
-  const checks = [checkHealth(api, options), checkSpace(api, loads, options), ...there.map((load) => checkProject(api, load, options))];
-  errors.push(...(await Promise.all(checks)).flat());
+  const checks = [() => checkHealth(api, options), () => checkSpace(api, loads, options), ...there.map((load) => () => checkProject(api, load, options))];
+  errors.push(...(await together(checks, (check) => check(), options.signal)).flat());
   const missing = loads.filter((load) => load.missing).map(({ name }) => name);
   if (missing.length > 0 && create === undefined) errors.push(missingProjects(missing, words));
   if (errors.length > 0) throw combined(errors);

@@ -2,6 +2,7 @@ import type { Emit } from "../../events.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { isManifestLike } from "../../oci/media-types.ts";
+import { together } from "../../transport/together.ts";
 import type { NewProject } from "../harbor/api.ts";
 import { type ProjectLoad, preflight } from "../harbor/preflight.ts";
 import { noPushRight } from "../harbor/words.ts";
@@ -62,15 +63,14 @@ async function checkSparse(todo: ImageState[], { target, dryRun, emit, signal }:
 async function checkRights(todo: ImageState[], { target, graph, repair, signal }: CheckOptions): Promise<void> {
   const firsts = new Map<string, PushImage>();
   for (const { image } of todo) if (!firsts.has(image.root.repository)) firsts.set(image.root.repository, image);
-  await Promise.all(
-    [...firsts].map(async ([repository, image]) => {
-      const may = await target.client.mayPush(repository, signal);
-      if (may === false) throw noPushRight(projectOf(repository), target.words);
-      if (may === true || repair) return;
-      const blob = (await graph(image)).find(({ mediaType }) => !isManifestLike(mediaType));
-      if (blob) await target.repository(repository).prepare(blob, signal);
-    }),
-  );
+  const one = async ([repository, image]: [string, PushImage], stop: AbortSignal): Promise<void> => {
+    const may = await target.client.mayPush(repository, stop);
+    if (may === false) throw noPushRight(projectOf(repository), target.words);
+    if (may === true || repair) return;
+    const blob = (await graph(image)).find(({ mediaType }) => !isManifestLike(mediaType));
+    if (blob) await target.repository(repository).prepare(blob, stop);
+  };
+  await together(firsts, one, signal);
 }
 
 /** What goes into each Harbor project, each blob counted once. */

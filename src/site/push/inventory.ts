@@ -1,5 +1,6 @@
 import { type AirgapError, isAirgapError } from "../../errors.ts";
 import type { Digest } from "../../oci/digest.ts";
+import { together } from "../../transport/together.ts";
 import { type PushImage, type PushRoot, projectOf } from "./plan.ts";
 import type { PushTarget } from "./target.ts";
 
@@ -23,33 +24,31 @@ export const isComplete = ({ found, attached }: ImageState): boolean => isPresen
 /** Asks for each root once: HEAD by tag or digest tells the digest that is there. */
 class Inventory {
   readonly #target: PushTarget;
-  readonly #signal: AbortSignal | undefined;
   readonly #projects = new Map<string, Promise<boolean>>();
   readonly #answers = new Map<string, Promise<Found>>();
 
-  constructor(target: PushTarget, signal: AbortSignal | undefined) {
+  constructor(target: PushTarget) {
     this.#target = target;
-    this.#signal = signal;
   }
 
-  async state(image: PushImage): Promise<ImageState> {
-    const [found, ...attached] = await Promise.all([image.root, ...image.attached].map((root) => this.#once(root)));
+  async state(image: PushImage, signal: AbortSignal): Promise<ImageState> {
+    const [found, ...attached] = await together([image.root, ...image.attached], (root) => this.#once(root, signal), signal);
     return { image, found: found as Found, attached };
   }
 
-  #once(root: PushRoot): Promise<Found> {
+  #once(root: PushRoot, signal: AbortSignal): Promise<Found> {
     const key = `${root.repository} ${root.reference}`;
-    const answer = this.#answers.get(key) ?? (this.#target.harbor ? this.#inProject(root) : this.#ask(root));
+    const answer = this.#answers.get(key) ?? (this.#target.harbor ? this.#inProject(root, signal) : this.#ask(root, signal));
     this.#answers.set(key, answer);
     return answer;
   }
 
   /** Harbor answers 401 to everything in a project that is not there: one root of each goes ahead. */
-  async #inProject(root: PushRoot): Promise<Found> {
+  async #inProject(root: PushRoot, signal: AbortSignal): Promise<Found> {
     const project = projectOf(root.repository);
     const first = this.#projects.get(project);
-    if (first !== undefined) return (await first) ? await this.#ask(root) : { root, digest: undefined };
-    const ahead = this.#ask(root).catch(async (error: unknown) => {
+    if (first !== undefined) return (await first) ? await this.#ask(root, signal) : { root, digest: undefined };
+    const ahead = this.#ask(root, signal).catch(async (error: unknown) => {
       if (!isAirgapError(error, "unauthorized")) throw error;
       await this.#target.refused(root, error as AirgapError);
       return undefined;
@@ -61,13 +60,13 @@ class Inventory {
     return (await ahead) ?? { root, digest: undefined };
   }
 
-  async #ask(root: PushRoot): Promise<Found> {
-    return { root, digest: await this.#target.repository(root.repository).head(root.reference, this.#signal) };
+  async #ask(root: PushRoot, signal: AbortSignal): Promise<Found> {
+    return { root, digest: await this.#target.repository(root.repository).head(root.reference, signal) };
   }
 }
 
 /** What a target has of several images: one request a root and name. */
 export async function takeInventory(images: PushImage[], target: PushTarget, signal?: AbortSignal): Promise<ImageState[]> {
-  const inventory = new Inventory(target, signal);
-  return await Promise.all(images.map((image) => inventory.state(image)));
+  const inventory = new Inventory(target);
+  return await together(images, (image, stop) => inventory.state(image, stop), signal);
 }

@@ -5,6 +5,7 @@ import type { Emit } from "../../events.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { isManifestLike } from "../../oci/media-types.ts";
+import { together } from "../../transport/together.ts";
 import type { Source } from "../../transport/types.ts";
 import { type ImageState, isPresent } from "./inventory.ts";
 import type { PushImage } from "./plan.ts";
@@ -38,7 +39,7 @@ function jobFor({ image, found, attached }: ImageState, { target, source, carrie
 }
 
 /** What a registry took is asked for again: only what it gives out counts. */
-async function readBack({ image }: ImageState, { target, signal }: SendOptions): Promise<void> {
+async function readBack({ image }: ImageState, { target }: SendOptions, signal: AbortSignal): Promise<void> {
   for (const { repository, reference, descriptor } of [image.root, ...image.attached]) {
     const found = await target.repository(repository).readBack(reference, signal);
     if (found === descriptor.digest) continue;
@@ -59,14 +60,13 @@ export async function send(todo: ImageState[], states: ImageState[], options: Se
   for (const { image } of todo) for (const { digest, size } of await graph(image)) ahead.set(digest, size);
   emit({ type: "plan", items: ahead.size, bytes: [...ahead.values()].reduce((sum, size) => sum + size, 0) });
   const limit = pLimit(concurrency);
-  const one = async (state: ImageState): Promise<void> => {
-    signal?.throwIfAborted();
+  const one = async (state: ImageState, stop: AbortSignal): Promise<void> => {
+    stop.throwIfAborted();
     await copier.copy(jobFor(state, options));
-    await readBack(state, options);
+    await readBack(state, options, stop);
     emit({ type: "item", item: state.image.to, state: "done", detail: state.image.root.descriptor.digest });
   };
-  const results = await Promise.allSettled(todo.map((state) => limit(one, state)));
-  for (const result of results) if (result.status === "rejected") throw result.reason;
+  await together(todo, (state, stop) => limit(one, state, stop), signal);
   return copier.totals;
 }
 
@@ -76,17 +76,17 @@ export async function pretend(todo: ImageState[], states: ImageState[], { target
   const blobsOf = async (image: PushImage): Promise<Descriptor[]> => (await graph(image)).filter(({ mediaType }) => !isManifestLike(mediaType));
   const there = new Set<Digest>();
   for (const { image, found } of states) if (isPresent(found)) for (const { digest } of await blobsOf(image)) there.add(digest);
-  const asked = new Map<Digest, Promise<void>>();
-  const ask = async (repository: string, blob: Descriptor): Promise<void> => {
-    const known = there.has(blob.digest) || (!target.isMissing(repository) && (await target.repository(repository).exists(blob, signal)));
+  const asked = new Map<Digest, { repository: string; blob: Descriptor }>();
+  for (const { image } of todo) {
+    totals.manifests++;
+    for (const blob of await blobsOf(image)) if (!asked.has(blob.digest)) asked.set(blob.digest, { repository: image.root.repository, blob });
+  }
+  const ask = async ({ repository, blob }: { repository: string; blob: Descriptor }, stop: AbortSignal): Promise<void> => {
+    const known = there.has(blob.digest) || (!target.isMissing(repository) && (await target.repository(repository).exists(blob, stop)));
     const kind = known ? totals.present : totals.sent;
     kind.blobs++;
     kind.bytes += blob.size;
   };
-  for (const { image } of todo) {
-    totals.manifests++;
-    for (const blob of await blobsOf(image)) if (!asked.has(blob.digest)) asked.set(blob.digest, ask(image.root.repository, blob));
-  }
-  await Promise.all(asked.values());
+  await together(asked.values(), ask, signal);
   return totals;
 }

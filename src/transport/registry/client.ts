@@ -75,6 +75,7 @@ export class RegistryClient {
   readonly #emit: Emit;
   readonly #retries: number;
   #base: Promise<URL> | undefined;
+  #closed = false;
 
   constructor(options: ClientOptions) {
     this.host = options.host;
@@ -99,6 +100,12 @@ export class RegistryClient {
       this.#base = base;
     }
     return this.#base;
+  }
+
+  /** Ends what is under way: nothing is tried again. */
+  close(): void {
+    this.#closed = true;
+    this.lane?.close();
   }
 
   /** Who asks, as far as credentials are known. */
@@ -149,7 +156,7 @@ export class RegistryClient {
   }
 
   #mayRepeat(error: Error, ask: Ask): boolean {
-    return isAirgapError(error, "network") && ask.retry !== "refused" && !isCertificateProblem(error);
+    return !this.#closed && isAirgapError(error, "network") && ask.retry !== "refused" && !isCertificateProblem(error);
   }
 
   async #wait(url: URL, answer: HttpResponse | Error, attempt: number, signal?: AbortSignal): Promise<void> {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { isAirgapError } from "../../errors.ts";
 
 export interface LimitOptions {
   /** Requests at once to begin with. */
@@ -54,7 +55,7 @@ export class HostLimit {
       this.#learn(outcome, cuts);
       return value;
     } catch (error) {
-      this.#learn({ overloaded: true }, cuts);
+      this.#learn({ overloaded: isAirgapError(error, "network") }, cuts);
       throw error;
     } finally {
       this.#running--;

@@ -48,8 +48,8 @@ export class Registries {
 
   /** Ends the connections that were opened here. */
   async close(): Promise<void> {
+    for (const client of this.#clients.values()) client.close();
     await Promise.all([...this.#own.values()].map((http) => http.close()));
-    for (const client of this.#clients.values()) client.lane?.close();
     this.#own.clear();
     this.#clients.clear();
   }
