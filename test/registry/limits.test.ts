@@ -90,6 +90,18 @@ describe("hostile and unlucky clients", () => {
     for (const socket of sockets) socket.destroy();
   });
 
+  it("answers requests that come all at once in their order, as apt sends them", async () => {
+    await using serving = await Serving.start();
+    await serving.pushBlob("a", blob);
+    const socket = await open(serving);
+    const paths = ["/v2/", `/v2/a/blobs/${digestOf(blob)}`, "/v2/a/tags/list", `/v2/a/blobs/${digestOf(blob)}`, "/healthz"];
+    socket.write(paths.map((path, i) => `GET ${path} HTTP/1.1\r\nHost: x\r\n${i === 4 ? "Connection: close\r\n" : ""}\r\n`).join(""));
+    const text = await untilClosed(socket);
+    const lengths = [...text.matchAll(/HTTP\/1.1 200 OK[\s\S]*?content-length: (\d+)/gi)].map(([, length]) => Number(length));
+    expect(lengths).toEqual([2, blob.length, 22, blob.length, 15]);
+    expect(text.endsWith('{"status":"ok"}')).toBe(true);
+  });
+
   it("answers before it has read a body that it does not want", async () => {
     await using serving = await Serving.start();
     const answer = await serving.call("PUT", `/v2/a/blobs/uploads/00000000-0000-0000-0000-000000000000?digest=${digestOf(blob)}`, { body: blob });

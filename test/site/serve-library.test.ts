@@ -1,9 +1,11 @@
-import { readFileSync, truncateSync } from "node:fs";
+import { openSync, readFileSync, truncateSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { BundleReader } from "../../src/bundle/reader.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import { attachedTag } from "../../src/oci/manifest.ts";
+import { fileFromBytes, makeArtifact } from "../../src/resolve/artifact.ts";
 import { bundleLibrary } from "../../src/site/serve/library.ts";
+import type { Region } from "../../src/transport/types.ts";
 import { fill } from "../support/fill.ts";
 import { bytesOf, makeImage, makeIndex, type TestImage } from "../support/images.ts";
 import { startRegistry, type TestRegistry } from "../support/registry.ts";
@@ -138,6 +140,47 @@ describe("a bundle as a registry", () => {
     expect(page.body.toString()).not.toContain("<b>");
     const link = /href="(\/files\/[^"]+)"/.exec(page.body.toString())?.[1] ?? "";
     expect((await serving.call("GET", link)).body.toString()).toBe("x");
+  });
+});
+
+describe("package sets", () => {
+  const set = (name: string, files: Record<string, string>): BundleReader => {
+    const made = Object.entries(files).map(([title, content]) => fileFromBytes(title, "application/octet-stream", Buffer.from(content)));
+    const { item } = makeArtifact({ kind: "packages", name, files: made, origins: [], wantedBy: [] });
+    const scratch = new Scratch();
+    scratches.push(scratch);
+    const contents = Object.values(files);
+    const fd = openSync(scratch.write("content", contents.join("")), "r");
+    const region = (digest: string): Region | undefined => {
+      const at = contents.findIndex((content) => digestOf(content) === digest);
+      return at < 0 ? undefined : { fd, offset: contents.slice(0, at).join("").length, size: (contents[at] ?? "").length };
+    };
+    const layers = made.map(({ title, mediaType, digest, size }) => ({ mediaType, digest, size, annotations: { "org.opencontainers.image.title": title } }));
+    const config = { mediaType: "application/vnd.oci.empty.v1+json", digest: digestOf("{}"), size: 2 };
+    const read = (): Buffer => Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: item.root.mediaType, config, layers }));
+    return { path: `${name}.tar`, lock: { items: [item] }, region, read } as unknown as BundleReader;
+  };
+
+  it("are served as repositories, path by path", async () => {
+    const el9 = set("el9", { "repodata/repomd.xml": "<repomd/>", "Packages/k/kubelet-1.28.2.rpm": "an rpm", "../escape": "no" });
+    const debian = set("debian12", { "dists/site/InRelease": "signed" });
+    await using serving = await Serving.start({ libraries: [bundleLibrary([el9, debian])], store: "" });
+    const get = async (path: string): Promise<unknown[]> => {
+      const { status, headers, body } = await serving.call("GET", path);
+      return [status, headers["content-type"], body.toString()];
+    };
+    expect(await get("/packages/el9/repodata/repomd.xml")).toEqual([200, "application/xml", "<repomd/>"]);
+    expect(await get("/packages/el9/Packages/k/kubelet-1.28.2.rpm")).toEqual([200, "application/x-rpm", "an rpm"]);
+    expect(await get("/packages/debian12/dists/site/InRelease")).toEqual([200, "application/octet-stream", "signed"]);
+    expect((await serving.call("GET", "/packages/el9/repodata/repomd.xml", { headers: { range: "bytes=1-6" } })).body.toString()).toBe("repomd");
+    for (const [path, names] of [
+      ["/packages/", ["debian12/", "el9/"]],
+      ["/packages/el9/", ["Packages/", "repodata/"]],
+    ] as const) {
+      for (const name of names) expect((await get(path))[2]).toContain(`href="./${name}"`);
+    }
+    for (const path of ["/packages/el9/escape", "/packages/el9/%2e%2e/escape", "/packages/el8/", "/packages/el9/repodata/none"])
+      expect((await get(path))[0]).toBe(404);
   });
 });
 
