@@ -1,5 +1,5 @@
 import { AirgapError } from "../../errors.ts";
-import { type Mapping, mapping } from "../documents/node.ts";
+import { type Mapping, mapping, type Node } from "../documents/node.ts";
 import { parseOne, parseStream } from "../documents/parse.ts";
 import { Text } from "../documents/text.ts";
 import { takenKeys } from "../manifests/find.ts";
@@ -29,6 +29,8 @@ export interface ChartFinds {
   chart: Chart;
   sightings: Sighting[];
   rendering?: Rendering;
+  /** The rendering's objects. */
+  documents: Node[];
   /** The chart as it was rendered, sub-charts included. */
   tree: Tree;
   warnings: string[];
@@ -62,11 +64,13 @@ export async function findInChart(obtained: Obtained, options: ChartOptions, rea
   }
   const chart = missing.length > 0 || tree !== obtained.tree ? await loadChart(tree, what) : first;
   const named = imagesInValues(chart, given, what);
-  const result = { chart, tree, warnings, notes: [] as string[] };
+  const result = { chart, tree, warnings, notes: [] as string[], documents: [] as Node[] };
   if (chart.library) return { ...result, sightings: [], notes: [`${what} is a library chart: it installs nothing`] };
   const rendering = await tryRender(tree, what, options, warnings, reach);
   if (rendering === undefined) return { ...result, sightings: named };
-  const rendered = renderedImages(rendering, what);
+  result.documents = renderedDocuments(rendering, what);
+  const taken = takenKeys(result.documents);
+  const rendered = result.documents.flatMap((root) => walkDocument(root, { taken }));
   if (rendering.hookNames.length > 0) result.notes.push(`${what} has hooks, which are carried and not run: ${rendering.hookNames.join(", ")}`);
   return { ...result, rendering, sightings: [...rendered, ...unusedImages(named, rendered, chart)] };
 }
@@ -110,10 +114,7 @@ function renderOptions(what: string, { release, namespace, values, set, kubeVers
   };
 }
 
-function renderedImages({ objects, hooks }: Rendering, what: string): Sighting[] {
-  const documents = [new Text(`${what}:rendered.yaml`, objects), new Text(`${what}:hooks.yaml`, hooks)].flatMap((text) =>
-    [...parseStream(text)].map(({ root }) => root),
-  );
-  const taken = takenKeys(documents);
-  return documents.flatMap((root) => walkDocument(root, { taken }));
+function renderedDocuments({ objects, hooks }: Rendering, what: string): Node[] {
+  const texts = [new Text(`${what}:rendered.yaml`, objects), new Text(`${what}:hooks.yaml`, hooks)];
+  return texts.flatMap((text) => [...parseStream(text)].map(({ root }) => root));
 }

@@ -9,7 +9,7 @@ import { evidenceOf, scanText } from "./scan.ts";
 import { speaks } from "./words.ts";
 
 /** In what form an image was named. */
-export type How = "container" | "volume" | "field" | "environment" | "argument" | "annotation" | "text" | "split";
+export type How = "container" | "volume" | "field" | "environment" | "argument" | "annotation" | "text" | "split" | "operator";
 
 /** The stretches that are to change when the image gets another name. */
 export interface Stretches {
@@ -316,7 +316,7 @@ class Walker {
   }
 }
 
-const canonical = (reference: Reference): string => formatReference(withDefaultTag(reference));
+export const canonical = (reference: Reference): string => formatReference(withDefaultTag(reference));
 
 const join = (path: string, key: string): string => `${path}${path === "" || path.endsWith(":") ? "" : "."}${/^[\w-]+$/.test(key) ? key : JSON.stringify(key)}`;
 

@@ -1,0 +1,154 @@
+/** What an operator pulls that stands in no file of its installation. */
+export interface Operator {
+  name: string;
+  /** `group/Kind` of its custom resources; a `*` for every kind of the group. */
+  resources: string[];
+  /** Repository of its own image: its tag is the operator's version. */
+  image?: string;
+  /** Fields of a resource that name the image; where one is set, nothing is missing. */
+  unless?: string[];
+  /** Images that are known, by the operator's version. */
+  known?: { version: string; images: string[]; source: string }[];
+  /** Field of a resource with the version of what it runs, and the image that makes. */
+  versioned?: { kind: string; field: string; image: string }[];
+  /** Images beside the operator's own, with its registry and tag. */
+  siblings?: string[];
+  /** What lists the images; `{image}` is the operator's own. */
+  command?: string;
+  /** What else to do. */
+  advice?: string;
+}
+
+const CALICO = (version: string, names: string): string[] => names.split(" ").map((name) => `quay.io/calico/${name}:${version}`);
+
+/**
+ * Operators whose images are compiled in. Add a row with its source; docs/images.md tells how.
+ * Sources: tigera/operator pkg/components; elastic/cloud-on-k8s pkg/controller/common/container;
+ * prometheus-operator pkg/operator/defaults.go; kubevirt pkg/virt-operator/util/config.go; the
+ * others' documentation of their custom resources.
+ */
+export const OPERATORS: readonly Operator[] = [
+  {
+    name: "tigera-operator",
+    resources: ["operator.tigera.io/*"],
+    image: "tigera/operator",
+    unless: ["spec.registry", "spec.imagePath", "spec.imagePrefix"],
+    known: [
+      {
+        version: "v1.42.3",
+        images: CALICO("v3.32.1", "apiserver cni csi goldmane kube-controllers node node-driver-registrar pod2daemon-flexvol typha whisker whisker-backend"),
+        source: "tigera/operator v1.42.3 pkg/components/calico.go",
+      },
+    ],
+    command: "docker run --rm {image} --print-images=list",
+  },
+  {
+    name: "Elastic Cloud on Kubernetes",
+    resources: [
+      "elasticsearch.k8s.elastic.co/*",
+      "kibana.k8s.elastic.co/*",
+      "apm.k8s.elastic.co/*",
+      "agent.k8s.elastic.co/*",
+      "logstash.k8s.elastic.co/*",
+      "enterprisesearch.k8s.elastic.co/*",
+    ],
+    unless: ["spec.image"],
+    versioned: [
+      { kind: "Elasticsearch", field: "spec.version", image: "docker.elastic.co/elasticsearch/elasticsearch" },
+      { kind: "Kibana", field: "spec.version", image: "docker.elastic.co/kibana/kibana" },
+      { kind: "ApmServer", field: "spec.version", image: "docker.elastic.co/apm/apm-server" },
+      { kind: "Logstash", field: "spec.version", image: "docker.elastic.co/logstash/logstash" },
+      { kind: "EnterpriseSearch", field: "spec.version", image: "docker.elastic.co/enterprise-search/enterprise-search" },
+    ],
+    advice: "name the image in spec.image, or list it under addImages",
+  },
+  {
+    name: "prometheus-operator",
+    resources: [
+      "monitoring.coreos.com/Prometheus",
+      "monitoring.coreos.com/PrometheusAgent",
+      "monitoring.coreos.com/Alertmanager",
+      "monitoring.coreos.com/ThanosRuler",
+    ],
+    unless: ["spec.image", "spec.baseImage"],
+    versioned: [
+      { kind: "Prometheus", field: "spec.version", image: "quay.io/prometheus/prometheus" },
+      { kind: "PrometheusAgent", field: "spec.version", image: "quay.io/prometheus/prometheus" },
+      { kind: "Alertmanager", field: "spec.version", image: "quay.io/prometheus/alertmanager" },
+      { kind: "ThanosRuler", field: "spec.version", image: "quay.io/thanos/thanos" },
+    ],
+    advice: "name the image in spec.image, or list it under addImages",
+  },
+  {
+    name: "kubevirt",
+    resources: ["kubevirt.io/KubeVirt"],
+    image: "kubevirt/virt-operator",
+    siblings: ["virt-api", "virt-controller", "virt-handler", "virt-launcher"],
+    advice: "add what features need, virt-exportserver or libguestfs-tools say, under addImages",
+  },
+  {
+    name: "rook",
+    resources: ["ceph.rook.io/CephCluster"],
+    image: "rook/ceph",
+    advice: "its CSI images are in deploy/examples/images.txt of the release: list them under addImages",
+  },
+  {
+    name: "istio",
+    resources: ["install.istio.io/IstioOperator", "sailoperator.io/*"],
+    unless: ["spec.hub"],
+    advice: "list what `istioctl manifest generate` names under addImages, or use the charts",
+  },
+  { name: "knative-operator", resources: ["operator.knative.dev/*"], advice: "use the manifests of the release, or list their images under addImages" },
+  { name: "tekton-operator", resources: ["operator.tekton.dev/*"], advice: "use the manifests of the release, or list their images under addImages" },
+  {
+    name: "grafana-operator",
+    resources: ["grafana.integreatly.org/Grafana"],
+    unless: ["spec.version", "spec.deployment.spec.template.spec.containers"],
+    advice: "name the image in spec.version, or list it under addImages",
+  },
+  {
+    name: "jaeger-operator",
+    resources: ["jaegertracing.io/Jaeger"],
+    unless: ["spec.allInOne.image", "spec.collector.image"],
+    advice: "name the images, or list them under addImages",
+  },
+  {
+    name: "opentelemetry-operator",
+    resources: ["opentelemetry.io/OpenTelemetryCollector"],
+    unless: ["spec.image"],
+    advice: "name the image in spec.image, or list it under addImages",
+  },
+  {
+    name: "CloudNativePG",
+    resources: ["postgresql.cnpg.io/Cluster"],
+    unless: ["spec.imageName", "spec.imageCatalogRef"],
+    advice: "name the image in spec.imageName, or list it under addImages",
+  },
+  {
+    name: "rabbitmq-cluster-operator",
+    resources: ["rabbitmq.com/RabbitmqCluster"],
+    unless: ["spec.image"],
+    advice: "name the image in spec.image, or list it under addImages",
+  },
+  {
+    name: "victoria-metrics-operator",
+    resources: [
+      "operator.victoriametrics.com/VMSingle",
+      "operator.victoriametrics.com/VMCluster",
+      "operator.victoriametrics.com/VMAgent",
+      "operator.victoriametrics.com/VMAlert",
+      "operator.victoriametrics.com/VMAlertmanager",
+      "operator.victoriametrics.com/VMAuth",
+    ],
+    unless: ["spec.image", "spec.vmstorage.image"],
+    advice: "name the images, or list them under addImages",
+  },
+  {
+    name: "mongodb-kubernetes-operator",
+    resources: ["mongodbcommunity.mongodb.com/MongoDBCommunity"],
+    advice: "list the server's and the agent's image under addImages",
+  },
+  { name: "Flux", resources: ["helm.toolkit.fluxcd.io/HelmRelease"], advice: "list the chart under charts: with the same values" },
+  { name: "k3s and RKE2", resources: ["helm.cattle.io/HelmChart"], advice: "list the chart under charts: with the same values" },
+  { name: "Argo CD", resources: ["argoproj.io/Application", "argoproj.io/ApplicationSet"], advice: "list what it deploys under manifests: or charts:" },
+];
