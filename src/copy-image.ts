@@ -20,6 +20,8 @@ export interface CopyImageOptions {
   all: boolean;
   platform: Platform;
   foreignLayers: boolean;
+  /** The source as a destination, where both are in one registry: blobs are mounted, not moved. */
+  mountFrom?: Destination;
   /** Finds what is attached to manifests; absent where the destination can't hold it. */
   findAttached?: (source: Source, subjects: Digest[], signal?: AbortSignal) => Promise<AttachedCopy[]>;
   emit: Emit;
@@ -70,6 +72,7 @@ export async function copyImage(options: CopyImageOptions): Promise<CopyImageRes
   const attached = (await options.findAttached?.(source, subjects, signal)) ?? [];
   emit({ type: "plan", items: graph.length, bytes: graph.reduce((sum, descriptor) => sum + descriptor.size, 0) });
   const copier = new Copier({ emit, ...(signal ? { signal } : {}) });
+  if (options.mountFrom) await copier.knows({ name: "", root, tags: [], source, destination: options.mountFrom, carries });
   await copier.copy({ name: destination.name, root, tags: options.tags, source, destination, carries, attached });
   return { source: source.name, destination: destination.name, digest, mediaType, size, attached: attached.length, totals: copier.totals };
 }

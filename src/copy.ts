@@ -29,8 +29,8 @@ export interface CopyJob {
   attached?: AttachedCopy[];
   /** What of the graph is to be copied. Default: all but foreign layers. */
   carries?: (descriptor: Descriptor) => boolean;
-  /** The root is there; only what is attached is to be copied. */
-  attachedOnly?: boolean;
+  /** The root was found under its names: it is not sent again, and nothing below it but for a repair. */
+  rootPresent?: boolean;
 }
 
 export interface CopyOptions {
@@ -83,7 +83,7 @@ export class Copier {
   /** Copies one graph with what is attached to it. When it fails, all copies of this copier end. */
   async copy(job: CopyJob): Promise<void> {
     try {
-      if (job.attachedOnly !== true) await this.#graph(job, job.root, job.tags);
+      if (job.rootPresent !== true || this.#repair) await this.#graph(job, job.root, job.tags);
       await this.#attached(job);
     } catch (error) {
       this.#stop.abort(error);
@@ -129,7 +129,9 @@ export class Copier {
     this.totals.manifests++;
   }
 
-  async #name({ destination, source }: CopyJob, root: Descriptor, tags: string[]): Promise<void> {
+  async #name({ destination, source, rootPresent, root: named }: CopyJob, root: Descriptor, tags: string[]): Promise<void> {
+    // A name that is right may be one that nobody may give again.
+    if (rootPresent === true && root === named && (await destination.isReadable?.(root, this.#signal)) === true) return;
     if (tags.length === 0) await destination.push(root, source, this.#signal);
     for (const tag of tags) await destination.tag(root, tag, source, this.#signal);
   }

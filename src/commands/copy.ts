@@ -55,6 +55,9 @@ export default class Copy extends BaseCommand<CopyImageResult> {
           reference,
           destination,
           tags,
+          ...(from.kind === "docker" && to.kind === "docker" && from.reference.host === to.reference.host
+            ? { mountFrom: registries.destination(from.reference.host, from.reference.repository) }
+            : {}),
           ...(to.kind === "docker" && to.reference.digest ? { expect: to.reference.digest } : {}),
           all: flags.all,
           platform,

@@ -163,6 +163,8 @@ async function send(client: RegistryClient, path: string, { method = "GET", body
       ...headers,
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    // What can't be known is left to the push itself; a page that always fails need not hold it up.
+    retries: 1,
     ...(signal ? { signal } : {}),
   });
 }

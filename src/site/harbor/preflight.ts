@@ -118,10 +118,11 @@ export async function preflight(api: HarborApi, loads: ProjectLoad[], options: P
       failed(`${words.host} is in read-only mode`, ["have an administrator end it: Administration, Configuration, System Settings, Repository Read Only"]),
     );
   }
-  const there = loads.filter(({ missing }) => !missing);
+  const known = await together(loads, async (load) => ({ ...load, missing: load.missing || (await api.hasProject(load.name)) === false }), options.signal);
+  const there = known.filter(({ missing }) => !missing);
   const checks = [() => checkHealth(api, options), () => checkSpace(api, loads, options), ...there.map((load) => () => checkProject(api, load, options))];
   errors.push(...(await together(checks, (check) => check(), options.signal)).flat());
-  const missing = loads.filter((load) => load.missing).map(({ name }) => name);
+  const missing = known.filter((load) => load.missing).map(({ name }) => name);
   if (missing.length > 0 && create === undefined) errors.push(missingProjects(missing, words));
   if (errors.length > 0) throw combined(errors);
   if (create === undefined || dryRun) return missing;

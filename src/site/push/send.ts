@@ -34,7 +34,7 @@ function jobFor({ image, found, attached }: ImageState, { target, source, carrie
     destination: target.repository(root.repository),
     carries,
     attached: image.attached.filter((_, i) => repair || !isPresent(attached[i] as ImageState["found"])),
-    attachedOnly: !repair && isPresent(found),
+    rootPresent: isPresent(found),
   };
 }
 

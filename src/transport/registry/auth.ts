@@ -56,7 +56,7 @@ export class Authorizer {
    */
   async challenged(header: string | undefined, scopes: Scope[], used: string | undefined, signal?: AbortSignal): Promise<boolean> {
     this.learn(header, scopes);
-    const key = this.#key(scopes);
+    const key = this.#key(this.#needed(scopes));
     const held = await this.#tokens.get(key)?.catch(() => undefined);
     if (held === undefined || used === `Bearer ${held.value}`) this.#tokens.delete(key);
     const next = await this.header(scopes, signal);
@@ -90,7 +90,7 @@ export class Authorizer {
       this.#bearer = { realm, ...(service === undefined ? {} : { service }) };
       const ours = new Set(scopes.map((each) => `repository:${each.repository}`));
       const further = scope.split(" ").filter((text) => text !== "" && !ours.has(text.slice(0, text.lastIndexOf(":"))));
-      if (further.length > 0 && scopes.length > 0) this.#extra.set(this.#key(scopes), further);
+      if (further.length > 0 && scopes.length > 0) this.#extra.set(this.#key(this.#needed(scopes)), further);
     } else if (!this.#bearer && challenges.some(({ scheme }) => scheme === "basic")) {
       this.#basic = true;
     }
@@ -102,11 +102,23 @@ export class Authorizer {
 
   /** Requests with one key share a token. */
   #key(scopes: Scope[]): string {
-    const perProject = this.#bearer?.service === HARBOR_SERVICE;
-    return [...new Set(scopes.map((scope) => (perProject ? `${projectOf(scope)}:${scope.actions}` : textOf(scope))))].join(" ");
+    return scopes.map((scope) => (this.#perProject ? `${projectOf(scope)}:${scope.actions}` : textOf(scope))).join(" ");
   }
 
-  async #token(scopes: Scope[], signal?: AbortSignal): Promise<Token> {
+  get #perProject(): boolean {
+    return this.#bearer?.service === HARBOR_SERVICE;
+  }
+
+  /** Of scopes that one token covers the first: within one project of a Harbor's, the right to push includes that to pull. */
+  #needed(scopes: Scope[]): Scope[] {
+    if (!this.#perProject) return scopes;
+    const covered = (scope: Scope, i: number): boolean =>
+      scopes.some((other, j) => projectOf(other) === projectOf(scope) && i !== j && (other.actions === scope.actions ? j < i : other.actions === "pull,push"));
+    return scopes.filter((scope, i) => !covered(scope, i));
+  }
+
+  async #token(asked: Scope[], signal?: AbortSignal): Promise<Token> {
+    const scopes = this.#needed(asked);
     const key = this.#key(scopes);
     const held = this.#tokens.get(key);
     const token = await held?.catch(() => undefined);

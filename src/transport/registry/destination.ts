@@ -1,3 +1,4 @@
+import { isAirgapError } from "../../errors.ts";
 import { type Emit, silent } from "../../events.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
@@ -10,6 +11,7 @@ import type { RegistryClient } from "./client.ts";
 import { Content } from "./content.ts";
 import { getManifest, headManifest, nameFor, pathOf, type Repository } from "./manifests.ts";
 import { addToReferrersTag, putManifest } from "./push-manifest.ts";
+import { hasReferrersApi } from "./referrers.ts";
 import { askMount, type Session, startUpload } from "./upload-session.ts";
 import { Uploader } from "./uploader.ts";
 
@@ -77,10 +79,11 @@ export class RegistryDestination implements Destination {
   }
 
   /**
-   * Whether the bytes of a blob are really given out. A HEAD may be answered from a cache that
+   * Whether the bytes of a blob or manifest are really given out. A HEAD may be answered from a cache that
    * outlives the content; this asks for the first byte.
    */
   async isReadable(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean> {
+    if (isManifestLike(descriptor.mediaType)) return await this.#isManifestReadable(descriptor.digest, signal);
     if (descriptor.size === 0) return await this.exists(descriptor, signal);
     const response = await this.client.send(pathOf(this.#repository, "blobs", descriptor.digest), {
       headers: { range: "bytes=0-0" },
@@ -134,6 +137,15 @@ export class RegistryDestination implements Destination {
     return false;
   }
 
+  async #isManifestReadable(digest: Digest, signal?: AbortSignal): Promise<boolean> {
+    try {
+      return (await this.readBack(digest, signal)) === digest;
+    } catch (error) {
+      if (isAirgapError(error, "not-found", "corrupt", "network")) return false;
+      throw error;
+    }
+  }
+
   /** What is known of a blob, to be used once. */
   #take(digest: Digest): Session | "present" | undefined {
     const known = this.#known.get(digest);
@@ -168,7 +180,7 @@ export class RegistryDestination implements Destination {
     const listsReferrers = await putManifest(this.#repository, descriptor, reference, bytes, signal);
     const content = parseManifest(bytes, descriptor.mediaType, `${descriptor.digest} of ${source.name}`);
     const { subject } = content;
-    if (subject && !listsReferrers) {
+    if (subject && !listsReferrers && !(await hasReferrersApi(this.#repository, subject.digest, signal))) {
       const change = this.#referrers.then(() => addToReferrersTag(this.#repository, subject.digest, descriptor, content, signal));
       this.#referrers = change.catch(() => {});
       await change;

@@ -4,7 +4,7 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import { type Digest, digestOf, isDigest } from "../../oci/digest.ts";
 import { artifactTypeOf, type Index, type Manifest, parseManifest } from "../../oci/manifest.ts";
 import { MediaType } from "../../oci/media-types.ts";
-import { failure } from "./answer.ts";
+import { failure, type RegistryError } from "./answer.ts";
 import { getManifest, nameFor, pathOf, type Repository } from "./manifests.ts";
 import { referrersTag } from "./referrers.ts";
 
@@ -23,7 +23,7 @@ export async function putManifest(repository: Repository, descriptor: Descriptor
     scopes,
     ...(signal ? { signal } : {}),
   });
-  if (response.status < 200 || response.status >= 300) throw await failure(response, what, client.host);
+  if (response.status < 200 || response.status >= 300) throw withAdvice(await failure(response, what, client.host), descriptor.mediaType);
   await response.discard();
   const stated = response.headers["docker-content-digest"];
   // With a tag the registry chooses the algorithm.
@@ -31,6 +31,14 @@ export async function putManifest(repository: Repository, descriptor: Descriptor
     throw new AirgapError("protocol", `${what}: ${client.host} took ${descriptor.digest}, but calls it ${stated}`);
   }
   return response.headers["oci-subject"] !== undefined;
+}
+
+/** Registries for OCI content alone refuse Docker's types with no word about that. */
+function withAdvice(error: RegistryError, mediaType: string): RegistryError {
+  if (mediaType.startsWith("application/vnd.docker.") && [400, 415].includes(error.status) && error.data?.["missing"] !== true) {
+    error.suggestions.push(`if it is a zot, let it take Docker's manifests: "compat": ["docker2s2"] under "http" in its configuration`);
+  }
+  return error;
 }
 
 /** How a list of referrers names a manifest. distribution-spec v1.1, "Listing Referrers". */

@@ -49,6 +49,13 @@ async function byTag(repository: Repository, digest: Digest, signal?: AbortSigna
   }
 }
 
+/** Whether the registry lists referrers itself; asked once. */
+export async function hasReferrersApi(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<boolean> {
+  const { learned } = repository.client;
+  learned.referrersApi ??= (await byApi(repository, digest, signal)) !== undefined;
+  return learned.referrersApi;
+}
+
 /**
  * Manifests whose subject is `digest`, by the API or by the tag that stands in for it; each once.
  * https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#listing-referrers
