@@ -1,22 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isAirgapError, messageOf } from "../../errors.ts";
 import { type Emit, silent } from "../../events.ts";
-import {
-  backoffMs,
-  type Headers,
-  type Http,
-  type HttpRequest,
-  type HttpResponse,
-  isCertificateProblem,
-  isRetryable,
-  redactUrl,
-  type Trust,
-  usesProxy,
-} from "../../http.ts";
+import { backoffMs, type Http, type HttpRequest, type HttpResponse, isCertificateProblem, isRetryable, redactUrl, type Trust, usesProxy } from "../../http.ts";
 import type { Credential, Credentials } from "../credentials.ts";
 import { Authorizer, type Scope } from "./auth.ts";
 import { findEndpoint } from "./endpoint.ts";
-import { Lane } from "./lane.ts";
+import { type BlobRequest, Lane } from "./lane.ts";
 import { HostLimit, type LimitOptions } from "./limits.ts";
 import { newManners, type UploadManners } from "./upload-manners.ts";
 
@@ -51,12 +40,6 @@ export interface Learned {
   /** Whether a mount from the very repository tells that a blob is there. */
   probesByMount: boolean;
   upload: UploadManners;
-}
-
-/** Where a blob's bytes are asked for, for those who read the connection themselves. */
-export interface BlobRequest {
-  url: URL;
-  headers: Headers;
 }
 
 /**

@@ -1,10 +1,15 @@
-import type { Trust } from "../../http.ts";
+import type { Headers, Trust } from "../../http.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Range } from "../types.ts";
-import type { BlobRequest } from "./client.ts";
 import { type LaneHead, LaneSocket, StaleConnection } from "./lane-socket.ts";
 
 const MAX_REDIRECTS = 5;
+
+/** Where a blob's bytes are asked for, for those who read the connection themselves. */
+export interface BlobRequest {
+  url: URL;
+  headers: Headers;
+}
 
 /** What the lane asks a repository for. `RegistrySource` is one. */
 export interface LaneClient {
