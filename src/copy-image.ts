@@ -72,7 +72,9 @@ export async function copyImage(options: CopyImageOptions): Promise<CopyImageRes
   const attached = (await options.findAttached?.(source, subjects, signal)) ?? [];
   emit({ type: "plan", items: graph.length, bytes: graph.reduce((sum, descriptor) => sum + descriptor.size, 0) });
   const copier = new Copier({ emit, ...(signal ? { signal } : {}) });
-  if (options.mountFrom) await copier.knows({ name: "", root, tags: [], source, destination: options.mountFrom, carries });
+  for (const known of options.mountFrom ? [root, ...attached.map((each) => each.descriptor)] : []) {
+    await copier.knows({ root: known, source, destination: options.mountFrom as Destination, carries });
+  }
   await copier.copy({ name: destination.name, root, tags: options.tags, source, destination, carries, attached });
   return { source: source.name, destination: destination.name, digest, mediaType, size, attached: attached.length, totals: copier.totals };
 }

@@ -106,9 +106,9 @@ export class Copier {
   }
 
   /** A destination that has a graph already: the others may mount from it what they share. */
-  async knows({ root, source, destination, carries = withoutForeign }: CopyJob): Promise<void> {
+  async knows({ root, source, destination, carries = withoutForeign }: Pick<CopyJob, "root" | "source" | "destination" | "carries">): Promise<void> {
     for (const child of (await this.#children(root, source)).filter(carries)) {
-      if (isManifestLike(child.mediaType)) await this.knows({ name: "", root: child, tags: [], source, destination, carries });
+      if (isManifestLike(child.mediaType)) await this.knows({ root: child, source, destination, carries });
       else if (!this.#holders.has(inStore(destination, child.digest))) this.#holders.set(inStore(destination, child.digest), Promise.resolve(destination));
     }
   }

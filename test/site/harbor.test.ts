@@ -168,6 +168,37 @@ describe("a push to a Harbor", () => {
     expect(harbor.tokens.length - given).toBe(2);
   });
 
+  it("needs no further token for mounts within a project", async () => {
+    await using harbor = await startHarbor({ projects: { site: {} } });
+    const { result } = await pushTo(harbor, bundle, { credential: admin, prefix: "/site" });
+    expect(result.totals.mounted.blobs).toBe(1);
+    expect(harbor.tokens).toHaveLength(1);
+  });
+
+  it("repairs below an immutable tag without giving the tag anew", async () => {
+    await using harbor = await startHarbor({ projects: { "quay.io": { immutable: new Set(["v1"]) }, "registry.k8s.io": {} } });
+    await pushTo(harbor, bundle, { credential: admin });
+    harbor.store.repositories.get("quay.io/team/one")?.blobs.delete(digestOf(base));
+    const { result } = await pushTo(harbor, bundle, { credential: admin, repair: true });
+    expect(result.totals.sent.blobs).toBe(1);
+    expect(harbor.store.repositories.get("quay.io/team/one")?.blobs.has(digestOf(base))).toBe(true);
+    expect(harbor.seen.filter(({ status }) => status === 412)).toEqual([]);
+  });
+
+  it("is not held up by an administrator's page that always fails", async () => {
+    const hooks: Hook[] = [(exchange) => (exchange.url.pathname.endsWith("/volumes") ? exchange.send(500) : undefined)];
+    await using harbor = await startHarbor({ ...both, hooks });
+    const startedAt = Date.now();
+    await pushTo(harbor, bundle, { credential: admin });
+    expect(Date.now() - startedAt).toBeLessThan(3000);
+  });
+
+  it("finds a missing project also where it is not told by a 401", async () => {
+    const hooks: Hook[] = [(exchange) => (exchange.label === "HEAD manifest" ? exchange.send(404) : undefined)];
+    await using harbor = await startHarbor({ projects: { "quay.io": {} }, hooks });
+    await expect(pushTo(harbor, bundle, { credential: admin })).rejects.toMatchObject({ data: { missingProjects: ["registry.k8s.io"] } });
+  });
+
   it("sends no cookie, and no token by POST", async () => {
     const hooks: Hook[] = [(exchange) => void exchange.response.setHeader("set-cookie", "sid=abc; Path=/") as undefined];
     await using harbor = await startHarbor({ projects: { "quay.io": {} }, hooks });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { AirgapError } from "../../src/errors.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import { attachedTag } from "../../src/oci/manifest.ts";
 import { MediaType } from "../../src/oci/media-types.ts";
@@ -170,6 +171,37 @@ describe("push", () => {
     expect(registry.count("PUT upload")).toBe(0);
   });
 
+  it("ends at the first failure: nothing is tried again behind it", async () => {
+    const images = Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`quay.io/t/a${i}:v1`, { image: makeImage(`a${i}`, [base]) }]));
+    const busy: Hook = (exchange) => (exchange.url.pathname.includes("/a0/") ? exchange.fail(403, "DENIED") : exchange.send(503, { "retry-after": "20" }));
+    const hooks: Hook[] = [(exchange) => (exchange.label === "HEAD manifest" ? busy(exchange) : undefined)];
+    await using registry = await startRegistry({ hooks });
+    const startedAt = Date.now();
+    await expect(pushTo(registry, makeBundle(images), { concurrency: 30 })).rejects.toMatchObject({ code: "unauthorized" });
+    expect(Date.now() - startedAt).toBeLessThan(2000);
+  });
+
+  it("stops when it is told to", async () => {
+    const stop = new AbortController();
+    const stopAt: Hook = (exchange) => {
+      stop.abort(new AirgapError("interrupted", "Stopped"));
+      return exchange.send(503, { "retry-after": "20" });
+    };
+    const hooks: Hook[] = [(exchange) => (exchange.label === "PUT upload" ? stopAt(exchange) : undefined)];
+    await using registry = await startRegistry({ hooks });
+    await expect(pushTo(registry, plain, { signal: stop.signal })).rejects.toMatchObject({ code: "interrupted" });
+    expect(registry.count("PUT manifest")).toBe(0);
+  });
+
+  it("says what a zot needs to take Docker's manifests", async () => {
+    await using registry = await startRegistry({
+      hooks: [(exchange) => (exchange.label === "PUT manifest" ? exchange.fail(415, "MANIFEST_INVALID") : undefined)],
+    });
+    await expect(pushTo(registry, makeBundle({ "quay.io/a/docker:v1": { image: docker } }))).rejects.toMatchObject({
+      suggestions: [expect.stringContaining("docker2s2")],
+    });
+  });
+
   it("sees from a token that it does not allow to push", async () => {
     const auth = tokenAuth({ anonymous: "pull" });
     await using registry = await startRegistry({ hooks: [auth.hook] });
@@ -332,6 +364,21 @@ describe("what is attached", () => {
     const before = writes(registry).length;
     await pushTo(registry, bundle);
     expect(writes(registry)).toHaveLength(before);
+  });
+
+  it("needs no such tag where the API is there, though OCI-Subject is not sent", async () => {
+    await using registry = await startRegistry();
+    registry.hooks.push((exchange) => {
+      exchange.response.writeHead = new Proxy(exchange.response.writeHead, {
+        apply: (target, self, [status, headers]) => {
+          delete headers?.["oci-subject"];
+          return Reflect.apply(target, self, [status, headers]);
+        },
+      });
+      return undefined;
+    });
+    await pushTo(registry, bundle);
+    expect(registry.store.manifest("quay.io/team/one", referrersTag(one.root.digest))).toBeUndefined();
   });
 
   it("is sent alone where the image is there already", async () => {

@@ -78,7 +78,7 @@ export class Lane {
         const next = new URL(location, url);
         if (next.protocol !== "https:" && next.protocol !== "http:") throw new NotPlain(`a redirect to ${next.protocol}`);
         // Credentials are for the host that they were given for.
-        if (next.host !== url.host) headers = {};
+        if (next.origin !== url.origin) headers = {};
         url = next;
       }
     }
