@@ -1,12 +1,20 @@
 import { alternativesOf } from "./relation.ts";
-import type { DebRule } from "./search.ts";
+import type { DebRuleKind, DebRules } from "./search.ts";
 import { type DebUniverse, debId } from "./universe.ts";
 
 const MAX_LINES = 25;
 const MAX_NAMES = 4;
 
+interface DebRule {
+  literals: number[];
+  kind: DebRuleKind;
+  from: number;
+  relation: string;
+}
+
 /** Words for rules that contradict each other, from what was asked for on. */
-export function explainDeb(universe: DebUniverse, rules: DebRule[]): string[] {
+export function explainDeb(universe: DebUniverse, all: DebRules, involved: number[]): string[] {
+  const rules = involved.map((rule): DebRule => ({ literals: all.literals(rule), kind: all.kind(rule), from: all.from(rule), relation: all.relation(rule) }));
   const name = (id: number): string => {
     const solvable = universe.get(id);
     return `${debId(solvable)} (${solvable.repository?.title ?? "installed"})`;

@@ -1,5 +1,5 @@
 import type { PackageRow } from "../../state/package-index.ts";
-import { type Loaded, Loader, type Vocabulary } from "../packages/loader.ts";
+import { Loader, type Vocabulary } from "../packages/loader.ts";
 import type { InstalledDeb } from "./installed.ts";
 import type { DebData } from "./packages-file.ts";
 import { alternativesOf } from "./relation.ts";
@@ -53,19 +53,15 @@ export async function loadDebUniverse(options: DebLoadOptions): Promise<{ univer
     supplements: false,
   });
   await loader.load();
-  const solvables = new Map<Loaded<DebData>, DebSolvable>();
+  const solvables = new Map<DebSolvable, DebSolvable>();
   const known = new Map<string, DebSolvable>();
-  for (const [order, repository] of repositories.entries()) {
-    for (const loaded of loader.packages(order)) {
-      const { name, version, arch: own, data } = loaded;
-      const same = known.get(`${name} ${version}`);
-      if (same) {
-        solvables.set(loaded, same);
-        continue;
-      }
-      const solvable: DebSolvable = { id: 0, repository, order, name, version, arch: own, data };
-      solvables.set(loaded, solvable);
-      known.set(`${name} ${version}`, solvable);
+  for (const order of repositories.keys()) {
+    for (const solvable of loader.packages(order)) {
+      // The same version in two suites is one package.
+      const key = `${solvable.name} ${solvable.version}`;
+      const first = known.get(key) ?? solvable;
+      known.set(key, first);
+      solvables.set(solvable, first);
     }
   }
   const hosts = installed.map((host) => installedSolvable(host, known));
@@ -92,5 +88,5 @@ function installedSolvable({ name, version, arch, data }: InstalledDeb, known: M
     return same;
   }
   const nothing: DebData = { depends: [], priority: 0, mention: 0, filename: "", size: 0, checksum: { algorithm: "", value: "" } };
-  return { id: 0, repository: undefined, order: -1, name, version, arch, data: data ?? nothing };
+  return { id: 0, repository: undefined, order: -1, row: 0, name, version, arch, data: data ?? nothing };
 }

@@ -1,16 +1,12 @@
+import { ExplainedRules } from "../packages/rule-store.ts";
 import { Sat } from "../packages/sat.ts";
 import { conflictsOf } from "./greedy.ts";
 import type { DebSolvable, DebUniverse } from "./universe.ts";
 
 export type DebRuleKind = "depends" | "nothing-provides" | "conflicts" | "same-name" | "job" | "keep";
 
-export interface DebRule {
-  /** Candidates in the order of preference. */
-  literals: number[];
-  kind: DebRuleKind;
-  from: number;
-  relation: string;
-}
+/** The literals of a rule are in the order of preference. */
+export type DebRules = ExplainedRules<DebRuleKind>;
 
 export interface DebJob {
   text: string;
@@ -18,22 +14,33 @@ export interface DebJob {
 }
 
 /** All rules that the jobs can reach. */
-export function makeDebRules(universe: DebUniverse, jobs: DebJob[], installed: DebSolvable[]): DebRule[] {
-  const rules: DebRule[] = [];
+export function makeDebRules(universe: DebUniverse, jobs: DebJob[], installed: DebSolvable[]): DebRules {
+  const rules: DebRules = new ExplainedRules();
   const seen = new Set<number>();
   const queue = [...installed, ...jobs.flatMap(({ candidates }) => candidates)];
   for (const host of installed) {
     const versions = [host, ...universe.named(host.name).filter((other) => other.repository !== undefined)];
-    rules.push({ literals: versions.map(({ id }) => id), kind: "keep", from: host.id, relation: host.name });
+    rules.add(
+      versions.map(({ id }) => id),
+      "keep",
+      host.id,
+      host.name,
+    );
     queue.push(...versions);
   }
-  for (const { text, candidates } of jobs) rules.push({ literals: candidates.map(({ id }) => id), kind: "job", from: 0, relation: text });
+  for (const { text, candidates } of jobs)
+    rules.add(
+      candidates.map(({ id }) => id),
+      "job",
+      0,
+      text,
+    );
   for (let i = 0; i < queue.length; i++) {
     const solvable = queue[i] as DebSolvable;
     if (seen.has(solvable.id)) continue;
     seen.add(solvable.id);
     const exclude = (other: DebSolvable, kind: DebRuleKind, relation: string): void => {
-      rules.push({ literals: [-solvable.id, -other.id], kind, from: solvable.id, relation });
+      rules.add([-solvable.id, -other.id], kind, solvable.id, relation);
     };
     for (const group of solvable.data.depends) {
       const providers = universe.group(group);
@@ -41,7 +48,7 @@ export function makeDebRules(universe: DebUniverse, jobs: DebJob[], installed: D
       // What a host has may be broken already; only what holds there must go on to hold.
       if (solvable.repository === undefined && !providers.some(({ repository }) => repository === undefined)) continue;
       const kind = providers.length === 0 ? "nothing-provides" : "depends";
-      rules.push({ literals: [-solvable.id, ...providers.map(({ id }) => id)], kind, from: solvable.id, relation: group });
+      rules.add([-solvable.id, ...providers.map(({ id }) => id)], kind, solvable.id, group);
       queue.push(...providers.filter(({ id }) => !seen.has(id)));
     }
     for (const other of conflictsOf(universe, solvable)) exclude(other, "conflicts", conflictText(universe, solvable, other));
@@ -61,19 +68,20 @@ function conflictText(universe: DebUniverse, solvable: DebSolvable, other: DebSo
  * contradictions.
  */
 class DebSearch {
-  readonly #rules: DebRule[];
-  readonly #byOwner: Map<number, DebRule[]>;
+  readonly #rules: DebRules;
+  /** The relations of each package, in its order. */
+  readonly #byOwner = new Map<number, number[]>();
   readonly #sat: Sat;
   #level = 1;
 
-  constructor(universe: DebUniverse, rules: DebRule[]) {
+  constructor(universe: DebUniverse, rules: DebRules) {
     this.#rules = rules;
-    this.#sat = new Sat(universe.size);
-    for (const { literals } of rules) this.#sat.add(literals);
-    this.#byOwner = Map.groupBy(
-      rules.filter(({ kind }) => kind === "depends"),
-      ({ from }) => from,
-    );
+    this.#sat = new Sat(universe.size, rules.store);
+    for (const rule of rules.ofKind("depends")) {
+      const own = this.#byOwner.get(rules.from(rule));
+      if (own) own.push(rule);
+      else this.#byOwner.set(rules.from(rule), [rule]);
+    }
   }
 
   /** @throws Unsatisfiable */
@@ -85,9 +93,11 @@ class DebSearch {
     return this.#sat.chosen();
   }
 
-  #open(rule: DebRule): number | undefined {
-    if (rule.literals.some((literal) => (literal > 0 ? this.#sat.isTrue(literal) : this.#sat.isFalse(-literal)))) return undefined;
-    return rule.literals.find((literal) => literal > 0 && this.#sat.isOpen(literal));
+  /** The candidate to take next, unless the rule is kept already. */
+  #open(rule: number): number | undefined {
+    const literals = this.#rules.literals(rule);
+    if (literals.some((literal) => (literal > 0 ? this.#sat.isTrue(literal) : this.#sat.isFalse(-literal)))) return undefined;
+    return literals.find((literal) => literal > 0 && this.#sat.isOpen(literal));
   }
 
   /** @returns false when deciding led back */
@@ -99,8 +109,8 @@ class DebSearch {
 
   #roots(): boolean {
     for (const kind of ["keep", "job"] as const) {
-      for (const rule of this.#rules) {
-        const open = rule.kind === kind ? this.#open(rule) : undefined;
+      for (const rule of this.#rules.ofKind(kind)) {
+        const open = this.#open(rule);
         if (open !== undefined && !this.#decide(open)) return false;
       }
     }
@@ -109,13 +119,13 @@ class DebSearch {
 
   #walk(): boolean {
     const entered = new Set<number>();
-    const stack: { rules: DebRule[]; next: number }[] = [];
+    const stack: { rules: number[]; next: number }[] = [];
     const enter = (id: number): void => {
       if (entered.has(id)) return;
       entered.add(id);
       stack.push({ rules: this.#byOwner.get(id) ?? [], next: 0 });
     };
-    const roots = this.#rules.filter(({ kind }) => kind === "job" || kind === "keep").flatMap(({ literals }) => literals);
+    const roots = [...this.#rules.ofKind("keep"), ...this.#rules.ofKind("job")].flatMap((rule) => this.#rules.literals(rule));
     for (const root of roots) {
       if (!this.#sat.isTrue(root)) continue;
       enter(root);
@@ -127,7 +137,7 @@ class DebSearch {
         }
         const open = this.#open(rule);
         if (open !== undefined && !this.#decide(open)) return false;
-        for (const literal of rule.literals) if (literal > 0 && this.#sat.isTrue(literal)) enter(literal);
+        for (const literal of this.#rules.literals(rule)) if (literal > 0 && this.#sat.isTrue(literal)) enter(literal);
       }
     }
     return true;
@@ -135,6 +145,6 @@ class DebSearch {
 }
 
 /** @throws Unsatisfiable */
-export function searchDeb(universe: DebUniverse, rules: DebRule[]): number[] {
+export function searchDeb(universe: DebUniverse, rules: DebRules): number[] {
   return new DebSearch(universe, rules).run();
 }

@@ -1,4 +1,5 @@
 import { AirgapError } from "../../errors.ts";
+import { ExplainedRules } from "../packages/rule-store.ts";
 import { Unsatisfiable } from "../packages/sat.ts";
 import type { ChosenPackage, Closure } from "../packages/types.ts";
 import { explainDeb } from "./explain.ts";
@@ -7,7 +8,7 @@ import type { InstalledDeb } from "./installed.ts";
 import { loadDebUniverse } from "./load.ts";
 import type { DebRepository } from "./repository.ts";
 import { lookUpDeb } from "./request.ts";
-import { type DebJob, type DebRule, makeDebRules, searchDeb } from "./search.ts";
+import { type DebJob, type DebRules, makeDebRules, searchDeb } from "./search.ts";
 import { type DebSolvable, type DebUniverse, debId } from "./universe.ts";
 
 export interface DebSolveOptions {
@@ -45,16 +46,21 @@ function solveHard(universe: DebUniverse, jobs: DebJob[], installed: DebSolvable
       return searchDeb(universe, rules).map((id) => universe.get(id));
     } catch (error) {
       if (!(error instanceof Unsatisfiable)) throw error;
-      const involved = new Set(error.rules.map((index) => rules[index]).filter((rule): rule is DebRule => rule !== undefined));
-      const given = [...involved].filter(({ kind, from }) => kind === "keep" && !universe.get(from).data.essential);
-      if (given.length === 0) throw impossible(universe, [...involved], options);
-      rules = rules.filter((rule) => rule !== given[0]);
+      const given = error.rules.find((rule) => rules.kind(rule) === "keep" && !universe.get(rules.from(rule)).data.essential);
+      if (given === undefined) throw impossible(universe, rules, error.rules, options);
+      rules = without(rules, given);
     }
   }
 }
 
-function impossible(universe: DebUniverse, involved: DebRule[], options: DebSolveOptions): AirgapError {
-  const lines = explainDeb(universe, involved);
+function without(rules: DebRules, left: number): DebRules {
+  const others: DebRules = new ExplainedRules();
+  for (let rule = 0; rule < rules.size; rule++) if (rule !== left) rules.copy(rule, others);
+  return others;
+}
+
+function impossible(universe: DebUniverse, rules: DebRules, involved: number[], options: DebSolveOptions): AirgapError {
+  const lines = explainDeb(universe, rules, involved);
   const searched = options.repositories.map(({ title }) => title);
   const where = options.role === "all" ? options.set : `${options.set}, role ${options.role}`;
   return new AirgapError(

@@ -1,20 +1,11 @@
+import type { Loaded } from "../packages/loader.ts";
 import type { DebData } from "./packages-file.ts";
 import { type Alternative, alternativesOf } from "./relation.ts";
 import type { DebRepository } from "./repository.ts";
 import { compareDebianVersions, type DebianOperator, inRange } from "./version.ts";
 
-/** A version of a package that may be chosen. Its `id` is its variable in the rules. */
-export interface DebSolvable {
-  id: number;
-  /** Absent for what hosts have installed. */
-  repository: DebRepository | undefined;
-  /** Place of its repository in the spec. */
-  order: number;
-  name: string;
-  version: string;
-  arch: string;
-  data: DebData;
-}
+/** A version of a package that may be chosen. */
+export type DebSolvable = Loaded<DebData, DebRepository>;
 
 export interface DebProvide {
   solvable: DebSolvable;

@@ -19,7 +19,14 @@ export interface Vocabulary<Data> {
   mentions(data: Data): Iterable<string>;
 }
 
-export interface Loaded<Data> {
+/** A package that may be chosen. */
+export interface Loaded<Data, Repository> {
+  /** Its variable in the rules; 0 until it has one. */
+  id: number;
+  /** Absent for what hosts have installed. */
+  repository: Repository | undefined;
+  /** Place of the repository in the spec, and of the package in its metadata. */
+  order: number;
   row: number;
   name: string;
   arch: string;
@@ -27,8 +34,8 @@ export interface Loaded<Data> {
   data: Data;
 }
 
-export interface LoadRequest<Data> {
-  repositories: Lookup[];
+export interface LoadRequest<Data, Repository> {
+  repositories: Repository[];
   vocabulary: Vocabulary<Data>;
   arches: ReadonlySet<string>;
   names: Iterable<string>;
@@ -55,15 +62,15 @@ export function* batches<T>(items: Iterable<T>): Generator<T[]> {
  * Takes out of the indexes everything that a request can reach, in waves: who provides the names
  * known so far, what those want, and so on. Few large look-ups instead of one a package.
  */
-export class Loader<Data> {
-  readonly #request: LoadRequest<Data>;
-  readonly #packages: Map<number, Loaded<Data>>[];
+export class Loader<Data, Repository extends Lookup> {
+  readonly #request: LoadRequest<Data, Repository>;
+  readonly #packages: Map<number, Loaded<Data, Repository>>[];
   readonly #provides: Map<string, [row: number, range: string][]>[];
   readonly #asked = new Set<string>();
   #next = new Set<string>();
   readonly #strings = new Map<string, string>();
 
-  constructor(request: LoadRequest<Data>) {
+  constructor(request: LoadRequest<Data, Repository>) {
     this.#request = request;
     this.#packages = request.repositories.map(() => new Map());
     this.#provides = request.repositories.map(() => new Map());
@@ -86,13 +93,13 @@ export class Loader<Data> {
   }
 
   /** The packages of a repository, in the order of its metadata. */
-  packages(repository: number): Loaded<Data>[] {
-    return [...(this.#packages[repository] as Map<number, Loaded<Data>>).values()].sort((a, b) => a.row - b.row);
+  packages(repository: number): Loaded<Data, Repository>[] {
+    return [...(this.#packages[repository] as Map<number, Loaded<Data, Repository>>).values()].sort((a, b) => a.row - b.row);
   }
 
   /** Who of a repository provides what, as far as anybody speaks of it. */
-  *provides(repository: number): Generator<{ name: string; package: Loaded<Data>; range: string }> {
-    const packages = this.#packages[repository] as Map<number, Loaded<Data>>;
+  *provides(repository: number): Generator<{ name: string; package: Loaded<Data, Repository>; range: string }> {
+    const packages = this.#packages[repository] as Map<number, Loaded<Data, Repository>>;
     for (const [name, entries] of this.#provides[repository] as Map<string, [number, string][]>) {
       for (const [row, range] of entries) {
         const owner = packages.get(row);
@@ -110,7 +117,7 @@ export class Loader<Data> {
   async #takeProviders(batch: string[], load: boolean): Promise<void> {
     for (const [i, repository] of this.#request.repositories.entries()) {
       const provides = this.#provides[i] as Map<string, [number, string][]>;
-      const packages = this.#packages[i] as Map<number, Loaded<Data>>;
+      const packages = this.#packages[i] as Map<number, Loaded<Data, Repository>>;
       const missing = new Set<number>();
       for (const { name, package: row, range } of await repository.providers(batch)) {
         const list = provides.get(name);
@@ -136,10 +143,11 @@ export class Loader<Data> {
   };
 
   #take(i: number, row: PackageRow): void {
-    const packages = this.#packages[i] as Map<number, Loaded<Data>>;
+    const packages = this.#packages[i] as Map<number, Loaded<Data, Repository>>;
     if (packages.has(row.id) || !this.#request.arches.has(row.arch)) return;
     const data = this.#request.vocabulary.read(row, this.#share);
-    packages.set(row.id, { row: row.id, name: this.#share(row.name), arch: this.#share(row.arch), version: row.version, data });
+    const { id, name, arch, version } = row;
+    packages.set(id, { id: 0, repository: this.#request.repositories[i], order: i, row: id, name: this.#share(name), arch: this.#share(arch), version, data });
     for (const name of this.#request.vocabulary.wants(data)) this.#want(name);
   }
 

@@ -1,3 +1,5 @@
+import { RuleStore } from "./rule-store.ts";
+
 /** Thrown when the rules contradict each other; `rules` are those that the contradiction follows from. */
 export class Unsatisfiable extends Error {
   readonly rules: number[];
@@ -18,32 +20,34 @@ interface Branch {
 const NO_RULE = -1;
 
 /**
- * Conflict-driven clause learning over rules, each a disjunction of literals: variable `v` (from
- * 1) is written `v`, its negation `-v`. Who decides what next is the caller's: this class
+ * Conflict-driven clause learning over rules. Who decides what next is the caller's: this class
  * propagates, learns from conflicts and goes back. Level 1 holds what follows from the rules alone.
  */
 export class Sat {
-  readonly rules: Int32Array[] = [];
+  readonly #given: RuleStore;
+  /** Learnt rules, counted on from the given ones. */
+  readonly #learnt = new RuleStore();
+  /** What a learnt rule was made from: rules, and variables of level 1. */
+  readonly #origins: { rules: number[]; variables: number[] }[] = [];
   readonly #variables: number;
   /** Level at which a variable was set, negative when to false, 0 when open. */
   readonly #value: Int32Array;
   readonly #reason: Int32Array;
+  /** The two literals that each rule watches, and the rules that watch each literal. */
+  readonly #watched: number[] = [];
   readonly #watches: number[][];
   readonly #trail: number[] = [];
   #propagated = 0;
-  /** Rules with one literal. */
-  readonly #units: number[] = [];
-  /** What a learnt rule was made from: rules, and variables of level 1. */
-  readonly #learnt = new Map<number, { rules: number[]; variables: number[] }>();
   readonly #branches: Branch[] = [];
-  /** Conflicts so far. */
-  conflicts = 0;
 
-  constructor(variables: number) {
+  /** @param variables the highest one */
+  constructor(variables: number, rules: RuleStore) {
+    this.#given = rules;
     this.#variables = variables;
     this.#value = new Int32Array(variables + 1);
     this.#reason = new Int32Array(variables + 1).fill(NO_RULE);
     this.#watches = Array.from({ length: 2 * variables + 1 }, () => []);
+    for (let rule = 0; rule < rules.size; rule++) this.#watch(rule);
   }
 
   isTrue(variable: number): boolean {
@@ -75,19 +79,24 @@ export class Sat {
     return this.#trail[index] as number;
   }
 
-  /** Adds a rule before the search starts. Literals must be distinct. */
-  add(literals: number[] | Int32Array): number {
-    const rule = Int32Array.from(literals);
-    const index = this.rules.push(rule) - 1;
-    if (rule.length === 1) this.#units.push(index);
-    else if (rule.length > 1) this.#watch(index);
-    return index;
+  #storeOf(rule: number): [RuleStore, number] {
+    return rule < this.#given.size ? [this.#given, rule] : [this.#learnt, rule - this.#given.size];
   }
 
-  #watch(index: number): void {
-    const rule = this.rules[index] as Int32Array;
-    this.#watchesOf(rule[0] as number).push(index);
-    this.#watchesOf(rule[1] as number).push(index);
+  #literals(rule: number): Int32Array {
+    const [store, index] = this.#storeOf(rule);
+    return store.literals.subarray(store.start(index), store.end(index));
+  }
+
+  #watch(rule: number): void {
+    const [store, index] = this.#storeOf(rule);
+    const start = store.start(index);
+    const two = store.end(index) - start > 1;
+    this.#watched[2 * rule] = two ? (store.literals[start] as number) : 0;
+    this.#watched[2 * rule + 1] = two ? (store.literals[start + 1] as number) : 0;
+    if (!two) return;
+    this.#watchesOf(store.literals[start] as number).push(rule);
+    this.#watchesOf(store.literals[start + 1] as number).push(rule);
   }
 
   #watchesOf(literal: number): number[] {
@@ -107,11 +116,16 @@ export class Sat {
 
   /** Sets what the rules alone demand. @throws Unsatisfiable */
   start(): void {
-    for (const index of this.#units) {
-      const literal = (this.rules[index] as Int32Array)[0] as number;
+    const { literals } = this.#given;
+    for (let rule = 0; rule < this.#given.size; rule++) {
+      const at = this.#given.start(rule);
+      const length = this.#given.end(rule) - at;
+      if (length > 1) continue;
+      if (length === 0) throw this.#refuted(rule);
+      const literal = literals[at] as number;
       const value = this.#valueOf(literal);
-      if (value === 0) this.#set(literal, 1, index);
-      else if (value < 0) throw this.#refuted(index);
+      if (value === 0) this.#set(literal, 1, rule);
+      else if (value < 0) throw this.#refuted(rule);
     }
     const conflict = this.#propagate(1);
     if (conflict !== NO_RULE) throw this.#refuted(conflict);
@@ -129,14 +143,13 @@ export class Sat {
       const conflict = this.#propagate(current);
       if (conflict === NO_RULE) return current;
       if (current === 1) throw this.#refuted(conflict);
-      this.conflicts++;
       const { literals, why, back } = this.#analyze(conflict, current);
       this.revert(back);
-      const index = this.rules.push(Int32Array.from(literals)) - 1;
-      this.#learnt.set(index, why);
-      if (literals.length > 1) this.#watch(index);
+      const rule = this.#given.size + this.#learnt.add(literals);
+      this.#origins.push(why);
+      this.#watch(rule);
       current = back;
-      this.#set(literals[0] as number, current, index);
+      this.#set(literals[0] as number, current, rule);
     }
   }
 
@@ -198,37 +211,34 @@ export class Sat {
       const watching = this.#watchesOf(falsified);
       let kept = 0;
       for (let i = 0; i < watching.length; i++) {
-        const index = watching[i] as number;
-        const rule = this.rules[index] as Int32Array;
-        if (rule[0] === falsified) {
-          rule[0] = rule[1] as number;
-          rule[1] = falsified;
+        const rule = watching[i] as number;
+        const side = this.#watched[2 * rule] === falsified ? 0 : 1;
+        const other = this.#watched[2 * rule + 1 - side] as number;
+        const value = this.#valueOf(other);
+        if (value <= 0 && this.#moveWatch(rule, side, other, falsified)) continue;
+        watching[kept++] = rule;
+        if (value > 0) continue;
+        if (value < 0) {
+          while (++i < watching.length) watching[kept++] = watching[i] as number;
+          watching.length = kept;
+          return rule;
         }
-        const other = rule[0] as number;
-        if (this.#valueOf(other) > 0 || !this.#moveWatch(rule, index)) {
-          watching[kept++] = index;
-          const value = this.#valueOf(other);
-          if (value > 0) continue;
-          if (value < 0) {
-            while (++i < watching.length) watching[kept++] = watching[i] as number;
-            watching.length = kept;
-            return index;
-          }
-          this.#set(other, level, index);
-        }
+        this.#set(other, level, rule);
       }
       watching.length = kept;
     }
     return NO_RULE;
   }
 
-  #moveWatch(rule: Int32Array, index: number): boolean {
-    for (let k = 2; k < rule.length; k++) {
-      const literal = rule[k] as number;
-      if (this.#valueOf(literal) < 0) continue;
-      rule[k] = rule[1] as number;
-      rule[1] = literal;
-      this.#watchesOf(literal).push(index);
+  /** Lets a rule watch another literal that is not false. */
+  #moveWatch(rule: number, side: number, other: number, falsified: number): boolean {
+    const [store, index] = this.#storeOf(rule);
+    const { literals } = store;
+    for (let at = store.start(index), end = store.end(index); at < end; at++) {
+      const literal = literals[at] as number;
+      if (literal === other || literal === falsified || this.#valueOf(literal) < 0) continue;
+      this.#watched[2 * rule + side] = literal;
+      this.#watchesOf(literal).push(rule);
       return true;
     }
     return false;
@@ -242,7 +252,7 @@ export class Sat {
     let open = 0;
     let back = 1;
     const visit = (index: number): void => {
-      for (const literal of this.rules[index] as Int32Array) {
+      for (const literal of this.#literals(index)) {
         const variable = Math.abs(literal);
         if (seen.has(variable)) continue;
         const at = this.levelOf(variable);
@@ -286,12 +296,12 @@ export class Sat {
     for (let index = queue.shift(); index !== undefined; index = queue.shift()) {
       if (seenRules.has(index)) continue;
       seenRules.add(index);
-      const learnt = this.#learnt.get(index);
-      if (learnt) {
-        queue.push(...learnt.rules);
-        learnt.variables.forEach(reach);
+      const origin = this.#origins[index - this.#given.size];
+      if (origin) {
+        queue.push(...origin.rules);
+        origin.variables.forEach(reach);
       } else found.add(index);
-      for (const literal of this.rules[index] as Int32Array) {
+      for (const literal of this.#literals(index)) {
         if (this.levelOf(Math.abs(literal)) === 1) reach(Math.abs(literal));
       }
     }

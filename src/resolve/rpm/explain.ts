@@ -1,9 +1,16 @@
 import { simplesOf } from "./relation.ts";
-import type { Rule } from "./rules.ts";
+import type { RuleKind, Rules } from "./rules.ts";
 import { nevra, type Universe } from "./universe.ts";
 
 const MAX_LINES = 25;
 const MAX_NAMES = 4;
+
+interface Rule {
+  literals: number[];
+  kind: RuleKind;
+  from: number;
+  relation: string;
+}
 
 /** Words for rules that contradict each other, from what was asked for on. */
 export class Explanation {
@@ -16,7 +23,9 @@ export class Explanation {
     this.#describe = nearestTo;
   }
 
-  lines(rules: Rule[]): string[] {
+  /** @param involved numbers of the rules that the contradiction follows from */
+  lines(all: Rules, involved: number[]): string[] {
+    const rules = involved.map((rule): Rule => ({ literals: all.literals(rule), kind: all.kind(rule), from: all.from(rule), relation: all.relation(rule) }));
     const lines: string[] = [];
     const told = new Set<number>([0]);
     const open = new Set(rules);

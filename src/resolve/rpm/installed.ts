@@ -25,7 +25,7 @@ export function parseInstalledRpms(text: string, what: string): InstalledList {
       packages.push({
         name,
         arch: arch === "(none)" ? "" : arch,
-        evr: `${epoch === undefined || epoch === "(none)" || epoch === "0" ? "" : `${epoch}:`}${version}-${release}`,
+        version: `${epoch === undefined || epoch === "(none)" || epoch === "0" ? "" : `${epoch}:`}${version}-${release}`,
       });
     } else if (parseRelation(line).kind === "simple" && !/\s/.test(line.replace(/ [<>=]+ \S+$/, ""))) capabilities.push(line);
     else

@@ -1,5 +1,5 @@
 import type { PackageRow } from "../../state/package-index.ts";
-import { batches, type Loaded, Loader, type Vocabulary } from "../packages/loader.ts";
+import { batches, Loader, type Vocabulary } from "../packages/loader.ts";
 import type { RpmData } from "./primary.ts";
 import { namesIn, parseRange, parseRelation } from "./relation.ts";
 import type { RpmRepository } from "./repository.ts";
@@ -10,7 +10,7 @@ import { compareEvr, EQUAL } from "./version.ts";
 export interface InstalledPackage {
   name: string;
   arch: string;
-  evr: string;
+  version: string;
 }
 
 export interface LoadOptions {
@@ -60,15 +60,9 @@ export async function loadUniverse(options: LoadOptions): Promise<Universe> {
   const wanted = [...options.names, ...installed.map(({ name }) => name)];
   const loader = new Loader({ repositories, vocabulary: vocabulary(recommends), arches, names: wanted, capabilities, supplements: recommends });
   await loader.load();
-  const solvables = new Map<Loaded<RpmData>, Solvable>();
-  for (const [i, repository] of repositories.entries()) {
-    for (const loaded of loader.packages(i)) {
-      const { row, name, arch, version: evr, data } = loaded;
-      solvables.set(loaded, { id: 0, repository, row, name, arch, evr, data });
-    }
-  }
-  const { hosts, models } = hostPackages([...solvables.values()], installed);
-  const all = number(hosts, [...solvables.values()]);
+  const loaded = repositories.flatMap((_, i) => loader.packages(i));
+  const { hosts, models } = hostPackages(loaded, installed);
+  const all = number(hosts, loaded);
   const provides = new Map<string, Provide[]>();
   const add = (name: string, provide: Provide): void => {
     const list = provides.get(name);
@@ -76,14 +70,13 @@ export async function loadUniverse(options: LoadOptions): Promise<Universe> {
     else provides.set(name, [provide]);
   };
   for (const i of repositories.keys()) {
-    for (const { name, package: owner, range } of loader.provides(i)) {
-      const solvable = solvables.get(owner) as Solvable;
+    for (const { name, package: solvable, range } of loader.provides(i)) {
       const { op, version } = parseRange(range);
       add(name, { solvable, op, version });
-      for (const host of models.get(solvable) ?? []) add(name, { solvable: host, op, version: version === solvable.evr ? host.evr : version });
+      for (const host of models.get(solvable) ?? []) add(name, { solvable: host, op, version: version === solvable.version ? host.version : version });
     }
   }
-  for (const host of hosts) if (host.row === 0) add(host.name, { solvable: host, op: EQUAL, version: host.evr });
+  for (const host of hosts) if (host.row === 0) add(host.name, { solvable: host, op: EQUAL, version: host.version });
   addHostCapabilities(hosts, options.hostCapabilities, add);
   return new Universe(all, provides, await bestVersions(repositories, all));
 }
@@ -111,10 +104,10 @@ async function bestVersions(repositories: RpmRepository[], solvables: Solvable[]
   for (const repository of repositories) {
     const { priority } = repository;
     for (const batch of batches(wanted)) {
-      for (const { name, arch, version: evr } of await repository.versions(batch)) {
+      for (const { name, arch, version } of await repository.versions(batch)) {
         const known = best.get(`${name} ${arch}`);
-        const better = known === undefined || priority < known.priority || (priority === known.priority && compareEvr(evr, known.evr) > 0);
-        if (better) best.set(`${name} ${arch}`, { priority, evr });
+        const better = known === undefined || priority < known.priority || (priority === known.priority && compareEvr(version, known.version) > 0);
+        if (better) best.set(`${name} ${arch}`, { priority, version });
       }
     }
   }
@@ -128,15 +121,15 @@ async function bestVersions(repositories: RpmRepository[], solvables: Solvable[]
 function hostPackages(loaded: Solvable[], installed: InstalledPackage[]): { hosts: Solvable[]; models: Map<Solvable, Solvable[]> } {
   const models = new Map<Solvable, Solvable[]>();
   const byName = Map.groupBy(installed.length > 0 ? loaded : [], ({ name }) => name);
-  const hosts = installed.map(({ name, arch, evr }): Solvable => {
+  const hosts = installed.map(({ name, arch, version }): Solvable => {
     const same = (byName.get(name) ?? []).filter((candidate) => candidate.arch === arch || arch === "");
-    const [model] = same.filter((candidate) => compareEvr(candidate.evr, evr) <= 0).sort((a, b) => compareEvr(b.evr, a.evr));
-    if (model && compareEvr(model.evr, evr) === 0) {
+    const [model] = same.filter((candidate) => compareEvr(candidate.version, version) <= 0).sort((a, b) => compareEvr(b.version, a.version));
+    if (model && compareEvr(model.version, version) === 0) {
       model.repository = undefined;
       return model;
     }
     const data: RpmData = { requires: [], provides: [], href: "", size: 0, checksum: { algorithm: "", value: "" } };
-    const host: Solvable = { id: 0, repository: undefined, row: 0, name, arch, evr, data };
+    const host: Solvable = { id: 0, repository: undefined, order: -1, row: 0, name, arch, version, data };
     if (model) models.set(model, [...(models.get(model) ?? []), host]);
     return host;
   });

@@ -75,7 +75,7 @@ export class Policy {
     for (const solvable of kept) {
       const last = newest.at(-1);
       if (last?.name !== solvable.name) newest.push(solvable);
-      else if (compareEvr(last.evr, solvable.evr) < 0) newest[newest.length - 1] = solvable;
+      else if (compareEvr(last.version, solvable.version) < 0) newest[newest.length - 1] = solvable;
     }
     return newest.length > 1 ? this.#withoutObsoleted(newest) : newest;
   }

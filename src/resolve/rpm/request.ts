@@ -86,10 +86,10 @@ async function byForm(text: string, form: Form, repositories: RpmRepository[], a
     capabilities: [],
     jobs: (universe) =>
       [...names].sort().map((name) => {
-        const own = universe.named(name).filter((solvable) => fits(form, { arch: solvable.arch, version: solvable.evr }));
+        const own = universe.named(name).filter((solvable) => fits(form, { arch: solvable.arch, version: solvable.version }));
         const others = successors
           .flatMap((successor) => universe.named(successor))
-          .filter(({ data }) => own.some((solvable) => obsoletes(data, solvable.name, solvable.evr)));
+          .filter(({ data }) => own.some((solvable) => obsoletes(data, solvable.name, solvable.version)));
         return { text, candidates: [...new Set([...own, ...others].map(({ id }) => id))].sort((a, b) => a - b) };
       }),
   };

@@ -1,3 +1,4 @@
+import { ExplainedRules } from "../packages/rule-store.ts";
 import { NormalForm } from "./normal-form.ts";
 import type { Relation } from "./relation.ts";
 import type { Solvable, Universe } from "./universe.ts";
@@ -5,15 +6,7 @@ import { compareEvr } from "./version.ts";
 
 export type RuleKind = "requires" | "nothing-provides" | "conflicts" | "obsoletes" | "same-name" | "job" | "keep";
 
-/** A disjunction that must hold, and why. */
-export interface Rule {
-  literals: number[];
-  kind: RuleKind;
-  /** The package that says so; 0 for a job. */
-  from: number;
-  /** As its metadata say it, or what was asked for. */
-  relation: string;
-}
+export type Rules = ExplainedRules<RuleKind>;
 
 /** Something to install: any one of the candidates. */
 export interface Job {
@@ -22,19 +15,11 @@ export interface Job {
   candidates: number[];
 }
 
-/** By first literal, then the next …; the one that ends first comes first. */
-function compareRules(a: Rule, b: Rule): number {
-  const [x, y] = [a.literals, b.literals];
-  const length = Math.min(x.length, y.length);
-  for (let i = 0; i < length; i++) if (x[i] !== y[i]) return (x[i] as number) - (y[i] as number);
-  return x.length - y.length;
-}
-
 class RuleMaker {
   readonly #universe: Universe;
   readonly #forms: NormalForm;
   readonly #seen = new Set<number>();
-  readonly #rules: Rule[] = [];
+  readonly #rules: Rules = new ExplainedRules();
   #queue: number[] = [];
 
   constructor(universe: Universe) {
@@ -42,7 +27,7 @@ class RuleMaker {
     this.#forms = new NormalForm(universe);
   }
 
-  make(start: number[]): Rule[] {
+  make(start: number[]): Rules {
     this.#queue = [...start];
     for (let i = 0; i < this.#queue.length; i++) {
       const id = this.#queue[i] as number;
@@ -50,8 +35,7 @@ class RuleMaker {
       this.#seen.add(id);
       this.#package(this.#universe.get(id));
     }
-    this.#rules.sort(compareRules);
-    return this.#rules.filter((rule, i) => i === 0 || compareRules(rule, this.#rules[i - 1] as Rule) !== 0);
+    return this.#rules.sorted();
   }
 
   #package(solvable: Solvable): void {
@@ -69,7 +53,7 @@ class RuleMaker {
   }
 
   #exclude(id: number, other: number, kind: RuleKind, relation: string): void {
-    this.#rules.push({ literals: [-Math.max(id, other), -Math.min(id, other)], kind, from: id, relation });
+    this.#rules.add([-Math.max(id, other), -Math.min(id, other)], kind, id, relation);
   }
 
   #requires(id: number, text: string, installed: boolean): void {
@@ -79,7 +63,7 @@ class RuleMaker {
       if (providers.includes(id)) return;
       // What a host has may be broken already; only what holds there must go on to hold.
       if (installed && !providers.some((provider) => this.#universe.get(provider).repository === undefined)) return;
-      if (providers.length === 0) this.#rules.push({ literals: [-id], kind: "nothing-provides", from: id, relation: text });
+      if (providers.length === 0) this.#rules.add([-id], "nothing-provides", id, text);
       else this.#need([-id, ...providers], id, text);
       return;
     }
@@ -90,7 +74,7 @@ class RuleMaker {
     const blocks = this.#forms.cnf(relation);
     if (blocks === true) return;
     if (blocks === false) {
-      this.#rules.push({ literals: [-id], kind: "nothing-provides", from: id, relation: text });
+      this.#rules.add([-id], "nothing-provides", id, text);
       return;
     }
     for (const block of blocks) {
@@ -101,7 +85,7 @@ class RuleMaker {
   }
 
   #need(literals: number[], id: number, text: string): void {
-    this.#rules.push({ literals, kind: "requires", from: id, relation: text });
+    this.#rules.add(literals, "requires", id, text);
     for (const literal of literals) if (literal > 0 && !this.#seen.has(literal)) this.#queue.push(literal);
   }
 
@@ -113,7 +97,7 @@ class RuleMaker {
       return;
     }
     const blocks = this.#forms.dnf(relation);
-    if (blocks === true) this.#rules.push({ literals: [-id], kind: "conflicts", from: id, relation: text });
+    if (blocks === true) this.#rules.add([-id], "conflicts", id, text);
     if (typeof blocks === "boolean") return;
     for (const block of blocks) {
       const literals = new Set([-id, ...block.filter((literal) => literal !== id).map((literal) => -literal)]);
@@ -134,7 +118,7 @@ class RuleMaker {
 
 /** The ids that may take an installed package's place: itself, newer builds, what obsoletes it. */
 function successors(universe: Universe, host: Solvable): number[] {
-  const newer = universe.named(host.name).filter((other) => other.repository !== undefined && compareEvr(other.evr, host.evr) > 0);
+  const newer = universe.named(host.name).filter((other) => other.repository !== undefined && compareEvr(other.version, host.version) > 0);
   const obsoleting = universe.solvables.filter(
     (other): other is Solvable =>
       (other?.repository !== undefined &&
@@ -147,12 +131,14 @@ function successors(universe: Universe, host: Solvable): number[] {
 }
 
 /** All rules, in the order in which they are looked at: packages by descending id, what hosts keep, jobs as given. */
-export function makeRules(universe: Universe, jobs: Job[]): Rule[] {
+export function makeRules(universe: Universe, jobs: Job[]): Rules {
   const hosts = universe.solvables.filter((solvable): solvable is Solvable => solvable !== undefined && solvable.repository === undefined);
-  const keep = hosts.map((host): Rule => ({ literals: successors(universe, host), kind: "keep", from: host.id, relation: host.name }));
+  const keep = hosts.map((host) => ({ host, literals: successors(universe, host) }));
   // What supplements others comes in without anyone's asking, so it needs its rules from the start.
   const supplementing = universe.solvables.filter((solvable) => solvable?.data.supplements).map((solvable) => (solvable as Solvable).id);
-  const start = [...hosts.map(({ id }) => id), ...keep.flatMap(({ literals }) => literals), ...jobs.flatMap(({ candidates }) => candidates), ...supplementing];
+  const start = [...keep.flatMap(({ literals }) => literals), ...jobs.flatMap(({ candidates }) => candidates), ...supplementing];
   const rules = new RuleMaker(universe).make(start);
-  return [...rules, ...keep, ...jobs.map(({ text, candidates }): Rule => ({ literals: candidates, kind: "job", from: 0, relation: text }))];
+  for (const { host, literals } of keep) rules.add(literals, "keep", host.id, host.name);
+  for (const { text, candidates } of jobs) rules.add(candidates, "job", 0, text);
+  return rules;
 }

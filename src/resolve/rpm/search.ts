@@ -1,6 +1,6 @@
 import { Sat } from "../packages/sat.ts";
 import { Policy } from "./policy.ts";
-import type { Rule } from "./rules.ts";
+import type { Rules } from "./rules.ts";
 import type { Universe } from "./universe.ts";
 import { Wishes } from "./weak.ts";
 
@@ -17,18 +17,17 @@ const MAX_MINIMISATIONS = 10_000;
  * requirement, those with one candidate worth taking first.
  */
 class Search {
-  readonly #rules: Rule[];
+  readonly #rules: Rules;
   readonly #options: SearchOptions;
   readonly #sat: Sat;
   readonly #policy: Policy;
   readonly #wishes: Wishes;
   #level = 1;
 
-  constructor(universe: Universe, rules: Rule[], options: SearchOptions) {
+  constructor(universe: Universe, rules: Rules, options: SearchOptions) {
     this.#rules = rules;
     this.#options = options;
-    this.#sat = new Sat(universe.size);
-    for (const { literals } of rules) this.#sat.add(literals);
+    this.#sat = new Sat(universe.size, rules.store);
     this.#policy = new Policy(universe, this.#sat);
     this.#wishes = new Wishes(universe, this.#sat, this.#policy);
   }
@@ -50,23 +49,29 @@ class Search {
   }
 
   /** The open candidates of a rule, or undefined when it is kept already. */
-  #open({ literals }: Rule): number[] | undefined {
-    const open: number[] = [];
-    for (const literal of literals) {
+  #open(rule: number): number[] | undefined {
+    const { store } = this.#rules;
+    const { literals } = store;
+    let open: number[] | undefined;
+    for (let at = store.start(rule), end = store.end(rule); at < end; at++) {
+      const literal = literals[at] as number;
       if (literal < 0) {
         if (!this.#sat.isTrue(-literal)) return undefined;
       } else if (this.#sat.isTrue(literal)) return undefined;
-      else if (this.#sat.isOpen(literal)) open.push(literal);
+      else if (this.#sat.isOpen(literal)) {
+        if (open) open.push(literal);
+        else open = [literal];
+      }
     }
-    return open.length > 0 ? open : undefined;
+    return open;
   }
 
   /** Like the next two: false when conflicts led back to before it began. */
   #jobs(): boolean {
     const start = this.#level;
-    const jobs = this.#rules.filter(({ kind }) => kind === "job");
+    const jobs = this.#rules.ofKind("job");
     for (let i = 0; i < jobs.length; i++) {
-      const open = this.#open(jobs[i] as Rule);
+      const open = this.#open(jobs[i] as number);
       if (open === undefined) continue;
       const before = this.#level;
       this.#level = this.#sat.branch(this.#policy.filter(open, true), before);
@@ -78,8 +83,9 @@ class Search {
 
   #hosts(): boolean {
     const start = this.#level;
-    for (const { kind, from } of this.#rules) {
-      if (kind !== "keep" || !this.#sat.isOpen(from)) continue;
+    for (const rule of this.#rules.ofKind("keep")) {
+      const from = this.#rules.from(rule);
+      if (!this.#sat.isOpen(from)) continue;
       this.#level = this.#sat.decide(from, this.#level);
       if (this.#level < start) return false;
     }
@@ -91,15 +97,14 @@ class Search {
     let postponed = -1;
     let choosing = false;
     for (let index = 0, idle = 0; ; index++, idle++) {
-      if (idle >= this.#rules.length) {
+      if (idle >= this.#rules.size) {
         if (choosing || postponed < 0) return true;
         index = postponed;
         choosing = true;
         idle = 0;
       }
-      if (index >= this.#rules.length) index = 0;
-      const rule = this.#rules[index] as Rule;
-      const open = this.#open(rule);
+      if (index >= this.#rules.size) index = 0;
+      const open = this.#open(index);
       if (open === undefined) continue;
       const candidates = this.#policy.filter(open, choosing);
       if (!choosing && candidates.length > 1) {
@@ -114,6 +119,6 @@ class Search {
 }
 
 /** @throws Unsatisfiable */
-export function search(universe: Universe, rules: Rule[], options: SearchOptions): number[] {
+export function search(universe: Universe, rules: Rules, options: SearchOptions): number[] {
   return new Search(universe, rules, options).run();
 }

@@ -1,19 +1,11 @@
+import type { Loaded } from "../packages/loader.ts";
 import type { RpmData } from "./primary.ts";
 import { parseRelation, type Relation, type Simple } from "./relation.ts";
 import type { RpmRepository } from "./repository.ts";
 import { compareEvr, EQUAL, type Op, rangesOverlap } from "./version.ts";
 
-/** A package that may be chosen. Its `id` is its variable in the rules: repositories in order, then the order of their metadata. */
-export interface Solvable {
-  id: number;
-  /** Absent for what hosts have installed. */
-  repository: RpmRepository | undefined;
-  row: number;
-  name: string;
-  arch: string;
-  evr: string;
-  data: RpmData;
-}
+/** Ids follow the repositories in order, then the order of their metadata; what is installed comes first. */
+export type Solvable = Loaded<RpmData, RpmRepository>;
 
 export interface Provide {
   solvable: Solvable;
@@ -24,11 +16,11 @@ export interface Provide {
 /** What a repository with that priority has at most. */
 export interface Best {
   priority: number;
-  evr: string;
+  version: string;
 }
 
 /** `name-[epoch:]version-release.arch` */
-export const nevra = ({ name, evr, arch }: Pick<Solvable, "name" | "evr" | "arch">): string => `${name}-${evr}.${arch}`;
+export const nevra = ({ name, version, arch }: Pick<Solvable, "name" | "version" | "arch">): string => `${name}-${version}.${arch}`;
 
 /** What was loaded of the repositories: everything that the request can reach. */
 export class Universe {
@@ -93,7 +85,7 @@ export class Universe {
 
   /** Packages of that very name whose own version is in the range: what Obsoletes means. */
   namedInRange({ name, op, version }: Simple): Solvable[] {
-    return this.named(name).filter(({ evr }) => rangesOverlap(EQUAL, evr, op, version));
+    return this.named(name).filter((solvable) => rangesOverlap(EQUAL, solvable.version, op, version));
   }
 
   /** Whether some repository has a newer version, or the same name with a better priority. */
@@ -102,6 +94,6 @@ export class Universe {
     const best = this.#best.get(`${solvable.name} ${solvable.arch}`);
     if (best === undefined) return false;
     if (best.priority !== solvable.repository.priority) return best.priority < solvable.repository.priority;
-    return compareEvr(best.evr, solvable.evr) > 0;
+    return compareEvr(best.version, solvable.version) > 0;
   }
 }

@@ -1,0 +1,102 @@
+import type { ChosenPackage, Closure } from "../packages/types.ts";
+import type { RpmRepository } from "./repository.ts";
+import type { Job, Rules } from "./rules.ts";
+import { nevra, type Solvable, type Universe } from "./universe.ts";
+
+interface Reached {
+  /** 0: it was asked for. */
+  by: number;
+  relation: string;
+}
+
+/**
+ * The proof: from what was asked for to each package, by the requirement that brings it in.
+ * Packages that nothing leads to are left out.
+ */
+export function prove(universe: Universe, rules: Rules, jobs: Job[], chosen: number[], role: string): Closure {
+  const inSet = new Set(chosen);
+  const reasons = new Map<number, Reached>();
+  const queue: number[] = [];
+  const reach = (id: number, by: number, relation: string): void => {
+    if (reasons.has(id)) return;
+    reasons.set(id, { by, relation });
+    queue.push(id);
+  };
+  const asked: Closure["asked"] = [];
+  for (const { text, candidates } of jobs) {
+    const id = candidates.find((candidate) => inSet.has(candidate));
+    if (id === undefined) continue;
+    reach(id, 0, text);
+    asked.push({ text, package: nevra(universe.get(id)) });
+  }
+  const needs = requirementsOf(rules, inSet);
+  const wishes = wishesOf(universe, inSet);
+  const { literals } = rules.store;
+  for (let i = 0; i < queue.length; i++) {
+    const from = queue[i] as number;
+    for (const rule of needs.get(from) ?? []) {
+      for (let at = rules.store.start(rule), end = rules.store.end(rule); at < end; at++) {
+        const id = literals[at] as number;
+        if (id > 0 && inSet.has(id)) reach(id, from, rules.relation(rule));
+      }
+    }
+    for (const { id, relation } of wishes.get(from) ?? []) reach(id, from, relation);
+  }
+  const carried = queue.filter((id) => universe.get(id).repository !== undefined);
+  const packages = carried.map((id) => chosenPackage(universe, universe.get(id), reasons.get(id) as Reached));
+  return { role, asked, packages: packages.sort((a, b) => (a.id < b.id ? -1 : 1)) };
+}
+
+/** The requirements of what is in the set, by owner. */
+function requirementsOf(rules: Rules, inSet: ReadonlySet<number>): Map<number, number[]> {
+  const needs = new Map<number, number[]>();
+  for (const rule of rules.ofKind("requires")) {
+    const from = rules.from(rule);
+    if (!inSet.has(from)) continue;
+    const own = needs.get(from);
+    if (own) own.push(rule);
+    else needs.set(from, [rule]);
+  }
+  return needs;
+}
+
+/** Weak dependencies among what was chosen, by the one that wishes. */
+function wishesOf(universe: Universe, inSet: ReadonlySet<number>): Map<number, { id: number; relation: string }[]> {
+  const wishes = new Map<number, { id: number; relation: string }[]>();
+  const add = (from: number, id: number, relation: string): void => {
+    const list = wishes.get(from);
+    if (list) list.push({ id, relation });
+    else wishes.set(from, [{ id, relation }]);
+  };
+  const providing = (text: string): number[] => {
+    const relation = universe.relation(text);
+    return relation.kind === "simple" ? universe.providers(relation).filter((id) => inSet.has(id)) : [];
+  };
+  for (const from of inSet) {
+    const { data } = universe.get(from);
+    for (const text of data.recommends ?? []) for (const id of providing(text)) add(from, id, text);
+    for (const text of data.supplements ?? []) for (const id of providing(text)) add(id, from, text);
+  }
+  return wishes;
+}
+
+function chosenPackage(universe: Universe, solvable: Solvable, { by, relation }: Reached): ChosenPackage {
+  const repository = solvable.repository as RpmRepository;
+  const { data, name, version, arch } = solvable;
+  return {
+    id: nevra(solvable),
+    name,
+    version,
+    arch,
+    repository: repository.id,
+    href: data.href,
+    ...(data.base === undefined ? {} : { base: data.base }),
+    get places() {
+      return repository.places(data);
+    },
+    http: repository.http,
+    size: data.size,
+    checksum: data.checksum,
+    reason: by === 0 ? { relation } : { by: nevra(universe.get(by)), relation },
+  };
+}
