@@ -44,7 +44,7 @@ export default class ImagesFind extends BaseCommand<Result> {
   static override flags = withEnv({
     values: Flags.string({ description: "A values file for charts; later ones win", multiple: true, multipleNonGreedy: true, default: [] }),
     set: Flags.string({ description: "key.path=value for charts", multiple: true, multipleNonGreedy: true, default: [] }),
-    "kubernetes-version": Flags.string({ description: "The version that charts are rendered for (default: helm's own)" }),
+    "kubernetes-version": Flags.string({ description: "The version that charts are rendered for (default: the newest known that they take)" }),
   });
 
   async run(): Promise<Result> {

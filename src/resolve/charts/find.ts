@@ -1,15 +1,18 @@
 import { AirgapError } from "../../errors.ts";
+import { count } from "../../format.ts";
 import { type Mapping, mapping, type Node } from "../documents/node.ts";
 import { parseOne, parseStream } from "../documents/parse.ts";
 import { Text } from "../documents/text.ts";
+import { knownVersions } from "../kubernetes/table.ts";
 import { takenKeys } from "../manifests/find.ts";
 import { type Sighting, walkDocument } from "../manifests/walk.ts";
 import type { Chart } from "./chart.ts";
 import { parseFile } from "./chart.ts";
 import { completeDependencies } from "./dependencies.ts";
-import { loadChart } from "./load.ts";
+import { loadChart, unpackSubcharts } from "./load.ts";
 import type { ChartReach, Obtained } from "./obtain.ts";
-import { helmVersion, type Rendering, type RenderOptions, renderChart } from "./render.ts";
+import { failedTemplate, helmVersion, type Rendering, type RenderOptions, renderChart } from "./render.ts";
+import { inRange } from "./semver.ts";
 import type { Tree } from "./tree.ts";
 import { mergeValues, setValues } from "./values.ts";
 import { imagesInValues, unusedImages } from "./values-images.ts";
@@ -62,20 +65,27 @@ export async function findInChart(obtained: Obtained, options: ChartOptions, rea
   if (options.strict && missing.length > 0) {
     throw new AirgapError("spec", warnings.join("\n"), { suggestions: [`helm dependency build ${obtained.folder ?? what}`] });
   }
-  const chart = missing.length > 0 || tree !== obtained.tree ? await loadChart(tree, what) : first;
+  // What can't be had was taken out of Chart.yaml, but its values still stand in the chart's.
+  const chart = tree === obtained.tree ? first : { ...(await loadChart(tree, what)), dependencies: first.dependencies };
   const named = imagesInValues(chart, given, what);
   const result = { chart, tree, warnings, notes: [] as string[], documents: [] as Node[] };
   if (chart.library) return { ...result, sightings: [], notes: [`${what} is a library chart: it installs nothing`] };
-  const rendering = await tryRender(tree, what, options, warnings, reach);
+  const { rendering, whole } = await tryRender(chart, tree, what, options, warnings, reach);
   if (rendering === undefined) return { ...result, sightings: named };
   result.documents = renderedDocuments(rendering, what);
   const taken = takenKeys(result.documents);
   const rendered = result.documents.flatMap((root) => walkDocument(root, { taken }));
   if (rendering.hookNames.length > 0) result.notes.push(`${what} has hooks, which are carried and not run: ${rendering.hookNames.join(", ")}`);
-  return { ...result, rendering, sightings: [...rendered, ...unusedImages(named, rendered, chart)] };
+  return { ...result, rendering, sightings: [...rendered, ...unusedImages(named, rendered, chart, whole)] };
 }
 
-async function tryRender(tree: Tree, what: string, options: ChartOptions, warnings: string[], reach: ChartReach): Promise<Rendering | undefined> {
+/** `whole` is false where templates had to be left out, or all of them. */
+interface Rendered {
+  rendering?: Rendering;
+  whole: boolean;
+}
+
+async function tryRender(chart: Chart, tree: Tree, what: string, options: ChartOptions, warnings: string[], reach: ChartReach): Promise<Rendered> {
   const instead = "images were read from the chart's values instead: likely, not certain, and what only templates name is missing";
   const version = await helmVersion();
   if (version === undefined) {
@@ -84,18 +94,51 @@ async function tryRender(tree: Tree, what: string, options: ChartOptions, warnin
         suggestions: ["install helm 3 or newer: https://helm.sh/docs/intro/install/"],
       });
     warnings.push(`${what} was not rendered, since there is no helm on the PATH; ${instead}`);
-    return undefined;
+    return { whole: false };
   }
+  const renderOptions = optionsFor(chart, what, options, reach);
+  if (options.strict) return { rendering: await renderChart(tree, what, renderOptions), whole: true };
   try {
-    return await renderChart(tree, what, renderOptions(what, options, reach));
+    return await renderMost(tree, what, renderOptions, warnings);
   } catch (error) {
-    if (options.strict || !(error instanceof AirgapError)) throw error;
+    if (!(error instanceof AirgapError)) throw error;
     warnings.push(`${error.message}; ${instead}`);
-    return undefined;
+    return { whole: false };
   }
 }
 
-function renderOptions(what: string, { release, namespace, values, set, kubeVersion }: ChartOptions, { signal }: ChartReach): RenderOptions {
+const MAX_LEFT_OUT = 20;
+
+/** Renders a chart without the templates that fail, for want of values that only its user knows. */
+async function renderMost(tree: Tree, what: string, options: RenderOptions, warnings: string[]): Promise<Rendered> {
+  let rest = tree;
+  const failures: string[] = [];
+  for (;;) {
+    try {
+      const rendering = await renderChart(rest, what, options);
+      if (failures.length > 0)
+        warnings.push(
+          `${failures[0]}; ${count(failures.length, "template")} that failed ${failures.length === 1 ? "was" : "were"} left out, what they name is only known from the values`,
+        );
+      return { rendering, whole: failures.length === 0 };
+    } catch (error) {
+      if (!(error instanceof AirgapError) || failures.length >= MAX_LEFT_OUT) throw error;
+      const failed = failedTemplate(error.message);
+      if (failures.length === 0) rest = await unpackSubcharts(tree, what);
+      if (failed === undefined || !rest.has(failed)) throw error;
+      failures.push(error.message);
+      rest = new Map([...rest].filter(([path]) => path !== failed));
+    }
+  }
+}
+
+/** The newest Kubernetes that is known and the chart takes; helm's own default depends on how it was built. */
+function fittingVersion({ kubeVersion }: Chart): string {
+  const known = knownVersions();
+  return known.find((version) => kubeVersion === undefined || inRange(version, kubeVersion)) ?? (known[0] as string);
+}
+
+function optionsFor(chart: Chart, what: string, { release, namespace, values, set, kubeVersion }: ChartOptions, { signal }: ChartReach): RenderOptions {
   const name =
     release ??
     what
@@ -109,7 +152,7 @@ function renderOptions(what: string, { release, namespace, values, set, kubeVers
     namespace: namespace ?? "default",
     values: values.map(({ text }) => text),
     set,
-    ...(kubeVersion ? { kubeVersion } : {}),
+    kubeVersion: kubeVersion ?? fittingVersion(chart),
     ...(signal ? { signal } : {}),
   };
 }

@@ -36,3 +36,16 @@ export function carried(chart: Chart, dependency: Dependency): Chart | undefined
 export function missingDependencies(chart: Chart): Dependency[] {
   return chart.dependencies.filter((dependency) => carried(chart, dependency) === undefined);
 }
+
+/** A tree whose sub-charts are folders, so that single files of theirs can be left out. */
+export async function unpackSubcharts(tree: Tree, what: string): Promise<Tree> {
+  const unpacked: Tree = new Map();
+  for (const [path, bytes] of tree) {
+    const name = /^((?:charts\/[^/]+\/)*charts\/[^/]+)\.tgz$/.exec(path)?.[1];
+    if (name === undefined) unpacked.set(path, bytes);
+    else
+      for (const [inner, content] of await unpackSubcharts(await readArchive(bytes, `${what}/${path}`), `${what}/${path}`))
+        unpacked.set(`${name}/${inner}`, content);
+  }
+  return unpacked;
+}

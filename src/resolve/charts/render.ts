@@ -16,8 +16,8 @@ export interface RenderOptions {
   /** Contents of values files, later ones win. */
   values: string[];
   set: string[];
-  /** `v1.28.2`; Helm's own when absent. */
-  kubeVersion?: string;
+  /** `v1.28.2` */
+  kubeVersion: string;
   signal?: AbortSignal;
 }
 
@@ -81,8 +81,7 @@ export async function renderChart(tree: Tree, what: string, options: RenderOptio
 
 async function helm(chart: string, files: string[], what: string, options: RenderOptions, home: string): Promise<string> {
   const { release, namespace, set, kubeVersion, signal } = options;
-  const args = ["template", release, chart, "--namespace", namespace, "--include-crds"];
-  if (kubeVersion) args.push("--kube-version", kubeVersion);
+  const args = ["template", release, chart, "--namespace", namespace, "--include-crds", "--kube-version", kubeVersion];
   for (const file of files) args.push("--values", file);
   for (const expression of set) args.push("--set", expression);
   const result = await run("helm", args, { timeoutMs: TIMEOUT_MS, env: environment(home), maxOutput: MAX_FILE, ...(signal ? { signal } : {}) }).catch(
@@ -101,6 +100,11 @@ async function helm(chart: string, files: string[], what: string, options: Rende
   throw new AirgapError("spec", `helm could not render ${what}: ${said || `it ended with ${result.code}`}`, {
     suggestions: ["give the values that the chart requires with --values or --set (in a spec: values:)"],
   });
+}
+
+/** The template that helm named first in an error: the one that it was rendering. */
+export function failedTemplate(message: string): string | undefined {
+  return /(?:^|[\s(])[^\s/()]+\/((?:charts\/[^\s/()]+\/)*templates\/[^\s():]+):\d+/.exec(message)?.[1];
 }
 
 /** Takes hooks apart from what is applied. https://helm.sh/docs/topics/charts_hooks/ */

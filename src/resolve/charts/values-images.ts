@@ -3,6 +3,7 @@ import { get, type Mapping, mapping, stringAt } from "../documents/node.ts";
 import { type Sighting, walkDocument } from "../manifests/walk.ts";
 import { type Chart, parseFile } from "./chart.ts";
 import { isEnabled } from "./dependencies.ts";
+import { missingDependencies } from "./load.ts";
 import { asMapping, mergeValues } from "./values.ts";
 
 /**
@@ -26,7 +27,14 @@ function inChart(chart: Chart, given: Mapping, what: string, behind: string | un
     ...walkDocument(mapping([{ key: "annotations", value: annotations }])).map((sighting) => ({ ...sighting, behind: "annotations" })),
   ];
   const mine = behind === undefined ? sightings : sightings.map((sighting) => ({ ...sighting, behind }));
-  return [...mine, ...[...chart.charts.values()].flatMap((sub) => inSubchart(chart, sub, values, what, behind))];
+  const absent = missingDependencies(chart).flatMap(({ alias, name }) =>
+    walkDocument(mapping([{ key: alias ?? name, value: asMapping(get(values, alias ?? name)) }]), { values: true }),
+  );
+  return [
+    ...mine,
+    ...absent.map((sighting) => ({ ...sighting, behind: behind ?? "a sub-chart that is not there" })),
+    ...[...chart.charts.values()].flatMap((sub) => inSubchart(chart, sub, values, what, behind)),
+  ];
 }
 
 function inSubchart(chart: Chart, sub: Chart, values: Mapping, what: string, behind: string | undefined): Sighting[] {
@@ -43,32 +51,44 @@ function inSubchart(chart: Chart, sub: Chart, values: Mapping, what: string, beh
 
 const repositoryOf = (reference: string): string => parseReference(reference).repository;
 
-/** How the chart's templates make a tag of `appVersion`, as far as its rendering shows it. */
-function prefixOf(rendered: Sighting[], appVersion: string | undefined): string | undefined {
-  const tags = new Set(rendered.map(({ reference }) => parseReference(reference).tag));
+const familyOf = (reference: string): string => {
+  const { host, repository } = parseReference(reference);
+  return `${host}/${repository.slice(0, repository.lastIndexOf("/") + 1)}`;
+};
+
+/**
+ * How the chart's templates make a tag of `appVersion`, by what its rendering shows for images of
+ * the same publisher; undefined where it shows nothing.
+ */
+function prefixFor(reference: string, rendered: Sighting[], appVersion: string | undefined): string | undefined {
   if (appVersion === undefined) return undefined;
+  const tags = new Set(rendered.filter((each) => familyOf(each.reference) === familyOf(reference)).map((each) => parseReference(each.reference).tag));
   return tags.has(appVersion) ? "" : tags.has(`v${appVersion}`) ? "v" : undefined;
 }
 
 /**
  * What the values name and the rendering leaves unused: behind a switch that is off. An image whose
- * name the templates make longer (`operator` to `operator-generic`) is not one of them.
+ * name the templates make longer (`operator` to `operator-generic`) is not one of them, and one
+ * whose tag is nowhere written is only possible.
+ * @param whole whether every template was rendered; otherwise what is missing may not be switched off
  */
-export function unusedImages(named: Sighting[], rendered: Sighting[], chart: Chart): Sighting[] {
+export function unusedImages(named: Sighting[], rendered: Sighting[], chart: Chart, whole: boolean): Sighting[] {
   const names = new Set(rendered.map(({ reference }) => nameOf(parseReference(reference))));
   const repositories = [...new Set(rendered.map(({ reference }) => repositoryOf(reference)))];
-  const prefix = prefixOf(rendered, chart.appVersion);
   return named.flatMap((sighting) => {
     const reference = parseReference(sighting.reference);
+    const { repository } = reference;
     const used =
       names.has(nameOf(reference)) ||
-      repositories.some(
-        (known) => known === reference.repository || known.startsWith(`${reference.repository}-`) || known.endsWith(`/${reference.repository}`),
-      );
+      repositories.some((known) => known === repository || known.startsWith(`${repository}-`) || known.endsWith(`/${repository}`));
     if (used) return [];
-    const behind = sighting.behind ?? "nothing in the rendering";
-    if (!sighting.guessed) return [{ ...sighting, behind }];
+    const behind = sighting.behind ?? (whole ? "nothing in the rendering" : undefined);
+    if (behind === undefined) return [sighting];
+    if (!sighting.guessed) return [{ ...sighting, behind, confidence: isPinned(sighting.written) ? sighting.confidence : ("possible" as const) }];
+    const prefix = prefixFor(sighting.reference, rendered, chart.appVersion);
     const tagged = formatReference({ ...reference, tag: `${prefix ?? ""}${reference.tag ?? "latest"}` });
     return [{ ...sighting, reference: tagged, behind, confidence: prefix === undefined ? ("possible" as const) : sighting.confidence }];
   });
 }
+
+const isPinned = (written: string): boolean => /@|:[^/]+$/.test(written);

@@ -46,6 +46,14 @@ type Range = (typeof ranges)[number];
 
 const [oldest, newest] = [ranges[0] as Range, ranges.at(-1) as Range];
 
+/** The newest patch of every minor, newest first. */
+export function knownVersions(): string[] {
+  return ranges
+    .toReversed()
+    .filter(({ to }, i, all) => all[i - 1]?.to.minor !== to.minor)
+    .map(({ row }) => row.to);
+}
+
 function ofMinor(major: number, minor: number): Range[] {
   return ranges.filter(({ to }) => to.major === major && to.minor === minor);
 }

@@ -1,3 +1,4 @@
+import { nameOf, parseReference } from "../../oci/reference.ts";
 import { get, itemsOf, type Node, stringAt } from "../documents/node.ts";
 import { type FileSpan, fileSpan, lineOf, type Span } from "../documents/text.ts";
 import type { Inherited } from "./join.ts";
@@ -60,7 +61,7 @@ export function findImages(documents: Node[], inherited: Inherited = {}): Find[]
 /** One find for each reference, with all its places. */
 export function group(sightings: Sighting[]): Find[] {
   const finds = new Map<string, Find>();
-  for (const sighting of sightings) {
+  for (const sighting of withoutHalves(sightings)) {
     const { reference, confidence, artifact } = sighting;
     const find = finds.get(reference);
     if (find === undefined) finds.set(reference, { reference, confidence, places: [placeOf(sighting)], ...(artifact ? { artifact } : {}) });
@@ -72,6 +73,20 @@ export function group(sightings: Sighting[]): Find[] {
   }
   for (const find of finds.values()) if (find.places.every(({ behind }) => behind !== undefined)) find.behind = true;
   return [...finds.values()].sort((a, b) => (a.reference < b.reference ? -1 : 1));
+}
+
+const isPinned = (written: string): boolean => /@|:[^/]+$/.test(written);
+
+/**
+ * A name without tag in some setting, that stands elsewhere with one, is half of what a program
+ * puts together, not an image of its own. A container, a variable and an argument mean what they say.
+ */
+function withoutHalves(sightings: Sighting[]): Sighting[] {
+  const name = (reference: string): string => nameOf(parseReference(reference));
+  const pinned = new Set(sightings.filter(({ written, confidence }) => isPinned(written) && confidence !== "possible").map(({ reference }) => name(reference)));
+  const isHalf = ({ how, written, reference }: Sighting): boolean =>
+    ["field", "text", "split", "annotation"].includes(how) && !isPinned(written) && pinned.has(name(reference));
+  return sightings.filter((sighting) => !isHalf(sighting));
 }
 
 function placeOf({ span, stretches, object, path, how, confidence, written, behind }: Sighting): Place {

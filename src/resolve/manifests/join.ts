@@ -48,6 +48,8 @@ const ROLES: [RegExp, Role][] = [
   [/^name$/, "name"],
 ];
 const SPEAKING = /\b(?:images?|imgs?|docker|containers?)\b/;
+/** `defaultRegistry`, `globalTag`: given for all that is inside. */
+const FOR_ALL = /\b(?:default|global|common)\b/;
 
 interface Labelled {
   role: Role;
@@ -63,7 +65,7 @@ function label(key: string): Labelled | undefined {
     const prefix = words
       .slice(0, match.index)
       .split(" ")
-      .filter((word) => word !== "" && !SPEAKING.test(word))
+      .filter((word) => word !== "" && !SPEAKING.test(word) && !(FOR_ALL.test(word) && (role === "registry" || role === "tag")))
       .join(" ");
     return { role, prefix, spoken: SPEAKING.test(words) };
   }
@@ -121,7 +123,6 @@ function hosted(repository: string): boolean {
  * @param near whether what encloses them speaks of images
  */
 export function joinPairs(pairs: Pair[], near: boolean, inherited: Inherited): Joined[] {
-  if (pairs.some(({ key }) => /^(?:chart|targetRevision|branch|revision)$/.test(key))) return [];
   return [...groupsOf(pairs).values()].flatMap((group) => joinGroup(group, near, inherited) ?? []);
 }
 

@@ -111,7 +111,7 @@ function grade(text: string, reference: Reference, evidence: Evidence): Confiden
   if (evidence === "near") {
     if (hosted && isRegistryHost(host)) return "likely";
     if (tag !== undefined && likelyTag(tag)) return slashed || !/^\d{4,5}$/.test(tag) ? "likely" : "possible";
-    return pinned ? "possible" : undefined;
+    return digest !== undefined ? "possible" : undefined;
   }
   return hosted && isRegistryHost(host) && repository.includes("/") ? "possible" : undefined;
 }

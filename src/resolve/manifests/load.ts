@@ -106,7 +106,14 @@ async function loadFolder(folder: string, name: string, options: LoadOptions): P
       options.warn(`${messageOf(error)}; its files were read one by one, without what the kustomization changes`);
     }
   }
-  for (const path of tree.charts) loaded.push(await loadChartAt(path, titled(path), options));
+  for (const path of tree.charts) {
+    try {
+      loaded.push(await loadChartAt(path, titled(path), options));
+    } catch (error) {
+      if (options.strict || !(error instanceof AirgapError)) throw error;
+      options.warn(`${messageOf(error)}; the chart was left out`);
+    }
+  }
   const files: Loaded[] = [];
   for (const path of tree.files) if (!built.has(path)) files.push(loadFile(await readText(path), shown(path), titled(path), true, options));
   return [...files.filter(({ documents, sightings }) => documents.length > 0 || sightings !== undefined || options.whole), ...loaded];
