@@ -189,7 +189,7 @@ describe("the architecture", () => {
   });
 
   it("has small files", () => {
-    const large = files.map((file) => ({ file, lines: readFileSync(join(root, file), "utf8").split("\n").length })).filter(({ lines }) => lines > 400);
+    const large = files.map((file) => ({ file, lines: readFileSync(join(root, file), "utf8").split("\n").length - 1 })).filter(({ lines }) => lines > 400);
     expect(large).toEqual([]);
   });
 
