@@ -4,7 +4,7 @@ import { AirgapError, isAirgapError } from "../errors.ts";
 import { Sqlite } from "./sqlite.ts";
 
 /** Raised when the tables or what stands in them change, so that older files are made anew. */
-const SCHEMA = "1";
+const SCHEMA = "2";
 const BATCH_BYTES = 1 << 20;
 
 /** A package as the index keeps it. `id` is its place in the repository's metadata, from 1. */
@@ -17,8 +17,14 @@ export interface VersionRow {
 }
 
 export interface PackageRow extends VersionRow {
-  /** JSON of the format's own: relations, place, size, checksum. */
+  /** JSON of the format's own: what a solver needs of every package. */
   data: string;
+}
+
+/** The rest, for those packages that were chosen: place, size, checksum. JSON too. */
+export interface DetailRow {
+  id: number;
+  detail: string;
 }
 
 export interface ProvideRow {
@@ -34,6 +40,7 @@ export interface IndexEntry {
   arch: string;
   version: string;
   data: unknown;
+  detail: unknown;
   /** Capability, range. */
   provides: [string, string][];
   /** Names that it obsoletes or replaces. */
@@ -52,7 +59,7 @@ const TABLES = `
   PRAGMA journal_mode = OFF;
   PRAGMA synchronous = OFF;
   CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-  CREATE TABLE package (id INTEGER PRIMARY KEY, name TEXT NOT NULL, arch TEXT NOT NULL, version TEXT NOT NULL, data TEXT NOT NULL);
+  CREATE TABLE package (id INTEGER PRIMARY KEY, name TEXT NOT NULL, arch TEXT NOT NULL, version TEXT NOT NULL, data TEXT NOT NULL, detail TEXT NOT NULL);
   CREATE TABLE provide (name TEXT NOT NULL, package INTEGER NOT NULL, range TEXT NOT NULL);
   CREATE TABLE obsolete (name TEXT NOT NULL, package INTEGER NOT NULL);
   CREATE TABLE supplement (name TEXT NOT NULL, package INTEGER NOT NULL);
@@ -143,6 +150,10 @@ export class PackageIndex {
     return this.#database.all(`${PACKAGES} ${WANTED} CROSS JOIN package p ON p.id = w.value ORDER BY p.id`, JSON.stringify([...ids]));
   }
 
+  details(ids: Iterable<number>): Promise<DetailRow[]> {
+    return this.#database.all(`SELECT p.id, p.detail FROM ${WANTED} CROSS JOIN package p ON p.id = w.value`, JSON.stringify([...ids]));
+  }
+
   named(names: Iterable<string>): Promise<PackageRow[]> {
     return this.#database.all(`${PACKAGES} ${WANTED} CROSS JOIN package p ON p.name = w.value ORDER BY p.id`, JSON.stringify([...names]));
   }
@@ -206,7 +217,7 @@ class Writer implements IndexWriter {
   async add(entry: IndexEntry): Promise<void> {
     const id = ++this.#id;
     const data = JSON.stringify(entry.data);
-    this.#packages.push([id, entry.name, entry.arch, entry.version, data]);
+    this.#packages.push([id, entry.name, entry.arch, entry.version, data, JSON.stringify(entry.detail)]);
     for (const [name, range] of entry.provides) this.#provides.push([name, id, range]);
     for (const name of entry.obsoletes) this.#obsoletes.push([name, id]);
     for (const name of entry.supplements) this.#supplements.push([name, id]);
@@ -219,7 +230,7 @@ class Writer implements IndexWriter {
   }
 
   async flush(): Promise<void> {
-    await this.#insert("package", 5, this.#packages);
+    await this.#insert("package", 6, this.#packages);
     await this.#insert("provide", 3, this.#provides);
     await this.#insert("obsolete", 2, this.#obsoletes);
     await this.#insert("supplement", 2, this.#supplements);

@@ -40,9 +40,6 @@ function parseStatus(text: string, what: string): InstalledDeb[] {
       ...(fields.get("essential") === "yes" ? { essential: true } : {}),
       priority: 0,
       mention: 0,
-      filename: "",
-      size: 0,
-      checksum: { algorithm: "", value: "" },
     };
     found.push({ name, version, arch: fields.get("architecture") ?? "all", data, provides: provided(fields, name, version) });
   }

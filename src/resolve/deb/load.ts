@@ -4,7 +4,7 @@ import type { InstalledDeb } from "./installed.ts";
 import type { DebData } from "./packages-file.ts";
 import { alternativesOf } from "./relation.ts";
 import type { DebRepository } from "./repository.ts";
-import { type DebProvide, type DebSolvable, DebUniverse } from "./universe.ts";
+import { type DebProviderLookup, type DebSolvable, DebUniverse } from "./universe.ts";
 
 export interface DebLoadOptions {
   repositories: DebRepository[];
@@ -67,17 +67,13 @@ export async function loadDebUniverse(options: DebLoadOptions): Promise<{ univer
   const hosts = installed.map((host) => installedSolvable(host, known));
   const all = [...new Set([...hosts, ...solvables.values()])];
   for (const [i, solvable] of all.entries()) solvable.id = i + 1;
-  const provides = new Map<string, DebProvide[]>();
-  const add = (name: string, provide: DebProvide): void => {
-    const list = provides.get(name);
-    if (list) list.push(provide);
-    else provides.set(name, [provide]);
+  const own = new Map<string, [DebSolvable, string][]>();
+  for (const [i, host] of hosts.entries()) for (const [name, range] of installed[i]?.provides ?? []) own.set(name, [...(own.get(name) ?? []), [host, range]]);
+  const lookUp: DebProviderLookup = (name, visit) => {
+    for (const [host, range] of own.get(name) ?? []) visit(host, range);
+    loader.lookUp(name, (solvable, range) => visit(solvables.get(solvable) as DebSolvable, range));
   };
-  for (const order of repositories.keys()) {
-    for (const { name, package: owner, range } of loader.provides(order)) add(name, { solvable: solvables.get(owner) as DebSolvable, range });
-  }
-  for (const [i, host] of hosts.entries()) for (const [name, range] of installed[i]?.provides ?? []) add(name, { solvable: host, range });
-  return { universe: new DebUniverse(all, provides, arch), installed: hosts };
+  return { universe: new DebUniverse(all, lookUp, arch), installed: hosts };
 }
 
 /** What a host has is known from its own list, or from a repository that has the same version. */
@@ -87,6 +83,6 @@ function installedSolvable({ name, version, arch, data }: InstalledDeb, known: M
     same.repository = undefined;
     return same;
   }
-  const nothing: DebData = { depends: [], priority: 0, mention: 0, filename: "", size: 0, checksum: { algorithm: "", value: "" } };
+  const nothing: DebData = { depends: [], priority: 0, mention: 0 };
   return { id: 0, repository: undefined, order: -1, row: 0, name, version, arch, data: data ?? nothing };
 }

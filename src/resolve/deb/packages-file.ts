@@ -3,7 +3,7 @@ import type { IndexEntry } from "../../state/package-index.ts";
 import { type Paragraph, readParagraphs } from "./control.ts";
 import { alternativesOf, parseAlternative, splitField } from "./relation.ts";
 
-/** What the index keeps of a Debian package besides its name, architecture and version. */
+/** What a solver needs of a Debian package besides its name, architecture and version. */
 export interface DebData {
   /** Groups of Pre-Depends, then of Depends: `a (>= 1) | b`. */
   depends: string[];
@@ -19,7 +19,11 @@ export interface DebData {
   priority: number;
   /** When its name is first spoken of in the file: apt takes the latest among equals. */
   mention: number;
-  /** As the file has it. */
+}
+
+/** Where a Debian package is, and what it must be. */
+export interface DebDetail {
+  /** As the Packages file has it. */
   filename: string;
   /** Bytes. */
   size: number;
@@ -104,11 +108,9 @@ function entryOf(fields: Paragraph, mentions: Mentions, what: string): IndexEntr
     ...(fields.get("essential") === "yes" ? { essential: true } : {}),
     priority: Math.max(0, PRIORITIES.indexOf(fields.get("priority") ?? "")),
     mention,
-    filename,
-    size,
-    checksum: checksum as DebData["checksum"],
   };
-  return { name, arch, version, data, provides: provided(fields, name, version), obsoletes: [], supplements: [] };
+  const detail: DebDetail = { filename, size, checksum: checksum as DebDetail["checksum"] };
+  return { name, arch, version, data, detail, provides: provided(fields, name, version), obsoletes: [], supplements: [] };
 }
 
 /** Reads a Packages file as it comes in. @returns how many packages there are */

@@ -4,7 +4,7 @@ import type { Http } from "../../http.ts";
 import { PackageIndex, type PackageRow, type ProvideRow, type VersionRow } from "../../state/package-index.ts";
 import { decompress } from "../packages/decompress.ts";
 import { below, checkedContent, type Expected } from "../packages/locations.ts";
-import { readPackagesFile } from "./packages-file.ts";
+import { type DebDetail, readPackagesFile } from "./packages-file.ts";
 
 export interface DebRepositoryOptions {
   /** The repository's id in the spec. */
@@ -70,6 +70,10 @@ export class DebRepository {
 
   named(names: string[]): Promise<PackageRow[]> {
     return this.#index.named(names);
+  }
+
+  async details(ids: number[]): Promise<Map<number, DebDetail>> {
+    return new Map((await this.#index.details(ids)).map(({ id, detail }) => [id, JSON.parse(detail) as DebDetail]));
   }
 
   versions(names: string[]): Promise<VersionRow[]> {

@@ -1,4 +1,5 @@
 import { AirgapError } from "../../errors.ts";
+import { batches } from "../packages/loader.ts";
 import { ExplainedRules } from "../packages/rule-store.ts";
 import { Unsatisfiable } from "../packages/sat.ts";
 import type { ChosenPackage, Closure } from "../packages/types.ts";
@@ -6,6 +7,7 @@ import { explainDeb } from "./explain.ts";
 import { Greedy } from "./greedy.ts";
 import type { InstalledDeb } from "./installed.ts";
 import { loadDebUniverse } from "./load.ts";
+import type { DebDetail } from "./packages-file.ts";
 import type { DebRepository } from "./repository.ts";
 import { lookUpDeb } from "./request.ts";
 import { type DebJob, type DebRules, makeDebRules, searchDeb } from "./search.ts";
@@ -35,7 +37,7 @@ export async function solveDeb(options: DebSolveOptions): Promise<Closure> {
   const chosen = new Greedy(universe, installed, recommends).run(asked) ?? solveHard(universe, jobs, installed, options);
   const kept = new Set(chosen.map(({ name }) => name));
   const removes = installed.filter(({ name }) => !kept.has(name)).map(debId);
-  return { ...describe(universe, jobs, chosen, options), removes };
+  return { ...(await describe(universe, jobs, chosen, options)), removes };
 }
 
 /** With backtracking. What hosts have is given up where nothing else helps, as apt does, but never what is essential. */
@@ -73,7 +75,7 @@ function impossible(universe: DebUniverse, rules: DebRules, involved: number[], 
 }
 
 /** The proof: from what was asked for to each package, by the relation that brings it in. Packages that nothing leads to are left out. */
-function describe(universe: DebUniverse, jobs: DebJob[], chosen: DebSolvable[], { role, recommends }: DebSolveOptions): Closure {
+async function describe(universe: DebUniverse, jobs: DebJob[], chosen: DebSolvable[], { role, recommends }: DebSolveOptions): Promise<Closure> {
   const inSet = new Set(chosen);
   const reasons = new Map<DebSolvable, ChosenPackage["reason"]>();
   const queue: DebSolvable[] = [];
@@ -94,11 +96,24 @@ function describe(universe: DebUniverse, jobs: DebJob[], chosen: DebSolvable[], 
     const groups = recommends ? [...solvable.data.depends, ...(solvable.data.recommends ?? [])] : solvable.data.depends;
     for (const group of groups) for (const other of universe.group(group)) if (inSet.has(other)) reach(other, { by: debId(solvable), relation: group });
   }
-  const packages = queue.filter(({ repository }) => repository !== undefined).map((solvable) => chosenPackage(solvable, reasons.get(solvable)));
+  const carried = queue.filter(({ repository }) => repository !== undefined);
+  const details = await detailsOf(carried);
+  const packages = carried.map((solvable) => chosenPackage(solvable, details.get(solvable) as DebDetail, reasons.get(solvable)));
   return { role, asked, packages: packages.sort((a, b) => (a.id < b.id ? -1 : 1)) };
 }
 
-function chosenPackage(solvable: DebSolvable, reason: ChosenPackage["reason"] | undefined): ChosenPackage {
+async function detailsOf(chosen: DebSolvable[]): Promise<Map<DebSolvable, DebDetail>> {
+  const found = new Map<DebSolvable, DebDetail>();
+  for (const [repository, own] of Map.groupBy(chosen, (solvable) => solvable.repository as DebRepository)) {
+    for (const batch of batches(own)) {
+      const details = await repository.details(batch.map(({ row }) => row));
+      for (const solvable of batch) found.set(solvable, details.get(solvable.row) as DebDetail);
+    }
+  }
+  return found;
+}
+
+function chosenPackage(solvable: DebSolvable, detail: DebDetail, reason: ChosenPackage["reason"] | undefined): ChosenPackage {
   const repository = solvable.repository as DebRepository;
   const { name, version, arch, data } = solvable;
   return {
@@ -107,12 +122,12 @@ function chosenPackage(solvable: DebSolvable, reason: ChosenPackage["reason"] | 
     version,
     arch,
     repository: repository.id,
-    href: data.filename,
-    places: repository.places(data.filename),
+    href: detail.filename,
+    places: repository.places(detail.filename),
     relations: { depends: data.depends, conflicts: data.conflicts ?? [], breaks: data.breaks ?? [], provides: data.provides ?? [] },
     http: repository.http,
-    size: data.size,
-    checksum: data.checksum,
+    size: detail.size,
+    checksum: detail.checksum,
     reason: reason ?? { relation: "" },
     ...(repository.signed ? {} : { unsignedRepository: true }),
   };

@@ -7,11 +7,8 @@ import { compareDebianVersions, type DebianOperator, inRange } from "./version.t
 /** A version of a package that may be chosen. */
 export type DebSolvable = Loaded<DebData, DebRepository>;
 
-export interface DebProvide {
-  solvable: DebSolvable;
-  /** `= version`, or empty: an unversioned Provides, which fulfils no versioned relation. */
-  range: string;
-}
+/** Hands over who provides a name: `= version`, or empty for an unversioned Provides, which fulfils no versioned relation. */
+export type DebProviderLookup = (name: string, visit: (solvable: DebSolvable, range: string) => void) => void;
 
 export const debId = ({ name, version }: Pick<DebSolvable, "name" | "version">): string => `${name}=${version}`;
 
@@ -19,15 +16,15 @@ export const debId = ({ name, version }: Pick<DebSolvable, "name" | "version">):
 export class DebUniverse {
   readonly solvables: (DebSolvable | undefined)[];
   readonly arch: string;
-  readonly #provides: Map<string, DebProvide[]>;
+  readonly #lookUp: DebProviderLookup;
   readonly #byName = new Map<string, DebSolvable[]>();
   readonly #candidates = new Map<string, DebSolvable>();
   readonly #groups = new Map<string, Alternative[]>();
   readonly #fulfilling = new Map<string, DebSolvable[]>();
 
-  constructor(solvables: DebSolvable[], provides: Map<string, DebProvide[]>, arch: string) {
+  constructor(solvables: DebSolvable[], lookUp: DebProviderLookup, arch: string) {
     this.solvables = [undefined, ...solvables];
-    this.#provides = provides;
+    this.#lookUp = lookUp;
     this.arch = arch;
     for (const solvable of solvables) {
       const same = this.#byName.get(solvable.name);
@@ -78,8 +75,11 @@ export class DebUniverse {
     const cacheKey = `${key} ${alternative.operator} ${alternative.version}`;
     let found = this.#fulfilling.get(cacheKey);
     if (found === undefined) {
-      const all = (this.#provides.get(key) ?? []).filter(({ range }) => fits(range, alternative.operator, alternative.version)).map(({ solvable }) => solvable);
-      found = [...new Set(all)].sort((a, b) => compareProviders(a, b, alternative.name) || byPreference(a, b));
+      const all = new Set<DebSolvable>();
+      this.#lookUp(key, (solvable, range) => {
+        if (fits(range, alternative.operator, alternative.version)) all.add(solvable);
+      });
+      found = [...all].sort((a, b) => compareProviders(a, b, alternative.name) || byPreference(a, b));
       this.#fulfilling.set(cacheKey, found);
     }
     return found;

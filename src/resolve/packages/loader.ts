@@ -44,7 +44,7 @@ export interface LoadRequest<Data, Repository> {
   supplements: boolean;
 }
 
-const BATCH = 4000;
+const BATCH = 500;
 
 export function* batches<T>(items: Iterable<T>): Generator<T[]> {
   let batch: T[] = [];
@@ -65,10 +65,11 @@ export function* batches<T>(items: Iterable<T>): Generator<T[]> {
 export class Loader<Data, Repository extends Lookup> {
   readonly #request: LoadRequest<Data, Repository>;
   readonly #packages: Map<number, Loaded<Data, Repository>>[];
-  readonly #provides: Map<string, [row: number, range: string][]>[];
-  readonly #asked = new Set<string>();
+  /** Per repository: name → row, range, row, range … */
+  readonly #provides: Map<string, (number | string)[]>[];
+  #asked = new Set<string>();
   #next = new Set<string>();
-  readonly #strings = new Map<string, string>();
+  #strings = new Map<string, string>();
 
   constructor(request: LoadRequest<Data, Repository>) {
     this.#request = request;
@@ -90,6 +91,8 @@ export class Loader<Data, Repository extends Lookup> {
       if (supplements) await this.#takeSupplementers(wave);
     }
     await this.#askSilently();
+    this.#asked = new Set();
+    this.#strings = new Map();
   }
 
   /** The packages of a repository, in the order of its metadata. */
@@ -97,16 +100,18 @@ export class Loader<Data, Repository extends Lookup> {
     return [...(this.#packages[repository] as Map<number, Loaded<Data, Repository>>).values()].sort((a, b) => a.row - b.row);
   }
 
-  /** Who of a repository provides what, as far as anybody speaks of it. */
-  *provides(repository: number): Generator<{ name: string; package: Loaded<Data, Repository>; range: string }> {
-    const packages = this.#packages[repository] as Map<number, Loaded<Data, Repository>>;
-    for (const [name, entries] of this.#provides[repository] as Map<string, [number, string][]>) {
-      for (const [row, range] of entries) {
-        const owner = packages.get(row);
-        if (owner) yield { name, package: owner, range };
+  /** Who provides a name, as far as anybody speaks of it. */
+  readonly lookUp = (name: string, visit: (provider: Loaded<Data, Repository>, range: string) => void): void => {
+    for (const [i, provides] of this.#provides.entries()) {
+      const list = provides.get(name);
+      if (list === undefined) continue;
+      const packages = this.#packages[i] as Map<number, Loaded<Data, Repository>>;
+      for (let at = 0; at < list.length; at += 2) {
+        const provider = packages.get(list[at] as number);
+        if (provider) visit(provider, list[at + 1] as string);
       }
     }
-  }
+  };
 
   #want(name: string): void {
     if (this.#asked.has(name)) return;
@@ -116,13 +121,13 @@ export class Loader<Data, Repository extends Lookup> {
 
   async #takeProviders(batch: string[], load: boolean): Promise<void> {
     for (const [i, repository] of this.#request.repositories.entries()) {
-      const provides = this.#provides[i] as Map<string, [number, string][]>;
+      const provides = this.#provides[i] as Map<string, (number | string)[]>;
       const packages = this.#packages[i] as Map<number, Loaded<Data, Repository>>;
       const missing = new Set<number>();
       for (const { name, package: row, range } of await repository.providers(batch)) {
         const list = provides.get(name);
-        if (list) list.push([row, this.#share(range)]);
-        else provides.set(this.#share(name), [[row, this.#share(range)]]);
+        if (list) list.push(row, this.#share(range));
+        else provides.set(this.#share(name), [row, this.#share(range)]);
         if (!packages.has(row)) missing.add(row);
       }
       if (!load) continue;

@@ -1,10 +1,10 @@
 import type { PackageRow } from "../../state/package-index.ts";
 import { batches, Loader, type Vocabulary } from "../packages/loader.ts";
 import type { RpmData } from "./primary.ts";
-import { namesIn, parseRange, parseRelation } from "./relation.ts";
+import { namesIn } from "./relation.ts";
 import type { RpmRepository } from "./repository.ts";
-import { type Best, type Provide, type Solvable, Universe } from "./universe.ts";
-import { compareEvr, EQUAL } from "./version.ts";
+import { type ProviderLookup, type Solvable, Universe } from "./universe.ts";
+import { compareEvr } from "./version.ts";
 
 /** A package that hosts have: what `rpm -qa` says of it. */
 export interface InstalledPackage {
@@ -63,22 +63,27 @@ export async function loadUniverse(options: LoadOptions): Promise<Universe> {
   const loaded = repositories.flatMap((_, i) => loader.packages(i));
   const { hosts, models } = hostPackages(loaded, installed);
   const all = number(hosts, loaded);
-  const provides = new Map<string, Provide[]>();
-  const add = (name: string, provide: Provide): void => {
-    const list = provides.get(name);
-    if (list) list.push(provide);
-    else provides.set(name, [provide]);
-  };
-  for (const i of repositories.keys()) {
-    for (const { name, package: solvable, range } of loader.provides(i)) {
-      const { op, version } = parseRange(range);
-      add(name, { solvable, op, version });
-      for (const host of models.get(solvable) ?? []) add(name, { solvable: host, op, version: version === solvable.version ? host.version : version });
-    }
+  const lookUp = withHosts(loader.lookUp, hosts, models, options.hostCapabilities);
+  return new Universe(all, lookUp, await outdated(repositories, all));
+}
+
+/** Adds what hosts provide, as far as it is known. */
+function withHosts(lookUp: ProviderLookup, hosts: Solvable[], models: Map<Solvable, Solvable[]>, capabilities: string[]): ProviderLookup {
+  if (hosts.length === 0) return lookUp;
+  const own = new Map<string, [Solvable, string][]>();
+  const add = (name: string, solvable: Solvable, range: string): void => void own.set(name, [...(own.get(name) ?? []), [solvable, range]]);
+  for (const host of hosts) if (host.row === 0) add(host.name, host, `= ${host.version}`);
+  for (const text of capabilities) {
+    const [name = "", ...range] = text.split(" ");
+    add(name, hosts[0] as Solvable, range.join(" "));
   }
-  for (const host of hosts) if (host.row === 0) add(host.name, { solvable: host, op: EQUAL, version: host.version });
-  addHostCapabilities(hosts, options.hostCapabilities, add);
-  return new Universe(all, provides, await bestVersions(repositories, all));
+  return (name, visit) => {
+    for (const [solvable, range] of own.get(name) ?? []) visit(solvable, range);
+    lookUp(name, (solvable, range) => {
+      visit(solvable, range);
+      for (const host of models.get(solvable) ?? []) visit(host, range === `= ${solvable.version}` ? `= ${host.version}` : range);
+    });
+  };
 }
 
 /** Ids in libsolv's order: what is installed, then the repositories as given, each in the order of its metadata. */
@@ -89,29 +94,22 @@ function number(hosts: Solvable[], loaded: Solvable[]): Solvable[] {
   return all;
 }
 
-function addHostCapabilities(hosts: Solvable[], texts: string[], add: (name: string, provide: Provide) => void): void {
-  const [solvable] = hosts;
-  if (solvable === undefined) return;
-  for (const text of texts) {
-    const relation = parseRelation(text);
-    if (relation.kind === "simple") add(relation.name, { solvable, op: relation.op, version: relation.version });
-  }
-}
-
-async function bestVersions(repositories: RpmRepository[], solvables: Solvable[]): Promise<Map<string, Best>> {
-  const wanted = new Set(solvables.map(({ name }) => name));
-  const best = new Map<string, Best>();
-  for (const repository of repositories) {
-    const { priority } = repository;
-    for (const batch of batches(wanted)) {
-      for (const { name, arch, version } of await repository.versions(batch)) {
-        const known = best.get(`${name} ${arch}`);
-        const better = known === undefined || priority < known.priority || (priority === known.priority && compareEvr(version, known.version) > 0);
-        if (better) best.set(`${name} ${arch}`, { priority, version });
+/** Those that a newer version, or one of a better priority, stands beside. */
+async function outdated(repositories: RpmRepository[], solvables: Solvable[]): Promise<Set<Solvable>> {
+  const old = new Set<Solvable>();
+  const byName = Map.groupBy(solvables, ({ name }) => name);
+  for (const names of batches(byName.keys())) {
+    for (const repository of repositories) {
+      for (const { name, arch, version } of await repository.versions(names)) {
+        for (const solvable of byName.get(name) ?? []) {
+          const own = solvable.repository?.priority;
+          if (own === undefined || solvable.arch !== arch) continue;
+          if (repository.priority < own || (repository.priority === own && compareEvr(version, solvable.version) > 0)) old.add(solvable);
+        }
       }
     }
   }
-  return best;
+  return old;
 }
 
 /**
@@ -128,7 +126,7 @@ function hostPackages(loaded: Solvable[], installed: InstalledPackage[]): { host
       model.repository = undefined;
       return model;
     }
-    const data: RpmData = { requires: [], provides: [], href: "", size: 0, checksum: { algorithm: "", value: "" } };
+    const data: RpmData = { requires: [] };
     const host: Solvable = { id: 0, repository: undefined, order: -1, row: 0, name, arch, version, data };
     if (model) models.set(model, [...(models.get(model) ?? []), host]);
     return host;

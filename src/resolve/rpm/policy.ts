@@ -1,8 +1,8 @@
 import type { Sat } from "../packages/sat.ts";
 import { NormalForm } from "./normal-form.ts";
-import type { Relation, Simple } from "./relation.ts";
+import type { Relation } from "./relation.ts";
 import type { Solvable, Universe } from "./universe.ts";
-import { compareEvr, compareVersionPart, EQUAL, LESS, parseEvr } from "./version.ts";
+import { compareEvr, compareVersionPart, LESS, parseEvr } from "./version.ts";
 
 const byName = (a: Solvable, b: Solvable): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 
@@ -160,9 +160,9 @@ export class Policy {
   #byCommonProvide(list: Solvable[]): Solvable[] {
     const entries = new Map<string, { index: number; version: string; below: boolean }[]>();
     for (const [index, { data }] of list.entries()) {
-      for (const text of data.provides) {
+      for (const text of data.provides ?? []) {
         const relation = this.#universe.relation(text);
-        if (relation.kind !== "simple" || !comparable(relation)) continue;
+        if (relation.kind !== "simple") continue;
         const same = entries.get(relation.name);
         const entry = { index, version: relation.version, below: relation.op === LESS };
         if (same) same.push(entry);
@@ -184,12 +184,6 @@ export class Policy {
     const order = list.map((_, i) => i).sort((a, b) => (badness[a] as number) - (badness[b] as number) || a - b);
     return order.map((i) => list[i] as Solvable);
   }
-}
-
-/** Only `=`, `<=` and `<` say how high; a hash says nothing. */
-function comparable({ op, version }: Simple): boolean {
-  if (op !== EQUAL && op !== (EQUAL | LESS) && op !== LESS) return false;
-  return !(op === EQUAL && version.length >= 4 && /^[0-9a-f]+$/.test(version));
 }
 
 type Provided = { version: string; below: boolean };

@@ -5,24 +5,27 @@ import { parseChecksum, parseSize } from "./repomd.ts";
 import { formatEvr } from "./version.ts";
 import { type Attributes, readXml } from "./xml.ts";
 
-/** What the index keeps of an RPM besides its name, architecture and version. Relations are written as RPM writes them: `glibc >= 2.17`. */
+/** What a solver needs of an RPM besides its name, architecture and version. Relations are written as RPM writes them: `glibc >= 2.17`. */
 export interface RpmData {
   requires: string[];
-  provides: string[];
+  /** Only those that say how high a version they are: others are found in the index, and decide nothing between candidates. */
+  provides?: string[];
   conflicts?: string[];
   obsoletes?: string[];
   recommends?: string[];
   suggests?: string[];
   supplements?: string[];
   enhances?: string[];
+}
+
+/** Where an RPM is, and what it must be. */
+export interface RpmDetail {
   /** Below the repository's base, or below `base`. */
   href: string;
   base?: string;
   /** Bytes. */
   size: number;
   checksum: { algorithm: string; value: string };
-  /** First byte of the main header and the first one after it. */
-  headerRange?: [number, number];
 }
 
 const RELATIONS = ["requires", "provides", "conflicts", "obsoletes", "recommends", "suggests", "supplements", "enhances"] as const;
@@ -39,11 +42,15 @@ function rangeOf(attributes: Attributes): string {
   return `${op} ${formatEvr(attributes.epoch, attributes.ver, attributes.rel)}`;
 }
 
+/** Of two that provide the same, the higher version is preferred; a hash is none. */
+const saysHowHigh = (range: string): boolean => /^(?:=|<=|<) /.test(range) && !/^= [0-9a-f]{4,}$/.test(range);
+
 class PrimaryReader {
   readonly #what: string;
   readonly #emit: (entry: IndexEntry) => void;
   #entry: IndexEntry | undefined;
-  #data: Partial<RpmData> & { requires: string[]; provides: string[] } = { requires: [], provides: [] };
+  #data: RpmData = { requires: [] };
+  #detail: Partial<RpmDetail> = {};
   #kind: RelationKind | undefined;
   #sum: string | undefined;
   #entries = 0;
@@ -60,9 +67,10 @@ class PrimaryReader {
     if (name === "package" && depth === 2) {
       this.#entry =
         attributes.type === "rpm" || attributes.type === undefined
-          ? { name: "", arch: "", version: "", data: {}, provides: [], obsoletes: [], supplements: [] }
+          ? { name: "", arch: "", version: "", data: {}, detail: {}, provides: [], obsoletes: [], supplements: [] }
           : undefined;
-      this.#data = { requires: [], provides: [] };
+      this.#data = { requires: [] };
+      this.#detail = {};
       this.#entries = 0;
       return;
     }
@@ -76,18 +84,13 @@ class PrimaryReader {
         break;
       case "size": {
         const size = parseSize(attributes.package, this.#where());
-        if (size !== undefined) this.#data.size = size;
+        if (size !== undefined) this.#detail.size = size;
         break;
       }
       case "location":
-        this.#data.href = attributes.href ?? "";
-        if (attributes["xml:base"]) this.#data.base = attributes["xml:base"];
+        this.#detail.href = attributes.href ?? "";
+        if (attributes["xml:base"]) this.#detail.base = attributes["xml:base"];
         break;
-      case "header-range": {
-        const [start, end] = [Number(attributes.start), Number(attributes.end)];
-        if (Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 96 && end > start) this.#data.headerRange = [start, end];
-        break;
-      }
       case "entry":
         this.#relation(this.#entry, attributes);
         break;
@@ -101,7 +104,7 @@ class PrimaryReader {
     if (name === "package" && depth === 2) this.#finish(this.#entry);
     else if (name === "name" && depth === 3) this.#entry.name = text;
     else if (name === "arch" && depth === 3) this.#entry.arch = text;
-    else if (name === "checksum") this.#data.checksum = parseChecksum(this.#sum, text, this.#where());
+    else if (name === "checksum") this.#detail.checksum = parseChecksum(this.#sum, text, this.#where());
     else if (name === "file") {
       this.#count();
       this.#entry.provides.push([text, ""]);
@@ -115,8 +118,11 @@ class PrimaryReader {
     const range = name.startsWith("(") ? "" : rangeOf(attributes);
     const text = range === "" ? name : `${name} ${range}`;
     if (this.#kind === "requires" && name.startsWith("rpmlib(")) return;
-    if (this.#kind === "provides") entry.provides.push([name, range]);
-    else if (this.#kind === "obsoletes") entry.obsoletes.push(name);
+    if (this.#kind === "provides") {
+      entry.provides.push([name, range]);
+      if (name === entry.name || !saysHowHigh(range)) return;
+    }
+    if (this.#kind === "obsoletes") entry.obsoletes.push(name);
     else if (this.#kind === "supplements") entry.supplements.push(...namesIn(text));
     const list = this.#data[this.#kind] ?? [];
     list.push(text);
@@ -139,18 +145,15 @@ class PrimaryReader {
     for (const text of [entry.name, entry.arch, entry.version])
       if (!SAFE.test(text))
         throw new AirgapError("corrupt", `${this.#what}: package ${this.count} is called ${JSON.stringify(text.slice(0, 100))}, which no package is`);
-    const { size, checksum, href } = this.#data;
+    const { size, checksum, href } = this.#detail;
     if (size === undefined || checksum === undefined || !href)
       throw new AirgapError(
         "corrupt",
         `${this.#what}: package ${entry.name} has no ${size === undefined ? "size" : checksum === undefined ? "checksum" : "location"}`,
       );
     const self = `= ${entry.version}`;
-    if (!entry.provides.some(([name, range]) => name === entry.name && range === self)) {
-      entry.provides.push([entry.name, self]);
-      this.#data.provides.push(`${entry.name} ${self}`);
-    }
-    this.#emit({ ...entry, data: this.#data });
+    if (!entry.provides.some(([name, range]) => name === entry.name && range === self)) entry.provides.push([entry.name, self]);
+    this.#emit({ ...entry, data: this.#data, detail: this.#detail });
   }
 }
 

@@ -1,4 +1,6 @@
+import { batches } from "../packages/loader.ts";
 import type { ChosenPackage, Closure } from "../packages/types.ts";
+import type { RpmDetail } from "./primary.ts";
 import type { RpmRepository } from "./repository.ts";
 import type { Job, Rules } from "./rules.ts";
 import { nevra, type Solvable, type Universe } from "./universe.ts";
@@ -13,7 +15,7 @@ interface Reached {
  * The proof: from what was asked for to each package, by the requirement that brings it in.
  * Packages that nothing leads to are left out.
  */
-export function prove(universe: Universe, rules: Rules, jobs: Job[], chosen: number[], role: string): Closure {
+export async function prove(universe: Universe, rules: Rules, jobs: Job[], chosen: number[], role: string): Promise<Closure> {
   const inSet = new Set(chosen);
   const reasons = new Map<number, Reached>();
   const queue: number[] = [];
@@ -43,7 +45,8 @@ export function prove(universe: Universe, rules: Rules, jobs: Job[], chosen: num
     for (const { id, relation } of wishes.get(from) ?? []) reach(id, from, relation);
   }
   const carried = queue.filter((id) => universe.get(id).repository !== undefined);
-  const packages = carried.map((id) => chosenPackage(universe, universe.get(id), reasons.get(id) as Reached));
+  const details = await detailsOf(carried.map((id) => universe.get(id)));
+  const packages = carried.map((id) => chosenPackage(universe, universe.get(id), details.get(id) as RpmDetail, reasons.get(id) as Reached));
   return { role, asked, packages: packages.sort((a, b) => (a.id < b.id ? -1 : 1)) };
 }
 
@@ -80,23 +83,35 @@ function wishesOf(universe: Universe, inSet: ReadonlySet<number>): Map<number, {
   return wishes;
 }
 
-function chosenPackage(universe: Universe, solvable: Solvable, { by, relation }: Reached): ChosenPackage {
+/** Where the chosen are, by id. */
+async function detailsOf(chosen: Solvable[]): Promise<Map<number, RpmDetail>> {
+  const found = new Map<number, RpmDetail>();
+  for (const [repository, own] of Map.groupBy(chosen, (solvable) => solvable.repository as RpmRepository)) {
+    for (const batch of batches(own)) {
+      const details = await repository.details(batch.map(({ row }) => row));
+      for (const { id, row } of batch) found.set(id, details.get(row) as RpmDetail);
+    }
+  }
+  return found;
+}
+
+function chosenPackage(universe: Universe, solvable: Solvable, detail: RpmDetail, { by, relation }: Reached): ChosenPackage {
   const repository = solvable.repository as RpmRepository;
-  const { data, name, version, arch } = solvable;
+  const { name, version, arch } = solvable;
   return {
     id: nevra(solvable),
     name,
     version,
     arch,
     repository: repository.id,
-    href: data.href,
-    ...(data.base === undefined ? {} : { base: data.base }),
+    href: detail.href,
+    ...(detail.base === undefined ? {} : { base: detail.base }),
     get places() {
-      return repository.places(data);
+      return repository.places(detail);
     },
     http: repository.http,
-    size: data.size,
-    checksum: data.checksum,
+    size: detail.size,
+    checksum: detail.checksum,
     reason: by === 0 ? { relation } : { by: nevra(universe.get(by)), relation },
   };
 }

@@ -8,7 +8,7 @@ import { readPlace } from "../../transport/url.ts";
 import { decompress } from "../packages/decompress.ts";
 import { below, checkedContent } from "../packages/locations.ts";
 import { findOwners, isPrimaryPath } from "./filelists.ts";
-import { type RpmData, readPrimary } from "./primary.ts";
+import { type RpmData, type RpmDetail, readPrimary } from "./primary.ts";
 import type { RepomdData } from "./repomd.ts";
 
 const MAX_UNPACKED = 8 * 2 ** 30;
@@ -85,14 +85,13 @@ export class RpmRepository {
   }
 
   /** Where a package is, at every mirror. */
-  places(data: Pick<RpmData, "href" | "base">): string[] {
-    const { base } = data;
-    if (base === undefined) return this.bases.map((mirror) => below(mirror, data.href, `repository ${this.id}`));
+  places({ href, base }: RpmDetail): string[] {
+    if (base === undefined) return this.bases.map((mirror) => below(mirror, href, `repository ${this.id}`));
     const remote = /^https?:\/\//i.test(base);
     const local = !/^https?:/i.test(this.bases[0] ?? "");
     if (!remote && !local)
       throw new AirgapError("corrupt", `Repository ${this.id} names ${JSON.stringify(base)} as the base of a package, which is not on the network`);
-    return [below(base, data.href, `repository ${this.id}`)];
+    return [below(base, href, `repository ${this.id}`)];
   }
 
   async providers(names: string[]): Promise<ProvideRow[]> {
@@ -106,6 +105,10 @@ export class RpmRepository {
 
   async packages(ids: number[]): Promise<PackageRow[]> {
     return this.#visible(await this.#index.packages(ids), (row) => row.id);
+  }
+
+  async details(ids: number[]): Promise<Map<number, RpmDetail>> {
+    return new Map((await this.#index.details(ids)).map(({ id, detail }) => [id, JSON.parse(detail) as RpmDetail]));
   }
 
   async named(names: string[]): Promise<PackageRow[]> {
@@ -163,8 +166,9 @@ export class RpmRepository {
   async #scan(paths: Set<string>): Promise<Map<string, number[]>> {
     const found = new Map<string, number[]>([...paths].map((path) => [path, []]));
     const owners = await findOwners(this.content("filelists"), `filelists.xml of ${this.id}`, paths);
-    const rows = await this.#index.named(owners.map(({ name }) => name));
-    const byChecksum = new Map(rows.map((row) => [(JSON.parse(row.data) as RpmData).checksum.value, row.id]));
+    const rows = await this.#index.versions(owners.map(({ name }) => name));
+    const details = await this.details(rows.map((row) => row.id));
+    const byChecksum = new Map([...details].map(([id, { checksum }]) => [checksum.value, id]));
     for (const { pkgid, path } of owners) {
       const id = byChecksum.get(pkgid);
       if (id !== undefined) found.get(path)?.push(id);

@@ -1,23 +1,17 @@
 import type { Loaded } from "../packages/loader.ts";
 import type { RpmData } from "./primary.ts";
-import { parseRelation, type Relation, type Simple } from "./relation.ts";
+import { parseRange, parseRelation, type Relation, type Simple } from "./relation.ts";
 import type { RpmRepository } from "./repository.ts";
-import { compareEvr, EQUAL, type Op, rangesOverlap } from "./version.ts";
+import { EQUAL, rangesOverlap } from "./version.ts";
 
 /** Ids follow the repositories in order, then the order of their metadata; what is installed comes first. */
 export type Solvable = Loaded<RpmData, RpmRepository>;
 
-export interface Provide {
-  solvable: Solvable;
-  op: Op;
-  version: string;
-}
+/** Hands over who provides a name, with the range in which it does (`= 1.0-1`, or empty). */
+export type ProviderLookup = (name: string, visit: (solvable: Solvable, range: string) => void) => void;
 
-/** What a repository with that priority has at most. */
-export interface Best {
-  priority: number;
-  version: string;
-}
+/** Lists that are long are asked for often. */
+const WORTH_KEEPING = 8;
 
 /** `name-[epoch:]version-release.arch` */
 export const nevra = ({ name, version, arch }: Pick<Solvable, "name" | "version" | "arch">): string => `${name}-${version}.${arch}`;
@@ -26,17 +20,17 @@ export const nevra = ({ name, version, arch }: Pick<Solvable, "name" | "version"
 export class Universe {
   /** From 1. */
   readonly solvables: (Solvable | undefined)[];
-  readonly #provides: Map<string, Provide[]>;
+  readonly #lookUp: ProviderLookup;
   readonly #byName = new Map<string, Solvable[]>();
   readonly #matches = new Map<string, number[]>();
-  readonly #relations = new Map<string, Relation>();
-  /** The best version of a name and architecture among all repositories, loaded or not. */
-  readonly #best: Map<string, Best>;
+  readonly #rich = new Map<string, Relation>();
+  readonly #old: ReadonlySet<Solvable>;
 
-  constructor(solvables: Solvable[], provides: Map<string, Provide[]>, best: Map<string, Best>) {
+  /** @param old those of which some repository has a newer version, or one with a better priority */
+  constructor(solvables: Solvable[], lookUp: ProviderLookup, old: ReadonlySet<Solvable>) {
     this.solvables = [undefined, ...solvables];
-    this.#provides = provides;
-    this.#best = best;
+    this.#lookUp = lookUp;
+    this.#old = old;
     for (const solvable of solvables) {
       const same = this.#byName.get(solvable.name);
       if (same) same.push(solvable);
@@ -56,30 +50,41 @@ export class Universe {
     return this.#byName.get(name) ?? [];
   }
 
-  /** A relation read once. What is not RPM's is a name that nothing provides. */
+  /** What is not RPM's is a name that nothing provides. */
   relation(text: string): Relation {
-    let relation = this.#relations.get(text);
-    if (relation === undefined) {
-      try {
-        relation = parseRelation(text);
-      } catch {
-        relation = { kind: "simple", name: text, op: 0, version: "" };
-      }
-      this.#relations.set(text, relation);
+    if (!text.startsWith("(")) return parseRelation(text);
+    const known = this.#rich.get(text);
+    if (known !== undefined) return known;
+    let relation: Relation = { kind: "simple", name: text, op: 0, version: "" };
+    try {
+      relation = parseRelation(text);
+    } catch {
+      // The text itself is the name.
     }
+    this.#rich.set(text, relation);
     return relation;
   }
 
   /** Who provides a capability, by id. */
   providers({ name, op, version }: Simple): number[] {
     const key = op === 0 ? name : `${name} ${op} ${version}`;
-    let found = this.#matches.get(key);
-    if (found === undefined) {
-      const ids = new Set<number>();
-      for (const provide of this.#provides.get(name) ?? []) if (rangesOverlap(provide.op, provide.version, op, version)) ids.add(provide.solvable.id);
-      found = [...ids].sort((a, b) => a - b);
-      this.#matches.set(key, found);
-    }
+    const known = this.#matches.get(key);
+    if (known !== undefined) return known;
+    const ids: number[] = [];
+    let last = 0;
+    let sorted = true;
+    this.#lookUp(name, ({ id }, range) => {
+      if (op !== 0 && range !== "") {
+        const provided = parseRange(range);
+        if (!rangesOverlap(provided.op, provided.version, op, version)) return;
+      }
+      if (id === last) return;
+      sorted &&= id > last;
+      last = id;
+      ids.push(id);
+    });
+    const found = sorted ? ids : [...new Set(ids)].sort((a, b) => a - b);
+    if (found.length >= WORTH_KEEPING) this.#matches.set(key, found);
     return found;
   }
 
@@ -88,12 +93,8 @@ export class Universe {
     return this.named(name).filter((solvable) => rangesOverlap(EQUAL, solvable.version, op, version));
   }
 
-  /** Whether some repository has a newer version, or the same name with a better priority. */
+  /** Whether there is a newer version, or one with a better priority, even if that is not a candidate. */
   isOld(solvable: Solvable): boolean {
-    if (solvable.repository === undefined) return false;
-    const best = this.#best.get(`${solvable.name} ${solvable.arch}`);
-    if (best === undefined) return false;
-    if (best.priority !== solvable.repository.priority) return best.priority < solvable.repository.priority;
-    return compareEvr(best.version, solvable.version) > 0;
+    return this.#old.has(solvable);
   }
 }
