@@ -5,7 +5,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { eventually, say } from "./shell.ts";
 
-const WEEK = 7 * 24 * 3600 * 1000;
+const LONG_UNUSED = 2 * 24 * 3600 * 1000;
 
 /** Where compiled programs, base systems and packages are kept between runs. */
 export const cacheFolder = process.env["AIRGAP_RIG_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "airgap-rig");
@@ -34,13 +34,13 @@ async function locked<T>(file: string, seconds: number, work: () => Promise<T>):
   }
 }
 
-/** Removes what nobody used for a week of other recipes of this name, and what an ended process left half made. */
+/** Removes what nobody used for two days of other recipes of this name, and what an ended process left half made. */
 async function prune(name: string, keep: string): Promise<void> {
   for (const entry of await readdir(cacheFolder)) {
     if (!entry.startsWith(`${name}-`) || entry === keep || entry.slice(name.length + 1).replace(/^([0-9a-f]{12}).*/, "$1").length !== 12) continue;
     const path = join(cacheFolder, entry);
     const half = /\.making\.(\d+)$/.exec(entry);
-    const old = Date.now() - (await stat(path)).mtimeMs > WEEK;
+    const old = Date.now() - (await stat(path)).mtimeMs > LONG_UNUSED;
     if (half ? !alive(Number(half[1])) : old) await rm(path, { recursive: true, force: true });
   }
 }

@@ -192,7 +192,8 @@ export class Host {
   async #settled(): Promise<void> {
     await eventually(`${this.name} to be up`, 90, async () => {
       if (this.#leader === undefined) throw new Error(`${this.name} ended while starting:\n${await this.console()}`);
-      const { stdout } = await this.exec(["systemctl", "is-system-running"]).catch(() => ({ stdout: "" }));
+      // Asked before the bus is there, it may never hear an answer.
+      const { stdout } = await this.exec(["systemctl", "is-system-running"], { timeoutMs: 3000 }).catch(() => ({ stdout: "" }));
       return /running|degraded/.test(stdout) || undefined;
     });
   }

@@ -23,9 +23,13 @@ export async function built(recipe: GoRecipe): Promise<string> {
 
 const recipeKey = ({ borrowed, ...recipe }: GoRecipe): unknown => ({ ...recipe, borrowed: borrowed && { ...borrowed, without: borrowed.without.map(String) } });
 
+const ownProgram = (name: string): Promise<string> => built({ name, require: {}, programs: { ".": name }, sources: { "main.go": source(`${name}/main.go`) } });
+
 /** Where `runc-fit` is: runc for hosts whose root has fewer privileges than a real machine's. */
-export const runcFit = (): Promise<string> =>
-  built({ name: "runc-fit", require: {}, programs: { ".": "runc-fit" }, sources: { "main.go": source("runc-fit/main.go") } });
+export const runcFit = (): Promise<string> => ownProgram("runc-fit");
+
+/** Where `probe` is: what the tests' pods ask addresses with. */
+export const probe = (): Promise<string> => ownProgram("probe");
 
 /** Where `pause` is: what a pod's sandbox runs. */
 export const pause = (): Promise<string> =>

@@ -15,6 +15,8 @@ export interface GoRecipe {
   /** Sources that are copied out of a module, without the lines that match. */
   borrowed?: { module: string; file: string; without: RegExp[] };
   variables?: Record<string, string>;
+  /** A module that is published without a file that it needs, and the file. */
+  completed?: { module: string; version: string; path: string; file: () => Promise<string> };
 }
 
 const HOUR = 3600_000;
@@ -53,10 +55,19 @@ async function write(folder: string, file: string, text: string): Promise<void> 
   await writeFile(join(folder, file), text);
 }
 
+/** Puts a copy of a module, with what it lacks, in the module's place. */
+async function complete({ module, version, path, file }: NonNullable<GoRecipe["completed"]>, folder: string): Promise<void> {
+  const copy = join(folder, "completed");
+  await must("cp", ["-r", "--no-preserve=mode", await moduleFolder(module, version), copy], { timeoutMs: 600_000 });
+  await must("cp", [await file(), join(copy, path)]);
+  await go(["mod", "edit", "-replace", `${module}=./completed`], folder);
+}
+
 /** Lays the recipe's main module into `folder`. */
 export async function layModule(recipe: GoRecipe, folder: string): Promise<void> {
   await write(folder, "go.mod", await goMod(recipe));
   for (const [file, text] of Object.entries(recipe.sources ?? {})) await write(folder, file, text);
+  if (recipe.completed !== undefined) await complete(recipe.completed, folder);
   if (recipe.borrowed === undefined) return;
   const { module, file, without } = recipe.borrowed;
   const source = await readFile(join(await moduleFolder(module, recipe.require[module] ?? ""), file), "utf8");

@@ -1,4 +1,5 @@
 import type { GoRecipe } from "./build.ts";
+import { generatedOpenapi, openapiPath } from "./openapi.ts";
 
 const KUBERNETES = ["kubeadm", "kubelet", "kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"];
 
@@ -23,13 +24,15 @@ const variablesOf = (version: string): Record<string, string> => {
 
 /** kubeadm, kubelet, kubectl and the control plane, as one go.mod that follows Kubernetes' own. */
 export function kubernetes(version: KubernetesVersion): GoRecipe {
-  return {
+  const recipe: GoRecipe = {
     name: "kubernetes",
     like: { module: "k8s.io/kubernetes", version },
     require: { "k8s.io/kubernetes": version },
     programs: Object.fromEntries(KUBERNETES.map((program) => [`k8s.io/kubernetes/cmd/${program}`, program])),
     variables: variablesOf(version),
   };
+  if (Number(version.split(".")[1]) > 24) return recipe;
+  return { ...recipe, completed: { module: "k8s.io/kubernetes", version, path: openapiPath, file: () => generatedOpenapi(recipe, version) } };
 }
 
 export function etcd(version: KubernetesVersion): GoRecipe {

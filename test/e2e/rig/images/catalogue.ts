@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { cached } from "../cache.ts";
 import { coredns, etcd, flannel, flannelPlugin, flannelPluginTag, flannelVersion, type KubernetesVersion, kubernetes } from "../go/recipes.ts";
 import { type Files, layFiles } from "../packages/content.ts";
-import { built, pause } from "../programs.ts";
+import { built, pause, probe } from "../programs.ts";
 import { must, output } from "../shell.ts";
 import { makeImage } from "./image.ts";
 import { networkTools, packLayer } from "./layer.ts";
@@ -21,14 +21,15 @@ interface Recipe {
   cmd?: string[];
 }
 
-const APPLETS = ["sh", "cat", "ls", "sleep", "wget", "nslookup", "httpd", "hostname", "ip", "ping", "echo", "mkdir", "env"];
+const APPLETS = ["sh", "cat", "ls", "sleep", "nslookup", "httpd", "hostname", "ip", "ping", "echo", "mkdir", "env"];
 
 /** Images of the tests' own workloads: `web` answers with the name of its pod on port 8080. */
 export const busyboxImage = "docker.io/library/busybox:1.35.0";
 
 async function busybox(): Promise<Recipe> {
   const from = join(await networkTools(), "busybox");
-  return { files: { "/bin/busybox": { from } }, links: Object.fromEntries(APPLETS.map((name) => [`/bin/${name}`, "busybox"])), cmd: ["sh"] };
+  const files = { "/bin/busybox": { from }, "/bin/probe": { from: join(await probe(), "probe") } };
+  return { files, links: Object.fromEntries(APPLETS.map((name) => [`/bin/${name}`, "busybox"])), cmd: ["sh"] };
 }
 
 /** A web server whose page says what it is: a user's own application. */
@@ -110,9 +111,9 @@ export async function pushRecipes(host: string, images: Map<string, Recipe>): Pr
  * flannel and the tests' workloads pull.
  * @returns its folder, to be started read-only
  */
-export function mirrorStorage(version: KubernetesVersion): Promise<string> {
+export async function mirrorStorage(version: KubernetesVersion): Promise<string> {
   const own = ["catalogue.ts", "image.ts", "layer.ts"].map((file) => readFileSync(join(import.meta.dirname, file), "utf8"));
-  return cached(`images-${version}`, [own, kubernetes(version), etcd(version), coredns, flannelVersion], async (folder) => {
+  return cached(`images-${version}`, [own, await probe(), kubernetes(version), etcd(version), coredns, flannelVersion], async (folder) => {
     const work = await mkdtemp(join(tmpdir(), "rig-registry-"));
     try {
       await using registry = await startRegistry({ storage: folder, work });

@@ -29,6 +29,9 @@ export async function layRigFiles(root: string): Promise<void> {
     const path = "PATH=/usr/local/lib/rig:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     await writeFile(join(units, `${runtime}.service.d/rig.conf`), `[Service]\nEnvironment=${path}\n`);
   }
+  // A container that ignores being asked to end must not hold up a reboot for minutes.
+  await mkdir(join(root, "etc/systemd/system.conf.d"), { recursive: true });
+  await writeFile(join(root, "etc/systemd/system.conf.d/rig.conf"), "[Manager]\nDefaultTimeoutStopSec=8s\n");
   await layModules(root);
 }
 
