@@ -1,5 +1,6 @@
 import { batches } from "../packages/loader.ts";
 import type { ChosenPackage, Closure } from "../packages/types.ts";
+import type { Alternative } from "./alternatives.ts";
 import type { RpmDetail } from "./primary.ts";
 import type { RpmRepository } from "./repository.ts";
 import type { Job, Rules } from "./rules.ts";
@@ -11,11 +12,20 @@ interface Reached {
   relation: string;
 }
 
+export interface ProofOptions {
+  universe: Universe;
+  rules: Rules;
+  jobs: Job[];
+  chosen: number[];
+  alternatives: Alternative[];
+  role: string;
+}
+
 /**
  * The proof: from what was asked for to each package, by the requirement that brings it in.
  * Packages that nothing leads to are left out.
  */
-export async function prove(universe: Universe, rules: Rules, jobs: Job[], chosen: number[], role: string): Promise<Closure> {
+export async function prove({ universe, rules, jobs, chosen, alternatives, role }: ProofOptions): Promise<Closure> {
   const inSet = new Set(chosen);
   const reasons = new Map<number, Reached>();
   const queue: number[] = [];
@@ -45,8 +55,15 @@ export async function prove(universe: Universe, rules: Rules, jobs: Job[], chose
     for (const { id, relation } of wishes.get(from) ?? []) reach(id, from, relation);
   }
   const carried = queue.filter((id) => universe.get(id).repository !== undefined);
-  const details = await detailsOf(carried.map((id) => universe.get(id)));
+  const others = alternatives.filter(({ id }) => !reasons.has(id) && universe.get(id).repository !== undefined);
+  const details = await detailsOf([...carried, ...others.map(({ id }) => id)].map((id) => universe.get(id)));
   const packages = carried.map((id) => chosenPackage(universe, universe.get(id), details.get(id) as RpmDetail, reasons.get(id) as Reached));
+  for (const { id, why } of others) {
+    const alternative = chosenPackage(universe, universe.get(id), details.get(id) as RpmDetail, { by: 0, relation: why });
+    // Not spread: where it is, is worked out when it is asked for.
+    alternative.alternative = why;
+    packages.push(alternative);
+  }
   return { role, asked, packages: packages.sort((a, b) => (a.id < b.id ? -1 : 1)) };
 }
 

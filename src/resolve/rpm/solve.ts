@@ -2,6 +2,7 @@ import { AirgapError } from "../../errors.ts";
 import type { Emit } from "../../events.ts";
 import { Unsatisfiable } from "../packages/sat.ts";
 import type { Closure } from "../packages/types.ts";
+import { findAlternatives } from "./alternatives.ts";
 import { Explanation } from "./explain.ts";
 import { type InstalledPackage, loadUniverse } from "./load.ts";
 import { prove } from "./proof.ts";
@@ -40,7 +41,16 @@ export async function solve(options: SolveOptions): Promise<Closure> {
   const jobs = wanted.flatMap((want) => want.jobs(universe));
   const rules = makeRules(universe, jobs);
   const chosen = run(universe, rules, options);
-  return prove(universe, rules, jobs, chosen, options.role);
+  // Hosts whose packages are given leave nothing open.
+  if (installed.length > 0) return prove({ universe, rules, jobs, chosen, alternatives: [], role: options.role });
+  const { found, impossible } = findAlternatives(universe, chosen, recommends);
+  for (const why of impossible) {
+    options.emit?.({
+      type: "warning",
+      message: `${options.set}: ${why}; hosts that meet the condition can't be served, since that does not go together with the rest`,
+    });
+  }
+  return prove({ universe, rules, jobs, chosen, alternatives: found, role: options.role });
 }
 
 function run(universe: Universe, rules: Rules, options: SolveOptions): number[] {
