@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { hashSync } from "bcryptjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -128,8 +129,11 @@ describe("skopeo", () => {
   });
 });
 
-describe.skipIf(!existsSync("/root/go/bin/crane"))("crane", () => {
-  const crane = (...args: string[]): Promise<string> => run("/root/go/bin/crane", ...args, "--insecure");
+/** By `go install`, where somebody did that. */
+const CRANE = join(process.env["GOPATH"] ?? join(homedir(), "go"), "bin/crane");
+
+describe.skipIf(!existsSync(CRANE))("crane", () => {
+  const crane = (...args: string[]): Promise<string> => run(CRANE, ...args, "--insecure");
 
   it("copies, mounts, lists and deletes", async () => {
     await using served = await serve([bundle, "--store", scratch.path("crane")]);
