@@ -26,7 +26,8 @@ export interface BuildOptions {
   dryRun: boolean;
   /** Earlier bundles to take blobs from. */
   reuse: string[];
-  concurrency: number;
+  /** Blobs, and requests to a host, at a time; by default as many as the host bears. */
+  concurrency?: number;
   cacheDir: string;
   /** First wait after a broken transfer; milliseconds. */
   backoffMs?: number;
@@ -68,7 +69,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   const specDigest = digestOf(text);
   checkOutput(options);
   const previous = previousLock(lockPath, options);
-  const resumed = resumable(options, specDigest);
+  const resumed = resumable(options, specDigest, previous);
   const followed = resumed ?? (options.locked ? mustHave(previous, lockPath) : undefined);
 
   const reused = options.reuse.map((path) => BundleReader.open(path));
@@ -76,7 +77,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     spec,
     baseDir: dirname(resolve(options.spec)),
     cacheDir: options.cacheDir,
-    concurrency: options.concurrency,
+    ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
     atHand: reused.map((bundle) => bundle.source()),
     emit: options.emit,
     ...(options.signal ? { signal: options.signal } : {}),
@@ -146,15 +147,17 @@ function previousLock(path: string, { locked, emit }: BuildOptions): Lock | unde
 }
 
 /** The lock of an interrupted build of the same spec, unless the user starts afresh. */
-function resumable({ output, fresh, dryRun, lockOnly, emit }: BuildOptions, specDigest: Digest): Lock | undefined {
+function resumable({ output, fresh, dryRun, lockOnly, locked, emit }: BuildOptions, specDigest: Digest, previous: Lock | undefined): Lock | undefined {
   if (dryRun || lockOnly) return undefined;
   const saved = savedBuild(output);
   if (saved === undefined) return undefined;
-  if (!fresh && saved.specDigest === specDigest) {
+  const other = locked && previous !== undefined && !encodeLock(saved.lock).equals(encodeLock(previous));
+  if (!fresh && !other && saved.specDigest === specDigest) {
     emit({ type: "note", message: `Going on with the interrupted build of ${output}; --fresh starts it anew` });
     return saved.lock;
   }
-  emit({ type: "note", message: fresh ? "Starting anew" : "The spec changed since the interrupted build; starting anew" });
+  const why = fresh ? "" : `The ${other ? "lock" : "spec"} is not the one of the interrupted build; `;
+  emit({ type: "note", message: `${why}starting anew` });
   discardBuild(output);
   return undefined;
 }

@@ -2,9 +2,9 @@ import { basename, resolve as resolvePath } from "node:path";
 import type { Item } from "../bundle/lock.ts";
 import type { FileSpec } from "../bundle/spec.ts";
 import { AirgapError } from "../errors.ts";
-import type { Digest } from "../oci/digest.ts";
+import { type Digest, hashStream } from "../oci/digest.ts";
 import { ContentCache } from "../state/cache.ts";
-import { describePlace, isRemote, openPlace, UrlSource } from "../transport/url.ts";
+import { describePlace, isRemote, localPath, openPlace, UrlSource } from "../transport/url.ts";
 import { makeArtifact } from "./artifact.ts";
 import type { ResolveContext, Resolved } from "./types.ts";
 
@@ -20,16 +20,37 @@ interface Located {
 /** Files by URL or path, each an artifact with one titled layer, pinned by sha256. */
 export async function resolveFiles(files: FileSpec[], context: ResolveContext): Promise<Resolved[]> {
   const resolved: Resolved[] = [];
-  for (const [i, file] of files.entries()) {
-    if (file.self) continue;
-    resolved.push(await resolveFile(file, `files[${i}]`, context));
-  }
+  for (const file of named(files, context.baseDir)) resolved.push(await resolveFile(file, context));
   return resolved;
 }
 
-async function resolveFile(file: FileSpec, at: string, context: ResolveContext): Promise<Resolved> {
-  const place = placeOf(file, at, context.baseDir);
-  const name = file.as ?? nameOf(place, at);
+interface NamedFile {
+  place: string;
+  name: string;
+  sha256: string | undefined;
+  /** `files[2]` */
+  at: string;
+}
+
+/** What the spec says of each file, before any is read. @throws AirgapError `spec` */
+function named(files: FileSpec[], baseDir: string): NamedFile[] {
+  const taken = new Map<string, string>();
+  return files.flatMap((file, i) => {
+    if (file.self) return [];
+    const at = `files[${i}]`;
+    const place = placeOf(file, at, baseDir);
+    const name = file.as ?? nameOf(place, at);
+    const other = taken.get(name);
+    if (other !== undefined) {
+      throw new AirgapError("spec", `Two files would be called ${name}: ${other} and ${at}`, { suggestions: [`give one of them another name with as:`] });
+    }
+    taken.set(name, at);
+    return [{ place, name, sha256: file.sha256, at }];
+  });
+}
+
+async function resolveFile(file: NamedFile, context: ResolveContext): Promise<Resolved> {
+  const { place, name, at } = file;
   const located = context.locked ? lockedFile(context.locked.items, name, place) : await locate(place, file.sha256, context);
   const { digest, size } = located;
   if (file.sha256 && digest !== `sha256:${file.sha256}`) {
@@ -56,14 +77,29 @@ async function resolveFile(file: FileSpec, at: string, context: ResolveContext):
 function placeOf(file: FileSpec, at: string, baseDir: string): string {
   if ((file.url === undefined) === (file.path === undefined)) throw new AirgapError("spec", `${at} needs either url: or path:, or self: true`);
   const place = (file.url ?? file.path) as string;
-  return isRemote(place) || /^file:/i.test(place) ? place : resolvePath(baseDir, place);
+  const isUrl = isRemote(place) || /^file:/i.test(place);
+  if (isUrl && !URL.canParse(place)) throw new AirgapError("spec", `${at}: '${place}' is not a URL`);
+  return isUrl ? place : resolvePath(baseDir, place);
 }
 
 function nameOf(place: string, at: string): string {
-  const name = basename(isRemote(place) ? new URL(place).pathname : place);
-  if (name) return decodeURIComponent(name);
+  const name = basename(isRemote(place) ? decoded(new URL(place).pathname) : localPath(place));
+  if (isFileName(name)) return name;
   throw new AirgapError("spec", `${at}: ${describePlace(place)} gives the file no name`, { suggestions: ["say how it is to be called with as:"] });
 }
+
+/** Each part by itself, so that an encoded slash does not become one; empty where it is not UTF-8. */
+function decoded(path: string): string {
+  try {
+    const name = decodeURIComponent(path.slice(path.lastIndexOf("/") + 1));
+    return name.includes("/") ? "" : name;
+  } catch {
+    return "";
+  }
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const isFileName = (name: string): boolean => name !== "" && name !== "." && name !== ".." && !/[\u0000-\u001f\u007f]/.test(name);
 
 function lockedFile(items: Item[], name: string, place: string): Located {
   const facts = items.find((item) => item.kind === "file" && item.name === name)?.facts;
@@ -73,8 +109,12 @@ function lockedFile(items: Item[], name: string, place: string): Located {
   });
 }
 
-/** Reads the file once, to know what it is; what comes over the network is kept for the filling. */
+/** Reads the file once, to know what it is; what comes over the network is kept for the filling, what lies here stays where it is. */
 async function locate(place: string, sha256: string | undefined, { cacheDir, http, signal, emit }: ResolveContext): Promise<Located> {
+  if (!isRemote(place)) {
+    emit({ type: "note", message: `Reading ${describePlace(place)}` });
+    return { ...(await hashStream(await openPlace(http(), place), signal)), place };
+  }
   const cache = new ContentCache(cacheDir);
   if (sha256 !== undefined) {
     const digest: Digest = `sha256:${sha256}`;
@@ -82,6 +122,6 @@ async function locate(place: string, sha256: string | undefined, { cacheDir, htt
     if (size !== undefined) return { digest, size, place: cache.path(digest) };
   }
   emit({ type: "note", message: `Fetching ${describePlace(place)}` });
-  const kept = await cache.put(await openPlace(http(), place, undefined, signal));
+  const kept = await cache.put(await openPlace(http(), place, undefined, signal), signal);
   return { ...kept, place: cache.path(kept.digest) };
 }

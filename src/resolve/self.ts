@@ -2,8 +2,7 @@ import { createReadStream, existsSync, mkdirSync, readdirSync, readFileSync } fr
 import { basename, join } from "node:path";
 import type { FileSpec } from "../bundle/spec.ts";
 import { AirgapError } from "../errors.ts";
-import type { Digest } from "../oci/digest.ts";
-import { ContentCache } from "../state/cache.ts";
+import { hashStream } from "../oci/digest.ts";
 import { UrlSource } from "../transport/url.ts";
 import { archiveFolder } from "./archive.ts";
 import { makeArtifact } from "./artifact.ts";
@@ -66,9 +65,9 @@ function forPlatform(archives: string[], platform: string, self: SelfPlaces): st
   });
 }
 
-async function item(path: string, wantedBy: string, { cacheDir, http, locked }: ResolveContext): Promise<Resolved> {
+async function item(path: string, wantedBy: string, { http, locked, signal }: ResolveContext): Promise<Resolved> {
   const name = basename(path);
-  const { digest, size } = await new ContentCache(cacheDir).put(createReadStream(path));
+  const { digest, size } = await hashStream(createReadStream(path), signal);
   const before = locked?.items.find((candidate) => candidate.kind === "self" && candidate.name === name)?.facts?.["digest"];
   if (locked && before !== digest) {
     throw new AirgapError("spec", `The lock holds another ${name} than the one packed here (${String(before)}, ${digest})`, {
@@ -76,7 +75,7 @@ async function item(path: string, wantedBy: string, { cacheDir, http, locked }: 
     });
   }
   const source = new UrlSource({
-    places: [new ContentCache(cacheDir).path(digest as Digest)],
+    places: [path],
     descriptor: { mediaType: ARCHIVE_TYPE, digest, size },
     http: http(),
   });

@@ -5,6 +5,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
 import { type Digest, finish, hexOf } from "../oci/digest.ts";
 
 /** `$AIRGAP_CACHE_DIR`, or `airgap` in the user's cache folder. */
@@ -33,9 +34,13 @@ export class ContentCache {
     );
   }
 
-  /** Keeps a stream; it gets its name only when whole. */
-  async put(stream: Readable): Promise<{ digest: Digest; size: number }> {
-    await mkdir(this.#dir, { recursive: true });
+  /** Keeps a stream; it gets its name only when whole. @throws AirgapError `disk` when it can't be kept, `network` when the stream breaks off */
+  async put(stream: Readable, signal?: AbortSignal): Promise<{ digest: Digest; size: number }> {
+    await mkdir(this.#dir, { recursive: true }).catch((cause: unknown) => {
+      // That it ends unread is the purpose.
+      stream.on("error", () => {}).destroy();
+      throw this.#unkept(cause);
+    });
     const temporary = join(this.#dir, `.${process.pid}-${Math.random().toString(36).slice(2)}`);
     const hash = createHash("sha256");
     let size = 0;
@@ -50,13 +55,24 @@ export class ContentCache {
           }
         },
         createWriteStream(temporary),
+        { signal },
       );
       const digest = finish(hash);
       await rename(temporary, this.path(digest));
       return { digest, size };
     } catch (error) {
       await rm(temporary, { force: true });
-      throw error;
+      signal?.throwIfAborted();
+      if (isAirgapError(error)) throw error;
+      if (stream.errored !== error) throw this.#unkept(error);
+      throw new AirgapError("network", `The transfer broke off after ${size} bytes: ${messageOf(error)}`, { cause: error });
     }
+  }
+
+  #unkept(cause: unknown): AirgapError {
+    return new AirgapError("disk", `The cache ${this.#dir} can't be written: ${messageOf(cause)}`, {
+      cause,
+      suggestions: ["name a folder with more room: AIRGAP_CACHE_DIR=/path airgap build …"],
+    });
   }
 }

@@ -7,39 +7,40 @@ import type { Source } from "../../transport/types.ts";
 
 const SUFFIXES = ["sig", "att", "sbom"] as const;
 
+/** Every tag of a repository: one request is cheaper than three for each manifest; undefined where they can't be had. */
+export type KnownTags = ReadonlySet<string> | undefined;
+
+export async function knownTags(source: Source, signal?: AbortSignal): Promise<KnownTags> {
+  if (!source.tags) return new Set();
+  const tags = await quietly(() => source.tags?.(signal) ?? Promise.resolve([]));
+  return tags && new Set(tags);
+}
+
 /**
  * Finds what is attached to manifests: by cosign's tags and by the referrers API. That nothing is
  * there, or that the registry does not let us look (401 and 403 for an absent tag), is no error.
  */
-export async function findAttached(source: Source, subjects: Digest[], signal?: AbortSignal): Promise<Attached[]> {
-  const tags = await knownTags(source, signal);
-  const found: Attached[] = [];
-  for (const subject of subjects) {
-    for (const suffix of SUFFIXES) {
-      const tag = attachedTag(subject, suffix);
-      if (tags && !tags.has(tag)) continue;
-      const descriptor = await quietly(() => source.resolve(tag, signal));
-      if (descriptor) found.push({ descriptor: bare(descriptor), subject, tag });
-    }
-    const referrers = source.referrers ? await quietly(() => source.referrers?.(subject, signal) ?? Promise.resolve([])) : undefined;
-    for (const descriptor of referrers ?? []) {
-      if (!found.some((known) => known.descriptor.digest === descriptor.digest)) found.push({ descriptor: bare(descriptor), subject });
-    }
-  }
-  return found.toSorted((a, b) => (key(a) < key(b) ? -1 : 1));
+export async function findAttached(source: Source, subjects: Digest[], signal?: AbortSignal, tags = knownTags(source, signal)): Promise<Attached[]> {
+  const known = await tags;
+  const found = await Promise.all(subjects.map((subject) => attachedTo(source, subject, known, signal)));
+  return found.flat().toSorted((a, b) => (key(a) < key(b) ? -1 : 1));
+}
+
+async function attachedTo(source: Source, subject: Digest, tags: KnownTags, signal: AbortSignal | undefined): Promise<Attached[]> {
+  const named = SUFFIXES.map((suffix) => attachedTag(subject, suffix)).filter((tag) => tags?.has(tag) ?? true);
+  const [referrers, ...byTag] = await Promise.all([
+    quietly(() => source.referrers?.(subject, signal) ?? Promise.resolve([])),
+    ...named.map((tag) => quietly(() => source.resolve(tag, signal))),
+  ]);
+  const found = named.flatMap((tag, i): Attached[] => (byTag[i] ? [{ descriptor: bare(byTag[i]), subject, tag }] : []));
+  const known = new Set(found.map(({ descriptor }) => descriptor.digest));
+  return [...found, ...(referrers ?? []).filter(({ digest }) => !known.has(digest)).map((descriptor) => ({ descriptor: bare(descriptor), subject }))];
 }
 
 const key = (attached: Attached): string => `${attached.subject} ${attached.tag ?? ""} ${attached.descriptor.digest}`;
 
 function bare({ mediaType, digest, size, artifactType }: Descriptor): Descriptor {
   return { mediaType, digest, size, ...(artifactType ? { artifactType } : {}) };
-}
-
-/** One request for all tags is cheaper than three for each manifest; undefined where the list can't be had whole. */
-async function knownTags(source: Source, signal: AbortSignal | undefined): Promise<Set<string> | undefined> {
-  if (!source.tags) return new Set();
-  const tags = await quietly(() => source.tags?.(signal) ?? Promise.resolve([]));
-  return tags && new Set(tags);
 }
 
 async function quietly<T>(ask: () => Promise<T>): Promise<T | undefined> {

@@ -1,7 +1,7 @@
 import type { Attached, Item } from "../../bundle/lock.ts";
 import { AirgapError } from "../../errors.ts";
 import { type Descriptor, isRecord } from "../../oci/descriptor.ts";
-import { type Digest, digestOf } from "../../oci/digest.ts";
+import { digestOf } from "../../oci/digest.ts";
 import type { Index, Manifest } from "../../oci/manifest.ts";
 import { isIndexType, MediaType } from "../../oci/media-types.ts";
 import { formatPlatform, matchesPlatform, type Platform } from "../../oci/platform.ts";
@@ -9,7 +9,7 @@ import { formatReference, type Reference } from "../../oci/reference.ts";
 import { readBlob } from "../../transport/read.ts";
 import type { Source } from "../../transport/types.ts";
 import type { Resolved } from "../types.ts";
-import { findAttached } from "./attached.ts";
+import { findAttached, knownTags } from "./attached.ts";
 import { Graph } from "./graph.ts";
 import { landingOf, selectChildren } from "./select.ts";
 
@@ -54,18 +54,22 @@ class ImageResolver {
 
   async fresh(reference: string): Promise<Resolved> {
     const found = bare(await this.#source.resolve(reference, this.#signal));
+    const tags = knownTags(this.#source, this.#signal);
+    // Asked for beside the config; a failure counts when they are needed.
+    tags.catch(() => {});
     const chosen = isIndexType(found.mediaType) ? await this.#index(found) : await this.#single(found);
-    const attached = await findAttached(this.#source, this.#graph.manifests, this.#signal);
+    const attached = await findAttached(this.#source, this.#graph.manifests, this.#signal, tags);
     await this.#addAttached(attached);
     return this.#resolved(chosen, attached, [originOf(this.#source, reference)]);
   }
 
-  /** Follows a locked item: nothing is asked what a tag means, children are those that were carried then. */
-  async locked(item: Item, carried: ReadonlySet<Digest>): Promise<Resolved> {
+  /** Follows a locked item: nothing is asked what a tag means, children are chosen from the same index as then. */
+  async locked(item: Item): Promise<Resolved> {
     if (item.original) await this.#graph.addAlone(item.original);
     const derived = item.original && isIndexType(item.root.mediaType);
     if (derived && item.original) await this.#derive(item.original, item.root);
-    await this.#graph.add(item.root, (child) => !item.exact || carried.has(child.digest));
+    if (item.exact && isIndexType(item.root.mediaType)) await this.#index(item.root);
+    else await this.#graph.add(item.root);
     await this.#addAttached(item.attached ?? []);
     return this.#resolved({ root: item.root, ...(item.original ? { original: item.original } : {}) }, item.attached ?? [], item.origins, item.exact);
   }
@@ -188,7 +192,7 @@ export function resolveImage(request: ImageRequest, { source, reference }: Opene
   return new ImageResolver(request, source, signal).fresh(reference);
 }
 
-/** Finds the blobs of an image that a lock pins already. `carried`: every digest of that lock. */
-export function followLockedImage(request: ImageRequest, item: Item, carried: ReadonlySet<Digest>, source: Source, signal?: AbortSignal): Promise<Resolved> {
-  return new ImageResolver(request, source, signal).locked(item, carried);
+/** Finds the blobs of an image that a lock pins already. */
+export function followLockedImage(request: ImageRequest, item: Item, source: Source, signal?: AbortSignal): Promise<Resolved> {
+  return new ImageResolver(request, source, signal).locked(item);
 }

@@ -3,7 +3,7 @@ import type { Item, Lock } from "../../bundle/lock.ts";
 import type { ImageSpec } from "../../bundle/spec.ts";
 import { AirgapError, isAirgapError, messageOf } from "../../errors.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { type Platform, parsePlatform } from "../../oci/platform.ts";
+import { formatPlatform, type Platform, parsePlatform } from "../../oci/platform.ts";
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../../oci/reference.ts";
 import type { ImageWant, ResolveContext, Resolved } from "../types.ts";
 import { followLockedImage, type ImageRequest, type OpenedImage, resolveImage } from "./image.ts";
@@ -41,8 +41,7 @@ interface Wanted extends ImageRequest {
  */
 export async function resolveImages(options: ImagesOptions): Promise<Resolved[]> {
   const limit = pLimit(options.concurrency);
-  const carried = options.context.locked && new Set(options.context.locked.blobs.map(({ digest }) => digest));
-  const settled = await Promise.allSettled([...collect(options).values()].map((wanted) => limit(() => one(wanted, options, carried))));
+  const settled = await Promise.allSettled([...collect(options).values()].map((wanted) => limit(() => one(wanted, options))));
   options.context.signal?.throwIfAborted();
   const failures = settled.flatMap((result) => (result.status === "rejected" ? [result.reason as Error] : []));
   if (failures.length > 0) throw combined(failures);
@@ -63,7 +62,7 @@ function combined(failures: Error[]): Error {
   });
 }
 
-async function one(wanted: Wanted, { open, context }: ImagesOptions, carried: Set<Digest> | undefined): Promise<Resolved> {
+async function one(wanted: Wanted, { open, context }: ImagesOptions): Promise<Resolved> {
   const name = formatReference(wanted.reference);
   const { signal, locked } = context;
   signal?.throwIfAborted();
@@ -72,7 +71,7 @@ async function one(wanted: Wanted, { open, context }: ImagesOptions, carried: Se
     const expect = item && (item.original ?? item.root).digest;
     const { reference, flat, foreignLayers } = wanted;
     const opened = await open({ reference, flat, foreignLayers, ...(wanted.from ? { from: wanted.from } : {}), ...(expect ? { expect } : {}) });
-    const resolved = item && carried ? await followLockedImage(wanted, item, carried, opened.source, signal) : await resolveImage(wanted, opened, signal);
+    const resolved = item ? await followLockedImage(wanted, item, opened.source, signal) : await resolveImage(wanted, opened, signal);
     context.emit({ type: "item", item: name, state: "done", detail: resolved.item.root.digest });
     return resolved;
   } catch (error) {
@@ -101,7 +100,7 @@ function collect({ images, wants, platforms }: ImagesOptions): Map<string, Wante
   const add = (text: string, wantedBy: string, flat: boolean): Wanted => {
     const reference = withDefaultTag(parseReference(text));
     const name = formatReference(reference);
-    const wanted = byName.get(name) ?? { reference, platforms: fallback, exact: false, foreignLayers: false, wantedBy: [], flat: false };
+    const wanted = byName.get(name) ?? { reference, platforms: [], exact: false, foreignLayers: false, wantedBy: [], flat: false };
     wanted.wantedBy.push(wantedBy);
     wanted.flat ||= flat;
     byName.set(name, wanted);
@@ -109,15 +108,30 @@ function collect({ images, wants, platforms }: ImagesOptions): Map<string, Wante
   };
   for (const [i, image] of images.entries()) {
     const wanted = add(image.ref, `images[${i}]`, false);
-    if (image.from) wanted.from = image.from;
+    if (image.from) wanted.from = onePlace(wanted, image.from);
     wanted.foreignLayers ||= image.foreignLayers ?? false;
     if (image.platforms === "exact") wanted.exact = true;
-    else if (image.platforms) wanted.platforms = ownPlatforms(image.platforms);
+    const own = image.platforms === undefined || image.platforms === "exact" ? fallback : ownPlatforms(image.platforms);
+    wanted.platforms = both(wanted.platforms, own);
   }
-  for (const want of wants) add(want.reference, want.wantedBy, want.flat ?? false);
+  for (const want of wants) {
+    const wanted = add(want.reference, want.wantedBy, want.flat ?? false);
+    if (wanted.platforms.length === 0) wanted.platforms = fallback;
+  }
   return byName;
 }
 
 function ownPlatforms(platforms: "all" | string[]): Platform[] | "all" {
   return platforms === "all" ? "all" : platforms.map(parsePlatform);
+}
+
+/** An image that stands twice in a spec is carried for all that either entry asks. */
+function both(a: Platform[] | "all", b: Platform[] | "all"): Platform[] | "all" {
+  if (a === "all" || b === "all") return "all";
+  return [...new Map([...a, ...b].map((platform) => [formatPlatform(platform), platform])).values()];
+}
+
+function onePlace({ reference, from, wantedBy }: Wanted, place: string): string {
+  if (from === undefined || from === place) return place;
+  throw new AirgapError("spec", `${formatReference(reference)} is said to come from two places (${wantedBy.join(", ")}): ${from} and ${place}`);
 }
