@@ -45,6 +45,11 @@ async function prune(name: string, keep: string): Promise<void> {
   }
 }
 
+const entryOf = (name: string, recipe: unknown): string => `${name}-${createHash("sha256").update(JSON.stringify(recipe)).digest("hex").slice(0, 12)}`;
+
+/** Whether the cache has what this recipe makes. */
+export const isCached = (name: string, recipe: unknown): boolean => existsSync(join(cacheFolder, entryOf(name, recipe)));
+
 /**
  * A folder of the cache that is made once for each `recipe` (anything that JSON can hold). `make` fills an
  * empty folder, which takes its place only when it is complete.
@@ -52,7 +57,7 @@ async function prune(name: string, keep: string): Promise<void> {
  */
 export async function cached(name: string, recipe: unknown, make: (folder: string) => Promise<void>): Promise<string> {
   await mkdir(cacheFolder, { recursive: true });
-  const entry = `${name}-${createHash("sha256").update(JSON.stringify(recipe)).digest("hex").slice(0, 12)}`;
+  const entry = entryOf(name, recipe);
   const path = join(cacheFolder, entry);
   const used = async (): Promise<string> => {
     await utimes(path, new Date(), new Date());

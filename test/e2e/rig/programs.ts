@@ -1,16 +1,20 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { cached } from "./cache.ts";
+import { cached, isCached } from "./cache.ts";
 import { compile, type GoRecipe, layModule } from "./go/build.ts";
 import { must } from "./shell.ts";
 
 const source = (file: string): string => readFileSync(join(import.meta.dirname, "programs", file), "utf8");
 
+/** The version names the entry, so that a new one does not wait behind the old one's lock. */
+const entryName = (recipe: GoRecipe): string => [recipe.name, recipe.like?.version].filter(Boolean).join("-");
+
+/** Whether a recipe was compiled before, so that it costs nothing now. */
+export const isBuilt = (recipe: GoRecipe): boolean => isCached(entryName(recipe), recipeKey(recipe));
+
 /** The folder with a recipe's compiled programs. */
 export async function built(recipe: GoRecipe): Promise<string> {
-  // The version names the entry, so that a new one does not wait behind the old one's lock.
-  const name = [recipe.name, recipe.like?.version].filter(Boolean).join("-");
-  return cached(name, recipeKey(recipe), async (folder) => {
+  return cached(entryName(recipe), recipeKey(recipe), async (folder) => {
     const work = `${folder}.work`;
     try {
       await layModule(recipe, work);

@@ -1,0 +1,95 @@
+import { createHash } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import type { RunResult } from "../../../src/host/process.ts";
+import type { Host } from "./host.ts";
+import type { Rig } from "./rig.ts";
+import { eventually } from "./shell.ts";
+
+const AIRGAP = join(import.meta.dirname, "../../../bin/airgap");
+
+/** Roots of this machine may lack what the kernel's own root has, and its disk is as full as it is. */
+const KUBEADM = {
+  KubeletConfiguration: {
+    failSwapOn: false,
+    imageGCHighThresholdPercent: 100,
+    evictionHard: { "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%", "imagefs.inodesFree": "0%" },
+  },
+  KubeProxyConfiguration: { conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: "0s", tcpCloseWaitTimeout: "0s" } },
+};
+
+/** A host with what it is for. */
+export type Member = [host: Host, ...roles: string[]];
+
+/** Writes a cluster file for hosts of the rig. @returns its path */
+export async function clusterFile(folder: string, members: Member[], more: Record<string, unknown>): Promise<string> {
+  const hosts = await Promise.all(
+    members.map(async ([host, ...roles]) => ({ name: host.name, address: host.address, roles, hostKey: await host.fingerprint() })),
+  );
+  const document = {
+    ...{ apiVersion: "airgap/v1", kind: "Cluster", name: "rig" },
+    registry: { host: "register.rig.test" },
+    network: { name: "flannel" },
+    ssh: { user: "root", passwordEnv: "AIRGAP_SSH_PASSWORD" },
+    ...{ hosts, kubeadm: KUBEADM },
+    ...more,
+  };
+  await mkdir(folder, { recursive: true });
+  const file = join(folder, "cluster.yaml");
+  await writeFile(file, stringify(document));
+  return file;
+}
+
+/** The operator's box behind the gap: this checkout's airgap, in the hosts' network. */
+export class Operator {
+  readonly #rig: Rig;
+  readonly #env: NodeJS.ProcessEnv;
+
+  constructor(rig: Rig, env: Record<string, string>) {
+    this.#rig = rig;
+    this.#env = { ...process.env, NO_COLOR: "1", ...env };
+  }
+
+  airgap(args: string[], timeoutMs = 900_000): Promise<RunResult> {
+    return this.#rig.run([AIRGAP, ...args], { env: this.#env, timeoutMs });
+  }
+
+  /** The same, where only one exit code will do. @returns all that it printed */
+  async expect(code: number, ...args: string[]): Promise<string> {
+    const { code: got, stdout, stderr } = await this.airgap(args);
+    const printed = `${stdout}\n${stderr}`;
+    if (got !== code) throw new Error(`airgap ${args.join(" ")}: exit ${got}, not ${code}\n${printed.slice(-6000)}`);
+    return printed;
+  }
+}
+
+/** kubectl on a control plane. */
+export const kubectl = (host: Host, ...args: string[]): Promise<string> =>
+  host.must(["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", ...args], { timeoutMs: 200_000 });
+
+/** Waits until every node is Ready. @returns their names */
+export async function nodesReady(host: Host, count: number): Promise<string[]> {
+  return eventually(`${count} nodes to be Ready`, 180, async () => {
+    const lines = (await kubectl(host, "get", "nodes", "--no-headers").catch(() => "")).split("\n").filter((line) => /\sReady\s/.test(line));
+    return lines.length === count ? lines.map((line) => line.split(/\s+/)[0] ?? "") : undefined;
+  });
+}
+
+/** What a pod hears from an address, once it hears anything: a service refuses for a moment after its pod is ready. */
+export const heardByPod = (host: Host, url: string): Promise<string> =>
+  eventually(`a pod to reach ${url}`, 120, () => kubectl(host, "exec", "client", "--", "probe", url).catch(() => undefined));
+
+/** What the operator hears from outside of the cluster. */
+export const heardOutside = (rig: Rig, url: string): Promise<string> =>
+  eventually(`the operator to reach ${url}`, 60, async () => {
+    const { code, stdout } = await rig.run(["curl", "-fsS", "-m", "5", url]);
+    return code === 0 ? stdout.trim() : undefined;
+  });
+
+/** All of a host's files that the product manages, by path and content: the same before and after means untouched. */
+export async function stateOf(host: Host): Promise<string> {
+  const folders = "/etc /opt/cni/bin /usr/lib/systemd/system /root";
+  const listing = await host.sh(`find ${folders} -xdev -type f ! -name '*.lock' -exec sha256sum {} + | sort -k2`);
+  return createHash("sha256").update(listing).digest("hex");
+}
