@@ -1,4 +1,4 @@
-import { existsSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { AirgapError, messageOf } from "../errors.ts";
@@ -8,6 +8,7 @@ import { canonicalJson } from "../oci/canonical-json.ts";
 import { type Digest, digestOf } from "../oci/digest.ts";
 import { assemble } from "./assemble.ts";
 import { diffLocks, type LockDiff, readLockOf } from "./diff.ts";
+import { holdOutput } from "./exclusive.ts";
 import { fill, type Wanted } from "./fill.ts";
 import { encodeLock, type Layout, layOut } from "./layout.ts";
 import type { Lock } from "./lock.ts";
@@ -63,11 +64,21 @@ export function lockPathOf(spec: string): string {
  * @throws AirgapError
  */
 export async function build(options: BuildOptions): Promise<BuildResult> {
+  if (options.dryRun || options.lockOnly) return buildAlone(options);
+  checkOutput(options.output);
+  const release = await holdOutput(options.output);
+  try {
+    return await buildAlone(options);
+  } finally {
+    release();
+  }
+}
+
+async function buildAlone(options: BuildOptions): Promise<BuildResult> {
   const text = await readSpec(options.spec);
   const spec = parseBundleSpec(text, options.spec);
   const lockPath = lockPathOf(options.spec);
   const specDigest = digestOf(text);
-  checkOutput(options);
   const previous = previousLock(lockPath, options);
   const resumed = resumable(options, specDigest, previous);
   const followed = resumed ?? (options.locked ? mustHave(previous, lockPath) : undefined);
@@ -126,8 +137,7 @@ async function readSpec(path: string): Promise<string> {
   }
 }
 
-function checkOutput({ output, dryRun, lockOnly }: BuildOptions): void {
-  if (dryRun || lockOnly) return;
+function checkOutput(output: string): void {
   const folder = dirname(resolve(output));
   if (!existsSync(folder) || !statSync(folder).isDirectory())
     throw new AirgapError("usage", `There is no folder ${folder} to write the bundle to`, { suggestions: [`mkdir -p ${folder}`] });
@@ -185,10 +195,12 @@ function checkFollowed(lock: Lock, followed: Lock, path: string, resumed: boolea
 /** The lock beside the spec: canonical order, a line a value, so that its changes can be read. */
 function writeLock(path: string, lock: Lock): void {
   const text = `${JSON.stringify(JSON.parse(canonicalJson(lock)), undefined, 2)}\n`;
+  const beside = `${path}.${process.pid}.tmp`;
   try {
-    writeFileSync(`${path}.tmp`, text);
-    renameSync(`${path}.tmp`, path);
+    writeFileSync(beside, text);
+    renameSync(beside, path);
   } catch (cause) {
+    rmSync(beside, { force: true });
     throw new AirgapError("disk", `The lock ${path} can't be written: ${messageOf(cause)}`, { cause });
   }
 }

@@ -1,6 +1,7 @@
 import {
   closeSync,
   existsSync,
+  fstatSync,
   fsyncSync,
   ftruncateSync,
   openSync,
@@ -13,7 +14,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { AirgapError, messageOf } from "../errors.ts";
+import { AirgapError, Exit, messageOf } from "../errors.ts";
 import { formatBytes } from "../format.ts";
 import { isRecord } from "../oci/descriptor.ts";
 import type { Region } from "../transport/types.ts";
@@ -113,13 +114,22 @@ export class PartFile {
     const { part, state, journal } = names(this.#output);
     try {
       fsyncSync(this.fd);
+      this.#checkStillOurs(part);
       this.close();
       renameSync(part, this.#output);
     } catch (cause) {
-      throw diskError(this.#output, cause);
+      throw cause instanceof AirgapError ? cause : diskError(this.#output, cause);
     }
     rmSync(state, { force: true });
     rmSync(journal, { force: true });
+  }
+
+  /** A file system that two hosts share knows nothing of what one of them holds. */
+  #checkStillOurs(part: string): void {
+    const own = fstatSync(this.fd);
+    const named = statSync(part);
+    if (own.ino === named.ino && own.dev === named.dev) return;
+    throw new AirgapError("conflict", `Another build took ${part} over; this one ends without a bundle`, { exit: Exit.failed });
   }
 
   close(): void {

@@ -1,5 +1,6 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { verifyBundle } from "../../src/bundle/verify.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import type { Exchange } from "../support/exchange.ts";
 import { fill } from "../support/fill.ts";
@@ -44,6 +45,42 @@ async function undisturbed(scratch: Scratch): Promise<Buffer> {
 }
 
 const bigRequests = (registry: TestRegistry) => registry.seen.filter(({ path }) => path.endsWith(digest)).map(({ headers }) => headers["range"]);
+
+describe("two builds of one output", () => {
+  it("never run at the same time: the second ends before it touches what the first has", async () => {
+    await using registry = await startRegistry();
+    using scratch = new Scratch();
+    fill(registry.store, "a/one", image, "1");
+    scratch.spec(`images: [${registry.host}/a/one:1]`);
+    let second: Promise<unknown> | undefined;
+    registry.hooks.push((exchange) => {
+      if (!isBig(exchange) || second !== undefined) return false;
+      scratch.spec(`images: [${registry.host}/a/one:1]\n# changed`);
+      second = scratch.build();
+      second.catch(() => {}).finally(() => partly(exchange, big.length, () => exchange.response.end()));
+      return true;
+    });
+    await scratch.build();
+    await expect(second).rejects.toMatchObject({ code: "conflict", exit: 3, message: expect.stringContaining("site.tar") });
+    await verifyBundle(scratch.path("site.tar"), { quick: false, emit: () => {} });
+    expect((await scratch.build({ fresh: true })).blobs).toBe(4);
+  });
+
+  it("on two hosts that share a folder give no half bundle its name", async () => {
+    await using registry = await startRegistry();
+    using scratch = new Scratch();
+    fill(registry.store, "a/one", image, "1");
+    scratch.spec(`images: [${registry.host}/a/one:1]`);
+    registry.hooks.push((exchange) => {
+      if (!isBig(exchange)) return false;
+      renameSync(scratch.path("site.tar.part"), scratch.path("other"));
+      scratch.write("site.tar.part", "what another host began");
+      return partly(exchange, big.length, () => exchange.response.end());
+    });
+    await expect(scratch.build()).rejects.toMatchObject({ code: "conflict", exit: 1 });
+    expect(existsSync(scratch.path("site.tar"))).toBe(false);
+  });
+});
 
 describe("an interrupted build", () => {
   it("goes on inside the blob where it stopped, to the same bytes", async () => {

@@ -1,0 +1,32 @@
+import { createHash } from "node:crypto";
+import { realpathSync } from "node:fs";
+import { createServer } from "node:net";
+import { basename, dirname, join } from "node:path";
+import { AirgapError } from "../errors.ts";
+
+/**
+ * Takes the right to write `output`, so that no second build does at the same time: an abstract
+ * socket (unix(7)), which the kernel gives back however the process ends. Elsewhere than on Linux
+ * nothing is held.
+ * @returns gives it back
+ * @throws AirgapError `conflict` when another process on this host has it
+ */
+export async function holdOutput(output: string): Promise<() => void> {
+  if (process.platform !== "linux") return () => {};
+  const path = join(realpathSync(dirname(output)), basename(output));
+  const name = createHash("sha256").update(path).digest("hex");
+  const server = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause: NodeJS.ErrnoException) => {
+      if (cause.code !== "EADDRINUSE") return resolve();
+      reject(
+        new AirgapError("conflict", `Another airgap build is writing ${output} right now; nothing was changed`, {
+          suggestions: ["wait until it has ended, or name another file with -o"],
+        }),
+      );
+    });
+    server.listen(`\0airgap-build-${name}`, resolve);
+  });
+  server.unref();
+  return () => server.close();
+}
