@@ -133,7 +133,7 @@ async function renderMost(tree: Tree, what: string, options: RenderOptions, warn
 }
 
 /** The newest Kubernetes that is known and the chart takes; helm's own default depends on how it was built. */
-function fittingVersion({ kubeVersion }: Chart): string {
+export function fittingVersion({ kubeVersion }: Chart): string {
   const known = knownVersions();
   return known.find((version) => kubeVersion === undefined || inRange(version, kubeVersion)) ?? (known[0] as string);
 }

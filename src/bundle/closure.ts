@@ -1,0 +1,98 @@
+import { AirgapError } from "../errors.ts";
+import { count } from "../format.ts";
+import type { Digest } from "../oci/digest.ts";
+import { matchesPlatform, parsePlatform } from "../oci/platform.ts";
+import { formatReference, nameOf, parseReference, type Reference, withDefaultTag } from "../oci/reference.ts";
+import type { Item, Lock } from "./lock.ts";
+
+/** An image that something in the bundle will make a cluster ask for. */
+export interface WantedImage {
+  /** As it is asked for: by tag, by digest, or both. */
+  reference: string;
+  wantedBy: string[];
+}
+
+/** An image of the bundle, as far as closure goes. */
+export interface HeldImage {
+  /** The item's name, a canonical reference. */
+  name: string;
+  /** Every digest under which it can be asked for: of its root, of the original index, of their children. */
+  digests: Digest[];
+  /** `linux/amd64` and so on; absent when that is not known. */
+  platforms?: string[];
+  /** The spec lists the image itself, and so which platforms it has. */
+  own?: boolean;
+}
+
+/** What is missing, and who wants it. */
+export interface Gap extends WantedImage {
+  why: string;
+}
+
+/**
+ * What the carried documents and charts name, by the lock's facts; with `kubernetes`, what kubeadm
+ * asks for is wanted too.
+ * @param kubernetes references of each version of the lock, as far as they are known
+ */
+export function wantedImages(lock: Pick<Lock, "items">, kubernetes: WantedImage[] = []): WantedImage[] {
+  const wanted = new Map<string, Set<string>>();
+  const add = (reference: string, wantedBy: string): void => void wanted.set(reference, (wanted.get(reference) ?? new Set()).add(wantedBy));
+  for (const { reference, wantedBy } of kubernetes) for (const by of wantedBy) add(canonical(reference), by);
+  for (const item of lock.items)
+    for (const { reference, place } of namedBy(item)) add(canonical(reference), `${item.kind} ${item.name}${place ? `: ${place}` : ""}`);
+  return [...wanted].sort(([a], [b]) => (a < b ? -1 : 1)).map(([reference, by]) => ({ reference, wantedBy: [...by].sort() }));
+}
+
+const canonical = (text: string): string => formatReference(withDefaultTag(parseReference(text)));
+
+/** The images in the facts of a manifests or chart item; what is malformed there names nothing. */
+function namedBy(item: Item): { reference: string; place?: string }[] {
+  const images = item.kind === "manifests" || item.kind === "chart" ? item.facts?.["images"] : undefined;
+  if (!Array.isArray(images)) return [];
+  return images.flatMap((image: { reference?: unknown; fate?: unknown; places?: unknown }) => {
+    if (typeof image.reference !== "string" || (image.fate !== "carried" && image.fate !== "added")) return [];
+    const [place] = Array.isArray(image.places) ? image.places : [];
+    return [{ reference: image.reference, ...(typeof place === "string" ? { place: place.split(" ")[0] as string } : {}) }];
+  });
+}
+
+/** Whether a runtime that asks by this reference is answered: by digest when it has one, else by tag. */
+function answers(held: HeldImage, wanted: Reference): boolean {
+  const own = parseReference(held.name);
+  if (nameOf(own) !== nameOf(wanted)) return false;
+  if (wanted.digest !== undefined) return held.digests.includes(wanted.digest);
+  return (own.tag ?? (own.digest === undefined ? "latest" : undefined)) === wanted.tag;
+}
+
+/**
+ * What the bundle would have to hold and does not. A bundle is closed when nothing is left here.
+ * @param platforms those asked for; `all` when whole indexes are carried
+ */
+export function findGaps(wanted: WantedImage[], held: HeldImage[], platforms: string[] | "all"): Gap[] {
+  const byName = Map.groupBy(held, ({ name }) => nameOf(parseReference(name)));
+  return wanted.flatMap((each): Gap[] => {
+    const reference = withDefaultTag(parseReference(each.reference));
+    const found = (byName.get(nameOf(reference)) ?? []).filter((image) => answers(image, reference));
+    if (found.length === 0) return [{ ...each, why: "it is not in the bundle" }];
+    const lacking = lackingPlatforms(found, platforms);
+    return lacking.length === 0 ? [] : [{ ...each, why: `it is in the bundle without ${lacking.join(", ")}` }];
+  });
+}
+
+function lackingPlatforms(found: HeldImage[], platforms: string[] | "all"): string[] {
+  if (platforms === "all" || platforms.includes("all") || found.some(({ own, platforms: has }) => own || has === undefined)) return [];
+  const has = found.flatMap((image) => image.platforms ?? []).map(parsePlatform);
+  return platforms.filter((platform) => !has.some((each) => matchesPlatform(each, parsePlatform(platform))));
+}
+
+const MAX_SHOWN = 30;
+
+/** The error of a build whose result would not be closed. */
+export function notClosed(gaps: Gap[]): AirgapError {
+  const lines = gaps.slice(0, MAX_SHOWN).map(({ reference, why, wantedBy }) => `  ${reference}: ${why}; wanted by ${wantedBy.join(", ")}`);
+  if (gaps.length > MAX_SHOWN) lines.push(`  … and ${gaps.length - MAX_SHOWN} more`);
+  return new AirgapError("not-closed", `The bundle is not closed, ${count(gaps.length, "image")} would be missing:\n${lines.join("\n")}`, {
+    suggestions: ["add what is missing to images: or addImages:, or say with ignoreImages: that it is not needed"],
+    data: { missing: gaps },
+  });
+}

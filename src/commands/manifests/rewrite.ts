@@ -1,0 +1,152 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { Flags } from "@oclif/core";
+import { parseLock } from "../../bundle/parse-lock.ts";
+import { BaseCommand, withEnv } from "../../command.ts";
+import { AirgapError, messageOf } from "../../errors.ts";
+import { count } from "../../format.ts";
+import { run } from "../../host/process.ts";
+import { Http } from "../../http.ts";
+import { type LandingRules, land, parseTarget } from "../../names/landing.ts";
+import { parseMapRule } from "../../names/map-rule.ts";
+import { containerdFiles, dockerFiles } from "../../names/runtime-config.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { parseReference } from "../../oci/reference.ts";
+import { readText } from "../../resolve/manifests/read.ts";
+import { asStream, type RewriteResult, rewritePaths } from "../../resolve/manifests/rewrite.ts";
+import { storedCredentials } from "../../transport/credentials.ts";
+import { Registries } from "../../transport/registry/registries.ts";
+
+export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
+  static override summary = "Print the same documents with images as they are called behind the gap";
+
+  static override description =
+    "Files keep every byte that is no part of an image's name, comments and layout too; kustomizations are built and charts rendered first. With --runtime-config the files are written that make rewriting needless: hosts.toml for containerd, daemon.json and certs.d for Docker.";
+
+  static override examples = [
+    "<%= config.bin %> manifests rewrite kube-flannel.yml --target harbor.site.local > flannel.site.yml",
+    "<%= config.bin %> manifests rewrite recommended.yaml --target harbor.site.local --layout flat --map 'docker.io/kubernetesui/*=dashboard/*'",
+    "<%= config.bin %> manifests rewrite deploy.yaml --target harbor.site.local --digests --lock site.lock.json",
+    "<%= config.bin %> manifests rewrite deploy.yaml --target harbor.site.local --runtime-config ./etc --ca-file ca.crt",
+  ];
+
+  static override strict = false;
+
+  static override flags = withEnv({
+    target: Flags.string({ description: "host[:port][/prefix] of the registry behind the gap", required: true }),
+    layout: Flags.option({
+      description: "Names: with the upstream host, its path alone, or the last component alone",
+      options: ["host", "path", "flat"] as const,
+      default: "host",
+    })(),
+    map: Flags.string({
+      description: "FROM=TO, before the layout; * is one component, ** any",
+      multiple: true,
+      multipleNonGreedy: true,
+      default: [],
+      helpValue: "FROM=TO",
+    }),
+    "site-name": Flags.string({ description: "The site's own registry by the name in the documents: its images keep their paths", helpValue: "HOST" }),
+    digests: Flags.boolean({ description: "Add digests: of the lock, or as registries answer now" }),
+    lock: Flags.string({ description: "The lock that digests are taken from", dependsOn: ["digests"], helpValue: "FILE" }),
+    values: Flags.string({ description: "A values file for charts; later ones win", multiple: true, multipleNonGreedy: true, default: [] }),
+    set: Flags.string({ description: "key.path=value for charts", multiple: true, multipleNonGreedy: true, default: [] }),
+    "runtime-config": Flags.string({ description: "Also write containerd's and Docker's configuration below this folder", helpValue: "DIR" }),
+    insecure: Flags.boolean({ description: "In that configuration: http, or https without a certificate check" }),
+    "ca-file": Flags.string({ description: "In that configuration: the authority of the registry (PEM)", helpValue: "FILE" }),
+  });
+
+  async run(): Promise<RewriteResult> {
+    const { argv, flags } = await this.parse(ManifestsRewrite);
+    if (argv.length === 0)
+      throw new AirgapError("usage", "Name what to rewrite", { suggestions: ["airgap manifests rewrite kube-flannel.yml --target harbor.site.local"] });
+    const rules: LandingRules = {
+      target: parseTarget(flags.target),
+      layout: flags.layout,
+      map: flags.map.map(parseMapRule),
+      ...(flags["site-name"] ? { siteName: flags["site-name"] } : {}),
+    };
+    const http = new Http({ emit: this.emit });
+    const registries = new Registries({ credentials: storedCredentials(run), emit: this.emit });
+    try {
+      const load = {
+        values: await Promise.all(flags.values.map(async (file) => ({ file, text: await readText(file) }))),
+        set: flags.set,
+        strict: false,
+        whole: true,
+        reach: {
+          baseDir: process.cwd(),
+          http: () => http,
+          registry: (host: string, repository: string) => registries.source(host, repository),
+          emit: this.emit,
+          signal: this.signal,
+        },
+        warn: (message: string) => this.emit({ type: "warning", message }),
+        note: (message: string) => this.emit({ type: "note", message }),
+      };
+      const result = await rewritePaths(argv.map(String), load, async (references) => {
+        const digests = flags.digests ? await (flags.lock ? lockedDigests(flags.lock) : askedDigests(references, registries, this.signal)) : undefined;
+        return { land: (reference) => land(reference, rules), ...(digests ? { digestOf: (reference: string) => digests.get(reference) } : {}) };
+      });
+      if (flags["runtime-config"])
+        await this.#writeConfig(flags["runtime-config"], result.upstreams, rules, { insecure: flags.insecure, caFile: flags["ca-file"] });
+      this.#tell(result);
+      return result;
+    } finally {
+      await registries.close();
+      await http.close();
+    }
+  }
+
+  #tell({ files, changes, left }: RewriteResult): void {
+    const { report } = this;
+    report.line(asStream(files).replace(/\n$/, ""));
+    report.say(`${count(changes.length, "image")} renamed`);
+    for (const reference of left) {
+      this.emit({
+        type: "warning",
+        message: `${reference} stands in a place that can't be rewritten`,
+        suggestion: "change it by hand, or let the runtime find it: --runtime-config DIR",
+      });
+    }
+  }
+
+  async #writeConfig(
+    folder: string,
+    upstreams: string[],
+    rules: LandingRules,
+    { insecure, caFile }: { insecure: boolean; caFile: string | undefined },
+  ): Promise<void> {
+    const ca = caFile === undefined ? undefined : await readText(caFile);
+    const access = { scheme: insecure && ca === undefined ? ("http" as const) : ("https" as const), ...(ca ? { ca } : {}), ...(insecure ? { insecure } : {}) };
+    const docker = dockerFiles(upstreams, rules, access);
+    for (const [path, content] of Object.entries({ ...containerdFiles(upstreams, rules, access), ...docker.files })) {
+      const file = join(folder, path);
+      await mkdir(dirname(file), { recursive: true });
+      await writeFile(file, content);
+      this.report.say(`Wrote ${file}`);
+    }
+    if (docker.unserved.length > 0)
+      this.emit({ type: "warning", message: `Docker has no mirrors for ${docker.unserved.join(", ")}: there, only rewritten documents find them` });
+  }
+}
+
+async function lockedDigests(file: string): Promise<Map<string, Digest>> {
+  const bytes = await readFile(file).catch((cause) => {
+    throw new AirgapError("usage", `The lock ${file} can't be read: ${messageOf(cause)}`, { cause });
+  });
+  return new Map(
+    parseLock(bytes, file)
+      .items.filter(({ kind }) => kind === "image")
+      .map(({ name, root }) => [name, root.digest]),
+  );
+}
+
+async function askedDigests(references: string[], registries: Registries, signal: AbortSignal): Promise<Map<string, Digest>> {
+  const found = new Map<string, Digest>();
+  for (const text of references) {
+    const { host, repository, tag, digest } = parseReference(text);
+    if (digest === undefined && tag !== undefined) found.set(text, (await registries.source(host, repository).resolve(tag, signal)).digest);
+  }
+  return found;
+}

@@ -1,0 +1,170 @@
+import { AirgapError } from "../errors.ts";
+import type { Digest } from "../oci/digest.ts";
+import { formatReference, parseReference, type Reference, tryParseReference, withDefaultTag } from "../oci/reference.ts";
+
+/** Offsets in a text, UTF-16, `end` exclusive. */
+export interface Stretch {
+  start: number;
+  end: number;
+}
+
+/** A place in a text where an image is named, in one piece or in several. */
+export interface RewriteSite {
+  /** Canonical, with `latest` where nothing is written. */
+  reference: string;
+  /** `names` is one stretch with the whole reference; otherwise parts of its name, joined by slashes. */
+  whole: boolean;
+  names: Stretch[];
+  tag?: Stretch;
+  digest?: Stretch;
+  /** The offsets are inside of what the base64 at this stretch decodes to. */
+  within?: Stretch;
+}
+
+export interface RewriteOptions {
+  /** Where an image lands; tag and digest stay. */
+  land(reference: Reference): Reference;
+  /** The digest to add to a reference without one. */
+  digestOf?(reference: string): Digest | undefined;
+}
+
+export interface Rewritten {
+  text: string;
+  /** Canonical references with what they are called now, each once. */
+  changes: { from: string; to: string }[];
+  /** References in a place that can't be changed without breaking another. */
+  left: string[];
+}
+
+interface Edit extends Stretch {
+  text: string;
+}
+
+const keyOf = ({ start, end }: Stretch): string => `${start}-${end}`;
+
+/**
+ * Gives the images in a text the names by which they are called behind the gap. Every byte that is
+ * no part of a name stays as it is.
+ */
+export function rewriteText(text: string, sites: RewriteSite[], options: RewriteOptions): Rewritten {
+  const result: Rewritten = { text, changes: [], left: [] };
+  const packed = Map.groupBy(
+    sites.filter(({ within }) => within !== undefined),
+    ({ within }) => keyOf(within as Stretch),
+  );
+  const edits = editsOf(
+    text,
+    sites.filter(({ within }) => within === undefined),
+    options,
+    result,
+  );
+  for (const inner of packed.values()) {
+    const outer = inner[0]?.within as Stretch;
+    const decoded = Buffer.from(text.slice(outer.start, outer.end), "base64").toString("utf8");
+    const changed = apply(decoded, editsOf(decoded, inner, options, result));
+    edits.push({ ...outer, text: Buffer.from(changed).toString("base64") });
+  }
+  const changes = new Map(result.changes.map((change) => [change.from, change]));
+  return { text: apply(text, edits), changes: [...changes.values()], left: [...new Set(result.left)] };
+}
+
+function apply(text: string, edits: Edit[]): string {
+  let [result, at] = ["", 0];
+  for (const edit of edits.toSorted((a, b) => a.start - b.start)) {
+    if (edit.start < at) continue;
+    result += text.slice(at, edit.start) + edit.text;
+    at = edit.end;
+  }
+  return result + text.slice(at);
+}
+
+function editsOf(text: string, sites: RewriteSite[], options: RewriteOptions, result: Rewritten): Edit[] {
+  const edits = new Map<string, Edit>();
+  const add = (edit: Edit): void => void edits.set(keyOf(edit), edit);
+  for (const site of sites.filter(({ whole }) => whole)) wholeEdit(text, site, options, result, add);
+  const split = sites.filter(({ whole }) => !whole);
+  const chosen = agree(text, split, options);
+  for (const site of split) splitEdits(text, site, chosen.get(site), options, result, add);
+  return [...edits.values()];
+}
+
+function landed(reference: Reference, { land, digestOf }: RewriteOptions): Reference {
+  const to = land(reference);
+  const digest = reference.digest ?? digestOf?.(formatReference(withDefaultTag(reference)));
+  return digest === undefined ? to : { ...to, digest };
+}
+
+function wholeEdit(text: string, site: RewriteSite, options: RewriteOptions, result: Rewritten, add: (edit: Edit) => void): void {
+  const [stretch] = site.names as [Stretch];
+  const reference = tryParseReference(text.slice(stretch.start, stretch.end));
+  if (reference === undefined)
+    throw new AirgapError(
+      "corrupt",
+      `At offset ${stretch.start} stands '${text.slice(stretch.start, stretch.end).slice(0, 80)}', not ${site.reference}: the text is not the one that was read`,
+    );
+  const to = formatReference(landed(reference, options));
+  add({ ...stretch, text: to });
+  result.changes.push({ from: site.reference, to });
+}
+
+/** The new texts of a split name: what is shared by several images must suit all of them. */
+function agree(text: string, sites: RewriteSite[], { land }: RewriteOptions): Map<RewriteSite, string[] | undefined> {
+  const chosen = new Map<RewriteSite, string[] | undefined>();
+  for (const site of sites) {
+    const { host, repository } = land(parseReference(site.reference));
+    chosen.set(
+      site,
+      keepingEnd(
+        site.names.map((each) => text.slice(each.start, each.end)),
+        `${host}/${repository}`,
+      ),
+    );
+  }
+  const clashing = (): RewriteSite[] => {
+    const texts = new Map<string, Set<string>>();
+    for (const site of sites) {
+      for (const [i, name] of site.names.entries()) texts.set(keyOf(name), (texts.get(keyOf(name)) ?? new Set()).add(chosen.get(site)?.[i] ?? "?"));
+    }
+    return sites.filter((site) => site.names.some((name) => (texts.get(keyOf(name))?.size ?? 0) > 1));
+  };
+  for (const site of clashing()) {
+    const { host, repository } = land(parseReference(site.reference));
+    chosen.set(site, hostFirst(site.names.length, host, repository));
+  }
+  for (const site of clashing()) chosen.set(site, undefined);
+  return chosen;
+}
+
+/** Registry and path change, the last parts stay; where that can't be, the host comes first. */
+function keepingEnd(parts: string[], name: string): string[] | undefined {
+  if (parts.length === 1) return [name];
+  const end = `/${parts.slice(1).join("/")}`;
+  const slash = name.indexOf("/");
+  return name.endsWith(end) && name.length > end.length
+    ? [name.slice(0, -end.length), ...parts.slice(1)]
+    : hostFirst(parts.length, name.slice(0, slash), name.slice(slash + 1));
+}
+
+function hostFirst(count: number, host: string, repository: string): string[] | undefined {
+  if (count === 1) return [`${host}/${repository}`];
+  const components = repository.split("/");
+  if (components.length < count - 1) return undefined;
+  const last = components.slice(components.length - (count - 2));
+  return [host, components.slice(0, components.length - (count - 2)).join("/"), ...(count > 2 ? last : [])];
+}
+
+function splitEdits(text: string, site: RewriteSite, names: string[] | undefined, options: RewriteOptions, result: Rewritten, add: (edit: Edit) => void): void {
+  if (names === undefined) {
+    result.left.push(site.reference);
+    return;
+  }
+  site.names.forEach((stretch, i) => {
+    if (text.slice(stretch.start, stretch.end) !== names[i]) add({ ...stretch, text: names[i] as string });
+  });
+  const written = parseReference(site.reference);
+  const to = landed(written, options);
+  result.changes.push({ from: site.reference, to: formatReference(to) });
+  if (written.digest !== undefined || to.digest === undefined) return;
+  if (site.digest) add({ ...site.digest, text: to.digest });
+  else if (site.tag) add({ ...site.tag, text: `${text.slice(site.tag.start, site.tag.end)}@${to.digest}` });
+}
