@@ -6,11 +6,12 @@ import { findAlternatives } from "./alternatives.ts";
 import { Explanation } from "./explain.ts";
 import { type InstalledPackage, loadUniverse } from "./load.ts";
 import { prove } from "./proof.ts";
+import { namesIn } from "./relation.ts";
 import type { RpmRepository } from "./repository.ts";
 import { lookUp } from "./request.ts";
 import { makeRules, type Rules } from "./rules.ts";
 import { search } from "./search.ts";
-import { nevra, type Universe } from "./universe.ts";
+import { nevra, type Solvable, type Universe } from "./universe.ts";
 
 export interface SolveOptions {
   /** Name of the set, for messages. */
@@ -40,7 +41,7 @@ export async function solve(options: SolveOptions): Promise<Closure> {
   const universe = await loadUniverse({ repositories, arches, names, capabilities, recommends, installed, hostCapabilities });
   const jobs = wanted.flatMap((want) => want.jobs(universe));
   const rules = makeRules(universe, jobs);
-  const chosen = run(universe, rules, options);
+  const chosen = await run(universe, rules, options);
   // Hosts whose packages are given leave nothing open.
   if (installed.length > 0) return prove({ universe, rules, jobs, chosen, alternatives: [], role: options.role });
   const { found, impossible } = findAlternatives(universe, chosen, recommends);
@@ -53,12 +54,14 @@ export async function solve(options: SolveOptions): Promise<Closure> {
   return prove({ universe, rules, jobs, chosen, alternatives: found, role: options.role });
 }
 
-function run(universe: Universe, rules: Rules, options: SolveOptions): number[] {
+async function run(universe: Universe, rules: Rules, options: SolveOptions): Promise<number[]> {
   try {
     return search(universe, rules, { recommends: options.recommends });
   } catch (error) {
     if (!(error instanceof Unsatisfiable)) throw error;
-    const lines = new Explanation(universe, (name) => nearestTo(universe, name)).lines(rules, error.rules);
+    const missing = error.rules.filter((rule) => rules.kind(rule) === "nothing-provides").flatMap((rule) => namesIn(rules.relation(rule)));
+    const elsewhere = await otherArchitectures(missing, options);
+    const lines = new Explanation(universe, (name) => nearestTo(universe, name) ?? elsewhere.get(name)).lines(rules, error.rules);
     const searched = options.repositories.map(({ id }) => id);
     const where = options.role === "all" ? options.set : `${options.set}, role ${options.role}`;
     throw new AirgapError(
@@ -71,11 +74,25 @@ function run(universe: Universe, rules: Rules, options: SolveOptions): number[] 
   }
 }
 
-/** Other versions of a package that has the name of a capability. */
+const shown = (solvable: Solvable): string => `${nevra(solvable)}${solvable.repository ? ` (${solvable.repository.id})` : " (installed)"}`;
+
+/** Who provides it in another version, or is at least called like it. */
 function nearestTo(universe: Universe, name: string): string | undefined {
-  const same = universe
-    .named(name)
-    .slice(-3)
-    .map((solvable) => `${nevra(solvable)}${solvable.repository ? ` (${solvable.repository.id})` : " (installed)"}`);
-  return same.length > 0 ? same.join(", ") : undefined;
+  const providers = universe.providers({ kind: "simple", name, op: 0, version: "" }).map((id) => universe.get(id));
+  const near = (providers.length > 0 ? providers : universe.named(name)).slice(-3).map(shown);
+  return near.length > 0 ? near.join(", ") : undefined;
+}
+
+/** What provides a name for hosts of another kind only: never an answer, but often the reason. */
+async function otherArchitectures(names: string[], { repositories, arch }: SolveOptions): Promise<Map<string, string>> {
+  const arches = archesOf(arch);
+  const found = new Map<string, string>();
+  for (const repository of repositories) {
+    for (const name of names) {
+      const rows = await repository.packages((await repository.providers([name])).map((row) => row.package));
+      const [foreign] = rows.filter((row) => !arches.has(row.arch));
+      if (foreign) found.set(name, `${nevra(foreign)} (${repository.id}), of another architecture`);
+    }
+  }
+  return found;
 }
