@@ -39,8 +39,8 @@ export interface HttpOptions extends Trust {
 export interface HttpRequest {
   method?: Method;
   headers?: Headers;
-  /** A stream is given as a function, so that it can be sent again; its length as `content-length`. */
-  body?: Uint8Array | string | (() => Readable | AsyncIterable<Uint8Array>);
+  /** What is read for the request alone is given as a function, so that it can be sent again; a stream's length as `content-length`. */
+  body?: Uint8Array | string | (() => Readable | AsyncIterable<Uint8Array> | Promise<Uint8Array>);
   signal?: AbortSignal;
   /** Tries after the first; 0 = none. Default: the client's. */
   retries?: number;
@@ -170,7 +170,7 @@ export class Http {
       ...(options.clientKey ? { key: readPem(options.clientKey, "the client key") } : {}),
       rejectUnauthorized: options.insecure !== true,
     };
-    const common = { connections: options.connections ?? 16, allowH2: false, connect, headersTimeout: 120_000, bodyTimeout: 120_000 };
+    const common = { connections: options.connections ?? 32, allowH2: false, connect, headersTimeout: 120_000, bodyTimeout: 120_000 };
     this.#dispatcher = usesProxy() ? new (all().EnvHttpProxyAgent)({ ...common, requestTls: connect }) : new Agent(common);
     this.#retries = options.retries ?? 5;
     this.#backoffMs = options.backoffMs ?? 500;
@@ -222,7 +222,7 @@ export class Http {
         path: `${url.pathname}${url.search}`,
         method,
         headers: { "user-agent": "airgap", ...headers },
-        body: ((typeof body === "function" ? body() : body) as Readable | Uint8Array | string | undefined) ?? null,
+        body: ((typeof body === "function" ? await body() : body) as Readable | Uint8Array | string | undefined) ?? null,
         ...(signal ? { signal } : {}),
       });
       const response = wrap(answer, url.href);

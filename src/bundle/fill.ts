@@ -1,6 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import pLimit from "p-limit";
+import pLimit, { type LimitFunction } from "p-limit";
 import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
@@ -17,7 +17,8 @@ export interface Wanted {
 }
 
 export interface FillOptions {
-  concurrency: number;
+  /** Blobs at a time; by default as many as their hosts bear. */
+  concurrency?: number;
   emit: Emit;
   signal?: AbortSignal;
   /** First wait after a broken read; doubled each time. Milliseconds. */
@@ -25,6 +26,9 @@ export interface FillOptions {
 }
 
 const TRIES = 5;
+/** Blobs at a time from places that keep no limits of their own; the fast lane does. */
+const AT_ONCE = 16;
+const AT_ONCE_BY_LANE = 64;
 
 /**
  * Writes every blob to its place in the part file: several at a time, largest first, each byte
@@ -34,7 +38,7 @@ const TRIES = 5;
  */
 export async function fill(part: PartFile, layout: Layout, wanted: Iterable<Wanted>, options: FillOptions): Promise<void> {
   const pool = new HashPool();
-  const limit = pLimit(options.concurrency);
+  const [ordinary, fast] = [AT_ONCE, AT_ONCE_BY_LANE].map((most) => pLimit(options.concurrency ?? most)) as [LimitFunction, LimitFunction];
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
   const jobs = [...wanted].toSorted((a, b) => b.descriptor.size - a.descriptor.size);
@@ -46,7 +50,7 @@ export async function fill(part: PartFile, layout: Layout, wanted: Iterable<Want
       const blob = new BlobFill(part, entry, job, { ...options, signal }, pool);
       if (await blob.kept()) return;
       for (;;) {
-        await limit(() => blob.write());
+        await (blob.byLane ? fast : ordinary)(() => blob.write());
         if (await blob.right()) return;
         await blob.refused();
       }
@@ -93,6 +97,11 @@ class BlobFill {
     this.#options = options;
     this.#pool = pool;
     this.#written = Math.min(part.progress.get(descriptor.digest) ?? 0, descriptor.size);
+  }
+
+  /** Whether it is going to come by the fast lane. */
+  get byLane(): boolean {
+    return this.#sources[0]?.pour !== undefined;
   }
 
   /** Whether an earlier run wrote all of it, and rightly. */

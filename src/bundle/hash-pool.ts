@@ -31,6 +31,12 @@ const MAX_WORKERS = 4;
 /** Hashed at once: a trip to a worker costs more than the hashing. Bytes. */
 export const SMALL = 128 * 1024;
 
+/** What a worker has to have before it in order that another one is worth its start and its 8 MB. Bytes. */
+const BACKLOG = 32 * 1024 * 1024;
+
+/** A worker hashes, nothing else. */
+const RESOURCES = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 16, stackSizeMb: 1 };
+
 /**
  * Hashes regions of files in worker threads. A descriptor is shared by the whole process, so the
  * bytes come from the page cache and no copy of them crosses a thread.
@@ -77,11 +83,12 @@ export class HashPool {
     await Promise.all(this.#workers.splice(0).map(({ worker }) => worker.terminate()));
   }
 
-  /** The least busy worker; a new one while there are fewer than allowed and all are busy. */
+  /** The least busy worker; a new one while there are fewer than allowed and all have much to do. */
   #slot(): { worker: Worker; load: number } {
     const least = this.#workers.reduce<{ worker: Worker; load: number } | undefined>((best, slot) => (best && best.load <= slot.load ? best : slot), undefined);
-    if (least && (least.load === 0 || this.#workers.length >= this.#limit)) return least;
-    const worker = new Worker(new URL(import.meta.url.endsWith(".ts") ? "./hash-worker.ts" : "./hash-worker.js", import.meta.url));
+    if (least && (least.load < BACKLOG || this.#workers.length >= this.#limit)) return least;
+    const program = new URL(import.meta.url.endsWith(".ts") ? "./hash-worker.ts" : "./hash-worker.js", import.meta.url);
+    const worker = new Worker(program, { resourceLimits: RESOURCES });
     worker.on("message", (answer: HashAnswer) => this.#waiting.get(answer.id)?.resolve(answer));
     worker.on("error", (error: Error) => {
       for (const { reject } of this.#waiting.values()) reject(error);

@@ -3,7 +3,7 @@ import type { HashJob } from "./hash-pool.ts";
 import { hashRegion } from "./hash-region.ts";
 
 /** One buffer for the worker's life: allocation is what makes hashing slow. */
-const buffer = Buffer.allocUnsafe(1024 * 1024);
+const buffer = Buffer.allocUnsafe(256 * 1024);
 
 parentPort?.on("message", ({ id, fd, offset, size, algorithm }: HashJob) => {
   try {

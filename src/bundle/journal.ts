@@ -1,7 +1,7 @@
 import { appendFileSync, closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { type Digest, isDigest } from "../oci/digest.ts";
 
-/** Progress is noted each time so many bytes have been written: what a kill can cost. */
+/** Progress is noted each time so many bytes have been written, of one blob or of all together: what a kill can cost. */
 const STRIDE = 4 * 1024 * 1024;
 
 /** How much of a blob stands in the part file, as far as was noted. Nothing of it is believed before it is hashed. */
@@ -14,6 +14,9 @@ export type Progress = Map<Digest, number>;
 export class Journal {
   readonly #fd: number;
   readonly #noted: Progress;
+  /** Lines that are to be written, and the bytes that they speak of. */
+  #lines = "";
+  #held = 0;
 
   private constructor(fd: number, noted: Progress) {
     this.#fd = fd;
@@ -36,10 +39,20 @@ export class Journal {
     const last = this.#noted.get(digest) ?? 0;
     if (!complete && written >= last && written - last < STRIDE) return;
     this.#noted.set(digest, written);
-    writeSync(this.#fd, `${digest} ${written}\n`);
+    this.#lines += `${digest} ${written}\n`;
+    this.#held += written - last;
+    // What must not be believed any more is noted at once.
+    if (written < last || this.#held >= STRIDE) this.#flush();
+  }
+
+  #flush(): void {
+    if (this.#lines !== "") writeSync(this.#fd, this.#lines);
+    this.#lines = "";
+    this.#held = 0;
   }
 
   close(): void {
+    this.#flush();
     closeSync(this.#fd);
   }
 }

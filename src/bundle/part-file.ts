@@ -1,6 +1,7 @@
 import {
   closeSync,
   existsSync,
+  fdatasync,
   fstatSync,
   fsyncSync,
   ftruncateSync,
@@ -23,6 +24,9 @@ import { type Entry, encodeLock, type Layout } from "./layout.ts";
 import type { Lock } from "./lock.ts";
 import { parseLock } from "./parse-lock.ts";
 import { END_OF_ARCHIVE } from "./tar.ts";
+
+/** Bytes that may wait for the disk before it is told to begin: the end must not have to wait for all. */
+const DIRTY = 64 * 1024 * 1024;
 
 /** The files of a bundle under construction. */
 const names = (output: string) => ({ part: `${output}.part`, state: `${output}.part.json`, journal: `${output}.part.journal` });
@@ -58,6 +62,9 @@ export class PartFile {
   readonly #output: string;
   readonly #layout: Layout;
   readonly #journal: Journal;
+  #dirty = 0;
+  #syncing = false;
+  #syncError: Error | undefined;
 
   private constructor(output: string, layout: Layout, fd: number, opened: { journal: Journal; progress: Progress }) {
     this.#output = output;
@@ -97,11 +104,24 @@ export class PartFile {
   write(entry: Entry, chunk: Uint8Array, at: number): void {
     if (at + chunk.length > entry.size) throw new AirgapError("corrupt", `${entry.digest} is longer than the ${entry.size} bytes of its descriptor`);
     try {
+      if (this.#syncError) throw this.#syncError;
       writeAll(this.fd, chunk, entry.offset + at);
     } catch (cause) {
       throw diskError(this.#output, cause);
     }
+    this.#dirty += chunk.length;
+    if (this.#dirty >= DIRTY && !this.#syncing) this.#sync();
     if (entry.digest) this.#journal.note(entry.digest, at + chunk.length, at + chunk.length === entry.size);
+  }
+
+  /** Sends to the disk what was written so far, beside everything else. The kernel tells an error once, so it is kept. */
+  #sync(): void {
+    this.#dirty = 0;
+    this.#syncing = true;
+    fdatasync(this.fd, (error) => {
+      this.#syncing = false;
+      if (error && error.code !== "EBADF") this.#syncError = error;
+    });
   }
 
   /** What was written of a blob was wrong. */
@@ -113,6 +133,7 @@ export class PartFile {
   finish(): void {
     const { part, state, journal } = names(this.#output);
     try {
+      if (this.#syncError) throw this.#syncError;
       fsyncSync(this.fd);
       this.#checkStillOurs(part);
       this.close();

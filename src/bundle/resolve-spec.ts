@@ -17,7 +17,8 @@ export interface ResolveOptions {
   spec: BundleSpec;
   baseDir: string;
   cacheDir: string;
-  concurrency: number;
+  /** Requests to a host at a time; by default as many as it bears. */
+  concurrency?: number;
   /** Bundles at hand, asked for content before the network is. */
   atHand: Source[];
   emit: Emit;
@@ -32,16 +33,20 @@ export interface Session {
   close(): Promise<void>;
 }
 
+/** Images at a time; how many requests a host gets is its client's matter. */
+const IMAGES = 32;
+
 /** Keys of the spec that this version can't build yet: refused by name, never ignored. */
 const NOT_YET = ["manifests", "charts"] as const;
 
 /** Works out everything that a spec asks for. @throws AirgapError */
 export async function resolveSpec(options: ResolveOptions): Promise<Session> {
-  const { spec, emit, signal } = options;
+  const { spec, emit, signal, concurrency } = options;
   for (const key of NOT_YET) if (spec[key].length > 0) throw new AirgapError("spec", `${key}: can't be built by this version of airgap`);
   const sources = resolveCaFiles(spec.sources, options.baseDir);
-  const clients = new HttpClients({ connections: Math.max(16, options.concurrency), emit });
-  const registries = new Registries({ trust: (host) => trustFor(host, sources), credentials: storedCredentials(run), emit });
+  const clients = new HttpClients({ connections: Math.max(16, concurrency ?? 0), emit });
+  const limits = concurrency === undefined ? {} : { limits: { start: concurrency, max: concurrency } };
+  const registries = new Registries({ trust: (host) => trustFor(host, sources), credentials: storedCredentials(run), emit, ...limits });
   const mirrors = new Mirrors(registries, sources, emit);
   const { baseDir, cacheDir, atHand } = options;
   const places = new ImageSources({ mirrors, baseDir, cacheDir, atHand, ...(signal ? { signal } : {}) });
@@ -67,7 +72,7 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
       wants,
       platforms: spec.platforms,
       open: (request) => places.open(request),
-      concurrency: Math.min(8, options.concurrency),
+      concurrency: concurrency ?? IMAGES,
       context,
     });
     return { resolved: [...resolutions.flatMap(({ resolved }) => resolved), ...images], close };

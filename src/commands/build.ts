@@ -1,13 +1,9 @@
-import { availableParallelism } from "node:os";
 import { Args, Flags } from "@oclif/core";
 import { type BuildResult, build } from "../bundle/build.ts";
 import { BaseCommand, withEnv } from "../command.ts";
 import { AirgapError } from "../errors.ts";
 import { count, formatBytes } from "../format.ts";
 import { defaultCacheDir } from "../state/cache.ts";
-
-/** Connections at a time: enough to hide latency, few enough for a registry that counts them. */
-const CONCURRENCY = Math.max(16, availableParallelism());
 
 export default class Build extends BaseCommand<BuildResult> {
   static override summary = "Work out everything a site needs, pin it in a lock and pack it in one tar";
@@ -22,14 +18,16 @@ export default class Build extends BaseCommand<BuildResult> {
     fresh: Flags.boolean({ description: "Start from the beginning, whatever an interrupted build left" }),
     "dry-run": Flags.boolean({ description: "Say what would be carried; write nothing" }),
     reuse: Flags.string({ description: "Take blobs from this earlier bundle", multiple: true, default: [] }),
-    concurrency: Flags.integer({ description: "Blobs fetched at a time", min: 1, max: 128, default: CONCURRENCY }),
+    concurrency: Flags.integer({ description: "Requests to a host at a time (default: as many as it bears)", min: 1, max: 128 }),
   });
 
   async run(): Promise<BuildResult> {
     const { args, flags } = await this.parse(Build);
     const writes = !flags["dry-run"] && !flags["lock-only"];
     if (writes && flags.output === undefined) {
-      throw new AirgapError("usage", "Say where the bundle is to be written", { suggestions: [`airgap build ${args.spec} -o ${args.spec.replace(/^.*\/|\.ya?ml$/g, "")}.tar`] });
+      throw new AirgapError("usage", "Say where the bundle is to be written", {
+        suggestions: [`airgap build ${args.spec} -o ${args.spec.replace(/^.*\/|\.ya?ml$/g, "")}.tar`],
+      });
     }
     const result = await build({
       spec: args.spec,
@@ -39,7 +37,7 @@ export default class Build extends BaseCommand<BuildResult> {
       fresh: flags.fresh,
       dryRun: flags["dry-run"],
       reuse: flags.reuse,
-      concurrency: flags.concurrency,
+      ...(flags.concurrency === undefined ? {} : { concurrency: flags.concurrency }),
       cacheDir: defaultCacheDir(),
       emit: this.emit,
       signal: this.signal,

@@ -35,6 +35,10 @@ export interface Ask extends Omit<HttpRequest, "retries"> {
 export interface Learned {
   /** Whether it lists referrers; undefined as long as nobody asked. */
   referrersApi?: boolean;
+  /** The first question for referrers, under way: its answer spares the others. */
+  firstReferrers?: Promise<unknown>;
+  /** Tags of repositories, where somebody asked for all of them. */
+  tags: Map<string, Promise<string[]>>;
   /** Mounts in a row that did not work. */
   failedMounts: number;
   /** Whether a mount from the very repository tells that a blob is there. */
@@ -53,7 +57,7 @@ export class RegistryClient {
   readonly limits: HostLimit;
   /** For blobs; not there behind a proxy, which only the ordinary client knows how to ask. */
   readonly lane: Lane | undefined;
-  readonly learned: Learned = { failedMounts: 0, probesByMount: true, upload: newManners() };
+  readonly learned: Learned = { tags: new Map(), failedMounts: 0, probesByMount: true, upload: newManners() };
   readonly #auth: Authorizer;
   readonly #emit: Emit;
   readonly #retries: number;
@@ -63,7 +67,7 @@ export class RegistryClient {
   constructor(options: ClientOptions) {
     this.host = options.host;
     this.http = options.http;
-    this.lane = usesProxy() ? undefined : new Lane();
+    this.lane = usesProxy() ? undefined : new Lane(options.limits);
     this.trust = options.trust;
     this.limits = new HostLimit(options.limits);
     this.#emit = options.emit ?? silent;

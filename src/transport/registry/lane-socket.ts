@@ -3,7 +3,11 @@ import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { AirgapError } from "../../errors.ts";
 import { readPem, redactUrl, type Trust } from "../../http.ts";
 
-const BUFFER = 256 * 1024;
+/**
+ * What arrives is read into this by all connections in turn: whoever is told of bytes has done with
+ * them before the next are read. It stays in the processor's cache.
+ */
+const BUFFER = Buffer.allocUnsafeSlow(256 * 1024);
 const MAX_HEAD = 64 * 1024;
 const SILENCE_MS = 60_000;
 
@@ -31,7 +35,8 @@ export class LaneSocket {
   readonly #socket: Socket;
   readonly #url: URL;
   #exchange: Exchange | undefined;
-  #head: Buffer = Buffer.alloc(0);
+  /** What came of a head that is not whole yet. */
+  #head: Buffer | undefined;
   /** Bytes of the body still to come; undefined while the head is read. */
   #left: number | undefined;
   #used = false;
@@ -40,8 +45,7 @@ export class LaneSocket {
 
   constructor(url: URL, trust: Trust) {
     this.#url = url;
-    const buffer = Buffer.allocUnsafe(BUFFER);
-    const onread = { buffer, callback: (count: number, bytes: Uint8Array): boolean => this.#read(bytes as Buffer, count) };
+    const onread = { buffer: BUFFER, callback: (count: number, bytes: Uint8Array): boolean => this.#read(bytes as Buffer, count) };
     const host = url.hostname.replace(/^\[|\]$/g, "");
     const port = Number(url.port || (url.protocol === "https:" ? 443 : 80));
     this.#socket =
@@ -91,12 +95,12 @@ export class LaneSocket {
           reject(error);
         },
       };
-      this.#head = Buffer.alloc(0);
+      this.#head = undefined;
       this.#left = undefined;
       signal?.addEventListener("abort", abort, { once: true });
       if (this.#closed) return this.#fail(new StaleConnection("closed"));
       this.#socket.ref();
-      this.#socket.write(`GET ${url.pathname}${url.search} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`);
+      this.#socket.write(`GET ${url.pathname}${url.search} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`, "latin1");
     });
   }
 
@@ -128,15 +132,17 @@ export class LaneSocket {
 
   /** Gives what follows the head, once it is whole. */
   #readHead(chunk: Buffer): Buffer | undefined {
-    this.#head = Buffer.concat([this.#head, chunk]);
-    const end = this.#head.indexOf("\r\n\r\n");
+    const bytes = this.#head === undefined ? chunk : Buffer.concat([this.#head, chunk]);
+    const end = bytes.indexOf("\r\n\r\n");
     if (end < 0) {
-      if (this.#head.length > MAX_HEAD) throw new AirgapError("protocol", `${redactUrl(this.#url)} answered with more than ${MAX_HEAD} bytes of headers`);
+      if (bytes.length > MAX_HEAD) throw new AirgapError("protocol", `${redactUrl(this.#url)} answered with more than ${MAX_HEAD} bytes of headers`);
+      // The chunk's memory is read into again.
+      this.#head = Buffer.from(bytes);
       return undefined;
     }
-    const head = parseHead(this.#head.toString("latin1", 0, end), this.#url);
-    const rest = this.#head.subarray(end + 4);
-    this.#head = Buffer.alloc(0);
+    const head = parseHead(bytes.toString("latin1", 0, end), this.#url);
+    const rest = bytes.subarray(end + 4);
+    this.#head = undefined;
     if (head.status >= 100 && head.status < 200) return this.#readHead(rest);
     this.#keepAlive = !/\bclose\b/i.test(head.headers["connection"] ?? "") && head.headers["transfer-encoding"] === undefined;
     this.#left = this.#exchange?.head(head) ?? 0;
@@ -161,7 +167,7 @@ export class LaneSocket {
     this.#keepAlive = false;
     this.#closed = true;
     this.#socket.destroy();
-    const stale = this.#used && this.#left === undefined && this.#head.length === 0 && !(error instanceof AirgapError);
+    const stale = this.#used && this.#left === undefined && this.#head === undefined && !(error instanceof AirgapError);
     exchange?.reject(stale ? new StaleConnection(error.message) : error);
   }
 }

@@ -1,9 +1,13 @@
-import type { Headers, Trust } from "../../http.ts";
+import { AirgapError } from "../../errors.ts";
+import { backoffMs, type Headers, type Trust } from "../../http.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Range } from "../types.ts";
 import { type LaneHead, LaneSocket, StaleConnection } from "./lane-socket.ts";
+import { HostLimit, type LimitOptions, type Outcome } from "./limits.ts";
 
 const MAX_REDIRECTS = 5;
+/** Blobs at a time: small ones need many connections to hide latency, large ones where each connection is capped. */
+const LIMITS: LimitOptions = { start: 16, max: 64 };
 
 /** Where a blob's bytes are asked for, for those who read the connection themselves. */
 export interface BlobRequest {
@@ -19,7 +23,13 @@ export interface LaneClient {
 }
 
 /** The answer is nothing for the fast lane; the ordinary client takes over, which knows all the cases. */
-export class NotPlain extends Error {}
+export class NotPlain extends Error {
+  readonly head: LaneHead | undefined;
+  constructor(message: string, head?: LaneHead) {
+    super(message);
+    this.head = head;
+  }
+}
 
 /** A redirect or a 401, read to its end. */
 class Detour extends Error {
@@ -30,6 +40,17 @@ class Detour extends Error {
   }
 }
 
+/** Bytes of a blob that somebody waits for. */
+interface Order {
+  client: LaneClient;
+  descriptor: Descriptor;
+  part: Required<Range>;
+  sink(chunk: Uint8Array): void;
+  signal: AbortSignal | undefined;
+  /** What the answer's head took, on a connection that stood already. */
+  latencyMs?: number;
+}
+
 /**
  * The fast lane for blobs: connections of its own that read into reused buffers. It takes plain
  * answers (Content-Length, 200 or a right 206) and follows redirects and one refreshed token;
@@ -37,15 +58,39 @@ class Detour extends Error {
  */
 export class Lane {
   readonly #idle = new Map<string, LaneSocket[]>();
+  readonly #limit: HostLimit;
+
+  constructor(limits: LimitOptions = LIMITS) {
+    this.#limit = new HostLimit(limits);
+  }
 
   /** Hands over exactly the bytes of the range. A range that the server ignores is cut out of the whole. */
   async pour(client: LaneClient, descriptor: Descriptor, range: Range, sink: (chunk: Uint8Array) => void, signal?: AbortSignal): Promise<void> {
     const part = { offset: range.offset, length: range.length ?? descriptor.size - range.offset };
+    const failure = await this.#limit.run(async () => {
+      const order: Order = { client, descriptor, part, sink, signal };
+      const error = await this.#authorized(order).then(
+        () => undefined,
+        (reason: Error) => reason,
+      );
+      return { value: error, outcome: outcomeOf(order, error) };
+    }, signal);
+    const refused = refusal(failure);
+    if (refused) this.#limit.pause(backoffMs(1, refused.headers["retry-after"]));
+    if (failure) throw failure;
+  }
+
+  close(): void {
+    for (const sockets of this.#idle.values()) for (const socket of sockets) socket.destroy();
+    this.#idle.clear();
+  }
+
+  async #authorized(order: Order): Promise<void> {
+    const { client, descriptor, signal } = order;
     for (let refreshed = false; ; refreshed = true) {
       const request = await client.blobRequest(descriptor, signal);
       try {
-        await this.#follow(request, client.trust, descriptor, part, sink, signal);
-        return;
+        return await this.#follow(order, request);
       } catch (error) {
         if (!(error instanceof Detour)) throw error;
         const { status, headers } = error.head;
@@ -54,24 +99,12 @@ export class Lane {
     }
   }
 
-  close(): void {
-    for (const sockets of this.#idle.values()) for (const socket of sockets) socket.destroy();
-    this.#idle.clear();
-  }
-
-  async #follow(
-    request: BlobRequest,
-    trust: Trust,
-    descriptor: Descriptor,
-    part: Required<Range>,
-    sink: (chunk: Uint8Array) => void,
-    signal?: AbortSignal,
-  ): Promise<void> {
+  async #follow(order: Order, request: BlobRequest): Promise<void> {
     let { url } = request;
     let headers: Record<string, string> = { ...request.headers };
     for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
       try {
-        return await this.#exchange(url, trust, headers, descriptor, part, sink, signal);
+        return await this.#exchange(order, url, headers);
       } catch (error) {
         const location = error instanceof Detour && error.head.status !== 401 ? error.head.headers["location"] : undefined;
         if (location === undefined) throw error;
@@ -85,31 +118,22 @@ export class Lane {
     throw new NotPlain("too many redirects");
   }
 
-  async #exchange(
-    url: URL,
-    trust: Trust,
-    headers: Record<string, string>,
-    descriptor: Descriptor,
-    part: Required<Range>,
-    sink: (chunk: Uint8Array) => void,
-    signal?: AbortSignal,
-  ): Promise<void> {
+  async #exchange(order: Order, url: URL, headers: Record<string, string>): Promise<void> {
+    const { part, descriptor, client, signal } = order;
     const whole = part.offset === 0 && part.length === descriptor.size;
     const asked = whole ? headers : { ...headers, range: `bytes=${part.offset}-${part.offset + part.length - 1}` };
     for (;;) {
-      const socket = this.#take(url, trust);
-      const answer = new Answer(descriptor, part, sink);
+      const { socket, used } = this.#take(url, client.trust);
+      const answer = new Answer(order);
+      const startedAt = performance.now();
+      const begin = (head: LaneHead): number => {
+        if (used) order.latencyMs = performance.now() - startedAt;
+        return answer.begin(head);
+      };
       try {
-        await socket.get(
-          url,
-          asked,
-          (head) => answer.begin(head),
-          (chunk) => answer.take(chunk),
-          signal,
-        );
-        this.#giveBack(url, trust, socket);
-        answer.end();
-        return;
+        await socket.get(url, asked, begin, (chunk) => answer.take(chunk), signal);
+        this.#giveBack(url, client.trust, socket);
+        return answer.end();
       } catch (error) {
         if (!(error instanceof Detour)) socket.destroy();
         if (!(error instanceof StaleConnection)) throw error;
@@ -117,10 +141,10 @@ export class Lane {
     }
   }
 
-  #take(url: URL, trust: Trust): LaneSocket {
+  #take(url: URL, trust: Trust): { socket: LaneSocket; used: boolean } {
     const idle = this.#idle.get(keyOf(url, trust)) ?? [];
-    for (let socket = idle.pop(); socket; socket = idle.pop()) if (socket.reusable) return socket;
-    return new LaneSocket(url, trust);
+    for (let socket = idle.pop(); socket; socket = idle.pop()) if (socket.reusable) return { socket, used: true };
+    return { socket: new LaneSocket(url, trust), used: false };
   }
 
   #giveBack(url: URL, trust: Trust, socket: LaneSocket): void {
@@ -138,35 +162,45 @@ export class Lane {
 
 const keyOf = (url: URL, trust: Trust): string => `${url.protocol}//${url.host} ${trust.insecure ?? false} ${trust.caFile ?? ""}`;
 
+/** A "not now", with how long that is meant. */
+function refusal(error: Error | undefined): LaneHead | undefined {
+  const head = error instanceof NotPlain ? error.head : undefined;
+  return head?.status === 429 || head?.status === 503 ? head : undefined;
+}
+
+/** A "not now" or a broken connection is too much for the host; a strange answer, or that we gave up, is not. */
+function outcomeOf({ latencyMs, signal }: Order, error: Error | undefined): Outcome {
+  const broke = error !== undefined && !(error instanceof NotPlain) && !(error instanceof AirgapError) && signal?.aborted !== true;
+  const overloaded = broke || refusal(error) !== undefined;
+  return latencyMs === undefined ? { overloaded } : { overloaded, latencyMs };
+}
+
 /** One answer on its way: which of its bytes are wanted. */
 class Answer {
-  readonly #descriptor: Descriptor;
-  readonly #part: Required<Range>;
-  readonly #sink: (chunk: Uint8Array) => void;
+  readonly #order: Order;
   /** Bytes to drop before the wanted ones: of a server that ignored the range. */
   #skip = 0;
   #wanted = 0;
   #detour: LaneHead | undefined;
 
-  constructor(descriptor: Descriptor, part: Required<Range>, sink: (chunk: Uint8Array) => void) {
-    this.#descriptor = descriptor;
-    this.#part = part;
-    this.#sink = sink;
+  constructor(order: Order) {
+    this.#order = order;
   }
 
   begin(head: LaneHead): number {
+    const { descriptor, part } = this.#order;
     const length = Number(head.headers["content-length"] ?? Number.NaN);
     const plain =
       Number.isSafeInteger(length) && head.headers["transfer-encoding"] === undefined && /^(?:identity)?$/.test(head.headers["content-encoding"] ?? "");
-    if (!plain) throw new NotPlain(`HTTP ${head.status} without a plain body`);
+    if (!plain) throw new NotPlain(`HTTP ${head.status} without a plain body`, head);
     if (head.status === 401 || [301, 302, 303, 307, 308].includes(head.status)) {
       this.#detour = head;
       return length;
     }
-    const { offset, length: wanted } = this.#part;
-    if (head.status === 200 && length === this.#descriptor.size) this.#skip = offset;
+    const { offset, length: wanted } = part;
+    if (head.status === 200 && length === descriptor.size) this.#skip = offset;
     else if (head.status !== 206 || !head.headers["content-range"]?.startsWith(`bytes ${offset}-${offset + wanted - 1}/`) || length !== wanted) {
-      throw new NotPlain(`HTTP ${head.status}`);
+      throw new NotPlain(`HTTP ${head.status}`, head);
     }
     this.#wanted = wanted;
     return length;
@@ -178,7 +212,7 @@ class Answer {
     this.#skip -= skipped;
     const part = chunk.subarray(skipped, skipped + this.#wanted);
     this.#wanted -= part.length;
-    if (part.length > 0) this.#sink(part);
+    if (part.length > 0) this.#order.sink(part);
   }
 
   /** Detours are told once the connection is free again. */

@@ -20,9 +20,9 @@ const SMOOTHING = 0.2;
 const SLOW = 3;
 
 /**
- * How many requests a host gets at once: one more for each round that went well, half after it
- * complained, no more while it answers slower than it can (additive increase, multiplicative
- * decrease). A pause holds everybody back.
+ * How many requests a host gets at once: twice as many after each round that went well, until it
+ * first complains or answers slower than it can; from then on one more a round, and half after a
+ * complaint (slow start, additive increase, multiplicative decrease). A pause holds everybody back.
  */
 export class HostLimit {
   #limit: number;
@@ -34,10 +34,11 @@ export class HostLimit {
   #cuts = 0;
   #best = Number.POSITIVE_INFINITY;
   #smoothed = 0;
+  #starting = true;
   readonly #waiting: (() => void)[] = [];
 
   constructor(options: LimitOptions = {}) {
-    this.#max = options.max ?? 16;
+    this.#max = options.max ?? 32;
     this.#limit = Math.min(options.start ?? 8, this.#max);
   }
 
@@ -90,6 +91,7 @@ export class HostLimit {
 
   #learn({ overloaded, latencyMs }: Outcome, cuts: number): void {
     if (overloaded) {
+      this.#starting = false;
       // Requests that were under way together complain together: that counts once.
       if (cuts === this.#cuts) {
         this.#limit = Math.max(1, this.#limit / 2);
@@ -102,8 +104,11 @@ export class HostLimit {
       this.#best = Math.min(this.#best, Math.max(latencyMs, 1));
       this.#smoothed = this.#smoothed === 0 ? latencyMs : this.#smoothed + SMOOTHING * (latencyMs - this.#smoothed);
     }
-    if (this.#smoothed > SLOW * this.#best && this.#limit > 4) return;
-    if (++this.#calm < this.current) return;
+    if (this.#smoothed > SLOW * this.#best && this.#limit > 4) {
+      this.#starting = false;
+      return;
+    }
+    if (++this.#calm < (this.#starting ? 1 : this.current)) return;
     this.#calm = 0;
     this.#limit = Math.min(this.#max, this.#limit + 1);
   }

@@ -56,13 +56,31 @@ export async function hasReferrersApi(repository: Repository, digest: Digest, si
   return learned.referrersApi;
 }
 
+/** The list under its tag; not asked for where all tags are known and it is not among them. */
+async function byKnownTag(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<Descriptor[]> {
+  const tags = await repository.client.learned.tags.get(repository.name)?.catch(() => undefined);
+  return tags === undefined || tags.includes(referrersTag(digest)) ? await byTag(repository, digest, signal) : [];
+}
+
+/** By the API, unless the registry is known to have none. Who comes while that is being found out waits for it. */
+async function byKnownApi(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<Descriptor[] | undefined> {
+  const { learned } = repository.client;
+  if (learned.referrersApi === undefined && learned.firstReferrers === undefined) {
+    const first = byApi(repository, digest, signal);
+    learned.firstReferrers = first;
+    return await first;
+  }
+  await learned.firstReferrers?.catch(() => undefined);
+  return learned.referrersApi === false ? undefined : await byApi(repository, digest, signal);
+}
+
 /**
  * Manifests whose subject is `digest`, by the API or by the tag that stands in for it; each once.
  * https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#listing-referrers
  */
 export async function listReferrers(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<Descriptor[]> {
-  const answered = repository.client.learned.referrersApi === false ? undefined : await byApi(repository, digest, signal);
+  const answered = await byKnownApi(repository, digest, signal);
   // A registry that got the API later keeps older lists under the tag.
-  const found = answered === undefined || answered.length === 0 ? await byTag(repository, digest, signal) : answered;
+  const found = answered === undefined || answered.length === 0 ? await byKnownTag(repository, digest, signal) : answered;
   return [...new Map(found.map((descriptor) => [descriptor.digest, descriptor])).values()];
 }

@@ -77,8 +77,14 @@ export class RegistrySource implements Source {
     return await listReferrers(this.#repository, digest, signal);
   }
 
+  /** All tags, as they were when somebody of this run first asked. */
   async tags(signal?: AbortSignal): Promise<string[]> {
-    return await listTags(this.#repository, signal);
+    const { tags } = this.client.learned;
+    const { name } = this.#repository;
+    const asked = tags.get(name) ?? listTags(this.#repository, signal);
+    tags.set(name, asked);
+    asked.catch(() => tags.delete(name));
+    return await asked;
   }
 
   /** URL and authorisation for a GET of a descriptor's content that somebody else sends. */
