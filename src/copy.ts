@@ -2,7 +2,7 @@ import { isAirgapError } from "./errors.ts";
 import { type Emit, type ItemState, silent } from "./events.ts";
 import type { Descriptor } from "./oci/descriptor.ts";
 import type { Digest } from "./oci/digest.ts";
-import { childrenOf, type Index, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "./oci/manifest.ts";
+import { childrenOf, type Index, MAX_INDEX_DEPTH, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "./oci/manifest.ts";
 import { isForeignLayer, isManifestLike } from "./oci/media-types.ts";
 import { readBlob } from "./transport/read.ts";
 import { together } from "./transport/together.ts";
@@ -51,9 +51,6 @@ export interface CopyTotals {
 type Moved = keyof Omit<CopyTotals, "manifests">;
 const STATE: Record<Moved, ItemState> = { sent: "done", mounted: "mounted", present: "present" };
 const withoutForeign = (descriptor: Descriptor): boolean => !isForeignLayer(descriptor.mediaType);
-
-/** Indexes may hold indexes, but nobody nests them deeper than this on purpose. */
-const MAX_DEPTH = 8;
 
 /**
  * The one verb that moves bytes: graphs from sources to destinations, children before parents,
@@ -115,7 +112,7 @@ export class Copier {
 
   async #graph(job: CopyJob, root: Descriptor, tags: string[], depth = 0): Promise<void> {
     this.#signal.throwIfAborted();
-    const all = depth < MAX_DEPTH ? await this.#children(root, job.source) : [];
+    const all = depth < MAX_INDEX_DEPTH ? await this.#children(root, job.source) : [];
     const children = all.filter(job.carries ?? withoutForeign);
     await together(children, (child) => this.#once(job, child, depth));
     try {
@@ -224,7 +221,7 @@ export async function graphOf(source: Source, root: Descriptor, carries: (descri
   const found = new Map<Digest, Descriptor>();
   const add = async (descriptor: Descriptor, depth: number): Promise<void> => {
     if (found.has(descriptor.digest)) return;
-    if (isManifestLike(descriptor.mediaType) && depth < MAX_DEPTH) {
+    if (isManifestLike(descriptor.mediaType) && depth < MAX_INDEX_DEPTH) {
       for (const child of childrenOf(await readContent(source, descriptor)).filter(carries)) await add(child, depth + 1);
     }
     found.set(descriptor.digest, descriptor);

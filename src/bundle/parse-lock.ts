@@ -1,10 +1,13 @@
 import { AirgapError } from "../errors.ts";
 import { type Descriptor, isRecord, parseDescriptor } from "../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
-import { tryParseReference } from "../oci/reference.ts";
+import { isTag, tryParseReference } from "../oci/reference.ts";
 import type { Attached, Item, ItemKind, Lock, LockedBlob } from "./lock.ts";
 
 const KINDS: readonly string[] = ["image", "file", "self", "manifests", "chart", "packages"] satisfies ItemKind[];
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** Reads a lock out of foreign bytes: a bundle's first blob, or the file beside a spec. */
 class LockReader {
@@ -19,7 +22,9 @@ class LockReader {
   }
 
   text(value: unknown, name: string): string {
-    return typeof value === "string" ? value : this.fail(`${name} is not a string`);
+    if (typeof value !== "string") return this.fail(`${name} is not a string`);
+    // Names are printed: none may steer the terminal.
+    return CONTROL.test(value) ? this.fail(`${name} has control characters`) : value;
   }
 
   texts(value: unknown, name: string): string[] {
@@ -39,8 +44,13 @@ class LockReader {
     return {
       descriptor: this.descriptor(value["descriptor"], name),
       subject: parseDigest(value["subject"], `${name}.subject`),
-      ...(value["tag"] === undefined ? {} : { tag: this.text(value["tag"], `${name}.tag`) }),
+      ...(value["tag"] === undefined ? {} : { tag: this.tag(value["tag"], `${name}.tag`) }),
     };
+  }
+
+  tag(value: unknown, name: string): string {
+    const tag = this.text(value, name);
+    return isTag(tag) ? tag : this.fail(`${name}: '${tag}' is not a tag`);
   }
 
   item(value: unknown, i: number): Item {

@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import type { Readable } from "node:stream";
-import { AirgapError, messageOf } from "../errors.ts";
+import { AirgapError, Exit, messageOf } from "../errors.ts";
 import { type Descriptor, isRecord, parseDescriptor } from "../oci/descriptor.ts";
 import { checkDigest, type Digest, isDigest } from "../oci/digest.ts";
 import { parseManifest } from "../oci/manifest.ts";
@@ -12,6 +12,8 @@ import type { Lock } from "./lock.ts";
 import { parseLock } from "./parse-lock.ts";
 import { BLOCK, entryHeader, padded, readHeader } from "./tar.ts";
 
+/** What is read at once: manifests, and texts of the sets. Bytes. */
+const MAX_SMALL = 64 * 1024 * 1024;
 const MAX_INDEX = 64 * 1024 * 1024;
 const MAX_LOCK = 256 * 1024 * 1024;
 
@@ -55,10 +57,12 @@ export class BundleReader {
     return entry && { fd: this.#fd, offset: entry.offset, size: entry.size };
   }
 
-  /** The content of a small blob, checked. @throws AirgapError `not-found`, `corrupt` */
-  read(digest: Digest): Buffer {
+  /** The content of a small blob, checked. @throws AirgapError `not-found`, `corrupt`, also when it is larger than `limit` bytes */
+  read(digest: Digest, limit = MAX_SMALL): Buffer {
     const region = this.region(digest);
     if (region === undefined) throw new AirgapError("not-found", `${this.path} does not carry ${digest}`);
+    if (region.size > limit)
+      throw new AirgapError("corrupt", `${blobName(digest)} of ${this.path} has ${region.size} bytes; at most ${limit} are expected there`);
     const bytes = readAt(this.#fd, region.offset, region.size, this.path);
     checkDigest(bytes, digest, `${blobName(digest)} of ${this.path}`);
     return bytes;
@@ -123,14 +127,21 @@ function openFile(path: string): number {
 
 function wrongSize(path: string, found: number, expected: number): AirgapError {
   const what = found < expected ? `${expected - found} bytes short: it was not copied whole` : `${found - expected} bytes too long: something was appended`;
-  return new AirgapError("corrupt", `${path} is ${what} (${found} bytes, its lock says ${expected})`, { suggestions: [`airgap verify ${path}`] });
+  return new AirgapError("corrupt", `${path} is ${what} (${found} bytes, its lock says ${expected})`, {
+    suggestions: [`airgap verify ${path}`],
+    exit: Exit.check,
+  });
 }
 
 function readAt(fd: number, offset: number, size: number, path: string): Buffer {
   const bytes = Buffer.allocUnsafe(size);
   for (let done = 0; done < size; ) {
     const count = readSync(fd, bytes, done, size - done, offset + done);
-    if (count === 0) throw new AirgapError("corrupt", `${path} ends at byte ${offset + done}, in the middle of something`, { suggestions: ["copy it again"] });
+    if (count === 0)
+      throw new AirgapError("corrupt", `${path} ends at byte ${offset + done}, in the middle of something`, {
+        suggestions: ["copy it again from where it was built"],
+        exit: Exit.check,
+      });
     done += count;
   }
   return bytes;
@@ -152,6 +163,7 @@ class Head {
   fail(why: string, cause?: unknown): never {
     throw new AirgapError("corrupt", `${this.#path} is not a bundle that airgap wrote, or it is damaged: ${why}`, {
       cause,
+      exit: Exit.check,
       suggestions: ["copy it again from where it was built", `airgap copy reads other OCI archives: airgap copy oci-archive:${this.#path} …`],
     });
   }

@@ -1,6 +1,6 @@
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
-import { childrenOf, parseManifest } from "../oci/manifest.ts";
+import { childrenOf, MAX_INDEX_DEPTH, parseManifest } from "../oci/manifest.ts";
 import { isForeignLayer, isManifestLike } from "../oci/media-types.ts";
 import type { Item, Lock } from "./lock.ts";
 
@@ -47,14 +47,18 @@ class UsageWalk {
     if (item.original && this.#carried(item, item.original)) this.#use(item, item.original.digest);
   }
 
-  #visit(item: Item, descriptor: Descriptor, sparse: boolean, seen: Set<Digest>): void {
+  #visit(item: Item, descriptor: Descriptor, sparse: boolean, seen: Set<Digest>, depth = 0): void {
     if (seen.has(descriptor.digest) || !this.#carried(item, descriptor)) return;
     seen.add(descriptor.digest);
     this.#use(item, descriptor.digest);
     if (!isManifestLike(descriptor.mediaType)) return;
+    if (depth > MAX_INDEX_DEPTH) {
+      this.#problem(item, descriptor.digest, `is nested more than ${MAX_INDEX_DEPTH} indexes deep`);
+      return;
+    }
     for (const child of this.#childrenOf(item, descriptor)) {
       if (!this.#sizes.has(child.digest) && (isForeignLayer(child.mediaType) || (sparse && isManifestLike(child.mediaType)))) continue;
-      this.#visit(item, child, sparse, seen);
+      this.#visit(item, child, sparse, seen, depth + 1);
     }
   }
 

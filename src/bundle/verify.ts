@@ -4,6 +4,7 @@ import { AirgapError, isAirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { count } from "../format.ts";
 import { algorithmOf, type Digest } from "../oci/digest.ts";
+import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import { HashPool } from "./hash-pool.ts";
 import type { Entry } from "./layout.ts";
 import { BundleReader } from "./reader.ts";
@@ -147,7 +148,7 @@ class Verifier {
     const { layout } = this.#bundle;
     this.#options.emit({ type: "plan", items: layout.entries.length, bytes: layout.entries.reduce((sum, { size }) => sum + size, 0) });
     try {
-      await Promise.all(layout.entries.map((entry) => this.#content(entry, pool)));
+      await unlessAborted(Promise.all(layout.entries.map((entry) => this.#content(entry, pool))), this.#options.signal);
     } finally {
       await pool.close();
     }
@@ -179,7 +180,7 @@ class Verifier {
   #manifest(digest: Digest): Buffer | undefined {
     if (this.#bad.has(digest)) return undefined;
     try {
-      return this.#bundle.read(digest);
+      return this.#bundle.read(digest, MAX_MANIFEST_SIZE);
     } catch (error) {
       this.#bad.add(digest);
       const entry = this.#bundle.layout.byDigest.get(digest);
@@ -191,6 +192,18 @@ class Verifier {
   #add(what: Finding["what"], entry: Entry, message: string): void {
     this.#findings.push({ what, entry: entry.name, message, ...(entry.digest ? { digest: entry.digest } : {}) });
   }
+}
+
+/** Hashing a large blob takes minutes: who stops us does not wait for it. */
+async function unlessAborted(work: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return void (await work);
+  signal.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  // What was begun fails, or never ends, once its workers are gone.
+  work.catch(() => {});
+  await Promise.race([work, promise]).finally(() => signal.removeEventListener("abort", abort));
 }
 
 const TYPES: Record<string, string> = {

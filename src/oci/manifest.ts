@@ -6,6 +6,9 @@ import { isIndexType, isManifestType, isSchema1Type, MediaType } from "./media-t
 /** https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pushing-manifests : 4 MiB is what registries must take. */
 export const MAX_MANIFEST_SIZE = 4 * 1024 * 1024;
 
+/** Indexes may hold indexes, but nobody nests them deeper than this on purpose. */
+export const MAX_INDEX_DEPTH = 8;
+
 interface Common {
   mediaType: string;
   artifactType?: string;

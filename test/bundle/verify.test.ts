@@ -1,10 +1,15 @@
 import { appendFileSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeLock, layOut } from "../../src/bundle/layout.ts";
+import type { Lock } from "../../src/bundle/lock.ts";
 import { parseLock } from "../../src/bundle/parse-lock.ts";
 import { BundleReader } from "../../src/bundle/reader.ts";
+import { padded } from "../../src/bundle/tar.ts";
 import { type Finding, verifyBundle } from "../../src/bundle/verify.ts";
 import { AirgapError } from "../../src/errors.ts";
+import type { Descriptor } from "../../src/oci/descriptor.ts";
+import { type Digest, digestOf } from "../../src/oci/digest.ts";
+import { MediaType } from "../../src/oci/media-types.ts";
 import { fill } from "../support/fill.ts";
 import { bytesOf, makeImage, makeIndex, type TestImage } from "../support/images.ts";
 import { startRegistry } from "../support/registry.ts";
@@ -35,6 +40,30 @@ async function findings(bytes: Buffer, quick = false): Promise<Finding[]> {
     expect(error).toMatchObject({ code: "check-failed", exit: 3 });
     return error.data?.["findings"] as Finding[];
   }
+}
+
+/** A lock of one image with these blobs. */
+function craftedLock(blobs: { digest: Digest; size: number }[], root: Descriptor): Lock {
+  const items: Lock["items"] = [{ kind: "image", name: "h.site/a:1", root, origins: [], wantedBy: [] }];
+  return { apiVersion: "airgap/v1", kind: "Lock", name: "crafted", platforms: ["all"], items, blobs };
+}
+
+/** A bundle as somebody could write it by hand: right in every byte, and nothing that `build` makes. */
+function craft(
+  contents: Buffer[],
+  root: Descriptor,
+  lock = craftedLock(
+    contents.map((bytes) => ({ digest: digestOf(bytes), size: bytes.length })),
+    root,
+  ),
+): Buffer {
+  const { entries } = layOut(lock);
+  const known = new Map(contents.map((bytes) => [digestOf(bytes), bytes]));
+  const parts = entries.flatMap(({ header, bytes, digest, size }) => {
+    const content = bytes ?? (digest && known.get(digest)) ?? Buffer.alloc(0);
+    return [header, content, Buffer.alloc(content.length === size ? padded(size) - size : 0)];
+  });
+  return Buffer.concat([...parts, Buffer.alloc(contents.length > 0 ? 1024 : 0)]);
 }
 
 const changedAt = (offset: number, bit = 0): Buffer => {
@@ -137,6 +166,44 @@ describe("verify", () => {
       }
       expect((await findings(bytes)).map(({ what }) => what)).toEqual(expect.arrayContaining([expect.stringMatching(/graph|unused/)]));
     }
+  });
+
+  it("finds indexes nested without end, and a manifest that is none by its size alone", async () => {
+    const empty = Buffer.from("{}");
+    const config = { mediaType: MediaType.ociConfig, digest: digestOf(empty), size: empty.length };
+    const chain = [Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociManifest, config, layers: [] }))];
+    const descriptor = (bytes: Buffer, i: number) => ({
+      mediaType: i === 0 ? MediaType.ociManifest : MediaType.ociIndex,
+      digest: digestOf(bytes),
+      size: bytes.length,
+    });
+    for (let i = 0; i < 20_000; i++) {
+      chain.push(Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [descriptor(chain.at(-1) as Buffer, i)] })));
+    }
+    const root = descriptor(chain.at(-1) as Buffer, chain.length - 1);
+    const nested = await findings(craft([...chain.slice(-20_000), chain[0] as Buffer, empty], root));
+    expect(nested).toContainEqual(expect.objectContaining({ what: "graph", message: expect.stringContaining("nested") }));
+
+    const huge = { mediaType: MediaType.ociManifest, digest: digestOf("huge"), size: 12 * 1024 ** 3 };
+    const lock = craftedLock([{ digest: huge.digest, size: huge.size }], huge);
+    scratch.write("changed.tar", craft([], huge, lock));
+    truncateSync(scratch.path("changed.tar"), layOut(lock).size);
+    await expect(verifyBundle(scratch.path("changed.tar"), { quick: true, emit: () => {} })).rejects.toMatchObject({
+      code: "check-failed",
+      message: expect.stringMatching(/12884901888 bytes/),
+    });
+    await expect(verifyBundle(scratch.path("changed.tar"), { quick: false, emit: () => {}, signal: AbortSignal.timeout(200) })).rejects.toMatchObject({
+      name: "TimeoutError",
+    });
+  });
+
+  it("refuses a lock with names that would steer a terminal, and with tags that are none", () => {
+    const lock = craftedLock([], { mediaType: MediaType.ociManifest, digest: digestOf("x"), size: 1 });
+    const [item] = lock.items;
+    const changed = (more: object) => Buffer.from(JSON.stringify({ ...lock, items: [{ ...item, ...more }] }));
+    expect(() => parseLock(changed({ kind: "file", name: "a\u001b]0;b" }), "x")).toThrow(/control/);
+    expect(() => parseLock(changed({ wantedBy: ["a\nb"] }), "x")).toThrow(/control/);
+    expect(() => parseLock(changed({ attached: [{ descriptor: item?.root, subject: item?.root.digest, tag: "../x" }] }), "x")).toThrow(/tag/);
   });
 
   it("checks the structure only with --quick", async () => {

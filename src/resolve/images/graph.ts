@@ -1,15 +1,12 @@
 import { AirgapError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { childrenOf, type Index, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "../../oci/manifest.ts";
+import { childrenOf, type Index, MAX_INDEX_DEPTH, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "../../oci/manifest.ts";
 import { isForeignLayer, isManifestLike } from "../../oci/media-types.ts";
 import { MemorySource } from "../../transport/memory.ts";
 import { readBlob } from "../../transport/read.ts";
 import type { Source } from "../../transport/types.ts";
 import type { Blob } from "../types.ts";
-
-/** Indexes may hold indexes, but nobody nests them deeper than this on purpose. */
-const MAX_DEPTH = 8;
 
 /** The blobs that an item reaches, each once, and the manifests among them as parsed content. */
 export class Graph {
@@ -67,7 +64,7 @@ export class Graph {
    */
   async add(descriptor: Descriptor, take: (child: Descriptor) => boolean = () => true, depth = 0): Promise<void> {
     if (!isManifestLike(descriptor.mediaType)) return this.#addBlob(descriptor);
-    if (depth > MAX_DEPTH) throw new AirgapError("protocol", `${this.#source.name}: indexes nested more than ${MAX_DEPTH} deep`);
+    if (depth > MAX_INDEX_DEPTH) throw new AirgapError("protocol", `${this.#source.name}: indexes nested more than ${MAX_INDEX_DEPTH} deep`);
     const { content } = await this.content(descriptor);
     const seen = this.#blobs.has(descriptor.digest);
     await this.addAlone(descriptor);
