@@ -84,6 +84,27 @@ describe("build", () => {
     expect(readFileSync(scratch.path("site.tar")).equals(readFileSync(scratch.path("old.tar")))).toBe(true);
   });
 
+  it("takes from an earlier bundle only what is right in it, and the rest from the network", async () => {
+    await using registry = await startRegistry();
+    using scratch = new Scratch();
+    fill(registry.store, "a/one", image("one"), "1");
+    scratch.spec(`images: [${registry.host}/a/one:1]`);
+    await scratch.build({ output: scratch.path("old.tar") });
+    const whole = readFileSync(scratch.path("old.tar"));
+    const reader = BundleReader.open(scratch.path("old.tar"));
+    const places = reader.lock.blobs.map(({ digest }) => reader.layout.byDigest.get(digest)?.offset ?? 0);
+    reader.close();
+    for (const wrong of [places, ...places.map((place) => [place])]) {
+      const bytes = Buffer.from(whole);
+      for (const place of wrong) bytes[place] = (bytes[place] ?? 0) ^ 1;
+      const reuse = [scratch.write("wrong.tar", bytes)];
+      await scratch.build({ reuse });
+      expect(readFileSync(scratch.path("site.tar")).equals(whole)).toBe(true);
+      await scratch.build({ reuse, locked: true });
+      expect(readFileSync(scratch.path("site.tar")).equals(whole)).toBe(true);
+    }
+  });
+
   it("names the platforms that an image has when it lacks one", async () => {
     await using registry = await startRegistry();
     using scratch = new Scratch();
