@@ -1,3 +1,4 @@
+import { createInterface } from "node:readline/promises";
 import { Command, Flags } from "@oclif/core";
 import type { FlagInput } from "@oclif/core/interfaces";
 import { AirgapError, Exit, messageOf } from "./errors.ts";
@@ -46,6 +47,20 @@ export abstract class BaseCommand<Result> extends Command {
 
   protected get emit(): Emit {
     return this.report.emit;
+  }
+
+  /** Asks a question that `--yes` answers; without a terminal to ask at, the answer is no. */
+  protected async confirm(question: string): Promise<boolean> {
+    if (this.argv.some((word) => word === "--yes" || word === "-y") || process.env["AIRGAP_YES"] === "true") return true;
+    if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
+    this.report.end();
+    const lines = createInterface({ input: process.stdin, output: process.stderr });
+    try {
+      const answer = await lines.question(`${question} [y/N] `, { signal: this.signal });
+      return /^y(?:es)?$/i.test(answer.trim());
+    } finally {
+      lines.close();
+    }
   }
 
   override async init(): Promise<void> {

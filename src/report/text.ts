@@ -51,7 +51,7 @@ export function formatEvent(event: Event, verbose: boolean, style: Style): strin
 }
 
 function stepLine(event: Extract<Event, { type: "step" }>, verbose: boolean): string | undefined {
-  if (!verbose && (event.state === "checking" || event.state === "applying")) return undefined;
+  if (!verbose && (event.state === "checking" || event.state === "applying" || event.state === "already")) return undefined;
   const took = event.ms !== undefined && event.ms >= 1000 ? ` (${formatDuration(event.ms)})` : "";
   return printable(`${event.host}: ${event.step}: ${event.state}${event.detail ? `, ${event.detail}` : ""}${took}`);
 }
