@@ -136,7 +136,7 @@ class BlobFill {
         if (this.#written < size) throw new AirgapError("network", `${digest} ended after ${this.#written} of ${size} bytes`);
       } catch (error) {
         if (this.#written > start) attempt = 0;
-        await this.#broken(error, attempt);
+        if ((await this.#broken(error, attempt)) === "elsewhere") attempt = 0;
       }
     }
   }
@@ -187,7 +187,7 @@ class BlobFill {
   }
 
   /** Waits before the next try, or goes over to the next source, or gives up. */
-  async #broken(error: unknown, attempt: number): Promise<void> {
+  async #broken(error: unknown, attempt: number): Promise<"again" | "elsewhere"> {
     const { signal, emit, backoffMs = 500 } = this.#options;
     signal.throwIfAborted();
     if (isAirgapError(error, "disk")) throw error;
@@ -199,11 +199,12 @@ class BlobFill {
       if (!whole) this.#sources.shift();
       if (this.#sources.length === 0) throw error;
       this.#restart();
-      return;
+      return "elsewhere";
     }
     const waitMs = backoffMs * 2 ** attempt;
     emit({ type: "retry", what: this.#descriptor.digest, reason: messageOf(error), attempt: attempt + 1, waitMs });
     await sleep(waitMs, undefined, { signal });
+    return "again";
   }
 
   #done(state: "done" | "present" | "resumed"): void {

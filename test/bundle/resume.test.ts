@@ -46,6 +46,24 @@ async function undisturbed(scratch: Scratch): Promise<Buffer> {
 
 const bigRequests = (registry: TestRegistry) => registry.seen.filter(({ path }) => path.endsWith(digest)).map(({ headers }) => headers["range"]);
 
+describe("a blob that several places have", () => {
+  it("gets as many tries from each of them", async () => {
+    await using registry = await startRegistry();
+    using scratch = new Scratch();
+    fill(registry.store, "a/one", image, "1");
+    fill(registry.store, "b/two", makeImage("two", [big]), "1");
+    scratch.spec(`images: [${registry.host}/a/one:1, ${registry.host}/b/two:1]`);
+    let broken = 0;
+    registry.hooks.push((exchange) => {
+      if (!isBig(exchange) || (exchange.url.pathname.includes("/b/two/") && broken++ >= 3)) return false;
+      exchange.drop();
+      return true;
+    });
+    await scratch.build({ backoffMs: 1 });
+    expect(broken).toBe(4);
+  });
+});
+
 describe("two builds of one output", () => {
   it("never run at the same time: the second ends before it touches what the first has", async () => {
     await using registry = await startRegistry();
