@@ -1,5 +1,6 @@
 import { AirgapError } from "../errors.ts";
 import { count } from "../format.ts";
+import { isRecord } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { matchesPlatform, parsePlatform } from "../oci/platform.ts";
 import { formatReference, nameOf, parseReference, type Reference, withDefaultTag } from "../oci/reference.ts";
@@ -49,7 +50,7 @@ const canonical = (text: string): string => formatReference(withDefaultTag(parse
 function namedBy(item: Item): { reference: string; place?: string }[] {
   const images = item.kind === "manifests" || item.kind === "chart" ? item.facts?.["images"] : undefined;
   if (!Array.isArray(images)) return [];
-  return images.flatMap((image: { reference?: unknown; fate?: unknown; places?: unknown }) => {
+  return images.filter(isRecord).flatMap((image) => {
     if (typeof image.reference !== "string" || (image.fate !== "carried" && image.fate !== "added")) return [];
     const [place] = Array.isArray(image.places) ? image.places : [];
     return [{ reference: image.reference, ...(typeof place === "string" ? { place: place.split(" ")[0] as string } : {}) }];

@@ -152,7 +152,9 @@ class Walker {
     return never(node) ? [get(node, "image") as Node] : [];
   }
 
-  #entry(node: Mapping, key: string, value: Node, place: Place): void {
+  #entry(node: Mapping, key: string, given: Node, place: Place): void {
+    if (key === "parameters" && place.depth === 0 && stringAt(place.object, "kind") === "Template") return;
+    const value = given.kind === "scalar" ? substituted(given, place.variables) : given;
     const path = join(place.path, key);
     const { name: _, ...unnamed } = place;
     const inside: Place = { ...unnamed, path, depth: place.depth + 1 };
