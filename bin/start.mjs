@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { Config } from "@oclif/core/config";
 import { handle } from "@oclif/core/handle";
 import { run } from "@oclif/core/run";
@@ -32,12 +32,33 @@ async function rootOf(checkout) {
   return checkout;
 }
 
+/** oclif takes what follows an unknown command for a part of its name, and knows no other that may be meant. */
+async function tellUnknown(words, config) {
+  const known = config.commandIDs.map((id) => id.replaceAll(":", " "));
+  const given = words.slice(0, config.topics.some(({ name }) => name === words[0]) ? 2 : 1).join(" ");
+  const nearestIn = ["src/schema/nearest.ts", "src/schema/nearest.js"].map((name) => join(config.root, name)).find((path) => existsSync(path));
+  const { nearest } = await import(pathToFileURL(nearestIn).href);
+  const meant = nearest(given, known);
+  const rest = words.slice(given.split(" ").length);
+  const error = {
+    code: "usage",
+    message: `There is no command '${given}'`,
+    suggestions: [meant === undefined ? "airgap --help" : ["airgap", meant, ...rest].join(" ")],
+  };
+  if (words.includes("--json")) process.stdout.write(`${JSON.stringify({ error }, undefined, 2)}\n`);
+  else process.stderr.write(`Error: ${error.message}\nCode: usage\nTry this: ${error.suggestions[0]}\n`);
+  process.exitCode = 2;
+}
+
 export async function main(checkout) {
+  const words = process.argv.slice(2);
+  let config;
   try {
     const root = await rootOf(fileURLToPath(checkout));
-    const config = await Config.load({ root, pjson: readPackage(root), isRoot: true });
-    await run(process.argv.slice(2), config);
+    config = await Config.load({ root, pjson: readPackage(root), isRoot: true });
+    await run(words, config);
   } catch (error) {
-    await handle(error);
+    if (/^command .* not found$/.test(error?.message ?? "") && config) await tellUnknown(words, config);
+    else await handle(error);
   }
 }

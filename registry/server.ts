@@ -151,7 +151,9 @@ function cannotListen(cause: NodeJS.ErrnoException, host: string, port: number):
         : messageOf(cause);
   return new AirgapError("environment", `Can't listen on ${address}: ${why}`, {
     cause,
-    suggestions: [`--listen ${forUrl(host)}:${port < 1024 ? 5000 : port + 1}`],
+    suggestions: ["EADDRINUSE", "EACCES"].includes(cause.code ?? "")
+      ? [`--listen ${forUrl(host)}:${port < 1024 ? 5000 : port + 1}`]
+      : [`--listen 0.0.0.0:${port}`, `--listen 127.0.0.1:${port}`],
   });
 }
 

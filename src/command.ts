@@ -11,6 +11,9 @@ export function withEnv<T extends FlagInput>(flags: T): T {
   return flags;
 }
 
+/** As oclif reads variables of boolean flags. */
+const isSet = (name: string): boolean => /^(?:true|1|yes|y)$/i.test(process.env[name] ?? "");
+
 /**
  * What all commands share: `run` parses flags, calls one function of a room and returns its
  * result, which `--json` prints as it is. stdout is data, stderr progress.
@@ -30,6 +33,10 @@ export abstract class BaseCommand<Result> extends Command {
 
   abstract override run(): Promise<Result>;
 
+  override jsonEnabled(): boolean {
+    return super.jsonEnabled() || isSet("AIRGAP_JSON");
+  }
+
   /** Aborted by Ctrl-C and SIGTERM; rooms stop cleanly and the command exits with 4. */
   protected get signal(): AbortSignal {
     return this.#stop.signal;
@@ -38,8 +45,8 @@ export abstract class BaseCommand<Result> extends Command {
   protected get report(): Reporter {
     this.#reporter ??= createReporter({
       json: this.jsonEnabled(),
-      quiet: this.argv.some((word) => word === "--quiet" || word === "-q") || process.env["AIRGAP_QUIET"] === "true",
-      verbose: this.argv.some((word) => word === "--verbose" || word === "-v") || process.env["AIRGAP_VERBOSE"] === "true",
+      quiet: this.argv.some((word) => word === "--quiet" || word === "-q") || isSet("AIRGAP_QUIET"),
+      verbose: this.argv.some((word) => word === "--verbose" || word === "-v") || isSet("AIRGAP_VERBOSE"),
       color: !this.argv.includes("--no-color") && !process.env["NO_COLOR"],
     });
     return this.#reporter;

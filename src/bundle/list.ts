@@ -37,12 +37,12 @@ export function listBundle(path: string): Listing {
  * Who asked for an item: by its name, its short name or a digest.
  * @throws AirgapError `not-found` with the nearest name
  */
-export function why(listing: Listing, item: string, canonical: string | undefined): ListedItem[] {
+export function why(path: string, listing: Listing, item: string, canonical: string | undefined): ListedItem[] {
   const found = listing.items.filter(({ name, digest }) => name === item || name === canonical || digest === item || name.startsWith(`${canonical ?? item}:`));
   if (found.length > 0) return found;
-  const near = nearest(
-    canonical ?? item,
-    listing.items.map(({ name }) => name),
-  );
-  throw new AirgapError("not-found", `Nothing in the bundle is called ${item}`, near ? { suggestions: [`did you mean ${near}?`] } : {});
+  const names = listing.items.map(({ name }) => name);
+  const near = nearest(item, names) ?? nearest(canonical ?? item, names);
+  throw new AirgapError("not-found", `Nothing in the bundle is called ${item}`, {
+    suggestions: [near ? `airgap list ${path} --why ${near}` : `airgap list ${path}`],
+  });
 }

@@ -18,7 +18,7 @@ export default class List extends BaseCommand<Listing | ListedItem[]> {
       return listing;
     }
     const reference = tryParseReference(flags.why);
-    const found = why(listing, flags.why, reference && formatReference(reference));
+    const found = why(args.bundle, listing, flags.why, reference && formatReference(reference));
     for (const { name, digest, wantedBy, origins } of found) {
       this.report.line(`${name} (${digest})`);
       for (const who of wantedBy) this.report.line(`  wanted by ${who}`);

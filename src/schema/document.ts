@@ -28,7 +28,7 @@ export function readDocument<T>(text: string, file: string, schema: Schema<T>): 
   const [document, second] = Array.isArray(documents) ? documents : [];
   if (document === undefined || document.contents === null) throw new AirgapError("spec", `${file} is empty`);
   if (second !== undefined) add(second.range[0], "only one document belongs in this file");
-  for (const error of document.errors) add(error.pos[0], error.message.split("\n")[0] ?? error.message);
+  for (const error of document.errors) add(error.pos[0], (error.message.split("\n")[0] ?? error.message).replace(/ at line \d+, column \d+:?$/, ""));
   if (problems.length > 0) throw failure(file, problems);
 
   const sink: Problems = {

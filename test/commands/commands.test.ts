@@ -47,6 +47,23 @@ describe("the commands", () => {
     expect(await cli(["verify", scratch.path("none.tar")])).toMatchObject({ code: 1, stderr: expect.stringContaining("Code: disk") });
   });
 
+  it("say which command, item or address may be meant", async () => {
+    expect(await cli(["biuld", "site.yaml"])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("no command 'biuld'\nCode: usage\nTry this: airgap build site.yaml"),
+    });
+    expect(await cli(["images", "lst"])).toMatchObject({ code: 2, stderr: expect.stringContaining("Try this: airgap images list") });
+    expect(JSON.parse((await cli(["xxxxxxxxx", "--json"])).stdout)).toMatchObject({ error: { code: "usage", suggestions: ["airgap --help"] } });
+    using scratch = new Scratch();
+    scratch.spec("files: [path: site.yaml]");
+    const env = { AIRGAP_CACHE_DIR: scratch.path("cache"), AIRGAP_QUIET: "1", AIRGAP_JSON: "true" };
+    const built = await cli(["build", scratch.path("site.yaml"), "-o", scratch.path("site.tar")], env);
+    expect(built).toMatchObject({ code: 0, stderr: "" });
+    expect(JSON.parse(built.stdout)).toMatchObject({ items: 1 });
+    expect((await cli(["list", scratch.path("site.tar"), "--why", "site.yam"])).stderr).toContain(`airgap list ${scratch.path("site.tar")} --why site.yaml`);
+    expect((await cli(["serve", scratch.path("site.tar"), "--listen", "no.such.host.invalid:5000"])).stderr).toContain("--listen 127.0.0.1:5000");
+  });
+
   it.each(["SIGINT", "SIGTERM"] as const)("stop cleanly at %s with 4 and say how to go on", async (signal) => {
     await using registry = await startRegistry();
     using scratch = new Scratch();
