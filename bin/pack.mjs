@@ -38,6 +38,12 @@ function glibcOf(binary) {
   return Math.max(...[...versions].map((name) => Number(name.slice("GLIBC_2.".length))));
 }
 
+/** Node wants libatomic, which bare systems lack; the one that this Node runs with goes along where it can be had. */
+function libraryFor(architecture) {
+  if (architecture !== process.arch) return undefined;
+  return process.report.getReport().sharedObjects.find((path) => /\/libatomic\.so\.1(\.|$)/.test(path));
+}
+
 function stage(architecture) {
   const dir = join(work, `stage-${architecture}`);
   mkdirSync(dir);
@@ -58,6 +64,11 @@ function stage(architecture) {
   copyFileSync(join(source, "bin", "node"), join(dir, "node", "bin", "node"));
   chmodSync(join(dir, "node", "bin", "node"), 0o755);
   if (existsSync(join(source, "LICENSE"))) copyFileSync(join(source, "LICENSE"), join(dir, "node", "LICENSE"));
+  const library = libraryFor(architecture);
+  if (library !== undefined) {
+    mkdirSync(join(dir, "node", "lib"));
+    copyFileSync(library, join(dir, "node", "lib", "libatomic.so.1"));
+  }
   const glibc = glibcOf(join(source, "bin", "node"));
   writeFileSync(join(dir, "node", "glibc"), `${glibc}\n`);
   return { dir, glibc };

@@ -24,7 +24,9 @@ const exec = async (program: string, ...args: string[]): Promise<string> => (awa
 async function makeRoot(node: string): Promise<void> {
   const programs = ["/bin/sh", "/bin/tar", "/bin/gzip", "/usr/bin/readlink", "/usr/bin/dirname", "/bin/cat", "/bin/sed", "/usr/bin/getconf"];
   const libraries = new Set<string>();
-  for (const program of [...programs, node]) for (const [path] of (await exec("ldd", program)).matchAll(/\/\S+\.so\S*/g)) libraries.add(path);
+  // Bare systems have no libatomic: the archive brings it.
+  for (const program of [...programs, node])
+    for (const [path] of (await exec("ldd", program)).matchAll(/\/\S+\.so\S*/g)) if (!path.includes("libatomic")) libraries.add(path);
   for (const path of [...programs, ...libraries]) {
     mkdirSync(join(root, dirname(path)), { recursive: true });
     writeFileSync(join(root, path), readFileSync(path), { mode: 0o755 });
