@@ -156,7 +156,11 @@ class BlobFill {
     if (this.#pure) this.#sources.shift();
     if (this.#sources.length === 0) {
       throw new AirgapError("corrupt", `${from} answers for ${digest} with ${this.#descriptor.size} other bytes: their digest is not this one`, {
-        suggestions: ["ask the registry's owner to push the image again, or name another mirror under sources:"],
+        suggestions: [
+          from.startsWith("docker://")
+            ? "ask the registry's owner to push the image again, or name another mirror under sources:"
+            : "it changed since it was locked: if that is wanted, build again without --locked",
+        ],
       });
     }
     this.#options.emit({ type: "warning", message: `${digest} from ${from} had wrong bytes; fetching it again` });

@@ -39,18 +39,6 @@ export function finish(hash: Hash, algorithm: "sha256" | "sha512" = "sha256"): D
   return `${algorithm}:${hash.digest("hex")}`;
 }
 
-/** sha256 and size of what a stream gives. */
-export async function hashStream(chunks: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<{ digest: Digest; size: number }> {
-  const hash = createHash("sha256");
-  let size = 0;
-  for await (const chunk of chunks) {
-    signal?.throwIfAborted();
-    hash.update(chunk);
-    size += chunk.length;
-  }
-  return { digest: finish(hash), size };
-}
-
 /** @throws AirgapError `corrupt` when the bytes are not those of the digest. */
 export function checkDigest(bytes: Uint8Array, digest: Digest, what: string): void {
   const found = digestOf(bytes, algorithmOf(digest));

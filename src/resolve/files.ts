@@ -2,8 +2,9 @@ import { basename, resolve as resolvePath } from "node:path";
 import type { Item } from "../bundle/lock.ts";
 import type { FileSpec } from "../bundle/spec.ts";
 import { AirgapError } from "../errors.ts";
-import { type Digest, hashStream } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
 import { ContentCache } from "../state/cache.ts";
+import { FileSource, measureFile } from "../transport/file.ts";
 import { describePlace, isRemote, localPath, openPlace, UrlSource } from "../transport/url.ts";
 import { makeArtifact } from "./artifact.ts";
 import type { ResolveContext, Resolved } from "./types.ts";
@@ -63,7 +64,9 @@ async function resolveFile(file: NamedFile, context: ResolveContext): Promise<Re
     );
   }
   const descriptor = { mediaType: FILE_TYPE, digest, size };
-  const source = new UrlSource({ places: [located.place], descriptor, http: context.http() });
+  const source = isRemote(located.place)
+    ? new UrlSource({ places: [located.place], descriptor, http: context.http() })
+    : new FileSource(located.place, descriptor);
   return makeArtifact({
     kind: "file",
     name,
@@ -113,7 +116,7 @@ function lockedFile(items: Item[], name: string, place: string): Located {
 async function locate(place: string, sha256: string | undefined, { cacheDir, http, signal, emit }: ResolveContext): Promise<Located> {
   if (!isRemote(place)) {
     emit({ type: "note", message: `Reading ${describePlace(place)}` });
-    return { ...(await hashStream(await openPlace(http(), place), signal)), place };
+    return { ...(await measureFile(place, signal)), place };
   }
   const cache = new ContentCache(cacheDir);
   if (sha256 !== undefined) {

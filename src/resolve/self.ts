@@ -1,9 +1,8 @@
-import { createReadStream, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { FileSpec } from "../bundle/spec.ts";
 import { AirgapError } from "../errors.ts";
-import { hashStream } from "../oci/digest.ts";
-import { UrlSource } from "../transport/url.ts";
+import { FileSource, measureFile } from "../transport/file.ts";
 import { archiveFolder } from "./archive.ts";
 import { makeArtifact } from "./artifact.ts";
 import type { ResolveContext, Resolved } from "./types.ts";
@@ -65,20 +64,16 @@ function forPlatform(archives: string[], platform: string, self: SelfPlaces): st
   });
 }
 
-async function item(path: string, wantedBy: string, { http, locked, signal }: ResolveContext): Promise<Resolved> {
+async function item(path: string, wantedBy: string, { locked, signal }: ResolveContext): Promise<Resolved> {
   const name = basename(path);
-  const { digest, size } = await hashStream(createReadStream(path), signal);
+  const { digest, size } = await measureFile(path, signal);
   const before = locked?.items.find((candidate) => candidate.kind === "self" && candidate.name === name)?.facts?.["digest"];
   if (locked && before !== digest) {
     throw new AirgapError("spec", `The lock holds another ${name} than the one packed here (${String(before)}, ${digest})`, {
       suggestions: ["build again without --locked"],
     });
   }
-  const source = new UrlSource({
-    places: [path],
-    descriptor: { mediaType: ARCHIVE_TYPE, digest, size },
-    http: http(),
-  });
+  const source = new FileSource(path, { mediaType: ARCHIVE_TYPE, digest, size });
   const file = { title: name, mediaType: ARCHIVE_TYPE, digest, size, source };
   return makeArtifact({ kind: "self", name, files: [file], origins: [name], wantedBy: [wantedBy], facts: { digest, size } });
 }

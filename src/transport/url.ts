@@ -34,10 +34,11 @@ export async function openPlace(http: Http, place: string, range: Range = { offs
   return isRemote(place) ? openUrl(http, place, range, signal) : openFile(place, range);
 }
 
-async function openFile(place: string, { offset, length }: Range): Promise<Readable> {
+/** Opens a path or `file:` URL at an offset. @throws AirgapError `not-found`, `disk` */
+export async function openFile(place: string, { offset, length }: Range): Promise<Readable> {
   const path = localPath(place);
   const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    throw new AirgapError(cause.code === "ENOENT" || cause.code === "ENOTDIR" ? "not-found" : "disk", `${path} can't be read: ${cause.code}`, { cause });
+    throw new AirgapError(cause.code === "ENOENT" || cause.code === "ENOTDIR" ? "not-found" : "disk", `${path} can't be read`, { cause });
   });
   if (!found.isFile()) throw new AirgapError("not-found", `${path} is not a file`);
   if (length === 0) return Readable.from([]);

@@ -45,6 +45,20 @@ describe("files of a spec", () => {
     expect(Date.now() - started).toBeLessThan(5000);
   });
 
+  it("that changed since they were locked are told, whether longer, shorter or other", async () => {
+    using scratch = new Scratch();
+    scratch.write("tool", "bytes");
+    scratch.spec("files: [{ path: tool }]");
+    await scratch.build();
+    for (const changed of ["other", "byte", ""]) {
+      scratch.write("tool", changed);
+      const told = scratch.build({ locked: true, fresh: true });
+      await expect(told).rejects.toMatchObject({ code: "corrupt", message: expect.stringContaining(scratch.path("tool")) });
+    }
+    scratch.write("tool", "bytes and more");
+    expect((await scratch.build({ locked: true, fresh: true })).items).toBe(1);
+  });
+
   it("from the network say what is wrong with the cache that they can't be kept in", async () => {
     await using registry = await startRegistry();
     using scratch = new Scratch();
