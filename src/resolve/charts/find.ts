@@ -44,7 +44,7 @@ export interface ChartFinds {
 export function givenValues(options: Pick<ChartOptions, "values" | "set">): Mapping {
   const files = options.values.map(({ file, text }) => parseOne(new Text(file, text)));
   return setValues(
-    files.reduce<Mapping>((under, over) => mergeValues(under, over), mapping([])),
+    files.reduce<Mapping>((under, over) => mergeValues(under, over, true), mapping([])),
     options.set,
   );
 }

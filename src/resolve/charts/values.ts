@@ -5,13 +5,16 @@ const EMPTY: Mapping = mapping([]);
 
 export const asMapping = (node: Node | undefined): Mapping => (node?.kind === "mapping" ? node : EMPTY);
 
-/** Helm's order: `over` wins, mappings are merged, everything else is replaced, null takes a key out. */
-export function mergeValues(under: Node | undefined, over: Node | undefined): Mapping {
+/**
+ * Helm's order: `over` wins, mappings are merged, everything else is replaced, null takes a key out.
+ * @param keepNull for values that go over others later, where null still has something to take out
+ */
+export function mergeValues(under: Node | undefined, over: Node | undefined, keepNull = false): Mapping {
   let merged = asMapping(under);
   for (const { key, value } of asMapping(over).entries) {
     const before = get(merged, key);
-    if (isNull(value)) merged = withEntry(merged, key, undefined);
-    else if (before?.kind === "mapping" && value.kind === "mapping") merged = withEntry(merged, key, mergeValues(before, value));
+    if (isNull(value) && !keepNull) merged = withEntry(merged, key, undefined);
+    else if (before?.kind === "mapping" && value.kind === "mapping") merged = withEntry(merged, key, mergeValues(before, value, keepNull));
     else merged = withEntry(merged, key, value);
   }
   return merged;

@@ -1,6 +1,7 @@
 import { isDigest } from "../../oci/digest.ts";
 import { isTag, tryParseReference } from "../../oci/reference.ts";
 import { isNull, type Scalar } from "../documents/node.ts";
+import type { Span } from "../documents/text.ts";
 import { isRegistryHost } from "./judge.ts";
 import { wordsOf } from "./words.ts";
 
@@ -19,6 +20,15 @@ export interface Parts {
   names: Scalar[];
   tag?: Scalar;
   digest?: Scalar;
+}
+
+/** The stretches that are to change when the image gets another name. */
+export interface Stretches {
+  /** Joined by slashes; one with the whole reference when `whole`. */
+  names: Span[];
+  whole: boolean;
+  tag?: Span;
+  digest?: Span;
 }
 
 export interface Joined {

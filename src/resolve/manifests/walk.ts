@@ -1,24 +1,30 @@
 import { formatReference, type Reference, withDefaultTag } from "../../oci/reference.ts";
-import { get, isNull, itemsOf, type Mapping, type Node, type Scalar, type Sequence, spanOf, stringAt } from "../documents/node.ts";
+import { get, isNull, type Mapping, type Node, type Scalar, type Sequence, spanOf, stringAt } from "../documents/node.ts";
 import { parseStream } from "../documents/parse.ts";
 import { type Span, Text } from "../documents/text.ts";
-import { type Inherited, inherit, joinPairs, type Pair, type Parts } from "./join.ts";
+import { type Inherited, joinPairs, type Pair, type Stretches } from "./join.ts";
 import { type Confidence, type Evidence, type Judged, judge } from "./judge.ts";
 import { holdsNoImages, labelOf, passedOver } from "./objects.ts";
 import { evidenceOf, scanText } from "./scan.ts";
+import {
+  aboutImages,
+  decode,
+  inheritInside,
+  isContainer,
+  likeContainer,
+  looksLikeDocument,
+  namedPairs,
+  never,
+  pairsOf,
+  part,
+  stretchesOf,
+  substituted,
+  variablesOf,
+} from "./shapes.ts";
 import { speaks } from "./words.ts";
 
 /** In what form an image was named. */
 export type How = "container" | "volume" | "field" | "environment" | "argument" | "annotation" | "text" | "split" | "operator";
-
-/** The stretches that are to change when the image gets another name. */
-export interface Stretches {
-  /** Joined by slashes; one with the whole reference when `whole`. */
-  names: Span[];
-  whole: boolean;
-  tag?: Span;
-  digest?: Span;
-}
 
 /** An image as it was found, once for every place. */
 export interface Sighting {
@@ -71,12 +77,6 @@ export interface WalkOptions {
 }
 
 const MAX_EMBEDDED = 4;
-const CONTAINERS = new Set(["containers", "initContainers", "ephemeralContainers"]);
-const LIKE_A_CONTAINER = new Set(
-  "name command args env envFrom resources imagePullPolicy pullPolicy imagePullSecrets script ports volumeMounts securityContext replicas livenessProbe workingDir".split(
-    " ",
-  ),
-);
 
 /** Finds the images of a document, in every string that it holds. */
 export function walkDocument(root: Node, options: WalkOptions = {}): Sighting[] {
@@ -326,77 +326,4 @@ function howOf(key: string, outer: How): How {
   if (key === "args" || key === "command") return "argument";
   if (key === "env") return "environment";
   return key === "annotations" ? "annotation" : outer === "environment" ? "field" : outer;
-}
-
-const isContainer = (path: string): boolean => {
-  const match = /(?:^|[.:])(\w+)\[\d+\]$/.exec(path);
-  return match !== null && CONTAINERS.has(match[1] as string);
-};
-
-const likeContainer = (node: Mapping, key: string): boolean => node.entries.some((entry) => entry.key !== key && LIKE_A_CONTAINER.has(entry.key));
-const aboutImages = (key: string): boolean => /pull|secret|policy|registry|repository|digest|tag$|version$|^name$|^type$/i.test(key);
-const never = (node: Mapping): boolean => stringAt(node, "imagePullPolicy") === "Never" && get(node, "image") !== undefined;
-
-/** The scalars of a mapping by their keys. */
-function pairsOf(node: Mapping, variables: Map<string, string> | undefined): Pair[] {
-  return node.entries.flatMap(({ key, value }) => (value.kind === "scalar" ? [{ key, value: substituted(value, variables) }] : []));
-}
-
-/** The values of a list of `{name, value}`, of variables that speak of images. */
-function namedPairs(node: Sequence, variables: Map<string, string> | undefined): Pair[] {
-  return node.items.flatMap((item) => {
-    const key = stringAt(item, "name");
-    const value = get(item, "value");
-    return key !== undefined && value?.kind === "scalar" && /ima?ge?/i.test(key) ? [{ key, value: substituted(value, variables) }] : [];
-  });
-}
-
-/** Registries and tags are given by outer mappings, and by `global` beside. */
-function inheritInside(node: Mapping, outer: Inherited, pairs: Pair[]): Inherited {
-  const global = get(node, "global");
-  const base = global?.kind === "mapping" ? inherit(outer, pairsOf(global, undefined)) : outer;
-  return inherit(base, pairs);
-}
-
-/** The parameters of an OpenShift Template: `${NAME}` in its objects. */
-function variablesOf(object: Mapping): Map<string, string> | undefined {
-  if (stringAt(object, "kind") !== "Template") return undefined;
-  const parameters = itemsOf(get(object, "parameters")).map((item) => [stringAt(item, "name") ?? "", stringAt(item, "value") ?? ""] as const);
-  return new Map(parameters.filter(([, value]) => value !== ""));
-}
-
-function substituted(scalar: Scalar, variables: Map<string, string> | undefined): Scalar {
-  if (!variables?.size || !scalar.value.includes("${")) return scalar;
-  const value = scalar.value.replace(/\$\{(\w+)\}/g, (whole, name: string) => variables.get(name) ?? whole);
-  return value === scalar.value ? scalar : { ...scalar, value };
-}
-
-/** The end of a scalar as a scalar: what is behind `--flag=`. */
-function part(scalar: Scalar, start: number): Scalar {
-  const span = spanOf(scalar, start);
-  return { kind: "scalar", value: scalar.value.slice(start), plain: false, ...(span ? { span } : {}) };
-}
-
-function stretchesOf({ names, tag, digest }: Parts): Stretches | undefined {
-  const spans = names.map((scalar) => spanOf(scalar));
-  if (spans.some((span) => span === undefined)) return undefined;
-  const [tagSpan, digestSpan] = [tag && spanOf(tag), digest && spanOf(digest)];
-  return { names: spans as Span[], whole: false, ...(tagSpan ? { tag: tagSpan } : {}), ...(digestSpan ? { digest: digestSpan } : {}) };
-}
-
-/** Structure, and something in it that could be an image; the rest is not worth parsing. */
-function looksLikeDocument(value: string): boolean {
-  const structured = /^\s*(?:\{(?!\{)|\[(?!\[))/.test(value) || (value.includes("\n") && /^[ \t]*(?:- )?["']?[\w./-]+["']?[ \t]*:(?:\s|$)/m.test(value));
-  return structured && /image|img|registry|repository|hub|[a-z0-9]\/[\w./-]+[:@]|container/i.test(value);
-}
-
-function decode(value: string): string | undefined {
-  const packed = value.replace(/\s+/g, "");
-  if (packed.length < 8 || packed.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(packed)) return undefined;
-  try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(packed, "base64"));
-    return /[^\P{Cc}\s]/u.test(text) ? undefined : text;
-  } catch {
-    return undefined;
-  }
 }
