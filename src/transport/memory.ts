@@ -15,16 +15,24 @@ export class MemorySource implements Source {
   }
 
   async resolve(reference: string): Promise<Descriptor> {
-    const bytes = this.#blobs.get(reference as Digest);
+    const bytes = this.#find(reference);
     if (bytes === undefined) throw this.#absent(reference);
     return { mediaType: "application/octet-stream", digest: reference as Digest, size: bytes.length };
   }
 
   async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
-    const bytes = this.#blobs.get(descriptor.digest);
+    const bytes = this.#find(descriptor.digest);
     if (bytes === undefined) throw this.#absent(descriptor.digest);
     const { offset = 0, length = bytes.length - offset } = options.range ?? {};
     return Readable.from([Buffer.from(bytes.subarray(offset, offset + length))]);
+  }
+
+  /** By sha256, or by the sha512 that is made when it is first asked for. */
+  #find(digest: string): Uint8Array | undefined {
+    if (digest.startsWith("sha512:") && !this.#blobs.has(digest as Digest)) {
+      for (const bytes of [...this.#blobs.values()]) this.#blobs.set(digestOf(bytes, "sha512"), bytes);
+    }
+    return this.#blobs.get(digest as Digest);
   }
 
   #absent(reference: string): AirgapError {

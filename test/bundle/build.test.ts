@@ -1,9 +1,10 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readLockOf } from "../../src/bundle/diff.ts";
 import { BundleReader } from "../../src/bundle/reader.ts";
 import { verifyBundle } from "../../src/bundle/verify.ts";
-import { digestOf } from "../../src/oci/digest.ts";
+import { digestOf, hexOf } from "../../src/oci/digest.ts";
 import { MediaType } from "../../src/oci/media-types.ts";
 import { fill } from "../support/fill.ts";
 import { bytesOf, makeImage, makeIndex } from "../support/images.ts";
@@ -190,6 +191,32 @@ describe("images from elsewhere than a registry", () => {
     using scratch = new Scratch();
     scratch.spec(`images: [{ ref: a, from: "oci:nowhere" }]`);
     await expect(scratch.build()).rejects.toMatchObject({ message: expect.stringContaining("nowhere") });
+  });
+});
+
+describe("sha512", () => {
+  it("names manifests, configurations and layers as well as sha256 does, fresh and by a lock", async () => {
+    using scratch = new Scratch();
+    const blobs = join(scratch.dir, "layout/blobs/sha512");
+    mkdirSync(blobs, { recursive: true });
+    const put = (mediaType: string, bytes: Buffer) => {
+      const digest = digestOf(bytes, "sha512");
+      writeFileSync(join(blobs, hexOf(digest)), bytes);
+      return { mediaType, digest, size: bytes.length };
+    };
+    const config = put(MediaType.ociConfig, Buffer.from('{"architecture":"amd64","os":"linux"}'));
+    const layers = [bytesOf("layer", 300_000), Buffer.alloc(0)].map((bytes) => put(MediaType.ociLayerGzip, bytes));
+    const manifest = put(MediaType.ociManifest, Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociManifest, config, layers })));
+    scratch.write("layout/oci-layout", '{"imageLayoutVersion":"1.0.0"}');
+    const annotations = { "org.opencontainers.image.ref.name": "one" };
+    scratch.write("layout/index.json", JSON.stringify({ schemaVersion: 2, manifests: [{ ...manifest, annotations }] }));
+    scratch.spec('images: [{ ref: "h.site/one:1", from: "oci:layout:one" }]');
+    await scratch.build();
+    await verifyBundle(scratch.path("site.tar"), quick);
+    const first = readFileSync(scratch.path("site.tar"));
+    expect(readLockOf(scratch.path("site.tar")).items[0]?.root.digest).toBe(manifest.digest);
+    await scratch.build({ locked: true });
+    expect(readFileSync(scratch.path("site.tar")).equals(first)).toBe(true);
   });
 });
 
