@@ -1,0 +1,335 @@
+import { execFile } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { isAirgapError } from "../../src/errors.ts";
+import type { Closure } from "../../src/resolve/packages/types.ts";
+import { resolveClosures } from "../../src/resolve/packages.ts";
+import { freePort } from "../support/daemon.ts";
+import { writeDebRepository } from "../support/deb-metadata.ts";
+import { DnfOracle } from "../support/dnf.ts";
+import { debSet, packageContext, rpmSet } from "../support/packages.ts";
+import { Random } from "../support/random.ts";
+import { randomDebCase } from "../support/random-debs.ts";
+import { randomRpmCase } from "../support/random-rpms.ts";
+import { type TestRpm, writeRpmRepository } from "../support/rpm-metadata.ts";
+
+const exec = promisify(execFile);
+const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const airgap = join(import.meta.dirname, "../../bin/airgap");
+const aptSolve = join(import.meta.dirname, "../support/oracles/apt-solve.sh");
+const dir = mkdtempSync(join(tmpdir(), "airgap-packages-e2e-"));
+const env = { ...process.env, XDG_CACHE_HOME: join(dir, "cache") };
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+async function run(program: string, args: string[], cwd = dir): Promise<string> {
+  return (await exec(program, args, { cwd, env, maxBuffer: 1 << 26 })).stdout;
+}
+
+const ids = (closure: Closure | undefined): string[] =>
+  (closure?.packages ?? [])
+    .filter(({ alternative }) => alternative === undefined)
+    .map(({ id }) => id)
+    .sort();
+
+/** The answer, with the names by which it is installed, or undefined where there is none. */
+async function ours(resolve: () => Promise<Closure[]>): Promise<{ mine: string[]; names: string[]; from: Map<string, string> } | undefined> {
+  try {
+    const [closure] = await resolve();
+    const byId = new Map(closure?.packages.map(({ id, name }) => [id, name]));
+    return {
+      mine: ids(closure),
+      from: new Map(closure?.packages.map(({ id, repository }) => [id, repository])),
+      names: [...new Set(closure?.asked.map((asked) => byId.get(asked.package) ?? ""))],
+    };
+  } catch (error) {
+    if (isAirgapError(error, "unsatisfiable")) return undefined;
+    throw error;
+  }
+}
+
+describe("against dnf, on random repositories", () => {
+  const modes = [
+    { title: "versions, conflicts, obsoletes, cycles", rich: false, weak: false, repositories: 1, recommends: false },
+    { title: "two repositories with priorities", rich: false, weak: false, repositories: 2, recommends: false },
+    { title: "rich dependencies", rich: true, weak: false, repositories: 1, recommends: false },
+    { title: "wishes that only decide choices", rich: true, weak: true, repositories: 1, recommends: false },
+    { title: "weak dependencies taken along", rich: true, weak: true, repositories: 1, recommends: true },
+  ];
+  test.each(modes)("$title: the same set, impossible where dnf says so, and installable from what is carried", async (mode) => {
+    using dnf = new DnfOracle();
+    const at = await packageContext();
+    const differing: string[] = [];
+    let solved = 0;
+    for (let seed = 1; seed <= 60; seed++) {
+      const { repositories, install } = randomRpmCase(new Random(seed * 7919 + modes.indexOf(mode)), mode);
+      const root = join(at.dir, String(seed));
+      const listed = repositories.map(({ priority }, i) => ({ id: `r${i}`, path: join(root, `r${i}`), baseurl: join(root, `r${i}`), priority }));
+      for (const [i, { rpms }] of repositories.entries()) await writeRpmRepository(join(root, `r${i}`), rpms);
+      const theirs = await dnf.solve({ repositories: listed, install, recommends: mode.recommends });
+      const set = rpmSet({ repositories: listed.map(({ path: _, ...repository }) => repository), install, recommends: mode.recommends });
+      const answer = await ours(() => resolveClosures(set, at.context));
+      const mine = answer?.mine;
+      if ((mine === undefined) !== (theirs === undefined) || mine?.some((id) => !theirs?.includes(id)))
+        differing.push(`seed ${seed}: ours ${mine}, dnf's ${theirs}`);
+      if (answer === undefined || mine === undefined) continue;
+      solved++;
+      const carried = repositories.flatMap(({ rpms }, i) => rpms.filter((rpm) => mine.includes(idOf(rpm)) && answer.from.get(idOf(rpm)) === `r${i}`));
+      await writeRpmRepository(join(root, "carried"), carried);
+      const again = await dnf.solve({ repositories: [{ id: "carried", path: join(root, "carried") }], install: answer.names, recommends: mode.recommends });
+      if (again === undefined) differing.push(`seed ${seed}: dnf can't install from what is carried: ${mine}`);
+      rmSync(root, { recursive: true, force: true });
+    }
+    await at.close();
+    expect(differing).toEqual([]);
+    expect(solved).toBeGreaterThan(20);
+  });
+});
+
+const idOf = (rpm: TestRpm): string => `${rpm.name}-${rpm.evr}.${rpm.arch ?? "noarch"}`;
+
+describe("against apt-get, on random repositories", () => {
+  async function apt(state: string, repository: string, recommends: boolean, install: string[]): Promise<string[] | undefined> {
+    mkdirSync(state, { recursive: true });
+    writeFileSync(join(state, "sources.list"), `deb [trusted=yes] file:${repository} ./\n`);
+    writeFileSync(join(state, "status"), "");
+    try {
+      const out = await run(aptSolve, [state, join(state, "sources.list"), join(state, "status"), "amd64", String(recommends), ...install]);
+      return out
+        .split("\n")
+        .filter((line) => line !== "")
+        .sort();
+    } catch (error) {
+      if ((error as { code?: number }).code === 100) return undefined;
+      throw error;
+    }
+  }
+
+  test.each([
+    { title: "without contradictions", hardship: 0, recommends: false },
+    { title: "with conflicts", hardship: 0.5, recommends: false },
+    { title: "with Recommends", hardship: 0.2, recommends: true },
+  ])("$title: the same set where apt has one, and installable from what is carried", async ({ hardship, recommends }) => {
+    const at = await packageContext();
+    const differing: string[] = [];
+    let solved = 0;
+    for (let seed = 1; seed <= 25; seed++) {
+      const { debs, install } = randomDebCase(new Random(seed * 104729 + Math.round(hardship * 10)), hardship, recommends);
+      const root = join(at.dir, String(seed));
+      await writeDebRepository(join(root, "repo"), debs);
+      const theirs = await apt(join(root, "state"), join(root, "repo"), recommends, install);
+      const set = debSet({ repositories: [{ id: "r", uris: join(root, "repo"), suites: ["./"] }], install, recommends });
+      const answer = await ours(() => resolveClosures(set, at.context));
+      const mine = answer?.mine;
+      // apt looks at candidate versions only, so we may find an answer where it does not.
+      if (theirs !== undefined && (mine === undefined || mine.some((id) => !theirs.includes(id))))
+        differing.push(`seed ${seed}: ours ${mine}, apt's ${theirs}`);
+      if (answer === undefined || mine === undefined) continue;
+      solved++;
+      await writeDebRepository(
+        join(root, "carried"),
+        debs.filter(({ name, version }) => mine.includes(`${name}=${version}`)),
+      );
+      const again = await apt(join(root, "state2"), join(root, "carried"), recommends, answer.names);
+      if (again === undefined) differing.push(`seed ${seed}: apt can't install from what is carried: ${mine}`);
+      rmSync(root, { recursive: true, force: true });
+    }
+    await at.close();
+    expect(differing).toEqual([]);
+    expect(solved).toBeGreaterThan(5);
+  });
+});
+
+/** `airgap serve` for as long as `work` runs. */
+async function serving(bundle: string, work: (url: string) => Promise<void>): Promise<void> {
+  const { spawn } = await import("node:child_process");
+  const address = `127.0.0.1:${await freePort()}`;
+  const server = spawn(airgap, ["serve", bundle, "--listen", address], { cwd: dir, env, stdio: "ignore" });
+  try {
+    for (let tries = 0; ; tries++) {
+      if (
+        await fetch(`http://${address}/healthz`).then(
+          ({ ok }) => ok,
+          () => false,
+        )
+      )
+        break;
+      if (tries > 100) throw new Error("airgap serve did not start");
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    await work(`http://${address}`);
+  } finally {
+    server.kill();
+  }
+}
+
+describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
+  const repo = join(dir, "rpms");
+  beforeAll(async () => {
+    mkdirSync(join(dir, "gnupg"), { mode: 0o700 });
+    mkdirSync(repo);
+    await run("gpg", ["--homedir", "gnupg", "--batch", "--passphrase", "", "--quick-gen-key", "Vendor", "rsa2048", "sign", "never"]);
+    writeFileSync(join(repo, "KEY"), await run("gpg", ["--homedir", "gnupg", "--armor", "--export"]));
+    await rpmbuild("app", "Requires: lib >= 2, /opt/deep/data\nRequires(pre): tool\nRequires: (extra if other)");
+    await rpmbuild("lib", "Epoch: 2\nProvides: libcap = 2");
+    for (const name of ["deep", "extra", "other"]) await rpmbuild(name, "");
+    await rpmbuild("tool", "Conflicts: bad");
+    await rpmbuild("plain", "Requires: app");
+    const signed = ["app", "lib", "deep", "extra", "other", "tool"].map((name) => join(repo, `${name}-1-1.noarch.rpm`));
+    await run("rpmsign", ["--define", "__gpg /usr/bin/gpg", "--define", `_gpg_path ${dir}/gnupg`, "--define", "_gpg_name Vendor", "--addsign", ...signed]);
+    await run("createrepo_c", ["-q", repo]);
+    writeFileSync(
+      join(dir, "rpm.yaml"),
+      `apiVersion: airgap/v1\nkind: Bundle\nname: rpm\npackages:\n  - name: el9\n    format: rpm\n    for: [rocky-9]\n    arch: x86_64\n    repositories: [{ id: base, baseurl: rpms, gpgkey: [rpms/KEY] }]\n    unsigned: [plain]\n    install: { all: [app], worker: [plain], load-balancer: [deep] }\n`,
+    );
+    await run(airgap, ["build", "rpm.yaml", "-o", "rpm.tar"]);
+  });
+
+  async function rpmbuild(name: string, header: string): Promise<void> {
+    const spec = `Name: ${name}\nVersion: 1\nRelease: 1\nSummary: The <${name}> & co\nLicense: MIT\nAutoReqProv: no\nBuildArch: noarch\n${header}\n%description\nx\n%install\nmkdir -p %{buildroot}/opt/${name} %{buildroot}/usr/bin\necho hi > %{buildroot}/opt/${name}/data\nln -s ../../opt/${name}/data %{buildroot}/usr/bin/${name}\n%files\n/opt/${name}\n/usr/bin/${name}\n`;
+    writeFileSync(join(dir, `${name}.spec`), spec);
+    const defines = [`_topdir ${dir}/rpmbuild`, `_rpmdir ${repo}`, "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm"].flatMap((define) => [
+      "--define",
+      define,
+    ]);
+    await run("rpmbuild", ["-bb", "--target", "noarch", ...defines, join(dir, `${name}.spec`)]);
+  }
+
+  test("the lock gives the same bytes", async () => {
+    await run(airgap, ["build", "rpm.yaml", "-o", "again.tar", "--locked"]);
+    expect(readFileSync(join(dir, "again.tar")).equals(readFileSync(join(dir, "rpm.tar")))).toBe(true);
+    await run(airgap, ["verify", "rpm.tar"]);
+  });
+
+  test("dnf installs from serve with gpgcheck and repo_gpgcheck, and a role sees nothing of another", async () => {
+    await serving("rpm.tar", async (url) => {
+      const install = async (root: string, repo: string, names: string[]): Promise<string> => {
+        mkdirSync(join(dir, root, "repos"), { recursive: true });
+        writeFileSync(join(dir, root, "repos/airgap.repo"), await (await fetch(`${url}/packages/el9/${repo}`)).text());
+        writeFileSync(join(dir, root, "dnf.conf"), `[main]\ngpgcheck=1\nreposdir=${dir}/${root}/repos\ncachedir=${dir}/${root}/cache\nlogdir=${dir}/${root}\n`);
+        const common = ["--noplugins", "-c", `${dir}/${root}/dnf.conf`, `--installroot=${dir}/${root}/root`, "--releasever=9", "--forcearch=x86_64", "-y"];
+        await run("dnf", [...common, "install", ...names]);
+        return run("rpm", ["--root", `${dir}/${root}/root`, "-qa", "--qf", "%{NAME}\\n"]);
+      };
+      const installed = await install("worker", "roles/worker/airgap-el9-worker.repo", ["app", "plain"]);
+      expect(
+        installed
+          .split("\n")
+          .filter((name) => name !== "" && name !== "gpg-pubkey")
+          .sort(),
+      ).toEqual(["app", "deep", "lib", "plain", "tool"]);
+      await expect(install("balancer", "roles/load-balancer/airgap-el9-load-balancer.repo", ["plain"])).rejects.toThrow(/plain/);
+    });
+  });
+
+  test("what is exported has metadata that say what createrepo_c says", async () => {
+    await run(airgap, ["packages", "export", "rpm.tar", "out"]);
+    const primary = async (folder: string): Promise<string[]> => {
+      const name = (await run("sh", ["-c", `ls ${folder}/repodata/*primary.xml*`])).trim();
+      const text = await run("sh", ["-c", `zcat -f ${name}`]);
+      const packages = text.split("<package ").slice(1);
+      const facts = packages.map((entry) =>
+        [...entry.matchAll(/<(?:name|arch|checksum|rpm:license|rpm:sourcerpm|rpm:entry|rpm:header-range|version|size)\b[^>]*>[^<]*/g)]
+          .map(([match]) =>
+            match
+              .trim()
+              .replace(/ (archive|epoch)="0"/g, "")
+              .replace(/ archive="\d+"/, "")
+              .replace(/\/>$/, ">"),
+          )
+          .sort()
+          .join("\n"),
+      );
+      return facts.sort();
+    };
+    const own = await primary(join(dir, "out/el9"));
+    mkdirSync(join(dir, "theirs"));
+    await run("createrepo_c", ["-q", "--general-compress-type=gz", "-o", join(dir, "theirs"), join(dir, "out/el9/Packages")]);
+    expect(own).toEqual(await primary(join(dir, "theirs")));
+  });
+});
+
+describe("Debian's own repository, through this machine's apt settings", () => {
+  const wanted = "conntrack socat ethtool ebtables ipset ipvsadm containerd runc keepalived haproxy chrony nfs-common bash-completion".split(" ");
+  let sources = "";
+  let spec = "";
+  beforeAll(async () => {
+    await run("apt-get", ["update", "-q"]);
+    const format = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)";
+    const lines = (await run("apt-get", ["indextargets", "--format", format, "Created-By: Packages"])).split("\n");
+    const found = lines.map((line) => line.split("|")).filter(([, , component, origin]) => origin === "Debian" && component === "main");
+    sources = found
+      .map(([uri, suite, component]) => `Types: deb\nURIs: ${uri}\nSuites: ${suite}\nComponents: ${component}\nSigned-By: ${KEYRING}\n`)
+      .join("\n");
+    spec = found
+      .map(([uri, suite, component], i) => `      - { id: r${i}, uris: "${uri}", suites: ["${suite}"], components: [${component}], signedBy: "${KEYRING}" }`)
+      .join("\n");
+    expect(found.length).toBeGreaterThan(0);
+    writeFileSync(join(dir, "debian.sources"), sources);
+    writeFileSync(join(dir, "empty"), "");
+  });
+
+  function write(name: string, install: string[], more = ""): string {
+    const text = `apiVersion: airgap/v1\nkind: Bundle\nname: deb\npackages:\n  - name: debian\n    format: deb\n    for: [debian-12]\n    arch: amd64\n    repositories:\n${spec}\n    install: [${install.join(", ")}]\n${more}`;
+    writeFileSync(join(dir, name), text);
+    return name;
+  }
+
+  const lines = (text: string): string[] =>
+    text
+      .split("\n")
+      .filter((line) => line !== "")
+      .sort();
+  test.each([
+    ["empty hosts", "empty", "false", ""],
+    ["empty hosts, with Recommends", "empty", "true", "    recommends: true\n"],
+    ["hosts like this machine", "/var/lib/dpkg/status", "false", "    installed: /var/lib/dpkg/status\n"],
+  ])("the node set for %s is apt's", async (_, status, recommends, more) => {
+    const mine = lines(await run(airgap, ["packages", "resolve", write("debian.yaml", wanted, more)]));
+    const theirs = lines(
+      await run(aptSolve, [
+        join(dir, "apt-state"),
+        join(dir, "debian.sources"),
+        join(dir, status).replace(/^.*(?=\/var\/lib\/dpkg)/, ""),
+        "amd64",
+        recommends,
+        ...wanted,
+      ]),
+    );
+    expect(mine).toEqual(theirs);
+  });
+
+  test("apt fetches every package from serve with all checks on, and nothing from elsewhere", async () => {
+    await run(airgap, ["build", write("few.yaml", ["conntrack", "socat", "ipset"]), "-o", "deb.tar"]);
+    const expected = lines(await run(airgap, ["packages", "resolve", "few.yaml"]));
+    await serving("deb.tar", async (url) => {
+      const state = join(dir, "served");
+      for (const folder of ["lists/partial", "cache/archives/partial"]) mkdirSync(join(state, folder), { recursive: true });
+      writeFileSync(join(state, "airgap.sources"), await (await fetch(`${url}/packages/debian/airgap-debian.sources`)).text());
+      const settings = {
+        Dir: "/",
+        "Dir::State": state,
+        "Dir::State::lists": `${state}/lists`,
+        "Dir::State::status": join(dir, "empty"),
+        "Dir::Cache": `${state}/cache`,
+        "Dir::Etc::sourcelist": `${state}/airgap.sources`,
+        "Dir::Etc::sourceparts": "-",
+        "APT::Sandbox::User": "root",
+        "Debug::NoLocking": "1",
+        "APT::Architecture": "amd64",
+      };
+      const options = Object.entries(settings).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
+      await run("apt-get", [...options, "update"]);
+      await run("apt-get", [...options, "install", "-y", "--download-only", "--no-install-recommends", "conntrack", "socat", "ipset"]);
+      const fetched = lines(await run("sh", ["-c", `ls ${state}/cache/archives | grep deb$`])).map((file) =>
+        file
+          .replace(/_[a-z0-9]+\.deb$/, "")
+          .replace("_", "=")
+          .replaceAll("%3a", ":"),
+      );
+      expect(fetched.sort()).toEqual(expected);
+    });
+  });
+});

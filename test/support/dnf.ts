@@ -1,0 +1,35 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+export interface DnfRequest {
+  repositories: { id: string; path: string; priority?: number }[];
+  install: string[];
+  recommends?: boolean;
+}
+
+/** dnf's own answers, from one process for many questions. */
+export class DnfOracle implements Disposable {
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor() {
+    const script = join(import.meta.dirname, "oracles/dnf-solve.py");
+    this.#child = spawn("/usr/bin/python3", [script], { stdio: ["pipe", "pipe", "ignore"] });
+    const { stdout } = this.#child;
+    if (stdout === null) throw new Error("no stdout");
+    this.#lines = createInterface({ input: stdout })[Symbol.asyncIterator]();
+  }
+
+  /** The packages that dnf would install, sorted; undefined when it finds no solution. */
+  async solve(request: DnfRequest): Promise<string[] | undefined> {
+    this.#child.stdin?.write(`${JSON.stringify(request)}\n`);
+    const { value, done } = await this.#lines.next();
+    if (done) throw new Error("the dnf oracle ended; is python3-dnf installed?");
+    return (JSON.parse(value) as { packages?: string[] }).packages;
+  }
+
+  [Symbol.dispose](): void {
+    this.#child.stdin?.end();
+  }
+}
