@@ -1,3 +1,4 @@
+import pLimit from "p-limit";
 import { isAirgapError } from "./errors.ts";
 import { type Emit, type ItemState, silent } from "./events.ts";
 import type { Descriptor } from "./oci/descriptor.ts";
@@ -52,6 +53,9 @@ type Moved = keyof Omit<CopyTotals, "manifests">;
 const STATE: Record<Moved, ItemState> = { sent: "done", mounted: "mounted", present: "present" };
 const withoutForeign = (descriptor: Descriptor): boolean => !isForeignLayer(descriptor.mediaType);
 
+/** Blobs begun at a time: more than any host is asked for at once, few enough to keep memory low. */
+const MAX_UNDER_WAY = 48;
+
 /**
  * The one verb that moves bytes: graphs from sources to destinations, children before parents,
  * names last, what speaks of a manifest after it. Copies that run side by side share what they
@@ -64,6 +68,7 @@ export class Copier {
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
   readonly #repair: boolean;
+  readonly #underWay = pLimit(MAX_UNDER_WAY);
   /** Who in a store has a blob, or is about to. By store and digest. */
   readonly #holders = new Map<string, Promise<Destination>>();
   /** Whether what was said to be there gives its bytes. By store and digest. */
@@ -138,7 +143,7 @@ export class Copier {
     const key = `${job.destination.name} ${child.digest}`;
     const known = this.#moves.get(key);
     if (known) return known;
-    const move = isManifestLike(child.mediaType) ? this.#graph(job, child, [], depth + 1) : this.#blob(job, child);
+    const move = isManifestLike(child.mediaType) ? this.#graph(job, child, [], depth + 1) : this.#underWay(() => this.#blob(job, child));
     this.#moves.set(key, move);
     return move;
   }

@@ -18,6 +18,15 @@ interface Pair {
 }
 const pairs: Pair[] = [];
 
+/** Fills a buffer from a place in a file; what is given back is shorter where the file ends. */
+async function readInto(fd: number, buffer: Buffer, position: number): Promise<Buffer> {
+  let filled = 0;
+  for (let got = 1; filled < buffer.length && got > 0; filled += got) {
+    got = (await readAsync(fd, buffer, filled, buffer.length - filled, position + filled)).bytesRead;
+  }
+  return buffer.subarray(0, filled);
+}
+
 /** The bytes of one blob on their way out; any part of them, as often as it takes. */
 export class Content {
   readonly descriptor: Descriptor;
@@ -39,15 +48,9 @@ export class Content {
     return this.#source.name;
   }
 
-  /** A request body of `length` bytes from `from` on. */
-  async body(from: number, length: number): Promise<Uint8Array | (() => AsyncIterable<Uint8Array>)> {
-    if (length > SMALL) return () => this.#counted(from, length);
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of this.#chunks(from, length)) chunks.push(Buffer.from(chunk));
-    const bytes = Buffer.concat(chunks);
-    if (bytes.length !== length) throw this.#short(from + bytes.length);
-    this.#sent(from + length);
-    return bytes;
+  /** A request body of `length` bytes from `from` on, read when the request goes out. */
+  body(from: number, length: number): () => AsyncIterable<Uint8Array> | Promise<Uint8Array> {
+    return () => (length > SMALL ? this.#counted(from, length) : this.#small(from, length));
   }
 
   /** To be called when no request is under way any more: buffers go back, but for those that are still being read into. */
@@ -61,6 +64,20 @@ export class Content {
     const hash = hasher(digest);
     for await (const chunk of this.#chunks(0, size)) hash.update(chunk);
     return finish(hash, algorithmOf(digest)) === digest;
+  }
+
+  async #small(from: number, length: number): Promise<Uint8Array> {
+    const region = this.#region(from, length);
+    const bytes = region ? await readInto(region.fd, Buffer.allocUnsafe(length), region.offset) : await this.#collect(from, length);
+    if (bytes.length !== length) throw this.#short(from + bytes.length);
+    this.#sent(from + length);
+    return bytes;
+  }
+
+  async #collect(from: number, length: number): Promise<Buffer> {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of this.#fromSource(from, length)) chunks.push(chunk);
+    return Buffer.concat(chunks);
   }
 
   async *#counted(from: number, length: number): AsyncGenerator<Uint8Array> {
@@ -84,9 +101,14 @@ export class Content {
     return new AirgapError("corrupt", `${this.descriptor.digest} of ${this.#source.name} ends after ${at} of ${this.descriptor.size} bytes`);
   }
 
-  #chunks(from: number, length: number): AsyncIterable<Uint8Array> {
+  #region(from: number, length: number): Region | undefined {
     const region = this.#source.region?.(this.descriptor);
-    return region ? this.#fromRegion({ ...region, offset: region.offset + from, size: length }) : this.#fromSource(from, length);
+    return region && { fd: region.fd, offset: region.offset + from, size: length };
+  }
+
+  #chunks(from: number, length: number): AsyncIterable<Uint8Array> {
+    const region = this.#region(from, length);
+    return region ? this.#fromRegion(region) : this.#fromSource(from, length);
   }
 
   async *#fromSource(from: number, length: number): AsyncGenerator<Uint8Array> {
@@ -104,14 +126,9 @@ export class Content {
     const pair = pairs.pop() ?? { buffers: [Buffer.allocUnsafe(CHUNK), Buffer.allocUnsafe(CHUNK)], busy: true };
     pair.busy = true;
     this.#pairs.push(pair);
-    const fill = async (index: number, at: number): Promise<Buffer> => {
+    const fill = (index: number, at: number): Promise<Buffer> => {
       const buffer = pair.buffers[index % 2] as Buffer;
-      const wanted = Math.min(CHUNK, size - at);
-      let filled = 0;
-      for (let got = 1; filled < wanted && got > 0; filled += got) {
-        got = (await readAsync(fd, buffer, filled, wanted - filled, offset + at + filled)).bytesRead;
-      }
-      return buffer.subarray(0, filled);
+      return readInto(fd, buffer.subarray(0, Math.min(CHUNK, size - at)), offset + at);
     };
     let next: Promise<Buffer> | undefined = fill(0, 0);
     try {

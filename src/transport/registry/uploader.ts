@@ -150,7 +150,7 @@ export class Uploader {
       return await client.send(url, {
         method,
         headers: { "content-type": "application/octet-stream", "content-length": String(length), ...range },
-        body: await content.body(from, length),
+        body: content.body(from, length),
         scopes,
         retry: "refused",
         ...(this.#signal ? { signal: this.#signal } : {}),
