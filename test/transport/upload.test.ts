@@ -143,6 +143,43 @@ describe("the upload of a blob", () => {
     expect(elsewhere.seen.map((seen) => seen.status)).toEqual([401, 201]);
   });
 
+  it.each([307, 308])("follows a %d, body and all, to where everything is", async (status) => {
+    await using real = await startRegistry({ address: "127.0.0.2" });
+    await using old = await startRegistry({
+      hooks: [
+        (exchange) =>
+          exchange.target.kind === "ping" ? undefined : exchange.send(status, { location: `${real.url}${exchange.url.pathname}${exchange.url.search}` }),
+      ],
+    });
+    await using opened = openRegistries();
+    expect(await opened.registries.destination(old.host, "a/app").push(describe_(big), source)).toBe("done");
+    expect(real.store.repositories.get("a/app")?.blobs.get(describe_(big).digest)).toEqual(big);
+  });
+
+  it("does not follow one redirect after the other for ever", async () => {
+    await expect(
+      push([
+        when(
+          (exchange) => exchange.method === "POST",
+          (exchange) => exchange.send(307, { location: exchange.url.pathname }),
+        ),
+      ]),
+    ).rejects.toThrow(/HTTP 307/);
+  });
+
+  it("takes a HEAD that points to the storage for a yes", async () => {
+    await using registry = await startRegistry({
+      hooks: [
+        when(
+          (exchange) => exchange.label === "HEAD blob",
+          (exchange) => exchange.send(307, { location: "http://127.0.0.1:1/signed-for-get" }),
+        ),
+      ],
+    });
+    await using opened = openRegistries({ retries: 0 });
+    expect(await opened.registries.destination(registry.host, "a/app").exists(describe_(big))).toBe(true);
+  });
+
   it("gives no authorisation to another host that does not ask for it", async () => {
     await using storage = await startRegistry({ address: "127.0.0.2" });
     await using registry = await startRegistry({

@@ -9,6 +9,8 @@ import { type BlobRequest, Lane } from "./lane.ts";
 import { HostLimit, type LimitOptions } from "./limits.ts";
 import { newManners, type UploadManners } from "./upload-manners.ts";
 
+const MAX_MOVES = 5;
+
 export interface ClientOptions {
   /** As references write it: `docker.io`, `harbor.site.local:8443`. */
   host: string;
@@ -129,11 +131,17 @@ export class RegistryClient {
    * @throws AirgapError `network` without an answer, `unauthorized` where no token is given
    */
   async send(target: string | URL, ask: Ask): Promise<HttpResponse> {
-    const url = target instanceof URL ? target : new URL(target, await this.base());
-    for (let attempt = 1; ; attempt++) {
+    let url = target instanceof URL ? target : new URL(target, await this.base());
+    for (let attempt = 1, moves = 0; ; attempt++) {
       const answer = await this.#authorized(url, ask).catch((error: unknown) => error as Error);
       ask.signal?.throwIfAborted();
       const failed = answer instanceof Error;
+      const moved = failed || ask.redirect === "manual" || moves++ >= MAX_MOVES ? undefined : movedTo(answer, url);
+      if (moved !== undefined && !failed) {
+        await answer.discard();
+        url = moved;
+        continue;
+      }
       if (failed ? !this.#mayRepeat(answer, ask) : !isRetryable(answer.status)) return settle(answer);
       const plainRefusal = !failed && answer.status === 429;
       const allowed = ask.retry === "never" ? false : ask.retry === "refused" ? plainRefusal : true;
@@ -169,7 +177,7 @@ export class RegistryClient {
 
   /** Another host than the registry's gets our authorisation only when it asks for it. */
   async #authorization(url: URL, ask: Ask): Promise<string | undefined> {
-    if (url.host !== (await this.base()).host) return undefined;
+    if (url.origin !== (await this.base()).origin) return undefined;
     return await this.#auth.header(ask.scopes, ask.signal);
   }
 
@@ -184,6 +192,13 @@ export class RegistryClient {
       return { value, outcome: small ? { overloaded, latencyMs: performance.now() - startedAt } : { overloaded } };
     }, ask.signal);
   }
+}
+
+/** Where a request with a body is to be sent instead, method and body as they are. RFC 9110, 15.4.8 and 15.4.9. */
+function movedTo({ status, headers }: HttpResponse, from: URL): URL | undefined {
+  const location = status === 307 || status === 308 ? headers["location"] : undefined;
+  const url = location === undefined ? null : URL.parse(location, from);
+  return url !== null && /^https?:$/.test(url.protocol) ? url : undefined;
 }
 
 function settle(answer: HttpResponse | Error): HttpResponse {

@@ -56,10 +56,15 @@ export class Registries {
 
   #ownHttp(trust: Trust): Http {
     const key = JSON.stringify([trust.caFile, trust.insecure, trust.clientCert, trust.clientKey]);
-    const http = this.#own.get(key) ?? new Http({ ...trust, emit: this.#options.emit ?? silent });
+    const http = this.#own.get(key) ?? new Http({ ...trust, ...connectionsFor(this.#options.limits), emit: this.#options.emit ?? silent });
     this.#own.set(key, http);
     return http;
   }
+}
+
+/** A connection for each request that a host may get at once. */
+function connectionsFor(limits: LimitOptions | undefined): { connections?: number } {
+  return limits?.max === undefined ? {} : { connections: limits.max };
 }
 
 /** One repository, where nothing else is asked of its registry. For several, make one `Registries`. */
