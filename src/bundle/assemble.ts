@@ -20,7 +20,8 @@ const before = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
  * rest item by item, so that pushing an image reads a disc forwards. The order depends on the
  * content only, never on who answered first.
  */
-export function assemble(spec: BundleSpec, resolved: Resolved[]): Assembly {
+export function assemble(spec: BundleSpec, resolved: Resolved[], kubeadm: Record<string, string[]> = {}): Assembly {
+  checkNames(resolved);
   const ordered = resolved.toSorted((a, b) => before(a.item.kind, b.item.kind) || before(a.item.name, b.item.name));
   const wanted = new Map<Digest, Wanted>();
   const manifests = new Set<Digest>();
@@ -43,11 +44,25 @@ export function assemble(spec: BundleSpec, resolved: Resolved[]): Assembly {
     name: spec.name,
     platforms: spec.platforms === "all" ? ["all"] : spec.platforms,
     ...(spec.siteName ? { siteName: spec.siteName } : {}),
-    ...(spec.kubernetes.length > 0 ? { kubernetes: spec.kubernetes.map(({ version }) => version) } : {}),
+    ...(Object.keys(kubeadm).length > 0 ? { kubernetes: Object.keys(kubeadm), kubeadm } : {}),
     items: ordered.map(({ item }) => item),
     blobs,
   };
   return { lock, wanted };
+}
+
+/** A lock that names one thing twice can't be read again. */
+function checkNames(resolved: Resolved[]): void {
+  const taken = new Set<string>();
+  for (const { item } of resolved) {
+    const { kind, name, wantedBy } = item;
+    if (taken.has(`${kind} ${name}`)) {
+      throw new AirgapError("spec", `Two entries of kind ${kind} are called ${name} (${wantedBy.join(", ")} is one)`, {
+        suggestions: ["give one of them another name with as:"],
+      });
+    }
+    taken.add(`${kind} ${name}`);
+  }
 }
 
 function checkSize(a: Descriptor, b: Descriptor, item: Item): void {

@@ -1,7 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { assemble } from "../../src/bundle/assemble.ts";
 import { readLockOf } from "../../src/bundle/diff.ts";
+import { parseBundleSpec } from "../../src/bundle/spec.ts";
 import { digestOf } from "../../src/oci/digest.ts";
+import { makeArtifact } from "../../src/resolve/artifact.ts";
 import { fill } from "../support/fill.ts";
 import { bytesOf, makeImage, makeIndex } from "../support/images.ts";
 import { startRegistry } from "../support/registry.ts";
@@ -66,6 +69,14 @@ describe("files of a spec", () => {
     scratch.spec(`files: [{ url: "${registry.url}/tool" }]`);
     scratch.write("cache", "a file where the folder should be");
     await expect(scratch.build()).rejects.toMatchObject({ code: "disk", message: expect.stringContaining(scratch.path("cache")) });
+  });
+});
+
+describe("a lock", () => {
+  it("is never made with one name twice in a kind: nothing could read it", () => {
+    const chart = (origin: string) => makeArtifact({ kind: "chart", name: "ingress", files: [], origins: [origin], wantedBy: [origin] });
+    const spec = parseBundleSpec("apiVersion: airgap/v1\nkind: Bundle\nname: x\n", "x.yaml");
+    expect(() => assemble(spec, [chart("charts[0]"), chart("charts[1]")])).toThrow(/chart are called ingress/);
   });
 });
 
