@@ -51,6 +51,7 @@ export async function loadDebUniverse(options: DebLoadOptions): Promise<{ univer
     names,
     capabilities: wanted,
     supplements: false,
+    allVersions: true,
   });
   await loader.load();
   const solvables = new Map<DebSolvable, DebSolvable>();

@@ -42,6 +42,8 @@ export interface LoadRequest<Data, Repository> {
   capabilities: Iterable<string>;
   /** Also load what supplements the loaded. */
   supplements: boolean;
+  /** Load every version of a name, so that the newest is known even where an older one was found. */
+  allVersions: boolean;
 }
 
 const BATCH = 500;
@@ -153,7 +155,8 @@ export class Loader<Data, Repository extends Lookup> {
     const data = this.#request.vocabulary.read(row, this.#share);
     const { id, name, arch, version } = row;
     packages.set(id, { id: 0, repository: this.#request.repositories[i], order: i, row: id, name: this.#share(name), arch: this.#share(arch), version, data });
-    for (const name of this.#request.vocabulary.wants(data)) this.#want(name);
+    if (this.#request.allVersions) this.#want(name);
+    for (const wanted of this.#request.vocabulary.wants(data)) this.#want(wanted);
   }
 
   /** Conflicts and the like need to know who among the loaded provides them, and load nobody. */

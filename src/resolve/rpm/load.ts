@@ -58,7 +58,15 @@ function vocabulary(recommends: boolean): Vocabulary<RpmData> {
 export async function loadUniverse(options: LoadOptions): Promise<Universe> {
   const { repositories, arches, capabilities, recommends, installed } = options;
   const wanted = [...options.names, ...installed.map(({ name }) => name)];
-  const loader = new Loader({ repositories, vocabulary: vocabulary(recommends), arches, names: wanted, capabilities, supplements: recommends });
+  const loader = new Loader({
+    repositories,
+    vocabulary: vocabulary(recommends),
+    arches,
+    names: wanted,
+    capabilities,
+    supplements: recommends,
+    allVersions: false,
+  });
   await loader.load();
   const loaded = repositories.flatMap((_, i) => loader.packages(i));
   const { hosts, models } = hostPackages(loaded, installed);

@@ -63,7 +63,9 @@ function fits(form: Form, row: Pick<VersionRow, "arch" | "version">): boolean {
 /** Looks a word of `install:` up. @throws AirgapError `unsatisfiable` when no repository knows it */
 export async function lookUp(text: string, repositories: RpmRepository[], arches: ReadonlySet<string>): Promise<Wanted> {
   if (text.startsWith("@")) {
-    throw new AirgapError("unsupported", `${text}: groups and module streams are not taken; name the packages`, { suggestions: [`dnf group info ${JSON.stringify(text.slice(1))}  # on a host with that repository, lists them`] });
+    throw new AirgapError("unsupported", `${text}: groups and module streams are not taken; name the packages`, {
+      suggestions: [`dnf group info ${JSON.stringify(text.slice(1))}  # on a host with that repository, lists them`],
+    });
   }
   if (!text.startsWith("/")) {
     for (const form of formsOf(text)) {
