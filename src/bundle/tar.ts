@@ -1,14 +1,14 @@
+import { BLOCK, padded } from "../transport/tar-header.ts";
+
+export { BLOCK, padded, readHeader } from "../transport/tar-header.ts";
+
 /**
  * The tar entries that we write: plain files, owner 0:0, time 0, mode 0644.
  * POSIX ustar (IEEE 1003.1, pax "ustar Interchange Format"); a size of 8 GiB and more in base 256,
  * as GNU tar, bsdtar, Go, Python and busybox read it; a name that does not fit by a pax header.
  */
-export const BLOCK = 512;
 const NAME_MAX = 100;
 const OCTAL_SIZE_MAX = 8 ** 11 - 1;
-
-/** Bytes that content of `size` bytes takes, padding included. */
-export const padded = (size: number): number => Math.ceil(size / BLOCK) * BLOCK;
 
 /** Two zero blocks end an archive. */
 export const END_OF_ARCHIVE = Buffer.alloc(2 * BLOCK);
@@ -57,29 +57,4 @@ export function entryHeader(name: string, size: number): Buffer {
   const data = Buffer.alloc(padded(record.length));
   data.write(record, 0, "latin1");
   return Buffer.concat([ustarHeader("pax", record.length, "x"), data, ustarHeader(name.slice(0, NAME_MAX), size, "0")]);
-}
-
-/** What a header block says, for messages about archives that are not ours. */
-export interface HeaderFacts {
-  name: string;
-  type: string;
-  size: number;
-}
-
-/** Undefined when the block's checksum is wrong, so that it is no header at all. */
-export function readHeader(block: Uint8Array): HeaderFacts | undefined {
-  const bytes = Buffer.from(block.buffer, block.byteOffset, BLOCK);
-  let sum = 0;
-  for (let i = 0; i < BLOCK; i++) sum += i >= 148 && i < 156 ? 0x20 : (bytes[i] ?? 0);
-  if (Number.parseInt(text(bytes, 148, 8), 8) !== sum) return undefined;
-  const name = text(bytes, 0, NAME_MAX);
-  const prefix = text(bytes, 257, 5) === "ustar" ? text(bytes, 345, 155) : "";
-  const size = (bytes[124] ?? 0) & 0x80 ? Number(bytes.readBigUInt64BE(128)) : Number.parseInt(text(bytes, 124, 12).trim() || "0", 8);
-  return { name: prefix ? `${prefix}/${name}` : name, type: String.fromCharCode(bytes[156] || 0x30), size };
-}
-
-function text(bytes: Buffer, start: number, length: number): string {
-  const field = bytes.subarray(start, start + length);
-  const end = field.indexOf(0);
-  return field.toString("latin1", 0, end < 0 ? length : end);
 }

@@ -3,10 +3,10 @@ import { posix } from "node:path";
 import { promisify } from "node:util";
 import { AirgapError } from "../errors.ts";
 import { closePlainFile, openPlainFile } from "./plain-file.ts";
+import { BLOCK, field, padded, readHeader, type TarHeader } from "./tar-header.ts";
 import type { Region } from "./types.ts";
 
 const readAt = promisify(read);
-const BLOCK = 512;
 const WINDOW = 64 * 1024;
 const MAX_ENTRIES = 1_000_000;
 const MAX_EXTENSION = 1024 * 1024;
@@ -24,48 +24,10 @@ interface Entry {
   unusable?: string;
 }
 
-interface Header {
-  name: string;
-  type: string;
-  size: number;
-  link: string;
-}
-
-const paddedSize = (size: number): number => Math.ceil(size / BLOCK) * BLOCK;
-
 /** A path as the archive means it, from its root; undefined when it leads out of it. */
 function normalized(path: string): string | undefined {
   const clean = posix.normalize(path.replace(/^(?:\.?\/+)+/, "")).replace(/\/+$/, "");
   return clean === ".." || clean.startsWith("../") || clean.startsWith("/") ? undefined : clean;
-}
-
-function field(block: Buffer, start: number, length: number): string {
-  const bytes = block.subarray(start, start + length);
-  const end = bytes.indexOf(0);
-  return bytes.toString("utf8", 0, end < 0 ? length : end);
-}
-
-/** Octal, or base 256 as GNU writes it. NaN when it is neither. */
-function number(block: Buffer, start: number, length: number): number {
-  if (((block[start] ?? 0) & 0x80) !== 0) {
-    let value = (block[start] ?? 0) & 0x7f;
-    for (let i = 1; i < length; i++) value = value * 256 + (block[start + i] ?? 0);
-    return value;
-  }
-  const text = field(block, start, length).trim();
-  return text === "" ? 0 : /^[0-7]+$/.test(text) ? Number.parseInt(text, 8) : Number.NaN;
-}
-
-/** POSIX ustar and GNU headers. Undefined when the checksum is wrong. */
-function parseHeader(block: Buffer): Header | undefined {
-  let sum = 0;
-  for (let i = 0; i < BLOCK; i++) sum += i >= 148 && i < 156 ? 0x20 : (block[i] ?? 0);
-  if (number(block, 148, 8) !== sum) return undefined;
-  const posixMagic = block.toString("latin1", 257, 263) === "ustar\0";
-  const prefix = posixMagic ? field(block, 345, 155) : "";
-  const name = field(block, 0, 100);
-  const type = block[156] === 0 ? "0" : String.fromCharCode(block[156] ?? 0);
-  return { name: prefix === "" ? name : `${prefix}/${name}`, type, size: number(block, 124, 12), link: field(block, 157, 100) };
 }
 
 /** Records of a pax header: `25 path=…\n`. */
@@ -148,14 +110,14 @@ export class TarIndex {
       if (count > MAX_ENTRIES) throw this.#corrupt(`more than ${MAX_ENTRIES} entries`);
       const block = await this.#read(offset, BLOCK);
       if (block.every((byte) => byte === 0)) return;
-      const header = parseHeader(block);
+      const header = readHeader(block);
       if (header === undefined) throw this.#corrupt(offset === 0 ? "it is no tar" : `no header at byte ${offset}, where one is expected`);
       const size = pax.has("size") && !"xgLK".includes(header.type) ? Number(pax.get("size")) : header.size;
       const start = offset + BLOCK;
       if (!Number.isSafeInteger(size) || size < 0) throw this.#corrupt(`${header.name} has no size`);
       const stored = "123456".includes(header.type) ? 0 : size;
       if (start + stored > this.#fileSize) throw this.#corrupt(`it ends in the middle of ${header.name}: it is not whole`);
-      offset = start + paddedSize(stored);
+      offset = start + padded(stored);
       if (header.type === "g") continue;
       if (header.type === "x" || header.type === "L" || header.type === "K") {
         if (size > MAX_EXTENSION) throw this.#corrupt(`a header of ${size} bytes`);
@@ -171,7 +133,7 @@ export class TarIndex {
     throw this.#corrupt(offset === 0 ? "it is no tar" : "it has no end: it is not whole");
   }
 
-  #add(header: Header, { name, link, start, size, pax }: { name: string; link: string; start: number; size: number; pax: Map<string, string> }): void {
+  #add(header: TarHeader, { name, link, start, size, pax }: { name: string; link: string; start: number; size: number; pax: Map<string, string> }): void {
     const path = normalized(name);
     if (path === undefined || path === "" || path === ".") return;
     const sparse = header.type === "S" || [...pax.keys()].some((key) => key.startsWith("GNU.sparse"));

@@ -27,7 +27,8 @@ describe("tar entries", () => {
   });
 
   it("tell sizes of 8 GiB and more", () => {
-    for (const size of [0, 8 ** 11 - 1, 8 ** 11, 50 * 2 ** 30, 2 ** 50]) expect(readHeader(entryHeader("x", size))).toEqual({ name: "x", type: "0", size });
+    for (const size of [0, 8 ** 11 - 1, 8 ** 11, 50 * 2 ** 30, 2 ** 50])
+      expect(readHeader(entryHeader("x", size))).toMatchObject({ name: "x", type: "0", size });
   });
 
   it("are told from what is no header", () => {
