@@ -44,6 +44,11 @@ describe("relations", () => {
     expect(await closure(debs, ["app"])).toEqual(["app=1", "b=9"]);
   });
 
+  test("an older version that provides something is no candidate while a newer one is there", async () => {
+    const debs = [deb("app", "1", { depends: ["v"] }), deb("a", "1", { provides: ["v"] }), deb("b", "1", { provides: ["v"] }), deb("b", "2")];
+    expect(await closure(debs, ["app"])).toEqual(["a=1", "app=1"]);
+  });
+
   test(":any wants Multi-Arch: allowed", async () => {
     const debs = [deb("app", "1", { depends: ["python:any"] }), deb("python", "3", { multiArch: "allowed" })];
     expect(await closure(debs, ["app"])).toEqual(["app=1", "python=3"]);
