@@ -6,10 +6,13 @@ import type { Emit } from "../events.ts";
 import { count, formatBytes } from "../format.ts";
 import { canonicalJson } from "../oci/canonical-json.ts";
 import { type Digest, digestOf } from "../oci/digest.ts";
+import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
+import { readBlob } from "../transport/read.ts";
 import { assemble } from "./assemble.ts";
 import { diffLocks, type LockDiff, readLockOf } from "./diff.ts";
 import { holdOutput } from "./exclusive.ts";
 import { fill, type Wanted } from "./fill.ts";
+import { checkClosed } from "./held.ts";
 import { encodeLock, type Layout, layOut } from "./layout.ts";
 import type { Lock } from "./lock.ts";
 import { discardBuild, PartFile, savedBuild } from "./part-file.ts";
@@ -98,7 +101,8 @@ async function buildAlone(options: BuildOptions): Promise<BuildResult> {
   options.emit({ type: "phase", name: "Resolving", detail: followed ? "by the lock" : options.spec });
   const session = await resolveSpec(resolving);
   try {
-    const { lock, wanted } = assemble(spec, session.resolved);
+    const { lock, wanted } = assemble(spec, session.resolved, session.kubeadm);
+    await checkClosed(lock, (digest) => readWanted(wanted, digest));
     if (followed) checkFollowed(lock, followed, lockPath, resumed !== undefined);
     const layout = layOut(lock);
     const changes = previous ? diffLocks(previous, lock).changes : [];
@@ -127,6 +131,13 @@ async function buildAlone(options: BuildOptions): Promise<BuildResult> {
     await session.close();
     for (const bundle of reused) bundle.close();
   }
+}
+
+/** A manifest of what is about to be fetched; it is at hand since it was resolved. */
+async function readWanted(wanted: Map<Digest, Wanted>, digest: Digest): Promise<Buffer | undefined> {
+  const found = wanted.get(digest);
+  const [source] = found?.sources ?? [];
+  return found && source ? readBlob(source, found.descriptor, MAX_MANIFEST_SIZE) : undefined;
 }
 
 async function readSpec(path: string): Promise<string> {

@@ -31,14 +31,15 @@ export interface Gap extends WantedImage {
 }
 
 /**
- * What the carried documents and charts name, by the lock's facts; with `kubernetes`, what kubeadm
- * asks for is wanted too.
- * @param kubernetes references of each version of the lock, as far as they are known
+ * What the carried documents and charts name, and what kubeadm asks for: by the lock's own facts.
+ * @param kubernetes what every cluster of its versions needs, whatever the lock says
  */
-export function wantedImages(lock: Pick<Lock, "items">, kubernetes: WantedImage[] = []): WantedImage[] {
+export function wantedImages(lock: Pick<Lock, "items" | "kubeadm">, kubernetes: WantedImage[] = []): WantedImage[] {
   const wanted = new Map<string, Set<string>>();
   const add = (reference: string, wantedBy: string): void => void wanted.set(reference, (wanted.get(reference) ?? new Set()).add(wantedBy));
   for (const { reference, wantedBy } of kubernetes) for (const by of wantedBy) add(canonical(reference), by);
+  for (const [version, references] of Object.entries(lock.kubeadm ?? {}))
+    for (const reference of references) add(canonical(reference), `kubernetes ${version}`);
   for (const item of lock.items)
     for (const { reference, place } of namedBy(item)) add(canonical(reference), `${item.kind} ${item.name}${place ? `: ${place}` : ""}`);
   return [...wanted].sort(([a], [b]) => (a < b ? -1 : 1)).map(([reference, by]) => ({ reference, wantedBy: [...by].sort() }));

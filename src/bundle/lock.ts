@@ -54,7 +54,10 @@ export interface Lock {
   platforms: string[];
   /** The site's own registry: references to this host are the user's own images. */
   siteName?: string;
+  /** Versions, in the order of the spec: `v1.28.2`. */
   kubernetes?: string[];
+  /** What kubeadm of each version asks for, with the configuration that the spec names. */
+  kubeadm?: Record<string, string[]>;
   /** Sorted by kind, then name. */
   items: Item[];
   blobs: LockedBlob[];

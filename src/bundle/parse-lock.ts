@@ -31,6 +31,11 @@ class LockReader {
     return this.list(value, name).map((entry) => this.text(entry, name));
   }
 
+  lists(value: unknown, name: string): Record<string, string[]> {
+    if (!isRecord(value)) return this.fail(`${name} is not an object`);
+    return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, this.texts(entry, `${name}.${key}`)]));
+  }
+
   list(value: unknown, name: string): unknown[] {
     return Array.isArray(value) ? value : this.fail(`${name} is not a list`);
   }
@@ -120,6 +125,7 @@ export function parseLock(bytes: Uint8Array, where: string): Lock {
     platforms: reader.texts(value["platforms"], "platforms"),
     ...(value["siteName"] === undefined ? {} : { siteName: reader.text(value["siteName"], "siteName") }),
     ...(value["kubernetes"] === undefined ? {} : { kubernetes: reader.texts(value["kubernetes"], "kubernetes") }),
+    ...(value["kubeadm"] === undefined ? {} : { kubeadm: reader.lists(value["kubeadm"], "kubeadm") }),
     items,
     blobs,
   };

@@ -1,9 +1,10 @@
 import { resolve } from "node:path";
-import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { run } from "../host/process.ts";
 import { HttpClients } from "../http.ts";
+import type { OpenRepository } from "../resolve/charts/oci.ts";
 import { resolveImages } from "../resolve/images/resolve.ts";
+import type { DocumentsContext } from "../resolve/manifests/resolve.ts";
 import type { Resolution, ResolveContext, Resolved } from "../resolve/types.ts";
 import { storedCredentials } from "../transport/credentials.ts";
 import { Mirrors, type SourceEntries, trustFor } from "../transport/mirrors.ts";
@@ -30,19 +31,17 @@ export interface ResolveOptions {
 /** A resolved spec. Its sources stay open until `close`, since the bundle is filled from them. */
 export interface Session {
   resolved: Resolved[];
+  /** What kubeadm of each version asks for. */
+  kubeadm: Record<string, string[]>;
   close(): Promise<void>;
 }
 
 /** Images at a time; how many requests a host gets is its client's matter. */
 const IMAGES = 32;
 
-/** Keys of the spec that this version can't build yet: refused by name, never ignored. */
-const NOT_YET = ["manifests", "charts"] as const;
-
 /** Works out everything that a spec asks for. @throws AirgapError */
 export async function resolveSpec(options: ResolveOptions): Promise<Session> {
   const { spec, emit, signal, concurrency } = options;
-  for (const key of NOT_YET) if (spec[key].length > 0) throw new AirgapError("spec", `${key}: can't be built by this version of airgap`);
   const sources = resolveCaFiles(spec.sources, options.baseDir);
   const clients = new HttpClients({ connections: Math.max(16, concurrency ?? 0), emit });
   const limits = concurrency === undefined ? {} : { limits: { start: concurrency, max: concurrency } };
@@ -65,7 +64,9 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
     await clients.close();
   };
   try {
-    const resolutions = await resolveWants(spec, context);
+    const kubeadm: Session["kubeadm"] = {};
+    const registry: OpenRepository = (host, repository) => registries.source(host, repository);
+    const resolutions = await resolveWants(spec, { ...context, registry }, kubeadm);
     const wants = resolutions.flatMap(({ images }) => images);
     const images = await resolveImages({
       images: spec.images,
@@ -75,7 +76,7 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
       concurrency: concurrency ?? IMAGES,
       context,
     });
-    return { resolved: [...resolutions.flatMap(({ resolved }) => resolved), ...images], close };
+    return { resolved: [...resolutions.flatMap(({ resolved }) => resolved), ...images], kubeadm, close };
   } catch (error) {
     await close();
     throw error;
@@ -83,11 +84,27 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
 }
 
 /** Asks one resolver for each kind that the spec names; the others are not even loaded. */
-async function resolveWants(spec: BundleSpec, context: ResolveContext): Promise<Resolution[]> {
+async function resolveWants(spec: BundleSpec, context: DocumentsContext, kubeadm: Session["kubeadm"]): Promise<Resolution[]> {
   const found: Resolution[] = [];
   if (spec.kubernetes.length > 0) {
     const { resolveKubernetes } = await import("../resolve/kubernetes/resolve.ts");
-    for (const entry of spec.kubernetes) found.push(await resolveKubernetes(entry, context));
+    for (const [i, entry] of spec.kubernetes.entries()) {
+      // `v1.28` means a patch that the lock has fixed.
+      const version = context.locked?.kubernetes?.[i] ?? entry.version;
+      const resolution = await resolveKubernetes({ ...entry, version }, context);
+      kubeadm[resolution.list.version] = resolution.list.images;
+      found.push(resolution);
+    }
+  }
+  const kubeVersion = Object.keys(kubeadm).at(-1);
+  const documents = kubeVersion === undefined ? context : { ...context, kubeVersion };
+  if (spec.manifests.length > 0) {
+    const { resolveManifests } = await import("../resolve/manifests/resolve.ts");
+    found.push(await resolveManifests(spec.manifests, documents));
+  }
+  if (spec.charts.length > 0) {
+    const { resolveCharts } = await import("../resolve/charts/resolve.ts");
+    found.push(await resolveCharts(spec.charts, documents));
   }
   if (spec.packages.length > 0) {
     const { resolvePackages } = await import("../resolve/packages.ts");

@@ -6,6 +6,7 @@ import { count } from "../format.ts";
 import { algorithmOf, type Digest } from "../oci/digest.ts";
 import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import { HashPool } from "./hash-pool.ts";
+import { gapsOf } from "./held.ts";
 import type { Entry } from "./layout.ts";
 import { BundleReader } from "./reader.ts";
 import { BLOCK, END_OF_ARCHIVE, padded, readHeader } from "./tar.ts";
@@ -13,7 +14,7 @@ import { usageOf } from "./usage.ts";
 
 /** One thing that is wrong with a bundle. */
 export interface Finding {
-  what: "header" | "padding" | "content" | "missing" | "end" | "size" | "graph" | "unused";
+  what: "header" | "padding" | "content" | "missing" | "end" | "size" | "graph" | "unused" | "closure";
   message: string;
   /** The entry of the tar. */
   entry?: string;
@@ -105,6 +106,7 @@ class Verifier {
       closeSync(fd);
     }
     const { users } = this.#graph();
+    if (this.#findings.length === 0) await this.#closure();
     for (const finding of this.#findings) if (finding.digest && !finding.items) finding.items = users.get(finding.digest) ?? [];
     return this.#findings;
   }
@@ -175,6 +177,13 @@ class Verifier {
         if (!users.has(digest)) this.#findings.push({ what: "unused", digest, message: `${digest} is carried, and nothing in the lock reaches it` });
     }
     return { users };
+  }
+
+  /** Everything that the bundle's documents and kubeadm will ask for is in it, under the name that they ask by. */
+  async #closure(): Promise<void> {
+    for (const { reference, why, wantedBy } of await gapsOf(this.#bundle.lock, async (digest) => this.#manifest(digest))) {
+      this.#findings.push({ what: "closure", message: `${reference}: ${why}; wanted by ${wantedBy.join(", ")}`, items: wantedBy });
+    }
   }
 
   #manifest(digest: Digest): Buffer | undefined {

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readLockOf } from "../../src/bundle/diff.ts";
+import type { Lock } from "../../src/bundle/lock.ts";
 import { BundleReader } from "../../src/bundle/reader.ts";
 import { verifyBundle } from "../../src/bundle/verify.ts";
 import { digestOf, hexOf } from "../../src/oci/digest.ts";
@@ -284,3 +285,58 @@ describe("what lands", () => {
     expect(exact.lock.blobs.map(({ digest }) => digest)).not.toContain(image("three").root.digest);
   });
 });
+
+describe("closure", () => {
+  it("carries what documents name, and is proven again from the bundle alone", async () => {
+    await using registry = await startRegistry();
+    using scratch = new Scratch();
+    fill(registry.store, "app/web", image("one"), "1");
+    scratch.write("app.yaml", "apiVersion: v1\nkind: Pod\nmetadata: { name: web }\nspec: { containers: [{ name: web, image: register.site/app/web:1 }] }\n");
+    const sources = `sources: { register.site: { mirrors: ["${registry.host}"] } }`;
+    scratch.spec(`${sources}\nmanifests: [{ path: app.yaml, as: app }]`);
+    await scratch.build();
+    await verifyBundle(scratch.path("site.tar"), quick);
+    const { items } = readLockOf(scratch.path("site.tar"));
+    expect(items.map(({ kind, name, wantedBy }) => ({ kind, name, wantedBy }))).toEqual([
+      { kind: "image", name: "register.site/app/web:1", wantedBy: ["manifests app: app.yaml:4"] },
+      { kind: "manifests", name: "app", wantedBy: ["manifests[0]"] },
+    ]);
+  });
+
+  it("names every image that a Kubernetes version needs and no source has, with who wants it", async () => {
+    await using registry = await startRegistry();
+    using scratch = new Scratch();
+    scratch.spec(`sources: { registry.k8s.io: { mirrors: ["${registry.host}/google_containers/*"] } }\nkubernetes: [{ version: v1.28.2 }]`);
+    await expect(scratch.build()).rejects.toMatchObject({
+      code: "not-found",
+      message: expect.stringMatching(/^7 images can't be had:[^]*coredns:v1\.10\.1[^]*wanted by kubernetes v1\.28\.2/),
+    });
+  });
+
+  it("refuses a bundle whose lock leaves out what a document names", async () => {
+    const lock = readClosed();
+    const { checkClosed } = await import("../../src/bundle/held.ts");
+    await expect(checkClosed({ ...lock, items: lock.items.filter(({ kind }) => kind !== "image") }, async () => undefined)).rejects.toMatchObject({
+      code: "not-closed",
+      exit: 3,
+      message: expect.stringContaining("register.site/app/web:1: it is not in the bundle; wanted by manifests app"),
+    });
+  });
+});
+
+/** A lock that carries one document and the image that it names. */
+function readClosed(): Lock {
+  const root = image("one").root;
+  const facts = { images: [{ reference: "register.site/app/web:1", fate: "carried", places: ["app.yaml:4 Pod/web"] }] };
+  return {
+    apiVersion: "airgap/v1",
+    kind: "Lock",
+    name: "site",
+    platforms: ["linux/amd64"],
+    items: [
+      { kind: "image", name: "register.site/app/web:1", root, origins: [], wantedBy: [] },
+      { kind: "manifests", name: "app", root, origins: [], wantedBy: [], facts },
+    ],
+    blobs: [],
+  };
+}

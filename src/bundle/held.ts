@@ -1,0 +1,46 @@
+import type { Digest } from "../oci/digest.ts";
+import type { Index } from "../oci/manifest.ts";
+import { parseManifest } from "../oci/manifest.ts";
+import { isIndexType } from "../oci/media-types.ts";
+import { formatPlatform } from "../oci/platform.ts";
+import { kubernetesWants } from "../resolve/kubernetes/closure.ts";
+import { findGaps, type Gap, type HeldImage, notClosed, wantedImages } from "./closure.ts";
+import type { Item, Lock } from "./lock.ts";
+
+/** The content of a manifest of the bundle; undefined when it can't be had, which is told elsewhere. */
+export type ReadManifest = (digest: Digest) => Promise<Buffer | undefined>;
+
+/** What the images of a lock answer to: names, digests and platforms. */
+export async function heldImages(lock: Lock, read: ReadManifest): Promise<HeldImage[]> {
+  const carried = new Set(lock.blobs.map(({ digest }) => digest));
+  return Promise.all(lock.items.filter(({ kind }) => kind === "image").map((item) => held(item, carried, read)));
+}
+
+async function held(item: Item, carried: ReadonlySet<Digest>, read: ReadManifest): Promise<HeldImage> {
+  const digests = new Set<Digest>([item.root.digest]);
+  const platforms = new Set<string>();
+  for (const descriptor of [item.root, ...(item.original ? [item.original] : [])]) {
+    digests.add(descriptor.digest);
+    const bytes = isIndexType(descriptor.mediaType) ? await read(descriptor.digest) : undefined;
+    if (bytes === undefined) continue;
+    for (const child of (parseManifest(bytes, descriptor.mediaType, descriptor.digest) as Index).manifests) {
+      if (!carried.has(child.digest)) continue;
+      digests.add(child.digest);
+      if (child.platform) platforms.add(formatPlatform(child.platform));
+    }
+  }
+  const own = item.wantedBy.some((by) => by.startsWith("images["));
+  return { name: item.name, digests: [...digests], ...(platforms.size > 0 ? { platforms: [...platforms] } : {}), ...(own ? { own } : {}) };
+}
+
+/** What the bundle of a lock would have to hold and does not. */
+export async function gapsOf(lock: Lock, read: ReadManifest): Promise<Gap[]> {
+  const wanted = wantedImages(lock, kubernetesWants(lock.kubernetes ?? [], lock.items));
+  return findGaps(wanted, await heldImages(lock, read), lock.platforms);
+}
+
+/** @throws AirgapError `not-closed` with everything that would be missing */
+export async function checkClosed(lock: Lock, read: ReadManifest): Promise<void> {
+  const gaps = await gapsOf(lock, read);
+  if (gaps.length > 0) throw notClosed(gaps);
+}
