@@ -68,6 +68,8 @@ const MAY: Record<string, string[]> = {
     "src/transport",
     "src/bundle",
     "src/resolve/kubernetes",
+    "src/resolve/packages/facts.ts",
+    "src/resolve/self.ts",
     "src/schema",
     "src/pki",
     "src/oci",
