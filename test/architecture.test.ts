@@ -159,8 +159,11 @@ describe("the architecture", () => {
   });
 
   it("prints in src/report only", () => {
+    // What stands in template strings is text, also when it is a program for a host.
     const wrong = files.filter(
-      (file) => !lies(file, "src/report") && /\bconsole\.|process\.(stdout|stderr)\.write/.test(readFileSync(join(root, file), "utf8")),
+      (file) =>
+        !lies(file, "src/report") &&
+        /\bconsole\.|process\.(stdout|stderr)\.write/.test(readFileSync(join(root, file), "utf8").replace(/`(?:[^`\\]|\\.)*`/gs, "")),
     );
     expect(wrong).toEqual([]);
   });
