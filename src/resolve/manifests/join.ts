@@ -49,7 +49,7 @@ export interface Inherited {
 }
 
 const ROLES: [RegExp, Role][] = [
-  [/(?:^| )(?:registry|registry (?:host|url|server|address|prefix|name|domain)|hub)$/, "registry"],
+  [/(?:^| )(?:registry|registry (?:host|url|server|address|prefix|name|domain)|(?:repo|repository) (?:url|host|prefix)|hub)$/, "registry"],
   [/(?:^| )(?:repository|repo|repository name|repo name)$/, "repository"],
   [/(?:^| )tag$/, "tag"],
   [/(?:^| )(?:version|release)$/, "version"],
@@ -75,7 +75,12 @@ function label(key: string): Labelled | undefined {
     const prefix = words
       .slice(0, match.index)
       .split(" ")
-      .filter((word) => word !== "" && !SPEAKING.test(word) && !(FOR_ALL.test(word) && (role === "registry" || role === "tag")))
+      .filter(
+        (word) =>
+          word !== "" &&
+          !SPEAKING.test(word) &&
+          !(FOR_ALL.test(word) && (role === "registry" || role === "tag" || (role === "version" && SPEAKING.test(words)))),
+      )
       .join(" ");
     return { role, prefix, spoken: SPEAKING.test(words) };
   }
@@ -131,9 +136,14 @@ function hosted(repository: string): boolean {
  * The images that are split over several names: registry, repository, tag, digest, with one prefix.
  * @param pairs names of one mapping or list
  * @param near whether what encloses them speaks of images
+ * @param spokenOnly where unrelated names stand together: one of the names itself has to speak of images
  */
-export function joinPairs(pairs: Pair[], near: boolean, inherited: Inherited): Joined[] {
-  return [...groupsOf(pairs).values()].flatMap((group) => joinGroup(group, near, inherited) ?? []);
+export function joinPairs(pairs: Pair[], near: boolean, inherited: Inherited, spokenOnly = false): Joined[] {
+  return [...groupsOf(pairs).values()].flatMap((group) => {
+    if (spokenOnly && !group.spoken) return [];
+    const joined = joinGroup(group, near, inherited) ?? [];
+    return spokenOnly && !Array.isArray(joined) && !joined.parts.tag && !joined.parts.digest ? { ...joined, named: false } : joined;
+  });
 }
 
 /** What stands between registry and tag: the repository, or a path and a name. */

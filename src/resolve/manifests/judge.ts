@@ -144,6 +144,9 @@ export function judge(written: string, evidence: Evidence, name = ""): Judged | 
   if (evidence === "schema") return { reference, confidence: "certain" };
   if (!believable(text, reference)) return undefined;
   const confidence = grade(text, reference, scheme && evidence === "none" ? "named" : evidence);
+  // A base is what something else makes a name of.
+  if (confidence === "likely" && reference.tag === undefined && reference.digest === undefined && wordsOf(name).includes("base"))
+    return { reference, confidence: "possible" };
   if (confidence !== "likely" && evidence !== "prose" && name !== "" && fits(text, reference, name)) return { reference, confidence: "likely" };
   return confidence && { reference, confidence };
 }

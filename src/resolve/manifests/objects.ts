@@ -26,6 +26,7 @@ const PASSED_OVER = new Set([
   "commonLabels",
   "podLabels",
   "_example",
+  "rbd",
   "kubectl.kubernetes.io/last-applied-configuration",
   "alm-examples",
   "operators.operatorframework.io/initialization-resource",

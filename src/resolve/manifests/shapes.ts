@@ -27,12 +27,12 @@ export function pairsOf(node: Mapping, variables: Map<string, string> | undefine
   return node.entries.flatMap(({ key, value }) => (value.kind === "scalar" ? [{ key, value: substituted(value, variables) }] : []));
 }
 
-/** The values of a list of `{name, value}`, of variables that speak of images. */
+/** The values of a list of `{name, value}`. */
 export function namedPairs(node: Sequence, variables: Map<string, string> | undefined): Pair[] {
   return node.items.flatMap((item) => {
     const key = stringAt(item, "name");
     const value = get(item, "value");
-    return key !== undefined && value?.kind === "scalar" && /ima?ge?/i.test(key) ? [{ key, value: substituted(value, variables) }] : [];
+    return key !== undefined && value?.kind === "scalar" ? [{ key, value: substituted(value, variables) }] : [];
   });
 }
 

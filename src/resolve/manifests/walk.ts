@@ -89,6 +89,8 @@ class Walker {
   readonly found: Sighting[] = [];
   readonly #taken: Map<string, string>;
   readonly #values: boolean;
+  /** Values of variables that were put together with others. */
+  readonly #joined = new Set<Node>();
 
   constructor(options: WalkOptions) {
     this.#taken = options.taken ?? new Map();
@@ -141,7 +143,8 @@ class Walker {
     for (const key of ["value", "default", "defaultValue"]) {
       const value = get(node, key);
       if (name === undefined || value?.kind !== "scalar") continue;
-      this.#scalar(value, { ...place, path: join(place.path, key), how: "environment", name, evidence: evidenceOf(speaks(name)), depth: place.depth + 1 });
+      if (!this.#joined.has(value))
+        this.#scalar(value, { ...place, path: join(place.path, key), how: "environment", name, evidence: evidenceOf(speaks(name)), depth: place.depth + 1 });
       return [value];
     }
     const image = get(node, "name");
@@ -186,7 +189,7 @@ class Walker {
   #sequence(node: Sequence, place: Place): void {
     const scalars = node.items.filter((item) => item.kind === "scalar").length;
     if (scalars > 0) this.#words(node, place);
-    else for (const value of this.#joins(namedPairs(node, place.variables), { ...place, how: "environment" })) void value;
+    else for (const value of this.#joins(namedPairs(node, place.variables), { ...place, how: "environment" })) this.#joined.add(value);
     node.items.forEach((item, i) => {
       if (item.kind !== "scalar") this.walk(item, { ...place, path: `${place.path}[${i}]`, depth: place.depth + 1 });
     });
@@ -195,35 +198,35 @@ class Walker {
   /** A list of strings: arguments, of which one may name the next, or plain values. */
   #words(node: Sequence, place: Place): void {
     const flags: Pair[] = [];
+    const later: [Scalar, Place][] = [];
     let flag: string | undefined;
+    const named = (key: string, value: Scalar, here: Place): void => {
+      flags.push({ key, value });
+      later.push([value, { ...here, how: "argument", name: key, evidence: evidenceOf(speaks(key)) }]);
+    };
     node.items.forEach((item, i) => {
       if (item.kind !== "scalar") return;
       const value = substituted(item, place.variables);
       const here: Place = { ...place, path: `${place.path}[${i}]`, depth: place.depth + 1 };
-      const assigned = /^(-{1,2}[A-Za-z][\w./-]*)=(.+)$/s.exec(value.value);
-      if (assigned) flags.push({ key: assigned[1] as string, value: part(value, value.value.length - (assigned[2] as string).length) });
-      else if (flag !== undefined && !value.value.startsWith("-")) {
-        flags.push({ key: flag, value });
-        this.#scalar(value, { ...here, how: "argument", name: flag, evidence: evidenceOf(speaks(flag)) }, true);
-        flag = undefined;
-        return;
-      }
-      flag = /^-{1,2}[A-Za-z][\w.-]*$/.test(value.value) ? value.value : undefined;
-      if (assigned)
-        this.#scalar(
-          part(value, value.value.length - (assigned[2] as string).length),
-          { ...here, how: "argument", name: assigned[1] as string, evidence: evidenceOf(speaks(assigned[1] as string)) },
-          true,
-        );
+      const [, key, rest] = /^(-{1,2}[A-Za-z][\w./-]*)=(.+)$/s.exec(value.value) ?? [];
+      if (key !== undefined && rest !== undefined) named(key, part(value, value.value.length - rest.length), here);
+      else if (flag !== undefined && !value.value.startsWith("-")) named(flag, value, here);
       else this.#scalar(value, { ...here, evidence: place.evidence === "near" ? "named" : place.evidence }, place.evidence === "near");
+      flag = /^-{1,2}[A-Za-z][\w.-]*$/.test(value.value) ? value.value : undefined;
     });
-    this.#joins(flags, { ...place, how: "argument" });
+    const joined = new Set(this.#joins(flags, { ...place, how: "argument" }));
+    for (const [value, here] of later) if (!joined.has(value)) this.#scalar(value, here, true);
   }
 
   #joins(pairs: Pair[], place: Place, node?: Mapping): Node[] {
     if (pairs.length === 0 || (node !== undefined && isContainer(place.path))) return [];
     const done: Node[] = [];
-    for (const { written, parts, named, guessed } of joinPairs(pairs, place.evidence === "near" || place.evidence === "named", place.inherited)) {
+    for (const { written, parts, named, guessed } of joinPairs(
+      pairs,
+      place.evidence === "near" || place.evidence === "named",
+      place.inherited,
+      node === undefined,
+    )) {
       const judged = judge(written, named ? "named" : "none");
       if (judged === undefined) continue;
       const confidence = judged.confidence === "certain" ? "likely" : judged.confidence;

@@ -106,6 +106,17 @@ describe("variables", () => {
       beside(container("env: [{ name: PROXY_IMAGE_REPOSITORY, value: org/proxy }, { name: PROXY_IMAGE_TAG, value: v7 }, { name: LOG_LEVEL, value: info }]")),
     ).toEqual(["docker.io/org/proxy:v7"]);
   });
+
+  test("or with their registry apart, in arguments too", () => {
+    expect(
+      beside(
+        container(
+          "env: [{ name: DB_IMAGE, value: server }, { name: DB_REPO_URL, value: docker.io/org }, { name: GIT_REPO, value: org/x }, { name: GIT_TAG, value: v1 }]",
+        ),
+      ),
+    ).toEqual([]);
+    expect(beside(container("args: [--proxy-image-repository=org/proxy, --proxy-image-tag, v3]"))).toEqual(["docker.io/org/proxy:v3"]);
+  });
 });
 
 describe("custom resources", () => {
@@ -120,6 +131,7 @@ describe("custom resources", () => {
     ["baseImage: quay.io/org/prom\nversion: v2.4", "quay.io/org/prom:v2.4"],
     ["hub: reg.site/mesh\ntag: 1.20.1\nproxy: { image: proxyv2 }", "reg.site/mesh/proxyv2:1.20.1"],
     ["mainImage: org/main\nmainTag: v1", "docker.io/org/main:v1"],
+    ["server: { image: org/serving, defaultImageVersion: '1.14.0' }", "docker.io/org/serving:1.14.0"],
     ["provisioner: { registry: reg.site, repository: org/prov, tag: v2 }", "reg.site/org/prov:v2"],
     ["package: xpkg.site/org/provider:v0.4", "xpkg.site/org/provider:v0.4"],
     ["source: { url: 'docker://quay.io/org/disk:39' }", "quay.io/org/disk:39"],
@@ -140,6 +152,7 @@ describe("custom resources", () => {
     "group: apps/v1\nlabel: example.org/name\nhost: 'web.site:8443'",
     "pattern: 'quay.site/*/x:1'\nimageReferences: ['ghcr.site/org/*']",
     "description: Use reg.site/x:1 for the image.",
+    "operator: { baseImage: quay.io/org/half }\nvolumes: [{ name: v, rbd: { pool: a, image: foo } }]",
   ])("nothing in %s", (spec) => {
     expect(carried(resource(spec))).toEqual([]);
   });
