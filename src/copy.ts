@@ -202,11 +202,25 @@ export class Copier {
     return false;
   }
 
+  /** One after the other for each blob of a store: what the first one mends may be all that was broken. */
   async #repaired(job: CopyJob, blob: Descriptor): Promise<Moved> {
-    const { destination } = job;
-    const there = await (destination.isReadable ?? destination.exists).call(destination, blob, this.#signal);
-    if (!there) await this.#again(job, blob);
-    return there ? "present" : "sent";
+    const key = inStore(job.destination, blob.digest);
+    const mended = Promise.resolve(this.#holders.get(key)).then(
+      (holder) => this.#mended(job, blob, holder),
+      () => this.#mended(job, blob),
+    );
+    const holder = mended.then(() => job.destination);
+    holder.catch(() => {});
+    this.#holders.set(key, holder);
+    return await mended;
+  }
+
+  async #mended({ destination, source }: CopyJob, blob: Descriptor, holder?: Destination): Promise<Moved> {
+    const isThere = (): Promise<boolean> => (destination.isReadable ?? destination.exists).call(destination, blob, this.#signal);
+    if (await isThere()) return "present";
+    if (holder && holder !== destination && (await destination.mount?.(blob, holder, this.#signal)) && (await isThere())) return "mounted";
+    await (destination.repush?.(blob, source, this.#signal) ?? destination.push(blob, source, this.#signal));
+    return "sent";
   }
 
   async #children(root: Descriptor, source: Source): Promise<Descriptor[]> {

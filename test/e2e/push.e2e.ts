@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { hash } from "bcryptjs";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { command } from "../support/daemon.ts";
 import { type DockerRegistry, startDockerRegistry } from "../support/docker-registry.ts";
 import { bytesOf, makeImage, makeIndex } from "../support/images.ts";
@@ -62,6 +62,8 @@ afterAll(async () => {
   await origin[Symbol.asyncDispose]();
   scratch[Symbol.dispose]();
 });
+
+afterEach(() => vi.unstubAllEnvs());
 
 describe("a push into docker-registry", () => {
   it("lands what the bundle says, readable by skopeo, index pins and signatures included", async () => {
@@ -130,8 +132,10 @@ describe("a push into docker-registry", () => {
     for (const secret of ["s3cr$t", auth]) expect(stdout + stderr).not.toContain(secret);
   });
 
-  it("repairs what is gone below roots that are there, stale cache or not", async () => {
-    await using registry = await startDockerRegistry(scratch.dir, "");
+  it.each(["no cache", "inmemory"])("repairs what is gone below roots that are there, with the registry's cache: %s", async (cache) => {
+    // The registry reads its settings from the environment too; with a cache it goes on saying that it has the blob.
+    vi.stubEnv("REGISTRY_STORAGE_CACHE_BLOBDESCRIPTOR", cache === "inmemory" ? cache : undefined);
+    await using registry = await startDockerRegistry(scratch.dir);
     await push(registry.host);
     // What a garbage collection that went wrong leaves behind.
     const blobs = scratch.path(`registry-${registry.host.split(":")[1]}/docker/registry/v2/blobs/sha256`);
@@ -140,11 +144,14 @@ describe("a push into docker-registry", () => {
     const hex = digest.slice(7);
     expect(readdirSync(join(blobs, hex.slice(0, 2)))).toContain(hex);
     rmSync(join(blobs, hex.slice(0, 2), hex), { recursive: true });
-    const name = `${registry.host}/${origin.host.replace(":", "-")}/team/signed:v1`;
-    await expect(skopeo("copy", "--src-tls-verify=false", `docker://${name}`, `dir:${scratch.path("broken")}`)).rejects.toThrow();
+    const repository = `${origin.host.replace(":", "-")}/team/signed`;
+    const { status } = await fetch(`http://${registry.host}/v2/${repository}/blobs/${digest}`, { method: "HEAD" });
+    expect(status).toBe(cache === "inmemory" ? 200 : 404);
+    const name = `${registry.host}/${repository}:v1`;
+    await expect(skopeo("copy", "--src-tls-verify=false", `docker://${name}`, `dir:${scratch.path(`broken-${cache}`)}`)).rejects.toThrow();
     expect((await push(registry.host)).totals.sent.blobs).toBe(0);
     expect((await push(registry.host, "--repair")).totals.sent.blobs).toBe(1);
-    await skopeo("copy", "--src-tls-verify=false", `docker://${name}`, `dir:${scratch.path("mended")}`);
+    await skopeo("copy", "--src-tls-verify=false", `docker://${name}`, `dir:${scratch.path(`mended-${cache}`)}`);
   });
 
   it("stops before the first byte for an index with missing children", async () => {

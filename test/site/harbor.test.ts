@@ -33,7 +33,7 @@ describe("a Harbor's projects", () => {
       data: { missingProjects: ["registry.k8s.io"] },
       suggestions: [
         `airgap push test.tar ${harbor.host} --create-projects private`,
-        `curl -u admin -H 'content-type: application/json' -d '{"project_name":"registry.k8s.io"}' https://${harbor.host}/api/v2.0/projects`,
+        `curl -u admin -H 'content-type: application/json' -d '{"project_name":"registry.k8s.io"}' ${harbor.url}/api/v2.0/projects`,
       ],
     });
     expect(harbor.count("PUT upload") + harbor.count("PUT manifest")).toBe(0);

@@ -291,6 +291,15 @@ describe("what a registry says to have", () => {
     expect(registry.store.repositories.get("quay.io/team/multi")?.blobs.has(digestOf(bytesOf("arm", 500)))).toBe(true);
   });
 
+  it("is repaired by one upload, however many images lack the blob", async () => {
+    await using registry = await startRegistry();
+    await pushTo(registry, plain);
+    for (const name of ["one", "two"]) registry.store.repositories.get(`quay.io/team/${name}`)?.blobs.delete(digestOf(base));
+    const { result } = await pushTo(registry, plain, { repair: true });
+    expect(result.totals).toMatchObject({ sent: { blobs: 1 }, mounted: { blobs: 1 } });
+    for (const name of ["one", "two"]) expect(registry.store.repositories.get(`quay.io/team/${name}`)?.blobs.get(digestOf(base))).toEqual(base);
+  });
+
   it("is compared after pushing: a tag that reads back as something else is an error", async () => {
     const hooks: Hook[] = [];
     await using registry = await startRegistry({ hooks });

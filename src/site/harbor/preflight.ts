@@ -40,7 +40,7 @@ async function checkHealth(api: HarborApi, { emit, words }: PreflightOptions): P
   if (!health || health.healthy) return [];
   const told = health.ill.map(({ name, error }) => `${name}${error === "" ? "" : ` (${error})`}`).join(", ");
   if (health.ill.some(({ name }) => VITAL.has(name)) || health.ill.length === 0) {
-    return [failed(`${words.host} says of itself that it is unhealthy: ${told}`, [`curl https://${words.host}/api/v2.0/health`])];
+    return [failed(`${words.host} says of itself that it is unhealthy: ${told}`, [`curl ${words.url}/api/v2.0/health`])];
   }
   emit({ type: "warning", message: `${words.host} has components that are not well, though none that a push needs: ${told}` });
   return [];

@@ -4,6 +4,8 @@ import { RegistryError } from "../../transport/registry/answer.ts";
 /** Who pushes, and by which command: what suggestions are made of. */
 export interface PushWords {
   host: string;
+  /** Where its API is: `https://harbor.site.local`. */
+  url: string;
   /** The bundle as it was named. */
   bundle: string;
   /** The target as it was named. */
@@ -37,8 +39,8 @@ export function noProjectRight(name: string, words: PushWords, cause: RegistryEr
   });
 }
 
-const createCommand = (name: string, user: string, { host }: PushWords): string =>
-  `curl -u ${shellWord(user)} -H 'content-type: application/json' -d '{"project_name":"${name}"}' https://${host}/api/v2.0/projects`;
+const createCommand = (name: string, user: string, { url }: PushWords): string =>
+  `curl -u ${shellWord(user)} -H 'content-type: application/json' -d '{"project_name":"${name}"}' ${url}/api/v2.0/projects`;
 
 export function noPushRight(project: string, words: PushWords): AirgapError {
   const who = words.user === undefined ? "Without a login nobody" : `${words.user} is known, but`;

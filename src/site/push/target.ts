@@ -29,12 +29,13 @@ export class PushTarget {
     this.#signal = signal;
   }
 
-  /** @param words without the user, who is found among the credentials */
-  static async open(registries: Registries, words: Omit<PushWords, "user">, emit: Emit, signal?: AbortSignal): Promise<PushTarget> {
+  /** @param words without what is found out: the user among the credentials, the address by asking */
+  static async open(registries: Registries, words: Omit<PushWords, "user" | "url">, emit: Emit, signal?: AbortSignal): Promise<PushTarget> {
     const client = registries.client(words.host);
     const credential = await client.credential();
     const user = credential && "username" in credential ? { user: credential.username } : {};
-    return new PushTarget(registries, { ...words, ...user }, await HarborApi.meet(client, signal), emit, signal);
+    const url = (await client.base()).origin;
+    return new PushTarget(registries, { ...words, url, ...user }, await HarborApi.meet(client, signal), emit, signal);
   }
 
   repository(name: string): RegistryDestination {
