@@ -51,7 +51,7 @@ function stage(architecture) {
   npm(["ci", "--omit=dev", "--ignore-scripts"], dir);
   rmSync(join(dir, ".npmrc"));
   rmSync(join(dir, "package-lock.json"));
-  for (const name of ["dist", "bin", "bundles", "docs", "README.md", "CHANGELOG.md", "LICENSE"])
+  for (const name of ["dist", "bin", "bundles", "docs", "manifests", "README.md", "CHANGELOG.md", "LICENSE"])
     if (existsSync(join(root, name))) cpSync(join(root, name), join(dir, name), { recursive: true });
   for (const name of ["pack.mjs", "build.mjs", "ready.mjs"]) rmSync(join(dir, "bin", name));
   const native = join(root, "node_modules", "sqlite3", "build", "Release", "node_sqlite3.node");

@@ -26,6 +26,7 @@ for d in / /var/lib /etc /opt /usr /tmp; do
 	quiet df -Pk $d | awk -v d=$d 'NR == 2 { print d, $4, $6 }' | lines free-kib
 done
 say time "$(date +%s)"
+say capabilities "$(sed -n 's/^CapBnd:[[:space:]]*//p' /proc/1/status)"
 say machine-id "$(quiet cat /etc/machine-id)"
 say product-uuid "$(quiet cat /sys/class/dmi/id/product_uuid)"
 for n in /sys/class/net/*; do
@@ -72,6 +73,7 @@ done
 text kubernetes-ca /etc/kubernetes/pki/ca.crt
 text kubelet-server /etc/kubernetes/kubelet.conf | grep 'server:'
 text owner /var/lib/airgap/cluster
+text verified /var/lib/airgap/verified
 if have ss; then ss -Hltn | awk '{ n = split($4, a, ":"); print a[n] }' | sort -un | lines listening; fi
 {
 	env

@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { AirgapError } from "../errors.ts";
 import type { Host, RunOptions } from "./host.ts";
+import { shipped } from "./shipped.ts";
 
 /** What a host is. Read once, before anything is planned; what changes while it is worked on is asked by checks. */
 export interface Facts {
@@ -24,6 +24,8 @@ export interface Facts {
   free: Record<string, { kib: number; mount: string }>;
   /** Seconds since 1970, on the host's clock, and on ours when it answered. */
   time: { host: number; ours: number };
+  /** Whether it may set its clock; a container's is its machine's. */
+  setsClock: boolean;
   machineId: string;
   productUuid: string;
   macs: string[];
@@ -58,17 +60,17 @@ export interface Facts {
   kubeletServer?: string;
   /** The cluster that airgap has prepared this host for. */
   owner?: string;
+  /** What its pod network was tried with. */
+  verified?: string;
   listening: number[];
   proxies: string[];
   /** Programs that kubeadm asks for and that are not there. */
   lacks: string[];
 }
 
-const SCRIPT = new URL("../../manifests/host/facts.sh", import.meta.url);
-
 /** The script that gathers facts; it only reads. */
 export function factsScript(): string {
-  return readFileSync(SCRIPT, "utf8");
+  return shipped("host/facts.sh");
 }
 
 type Lines = Map<string, string[]>;
@@ -106,6 +108,12 @@ function osOf(lines: Lines): Facts["os"] {
   const id = (values.get("ID") ?? "linux").toLowerCase();
   return { id, version: (values.get("VERSION_ID") ?? "").toLowerCase(), name: values.get("PRETTY_NAME") ?? values.get("NAME") ?? id, like };
 }
+
+/** capabilities(7), as the kernel numbers them. */
+const CAP_SYS_TIME = 25n;
+
+/** @param mask as /proc/PID/status has it; without one everything is allowed */
+const hasCapability = (mask: string, bit: bigint): boolean => !/^[0-9a-f]+$/.test(mask) || ((BigInt(`0x${mask}`) >> bit) & 1n) === 1n;
 
 function routesOf(lines: Lines): Facts["routes"] {
   return all(lines, "route").flatMap((line) => {
@@ -163,6 +171,7 @@ export function parseFacts(output: string, host: string, ours: number): Facts {
       }),
     ),
     time: { host: Number(first(lines, "end")) || 0, ours },
+    setsClock: hasCapability(first(lines, "capabilities"), CAP_SYS_TIME),
     machineId: first(lines, "machine-id"),
     productUuid: first(lines, "product-uuid").toLowerCase(),
     macs: all(lines, "mac").filter((mac) => /^[0-9a-f:]{17}$/.test(mac) && mac !== "00:00:00:00:00:00"),
@@ -204,6 +213,7 @@ export function parseFacts(output: string, host: string, ours: number): Facts {
       kubernetesCa: text(lines, "kubernetes-ca"),
       kubeletServer: /server: *(\S+)/.exec(first(lines, "kubelet-server"))?.[1],
       owner: first(lines, "owner"),
+      verified: first(lines, "verified"),
     }),
   };
 }

@@ -3,10 +3,10 @@ import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { fileURLToPath } from "node:url";
 import { AirgapError, messageOf } from "../errors.ts";
 import { type Become, DEFAULT_TIMEOUT, type Host, type Output, prefixed, proveRoot, type RunOptions, shell } from "./host.ts";
 import { run } from "./process.ts";
+import { shippedPath } from "./shipped.ts";
 import { explain, type HostKey, readHostKey } from "./ssh-answers.ts";
 import { connectionOptions, type Resolved, resolveTarget, type SshTarget } from "./ssh-target.ts";
 
@@ -28,7 +28,6 @@ export interface SshOptions {
 }
 
 const READY = "airgap-is-connected";
-const ASKPASS = fileURLToPath(new URL("../../manifests/host/askpass.sh", import.meta.url));
 
 /**
  * A host behind the system's own ssh, so that ssh_config, agents, jump hosts and hardware keys work
@@ -132,7 +131,7 @@ function environment(options: SshOptions, target: Resolved, dir: string, fingerp
 }
 
 async function connect(target: SshTarget, resolved: Resolved, options: SshOptions, dir: string): Promise<ChildProcess> {
-  copyFileSync(ASKPASS, join(dir, "ask"));
+  copyFileSync(shippedPath("host/askpass.sh"), join(dir, "ask"));
   chmodSync(join(dir, "ask"), 0o700);
   let fingerprint = options.fingerprint;
   for (;;) {

@@ -11,6 +11,7 @@ const RULES: ((cluster: Cluster) => string[])[] = [
   severalControlPlanes,
   repositoryHost,
   endpointNames,
+  served,
   subnets,
   credentials,
   ({ kubernetes }) => (kubernetes.proxyMode === "nftables" && minor(kubernetes.version) < 31 ? ["kubernetes.proxyMode: nftables needs v1.31"] : []),
@@ -40,6 +41,18 @@ function endpointNames({ hosts, endpoint }: Cluster): string[] {
     if (roles === undefined) return [`endpoint.loadBalancers: ${name} is not among the hosts`];
     return roles.includes("load-balancer") ? [] : [`endpoint.loadBalancers: ${name} does not have the role load-balancer`];
   });
+}
+
+/** What `airgap serve` answers to is fixed. */
+function served({ registry }: Cluster): string[] {
+  const given = [
+    ...(registry.layout === "host" ? [] : ["layout"]),
+    ...(registry.prefix === "" ? [] : ["prefix"]),
+    ...(registry.map.length === 0 ? [] : ["map"]),
+    ...(registry.scheme === "https" && registry.caFile !== undefined ? ["caFile"] : []),
+  ];
+  if (registry.mode !== "serve" || given.length === 0) return [];
+  return [`registry: with mode serve airgap itself is the registry, with an authority of its own: ${given.join(", ")} can only be said of others`];
 }
 
 function subnets({ kubernetes }: Cluster): string[] {

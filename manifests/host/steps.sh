@@ -1,0 +1,215 @@
+# Runs steps: each has a check, which changes nothing and succeeds when it is so already, and an
+# apply, which makes it so.
+#   airgap_mode  apply, or check: nothing is changed
+#   airgap_mark  begins the lines that a program reads; empty when a person does
+set -u
+: "${airgap_mode:=check}" "${airgap_mark:=}"
+LC_ALL=C
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+KUBECONFIG=/etc/kubernetes/admin.conf
+HOME=${HOME:-/root}
+DEBIAN_FRONTEND=noninteractive
+export LC_ALL PATH KUBECONFIG HOME DEBIAN_FRONTEND
+unset http_proxy https_proxy no_proxy all_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY CDPATH
+umask 022
+airgap_home=/var/lib/airgap
+airgap_lock=/run/airgap.lock
+airgap_failed=0
+
+# --- what steps are made of ---
+
+fail() {
+	printf '%s\n' "$*" >&2
+	exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# wait_for SECONDS COMMAND...: until it succeeds. What it says at last is shown.
+wait_for() {
+	airgap_until=$(($(date +%s) + $1))
+	shift
+	until airgap_said=$("$@" 2>&1); do
+		if [ "$(date +%s)" -ge "$airgap_until" ]; then
+			printf '%s\n' "$airgap_said"
+			return 1
+		fi
+		sleep 1
+	done
+}
+
+# keep PATH: what was there before our first change of it, for give_back.
+keep() {
+	airgap_kept=$airgap_home/before$1
+	if [ -e "$airgap_kept" ] || [ -h "$airgap_kept" ] || [ -e "$airgap_kept.absent" ]; then return 0; fi
+	mkdir -p "${airgap_kept%/*}"
+	chmod 700 "$airgap_home/before"
+	if [ -e "$1" ] || [ -h "$1" ]; then
+		cp -pP "$1" "$airgap_kept.new" && mv -f "$airgap_kept.new" "$airgap_kept"
+	else
+		: >"$airgap_kept.absent"
+	fi
+}
+
+# give_back PATH: as it was before our first change.
+give_back() {
+	airgap_kept=$airgap_home/before$1
+	if [ -e "$airgap_kept" ] || [ -h "$airgap_kept" ]; then
+		mkdir -p "${1%/*}"
+		mv -f "$airgap_kept" "$1"
+	elif [ -e "$airgap_kept.absent" ]; then
+		rm -f "$1" "$airgap_kept.absent"
+	fi
+}
+
+# put PATH MODE: writes stdin to a file, at once or not at all.
+put() {
+	keep "$1"
+	mkdir -p "${1%/*}"
+	rm -f "$1.airgap"
+	(umask 077 && cat >"$1.airgap")
+	chmod "$2" "$1.airgap"
+	mv -f "$1.airgap" "$1"
+}
+
+# same PATH MODE SHA256
+same() {
+	[ -f "$1" ] && [ "$(stat -c %a "$1")" = "$2" ] && [ "$(sha256sum <"$1")" = "$3  -" ]
+}
+
+# A block of lines in a file that others write too.
+block() { sed -n "/^# BEGIN airgap\$/,/^# END airgap\$/p" "$1" 2>/dev/null; }
+drop_block() { sed -i "/^# BEGIN airgap\$/,/^# END airgap\$/d" "$1"; }
+# put_block PATH: replaces it by stdin, at the end of the file.
+put_block() {
+	keep "$1"
+	touch "$1"
+	airgap_block=$(cat)
+	{
+		sed "/^# BEGIN airgap\$/,/^# END airgap\$/d" "$1"
+		printf '# BEGIN airgap\n%s\n# END airgap\n' "$airgap_block"
+	} >"$1.airgap"
+	chmod --reference="$1" "$1.airgap"
+	mv -f "$1.airgap" "$1"
+}
+
+# A service that runs with what it was last told: stamped UNIT STAMP
+stamped() {
+	systemctl is-active --quiet "$1" && [ "$(cat "$airgap_home/stamps/$1" 2>/dev/null)" = "$2" ]
+}
+stamp() {
+	mkdir -p "$airgap_home/stamps"
+	printf '%s\n' "$2" >"$airgap_home/stamps/$1"
+}
+# restart UNIT STAMP: enabled, started anew, and still there two seconds later.
+restart() {
+	systemctl daemon-reload
+	systemctl unmask "$1" 2>/dev/null || :
+	systemctl enable "$1"
+	systemctl restart "$1" || airgap_explain "$1"
+	sleep 2
+	systemctl is-active --quiet "$1" || airgap_explain "$1"
+	stamp "$1" "$2"
+}
+airgap_explain() {
+	journalctl --no-pager -n 30 -u "$1" 2>/dev/null || systemctl status --no-pager "$1" || :
+	fail "$1 does not run"
+}
+
+# --- how they are run ---
+
+airgap_try() {
+	(
+		set -e
+		"$1"
+	) </dev/null 2>&1
+}
+
+airgap_say() {
+	if [ -n "$airgap_mark" ]; then printf '\n%s %s\n' "$airgap_mark" "$*"; fi
+}
+
+# run ID TITLE, after check, apply and perhaps show were defined.
+run() {
+	airgap_say begin "$1"
+	airgap_output=$(airgap_try check)
+	airgap_code=$?
+	if [ "$airgap_code" -eq 0 ]; then
+		airgap_end "$1" already "$2"
+		return 0
+	fi
+	if [ "$airgap_mode" = check ]; then
+		printf '%s\n' "$airgap_output"
+		airgap_say show "$1"
+		airgap_try show
+		airgap_end "$1" would-change "$2"
+		return 0
+	fi
+	airgap_say applying "$1"
+	if [ -n "$airgap_mark" ]; then
+		airgap_try apply
+		airgap_code=$?
+	else
+		airgap_output=$(airgap_try apply)
+		airgap_code=$?
+	fi
+	if [ "$airgap_code" -eq 0 ]; then
+		airgap_output=$(airgap_try check)
+		airgap_code=$?
+		[ "$airgap_code" -eq 0 ] || airgap_output="It was done, and is still not so: $airgap_output"
+		[ "$airgap_code" -eq 0 ] || [ -z "$airgap_mark" ] || printf '%s\n' "$airgap_output"
+	fi
+	if [ "$airgap_code" -ne 0 ]; then
+		[ -n "$airgap_mark" ] || printf '%s\n' "$airgap_output"
+		airgap_end "$1" failed "$2"
+		exit 1
+	fi
+	airgap_end "$1" 'done' "$2"
+}
+
+# undo ID TITLE, after apply was defined as what takes it back. Safe to repeat; one that fails does not stop the rest.
+undo() {
+	airgap_say begin "$1"
+	airgap_say applying "$1"
+	if [ -n "$airgap_mark" ]; then
+		airgap_try apply
+		airgap_code=$?
+	else
+		airgap_output=$(airgap_try apply)
+		airgap_code=$?
+	fi
+	if [ "$airgap_code" -eq 0 ]; then
+		airgap_end "$1" 'done' "$2"
+	else
+		[ -n "$airgap_mark" ] || printf '%s\n' "$airgap_output"
+		airgap_failed=1
+		airgap_end "$1" failed "$2"
+	fi
+}
+
+airgap_end() {
+	show() { :; }
+	if [ -n "$airgap_mark" ]; then airgap_say end "$1" "$2"; else printf '%-14s %-28s %s\n' "$2" "$1" "$3"; fi
+}
+show() { :; }
+
+# One at a time works on a host; who finds a lock of a process that is gone takes it over.
+airgap_begin() {
+	[ "$airgap_mode" = apply ] || return 0
+	airgap_waited=0
+	while ! mkdir "$airgap_lock" 2>/dev/null; do
+		airgap_pid=$(cat "$airgap_lock/pid" 2>/dev/null || :)
+		if [ -n "$airgap_pid" ] && kill -0 "$airgap_pid" 2>/dev/null; then
+			[ "$airgap_waited" -gt 0 ] || airgap_say waiting "$airgap_pid"
+			[ "$airgap_waited" -lt 900 ] || fail "another run of airgap (process $airgap_pid) works on this host for 15 minutes already"
+		elif [ "$airgap_waited" -gt 0 ]; then
+			rm -rf "$airgap_lock"
+		fi
+		airgap_waited=$((airgap_waited + 1))
+		sleep 1
+	done
+	echo $$ >"$airgap_lock/pid"
+	trap 'rm -rf "$airgap_lock"' EXIT
+	trap 'exit 143' HUP INT TERM
+	mkdir -p "$airgap_home"
+}

@@ -1,0 +1,29 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+let folder: string | undefined;
+
+/** `manifests/` of this installation, seen from sources and from the build alike. */
+function manifests(): string {
+  if (folder !== undefined) return folder;
+  for (let dir = import.meta.dirname; dir !== "/"; dir = join(dir, "..")) {
+    const found = join(dir, "manifests");
+    if (existsSync(join(found, "host", "steps.sh"))) {
+      folder = found;
+      return found;
+    }
+  }
+  throw new Error("this installation of airgap has no manifests/ folder");
+}
+
+const texts = new Map<string, string>();
+
+/** Where a file of `manifests/` is. */
+export const shippedPath = (name: string): string => join(manifests(), name);
+
+/** The text of a file of `manifests/`. */
+export function shipped(name: string): string {
+  const text = texts.get(name) ?? readFileSync(shippedPath(name), "utf8");
+  texts.set(name, text);
+  return text;
+}

@@ -1,0 +1,96 @@
+import { AirgapError } from "../errors.ts";
+import type { Facts } from "../host/facts.ts";
+import type { Bundle, PackageSet } from "./bundle.ts";
+import { type Cluster, type ClusterHost, hostsOf, registryName } from "./cluster.ts";
+import type { Images } from "./images.ts";
+import type { Role } from "./schema.ts";
+import type { Secrets } from "./secrets.ts";
+import type { Wave } from "./stage.ts";
+import type { Step } from "./step.ts";
+
+/** Everything that a plan follows from. The same input gives the same plan. */
+export interface PlanInput {
+  cluster: Cluster;
+  facts: Record<string, Facts>;
+  bundle: Bundle;
+  secrets: Secrets;
+  images: Images;
+  /** Documents of the user's own that addons name, by their path. */
+  userManifests: Record<string, { path: string; text: string }[]>;
+  /** Checks that the user ignores. */
+  ignored: readonly string[];
+}
+
+/** What stages ask. */
+export interface Context extends PlanInput {
+  factsOf(host: ClusterHost): Facts;
+  hosts(...roles: Role[]): ClusterHost[];
+  nodes: ClusterHost[];
+  /** The control plane that others join. */
+  first: ClusterHost;
+  /** Where packages and files are served: `https://register:8443`. */
+  repositoryUrl: string;
+}
+
+export function makeContext(input: PlanInput): Context {
+  const { cluster, facts } = input;
+  const [first] = hostsOf(cluster, "control-plane");
+  if (first === undefined) throw new AirgapError("spec", "the cluster has no control plane");
+  const { registry, repository } = cluster;
+  const served = registry.mode === "serve";
+  const name = served ? registryName(registry) : `${repository.host}:${repository.port}`;
+  return {
+    ...input,
+    factsOf: (host) => {
+      const found = facts[host.name];
+      if (found === undefined) throw new Error(`no facts of ${host.name}`);
+      return found;
+    },
+    hosts: (...roles) => hostsOf(cluster, ...roles),
+    nodes: hostsOf(cluster, "control-plane", "worker"),
+    first,
+    repositoryUrl: `${served ? registry.scheme : "https"}://${name}`,
+  };
+}
+
+/** The same for several hosts, side by side. */
+export function wave(hosts: ClusterHost[], steps: (host: ClusterHost) => Step[]): Wave {
+  return hosts.map((host) => ({ host: host.name, steps: steps(host) }));
+}
+
+/** Which kind of packages a host takes. */
+export function familyOf(facts: Facts): "deb" | "rpm" | undefined {
+  if (facts.packageManager === undefined) return undefined;
+  return facts.packageManager === "apt-get" ? "deb" : "rpm";
+}
+
+const ARCHITECTURES: Record<string, { deb: string; oci: string; node: string }> = {
+  x86_64: { deb: "amd64", oci: "amd64", node: "x64" },
+  aarch64: { deb: "arm64", oci: "arm64", node: "arm64" },
+};
+
+/** A machine as others call it: Debian, image platforms, Node. */
+export function architecture(facts: Facts): { deb: string; oci: string; node: string } {
+  return ARCHITECTURES[facts.machine] ?? { deb: facts.machine, oci: facts.machine, node: facts.machine };
+}
+
+/** The names that a set may have for a host's system: `rocky-9.4`, `rocky-9`. */
+export function systemNames({ os }: Facts): string[] {
+  const major = os.version.split(".")[0] ?? "";
+  return [...new Set([`${os.id}-${os.version}`, `${os.id}-${major}`])];
+}
+
+/** The bundle's package set for a host's system. */
+export function setFor(bundle: Bundle, facts: Facts): PackageSet | undefined {
+  const names = systemNames(facts);
+  const arch = [facts.machine, architecture(facts).deb];
+  return bundle.packageSets.find((set) => set.facts.for.some((name) => names.includes(name)) && arch.includes(set.facts.arch));
+}
+
+/** What a host with these roles is to install, without doubles. */
+export function wantedPackages(set: PackageSet, roles: Role[]): { text: string; package: string }[] {
+  const lists = ["all", ...roles].flatMap((role) => set.facts.roles[role]?.asked ?? []);
+  return [...new Map(lists.map((each) => [each.package, each])).values()];
+}
+
+export const minorOf = (version: string): number => Number(/^v?1\.(\d+)/.exec(version)?.[1] ?? 0);

@@ -1,0 +1,93 @@
+/** What commands print when a known thing goes wrong, with its cause and the way on. */
+const HINTS: { seen: RegExp; cause: string; way: string[] }[] = [
+  {
+    seen: /unknown service runtime\.v1(?:alpha2)?\.(?:Runtime|Image)Service/,
+    cause: "containerd's CRI plugin is off or did not load",
+    way: ["on the host: journalctl -u containerd | grep -i cri", "look for disabled_plugins in /etc/containerd/config.toml"],
+  },
+  {
+    seen: /misconfiguration: kubelet cgroup driver/,
+    cause: "kubelet and the runtime have different cgroup drivers",
+    way: ["let airgap set both: take cgroupDriver out of `kubeadm: { KubeletConfiguration }`, or set it to what the runtime has"],
+  },
+  {
+    seen: /found multiple CRI endpoints/,
+    cause: "several container runtimes run on the host",
+    way: ["stop the one that is not wanted, or set `runtime:` in the cluster file"],
+  },
+  {
+    seen: /x509: certificate signed by unknown authority|certificate verify failed|unable to get (?:local )?issuer certificate/i,
+    cause: "the registry's certificate is signed by an authority that the host does not trust",
+    way: ["name the authority: `registry: { caFile: … }`"],
+  },
+  { seen: /x509: certificate is valid for/, cause: "the registry's certificate is for another name", way: ["set registry.host to a name in the certificate"] },
+  { seen: /x509: certificate has expired or is not yet valid/, cause: "a certificate has expired, or the host's clock is wrong", way: ["on the host: date"] },
+  {
+    seen: /(?:401 Unauthorized|no basic auth credentials|authorization failed)/i,
+    cause: "the registry wants a login, or refuses the one it gets",
+    way: ["set registry.user and registry.passwordEnv in the cluster file"],
+  },
+  {
+    seen: /(?:manifest unknown|not found).*(?:manifest|tag|image)|failed to resolve reference "[^"]+": .*not found/i,
+    cause: "the registry does not have that image under that name",
+    way: ["airgap push BUNDLE REGISTRY --dry-run, with the layout of the cluster file, says what is missing"],
+  },
+  { seen: /server gave HTTP response to HTTPS client/, cause: "the registry speaks http", way: ["registry: { scheme: http }"] },
+  { seen: /No space left on device|ENOSPC/i, cause: "the host's disk is full", way: ["on the host: df -h"] },
+  {
+    seen: /Read-only file system/i,
+    cause: "a file system of the host is read-only",
+    way: ["on the host: dmesg | tail, and mount | grep ro,"],
+  },
+  {
+    seen: /Could not get lock|is another process using it|another app is currently holding the yum lock/i,
+    cause: "another package manager is at work",
+    way: ["wait for it to end: ps -ef | grep -E 'apt|dnf|yum'"],
+  },
+  {
+    seen: /EXPKEYSIG|signatures were invalid|GPG check FAILED|public key is not installed/i,
+    cause: "a package or repository is not signed by a key that is trusted",
+    way: ["airgap verify BUNDLE", "build the bundle anew, with the repository's present key"],
+  },
+  {
+    seen: /No available modular metadata for modular package/,
+    cause: "packages of a module stream without their metadata",
+    way: ["set moduleHotfixes: true for that repository in the spec and build again"],
+  },
+  { seen: /Loop \(127\.[^)]*\) detected/, cause: "CoreDNS forwards to itself: the host's resolv.conf names 127.x", way: ["airgap hosts check CLUSTER"] },
+  { seen: /no nameservers found/, cause: "the host's resolv.conf names no server, and CoreDNS needs one", way: ["airgap hosts check CLUSTER"] },
+  {
+    seen: /network is unreachable/i,
+    cause: "the host has no route to that address, perhaps no default route",
+    way: ["airgap install CLUSTER --bundle BUNDLE --only hosts sets a route for services"],
+  },
+  {
+    seen: /a Node with name "[^"]+" and status "Ready" already exists/,
+    cause: "the cluster has a node of that name, from before",
+    way: ["airgap reset CLUSTER --hosts NAME, then install again", "or: kubectl delete node NAME"],
+  },
+  {
+    seen: /could not find a JWS signature|token id .* is invalid|failed to find a cluster-info|couldn't validate the identity of the API Server/,
+    cause: "the token has expired, or the API server is another cluster's",
+    way: ["run the same command again: it makes a new token"],
+  },
+  { seen: /\[ERROR Swap\]|running with swap on is not supported/i, cause: "swap is on", way: ["airgap install CLUSTER --bundle BUNDLE --only hosts"] },
+  { seen: /\[ERROR SystemVerification\]/, cause: "kubeadm refuses the host's kernel or cgroup version", way: ["airgap hosts check CLUSTER"] },
+  { seen: /\[ERROR Port-\d+\]/, cause: "a port that Kubernetes needs is taken", way: ["on the host: ss -ltnp"] },
+  { seen: /\[ERROR (?:Num)?CPU\]|\[ERROR Mem\]/, cause: "the host is too small for a control plane", way: ["give it two cores and 2 GB"] },
+  {
+    seen: /timed out waiting for the condition|connection refused.*:10248/,
+    cause: "kubelet did not come up",
+    way: ["on the host: journalctl -u kubelet -n 50"],
+  },
+  {
+    seen: /failed to create shim task|unable to apply caps|can't get final child's PID/,
+    cause: "runc can't start containers on this host",
+    way: ["on the host: journalctl -u containerd -n 50"],
+  },
+];
+
+/** The known causes that some output speaks of. */
+export function hintsFor(output: string): { cause: string; way: string[] }[] {
+  return HINTS.filter(({ seen }) => seen.test(output)).slice(0, 3);
+}

@@ -1,0 +1,247 @@
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
+import type { Emit } from "../events.ts";
+import { type Facts, readFacts } from "../host/facts.ts";
+import type { HostKey } from "../host/ssh.ts";
+import { findSelf } from "../resolve/self.ts";
+import { Journal } from "../state/journal.ts";
+import { type Bundle, readBundle } from "./bundle.ts";
+import { type Cluster, readCluster } from "./cluster.ts";
+import { makeContext, type PlanInput } from "./context.ts";
+import { type Foreseen, foresee } from "./dry-run.ts";
+import { Home } from "./home.ts";
+import { imagesFor } from "./images.ts";
+import { RunLog } from "./log.ts";
+import { Mask } from "./mask.ts";
+import { makePlan } from "./plan.ts";
+import type { Finding } from "./preflight/finding.ts";
+import { parseIgnored, preflight, refuse } from "./preflight/preflight.ts";
+import { type Outcome, runPlan, survey } from "./run.ts";
+import { loadSecrets, type Secrets, type Standing, secretTexts } from "./secrets.ts";
+import { type Opener, opener, Session, sshSecrets } from "./session.ts";
+import { narrow, type Plan, type StageName } from "./stage.ts";
+import { withLocalTools } from "./tool.ts";
+
+export interface InstallOptions {
+  clusterFile: string;
+  bundle: string;
+  dryRun: boolean;
+  /** Folder for scripts, instead of running anything. */
+  script?: string;
+  only?: StageName[];
+  skip?: StageName[];
+  hosts?: string[];
+  ignoreChecks: string[];
+  /** Asked about host keys that nobody has accepted yet. */
+  confirm?: (host: string, key: HostKey) => Promise<boolean>;
+  /** Instead of SSH, for tests. */
+  open?: Opener;
+  emit: Emit;
+  signal?: AbortSignal;
+}
+
+export interface InstallResult {
+  cluster: string;
+  /** Steps that were made so; 0 when everything was so already. */
+  changed: number;
+  steps: (Outcome | Foreseen)[];
+  findings: Finding[];
+  /** Milliseconds; `commands` is what the hosts' own commands took. */
+  time?: { total: number; commands: number; connecting: number };
+  log?: string;
+  kubeconfig?: string;
+  /** With --script: the files, in the order in which they are to be run. */
+  scripts?: string[];
+}
+
+/** Everything that is known before a plan is made. */
+export interface Prepared {
+  cluster: Cluster;
+  bundle: Bundle;
+  home: Home;
+  session: Session;
+  facts: Record<string, Facts>;
+  secrets: Secrets;
+  input: PlanInput;
+  mask: Mask;
+  findings: Finding[];
+}
+
+/** Archives of the tool beside a checkout, or of the archive that runs. */
+function localTools(): string[] {
+  const folder = join(findSelf().root, "build");
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((name) => /^airgap-.*-linux-[a-z0-9]+\.tar\.gz$/.test(name))
+    .map((name) => join(folder, name));
+}
+
+/** Documents that addons name by path: a file, or every YAML and JSON file of a folder, by name. */
+export function readUserManifests({ addons }: Cluster): PlanInput["userManifests"] {
+  const paths = addons.flatMap((addon) => ("manifest" in addon ? [addon.manifest] : []));
+  return Object.fromEntries(
+    paths.map((path) => {
+      try {
+        const files = statSync(path).isDirectory()
+          ? readdirSync(path)
+              .filter((name) => /\.(?:ya?ml|json)$/i.test(name))
+              .sort()
+              .map((name) => join(path, name))
+          : [path];
+        return [path, files.map((file) => ({ path: file, text: readFileSync(file, "utf8") }))];
+      } catch (cause) {
+        throw new AirgapError("spec", `addons: ${path} can't be read: ${messageOf(cause)}`, { cause });
+      }
+    }),
+  );
+}
+
+/** The authority of a cluster that stands on its first control plane. */
+export function standingOf(cluster: Cluster, facts: Record<string, Facts>): Standing | undefined {
+  for (const host of cluster.hosts) {
+    const known = host.roles.includes("control-plane") ? facts[host.name] : undefined;
+    if (known?.kubernetesCa && known.exists.includes("/etc/kubernetes/admin.conf")) return { ca: known.kubernetesCa };
+  }
+  return undefined;
+}
+
+/** Connects to every host and reads its facts. */
+export async function connect(
+  cluster: Cluster,
+  home: Home,
+  options: Pick<InstallOptions, "confirm" | "open" | "emit" | "signal">,
+): Promise<{ session: Session; facts: Record<string, Facts> }> {
+  const { emit, signal, confirm } = options;
+  const open = options.open ?? opener({ home, emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
+  const session = await Session.start(cluster.hosts, open);
+  try {
+    const read = await Promise.all(cluster.hosts.map(async ({ name }) => [name, await readFacts(session.get(name), signal ? { signal } : {})] as const));
+    return { session, facts: Object.fromEntries(read) };
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+}
+
+/** Reads cluster, bundle and facts, makes secrets, and checks all of it. The caller closes the session. */
+export async function prepare(options: Omit<InstallOptions, "dryRun">): Promise<Prepared> {
+  const cluster = await readCluster(options.clusterFile);
+  const ignored = parseIgnored(options.ignoreChecks);
+  const bundle = withLocalTools(readBundle(options.bundle), localTools());
+  const images = imagesFor(cluster, bundle.lock);
+  const userManifests = readUserManifests(cluster);
+  const home = Home.open(cluster);
+  const { session, facts } = await connect(cluster, home, options);
+  try {
+    const secrets = await loadSecrets(cluster, home, standingOf(cluster, facts));
+    const mask = new Mask([...secretTexts(secrets), ...sshSecrets(cluster.hosts)]);
+    const input: PlanInput = { cluster, facts, bundle, secrets, images, userManifests, ignored };
+    const findings = preflight(makeContext(input));
+    return { cluster, bundle, home, session, facts, secrets, input, mask, findings };
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+}
+
+function tell(findings: Finding[], ignored: readonly string[], emit: Emit): void {
+  for (const { severity, host, check, message } of findings) {
+    const text = `${host ? `${host}: ` : ""}${message}`;
+    if (severity === "notice") emit({ type: "note", message: text });
+    else if (severity === "warning" || ignored.includes(check)) emit({ type: "warning", message: `${text} (${check})` });
+  }
+}
+
+async function openJournal(home: Home, emit: Emit): Promise<Journal | undefined> {
+  try {
+    return await Journal.open(home.path("journal.sqlite"));
+  } catch (error) {
+    if (!isAirgapError(error, "environment", "corrupt")) throw error;
+    emit({
+      type: "warning",
+      message: `No journal is kept: ${messageOf(error)}`,
+      suggestion: "hosts taken out of the cluster file will not be remembered for reset",
+    });
+    return undefined;
+  }
+}
+
+/**
+ * Bare hosts to a cluster; run again, it makes so what is not.
+ * @throws AirgapError `check-failed` before anything was changed, `step-failed` or `interrupted` after
+ */
+export async function install(options: InstallOptions): Promise<InstallResult> {
+  const started = performance.now();
+  const prepared = await prepare(options);
+  const { session, findings, input, cluster } = prepared;
+  const connecting = performance.now() - started;
+  try {
+    tell(findings, input.ignored, options.emit);
+    refuse(findings, input.ignored);
+    const plan = narrow(makePlan(input), options);
+    const result = options.dryRun ? await dryRun(prepared, plan, options) : await run(prepared, plan, options);
+    return { ...result, cluster: cluster.name, findings, ...(result.time ? { time: { ...result.time, connecting } } : {}) };
+  } finally {
+    await session.close();
+  }
+}
+
+type Part = Omit<InstallResult, "cluster" | "findings">;
+
+const names = (cluster: Cluster, { hosts }: Pick<InstallOptions, "hosts">): string[] =>
+  cluster.hosts.map(({ name }) => name).filter((name) => hosts === undefined || hosts.includes(name));
+
+async function dryRun({ session, home, mask, cluster }: Prepared, plan: Plan, options: InstallOptions): Promise<Part> {
+  const log = new RunLog(home, mask);
+  const context = { connections: session, log, mask, emit: options.emit, record: () => {}, ...(options.signal ? { signal: options.signal } : {}) };
+  try {
+    const hosts = names(cluster, options);
+    const steps = foresee(plan, hosts, await survey(plan, hosts, context), mask);
+    return { changed: 0, steps };
+  } finally {
+    log.close();
+  }
+}
+
+async function run(prepared: Prepared, plan: Plan, options: InstallOptions): Promise<Part> {
+  const { session, home, mask, cluster, facts } = prepared;
+  const log = new RunLog(home, mask);
+  const journal = await openJournal(home, options.emit);
+  try {
+    await journal?.begin("install", log.path);
+    for (const host of cluster.hosts) await journal?.remember({ name: host.name, settings: JSON.stringify(host), facts: JSON.stringify(facts[host.name]) });
+    const result = await runPlan(plan, names(cluster, options), {
+      connections: session,
+      log,
+      mask,
+      emit: options.emit,
+      record: (host, report) => journal?.step(host, report.id, report.state, report.ms),
+      ...(options.signal ? { signal: options.signal } : {}),
+    });
+    await journal?.end("done");
+    const { changed, outcomes, totalMs, commandsMs } = result;
+    log.line(`done: ${changed} changed, ${Math.round(totalMs)} ms, of which ${Math.round(commandsMs)} ms were the hosts' commands`);
+    const kubeconfig = await bringHome(prepared, changed);
+    return { changed, steps: outcomes, time: { total: totalMs, commands: commandsMs, connecting: 0 }, log: log.path, ...(kubeconfig ? { kubeconfig } : {}) };
+  } catch (error) {
+    log.line(messageOf(error));
+    await journal?.end("failed").catch(() => {});
+    throw error;
+  } finally {
+    await journal?.close();
+    log.close();
+  }
+}
+
+/** The administrator's kubeconfig, kept beside the cluster file. */
+async function bringHome({ session, home, cluster }: Prepared, changed: number): Promise<string | undefined> {
+  const first = cluster.hosts.find(({ roles }) => roles.includes("control-plane"));
+  const path = home.path("kubeconfig");
+  if (first === undefined) return undefined;
+  if (changed === 0 && existsSync(path)) return path;
+  const { code, stdout } = await session.get(first.name).run("cat /etc/kubernetes/admin.conf");
+  if (code !== 0) return undefined;
+  home.write("kubeconfig", stdout);
+  return path;
+}

@@ -1,0 +1,133 @@
+import { stringify } from "yaml";
+import { isRecord } from "../oci/descriptor.ts";
+import { publicKeyHash } from "../pki/certificate.ts";
+import { apiAddress, type ClusterHost } from "./cluster.ts";
+import { type Context, minorOf } from "./context.ts";
+import { cgroupDriver } from "./stages/containerd.ts";
+import { needsResolvConf, RESOLV_CONF } from "./stages/resolv-conf.ts";
+import { criSocket } from "./stages/socket.ts";
+
+type Document = Record<string, unknown>;
+
+/**
+ * Puts `over` into `base`: mappings key by key, everything else replaced; lists of kubeadm's
+ * `extraArgs` count as mappings by their name.
+ */
+export function merge(base: Document, over: Document): Document {
+  const merged: Document = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const before = merged[key];
+    const [left, right] = isArguments(key) ? [asMap(before), asMap(value)] : [before, value];
+    merged[key] = isRecord(left) && isRecord(right) ? merge(left, right) : right;
+  }
+  return merged;
+}
+
+const isArguments = (key: string): boolean => /extraArgs$/i.test(key);
+
+/** v1beta4 has lists of name and value, which may repeat a name; older versions have mappings. */
+function asMap(value: unknown): unknown {
+  if (!Array.isArray(value)) return value;
+  return Object.fromEntries(value.flatMap((entry) => (isRecord(entry) && typeof entry["name"] === "string" ? [[entry["name"], entry["value"]]] : [])));
+}
+
+/** Arguments in the form that an API version has. */
+function formed(value: unknown, api: string): unknown {
+  if (Array.isArray(value)) return value.map((entry) => formed(entry, api));
+  if (!isRecord(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => {
+      if (!isArguments(key)) return [key, formed(inner, api)];
+      const map = asMap(inner) as Document;
+      return [key, api === "v1beta4" ? Object.entries(map).map(([name, text]) => ({ name, value: String(text) })) : map];
+    }),
+  );
+}
+
+/** kubeadm's own taint of control planes: #107533, #110095. */
+function controlPlaneTaints(minor: number): Document[] {
+  const taint = (name: string): Document => ({ key: `node-role.kubernetes.io/${name}`, effect: "NoSchedule" });
+  if (minor <= 23) return [taint("master")];
+  return minor === 24 ? [taint("master"), taint("control-plane")] : [taint("control-plane")];
+}
+
+function parseTaint(text: string): Document {
+  const [, key = "", value, effect = ""] = /^([^=:]+)(?:=([^:]*))?:(\w+)$/.exec(text) ?? [];
+  return { key, ...(value ? { value } : {}), effect };
+}
+
+/** Labels that kubelet may not give itself are set later, by the cluster's administrator. */
+function nodeRegistration(context: Context, host: ClusterHost): Document {
+  const { version } = context.cluster.kubernetes;
+  const plane = host.roles.includes("control-plane");
+  const own = host.taints.map(parseTaint);
+  const taints = plane && !host.roles.includes("worker") ? [...controlPlaneTaints(minorOf(version)), ...own] : own;
+  const given = plane || own.length > 0;
+  return {
+    name: host.name,
+    criSocket: criSocket(context.cluster),
+    kubeletExtraArgs: { "node-ip": host.address, ...(needsResolvConf(context.factsOf(host)) ? { "resolv-conf": RESOLV_CONF } : {}) },
+    ...(given ? { taints } : {}),
+  };
+}
+
+function clusterConfiguration({ cluster, images }: Context): Document {
+  const { kubernetes } = cluster;
+  const api = apiAddress(cluster);
+  const planes = cluster.hosts.filter(({ roles }) => roles.includes("control-plane"));
+  const sans = [...kubernetes.extraSans, api.address, ...planes.flatMap(({ name, address }) => [name, address]), "127.0.0.1", "localhost"];
+  return {
+    kubernetesVersion: kubernetes.version,
+    clusterName: cluster.name,
+    controlPlaneEndpoint: `${api.address.includes(":") ? `[${api.address}]` : api.address}:${api.port}`,
+    ...(images.imageRepository ? { imageRepository: images.imageRepository } : {}),
+    ...(images.dnsRepository ? { dns: { imageRepository: images.dnsRepository } } : {}),
+    ...(images.etcdRepository ? { etcd: { local: { imageRepository: images.etcdRepository } } } : {}),
+    networking: { podSubnet: kubernetes.podSubnet, serviceSubnet: kubernetes.serviceSubnet, dnsDomain: kubernetes.dnsDomain },
+    apiServer: { certSANs: [...new Set(sans)] },
+  };
+}
+
+function document(api: string, kind: string, base: Document, over: Document | undefined): string {
+  return stringify(formed({ apiVersion: api, kind, ...merge(base, over ?? {}) }, api.slice(api.lastIndexOf("/") + 1)), { lineWidth: 0 });
+}
+
+const apiOf = ({ images }: Context): string => `kubeadm.k8s.io/${images.requirements.configApi.newest}`;
+
+/** What `kubeadm init` reads; it holds the join token. https://kubernetes.io/docs/reference/config-api/ */
+export function initConfiguration(context: Context): string {
+  const { cluster, secrets, first } = context;
+  const api = apiOf(context);
+  const init: Document = {
+    bootstrapTokens: [
+      { token: secrets.joinToken, ttl: "24h0m0s", usages: ["signing", "authentication"], groups: ["system:bootstrappers:kubeadm:default-node-token"] },
+    ],
+    localAPIEndpoint: { advertiseAddress: first.address, bindPort: 6443 },
+    nodeRegistration: nodeRegistration(context, first),
+  };
+  const { proxyMode } = cluster.kubernetes;
+  return [
+    document(api, "InitConfiguration", init, cluster.kubeadm.InitConfiguration),
+    document(api, "ClusterConfiguration", clusterConfiguration(context), cluster.kubeadm.ClusterConfiguration),
+    document("kubelet.config.k8s.io/v1beta1", "KubeletConfiguration", { cgroupDriver: cgroupDriver(context) }, cluster.kubeadm.KubeletConfiguration),
+    document("kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration", proxyMode ? { mode: proxyMode } : {}, cluster.kubeadm.KubeProxyConfiguration),
+  ].join("---\n");
+}
+
+/** What `kubeadm join` reads; it holds the join token. */
+export function joinConfiguration(context: Context, host: ClusterHost): string {
+  const { cluster, secrets } = context;
+  const api = apiAddress(cluster);
+  const join: Document = {
+    discovery: {
+      bootstrapToken: {
+        apiServerEndpoint: `${api.address.includes(":") ? `[${api.address}]` : api.address}:${api.port}`,
+        token: secrets.joinToken,
+        caCertHashes: [publicKeyHash(secrets.ca)],
+      },
+    },
+    nodeRegistration: nodeRegistration(context, host),
+    ...(host.roles.includes("control-plane") ? { controlPlane: { localAPIEndpoint: { advertiseAddress: host.address, bindPort: 6443 } } } : {}),
+  };
+  return document(apiOf(context), "JoinConfiguration", join, cluster.kubeadm.JoinConfiguration);
+}

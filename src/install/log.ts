@@ -1,0 +1,31 @@
+import { closeSync, openSync, writeSync } from "node:fs";
+import type { Home } from "./home.ts";
+import type { Mask } from "./mask.ts";
+
+/** Everything that a run's commands printed, whole, with secrets hidden. */
+export class RunLog {
+  readonly path: string;
+  readonly #fd: number;
+  readonly #mask: Mask;
+
+  constructor(home: Home, mask: Mask, now = new Date()) {
+    this.path = home.path("runs", `${now.toISOString().replace(/[:.]/g, "-")}.log`);
+    this.#fd = openSync(this.path, "a", 0o600);
+    this.#mask = mask;
+  }
+
+  line(text: string): void {
+    writeSync(this.#fd, `${new Date().toISOString()} ${this.#mask.hide(text)}\n`);
+  }
+
+  /** What a step printed, each line after the host's name. */
+  output(host: string, text: string): void {
+    if (text.trim() === "") return;
+    const lines = this.#mask.hide(text.trimEnd()).split("\n");
+    writeSync(this.#fd, lines.map((line) => `${host}| ${line}\n`).join(""));
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}

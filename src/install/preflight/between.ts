@@ -1,0 +1,84 @@
+import type { Context } from "../context.ts";
+import type { Finding } from "./finding.ts";
+import { ordinal } from "./hosts.ts";
+
+/** Seconds that clocks may differ: certificates and tokens have begun an hour earlier, but logs and leases suffer. */
+const MOST_SKEW = 30;
+
+/** Hosts that share a value which must be each one's own. */
+function shared(context: Context, value: (host: string) => string[]): { value: string; hosts: string[] }[] {
+  const byValue = new Map<string, string[]>();
+  for (const { name } of context.cluster.hosts) for (const each of value(name)) if (each !== "") byValue.set(each, [...(byValue.get(each) ?? []), name]);
+  return [...byValue].filter(([, hosts]) => hosts.length > 1).map(([each, hosts]) => ({ value: each, hosts }));
+}
+
+function unique(context: Context): Finding[] {
+  const facts = (host: string) => context.facts[host];
+  const finding = (severity: Finding["severity"], message: string, suggestion?: string): Finding => ({
+    check: "host-unique",
+    severity,
+    message,
+    ...(suggestion ? { suggestion } : {}),
+  });
+  return [
+    ...shared(context, (host) => [facts(host)?.machineId ?? ""]).map(({ hosts }) =>
+      finding("notice", `${hosts.join(", ")} have the same machine-id, as clones do: all but the first get a new one`),
+    ),
+    ...shared(context, (host) => [facts(host)?.productUuid ?? ""]).map(({ hosts }) =>
+      finding(
+        "error",
+        `${hosts.join(", ")} have the same product_uuid: Kubernetes would take them for one`,
+        "give the clones a UUID of their own in the hypervisor",
+      ),
+    ),
+    ...shared(context, (host) => [...new Set(facts(host)?.macs ?? [])]).map(({ value, hosts }) =>
+      finding("error", `${hosts.join(", ")} have the same MAC address ${value}`, "give the clones a MAC address of their own in the hypervisor"),
+    ),
+  ];
+}
+
+function time(context: Context): Finding[] {
+  const skews = context.cluster.hosts.flatMap(({ name }) => {
+    const clock = context.facts[name]?.time;
+    return clock ? [{ name, seconds: clock.host - clock.ours }] : [];
+  });
+  const all = skews.map(({ seconds }) => seconds);
+  const spread = Math.max(...all) - Math.min(...all);
+  if (!(spread > MOST_SKEW)) return [];
+  const sorted = skews.toSorted((a, b) => a.seconds - b.seconds);
+  const [last, first] = [sorted[0], sorted.at(-1)];
+  return [
+    {
+      check: "time",
+      severity: "error",
+      message: `the clocks differ by ${Math.round(spread)} s: ${last?.name} is behind, ${first?.name} ahead`,
+      suggestion: `set them, by hand at first: ssh ${last?.name} date -s @$(date +%s)`,
+    },
+  ];
+}
+
+/** An address that load balancers are to share must not be somebody's. */
+function vip({ cluster, facts }: Context): Finding[] {
+  const { endpoint } = cluster;
+  if (endpoint === undefined || endpoint.loadBalancers.length > 0) return [];
+  const owner = cluster.hosts.find(({ name }) => facts[name]?.addresses.some(({ cidr }) => cidr.split("/")[0] === endpoint.address));
+  return owner ? [{ check: "vip", severity: "notice", message: `${endpoint.address} is ${owner.name}'s: the API is reached there and nowhere else` }] : [];
+}
+
+/** The tool's own Node asks for glibc 2.28. */
+function serving({ cluster, facts }: Context): Finding[] {
+  const host = cluster.repository.host;
+  const glibc = facts[host]?.glibc;
+  if (glibc !== undefined && ordinal(glibc) >= ordinal("2.28")) return [];
+  return [
+    {
+      check: "registry-glibc",
+      severity: "error",
+      host,
+      message: `it is to serve the bundle, and airgap's own Node needs glibc 2.28; it has ${glibc ? `glibc ${glibc}` : "no glibc"}`,
+      suggestion: "let another host serve, and name it: `repository: { host: NAME }`; it may be the one that you are on (connection: local)",
+    },
+  ];
+}
+
+export const CLUSTER_CHECKS: ((context: Context) => Finding[])[] = [unique, time, vip, serving];

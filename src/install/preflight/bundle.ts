@@ -1,0 +1,164 @@
+import { isAirgapError, messageOf } from "../../errors.ts";
+import { localName } from "../bundle.ts";
+import { architecture, type Context, familyOf, minorOf, setFor, systemNames } from "../context.ts";
+import { carries } from "../images.ts";
+import { containerdVersion } from "../stages/containerd.ts";
+import { manifestOf } from "../stages/network.ts";
+import { wantedOn } from "../stages/packages.ts";
+import { toolFor } from "../tool.ts";
+import type { Finding } from "./finding.ts";
+import { ordinal } from "./hosts.ts";
+
+function images(context: Context): Finding[] {
+  const { bundle, cluster } = context;
+  const missing = context.images.kubeadm.filter(({ upstream }) => !carries(bundle.lock, upstream)).map(({ upstream }) => upstream);
+  if (missing.length === 0) return [];
+  return [
+    {
+      check: "bundle-images",
+      severity: "error",
+      message: `${localName(bundle)} does not have ${missing.join(", ")}, which Kubernetes ${cluster.kubernetes.version} needs`,
+      suggestion: `add \`kubernetes: [{ version: ${cluster.kubernetes.version} }]\` to the bundle's spec and build again`,
+    },
+  ];
+}
+
+function platforms({ bundle, nodes, factsOf }: Context): Finding[] {
+  if (bundle.lock.platforms.includes("all")) return [];
+  return nodes.flatMap((host) => {
+    const platform = `linux/${architecture(factsOf(host)).oci}`;
+    if (bundle.lock.platforms.some((each) => each === platform || each.startsWith(`${platform}/`))) return [];
+    const message = `it is ${platform}, and ${localName(bundle)} is for ${bundle.lock.platforms.join(", ")}`;
+    return [
+      { check: "bundle-platform" as const, severity: "error" as const, host: host.name, message, suggestion: `add ${platform} to \`platforms:\` of the spec` },
+    ];
+  });
+}
+
+/** Nodes need packages; other hosts take what there is for them. */
+function packages(context: Context): Finding[] {
+  const { bundle, nodes, factsOf, cluster } = context;
+  return nodes.flatMap((host): Finding[] => {
+    const facts = factsOf(host);
+    if (familyOf(facts) === undefined) return [];
+    const set = setFor(bundle, facts);
+    const names = systemNames(facts).join(" or ");
+    if (set === undefined) {
+      const have = bundle.packageSets.map(({ name, facts: { for: systems, arch } }) => `${name} (${systems.join(", ")}; ${arch})`).join("; ");
+      const message = `${localName(bundle)} has no packages for ${names} on ${facts.machine}${have ? `, only ${have}` : ""}`;
+      // A host that has everything already does well without.
+      const severity = facts.versions.kubelet && facts.versions.kubeadm ? "notice" : "error";
+      return [
+        { check: "bundle-packages", severity, host: host.name, message, suggestion: `add a set with \`for: [${systemNames(facts).at(-1)}]\` to the spec` },
+      ];
+    }
+    const wanted = wantedOn(set, host);
+    const lacking = ["kubelet", "kubeadm"].filter((name) => !wanted.some((each) => each.name === name) && facts.versions[name as "kubelet"] === undefined);
+    const other = wanted.filter(({ name, version }) => name === "kubeadm" && !version.replace(/^\d+:/, "").startsWith(cluster.kubernetes.version.slice(1)));
+    return [
+      ...(lacking.length > 0
+        ? [
+            {
+              check: "bundle-packages" as const,
+              severity: "error" as const,
+              host: host.name,
+              message: `the set ${set.name} installs no ${lacking.join(" and no ")} on it`,
+              suggestion: `add them to \`install:\` of the set, for ${host.roles.join(", ")}`,
+            },
+          ]
+        : []),
+      ...other.map(({ version }) => ({
+        check: "kubernetes" as const,
+        severity: "error" as const,
+        host: host.name,
+        message: `the set ${set.name} has kubeadm ${version}, and the cluster file says ${cluster.kubernetes.version}`,
+        suggestion: `name the version in the spec: kubeadm-${cluster.kubernetes.version.slice(1)}`,
+      })),
+    ];
+  });
+}
+
+function containerd(context: Context): Finding[] {
+  const least = context.images.requirements.containerd;
+  if (context.cluster.runtime !== "containerd") return [];
+  return context.nodes.flatMap((host): Finding[] => {
+    const version = containerdVersion(context, host);
+    if (version === undefined) {
+      return [
+        {
+          check: "containerd-version",
+          severity: "error",
+          host: host.name,
+          message: "neither the host nor the bundle's packages for it have containerd",
+          suggestion: "add containerd or containerd.io to `install:` of the set",
+        },
+      ];
+    }
+    if (least === undefined || ordinal(version) >= ordinal(least)) return [];
+    const message = `containerd ${version} is too old: Kubernetes ${context.cluster.kubernetes.version} needs ${least}`;
+    return [{ check: "containerd-version", severity: "error", host: host.name, message }];
+  });
+}
+
+function docker({ cluster, bundle, nodes, factsOf }: Context): Finding[] {
+  if (cluster.runtime !== "docker") return [];
+  return nodes.flatMap((host): Finding[] => {
+    const facts = factsOf(host);
+    const set = setFor(bundle, facts);
+    const names = set ? wantedOn(set, host).map(({ name }) => name) : [];
+    const engine = facts.versions.docker !== undefined || names.some((name) => /^docker(?:-ce|\.io|-engine)?$/.test(name));
+    const shim =
+      minorOf(cluster.kubernetes.version) <= 23 ||
+      facts.versions["cri-dockerd"] !== undefined ||
+      names.includes("cri-dockerd") ||
+      bundle.files["cri-dockerd.tgz"] !== undefined;
+    return [
+      ...(engine
+        ? []
+        : [
+            {
+              check: "bundle-packages" as const,
+              severity: "error" as const,
+              host: host.name,
+              message: "neither the host nor the bundle's packages for it have Docker",
+              suggestion: "add docker-ce or docker.io to `install:` of the set",
+            },
+          ]),
+      ...(shim
+        ? []
+        : [
+            {
+              check: "bundle-packages" as const,
+              severity: "error" as const,
+              host: host.name,
+              message: `Docker needs cri-dockerd from Kubernetes 1.24 on, and neither the bundle nor the host has it`,
+              suggestion: "add the package cri-dockerd, or `files: [{ url: …, as: cri-dockerd.tgz }]`",
+            },
+          ]),
+    ];
+  });
+}
+
+/** What the plan would not find. */
+function named(context: Context): Finding[] {
+  const { cluster } = context;
+  const wanted = [
+    ...(cluster.network ? [{ name: cluster.network.name, by: "network" }] : []),
+    ...cluster.addons.flatMap((addon) => ("name" in addon ? [{ name: addon.name, by: "addons" }] : [])),
+  ];
+  const missing = wanted.flatMap(({ name, by }) => failing("bundle-manifests", () => manifestOf(context, name, by)));
+  return [...missing, ...failing("bundle-manifests", () => toolFor(context))];
+}
+
+function failing(check: Finding["check"], ask: () => unknown): Finding[] {
+  try {
+    ask();
+    return [];
+  } catch (error) {
+    if (!isAirgapError(error)) throw error;
+    const [suggestion] = error.suggestions;
+    return [{ check, severity: "error", message: messageOf(error), ...(suggestion ? { suggestion } : {}) }];
+  }
+}
+
+export const BUNDLE_CHECKS: ((context: Context) => Finding[])[] = [images, platforms, packages, containerd, docker, named];

@@ -1,0 +1,259 @@
+import { isIP } from "node:net";
+import type { Facts } from "../../host/facts.ts";
+import { contains, overlap, parseSubnet } from "../address.ts";
+import type { Cluster, ClusterHost } from "../cluster.ts";
+import { type Context, minorOf } from "../context.ts";
+import { needsResolvConf } from "../stages/resolv-conf.ts";
+import type { Finding } from "./finding.ts";
+
+type HostCheck = (host: ClusterHost, facts: Facts, context: Context) => Omit<Finding, "host">[];
+
+const error = (check: Finding["check"], message: string, suggestion?: string): Omit<Finding, "host"> => ({
+  check,
+  severity: "error",
+  message,
+  ...(suggestion ? { suggestion } : {}),
+});
+const notice = (check: Finding["check"], message: string): Omit<Finding, "host"> => ({ check, severity: "notice", message });
+const warning = (check: Finding["check"], message: string): Omit<Finding, "host"> => ({ check, severity: "warning", message });
+
+/** Major and minor of a version as one number to compare: 4.18 → 4018. */
+export function ordinal(version: string): number {
+  const [major = 0, minor = 0] = version.split(/[.-]/).map((part) => Number.parseInt(part, 10) || 0);
+  return major * 1000 + minor;
+}
+
+const isNode = ({ roles }: ClusterHost): boolean => roles.includes("control-plane") || roles.includes("worker");
+const inThisCluster = (facts: Facts, cluster: Cluster): boolean => facts.owner === cluster.name;
+
+const system: HostCheck = (_host, facts) => [
+  ...(facts.init === "systemd" ? [] : [error("init", `its init is ${facts.init || "unknown"}, not systemd`)]),
+  ...(["x86_64", "aarch64"].includes(facts.machine) ? [] : [error("machine", `it is a ${facts.machine}; x86_64 and aarch64 are supported`)]),
+  ...(facts.packageManager ? [] : [error("package-manager", "neither apt-get nor dnf nor yum is there")]),
+];
+
+/** kubernetes/kubernetes#134090 and system-validators: 3.10 up to 1.31, 4.19 from 1.32 as an error, from 1.34 as a warning. */
+const kernel: HostCheck = (host, facts, { cluster }) => {
+  if (!isNode(host)) return [];
+  const minor = minorOf(cluster.kubernetes.version);
+  const own = ordinal(facts.kernel);
+  if (own < ordinal("3.10")) return [error("kernel", `kernel ${facts.kernel} is older than 3.10`)];
+  if (own >= ordinal("4.19") || minor < 32) return [];
+  return minor < 34
+    ? [
+        error(
+          "kernel",
+          `kernel ${facts.kernel}: Kubernetes ${cluster.kubernetes.version} refuses what is older than 4.19`,
+          "use Kubernetes v1.31 here, or a newer kernel",
+        ),
+      ]
+    : [warning("kernel", `kernel ${facts.kernel} is older than the 4.19 that Kubernetes ${cluster.kubernetes.version} is tested with`)];
+};
+
+const nftables: HostCheck = (host, facts, { cluster }) =>
+  isNode(host) && cluster.kubernetes.proxyMode === "nftables" && ordinal(facts.kernel) < ordinal("5.13")
+    ? [error("kernel", `kernel ${facts.kernel}: proxyMode nftables needs 5.13`, "proxyMode: iptables")]
+    : [];
+
+/** kubelet 1.35 refuses cgroup v1 unless it is told otherwise: kubernetes/kubernetes#134298. */
+const cgroup: HostCheck = (host, facts, { cluster, images }) => {
+  const told = cluster.kubeadm.KubeletConfiguration?.["failCgroupV1"] === false;
+  if (!isNode(host) || facts.cgroup === "v2" || images.requirements.cgroupV1 !== "refused" || told) return [];
+  return [
+    error(
+      "cgroup",
+      `it has cgroup v1, which Kubernetes ${cluster.kubernetes.version} refuses`,
+      "boot it with systemd.unified_cgroup_hierarchy=1, or set `kubeadm: { KubeletConfiguration: { failCgroupV1: false } }` and ignore SystemVerification",
+    ),
+  ];
+};
+
+const modules: HostCheck = (host, facts, { cluster }) => {
+  if (!isNode(host)) return [];
+  const wanted = ["overlay", "br_netfilter", ...(cluster.kubernetes.proxyMode === "ipvs" ? ["ip_vs", "ip_vs_rr"] : [])];
+  const missing = wanted.filter((name) => !facts.modules.includes(name));
+  return missing.length === 0
+    ? []
+    : [error("modules", `its kernel has no ${missing.join(", ")}`, "install the kernel's modules (kernel-modules-extra on EL), of exactly the running kernel")];
+};
+
+/** What kubeadm asks for: two cores and 1700 MB for a control plane. */
+const size: HostCheck = (host, facts) => {
+  const plane = host.roles.includes("control-plane");
+  const cores = plane && facts.cores < 2 ? [error("cores", `it has ${facts.cores} core; a control plane needs 2`)] : [];
+  const least = plane ? 1700 : 900;
+  const megabytes = Math.floor(facts.memoryKiB / 1024);
+  return isNode(host) && megabytes < least ? [...cores, error("memory", `it has ${megabytes} MB of memory; ${least} MB are needed`)] : cores;
+};
+
+/** Bytes that a host will take up, by folder. */
+function needs(host: ClusterHost, { cluster, bundle }: Context): { folder: string; bytes: number; what: string }[] {
+  const serves = cluster.repository.host === host.name;
+  const images = bundle.lock.blobs.reduce((sum, blob) => sum + blob.size, 0);
+  const packages = bundle.packageSets.reduce(
+    (most, { facts }) =>
+      Math.max(
+        most,
+        facts.packages.reduce((sum, each) => sum + each.size, 0),
+      ),
+    0,
+  );
+  return [
+    ...(serves
+      ? [
+          { folder: "/var/lib", bytes: bundle.size, what: "the bundle" },
+          { folder: "/opt", bytes: 300 << 20, what: "airgap itself" },
+        ]
+      : []),
+    // Images are unpacked beside their layers; not every host pulls all of them.
+    ...(isNode(host)
+      ? [
+          { folder: "/var/lib", bytes: Math.min(images * 3, 20 * 2 ** 30), what: "images" },
+          { folder: "/usr", bytes: packages * 4, what: "packages" },
+        ]
+      : []),
+  ];
+}
+
+const disk: HostCheck = (host, facts, context) => {
+  // A host that has been worked on already has taken most of it.
+  if (inThisCluster(facts, context.cluster)) return [];
+  const byMount = new Map<string, { bytes: number; free: number; what: string[] }>();
+  for (const { folder, bytes, what } of needs(host, context)) {
+    const { mount, kib } = facts.free[folder] ?? facts.free["/"] ?? { mount: "/", kib: Number.POSITIVE_INFINITY };
+    const entry = byMount.get(mount) ?? { bytes: 0, free: kib * 1024, what: [] };
+    byMount.set(mount, { bytes: entry.bytes + bytes, free: entry.free, what: [...entry.what, what] });
+  }
+  return [...byMount].flatMap(([mount, { bytes, free, what }]) =>
+    bytes <= free ? [] : [error("disk", `${mount} has ${gib(free)} left; ${what.join(", ")} need ${gib(bytes)}`)],
+  );
+};
+
+const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+
+function portsOf(host: ClusterHost, { cluster }: Context): number[] {
+  const plane = host.roles.includes("control-plane");
+  return [
+    ...(plane ? [6443, 2379, 2380, 10_257, 10_259] : []),
+    ...(isNode(host) ? [10_250] : []),
+    ...(cluster.repository.host === host.name ? [cluster.repository.port] : []),
+  ];
+}
+
+const ports: HostCheck = (host, facts, context) => {
+  if (inThisCluster(facts, context.cluster)) return [];
+  const taken = portsOf(host, context).filter((port) => facts.listening.includes(port));
+  return taken.length === 0 ? [] : [error("ports", `something listens at ${taken.join(", ")} already`, "ss -ltnp shows what; stop it, or take another host")];
+};
+
+const address: HostCheck = (host, facts) =>
+  facts.addresses.some(({ cidr }) => cidr.split("/")[0] === host.address)
+    ? []
+    : [error("address", `it does not have the address ${host.address}, only ${facts.addresses.map(({ cidr }) => cidr).join(", ") || "none"}`)];
+
+const NEVER_ROUTED = new Set(["default", "0.0.0.0/0"]);
+
+/** Routes to what pods and services will have; those that a running cluster itself has made do not count. */
+const subnets: HostCheck = (host, facts, { cluster }) => {
+  if (!isNode(host)) return [];
+  const ranges = { pods: cluster.kubernetes.podSubnet, services: cluster.kubernetes.serviceSubnet };
+  const ours = /^(?:cni|flannel|cali|tunl|vxlan\.calico|kube-|docker|veth)/;
+  return Object.entries(ranges).flatMap(([what, text]) => {
+    const range = parseSubnet(text);
+    if (range === undefined) return [];
+    const clash = facts.routes.find(({ to, interface: out }) => {
+      const route = NEVER_ROUTED.has(to) || ours.test(out) || to === text ? undefined : parseSubnet(to);
+      return route !== undefined && overlap(route, range);
+    });
+    const own = isIP(host.address) !== 0 && contains(range, host.address);
+    if (own) return [error("subnets", `its address ${host.address} is within the ${what}' range ${text}`, "choose another podSubnet or serviceSubnet")];
+    return clash
+      ? [error("subnets", `its route to ${clash.to} by ${clash.interface} overlaps the ${what}' range ${text}`, "choose another podSubnet or serviceSubnet")]
+      : [];
+  });
+};
+
+const route: HostCheck = (host, facts, { cluster }) =>
+  isNode(host) && !facts.routes.some(({ to }) => to === "default")
+    ? [
+        notice(
+          "route",
+          `it has no default route: a route for services (${cluster.kubernetes.serviceSubnet}) will be set, and the network is told its interface`,
+        ),
+      ]
+    : [];
+
+const resolvConf: HostCheck = (host, facts) =>
+  isNode(host) && needsResolvConf(facts)
+    ? [
+        notice(
+          "resolv-conf",
+          facts.nameservers.length === 0
+            ? "it has no name server: pods get its own address, which refuses at once"
+            : `its name server is ${facts.nameservers.join(", ")}, which for a pod is the pod itself: pods get another list`,
+        ),
+      ]
+    : [];
+
+const runtime: HostCheck = (host, facts, { cluster }) => {
+  if (!isNode(host)) return [];
+  const docker = cluster.runtime === "docker";
+  const podman = facts.versions.podman
+    ? [warning("runtime", `podman ${facts.versions.podman} is there; packages of containerd.io and of runc may conflict with it`)]
+    : [];
+  const running = facts.active.includes("docker") && !docker && !inThisCluster(facts, cluster);
+  return running
+    ? [...podman, warning("runtime", "Docker runs here; its containerd is reconfigured and started anew, which stops nothing but is seen by its users")]
+    : podman;
+};
+
+/** Whose cluster a host is in. */
+const membership: HostCheck = (host, facts, { cluster, first }) => {
+  if (!isNode(host)) return [];
+  if (facts.owner !== undefined && facts.owner !== cluster.name) {
+    return [error("cluster", `it belongs to the cluster ${facts.owner}`, `airgap reset its cluster file, or take another host`)];
+  }
+  const traces = facts.exists.filter((path) => !path.startsWith("/etc/cni/"));
+  if (facts.owner === cluster.name || traces.length === 0) return [];
+  const server = facts.kubeletServer ?? "";
+  const api = cluster.endpoint?.address ?? first.address;
+  if (server.includes(api)) return [];
+  return [
+    error(
+      "cluster",
+      `it has been a node${server ? ` of ${server}` : ""}, which airgap did not set up: ${traces.join(", ")}`,
+      `if it is not needed any more: ssh ${host.address} kubeadm reset`,
+    ),
+  ];
+};
+
+const versions: HostCheck = (host, facts, { cluster }) => {
+  const { kubelet } = facts.versions;
+  const joined = facts.exists.includes("/etc/kubernetes/kubelet.conf");
+  if (!isNode(host) || kubelet === undefined || !joined || `v${kubelet}` === cluster.kubernetes.version) return [];
+  return [
+    error(
+      "kubernetes",
+      `it is a node at v${kubelet}, and the cluster file says ${cluster.kubernetes.version}`,
+      `set kubernetes.version: v${kubelet}, or move it: airgap upgrade`,
+    ),
+  ];
+};
+
+export const HOST_CHECKS: HostCheck[] = [
+  system,
+  kernel,
+  nftables,
+  cgroup,
+  modules,
+  size,
+  disk,
+  ports,
+  address,
+  subnets,
+  route,
+  resolvConf,
+  runtime,
+  membership,
+  versions,
+];

@@ -1,0 +1,40 @@
+import { AirgapError } from "../../errors.ts";
+import type { Context } from "../context.ts";
+import { CLUSTER_CHECKS } from "./between.ts";
+import { BUNDLE_CHECKS } from "./bundle.ts";
+import { CHECKS, type CheckName, type Finding } from "./finding.ts";
+import { HOST_CHECKS } from "./hosts.ts";
+
+/** Every finding about all hosts, from facts alone: nothing is asked and nothing changed. */
+export function preflight(context: Context): Finding[] {
+  const hosts = context.cluster.hosts.flatMap((host) =>
+    HOST_CHECKS.flatMap((check) => check(host, context.factsOf(host), context).map((finding): Finding => ({ ...finding, host: host.name }))),
+  );
+  return [...hosts, ...CLUSTER_CHECKS.flatMap((check) => check(context)), ...BUNDLE_CHECKS.flatMap((check) => check(context))];
+}
+
+/** One line: `node1: kernel: …`. */
+export const formatFinding = ({ host, check, message }: Finding): string => `${host ? `${host}: ` : ""}${check}: ${message}`;
+
+/** @throws AirgapError `usage` for a name that no check has */
+export function parseIgnored(names: string[]): CheckName[] {
+  return names.map((name) => {
+    if (Object.hasOwn(CHECKS, name)) return name as CheckName;
+    throw new AirgapError("usage", `There is no check '${name}'; there are ${Object.keys(CHECKS).join(", ")}`);
+  });
+}
+
+/** @throws AirgapError `check-failed` with every error that is not ignored */
+export function refuse(findings: Finding[], ignored: readonly string[]): void {
+  const errors = findings.filter(({ severity, check }) => severity === "error" && !ignored.includes(check));
+  if (errors.length === 0) return;
+  const suggestions = [...new Set(errors.flatMap(({ suggestion }) => suggestion ?? []))];
+  throw new AirgapError(
+    "check-failed",
+    `Nothing was changed: ${errors.length === 1 ? "a check" : `${errors.length} checks`} failed.\n${errors.map((each) => `  ${formatFinding(each)}`).join("\n")}`,
+    {
+      suggestions: [...suggestions, `or go on all the same: ${[...new Set(errors.map(({ check }) => `--ignore-check ${check}`))].join(" ")}`],
+      data: { findings },
+    },
+  );
+}

@@ -1,0 +1,52 @@
+import { createHash } from "node:crypto";
+import { quote } from "../host/host.ts";
+
+/** Text that stands in a script as it is. */
+export class Raw {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+/** Puts text into a script as it is: a script of its own, a word that needs no quotes. */
+export const raw = (text: string): Raw => new Raw(text);
+
+type Value = string | number | Raw | readonly (string | number)[];
+
+function word(value: Value): string {
+  if (value instanceof Raw) return value.text;
+  if (Array.isArray(value)) return value.map((each) => quote(String(each))).join(" ");
+  return quote(String(value));
+}
+
+/** The indentation that all lines with text share. */
+function indentation(strings: readonly string[]): number {
+  const lines = strings.join("x").split("\n").slice(1);
+  const depths = lines.filter((line) => line.trim() !== "").map((line) => /^ */.exec(line)?.[0].length ?? 0);
+  return depths.length === 0 ? 0 : Math.min(...depths);
+}
+
+/**
+ * A script for sh. Values are quoted as one word each, lists as several; `raw` and `here` stand as
+ * they are. Indentation that all lines share is taken away.
+ */
+export function sh(strings: TemplateStringsArray, ...values: Value[]): string {
+  const parts = strings.raw.map((part) => part.replaceAll("\\`", "`").replaceAll("\\${", "${"));
+  const depth = indentation(parts);
+  const plain = parts.map((part) => part.replace(new RegExp(`\\n {0,${depth}}`, "g"), "\n"));
+  return plain
+    .map((part, i) => part + (i < values.length ? word(values[i] as Value) : ""))
+    .join("")
+    .replace(/^\n/, "")
+    .replace(/\s+$/, "");
+}
+
+/** A here-document whose content stands as it is. It must be the last on its line. */
+export function here(content: string): Raw {
+  const text = content.endsWith("\n") ? content : `${content}\n`;
+  let mark = "AIRGAP";
+  while (text.split("\n").includes(mark)) mark = `AIRGAP_${createHash("sha256").update(mark).digest("hex").slice(0, 8)}`;
+  return raw(`<<'${mark}'\n${text}${mark}`);
+}

@@ -1,0 +1,112 @@
+import { parse, stringify, type TomlTable } from "smol-toml";
+import { AirgapError, messageOf } from "../../errors.ts";
+
+export interface ContainerdWishes {
+  /** Of containerd, 1 or 2: which configuration a new file gets. */
+  major: number;
+  sandbox: string;
+  systemdCgroup: boolean;
+  /** Folder with hosts.toml files. */
+  configPath: string;
+}
+
+const V1_CRI = "io.containerd.grpc.v1.cri";
+const V2_IMAGES = "io.containerd.cri.v1.images";
+const V2_RUNTIME = "io.containerd.cri.v1.runtime";
+const CNI_BIN = "/opt/cni/bin";
+
+function table(parent: TomlTable, ...path: string[]): TomlTable {
+  let at = parent;
+  for (const name of path) {
+    const next = at[name];
+    if (typeof next !== "object" || next === null || Array.isArray(next) || next instanceof Date) at[name] = {};
+    at = at[name] as TomlTable;
+  }
+  return at;
+}
+
+function read(text: string | undefined, host: string): TomlTable {
+  try {
+    return text === undefined ? {} : parse(text);
+  } catch (cause) {
+    throw new AirgapError("check-failed", `${host}: /etc/containerd/config.toml can't be read: ${messageOf(cause).split("\n")[0]}`, {
+      cause,
+      suggestions: [`correct it, or move it away on ${host}: mv /etc/containerd/config.toml /etc/containerd/config.toml.old`],
+    });
+  }
+}
+
+/** Docker's packages switch CRI off: "unknown service runtime.v1.RuntimeService". */
+function enableCri(config: TomlTable): void {
+  const disabled = config["disabled_plugins"];
+  if (!Array.isArray(disabled)) return;
+  const left = disabled.filter((name) => typeof name !== "string" || !/(?:^|\.)cri(?:$|\.)/.test(name));
+  if (left.length > 0) config["disabled_plugins"] = left;
+  else delete config["disabled_plugins"];
+}
+
+/** The first form of the file had short names. */
+function fromVersion1(config: TomlTable): void {
+  const plugins = table(config, "plugins");
+  const cri = plugins["cri"];
+  if (cri === undefined) return;
+  plugins[V1_CRI] = cri;
+  delete plugins["cri"];
+}
+
+/** `mirrors`, and `tls` of `configs`, keep the plugin from loading beside `config_path`. */
+function useHostsFiles(registry: TomlTable, configPath: string): void {
+  delete registry["mirrors"];
+  const configs = registry["configs"];
+  if (typeof configs === "object" && !Array.isArray(configs)) {
+    for (const entry of Object.values(configs as TomlTable)) if (typeof entry === "object" && !Array.isArray(entry)) delete (entry as TomlTable)["tls"];
+  }
+  registry["config_path"] = configPath;
+}
+
+function runc(containerd: TomlTable, systemdCgroup: boolean): void {
+  const runtime = table(containerd, "runtimes", "runc");
+  runtime["runtime_type"] ??= "io.containerd.runc.v2";
+  table(runtime, "options")["SystemdCgroup"] = systemdCgroup;
+}
+
+/** Plugins are where kubernetes-cni and the network's own pods put them, whatever a distribution thinks. */
+function cni(parent: TomlTable): void {
+  const settings = table(parent, "cni");
+  if (Array.isArray(settings["bin_dirs"])) settings["bin_dirs"] = [CNI_BIN];
+  else settings["bin_dir"] = CNI_BIN;
+  settings["conf_dir"] = "/etc/cni/net.d";
+}
+
+/**
+ * containerd's configuration with what Kubernetes at this site needs; everything else in it stays.
+ * Files of version 2 are read by containerd 1.3 to 2.x, those of version 3 by 2.x.
+ * https://github.com/containerd/containerd/blob/main/docs/cri/config.md
+ * @param text the file as it is on the host
+ */
+export function mergeContainerdConfig(text: string | undefined, wishes: ContainerdWishes, host: string): string {
+  const config = read(text, host);
+  const version = config["version"];
+  const third = version === 3 || (version !== 2 && wishes.major >= 2);
+  if (version !== 2 && version !== 3) fromVersion1(config);
+  const merged: TomlTable = { version: third ? 3 : 2, ...config };
+  merged["version"] = third ? 3 : 2;
+  enableCri(merged);
+  const plugins = table(merged, "plugins");
+  if (third) {
+    const images = table(plugins, V2_IMAGES);
+    table(images, "pinned_images")["sandbox"] = wishes.sandbox;
+    useHostsFiles(table(images, "registry"), wishes.configPath);
+    const runtime = table(plugins, V2_RUNTIME);
+    runc(table(runtime, "containerd"), wishes.systemdCgroup);
+    cni(runtime);
+  } else {
+    const cri = table(plugins, V1_CRI);
+    cri["sandbox_image"] = wishes.sandbox;
+    useHostsFiles(table(cri, "registry"), wishes.configPath);
+    runc(table(cri, "containerd"), wishes.systemdCgroup);
+    cni(cri);
+  }
+  const result = stringify(merged);
+  return result.endsWith("\n") ? result : `${result}\n`;
+}

@@ -1,0 +1,107 @@
+import type { Facts } from "../../host/facts.ts";
+import type { ClusterHost } from "../cluster.ts";
+import { type Context, setFor } from "../context.ts";
+import { sh } from "../sh.ts";
+import { fileStep, type Step, serviceStep } from "../step.ts";
+import { mergeContainerdConfig } from "./containerd-config.ts";
+import { hostsFiles } from "./containerd-hosts.ts";
+import { wantedOn } from "./packages.ts";
+import { proxyStep } from "./proxy.ts";
+import { CONTAINERD_SOCKET } from "./socket.ts";
+import { REGISTRY_CA } from "./trust.ts";
+
+const CONFIG = "/etc/containerd/config.toml";
+const CERTS = "/etc/containerd/certs.d";
+
+/** systemd, as kubeadm has it by default, unless the cluster file tells kubelet otherwise. */
+export function cgroupDriver({ cluster }: Context): "systemd" | "cgroupfs" {
+  return cluster.kubeadm.KubeletConfiguration?.["cgroupDriver"] === "cgroupfs" ? "cgroupfs" : "systemd";
+}
+
+/** The version that will be there: the bundle's where it installs one, else the host's own. */
+export function containerdVersion(context: Context, host: ClusterHost): string | undefined {
+  const facts = context.factsOf(host);
+  const set = setFor(context.bundle, facts);
+  const wanted = set ? wantedOn(set, host).find(({ name }) => name === "containerd" || name === "containerd.io") : undefined;
+  const own = facts.versions.containerd;
+  const version = wanted === undefined || (own !== undefined && !wanted.pinned) ? own : wanted.version;
+  return version?.replace(/^\d+:/, "");
+}
+
+export function containerdSteps(context: Context, host: ClusterHost): Step[] {
+  const facts = context.factsOf(host);
+  const { cluster, images, secrets } = context;
+  const config = mergeContainerdConfig(
+    facts.containerdConfig,
+    {
+      major: Number.parseInt(containerdVersion(context, host) ?? "1", 10),
+      sandbox: images.sandbox,
+      systemdCgroup: cgroupDriver(context) === "systemd",
+      configPath: CERTS,
+    },
+    host.name,
+  );
+  const access = {
+    ...(secrets.registryCa ? { ca: REGISTRY_CA } : {}),
+    ...(cluster.registry.user === undefined ? {} : { user: cluster.registry.user, password: secrets.registryPassword ?? "" }),
+  };
+  const proxy = proxyStep(context, host, "containerd");
+  const limits = limitsStep(context, host, facts);
+  const drops = [...proxy, ...limits];
+  return [
+    fileStep({ id: "config", title: "containerd: CRI on, cgroups, sandbox image, mirrors", path: CONFIG, content: config }),
+    ...hostsFiles(images.upstreams, cluster, access).map(({ registry, content }) =>
+      fileStep({
+        id: `mirror-${registry === "_default" ? "others" : registry.replaceAll(":", "-")}`,
+        title: `Images of ${registry === "_default" ? "all other registries" : registry} come from the site`,
+        path: `${CERTS}/${registry}/hosts.toml`,
+        content,
+        mode: access.user === undefined ? "644" : "600",
+      }),
+    ),
+    ...drops,
+    serviceStep({
+      id: "service",
+      title: "containerd runs with that",
+      unit: "containerd",
+      reads: [config, ...drops.map(({ file }) => file?.content ?? "")],
+      undo: "systemctl restart containerd 2>/dev/null || :",
+    }),
+    fileStep({
+      id: "crictl",
+      title: "crictl finds containerd",
+      path: "/etc/crictl.yaml",
+      content: `runtime-endpoint: ${CONTAINERD_SOCKET}\nimage-endpoint: ${CONTAINERD_SOCKET}\ntimeout: 10\n`,
+    }),
+    sandboxStep(context),
+  ];
+}
+
+/** systemd before 240 turns containerd 2's "infinity" into a limit that breaks programs. */
+function limitsStep(context: Context, host: ClusterHost, facts: Facts): Step[] {
+  const major = Number.parseInt(containerdVersion(context, host) ?? "1", 10);
+  if (major < 2 || (facts.systemd ?? 240) >= 240) return [];
+  return [
+    fileStep({
+      id: "limits",
+      title: "containerd's limit of open files is one that this systemd understands",
+      path: "/etc/systemd/system/containerd.service.d/airgap-limits.conf",
+      content: "[Service]\nLimitNOFILE=1024:524288\n",
+    }),
+  ];
+}
+
+/** The pull proves name, authority, login and mirror before kubeadm counts on them. */
+function sandboxStep({ images }: Context): Step {
+  return {
+    id: "pull",
+    title: `An image comes from the site's registry: ${images.sandbox}`,
+    check: sh`ctr -n k8s.io images ls -q 2>/dev/null | grep -qxF ${images.sandbox}`,
+    apply: sh`
+      if have crictl; then
+        wait_for 30 crictl pull ${images.sandbox}
+      else
+        wait_for 30 ctr -n k8s.io images pull --hosts-dir ${CERTS} ${images.sandbox}
+      fi`,
+  };
+}

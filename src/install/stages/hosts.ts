@@ -1,0 +1,206 @@
+import type { Facts } from "../../host/facts.ts";
+import type { Cluster, ClusterHost } from "../cluster.ts";
+import { type Context, wave } from "../context.ts";
+import { sh } from "../sh.ts";
+import type { Wave } from "../stage.ts";
+import { blockStep, fileStep, type Step } from "../step.ts";
+import { firewallStep } from "./firewall.ts";
+import { moduleSteps, sysctlSteps } from "./kernel.ts";
+import { resolvConfStep } from "./resolv-conf.ts";
+import { swapSteps } from "./swap.ts";
+
+/** What every host gets before anything is installed on it. */
+export function hostsStage(context: Context): Wave[] {
+  const nodes = new Set(context.nodes.map(({ name }) => name));
+  return [
+    wave(context.cluster.hosts, (host) => {
+      const facts = context.factsOf(host);
+      const common = [
+        ownerStep(context.cluster),
+        hostnameStep(host),
+        hostsFileStep(context, host),
+        ...machineIdStep(context, host),
+        ...firewallStep(context, host),
+      ];
+      return nodes.has(host.name) ? [...common, ...nodeSteps(context, host, facts)] : common;
+    }),
+  ];
+}
+
+function nodeSteps({ cluster }: Context, host: ClusterHost, facts: Facts): Step[] {
+  return [
+    ...(toleratesSwap(cluster) ? [] : swapSteps(facts)),
+    ...moduleSteps(cluster, facts),
+    ...sysctlSteps(facts),
+    ...selinuxStep(facts),
+    ...networkManagerStep(facts),
+    ...routeStep(cluster, host, facts),
+    ...resolvConfStep(facts, host),
+  ];
+}
+
+/** kubelet can be told to live with swap; then it stays. */
+const toleratesSwap = ({ kubeadm }: Cluster): boolean => kubeadm.KubeletConfiguration?.["failSwapOn"] === false;
+
+function ownerStep({ name }: Cluster): Step {
+  return {
+    id: "owner",
+    title: "The host is marked as this cluster's",
+    check: sh`[ "$(cat "$airgap_home/cluster" 2>/dev/null)" = ${name} ]`,
+    apply: sh`mkdir -p "$airgap_home" && printf '%s\n' ${name} >"$airgap_home/cluster"`,
+    undo: sh`rm -f "$airgap_home/cluster" && rm -rf "$airgap_home/stamps"`,
+  };
+}
+
+function hostnameStep({ name }: ClusterHost): Step {
+  return {
+    id: "hostname",
+    title: `The host is called ${name}`,
+    check: sh`[ "$(uname -n)" = ${name} ] && [ "$(cat /etc/hostname)" = ${name} ]`,
+    apply: sh`
+      keep /etc/hostname
+      printf '%s\n' ${name} >/etc/hostname
+      hostname ${name} 2>/dev/null || printf '%s\n' ${name} >/proc/sys/kernel/hostname
+      if have hostnamectl; then hostnamectl set-hostname ${name} 2>/dev/null || :; fi`,
+    undo: sh`
+      give_back /etc/hostname
+      [ ! -s /etc/hostname ] || hostname "$(cat /etc/hostname)"`,
+  };
+}
+
+/** One line a host; the registry's name with it. */
+function hostsLines(cluster: Cluster): { host: string; line: string }[] {
+  const { hosts, registry } = cluster;
+  const known = hosts.some(({ address }) => address === registry.address);
+  const lines = hosts.map(({ name, address }) => {
+    const names = [name, ...(address === registry.address && registry.host !== name ? [registry.host] : [])];
+    return { host: name, line: `${address} ${names.join(" ")}` };
+  });
+  return [...lines, ...(registry.address && !known ? [{ host: "", line: `${registry.address} ${registry.host}` }] : [])];
+}
+
+/**
+ * A host must know itself and those that all depend on. The block names the others too, but a
+ * worker that comes later is no reason to touch the hosts that are there.
+ */
+function hostsFileStep({ cluster }: Context, host: ClusterHost): Step {
+  const lines = hostsLines(cluster);
+  const workersOnly = new Set(cluster.hosts.filter(({ roles }) => roles.every((role) => role === "worker")).map(({ name }) => name));
+  const needed = lines.filter((line) => line.host === host.name || !workersOnly.has(line.host));
+  return blockStep({
+    id: "hosts-file",
+    title: "/etc/hosts knows the cluster's hosts",
+    path: "/etc/hosts",
+    lines: lines.map(({ line }) => line),
+    needed: needed.map(({ line }) => line),
+  });
+}
+
+/** A clone has the machine-id of what it was copied from; the first host that has it may keep it. */
+function machineIdStep({ cluster, facts }: Context, host: ClusterHost): Step[] {
+  const own = facts[host.name]?.machineId ?? "";
+  const firstWith = cluster.hosts.find(({ name }) => facts[name]?.machineId === own);
+  const inCluster = facts[host.name]?.exists.includes("/etc/kubernetes/kubelet.conf") === true;
+  if ((own !== "" && firstWith?.name === host.name) || inCluster) return [];
+  return [
+    {
+      id: "machine-id",
+      title: "The host has a machine-id of its own",
+      check: sh`[ -s /etc/machine-id ] && [ "$(cat /etc/machine-id)" != ${own} ]`,
+      apply: sh`
+        rm -f /etc/machine-id
+        [ ! -f /var/lib/dbus/machine-id ] || [ -h /var/lib/dbus/machine-id ] || rm -f /var/lib/dbus/machine-id
+        systemd-machine-id-setup
+        [ ! -d /var/lib/dbus ] || [ -e /var/lib/dbus/machine-id ] || ln -s /etc/machine-id /var/lib/dbus/machine-id`,
+    },
+  ];
+}
+
+/** Permissive, as kubeadm's documentation has it, and not disabled: files keep their labels. */
+function selinuxStep(facts: Facts): Step[] {
+  if (facts.selinux === undefined || facts.selinux === "Disabled") return [];
+  return [
+    {
+      id: "selinux",
+      title: "SELinux is permissive, now and after a reboot",
+      check: sh`[ "$(getenforce)" != Enforcing ] && ! grep -q '^SELINUX=enforcing' /etc/selinux/config`,
+      apply: sh`
+        keep /etc/selinux/config
+        sed -i 's/^SELINUX=enforcing/SELINUX=permissive/' /etc/selinux/config
+        [ "$(getenforce)" != Enforcing ] || setenforce 0`,
+      undo: sh`
+        give_back /etc/selinux/config
+        if grep -q '^SELINUX=enforcing' /etc/selinux/config; then setenforce 1 || :; fi`,
+    },
+  ];
+}
+
+/** Calico's documentation asks for this; the others' devices are no more NetworkManager's. */
+function networkManagerStep(facts: Facts): Step[] {
+  if (!facts.active.includes("NetworkManager")) return [];
+  const devices = ["cali*", "tunl*", "vxlan.calico", "vxlan-v6.calico", "wireguard.cali", "flannel*", "cni*", "veth*"];
+  const content = `[keyfile]\nunmanaged-devices=${devices.map((name) => `interface-name:${name}`).join(";")}\n`;
+  const reload = "systemctl reload NetworkManager || :";
+  return [
+    fileStep({
+      id: "network-manager",
+      title: "NetworkManager leaves the pods' devices alone",
+      path: "/etc/NetworkManager/conf.d/airgap.conf",
+      content,
+      after: reload,
+      undone: reload,
+    }),
+  ];
+}
+
+/** The interface that has a host's address. */
+export function interfaceOf(facts: Facts, address: string): string | undefined {
+  return facts.addresses.find(({ cidr }) => cidr.split("/")[0] === address)?.interface;
+}
+
+/**
+ * Without any route the kernel refuses a connection to a service before kube-proxy can translate
+ * it. A route for the service range, to nowhere in particular, is enough.
+ */
+function routeStep(cluster: Cluster, host: ClusterHost, facts: Facts): Step[] {
+  const device = interfaceOf(facts, host.address);
+  const { serviceSubnet } = cluster.kubernetes;
+  if (facts.routes.some(({ to }) => to === "default") || device === undefined || serviceSubnet.includes(":")) return [];
+  const unit = `[Unit]
+Description=Route for the services of Kubernetes, where there is no default route
+After=network.target network-online.target
+Wants=network-online.target
+Before=kubelet.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'until ip route replace ${serviceSubnet} dev ${device}; do sleep 1; done'
+TimeoutStartSec=60
+
+[Install]
+WantedBy=multi-user.target
+`;
+  const name = "airgap-service-route.service";
+  return [
+    fileStep({
+      id: "route-unit",
+      title: "A route for services is set at boot",
+      path: `/etc/systemd/system/${name}`,
+      content: unit,
+      undone: "systemctl daemon-reload",
+    }),
+    {
+      id: "route",
+      title: `Services have a route, since there is no default route: ${serviceSubnet} by ${device}`,
+      check: sh`ip -4 route show ${serviceSubnet} | grep -q ${`dev ${device}`} && systemctl is-enabled --quiet ${name}`,
+      apply: sh`
+        systemctl daemon-reload
+        systemctl enable ${name}
+        systemctl restart ${name}`,
+      undo: sh`
+        systemctl disable ${name} 2>/dev/null || :
+        ip route del ${serviceSubnet} dev ${device} 2>/dev/null || :`,
+    },
+  ];
+}

@@ -1,0 +1,100 @@
+import { AirgapError } from "../../errors.ts";
+import { nearest } from "../../schema/nearest.ts";
+import { localName, type ManifestFile } from "../bundle.ts";
+import type { Context } from "../context.ts";
+import { parseManifests, printManifests, workloads } from "../manifest.ts";
+import { here, raw, sh } from "../sh.ts";
+import type { Wave } from "../stage.ts";
+import { fileStep, type Step } from "../step.ts";
+import { tuneCalico } from "./calico.ts";
+import { tuneFlannel } from "./flannel.ts";
+import { rewriteImages } from "./rewrite.ts";
+
+const DIR = "/var/lib/airgap/manifests";
+
+/** The pod network, from the manifest that the bundle has under its name, and the names that the cluster's DNS is to know. */
+export function networkStage(context: Context): Wave[] {
+  return [[{ host: context.first.name, steps: [...networkSteps(context), ...dnsStep(context)] }]];
+}
+
+/** @throws AirgapError `not-closed` when the bundle has nothing of that name */
+export function manifestOf({ bundle }: Context, name: string, wanted: string): ManifestFile[] {
+  const files = bundle.manifests[name];
+  if (files !== undefined && files.length > 0) return files;
+  const near = nearest(name, Object.keys(bundle.manifests));
+  throw new AirgapError("not-closed", `${wanted}: ${localName(bundle)} has no manifests called ${name}`, {
+    suggestions: [near ? `did you mean ${near}?` : "name them in the bundle's spec: `manifests: [{ path: …, as: NAME }]`"],
+  });
+}
+
+function networkSteps(context: Context): Step[] {
+  const { network } = context.cluster;
+  if (network === undefined) return [];
+  const documents = parseManifests(manifestOf(context, network.name, "network"));
+  if (network.name.includes("flannel")) tuneFlannel(documents, context);
+  else if (network.name.includes("calico")) tuneCalico(documents, context);
+  rewriteImages(documents, context);
+  return [
+    ...applySteps(
+      network.name,
+      printManifests(documents),
+      workloads(documents).filter(({ name }) => name.startsWith("daemonset/")),
+    ),
+    {
+      id: "ready",
+      title: "The first node is ready",
+      check: sh`kubectl get node ${context.first.name} -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' | grep -qx True`,
+      apply: sh`kubectl wait --for=condition=Ready node/${raw(context.first.name)} --timeout=300s`,
+    },
+  ];
+}
+
+/** A manifest that the cluster is to have, and that is to be running. */
+export function applySteps(name: string, text: string, waitFor: { namespace: string; name: string }[]): Step[] {
+  const path = `${DIR}/${name}.yaml`;
+  return [
+    fileStep({ id: `${name}-file`, title: `The manifest of ${name}`, path, content: text }),
+    {
+      id: name,
+      title: `${name} runs in the cluster`,
+      check: [sh`manifest_is_applied ${path}`, ...waitFor.map((each) => sh`rolled_out ${each.namespace} ${each.name}`)].join("\n"),
+      apply: [sh`apply_manifest ${path}`, ...waitFor.map((each) => sh`roll_out ${each.namespace} ${each.name} 300`)].join("\n"),
+      timeoutMs: 1_800_000,
+    },
+  ];
+}
+
+/** Names of the site in the cluster's DNS: a marked block of CoreDNS's `hosts` plugin, before the one that answers for the cluster. */
+function dnsStep({ cluster }: Context): Step[] {
+  const names = Object.entries(cluster.kubernetes.dnsHosts);
+  if (names.length === 0) return [];
+  const lines = [
+    "    # BEGIN airgap",
+    "    hosts {",
+    ...names.map(([name, address]) => `        ${address} ${name}`),
+    "        fallthrough",
+    "    }",
+    "    # END airgap",
+  ];
+  const current = "kubectl -n kube-system get configmap coredns -o 'jsonpath={.data.Corefile}'";
+  return [
+    {
+      id: "dns-hosts",
+      title: `The cluster's DNS knows ${names.map(([name]) => name).join(", ")}`,
+      check: sh`
+        [ "$(${raw(current)} | sed -n '/# BEGIN airgap/,/# END airgap/p')" = "$(cat ${here(lines.join("\n"))}
+        )" ]`,
+      apply: sh`
+        file=$(mktemp)
+        block=$(mktemp)
+        trap 'rm -f "$file" "$block"' EXIT
+        cat >"$block" ${here(lines.join("\n"))}
+        ${raw(current)} | sed '/# BEGIN airgap/,/# END airgap/d' | awk -v block="$block" '
+          !done && /^ *kubernetes / { while ((getline line <block) > 0) print line; done = 1 }
+          { print }' >"$file"
+        kubectl -n kube-system create configmap coredns --from-file=Corefile="$file" --dry-run=client -o yaml | kubectl replace -f -
+        kubectl -n kube-system rollout restart deployment/coredns
+        roll_out kube-system deployment/coredns 120`,
+    },
+  ];
+}

@@ -1,0 +1,6 @@
+import type { Context } from "../context.ts";
+import type { Wave } from "../stage.ts";
+
+export function registryStage(_context: Context): Wave[] {
+  return [];
+}

@@ -1,0 +1,32 @@
+import type { Facts } from "../../host/facts.ts";
+import type { ClusterHost } from "../cluster.ts";
+import { fileStep, type Step } from "../step.ts";
+
+/** What kubelet gives to pods that use their host's name servers, CoreDNS above all. */
+export const RESOLV_CONF = "/etc/airgap/resolv.conf";
+
+const loopback = (server: string): boolean => server.startsWith("127.") || server === "::1";
+
+/**
+ * CoreDNS forwards to its host's name servers: one at 127.x is itself ("Loop detected"), and none
+ * at all keeps it from starting. systemd-resolved's own list is found by kubeadm.
+ */
+export function needsResolvConf({ nameservers, resolvedNameservers, active }: Facts): boolean {
+  if (nameservers.some((server) => !loopback(server))) return false;
+  return !(active.includes("systemd-resolved") && resolvedNameservers.some((server) => !loopback(server)));
+}
+
+/** Without a name server that pods could ask, their host itself is named: it refuses at once, where another address would let them wait. */
+export function resolvConfStep(facts: Facts, host: ClusterHost): Step[] {
+  if (!needsResolvConf(facts)) return [];
+  const servers = facts.resolvedNameservers.filter((server) => !loopback(server));
+  const lines = (servers.length > 0 ? servers : [host.address]).map((server) => `nameserver ${server}\n`);
+  return [
+    fileStep({
+      id: "resolv-conf",
+      title: "Pods get name servers that are not themselves",
+      path: RESOLV_CONF,
+      content: lines.join(""),
+    }),
+  ];
+}

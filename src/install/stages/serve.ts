@@ -1,0 +1,169 @@
+import { bundleFileName } from "../bundle.ts";
+import type { ClusterHost } from "../cluster.ts";
+import type { Context } from "../context.ts";
+import { raw, sh } from "../sh.ts";
+import type { Wave } from "../stage.ts";
+import { fileStep, type Step, serviceStep } from "../step.ts";
+import { fill } from "../template.ts";
+import { DIGEST_LENGTH, toolFor } from "../tool.ts";
+import { SITE_CA } from "./trust.ts";
+
+export const BUNDLES = "/var/lib/airgap/bundles";
+const UNIT = "airgap-serve.service";
+const FILES = { cert: "/etc/airgap/serve/tls.crt", key: "/etc/airgap/serve/tls.key", users: "/etc/airgap/serve/htpasswd" };
+
+/** Where the bundle lies on the host that serves it. */
+export const bundleOnHost = (context: Context): string => `${BUNDLES}/${bundleFileName(context.bundle)}`;
+
+/** Where the tool is on the host that serves; its `bin/airgap` runs with its own Node. */
+export function toolOnHost(context: Context): string {
+  return `/opt/airgap/${toolFor(context).digest.slice(7, 7 + DIGEST_LENGTH)}`;
+}
+
+/** The bundle and the tool go to one host, once; from there every host gets packages, files and images. */
+export function serveStage(context: Context): Wave[] {
+  const host = context.cluster.hosts.find(({ name }) => name === context.cluster.repository.host);
+  if (host === undefined) return [];
+  const steps = [bundleCopy(context), ...toolSteps(context), bundleCheck(context), ...serverFiles(context), ...service(context, host)];
+  return [[{ host: host.name, steps }]];
+}
+
+function bundleCopy(context: Context): Step {
+  const { bundle } = context;
+  const to = bundleOnHost(context);
+  return {
+    id: "bundle-copy",
+    title: `The bundle is on the host (${bundle.size} bytes)`,
+    check: sh`[ -f ${to} ] || [ "$(stat -c %s ${`${to}.part`} 2>/dev/null)" = ${bundle.size} ]`,
+    apply: sh`
+      if [ -n "\${airgap_beside-}" ] && [ -f "$airgap_beside"/${bundleFileName(bundle)} ]; then cp "$airgap_beside"/${bundleFileName(bundle)} ${`${to}.part`}; fi
+      [ "$(stat -c %s ${`${to}.part`} 2>/dev/null)" = ${bundle.size} ] || fail ${`${bundleFileName(bundle)} did not get here whole`}`,
+    upload: { from: bundle.path, offset: 0, size: bundle.size, to, beside: bundleFileName(bundle) },
+    undo: sh`rm -rf ${BUNDLES}`,
+    timeoutMs: 6 * 3_600_000,
+  };
+}
+
+/** The tool comes out of the bundle when that carries it, else it is sent as well. */
+function toolSteps(context: Context): Step[] {
+  const tool = toolFor(context);
+  const folder = toolOnHost(context);
+  const archive = tool.file === undefined ? undefined : `/var/lib/airgap/${tool.name}`;
+  const bundle = bundleOnHost(context);
+  const content = archive
+    ? sh`cat ${`${archive}.part`}`
+    : sh`
+      bundle=${bundle}
+      [ -f "$bundle" ] || bundle=$bundle.part
+      tail -c +${tool.offset + 1} "$bundle" | head -c ${tool.size}`;
+  const unpack: Step = {
+    id: "tool",
+    title: "airgap itself is installed, with its own Node",
+    check: sh`[ -x ${folder}/bin/airgap ]`,
+    apply: sh`
+      content() {
+        ${raw(content)}
+      }
+      [ "$(content | sha256sum)" = ${`${tool.digest.slice(7)}  -`} ] || fail ${`${tool.name} is damaged`}
+      rm -rf ${`${folder}.new`}
+      mkdir -p ${`${folder}.new`}
+      content | gzip -dc | tar -xf - --strip-components=1 --no-same-owner -C ${`${folder}.new`}
+      if have restorecon; then restorecon -R ${`${folder}.new`} || :; fi
+      ${raw(`${folder}.new/bin/airgap --version`)}
+      rm -rf ${folder}
+      mv ${`${folder}.new`} ${folder}
+      ${raw(archive ? `rm -f ${archive}.part` : ":")}`,
+    undo: sh`rm -rf /opt/airgap`,
+  };
+  if (archive === undefined || tool.file === undefined) return [unpack];
+  return [
+    {
+      id: "tool-copy",
+      title: `airgap itself is on the host (${tool.size} bytes)`,
+      check: sh`[ -x ${folder}/bin/airgap ] || [ "$(stat -c %s ${`${archive}.part`} 2>/dev/null)" = ${tool.size} ]`,
+      apply: sh`
+        if [ -n "\${airgap_beside-}" ] && [ -f "$airgap_beside"/${tool.name} ]; then cp "$airgap_beside"/${tool.name} ${`${archive}.part`}; fi
+        [ "$(stat -c %s ${`${archive}.part`} 2>/dev/null)" = ${tool.size} ] || fail ${`${tool.name} did not get here whole`}`,
+      upload: { from: tool.file, offset: tool.offset, size: tool.size, to: archive, beside: tool.name },
+      undo: sh`rm -f ${`${archive}.part`}`,
+      timeoutMs: 3_600_000,
+    },
+    unpack,
+  ];
+}
+
+/** Only a bundle that is whole gets its name. One that is not is thrown away, so that it is sent again. */
+function bundleCheck(context: Context): Step {
+  const to = bundleOnHost(context);
+  return {
+    id: "bundle",
+    title: "The bundle is whole, every byte checked",
+    check: sh`[ -f ${to} ]`,
+    apply: sh`
+      mkdir -p ${BUNDLES}
+      ${toolOnHost(context)}/bin/airgap verify --quiet ${`${to}.part`} || {
+        rm -f ${`${to}.part`}
+        fail "the bundle was damaged on its way; run again, and it is sent anew"
+      }
+      mv ${`${to}.part`} ${to}`,
+    timeoutMs: 2 * 3_600_000,
+  };
+}
+
+function serverFiles({ secrets }: Context): Step[] {
+  return [
+    ...(secrets.tls
+      ? [
+          fileStep({ id: "certificate", title: "The server's certificate", path: FILES.cert, content: secrets.tls.server.cert }),
+          fileStep({ id: "key", title: "The server's key", path: FILES.key, content: secrets.tls.server.key, mode: "600" }),
+        ]
+      : []),
+    ...(secrets.htpasswd ? [fileStep({ id: "users", title: "Who may ask the server", path: FILES.users, content: secrets.htpasswd, mode: "600" })] : []),
+  ];
+}
+
+function service(context: Context, host: ClusterHost): Step[] {
+  const { cluster, secrets } = context;
+  const { port } = cluster.repository;
+  const flags = [
+    `--listen 0.0.0.0:${port}`,
+    ...(secrets.tls ? [`--tls-cert ${FILES.cert}`, `--tls-key ${FILES.key}`] : []),
+    ...(secrets.htpasswd ? [`--htpasswd ${FILES.users}`] : []),
+  ];
+  const command = `${toolOnHost(context)}/bin/airgap serve ${bundleOnHost(context)} ${flags.join(" ")}`;
+  const unit = fill("systemd/airgap-serve.service", { COMMAND: command });
+  // Its libatomic lies beside it; bin/airgap knows, a plain call does not.
+  const own = `${toolOnHost(context)}/node`;
+  const node = sh`env LD_LIBRARY_PATH=${`${own}/lib`} ${`${own}/bin/node`}`;
+  return [
+    fileStep({
+      id: "unit",
+      title: "The server is a service",
+      path: `/etc/systemd/system/${UNIT}`,
+      content: unit,
+      undone: "systemctl daemon-reload",
+    }),
+    serviceStep({
+      id: "service",
+      title: `${context.repositoryUrl} serves images, packages and files`,
+      unit: UNIT,
+      reads: [unit, secrets.tls?.server.cert ?? "", secrets.htpasswd ?? ""],
+      undo: sh`systemctl disable --now ${UNIT} 2>/dev/null || :`,
+    }),
+    {
+      id: "health",
+      title: "The server answers",
+      check: sh`${raw(node)} -e ${healthProgram(context, host)}`,
+      apply: sh`wait_for 60 ${raw(node)} -e ${healthProgram(context, host)}`,
+    },
+  ];
+}
+
+/** Asks as a client would: by name, with the site's authority and nothing else. */
+function healthProgram({ cluster, secrets, repositoryUrl }: Context, host: ClusterHost): string {
+  const { hostname } = new URL(repositoryUrl);
+  const options = { host: "127.0.0.1", port: cluster.repository.port, path: "/healthz", servername: hostname || host.name };
+  const ca = secrets.tls ? `,ca:require("fs").readFileSync(${JSON.stringify(SITE_CA)})` : "";
+  const module = secrets.tls ? "https" : "http";
+  return `require("${module}").get({...${JSON.stringify(options)}${ca}},a=>{if(a.statusCode!==200){console.log("it answers "+a.statusCode);process.exit(1)}process.exit(0)}).on("error",e=>{console.log(e.message);process.exit(1)})`;
+}

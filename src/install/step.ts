@@ -1,0 +1,116 @@
+import { createHash } from "node:crypto";
+import { here, raw, sh } from "./sh.ts";
+
+/**
+ * Something that a host is to be. All three are scripts for sh with the functions of
+ * manifests/host/steps.sh; each is run with `set -e` in a shell of its own.
+ */
+export interface Step {
+  /** Unique within stage and host: `swap`. */
+  id: string;
+  title: string;
+  /** Changes nothing; succeeds when it is so already. What it prints says why not. */
+  check: string;
+  /** Safe to run after an earlier try that did not come to its end. */
+  apply: string;
+  /** Takes it back; safe to repeat. */
+  undo?: string;
+  /** A file with its whole content: dry runs show what would change in it. */
+  file?: { path: string; content: string };
+  /** Something that is sent from here before `apply`, unless `check` says that it is there. */
+  upload?: Upload;
+  /** Longest time that apply may take. Default 10 minutes. */
+  timeoutMs?: number;
+}
+
+/** A stretch of a local file that goes to a host, on from where an earlier try ended. */
+export interface Upload {
+  /** Local path. */
+  from: string;
+  offset: number;
+  /** Bytes. */
+  size: number;
+  /** Where it goes; it is written beside, as `.part`, and gets its name by `apply`. */
+  to: string;
+  /** Name of the file that a script finds beside itself. */
+  beside: string;
+}
+
+const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
+
+/** Short name of a content, for stamps. */
+export const fingerprint = (...contents: string[]): string => sha256(contents.map(sha256).join()).slice(0, 16);
+
+export interface FileStep {
+  id: string;
+  title: string;
+  path: string;
+  /** Ends with a line feed. */
+  content: string;
+  /** Octal. Default 644. */
+  mode?: string;
+  /** Commands after it was written. */
+  after?: string;
+  /** Commands after it was taken back. */
+  undone?: string;
+}
+
+/** A file with a known content. What was there before is kept and given back. */
+export function fileStep({ id, title, path, content, mode = "644", after, undone }: FileStep): Step {
+  const text = content.endsWith("\n") ? content : `${content}\n`;
+  return {
+    id,
+    title,
+    check: sh`same ${path} ${mode} ${sha256(text)}`,
+    apply: [sh`put ${path} ${mode} ${here(text)}`, ...(after ? [after] : [])].join("\n"),
+    undo: [sh`give_back ${path}`, ...(undone ? [undone] : [])].join("\n"),
+    file: { path, content: text },
+  };
+}
+
+export interface BlockStep {
+  id: string;
+  title: string;
+  path: string;
+  lines: string[];
+  /** Lines that must be there; by default all. */
+  needed?: string[];
+}
+
+/** Marked lines in a file that others write too. */
+export function blockStep({ id, title, path, lines, needed = lines }: BlockStep): Step {
+  return {
+    id,
+    title,
+    check: sh`
+      lines=$(block ${path})
+      for line in ${needed}; do
+        printf '%s\n' "$lines" | grep -qxF -e "$line" || fail "$line is not in ${raw(path)}"
+      done`,
+    apply: sh`put_block ${path} ${here(lines.join("\n"))}`,
+    undo: sh`[ ! -e ${path} ] || drop_block ${path}`,
+  };
+}
+
+export interface ServiceStep {
+  id: string;
+  title: string;
+  unit: string;
+  /** Everything that a running service must have read: a change of it restarts the service. */
+  reads: string[];
+  /** Commands before it is restarted. */
+  before?: string;
+  undo?: string;
+}
+
+/** A service that is enabled and runs with its present configuration, also when a run broke off between writing and restarting. */
+export function serviceStep({ id, title, unit, reads, before, undo }: ServiceStep): Step {
+  const stamp = fingerprint(...reads);
+  return {
+    id,
+    title,
+    check: sh`stamped ${unit} ${stamp}`,
+    apply: [...(before ? [before] : []), sh`restart ${unit} ${stamp}`].join("\n"),
+    ...(undo ? { undo } : {}),
+  };
+}

@@ -1,0 +1,38 @@
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { basename } from "node:path";
+import { AirgapError } from "../errors.ts";
+import type { Bundle, PackedTool } from "./bundle.ts";
+import { architecture, type Context } from "./context.ts";
+
+/** Digits of a digest that name a folder. */
+export const DIGEST_LENGTH = 12;
+
+/**
+ * The tool as it goes to the host that serves.
+ * @throws AirgapError `not-closed` when neither the bundle nor this machine has it for that host's machine
+ */
+export function toolFor({ bundle, cluster, facts }: Pick<Context, "bundle" | "cluster" | "facts">): PackedTool {
+  const host = facts[cluster.repository.host];
+  const wanted = host ? architecture(host).node : "";
+  const tool = bundle.tools[wanted];
+  if (tool) return tool;
+  throw new AirgapError(
+    "not-closed",
+    `${cluster.repository.host} serves the bundle and needs airgap itself for linux/${wanted}, which the bundle does not carry`,
+    {
+      suggestions: ["add `- self: true` under `files:` of the spec and build again", "or make it here: npm run pack"],
+    },
+  );
+}
+
+/** Adds archives that lie beside us to a bundle that has none of its own. */
+export function withLocalTools(bundle: Bundle, archives: string[]): Bundle {
+  const found = archives.flatMap((file): [string, PackedTool][] => {
+    const wanted = /-linux-([a-z0-9]+)\.tar\.gz$/.exec(file)?.[1];
+    if (wanted === undefined || bundle.tools[wanted] || !existsSync(file)) return [];
+    const digest = `sha256:${createHash("sha256").update(readFileSync(file)).digest("hex")}` as const;
+    return [[wanted, { name: basename(file), file, digest, offset: 0, size: statSync(file).size }]];
+  });
+  return { ...bundle, tools: { ...Object.fromEntries(found), ...bundle.tools } };
+}
