@@ -29,6 +29,9 @@ export async function layRigFiles(root: string): Promise<void> {
     const path = "PATH=/usr/local/lib/rig:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     await writeFile(join(units, `${runtime}.service.d/rig.conf`), `[Service]\nEnvironment=${path}\n`);
   }
+  // Debian's unit starts only where the clock may be set; hosts of the rig share the machine's, and leave it alone.
+  await mkdir(join(units, "chrony.service.d"), { recursive: true });
+  await writeFile(join(units, "chrony.service.d/rig.conf"), "[Unit]\nConditionCapability=\n[Service]\nExecStart=\nExecStart=/usr/sbin/chronyd -F 1 -x\n");
   // A container that ignores being asked to end must not hold up a reboot for minutes.
   await mkdir(join(root, "etc/systemd/system.conf.d"), { recursive: true });
   await writeFile(join(root, "etc/systemd/system.conf.d/rig.conf"), "[Manager]\nDefaultTimeoutStopSec=8s\n");
