@@ -74,9 +74,7 @@ export abstract class BaseCommand<Result> extends Command {
     await super.init();
     for (const name of ["SIGINT", "SIGTERM"] as const) {
       process.once(name, () => {
-        this.#stop.abort(
-          new AirgapError("interrupted", `Stopped by ${name}; nothing is lost`, { suggestions: ["run the same command again: it goes on where it stopped"] }),
-        );
+        this.#stop.abort(new AirgapError("interrupted", `Stopped by ${name}; nothing is lost`, { suggestions: ["run the same command again"] }));
       });
     }
   }

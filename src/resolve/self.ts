@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { FileSpec } from "../bundle/spec.ts";
 import { AirgapError } from "../errors.ts";
@@ -51,7 +51,9 @@ function packed(self: SelfPlaces): string[] {
 async function packRunning(self: SelfPlaces, cacheDir: string): Promise<string> {
   mkdirSync(cacheDir, { recursive: true });
   const output = join(cacheDir, archiveName(self, process.arch));
-  await archiveFolder(self.root, `airgap-${self.version}`, output);
+  const unfinished = `${output}.${process.pid}`;
+  await archiveFolder(self.root, `airgap-${self.version}`, unfinished);
+  renameSync(unfinished, output);
   return output;
 }
 
