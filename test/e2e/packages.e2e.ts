@@ -63,7 +63,7 @@ describe("against dnf, on random repositories", () => {
     const at = await packageContext();
     const differing: string[] = [];
     let solved = 0;
-    for (let seed = 1; seed <= 60; seed++) {
+    for (let seed = 1; seed <= 40; seed++) {
       const { repositories, install } = randomRpmCase(new Random(seed * 7919 + modes.indexOf(mode)), mode);
       const root = join(at.dir, String(seed));
       const listed = repositories.map(({ priority }, i) => ({ id: `r${i}`, path: join(root, `r${i}`), baseurl: join(root, `r${i}`), priority }));
@@ -84,7 +84,7 @@ describe("against dnf, on random repositories", () => {
     }
     await at.close();
     expect(differing).toEqual([]);
-    expect(solved).toBeGreaterThan(20);
+    expect(solved).toBeGreaterThan(15);
   });
 });
 
