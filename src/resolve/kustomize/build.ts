@@ -16,8 +16,6 @@ import { kindOf, nameOf, type Resource, readSelector, selects } from "./resource
 export interface BuildOptions {
   /** What can't be built is an error; otherwise it is told and left out. */
   strict: boolean;
-  /** Custom resource definitions too; they hold no images. */
-  definitions: boolean;
   warn(message: string): void;
 }
 
@@ -144,9 +142,7 @@ class Builder {
     if (place === "absent") return [];
     if (place === "folder") return this.folder(resolve(folder, name), chain);
     const { path, text } = await this.#files.text(folder, name, by);
-    return [...parseStream(new Text(this.#files.shown(path), text), this.#options.definitions)]
-      .flatMap(({ root }) => listed(root))
-      .map((node) => ({ node, formerNames: [] }));
+    return [...parseStream(new Text(this.#files.shown(path), text), true)].flatMap(({ root }) => listed(root)).map((node) => ({ node, formerNames: [] }));
   }
 
   /** Fields that `configurations:` add. https://github.com/kubernetes-sigs/kustomize/tree/master/examples/transformerconfigs */

@@ -122,7 +122,6 @@ async function loadFolder(folder: string, name: string, options: LoadOptions): P
 async function loadKustomization(folder: string, title: string, options: LoadOptions, built?: Set<string>): Promise<Loaded> {
   const { documents, files } = await buildKustomization(folder, {
     strict: options.strict || built === undefined,
-    definitions: options.whole,
     warn: options.warn,
   });
   for (const { path } of files) built?.add(path);

@@ -4,6 +4,7 @@ import { redactUrl } from "../../http.ts";
 import { isRemote } from "../../transport/url.ts";
 import { fileFromBytes } from "../artifact.ts";
 import type { OpenRepository } from "../charts/oci.ts";
+import { splitDocuments } from "../documents/parse.ts";
 import type { Resolution, ResolveContext } from "../types.ts";
 import { sitesIn } from "./applied.ts";
 import { type CarriedFacts, carry, followLocked } from "./carry.ts";
@@ -84,7 +85,7 @@ async function makeOne(entry: ManifestsSpec, name: string, at: string, context: 
   const { emit } = context;
   const warn = (message: string): void => emit({ type: "warning", message: `${at}: ${message}` });
   const loaded = await loadPath(entry.path, loadOptions(context, warn));
-  if (loaded.every(({ documents, chart }) => documents.length === 0 && chart === undefined))
+  if (loaded.every(({ text, chart }) => splitDocuments(text.text).length === 0 && chart === undefined))
     throw new AirgapError("spec", `${at}: ${entry.path} holds no object of Kubernetes`);
   const images = decide(group(sightingsOf(loaded, warn)), choicesOf(entry));
   tellUndecided(`manifests ${name}`, images, emit);

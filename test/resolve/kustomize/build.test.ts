@@ -34,7 +34,7 @@ interface Loose {
 
 async function build(root: string, folder = ".") {
   const warnings: string[] = [];
-  const built = await buildKustomization(join(root, folder), { strict: true, definitions: true, warn: (message) => warnings.push(message) });
+  const built = await buildKustomization(join(root, folder), { strict: true, warn: (message) => warnings.push(message) });
   const objects = parseAllDocuments(emitStream(built.documents), { version: "1.1" }).map((document) => document.toJS() as Loose);
   return { objects, images: findImages(built.documents).map(({ reference }) => reference), finds: findImages(built.documents) };
 }
@@ -151,7 +151,7 @@ describe("what is refused, with advice", () => {
   test("without strictness the rest is built, and what is missing is told", async () => {
     const root = tree({ "kustomization.yaml": "resources: ['https://example.org/x?ref=v1', web.yaml]\n", "web.yaml": deployment("web", "a:1") });
     const warnings: string[] = [];
-    const { documents } = await buildKustomization(root, { strict: false, definitions: false, warn: (message) => warnings.push(message) });
+    const { documents } = await buildKustomization(root, { strict: false, warn: (message) => warnings.push(message) });
     expect(documents).toHaveLength(1);
     expect(warnings.join()).toContain("not in the answer");
   });

@@ -112,6 +112,14 @@ describe("manifests of a spec", () => {
     }
   });
 
+  test("definitions alone are documents too", async () => {
+    using scratch = new Scratch();
+    const text = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: { name: x }\n";
+    scratch.write("crds.yaml", text);
+    const found = await resolveManifests([{ path: "crds.yaml" }], contextOf(scratch, http));
+    expect([await contentOf(found, "crds.yaml"), found.images]).toEqual([text, []]);
+  });
+
   test.each([
     [[{ path: "nothing.yaml" }], /There is no/],
     [[{ path: "bad.yaml" }], /bad\.yaml:1: is not YAML/],
