@@ -226,7 +226,15 @@ describe("HostLimit", () => {
     const answer = (latencyMs: number) => limit.run(async () => ({ value: 1, outcome: { overloaded: false, latencyMs } }));
     await answer(10);
     for (let i = 0; i < 50; i++) await answer(200);
-    expect(limit.current).toBeLessThanOrEqual(9);
+    expect(limit.current).toBeLessThanOrEqual(10);
+  });
+
+  it("doubles with each round at first, also on a host that is slower than at its best but still prompt", async () => {
+    const limit = new HostLimit({ start: 4, max: 64 });
+    const answer = (latencyMs: number) => limit.run(async () => ({ value: 1, outcome: { overloaded: false, latencyMs } }));
+    await answer(1);
+    for (let i = 0; i < 11; i++) await answer(20);
+    expect(limit.current).toBe(16);
   });
 
   it("holds everybody back during a pause, and lets go of who is aborted", async () => {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import pLimit from "p-limit";
 import { isAirgapError, messageOf } from "../../errors.ts";
 import { type Emit, silent } from "../../events.ts";
 import { backoffMs, type Http, type HttpRequest, type HttpResponse, isCertificateProblem, isRetryable, redactUrl, type Trust, usesProxy } from "../../http.ts";
@@ -10,6 +11,8 @@ import { HostLimit, type LimitOptions } from "./limits.ts";
 import { newManners, type UploadManners } from "./upload-manners.ts";
 
 const MAX_MOVES = 5;
+
+const UPLOADS = 48;
 
 export interface ClientOptions {
   /** As references write it: `docker.io`, `harbor.site.local:8443`. */
@@ -57,6 +60,8 @@ export class RegistryClient {
   readonly trust: Trust;
   readonly http: Http;
   readonly limits: HostLimit;
+  /** Uploads that are open at a time: a few more than requests, so that none is opened long before its turn. */
+  readonly uploads = pLimit(UPLOADS);
   /** For blobs; not there behind a proxy, which only the ordinary client knows how to ask. */
   readonly lane: Lane | undefined;
   readonly learned: Learned = { tags: new Map(), failedMounts: 0, probesByMount: true, upload: newManners() };

@@ -104,8 +104,11 @@ export class RegistryDestination implements Destination {
 
   async push(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<Pushed> {
     if (isManifestLike(descriptor.mediaType)) return await this.#pushManifest(descriptor, descriptor.digest, source, signal);
-    const known = this.#take(descriptor.digest) ?? (await this.#ask(descriptor, signal));
-    return known === "present" ? known : await this.#upload(descriptor, source, known, signal);
+    return await this.client.uploads(async () => {
+      signal?.throwIfAborted();
+      const known = this.#take(descriptor.digest) ?? (await this.#ask(descriptor, signal));
+      return known === "present" ? known : await this.#upload(descriptor, source, known, signal);
+    });
   }
 
   /**

@@ -18,6 +18,8 @@ export interface Outcome {
 
 const SMOOTHING = 0.2;
 const SLOW = 3;
+/** A host that answers within this is not asked too much, however fast it once was. Milliseconds. */
+const PROMPT_MS = 50;
 
 /**
  * How many requests a host gets at once: twice as many after each round that went well, until it
@@ -104,7 +106,7 @@ export class HostLimit {
       this.#best = Math.min(this.#best, Math.max(latencyMs, 1));
       this.#smoothed = this.#smoothed === 0 ? latencyMs : this.#smoothed + SMOOTHING * (latencyMs - this.#smoothed);
     }
-    if (this.#smoothed > SLOW * this.#best && this.#limit > 4) {
+    if (this.#smoothed > Math.max(SLOW * this.#best, PROMPT_MS) && this.#limit > 4) {
       this.#starting = false;
       return;
     }
