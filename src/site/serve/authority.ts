@@ -92,9 +92,6 @@ function checkAuthority(directory: string, authority: X509Certificate, key: stri
 
 async function issue(pair: KeyedCertificate, authority: X509Certificate, names: string[]): Promise<KeyedCertificate> {
   const days = Math.floor((new Date(authority.validTo).getTime() - Date.now()) / 86_400_000);
-  const made = await makeCertificate(
-    { ...pair, name: nameIn(authority) },
-    { commonName: names[0] ?? "localhost", hosts: names, usage: ["server"], days },
-  );
+  const made = await makeCertificate({ ...pair, name: nameIn(authority) }, { commonName: names[0] ?? "localhost", hosts: names, usage: ["server"], days });
   return { key: made.key, cert: made.cert + pair.cert };
 }
