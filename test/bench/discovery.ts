@@ -41,10 +41,12 @@ function facts(paths: string[]): Fact[] {
 
 function checkOut(repositories: string, { repo, commit, paths, kind }: Fact, folder: string): string[] {
   const git = join(repositories, repo.replace("/", "+"), "repo");
-  const wanted = kind === "kustomize" ? [] : paths;
-  const tar = execFileSync("git", ["--git-dir", git, "archive", commit, ...wanted], { maxBuffer: 4e9, stdio: ["ignore", "pipe", "ignore"] });
+  // A kustomization's bases may be anywhere near it.
+  const wanted = kind === "kustomize" ? [...new Set(paths.flatMap((path) => [path.split("/")[0] as string, "common"]))] : paths;
+  const there = wanted.filter((path) => execFileSync("git", ["--git-dir", git, "ls-tree", "--name-only", commit, path]).length > 0);
+  const tar = execFileSync("git", ["--git-dir", git, "archive", commit, ...there], { maxBuffer: 4e9, stdio: ["ignore", "pipe", "ignore"] });
   execFileSync("tar", ["x", "-C", folder], { input: tar });
-  return kind === "chart" && paths.includes("Chart.yaml") ? [folder] : paths.map((path) => join(folder, path));
+  return paths.includes("Chart.yaml") ? [folder] : paths.map((path) => join(folder, path));
 }
 
 async function measure(repositories: string, fact: Fact, http: Http) {

@@ -52,7 +52,7 @@ export default class ImagesFind extends BaseCommand<Result> {
     const paths = argv.map(String);
     if (paths.length === 0) throw new AirgapError("usage", "Name what to look through", { suggestions: ["airgap images find kube-flannel.yml"] });
     const warnings: string[] = [];
-    const http = new Http({ emit: this.emit });
+    const http = new Http({ emit: this.emit, retries: 1 });
     const registries = new Registries({ credentials: storedCredentials(run), emit: this.emit });
     try {
       const { finds } = await searchPaths(paths, {

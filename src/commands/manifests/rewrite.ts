@@ -66,7 +66,7 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
       map: flags.map.map(parseMapRule),
       ...(flags["site-name"] ? { siteName: flags["site-name"] } : {}),
     };
-    const http = new Http({ emit: this.emit });
+    const http = new Http({ emit: this.emit, retries: 1 });
     const registries = new Registries({ credentials: storedCredentials(run), emit: this.emit });
     try {
       const load = {

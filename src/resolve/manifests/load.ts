@@ -1,6 +1,7 @@
 import { glob, stat } from "node:fs/promises";
 import { basename, relative, resolve, sep } from "node:path";
 import { AirgapError, messageOf } from "../../errors.ts";
+import { count } from "../../format.ts";
 import { describePlace, isRemote, localPath, readPlace } from "../../transport/url.ts";
 import { type ChartFinds, type ChartOptions, findInChart } from "../charts/find.ts";
 import { type ChartReach, obtainChart } from "../charts/obtain.ts";
@@ -49,7 +50,12 @@ export async function loadPath(path: string, options: LoadOptions): Promise<Load
   if (!found.isDirectory()) return [loadFile(await readText(absolute), path, basename(path), false, options)];
   const kind = await kindOfFolder(absolute);
   if (kind === "chart") return [await loadChartAt(absolute, basename(absolute), options)];
-  if (kind === "kustomization") return [await loadKustomization(absolute, basename(absolute), options)];
+  if (kind === "kustomization") {
+    const built = new Set<string>();
+    const loaded = await loadKustomization(absolute, basename(absolute), options, built);
+    await tellUnused(absolute, path, built, options);
+    return [loaded];
+  }
   return loadFolder(absolute, path, options);
 }
 
@@ -99,7 +105,7 @@ async function loadFolder(folder: string, name: string, options: LoadOptions): P
   const built = new Set<string>();
   for (const path of tree.kustomizations) {
     try {
-      const one = await loadKustomization(path, titled(path), options, built);
+      const one = await loadKustomization(path, titled(path), options, built, false);
       loaded.push(one);
     } catch (error) {
       if (options.strict || !(error instanceof AirgapError)) throw error;
@@ -119,12 +125,22 @@ async function loadFolder(folder: string, name: string, options: LoadOptions): P
   return [...files.filter(({ documents, sightings }) => documents.length > 0 || sightings !== undefined || options.whole), ...loaded];
 }
 
-async function loadKustomization(folder: string, title: string, options: LoadOptions, built?: Set<string>): Promise<Loaded> {
+/** A folder with a kustomization is that kustomization; what else lies in it may have been meant too. */
+async function tellUnused(folder: string, name: string, built: Set<string>, options: LoadOptions): Promise<void> {
+  const unused = (await readTree(folder)).files.filter((path) => !built.has(path)).map((path) => relative(folder, path));
+  if (unused.length === 0) return;
+  const shown = `${unused.slice(0, 3).join(", ")}${unused.length > 3 ? ", …" : ""}`;
+  options.note(
+    `${name} is a kustomization, and ${count(unused.length, "other file")} in it ${unused.length === 1 ? "is" : "are"} no part of it (${shown}): name such files to read them too`,
+  );
+}
+
+async function loadKustomization(folder: string, title: string, options: LoadOptions, built: Set<string>, top = true): Promise<Loaded> {
   const { documents, files } = await buildKustomization(folder, {
-    strict: options.strict || built === undefined,
+    strict: options.strict || top,
     warn: options.warn,
   });
-  for (const { path } of files) built?.add(path);
+  for (const { path } of files) built.add(path);
   return { title: `${title}.built.yaml`, kind: "kustomization", text: new Text(`${title}.built.yaml`, emitStream(documents)), documents };
 }
 
