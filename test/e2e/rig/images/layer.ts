@@ -26,12 +26,12 @@ async function pick(root: string, paths: string[], target: string): Promise<void
 
 /** Folder with `layer.tar` and `busybox`: packet filter and network tools with their libraries, for kube-proxy and flannel. */
 export const networkTools = (): Promise<string> =>
-  cached("network-tools", [PROGRAMS, TABLES, "1"], async (folder) => {
+  cached("network-tools", [PROGRAMS, TABLES, "2"], async (folder) => {
     const root = join(folder, "root");
     const stage = join(folder, "stage");
     await bootstrap(root, ["iptables", "nftables", "conntrack", "iproute2", "busybox-static"]);
     const extensions = (await output("sh", ["-c", 'cd "$0" && ls usr/lib/*/xtables/*.so', root])).split("\n").map((path) => `/${path}`);
-    const libraries = await Promise.all([...PROGRAMS, extensions[0] ?? ""].map((file) => librariesOf(root, file)));
+    const libraries = await Promise.all([...PROGRAMS, ...extensions].map((file) => librariesOf(root, file)));
     await pick(root, [...new Set([...PROGRAMS, ...libraries.flat(), ...extensions, "/etc/protocols", "/etc/services"])], stage);
     // The merged /usr: programs and the loader are asked for by their old paths too.
     for (const name of ["bin", "sbin", "lib", "lib64"]) await must("ln", ["-s", `usr/${name}`, join(stage, name)]);
