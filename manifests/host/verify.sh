@@ -13,9 +13,10 @@ pod_process() {
 
 # dns PROCESS SERVER QUERY: the answer's addresses, one a line. The query is in printf's octal notation.
 # Without a shell or a DNS client in any image, the host's own bash asks from within the pod's network.
+# dd makes one datagram of the question: bash would end one at each line feed, of which a name may have some.
 dns() {
 	# shellcheck disable=SC2016
-	airgap_answer=$(nsenter -t "$1" -n timeout 5 bash -c 'exec 3<>"/dev/udp/$0/53" && printf "$1" >&3 && dd bs=4096 count=1 <&3 2>/dev/null' "$2" "$3" | od -An -v -tu1 | tr -s ' \n' '  ')
+	airgap_answer=$(nsenter -t "$1" -n timeout 5 bash -c 'exec 3<>"/dev/udp/$0/53" && printf "$1" | dd bs=4096 iflag=fullblock 2>/dev/null >&3 && dd bs=4096 count=1 <&3 2>/dev/null' "$2" "$3" | od -An -v -tu1 | tr -s ' \n' '  ')
 	# Behind the question: for each answer a name (2 bytes), type, class, time to live, length, and 4 bytes of address.
 	printf '%s\n' "$airgap_answer" | awk -v asked="$4" '{
 		if (NF < 12) exit 1

@@ -38,8 +38,9 @@ export interface Facts {
   swap: string[];
   fstabSwap: string[];
   zram: boolean;
-  /** systemd units without `.service`. */
+  /** Running systemd services without `.service`. */
   active: string[];
+  /** Those of chrony, chronyd and zramswap that start at boot. */
   enabled: string[];
   /** Which one is on. */
   firewall?: "firewalld" | "ufw";

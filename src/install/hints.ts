@@ -33,6 +33,11 @@ const HINTS: { seen: RegExp; cause: string; way: string[] }[] = [
     way: ["airgap push BUNDLE REGISTRY --dry-run, with the layout of the cluster file, says what is missing"],
   },
   { seen: /server gave HTTP response to HTTPS client/, cause: "the registry speaks http", way: ["registry: { scheme: http }"] },
+  {
+    seen: /inotify_init: too many open files|too many open files.*inotify/i,
+    cause: "the kernel's limit of inotify instances is reached",
+    way: ["on the host: sysctl -w fs.inotify.max_user_instances=8192, and the same in a file of /etc/sysctl.d"],
+  },
   { seen: /No space left on device|ENOSPC/i, cause: "the host's disk is full", way: ["on the host: df -h"] },
   {
     seen: /Read-only file system/i,

@@ -8,7 +8,7 @@ import { findSelf } from "../resolve/self.ts";
 import { Journal } from "../state/journal.ts";
 import { type Bundle, readBundle } from "./bundle.ts";
 import { type Cluster, readCluster } from "./cluster.ts";
-import { makeContext, type PlanInput } from "./context.ts";
+import { architecture, makeContext, type PlanInput } from "./context.ts";
 import { type Foreseen, foresee } from "./dry-run.ts";
 import { Home } from "./home.ts";
 import { imagesFor } from "./images.ts";
@@ -21,7 +21,7 @@ import { type Outcome, runPlan, survey } from "./run.ts";
 import { loadSecrets, type Secrets, type Standing, secretTexts } from "./secrets.ts";
 import { type Opener, opener, Session, sshSecrets } from "./session.ts";
 import { narrow, type Plan, type StageName } from "./stage.ts";
-import { withLocalTools } from "./tool.ts";
+import { withLocalTool } from "./tool.ts";
 
 export interface InstallOptions {
   clusterFile: string;
@@ -128,12 +128,14 @@ export async function connect(
 export async function prepare(options: Omit<InstallOptions, "dryRun">): Promise<Prepared> {
   const cluster = await readCluster(options.clusterFile);
   const ignored = parseIgnored(options.ignoreChecks);
-  const bundle = withLocalTools(readBundle(options.bundle), localTools());
-  const images = imagesFor(cluster, bundle.lock);
+  const carried = readBundle(options.bundle);
+  const images = imagesFor(cluster, carried.lock);
   const userManifests = readUserManifests(cluster);
   const home = Home.open(cluster);
   const { session, facts } = await connect(cluster, home, options);
   try {
+    const server = facts[cluster.repository.host];
+    const bundle = server ? withLocalTool(carried, localTools(), architecture(server).node) : carried;
     const secrets = await loadSecrets(cluster, home, standingOf(cluster, facts));
     const mask = new Mask([...secretTexts(secrets), ...sshSecrets(cluster.hosts)]);
     const input: PlanInput = { cluster, facts, bundle, secrets, images, userManifests, ignored };

@@ -26,11 +26,12 @@ export function toolFor({ bundle, cluster, facts }: Pick<Context, "bundle" | "cl
   );
 }
 
-/** Adds archives that lie beside us to a bundle that has none of its own. */
-export function withLocalTools(bundle: Bundle, archives: string[]): Bundle {
+/** Adds an archive for `machine` (`x64`) that lies beside us to a bundle that has none of its own. */
+export function withLocalTool(bundle: Bundle, archives: string[], machine: string): Bundle {
+  if (bundle.tools[machine]) return bundle;
   const found = archives.flatMap((file): [string, PackedTool][] => {
     const wanted = /-linux-([a-z0-9]+)\.tar\.gz$/.exec(file)?.[1];
-    if (wanted === undefined || bundle.tools[wanted] || !existsSync(file)) return [];
+    if (wanted !== machine || !existsSync(file)) return [];
     const digest = `sha256:${createHash("sha256").update(readFileSync(file)).digest("hex")}` as const;
     return [[wanted, { name: basename(file), file, digest, offset: 0, size: statSync(file).size }]];
   });
