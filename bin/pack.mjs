@@ -44,13 +44,22 @@ function libraryFor(architecture) {
   return process.report.getReport().sharedObjects.find((path) => /\/libatomic\.so\.1(\.|$)/.test(path));
 }
 
+/** What the program needs to run, out of what is installed here: the lock tells it from what only development needs. */
+function copyDependencies(dir) {
+  const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
+  for (const [path, { dev, devOptional }] of Object.entries(packages)) {
+    const from = join(root, path);
+    if (path === "" || dev || devOptional || !existsSync(from)) continue;
+    const unwanted = [join(from, "node_modules"), join(from, "build"), join(from, "deps")];
+    cpSync(from, join(dir, path), { recursive: true, filter: (source) => !(path.endsWith("/sqlite3") ? unwanted : unwanted.slice(0, 1)).includes(source) });
+  }
+}
+
 function stage(architecture) {
   const dir = join(work, `stage-${architecture}`);
   mkdirSync(dir);
-  for (const name of ["package.json", "package-lock.json", ".npmrc"]) copyFileSync(join(root, name), join(dir, name));
-  npm(["ci", "--omit=dev", "--ignore-scripts"], dir);
-  rmSync(join(dir, ".npmrc"));
-  rmSync(join(dir, "package-lock.json"));
+  copyFileSync(join(root, "package.json"), join(dir, "package.json"));
+  copyDependencies(dir);
   for (const name of ["dist", "bin", "bundles", "docs", "manifests", "README.md", "CHANGELOG.md", "LICENSE"])
     if (existsSync(join(root, name))) cpSync(join(root, name), join(dir, name), { recursive: true });
   for (const name of ["pack.mjs", "build.mjs", "ready.mjs"]) rmSync(join(dir, "bin", name));
