@@ -12,7 +12,7 @@ export interface Pair {
 }
 
 /** What a part of a split image is. `version` is a tag only where nothing else can be meant. */
-type Role = "registry" | "repository" | "image" | "name" | "tag" | "version" | "digest";
+type Role = "registry" | "path" | "repository" | "image" | "name" | "tag" | "version" | "digest";
 
 /** The scalars that together are one image. */
 export interface Parts {
@@ -43,6 +43,8 @@ export interface Joined {
 /** Registry and tag that outer mappings give for all inside. */
 export interface Inherited {
   registry?: Scalar;
+  /** Between the registry and the names: an organisation. */
+  path?: Scalar;
   tag?: Scalar;
   /** What an image without tag gets: a chart's `appVersion`. */
   defaultTag?: string;
@@ -50,6 +52,7 @@ export interface Inherited {
 
 const ROLES: [RegExp, Role][] = [
   [/(?:^| )(?:registry|registry (?:host|url|server|address|prefix|name|domain)|(?:repo|repository) (?:url|host|prefix)|hub)$/, "registry"],
+  [/(?:^| )image (?:namespace|path|prefix|org|organization|project)$/, "path"],
   [/(?:^| )(?:repository|repo|repository name|repo name)$/, "repository"],
   [/(?:^| )tag$/, "tag"],
   [/(?:^| )(?:version|release)$/, "version"],
@@ -98,7 +101,7 @@ function groupsOf(pairs: Pair[]): Map<string, Group> {
     const found = label(key);
     if (found === undefined) continue;
     const group = groups.get(found.prefix) ?? { parts: {}, spoken: false };
-    group.parts[found.role] ??= value;
+    if (textOf(group.parts[found.role]) === "") group.parts[found.role] = value;
     group.spoken ||= found.spoken;
     groups.set(found.prefix, group);
   }
@@ -112,8 +115,9 @@ const NOT_A_NAME = /[\s{}$<>%*()\\]|:\/\/|\.git$/;
 export function inherit(outer: Inherited, pairs: Pair[]): Inherited {
   const own = groupsOf(pairs).get("")?.parts;
   const registry = textOf(own?.registry) !== "" && !NOT_A_NAME.test(textOf(own?.registry)) ? own?.registry : undefined;
+  const path = textOf(own?.path) !== "" && !NOT_A_NAME.test(textOf(own?.path)) ? own?.path : undefined;
   const tag = isTag(textOf(own?.tag)) ? own?.tag : undefined;
-  return { ...outer, ...(registry ? { registry } : {}), ...(tag ? { tag } : {}) };
+  return { ...outer, ...(registry ? { registry } : {}), ...(path ? { path } : {}), ...(tag ? { tag } : {}) };
 }
 
 /** A tag field may hold a digest too, or both: `v1@sha256:…`, `sha256:…`. */
@@ -147,11 +151,12 @@ export function joinPairs(pairs: Pair[], near: boolean, inherited: Inherited, sp
 }
 
 /** What stands between registry and tag: the repository, or a path and a name. */
-function namesOf(parts: Group["parts"], about: boolean): Scalar[] {
+function namesOf(parts: Group["parts"], about: boolean, inherited: Inherited): Scalar[] {
   const { repository, image, name, tag, registry } = parts;
   if (textOf(repository) === "") {
     if (textOf(image) !== "") return [image as Scalar];
-    return about && name && (tag ?? registry) ? [name] : [];
+    const inValues = inherited.registry !== undefined && inherited.defaultTag !== undefined;
+    return about && name && (inValues || (tag ?? registry ?? parts.digest)) ? [name] : [];
   }
   const path = textOf(repository);
   const shortPath = path.split("/").length <= 2;
@@ -163,18 +168,21 @@ function namesOf(parts: Group["parts"], about: boolean): Scalar[] {
 
 function joinGroup({ parts, spoken }: Group, near: boolean, inherited: Inherited): Joined | undefined {
   const about = near || spoken;
-  const inner = namesOf(parts, about);
+  const inner = namesOf(parts, about, inherited);
   const path = inner.map(textOf).join("/");
   const written = NOT_A_NAME.test(path) ? undefined : tryParseReference(path);
   if (written === undefined) return undefined;
   const pinned = written.tag !== undefined || written.digest !== undefined;
   const registry = hosted(path) ? undefined : registryOf(parts.registry, inherited.registry, about);
   const tag = pinned ? undefined : tagOf(parts, path, about, inherited);
-  const names = registry ? [registry, ...inner] : inner;
+  const organisation = registry !== undefined && !path.includes("/") ? (parts.path ?? inherited.path) : undefined;
+  const names = [...(registry ? [registry] : []), ...(organisation && textOf(organisation) !== "" ? [organisation] : []), ...inner];
   const digest = textOf(parts.digest) === "" || pinned ? undefined : parts.digest;
   if (names.length === 1 && parts.repository === undefined && tag === undefined && digest === undefined) return undefined;
   if (pinned && names.length === 1) return undefined;
-  const named = about || (parts.repository !== undefined && textOf(parts.tag) !== "");
+  const tagged =
+    textOf(parts.tag) !== "" || (parts.tag !== undefined && inherited.defaultTag !== undefined) || (registry === parts.registry && registry !== undefined);
+  const named = about || (parts.repository !== undefined && tagged);
   if (!named && !(hosted(path) && isRegistryHost(written.host) && parts.version !== undefined)) return undefined;
   const end = pinned ? "" : suffix(textOf(tag), textOf(digest));
   if (end === undefined) return undefined;

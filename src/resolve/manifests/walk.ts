@@ -163,7 +163,8 @@ class Walker {
     const inside: Place = { ...unnamed, path, depth: place.depth + 1 };
     if (value.kind !== "scalar") {
       const said = speaks(key);
-      const evidence: Evidence = said === "image" ? "near" : said === "prose" ? "prose" : place.evidence === "prose" ? "prose" : "none";
+      const inherits = place.evidence === "prose" || (place.evidence === "near" && !aboutImages(key));
+      const evidence: Evidence = said === "image" ? "near" : said === "prose" ? "prose" : inherits ? place.evidence : "none";
       this.walk(value, {
         ...inside,
         evidence,

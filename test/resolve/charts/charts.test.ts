@@ -124,6 +124,23 @@ describe("without helm", () => {
     expect(off.finds.find(({ reference }) => reference.includes("org/db"))).toMatchObject({ behind: true, places: [{ behind: "store.enabled" }] });
   });
 
+  test.each([
+    [
+      "image: { keda: { registry: reg.site, repository: org/keda, tag: '' }, api: { registry: reg.site, repository: org/api } }",
+      ["reg.site/org/api:4.5.6", "reg.site/org/keda:4.5.6"],
+    ],
+    [
+      "imageRegistry: reg.site\nimageNamespace: team\nimage: { name: controller, repository: '' }\nhook: { image: { name: hook } }",
+      ["reg.site/team/controller:4.5.6", "reg.site/team/hook:4.5.6"],
+    ],
+    ["image: { registry: ~, defaultRegistry: reg.site, repository: org/x, tag: v1 }", ["reg.site/org/x:v1"]],
+    ["defaultRegistry: reg.site/org\nui: { image: { registry: '', name: ui, tag: v2 } }", ["reg.site/org/ui:v2"]],
+  ])("names are put together in %s", async (values, references) => {
+    using scratch = new Scratch();
+    const folder = write(scratch, "shop", { "Chart.yaml": CHART["Chart.yaml"] as string, "values.yaml": `${values}\n` });
+    expect(rendered((await withoutHelm(() => search(folder))).finds)).toEqual(references);
+  });
+
   test("a build needs it", async () => {
     using scratch = new Scratch();
     await expect(withoutHelm(() => search(write(scratch, "shop", CHART), { strict: true }))).rejects.toThrow(/no helm/);
