@@ -1,10 +1,28 @@
 
 # --- functions of the steps that talk to the cluster or to kubeadm ---
 
-# apply_manifest FILE: tried for a while, since what defines a kind may stand in the same file. What is
+# in_namespace NAMESPACE COMMAND...: where objects go that name none; those that name another go there, which -n refuses.
+in_namespace() {
+	(
+		airgap_config=$(mktemp)
+		trap 'rm -f "$airgap_config"' EXIT
+		cp "$KUBECONFIG" "$airgap_config"
+		KUBECONFIG=$airgap_config
+		kubectl config set-context --current --namespace="$1" >/dev/null
+		shift
+		"$@"
+	)
+}
+
+# apply_manifest FILE [NAMESPACE]: tried for a while, since what defines a kind may stand in the same file. What is
 # too large for kubectl to remember in an annotation is applied by the server.
 apply_manifest() {
-	wait_for 60 airgap_apply "$1"
+	if [ $# -eq 1 ]; then
+		wait_for 60 airgap_apply "$1"
+	else
+		kubectl get namespace "$2" >/dev/null 2>&1 || wait_for 60 kubectl create namespace "$2"
+		wait_for 60 in_namespace "$2" airgap_apply "$1"
+	fi
 }
 airgap_apply() {
 	airgap_said_apply=$(kubectl apply -f "$1" 2>&1) && return 0
@@ -14,8 +32,9 @@ airgap_apply() {
 	esac
 }
 
-# manifest_is_applied FILE
-manifest_is_applied() {
+# manifest_is_applied FILE [NAMESPACE]
+manifest_is_applied() { if [ $# -eq 1 ]; then airgap_applied "$1"; else in_namespace "$2" airgap_applied "$1"; fi; }
+airgap_applied() {
 	kubectl diff -f "$1" >/dev/null 2>&1 || kubectl diff --server-side --force-conflicts -f "$1" >/dev/null 2>&1 || fail "the cluster has not what $1 says"
 }
 

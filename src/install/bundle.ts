@@ -2,8 +2,10 @@ import { basename } from "node:path";
 import type { Item, Lock } from "../bundle/lock.ts";
 import { BundleReader } from "../bundle/reader.ts";
 import { AirgapError } from "../errors.ts";
+import type { RewriteSite } from "../names/rewrite.ts";
 import type { Digest } from "../oci/digest.ts";
 import { parseManifest } from "../oci/manifest.ts";
+import type { CarriedFacts } from "../resolve/manifests/carry.ts";
 import { type PackageSetFacts, parseFacts } from "../resolve/packages/facts.ts";
 
 const TITLE = "org.opencontainers.image.title";
@@ -13,6 +15,16 @@ const MAX_TEXT = 32 * 1024 * 1024;
 export interface ManifestFile {
   path: string;
   text: string;
+  /** Where the images of the bundle stand in it. */
+  sites: RewriteSite[];
+}
+
+/** What a network's or an add-on's name stands for. */
+export interface Manifests {
+  /** In the order in which they are applied. */
+  files: ManifestFile[];
+  /** Where a chart's objects go that name no namespace. */
+  namespace?: string;
 }
 
 /** A stretch of the bundle's file. */
@@ -41,8 +53,8 @@ export interface Bundle {
   size: number;
   lockDigest: Digest;
   lock: Lock;
-  /** Manifests and charts by `as:` name, files in the order of their paths. */
-  manifests: Record<string, ManifestFile[]>;
+  /** Manifests and charts by `as:` name. */
+  manifests: Record<string, Manifests>;
   packageSets: PackageSet[];
   /** The tool for each architecture, as Node calls them: `x64`. */
   tools: Record<string, PackedTool>;
@@ -60,13 +72,18 @@ function titled(reader: BundleReader, item: Item): { title: string; place: Place
   });
 }
 
-function texts(reader: BundleReader, item: Item): ManifestFile[] {
-  return titled(reader, item)
-    .filter(({ title }) => /\.(?:ya?ml|json)$/i.test(title))
-    .map(({ title, place }) => {
-      if (place.size > MAX_TEXT) throw new AirgapError("corrupt", `${title} of ${item.name} has ${place.size} bytes, too many for a manifest`);
-      return { path: title, text: reader.read(place.digest).toString("utf8") };
-    });
+/** The resolver's own words about an item; it wrote them into the lock. */
+function manifestsOf(reader: BundleReader, item: Item): Manifests {
+  const facts = (item.facts ?? {}) as unknown as Partial<CarriedFacts>;
+  const places = new Map(titled(reader, item).map(({ title, place }) => [title, place]));
+  const files = (facts.apply ?? []).map((title): ManifestFile => {
+    const place = places.get(title);
+    if (place === undefined)
+      throw new AirgapError("corrupt", `${item.kind} ${item.name} of ${reader.path} lacks ${title}`, { suggestions: [`airgap verify ${reader.path}`] });
+    if (place.size > MAX_TEXT) throw new AirgapError("corrupt", `${title} of ${item.name} has ${place.size} bytes, too many for a manifest`);
+    return { path: title, text: reader.read(place.digest).toString("utf8"), sites: facts.sites?.[title] ?? [] };
+  });
+  return { files, ...(facts.rendered?.namespace ? { namespace: facts.rendered.namespace } : {}) };
 }
 
 const ofKind = (lock: Lock, ...kinds: Item["kind"][]): Item[] => lock.items.filter(({ kind }) => kinds.includes(kind));
@@ -94,7 +111,7 @@ export function readBundle(path: string): Bundle {
       size: fileSize,
       lockDigest: layout.lockDigest,
       lock,
-      manifests: Object.fromEntries(ofKind(lock, "manifests", "chart").map((item) => [item.name, texts(reader, item)])),
+      manifests: Object.fromEntries(ofKind(lock, "manifests", "chart").map((item) => [item.name, manifestsOf(reader, item)])),
       packageSets: ofKind(lock, "packages").map(({ name, facts }) => ({ name, facts: parseFacts(facts, name) })),
       tools: toolsOf(reader),
       files: Object.fromEntries(

@@ -7,6 +7,7 @@ import type { Role } from "./schema.ts";
 import type { Secrets } from "./secrets.ts";
 import type { Wave } from "./stage.ts";
 import type { Step } from "./step.ts";
+import type { UserManifests } from "./user-manifests.ts";
 
 /** Everything that a plan follows from. The same input gives the same plan. */
 export interface PlanInput {
@@ -16,7 +17,7 @@ export interface PlanInput {
   secrets: Secrets;
   images: Images;
   /** Documents of the user's own that addons name, by their path. */
-  userManifests: Record<string, { path: string; text: string }[]>;
+  userManifests: UserManifests;
   /** Checks that the user ignores. */
   ignored: readonly string[];
 }

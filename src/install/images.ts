@@ -2,9 +2,11 @@ import { stringify } from "yaml";
 import type { Lock } from "../bundle/lock.ts";
 import { AirgapError } from "../errors.ts";
 import { type LandingRules, land } from "../names/landing.ts";
+import { rewriteText } from "../names/rewrite.ts";
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../oci/reference.ts";
 import { parseKubeadmConfig } from "../resolve/kubernetes/config.ts";
 import { type KubeadmList, listKubeadmImages } from "../resolve/kubernetes/list.ts";
+import type { ManifestFile } from "./bundle.ts";
 import { type Cluster, registryName } from "./cluster.ts";
 
 /** Where a cluster's nodes get their images, and by which names. */
@@ -20,8 +22,8 @@ export interface Images {
   /** Upstream registries of the bundle's images: all are answered by the site's. */
   upstreams: string[];
   requirements: KubeadmList["requirements"];
-  /** As nodes ask for an image of the bundle. */
-  asked(reference: string): string;
+  /** Documents with the names by which nodes ask for images. */
+  rewrite(file: ManifestFile): ManifestFile;
 }
 
 /** How the registry was filled: the same rules as push has. */
@@ -100,7 +102,8 @@ export function imagesFor(cluster: Cluster, lock: Lock): Images {
     ...(rewritten
       ? landed(cluster, rules)
       : { kubeadm: list.images.map((image) => ({ upstream: image, asked: image })), sandbox: list.requirements.pauseImage }),
-    asked: (reference) => (rewritten ? formatReference(land(withDefaultTag(parseReference(reference)), rules)) : reference),
+    rewrite: (file) =>
+      rewritten ? { ...file, text: rewriteText(file.text, file.sites, { land: (reference) => land(reference, rules) }).text, sites: [] } : file,
   };
 }
 

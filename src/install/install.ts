@@ -1,6 +1,6 @@
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
+import { isAirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { type Facts, readFacts } from "../host/facts.ts";
 import type { HostKey } from "../host/ssh.ts";
@@ -22,6 +22,7 @@ import { loadSecrets, type Secrets, type Standing, secretTexts } from "./secrets
 import { type Opener, opener, Session, sshSecrets } from "./session.ts";
 import { narrow, type Plan, type StageName } from "./stage.ts";
 import { withLocalTool } from "./tool.ts";
+import { readUserManifests } from "./user-manifests.ts";
 
 export interface InstallOptions {
   clusterFile: string;
@@ -77,26 +78,6 @@ function localTools(): string[] {
     .map((name) => join(folder, name));
 }
 
-/** Documents that addons name by path: a file, or every YAML and JSON file of a folder, by name. */
-export function readUserManifests({ addons }: Cluster): PlanInput["userManifests"] {
-  const paths = addons.flatMap((addon) => ("manifest" in addon ? [addon.manifest] : []));
-  return Object.fromEntries(
-    paths.map((path) => {
-      try {
-        const files = statSync(path).isDirectory()
-          ? readdirSync(path)
-              .filter((name) => /\.(?:ya?ml|json)$/i.test(name))
-              .sort()
-              .map((name) => join(path, name))
-          : [path];
-        return [path, files.map((file) => ({ path: file, text: readFileSync(file, "utf8") }))];
-      } catch (cause) {
-        throw new AirgapError("spec", `addons: ${path} can't be read: ${messageOf(cause)}`, { cause });
-      }
-    }),
-  );
-}
-
 /** The authority of a cluster that stands on its first control plane. */
 export function standingOf(cluster: Cluster, facts: Record<string, Facts>): Standing | undefined {
   for (const host of cluster.hosts) {
@@ -130,7 +111,7 @@ export async function prepare(options: Omit<InstallOptions, "dryRun">): Promise<
   const ignored = parseIgnored(options.ignoreChecks);
   const carried = readBundle(options.bundle);
   const images = imagesFor(cluster, carried.lock);
-  const userManifests = readUserManifests(cluster);
+  const userManifests = readUserManifests(cluster, carried.lock);
   const home = Home.open(cluster);
   const { session, facts } = await connect(cluster, home, options);
   try {

@@ -12,7 +12,7 @@ export interface Workload {
 const ROLLED_OUT = new Set(["Deployment", "DaemonSet", "StatefulSet"]);
 
 /** Documents of manifests, ready to be changed in place. @throws AirgapError `spec` */
-export function parseManifests(files: ManifestFile[]): Document[] {
+export function parseManifests(files: Pick<ManifestFile, "path" | "text">[]): Document[] {
   return files.flatMap(({ path, text }) => {
     const documents = parseAllDocuments(text, { uniqueKeys: false });
     if (!Array.isArray(documents)) return [];
@@ -35,12 +35,12 @@ export const textAt = (document: Document, ...path: (string | number)[]): string
   return typeof value === "string" ? value : "";
 };
 
-/** What of some documents is to be waited for. */
-export function workloads(documents: Document[]): Workload[] {
+/** What of some documents is to be waited for. @param namespace of objects that name none */
+export function workloads(documents: Document[], namespace = "default"): Workload[] {
   return documents.flatMap((document) => {
     const kind = textAt(document, "kind");
     if (!ROLLED_OUT.has(kind)) return [];
-    return [{ namespace: textAt(document, "metadata", "namespace") || "default", name: `${kind.toLowerCase()}/${textAt(document, "metadata", "name")}` }];
+    return [{ namespace: textAt(document, "metadata", "namespace") || namespace, name: `${kind.toLowerCase()}/${textAt(document, "metadata", "name")}` }];
   });
 }
 

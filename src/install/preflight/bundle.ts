@@ -23,6 +23,17 @@ function images(context: Context): Finding[] {
   ];
 }
 
+/** The user's own add-ons ask for images too. */
+function userImages({ bundle, userManifests }: Context): Finding[] {
+  const byPath = Map.groupBy(userManifests.missing, ({ path }) => path);
+  return [...byPath].map(([path, missing]) => ({
+    check: "bundle-images",
+    severity: "error",
+    message: `${path} names ${[...new Set(missing.map(({ reference }) => reference))].join(", ")}, which ${localName(bundle)} does not have`,
+    suggestion: "add them to `images:` of the spec, or the file to its `manifests:`",
+  }));
+}
+
 function platforms({ bundle, nodes, factsOf }: Context): Finding[] {
   if (bundle.lock.platforms.includes("all")) return [];
   return nodes.flatMap((host) => {
@@ -161,4 +172,4 @@ function failing(check: Finding["check"], ask: () => unknown): Finding[] {
   }
 }
 
-export const BUNDLE_CHECKS: ((context: Context) => Finding[])[] = [images, platforms, packages, containerd, docker, named];
+export const BUNDLE_CHECKS: ((context: Context) => Finding[])[] = [images, userImages, platforms, packages, containerd, docker, named];

@@ -1,23 +1,24 @@
+import type { Addon } from "../cluster.ts";
 import type { Context } from "../context.ts";
-import { parseManifests, printManifests, workloads } from "../manifest.ts";
+import { parseManifests } from "../manifest.ts";
 import type { Wave } from "../stage.ts";
 import type { Step } from "../step.ts";
 import { withDashboardAccess } from "./dashboard.ts";
 import { applySteps, manifestOf } from "./network.ts";
-import { rewriteImages } from "./rewrite.ts";
 
 /** What runs on the cluster from the first day, in the order of the cluster file; each is waited for. */
 export function addonsStage(context: Context): Wave[] {
   return [[{ host: context.first.name, steps: context.cluster.addons.flatMap((addon) => addonSteps(context, addon)) }]];
 }
 
-function addonSteps(context: Context, addon: Context["cluster"]["addons"][number]): Step[] {
-  const [name, files] =
-    "name" in addon ? [addon.name, manifestOf(context, addon.name, "addons")] : [nameOf(addon.manifest), context.userManifests[addon.manifest] ?? []];
-  const parsed = parseManifests(files);
-  rewriteImages(parsed, context);
-  const documents = name === "dashboard" ? withDashboardAccess(parsed) : parsed;
-  return applySteps(name, printManifests(documents), workloads(documents));
+function addonSteps(context: Context, addon: Addon): Step[] {
+  if ("manifest" in addon) {
+    const files = (context.userManifests.files[addon.manifest] ?? []).map((file) => context.images.rewrite(file));
+    return applySteps(nameOf(addon.manifest), parseManifests(files), undefined);
+  }
+  const { files, namespace } = manifestOf(context, addon.name, "addons");
+  const documents = parseManifests(files);
+  return applySteps(addon.name, addon.name === "dashboard" ? withDashboardAccess(documents) : documents, namespace);
 }
 
 /** `apps/` → `apps` */

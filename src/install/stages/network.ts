@@ -1,14 +1,14 @@
+import type { Document } from "yaml";
 import { AirgapError } from "../../errors.ts";
 import { nearest } from "../../schema/nearest.ts";
-import { localName, type ManifestFile } from "../bundle.ts";
+import { localName, type Manifests } from "../bundle.ts";
 import type { Context } from "../context.ts";
-import { parseManifests, printManifests, workloads } from "../manifest.ts";
+import { parseManifests, printManifests, type Workload, workloads } from "../manifest.ts";
 import { here, raw, sh } from "../sh.ts";
 import type { Wave } from "../stage.ts";
 import { fileStep, type Step } from "../step.ts";
 import { tuneCalico } from "./calico.ts";
 import { tuneFlannel } from "./flannel.ts";
-import { rewriteImages } from "./rewrite.ts";
 
 const DIR = "/var/lib/airgap/manifests";
 
@@ -18,9 +18,9 @@ export function networkStage(context: Context): Wave[] {
 }
 
 /** @throws AirgapError `not-closed` when the bundle has nothing of that name */
-export function manifestOf({ bundle }: Context, name: string, wanted: string): ManifestFile[] {
-  const files = bundle.manifests[name];
-  if (files !== undefined && files.length > 0) return files;
+export function manifestOf({ bundle, images }: Context, name: string, wanted: string): Manifests {
+  const found = bundle.manifests[name];
+  if (found !== undefined && found.files.length > 0) return { ...found, files: found.files.map((file) => images.rewrite(file)) };
   const near = nearest(name, Object.keys(bundle.manifests));
   throw new AirgapError("not-closed", `${wanted}: ${localName(bundle)} has no manifests called ${name}`, {
     suggestions: [near ? `did you mean ${near}?` : "name them in the bundle's spec: `manifests: [{ path: …, as: NAME }]`"],
@@ -30,16 +30,12 @@ export function manifestOf({ bundle }: Context, name: string, wanted: string): M
 function networkSteps(context: Context): Step[] {
   const { network } = context.cluster;
   if (network === undefined) return [];
-  const documents = parseManifests(manifestOf(context, network.name, "network"));
+  const { files, namespace } = manifestOf(context, network.name, "network");
+  const documents = parseManifests(files);
   if (network.name.includes("flannel")) tuneFlannel(documents, context);
   else if (network.name.includes("calico")) tuneCalico(documents, context);
-  rewriteImages(documents, context);
   return [
-    ...applySteps(
-      network.name,
-      printManifests(documents),
-      workloads(documents).filter(({ name }) => name.startsWith("daemonset/")),
-    ),
+    ...applySteps(network.name, documents, namespace, ({ name }) => name.startsWith("daemonset/")),
     {
       id: "ready",
       title: "The first node is ready",
@@ -50,15 +46,17 @@ function networkSteps(context: Context): Step[] {
 }
 
 /** A manifest that the cluster is to have, and that is to be running. */
-export function applySteps(name: string, text: string, waitFor: { namespace: string; name: string }[]): Step[] {
+export function applySteps(name: string, documents: Document[], namespace: string | undefined, waits: (workload: Workload) => boolean = () => true): Step[] {
   const path = `${DIR}/${name}.yaml`;
+  const waitFor = workloads(documents, namespace).filter(waits);
+  const where = namespace ? [path, namespace] : [path];
   return [
-    fileStep({ id: `${name}-file`, title: `The manifest of ${name}`, path, content: text }),
+    fileStep({ id: `${name}-file`, title: `The manifest of ${name}`, path, content: printManifests(documents) }),
     {
       id: name,
       title: `${name} runs in the cluster`,
-      check: [sh`manifest_is_applied ${path}`, ...waitFor.map((each) => sh`rolled_out ${each.namespace} ${each.name}`)].join("\n"),
-      apply: [sh`apply_manifest ${path}`, ...waitFor.map((each) => sh`roll_out ${each.namespace} ${each.name} 300`)].join("\n"),
+      check: [sh`manifest_is_applied ${where}`, ...waitFor.map((each) => sh`rolled_out ${each.namespace} ${each.name}`)].join("\n"),
+      apply: [sh`apply_manifest ${where}`, ...waitFor.map((each) => sh`roll_out ${each.namespace} ${each.name} 300`)].join("\n"),
       timeoutMs: 1_800_000,
     },
   ];

@@ -27,7 +27,7 @@ export function verifyStage(context: Context): Wave[] {
 
 /** What a node's network depends on; not on other nodes, so that a new one leaves the others alone. */
 function stampOf({ cluster, bundle, images }: Context): string {
-  const network = cluster.network ? (bundle.manifests[cluster.network.name] ?? []).map(({ text }) => text) : [];
+  const network = cluster.network ? (bundle.manifests[cluster.network.name]?.files ?? []).map(({ text }) => text) : [];
   return fingerprint(JSON.stringify([cluster.kubernetes, cluster.network, cluster.runtime, images.sandbox]), ...network);
 }
 

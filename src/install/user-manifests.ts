@@ -1,0 +1,43 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { Lock } from "../bundle/lock.ts";
+import { AirgapError, messageOf } from "../errors.ts";
+import { sitesIn } from "../resolve/manifests/applied.ts";
+import type { ManifestFile } from "./bundle.ts";
+import type { Cluster } from "./cluster.ts";
+import { carries } from "./images.ts";
+
+/** Documents that add-ons name by their path, and what they ask for that the bundle lacks. */
+export interface UserManifests {
+  /** By the path in the cluster file, files in the order of their names. */
+  files: Record<string, ManifestFile[]>;
+  /** Images that the bundle does not have, each with the path that names it. */
+  missing: { reference: string; path: string }[];
+}
+
+function textsAt(path: string): { title: string; text: string }[] {
+  try {
+    const names = statSync(path).isDirectory() ? readdirSync(path).filter((name) => /\.(?:ya?ml|json)$/i.test(name)) : undefined;
+    const files = names === undefined ? [path] : names.sort().map((name) => join(path, name));
+    return files.map((file) => ({ title: file, text: readFileSync(file, "utf8") }));
+  } catch (cause) {
+    throw new AirgapError("spec", `addons: ${path} can't be read: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Reads what the user's own add-ons are: a file, or every YAML and JSON file of a folder. @throws AirgapError `spec` */
+export function readUserManifests({ addons }: Cluster, lock: Lock): UserManifests {
+  const missing: UserManifests["missing"] = [];
+  const files = addons.flatMap((addon): [string, ManifestFile[]][] => {
+    if (!("manifest" in addon)) return [];
+    const path = addon.manifest;
+    const texts = textsAt(path);
+    const { sites } = sitesIn(texts, (reference) => {
+      const carried = carries(lock, reference);
+      if (!carried) missing.push({ reference, path });
+      return carried;
+    });
+    return [[path, texts.map(({ title, text }) => ({ path: title, text, sites: sites[title] ?? [] }))]];
+  });
+  return { files: Object.fromEntries(files), missing };
+}
