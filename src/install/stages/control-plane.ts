@@ -6,6 +6,7 @@ import type { ClusterKeys } from "../secrets.ts";
 import { here, raw, sh } from "../sh.ts";
 import type { Wave } from "../stage.ts";
 import type { Step } from "../step.ts";
+import { dockerPull } from "./docker.ts";
 import { userSteps } from "./kubeconfig.ts";
 import { criSocket } from "./socket.ts";
 
@@ -69,7 +70,7 @@ const writePki = (keys: ClusterKeys): string =>
 function imagesStep({ images, cluster }: Context): Step {
   const wanted = images.kubeadm.map(({ asked }) => asked);
   const list = cluster.runtime === "docker" ? "docker image ls --format '{{.Repository}}:{{.Tag}}'" : "ctr -n k8s.io images ls -q";
-  const pull = cluster.runtime === "docker" ? 'docker --config /var/lib/kubelet pull "$image"' : pullByCri;
+  const pull = cluster.runtime === "docker" ? dockerPull : pullByCri;
   return {
     id: "images",
     title: `kubeadm's images are on the host: ${wanted.length}`,

@@ -1,7 +1,163 @@
-import type { ClusterHost } from "../cluster.ts";
-import type { Context } from "../context.ts";
-import type { Step } from "../step.ts";
+import { type ClusterHost, registryName } from "../cluster.ts";
+import { type Context, minorOf, setFor } from "../context.ts";
+import { sh } from "../sh.ts";
+import { fileStep, type Step, serviceStep } from "../step.ts";
+import { fill } from "../template.ts";
+import { cgroupDriver } from "./containerd.ts";
+import { mergeDockerConfig } from "./docker-config.ts";
+import { wantedOn } from "./packages.ts";
+import { proxyStep } from "./proxy.ts";
 
-export function dockerSteps(_context: Context, _host: ClusterHost): Step[] {
-  throw new Error("to be written next");
+/** Where kubelet, and docker with `--config`, find the registry's login. */
+export const DOCKER_LOGIN = "/var/lib/kubelet";
+/** The file of the bundle that has cri-dockerd, when no package has it. */
+export const CRI_DOCKERD = "cri-dockerd.tgz";
+
+/**
+ * Docker has no mirrors for other registries than its own: everything is asked for by the name that
+ * it has at the site. Images are never given their upstream names again: kubelet would collect those.
+ */
+export function dockerSteps(context: Context, host: ClusterHost): Step[] {
+  const { cluster, secrets } = context;
+  const registry = registryName(cluster.registry);
+  const config = mergeDockerConfig(
+    context.factsOf(host).dockerConfig,
+    { systemdCgroup: cgroupDriver(context) === "systemd", ...(cluster.registry.scheme === "http" ? { insecure: registry } : {}) },
+    host.name,
+  );
+  const proxy = proxyStep(context, host, "docker");
+  return [
+    fileStep({ id: "config", title: "Docker: cgroups, the site's registry", path: "/etc/docker/daemon.json", content: config }),
+    ...(secrets.registryCa
+      ? [
+          fileStep({
+            id: "registry-ca",
+            title: "Docker trusts the site's registry",
+            path: `/etc/docker/certs.d/${registry}/ca.crt`,
+            content: secrets.registryCa,
+          }),
+        ]
+      : []),
+    ...loginStep(context, registry),
+    ...proxy,
+    serviceStep({
+      id: "service",
+      title: "Docker runs with that",
+      unit: "docker",
+      reads: [config, ...proxy.map(({ file }) => file?.content ?? "")],
+      undo: "systemctl restart docker 2>/dev/null || :",
+    }),
+    ...(minorOf(cluster.kubernetes.version) >= 24 ? shimSteps(context, host) : []),
+    sandboxStep(context),
+  ];
 }
+
+/** kubelet reads this file; docker is told to. */
+function loginStep({ cluster, secrets }: Context, registry: string): Step[] {
+  const { user } = cluster.registry;
+  if (user === undefined) return [];
+  const auth = Buffer.from(`${user}:${secrets.registryPassword ?? ""}`).toString("base64");
+  const content = `${JSON.stringify({ auths: { [registry]: { auth } } })}\n`;
+  return [fileStep({ id: "login", title: "kubelet and Docker can log in at the registry", path: `${DOCKER_LOGIN}/config.json`, content, mode: "600" })];
+}
+
+function sandboxStep({ images }: Context): Step {
+  return {
+    id: "pull",
+    title: `An image comes from the site's registry: ${images.sandbox}`,
+    check: sh`docker image inspect ${images.sandbox} >/dev/null 2>&1`,
+    apply: sh`wait_for 30 docker --config ${DOCKER_LOGIN} pull ${images.sandbox}`,
+  };
+}
+
+/** From Kubernetes 1.24 on Docker is reached through cri-dockerd: its package's, or the bundle's file. */
+function shimSteps(context: Context, host: ClusterHost): Step[] {
+  const { bundle, images } = context;
+  const set = setFor(bundle, context.factsOf(host));
+  const packaged = set !== undefined && wantedOn(set, host).some(({ name }) => name === "cri-dockerd");
+  const byPackage = packaged || bundle.files[CRI_DOCKERD] === undefined;
+  const socket = "unix:///var/run/cri-dockerd.sock";
+  const crictl = fileStep({
+    id: "crictl",
+    title: "crictl finds cri-dockerd",
+    path: "/etc/crictl.yaml",
+    content: `runtime-endpoint: ${socket}\nimage-endpoint: ${socket}\ntimeout: 10\n`,
+  });
+  return [...(byPackage ? packagedShim(images.sandbox) : carriedShim(context)), crictl];
+}
+
+/** The package has its own unit; only the sandbox image is another. */
+function packagedShim(sandbox: string): Step[] {
+  const content = `[Service]\nExecStart=\nExecStart=/usr/bin/cri-dockerd --container-runtime-endpoint fd:// --network-plugin=cni --pod-infra-container-image=${sandbox}\n`;
+  return [
+    fileStep({
+      id: "shim-unit",
+      title: "cri-dockerd knows the sandbox image",
+      path: "/etc/systemd/system/cri-docker.service.d/airgap.conf",
+      content,
+      undone: "systemctl daemon-reload",
+    }),
+    shimService(content),
+  ];
+}
+
+const shimService = (content: string): Step =>
+  serviceStep({
+    id: "shim",
+    title: "cri-dockerd runs",
+    unit: "cri-docker.service",
+    reads: [content],
+    before: sh`
+      systemctl daemon-reload
+      systemctl enable --now cri-docker.socket`,
+    undo: sh`systemctl disable --now cri-docker.service cri-docker.socket 2>/dev/null || :`,
+  });
+
+function carriedShim({ bundle, images }: Context): Step[] {
+  const place = bundle.files[CRI_DOCKERD];
+  if (place === undefined) return [];
+  const to = `/var/lib/airgap/${CRI_DOCKERD}`;
+  const unit = fill("systemd/cri-docker.service", { SANDBOX: images.sandbox });
+  return [
+    {
+      id: "shim-program",
+      title: "cri-dockerd is installed",
+      check: sh`[ "$(cat "$airgap_home/stamps/cri-dockerd" 2>/dev/null)" = ${place.digest} ] && [ -x /usr/local/bin/cri-dockerd ]`,
+      apply: sh`
+        archive=${`${to}.part`}
+        if [ ! -f "$archive" ] && [ -n "\${airgap_beside-}" ]; then archive=$airgap_beside/${CRI_DOCKERD}; fi
+        [ "$(sha256sum <"$archive")" = ${`${place.digest.slice(7)}  -`} ] || {
+          rm -f ${`${to}.part`}
+          fail ${`${CRI_DOCKERD} is damaged`}
+        }
+        folder=$(mktemp -d)
+        trap 'rm -rf "$folder"' EXIT
+        gzip -dc "$archive" | tar -xf - -C "$folder" --no-same-owner
+        program=$(find "$folder" -type f -name cri-dockerd | head -n 1)
+        [ -n "$program" ] || fail ${`${CRI_DOCKERD} holds no cri-dockerd`}
+        install -m 755 "$program" /usr/local/bin/cri-dockerd
+        if have restorecon; then restorecon /usr/local/bin/cri-dockerd || :; fi
+        rm -f ${`${to}.part`}
+        stamp cri-dockerd ${place.digest}`,
+      undo: sh`rm -f /usr/local/bin/cri-dockerd`,
+      upload: { from: bundle.path, offset: place.offset, size: place.size, to, beside: CRI_DOCKERD },
+    },
+    fileStep({
+      id: "shim-socket",
+      title: "cri-dockerd has a socket",
+      path: "/etc/systemd/system/cri-docker.socket",
+      content: fill("systemd/cri-docker.socket", {}),
+    }),
+    fileStep({
+      id: "shim-unit",
+      title: "cri-dockerd is a service",
+      path: "/etc/systemd/system/cri-docker.service",
+      content: unit,
+      undone: "systemctl daemon-reload",
+    }),
+    shimService(unit),
+  ];
+}
+
+/** Pulls an image of `$image`, with the login. */
+export const dockerPull = `docker --config ${DOCKER_LOGIN} pull "$image"`;
