@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunOptions, RunResult } from "../../../src/host/process.ts";
@@ -38,6 +38,24 @@ export interface HostSettings {
   machineId?: string;
   /** Name that the host has before anybody names it. Default `bare-NAME`. */
   hostname?: string;
+}
+
+/** Whether a process is the first of a process namespace of its own, and no longer the one that makes it ready. */
+function isInit(pid: number): boolean {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    return /^Name:\s+systemd$/m.test(status) && /^NSpid:.*\s1$/m.test(status);
+  } catch {
+    return false;
+  }
+}
+
+function kill(pid: number, signal: number | NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It ended by itself.
+  }
 }
 
 /** One booted machine with its own init, sshd, address and cgroups. */
@@ -176,8 +194,8 @@ export class Host {
     });
     const leader = await eventually(`${this.name} to start`, 30, async () => {
       if (over) throw new Error(`${this.name} did not start:\n${await this.console()}`);
-      const pid = Number((await run("pgrep", ["-P", String(child.pid)], { timeoutMs: 5000 })).stdout.split("\n")[0]);
-      return pid > 0 ? pid : undefined;
+      const children = (await run("pgrep", ["-P", String(child.pid)], { timeoutMs: 5000 })).stdout.split("\n").filter(Boolean);
+      return children.map(Number).find(isInit);
     });
     await writeFile(join(this.folder, "leader"), identityOf(leader));
     this.#leader = leader;
@@ -227,14 +245,14 @@ export class Host {
   async powerOff(): Promise<void> {
     const leader = this.#leader;
     if (leader === undefined) return;
-    process.kill(leader, POWER_OFF);
+    kill(leader, POWER_OFF);
     await eventually(`${this.name} to be off`, 60, () => !this.running || undefined).catch(() => this.unplug());
     await removeGroups(this.#groups);
   }
 
   /** Ends it at once, as when the power fails. */
   async unplug(): Promise<void> {
-    if (this.#leader !== undefined) process.kill(this.#leader, "SIGKILL");
+    if (this.#leader !== undefined) kill(this.#leader, "SIGKILL");
     await eventually(`${this.name} to be gone`, 20, () => !this.running || undefined);
     await endGroups(this.#groups);
     await removeGroups(this.#groups);
@@ -257,7 +275,7 @@ export async function removeHost(folder: string): Promise<void> {
   const lines = async (file: string): Promise<string[]> => (await readFile(join(folder, file), "utf8").catch(() => "")).split("\n").filter(Boolean);
   const [leader] = await lines("leader");
   const living = leader === undefined ? undefined : livingProcess(leader);
-  if (living !== undefined) process.kill(living, "SIGKILL");
+  if (living !== undefined) kill(living, "SIGKILL");
   const groups = await lines("cgroups");
   await eventually(`the host of ${folder} to end`, 20, async () => {
     await endGroups(groups);

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
@@ -87,9 +86,9 @@ export const heardOutside = (rig: Rig, url: string): Promise<string> =>
     return code === 0 ? stdout.trim() : undefined;
   });
 
-/** All of a host's files that the product manages, by path and content: the same before and after means untouched. */
-export async function stateOf(host: Host): Promise<string> {
+/** A host's settings and programs, one file a line with its digest: the same before and after means untouched. */
+export async function stateOf(host: Host): Promise<string[]> {
   const folders = "/etc /opt/cni/bin /usr/lib/systemd/system /root";
-  const listing = await host.sh(`find ${folders} -xdev -type f ! -name '*.lock' -exec sha256sum {} + | sort -k2`);
-  return createHash("sha256").update(listing).digest("hex");
+  const listing = await host.sh(`find ${folders} -xdev -type f ! -name '*.lock' ! -path '/root/.kube/cache/*' -exec sha256sum {} + | sort -k2`);
+  return listing.split("\n").map((line) => `${host.name} ${line}`);
 }
