@@ -77,8 +77,11 @@ airgap_cni() {
 }
 kubeadm_ended() { rm -f "$airgap_home/kubeadm-began"; }
 kubeadm_failed() {
-	echo '--- kubelet:'
-	journalctl --no-pager -u kubelet -n 15 2>/dev/null | cut -c1-300 || :
+	# Before it has a configuration, kubelet has nothing to say but that.
+	if [ -e /var/lib/kubelet/config.yaml ]; then
+		echo '--- kubelet:'
+		journalctl --no-pager -u kubelet -n 8 2>/dev/null | cut -c1-300 || :
+	fi
 	fail "$1 failed"
 }
 
