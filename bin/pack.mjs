@@ -1,5 +1,6 @@
 // Makes the self-contained archives of the tool, each with its own Node, in build/:
 //   npm run pack            for this machine's architecture and, where its Node can be had, the other
+//   npm run pack -- x64     for one
 import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +12,12 @@ const { archiveFolder } = await import("../dist/src/resolve/archive.js");
 const { version, devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const work = mkdtempSync(join(tmpdir(), "airgap-pack-"));
 const npm = (args, cwd) =>
-  execFileSync("npm", [...args, "--no-audit", "--no-fund", "--loglevel=error"], { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+  execFileSync("npm", [...args, "--no-audit", "--no-fund", "--loglevel=error"], {
+    cwd,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+    timeout: 600_000,
+  });
 
 /** The Node binary of an architecture, from npm's own packages. */
 function nodeFor(architecture) {
@@ -22,7 +28,7 @@ function nodeFor(architecture) {
   if (beside) return beside;
   const into = join(work, name);
   mkdirSync(into);
-  npm(["pack", `${name}@${devDependencies.node}`, "--pack-destination", into], root);
+  npm(["pack", `${name}@${devDependencies.node}`, "--prefer-offline", "--pack-destination", into], root);
   const [archive] = readdirSync(into);
   execFileSync("tar", ["-xzf", join(into, archive), "-C", into]);
   return join(into, "package");
@@ -83,9 +89,12 @@ function stage(architecture) {
   return { dir, glibc };
 }
 
+const ARCHITECTURES = ["x64", "arm64"];
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : ARCHITECTURES;
+if (wanted.some((name) => !ARCHITECTURES.includes(name))) throw new Error(`npm run pack knows ${ARCHITECTURES.join(" and ")}, not ${wanted.join(" ")}`);
 mkdirSync(join(root, "build"), { recursive: true });
 try {
-  for (const architecture of ["x64", "arm64"]) {
+  for (const architecture of wanted) {
     const output = join(root, "build", `airgap-${version}-linux-${architecture}.tar.gz`);
     let staged;
     try {

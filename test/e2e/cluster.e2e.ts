@@ -51,7 +51,7 @@ describe.runIf(compiled)("a real cluster on isolated hosts, from a bundle", () =
       runtime: "containerd",
       extra: { files: [{ self: true }] },
     });
-    await must("npm", ["run", "pack"], { cwd: join(import.meta.dirname, "../.."), timeoutMs: 600_000 });
+    await must("npm", ["run", "pack", "--", process.arch], { cwd: join(import.meta.dirname, "../.."), timeoutMs: 600_000 });
     await must(join(import.meta.dirname, "../../bin/airgap"), ["build", connected.spec, "-o", bundle], { timeoutMs: 900_000 });
     rig = await Rig.create("10.77.0");
     const { root } = await elSystem();

@@ -35,7 +35,7 @@ async function makeRoot(node: string): Promise<void> {
 }
 
 beforeAll(async () => {
-  await exec("npm", "run", "pack", "--prefix", checkout);
+  await exec("npm", "run", "pack", "--prefix", checkout, "--", process.arch);
   await using registry = await startRegistry();
   const image = await realImage([{ pause: "pause" }]);
   digest = image.root.digest;
@@ -56,8 +56,7 @@ afterAll(async () => {
 });
 
 describe("the packed tool", () => {
-  it("is made for both architectures and carried in the bundle", () => {
-    expect(readdirSync(join(checkout, "build")).filter((name) => name.endsWith(".tar.gz"))).toHaveLength(2);
+  it("is carried in the bundle", () => {
     expect(readLockOf(scratch.path("site.tar")).items).toContainEqual(
       expect.objectContaining({ kind: "self", name: expect.stringMatching(/^airgap-.*-linux-x64\.tar\.gz$/) }),
     );
