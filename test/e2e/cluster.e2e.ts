@@ -31,6 +31,8 @@ describe.runIf(compiled)("a real cluster on isolated hosts, from a bundle", () =
 
   async function workloadsAnswer(): Promise<void> {
     const control = host("cp1");
+    await kubectl(control, "rollout", "status", "daemonset/web", "--timeout=150s");
+    await kubectl(control, "wait", "--for=condition=Ready", "pod/client", "--timeout=60s");
     expect(await heardByPod(control, "http://web.default.svc.cluster.local/")).toMatch(/^web on w[12]$/);
     const pods = (await kubectl(control, "get", "pods", "-l", "app=web", "-o", "jsonpath={range .items[*]}{.spec.nodeName} {.status.podIP}{'\\n'}{end}"))
       .trim()
