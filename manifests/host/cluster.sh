@@ -103,6 +103,20 @@ kubeadm_undo() {
 	rm -f "$airgap_home/kubeadm-began" "$airgap_home/cni-before" "$airgap_home/verified" /root/.kube/config
 }
 
+# remove_packages FILE: packages that came with the cluster, one a line; nothing that was there before is in it.
+remove_packages() {
+	# shellcheck disable=SC2046
+	set -- $(sort -u "$1")
+	if have apt-get; then
+		apt-mark unhold "$@" >/dev/null || :
+		apt-get -y purge "$@"
+	elif have dnf; then
+		dnf -y remove --noautoremove "$@"
+	else
+		yum -y remove "$@"
+	fi
+}
+
 # Rules of kube-proxy, of the network and of the portmap plugin; everybody else's stay.
 airgap_rules() {
 	airgap_ours='KUBE-|FLANNEL|CNI-|cali-|cali:|flannel'

@@ -129,7 +129,30 @@ airgap_say() {
 	if [ -n "$airgap_mark" ]; then printf '\n%s %s\n' "$airgap_mark" "$*"; fi
 }
 
-# run ID TITLE, after check, apply and perhaps show were defined.
+# How a step is taken back is kept on the host itself, before it is made: whoever resets it needs nothing else.
+# Numbers go down, so that what came last comes first; a step that is made again keeps its own.
+airgap_keep_undo() {
+	airgap_text=$(taken_back)
+	[ -n "$airgap_text" ] || return 0
+	mkdir -p "$airgap_home/undo"
+	airgap_name=$(printf '%s' "$1" | tr / +)
+	airgap_file=
+	for airgap_known in "$airgap_home/undo/"[0-9]*"-$airgap_name"; do
+		[ ! -e "$airgap_known" ] || airgap_file=$airgap_known
+	done
+	if [ -z "$airgap_file" ]; then
+		airgap_number=9999
+		for airgap_known in "$airgap_home/undo/"[0-9]*; do
+			airgap_known=${airgap_known##*/}
+			case $airgap_known in [0-9]*-*) airgap_number=$((${airgap_known%%-*} - 1)) ;; esac
+			break
+		done
+		airgap_file=$airgap_home/undo/$airgap_number-$airgap_name
+	fi
+	printf '# %s\n%s\n' "$2" "$airgap_text" >"$airgap_file"
+}
+
+# run ID TITLE, after check, apply and perhaps show and taken_back were defined.
 run() {
 	airgap_say begin "$1"
 	airgap_output=$(airgap_try check)
@@ -146,6 +169,7 @@ run() {
 		return 0
 	fi
 	airgap_say applying "$1"
+	airgap_keep_undo "$1" "$2"
 	if [ -n "$airgap_mark" ]; then
 		airgap_try apply
 		airgap_code=$?
@@ -187,11 +211,34 @@ undo() {
 	fi
 }
 
+# Takes back all that was done on this host, the last first; what could not be taken back is kept for another try.
+# undo_all packages: those that were installed too.
+undo_all() {
+	airgap_worst=0
+	for airgap_undo in "$airgap_home/undo/"[0-9]*; do
+		[ -e "$airgap_undo" ] || continue
+		# shellcheck source=/dev/null
+		apply() { . "$airgap_undo"; }
+		airgap_failed=0
+		undo "$(printf '%s' "${airgap_undo##*/[0-9][0-9][0-9][0-9]-}" | tr + /)" "$(sed -n '1s/^# //p' "$airgap_undo")"
+		if [ "$airgap_failed" -eq 0 ]; then rm -f "$airgap_undo"; else airgap_worst=1; fi
+	done
+	airgap_failed=0
+	if [ "${1-}" = packages ] && [ -s "$airgap_home/installed-packages" ]; then
+		apply() { remove_packages "$airgap_home/installed-packages"; }
+		undo packages/remove 'Packages that came with the cluster are gone'
+	fi
+	[ "$airgap_worst" -eq 0 ] || airgap_failed=1
+	[ "$airgap_failed" -ne 0 ] || rm -rf "$airgap_home" /etc/airgap
+}
+
 airgap_end() {
 	show() { :; }
+	taken_back() { :; }
 	if [ -n "$airgap_mark" ]; then airgap_say end "$1" "$2"; else printf '%-14s %-28s %s\n' "$2" "$1" "$3"; fi
 }
 show() { :; }
+taken_back() { :; }
 
 # One at a time works on a host; who finds a lock of a process that is gone takes it over.
 airgap_begin() {

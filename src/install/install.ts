@@ -1,17 +1,18 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { isAirgapError, messageOf } from "../errors.ts";
+import { messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { type Facts, readFacts } from "../host/facts.ts";
 import type { HostKey } from "../host/ssh.ts";
 import { findSelf } from "../resolve/self.ts";
-import { Journal } from "../state/journal.ts";
+import type { Journal } from "../state/journal.ts";
 import { type Bundle, readBundle } from "./bundle.ts";
 import { type Cluster, readCluster } from "./cluster.ts";
 import { architecture, makeContext, type PlanInput } from "./context.ts";
 import { type Foreseen, foresee } from "./dry-run.ts";
 import { Home } from "./home.ts";
 import { imagesFor } from "./images.ts";
+import { keptJournal } from "./kept-journal.ts";
 import { RunLog } from "./log.ts";
 import { Mask } from "./mask.ts";
 import { makePlan } from "./plan.ts";
@@ -136,20 +137,6 @@ function tell(findings: Finding[], ignored: readonly string[], emit: Emit): void
   }
 }
 
-async function openJournal(home: Home, emit: Emit): Promise<Journal | undefined> {
-  try {
-    return await Journal.open(home.path("journal.sqlite"));
-  } catch (error) {
-    if (!isAirgapError(error, "environment", "corrupt")) throw error;
-    emit({
-      type: "warning",
-      message: `No journal is kept: ${messageOf(error)}`,
-      suggestion: "hosts taken out of the cluster file will not be remembered for reset",
-    });
-    return undefined;
-  }
-}
-
 /**
  * Bare hosts to a cluster; run again, it makes so what is not.
  * @throws AirgapError `check-failed` before anything was changed, `step-failed` or `interrupted` after
@@ -190,9 +177,10 @@ async function dryRun({ session, home, mask, cluster }: Prepared, plan: Plan, op
 async function run(prepared: Prepared, plan: Plan, options: InstallOptions): Promise<Part> {
   const { session, home, mask, cluster, facts } = prepared;
   const log = new RunLog(home, mask);
-  const journal = await openJournal(home, options.emit);
+  const journal = await keptJournal(home, options.emit);
   try {
     await journal?.begin("install", log.path);
+    await tellForgotten(cluster, options, journal);
     for (const host of cluster.hosts) await journal?.remember({ name: host.name, settings: JSON.stringify(host), facts: JSON.stringify(facts[host.name]) });
     const result = await runPlan(plan, names(cluster, options), {
       connections: session,
@@ -215,6 +203,18 @@ async function run(prepared: Prepared, plan: Plan, options: InstallOptions): Pro
     await journal?.close();
     log.close();
   }
+}
+
+/** Nothing is deleted because a line is gone from a file; it is said. */
+async function tellForgotten(cluster: Cluster, { clusterFile, emit }: InstallOptions, journal: Journal | undefined): Promise<void> {
+  const names = new Set(cluster.hosts.map(({ name }) => name));
+  const forgotten = ((await journal?.hosts()) ?? []).map(({ name }) => name).filter((name) => !names.has(name));
+  if (forgotten.length === 0) return;
+  emit({
+    type: "warning",
+    message: `${forgotten.join(", ")} is not in the cluster file any more, and stays what it is`,
+    suggestion: `airgap reset ${clusterFile} --hosts ${forgotten.join(",")}`,
+  });
 }
 
 /** The administrator's kubeconfig, kept beside the cluster file. */

@@ -50,7 +50,8 @@ export interface RunResult {
   totalMs: number;
 }
 
-const MARK = "@@airgap";
+/** Begins the lines by which a script is followed. */
+export const MARK = "@@airgap";
 const STEP_MS = 600_000;
 /** Stages that look at the whole cluster: a change anywhere is a reason for them to look again. */
 const WHOLE: readonly StageName[] = ["verify"];

@@ -1,5 +1,6 @@
 import { quote } from "../host/host.ts";
 import { shipped } from "../host/shipped.ts";
+import { here } from "./sh.ts";
 import type { StageName } from "./stage.ts";
 import type { Step } from "./step.ts";
 
@@ -9,7 +10,7 @@ export interface PlacedStep {
   step: Step;
 }
 
-export type Mode = "apply" | "check" | "undo";
+export type Mode = "apply" | "check";
 
 /** The functions that steps are written with, and that run them. */
 export function stepLibrary(): string {
@@ -23,20 +24,24 @@ const body = (name: string, script: string): string => `${name}() {\n${script.tr
 function rendered(placed: PlacedStep, mode: Mode): string {
   const { step } = placed;
   const call = `${quote(fullId(placed))} ${quote(step.title)}`;
-  if (mode === "undo") return step.undo === undefined ? "" : `${body("apply", step.undo)}\nundo ${call}\n`;
   const parts = [body("check", step.check)];
   // A dry run sends nothing that changes something.
-  if (mode === "apply") parts.push(body("apply", step.apply));
+  if (mode === "apply") parts.push(body("apply", step.apply), ...(step.undo ? [body("taken_back", `cat ${here(step.undo).text}`)] : []));
   else if (step.file) parts.push(body("show", `[ ! -f ${quote(step.file.path)} ] || head -c 65536 ${quote(step.file.path)}`));
   return `${parts.join("\n")}\nrun ${call}\n`;
 }
 
-/**
- * One script for all these steps of a host.
- * @param mark begins the lines by which a program follows it; empty for people
- */
+/** @param mark begins the lines by which a program follows a script; empty for people */
+function scriptOf(mode: Mode, mark: string, body: string): string {
+  return `airgap_mode=${mode}\nairgap_mark=${quote(mark)}\n${stepLibrary()}\nairgap_begin\n${body}\nexit "$airgap_failed"\n`;
+}
+
+/** One script for all these steps of a host. */
 export function renderSteps(steps: PlacedStep[], mode: Mode, mark: string): string {
-  const head = `airgap_mode=${mode === "check" ? "check" : "apply"}\nairgap_mark=${quote(mark)}\n`;
-  const end = 'exit "$airgap_failed"\n';
-  return `${head}${stepLibrary()}\nairgap_begin\n${steps.map((step) => rendered(step, mode)).join("\n")}\n${end}`;
+  return scriptOf(mode, mark, steps.map((step) => rendered(step, mode)).join("\n"));
+}
+
+/** A script that takes back all that a host remembers. @param packages those that were installed too */
+export function renderUndo(mark: string, packages: boolean): string {
+  return scriptOf("apply", mark, `undo_all${packages ? " packages" : ""}`);
 }

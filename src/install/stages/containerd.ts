@@ -49,7 +49,13 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
   const limits = limitsStep(context, host, facts);
   const drops = [...proxy, ...limits];
   return [
-    fileStep({ id: "config", title: "containerd: CRI on, cgroups, sandbox image, mirrors", path: CONFIG, content: config }),
+    fileStep({
+      id: "config",
+      title: "containerd: CRI on, cgroups, sandbox image, mirrors",
+      path: CONFIG,
+      content: config,
+      undone: "systemctl try-restart containerd",
+    }),
     ...hostsFiles(images.upstreams, cluster, access).map(({ registry, content }) =>
       fileStep({
         id: `mirror-${registry === "_default" ? "others" : registry.replaceAll(":", "-")}`,
@@ -65,7 +71,6 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
       title: "containerd runs with that",
       unit: "containerd",
       reads: [config, ...drops.map(({ file }) => file?.content ?? "")],
-      undo: "systemctl restart containerd 2>/dev/null || :",
     }),
     fileStep({
       id: "crictl",

@@ -27,7 +27,13 @@ export function dockerSteps(context: Context, host: ClusterHost): Step[] {
   );
   const proxy = proxyStep(context, host, "docker");
   return [
-    fileStep({ id: "config", title: "Docker: cgroups, the site's registry", path: "/etc/docker/daemon.json", content: config }),
+    fileStep({
+      id: "config",
+      title: "Docker: cgroups, the site's registry",
+      path: "/etc/docker/daemon.json",
+      content: config,
+      undone: "systemctl try-restart docker",
+    }),
     ...(secrets.registryCa
       ? [
           fileStep({
@@ -45,7 +51,6 @@ export function dockerSteps(context: Context, host: ClusterHost): Step[] {
       title: "Docker runs with that",
       unit: "docker",
       reads: [config, ...proxy.map(({ file }) => file?.content ?? "")],
-      undo: "systemctl restart docker 2>/dev/null || :",
     }),
     ...(minorOf(cluster.kubernetes.version) >= 24 ? shimSteps(context, host) : []),
     sandboxStep(context),

@@ -44,7 +44,11 @@ export function rpmSteps(context: Context, host: ClusterHost, set: PackageSet, {
       based=$(section '^(Upgrading|Updating)' | grep -E '${raw(BASE)}' || :)
       ${raw(allowed.removal ? ":" : `[ -z "$removed" ] || fail "package-removal: ${manager} would remove or downgrade" $removed`)}
       ${raw(allowed.base ? ":" : `[ -z "$based" ] || fail "base-packages: ${manager} would replace packages that the system stands on:" $based`)}
-      site -y install "$@"`,
+      before=$(rpm -qa --qf '%{NAME}\n' | sort)
+      site -y install "$@"
+      rpm -qa --qf '%{NAME}\n' | sort | while read -r name; do
+        printf '%s\n' "$before" | grep -qxF -e "$name" || printf '%s\n' "$name"
+      done | grep -v '^gpg-pubkey$' >>"$airgap_home/installed-packages" || :`,
     timeoutMs: 3_600_000,
   };
   return [install, ...(held.length > 0 ? [holdStep(manager, held)] : [])];
