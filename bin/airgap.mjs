@@ -1,3 +1,5 @@
+import { homedir } from "node:os";
+
 // Written for old Nodes too, so that one that is too old hears what is wrong.
 const [major, minor] = process.versions.node.split(".").map(Number);
 if (major < 22 || (major === 22 && minor < 19)) {
@@ -7,6 +9,13 @@ if (major < 22 || (major === 22 && minor < 19)) {
       "In a checkout, 'npm test' or 'npm run quickstart' puts a new Node beside it.\n",
   );
   process.exit(1);
+}
+// A user without an entry in passwd, as in a bare root or a container, still has a shell and a home.
+if (process.env.SHELL === undefined) process.env.SHELL = "/bin/sh";
+try {
+  homedir();
+} catch {
+  process.env.HOME = "/";
 }
 const { main } = await import("./start.mjs");
 await main(new URL("..", import.meta.url));
