@@ -69,6 +69,8 @@ const MAY: Record<string, string[]> = {
     "src/bundle",
     "src/resolve/kubernetes",
     "src/resolve/packages/facts.ts",
+    "src/resolve/manifests/applied.ts",
+    "src/resolve/manifests/carry.ts",
     "src/resolve/self.ts",
     "src/schema",
     "src/pki",
