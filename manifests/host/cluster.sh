@@ -121,9 +121,9 @@ remove_packages() {
 airgap_rules() {
 	airgap_ours='KUBE-|FLANNEL|CNI-|cali-|cali:|flannel'
 	for airgap_tables in iptables ip6tables; do
-		have $airgap_tables || continue
-		$airgap_tables-save 2>/dev/null | grep -qE "$airgap_ours" || continue
-		$airgap_tables-save | grep -vE "$airgap_ours" | $airgap_tables-restore || :
+		have "$airgap_tables" || continue
+		"$airgap_tables-save" 2>/dev/null | grep -qE "$airgap_ours" || continue
+		"$airgap_tables-save" | grep -vE "$airgap_ours" | "$airgap_tables-restore" || :
 	done
 	if have ipvsadm; then ipvsadm --clear 2>/dev/null || :; fi
 	if have nft; then

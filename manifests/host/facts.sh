@@ -63,9 +63,8 @@ have containerd && say containerd "$(quiet containerd --version | awk '{ print $
 have dockerd && say docker "$(quiet dockerd --version | sed 's/^Docker version \([^,]*\).*/\1/')"
 have cri-dockerd && say cri-dockerd "$(quiet cri-dockerd --version 2>&1 | head -n 1)"
 have kubelet && say kubelet "$(quiet kubelet --version | awk '{ print $2 }')"
-have kubeadm && say kubeadm there
 have podman && say podman "$(quiet podman --version | awk '{ print $3 }')"
-for t in update-ca-trust update-ca-certificates conntrack socat ethtool ipvsadm crictl firewall-cmd hostnamectl bash nft iptables; do have $t && say tool $t; done
+for t in kubeadm update-ca-trust update-ca-certificates conntrack socat ethtool ipvsadm crictl firewall-cmd hostnamectl bash nft iptables; do have $t && say tool $t; done
 text containerd-config /etc/containerd/config.toml
 text docker-config /etc/docker/daemon.json
 for f in /etc/kubernetes/admin.conf /etc/kubernetes/kubelet.conf /etc/kubernetes/bootstrap-kubelet.conf /etc/kubernetes/manifests/kube-apiserver.yaml /var/lib/etcd/member /etc/cni/net.d/*; do

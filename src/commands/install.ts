@@ -1,6 +1,7 @@
 import { Args, Flags } from "@oclif/core";
 import { BaseCommand, withEnv } from "../command.ts";
 import { formatDuration } from "../format.ts";
+import { bundleBeside } from "../install/bundle.ts";
 import { type Foreseen, formatForeseen } from "../install/dry-run.ts";
 import { type InstallResult, install } from "../install/install.ts";
 import { STAGES, type StageName } from "../install/stage.ts";
@@ -45,9 +46,16 @@ export default class Install extends BaseCommand<InstallResult> {
     });
     this.report.end();
     if (flags["dry-run"]) for (const line of formatForeseen(result.steps as Foreseen[])) this.report.line(line);
-    else if (result.scripts) for (const file of result.scripts) this.report.line(file);
+    else if (result.scripts) this.#tellScripts(result.scripts, flags.bundle);
     else this.#tell(result, args.cluster);
     return result;
+  }
+
+  #tellScripts(scripts: string[], bundle: string): void {
+    for (const file of scripts) this.report.line(file);
+    this.report.say(
+      `They hold secrets. Run them as root in this order, each on the host of its name; beside the first lies the bundle: ${bundleBeside(bundle)}`,
+    );
   }
 
   #tell({ changed, steps, time, kubeconfig, cluster, log }: InstallResult, file: string): void {

@@ -49,7 +49,7 @@ export interface Facts {
   nameservers: string[];
   resolvedNameservers: string[];
   /** Versions of what is installed. */
-  versions: Partial<Record<"containerd" | "docker" | "cri-dockerd" | "kubelet" | "kubeadm" | "podman", string>>;
+  versions: Partial<Record<"containerd" | "docker" | "cri-dockerd" | "kubelet" | "podman", string>>;
   tools: string[];
   /** Contents of configuration files that are merged into. */
   containerdConfig?: string;
@@ -195,7 +195,6 @@ export function parseFacts(output: string, host: string, ours: number): Facts {
       docker: version("docker"),
       "cri-dockerd": version("cri-dockerd"),
       kubelet: version("kubelet"),
-      kubeadm: version("kubeadm"),
       podman: version("podman"),
     }),
     tools: all(lines, "tool").sort(),

@@ -1,13 +1,14 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf } from "../errors.ts";
+import { isAirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
-import { type Facts, readFacts } from "../host/facts.ts";
+import type { Facts } from "../host/facts.ts";
 import type { HostKey } from "../host/ssh.ts";
 import { findSelf } from "../resolve/self.ts";
 import type { Journal } from "../state/journal.ts";
 import { type Bundle, readBundle } from "./bundle.ts";
 import { type Cluster, readCluster } from "./cluster.ts";
+import { readAllFacts } from "./connect.ts";
 import { architecture, makeContext, type PlanInput } from "./context.ts";
 import { type Foreseen, foresee } from "./dry-run.ts";
 import { Home } from "./home.ts";
@@ -19,6 +20,7 @@ import { makePlan } from "./plan.ts";
 import type { Finding } from "./preflight/finding.ts";
 import { parseIgnored, preflight, refuse } from "./preflight/preflight.ts";
 import { type Outcome, runPlan, survey } from "./run.ts";
+import { askForFacts, readGatheredFacts, scriptOrder, turnsOf, writeScripts } from "./scripts.ts";
 import { loadSecrets, type Secrets, type Standing, secretTexts } from "./secrets.ts";
 import { type Opener, opener, Session, sshSecrets } from "./session.ts";
 import { narrow, type Plan, type StageName } from "./stage.ts";
@@ -62,7 +64,8 @@ export interface Prepared {
   cluster: Cluster;
   bundle: Bundle;
   home: Home;
-  session: Session;
+  /** Absent when facts were gathered by hand and nothing was connected to. */
+  session: Session | undefined;
   facts: Record<string, Facts>;
   secrets: Secrets;
   input: PlanInput;
@@ -88,18 +91,27 @@ export function standingOf(cluster: Cluster, facts: Record<string, Facts>): Stan
   return undefined;
 }
 
-/** Connects to every host and reads its facts. */
-export async function connect(
-  cluster: Cluster,
-  home: Home,
-  options: Pick<InstallOptions, "confirm" | "open" | "emit" | "signal">,
-): Promise<{ session: Session; facts: Record<string, Facts> }> {
-  const { emit, signal, confirm } = options;
+type Connecting = Pick<InstallOptions, "confirm" | "open" | "emit" | "signal" | "script">;
+
+/** Connects to every host and reads its facts; those that were gathered by hand for scripts are taken as they are. */
+async function connect(cluster: Cluster, home: Home, options: Connecting): Promise<{ session: Session | undefined; facts: Record<string, Facts> }> {
+  const { emit, signal, confirm, script } = options;
+  const gathered = Object.fromEntries(
+    cluster.hosts.flatMap(({ name }) => {
+      const facts = script === undefined ? undefined : readGatheredFacts(script, name);
+      return facts ? [[name, facts]] : [];
+    }),
+  );
+  const missing = cluster.hosts.filter(({ name }) => gathered[name] === undefined);
+  if (missing.length === 0) return { session: undefined, facts: gathered };
   const open = options.open ?? opener({ home, emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
-  const session = await Session.start(cluster.hosts, open);
+  const session = await Session.start(missing, open).catch((cause: unknown) => {
+    if (script === undefined || !isAirgapError(cause, "network", "unauthorized")) throw cause;
+    const names = missing.map(({ name }) => name);
+    throw askForFacts(script, names, cause);
+  });
   try {
-    const read = await Promise.all(cluster.hosts.map(async ({ name }) => [name, await readFacts(session.get(name), signal ? { signal } : {})] as const));
-    return { session, facts: Object.fromEntries(read) };
+    return { session, facts: { ...gathered, ...(await readAllFacts(missing, session, signal)) } };
   } catch (error) {
     await session.close();
     throw error;
@@ -124,7 +136,7 @@ export async function prepare(options: Omit<InstallOptions, "dryRun">): Promise<
     const findings = preflight(makeContext(input));
     return { cluster, bundle, home, session, facts, secrets, input, mask, findings };
   } catch (error) {
-    await session.close();
+    await session?.close();
     throw error;
   }
 }
@@ -150,19 +162,31 @@ export async function install(options: InstallOptions): Promise<InstallResult> {
     tell(findings, input.ignored, options.emit);
     refuse(findings, input.ignored);
     const plan = narrow(makePlan(input), options);
-    const result = options.dryRun ? await dryRun(prepared, plan, options) : await run(prepared, plan, options);
+    const result = await carryOut(prepared, plan, options);
     return { ...result, cluster: cluster.name, findings, ...(result.time ? { time: { ...result.time, connecting } } : {}) };
   } finally {
-    await session.close();
+    await session?.close();
   }
 }
 
 type Part = Omit<InstallResult, "cluster" | "findings">;
+type Connected = Prepared & { session: Session };
+
+/** By one of the three ways that a plan has. */
+async function carryOut(prepared: Prepared, plan: Plan, options: InstallOptions): Promise<Part> {
+  const { session, cluster } = prepared;
+  if (options.script !== undefined) {
+    const order = scriptOrder(cluster.hosts, cluster.repository.host);
+    return { changed: 0, steps: [], scripts: writeScripts(options.script, turnsOf(plan, order)) };
+  }
+  if (session === undefined) throw new Error("there is no connection");
+  return options.dryRun ? dryRun({ ...prepared, session }, plan, options) : run({ ...prepared, session }, plan, options);
+}
 
 const names = (cluster: Cluster, { hosts }: Pick<InstallOptions, "hosts">): string[] =>
   cluster.hosts.map(({ name }) => name).filter((name) => hosts === undefined || hosts.includes(name));
 
-async function dryRun({ session, home, mask, cluster }: Prepared, plan: Plan, options: InstallOptions): Promise<Part> {
+async function dryRun({ session, home, mask, cluster }: Connected, plan: Plan, options: InstallOptions): Promise<Part> {
   const log = new RunLog(home, mask);
   const context = { connections: session, log, mask, emit: options.emit, record: () => {}, ...(options.signal ? { signal: options.signal } : {}) };
   try {
@@ -174,7 +198,7 @@ async function dryRun({ session, home, mask, cluster }: Prepared, plan: Plan, op
   }
 }
 
-async function run(prepared: Prepared, plan: Plan, options: InstallOptions): Promise<Part> {
+async function run(prepared: Connected, plan: Plan, options: InstallOptions): Promise<Part> {
   const { session, home, mask, cluster, facts } = prepared;
   const log = new RunLog(home, mask);
   const journal = await keptJournal(home, options.emit);
@@ -218,7 +242,7 @@ async function tellForgotten(cluster: Cluster, { clusterFile, emit }: InstallOpt
 }
 
 /** The administrator's kubeconfig, kept beside the cluster file. */
-async function bringHome({ session, home, cluster }: Prepared, changed: number): Promise<string | undefined> {
+async function bringHome({ session, home, cluster }: Connected, changed: number): Promise<string | undefined> {
   const first = cluster.hosts.find(({ roles }) => roles.includes("control-plane"));
   const path = home.path("kubeconfig");
   if (first === undefined) return undefined;

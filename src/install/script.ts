@@ -41,6 +41,24 @@ export function renderSteps(steps: PlacedStep[], mode: Mode, mark: string): stri
   return scriptOf(mode, mark, steps.map((step) => rendered(step, mode)).join("\n"));
 }
 
+/** A script that people run, with nothing but what the host has. */
+export function renderScript(host: string, steps: PlacedStep[]): string {
+  return `#!/bin/sh
+# shellcheck disable=SC2034,SC2317  # functions are called by their names, and not all by every host
+# Run as root on ${host}: sh FILE; with --check it changes nothing and says what it would.
+# It holds keys and passwords: for nobody else's eyes. Safe to run again.
+[ "$(id -u)" = 0 ] || { echo 'This is to be run by root.' >&2; exit 1; }
+airgap_beside=$(cd "$(dirname "$0")" && pwd)
+airgap_mode=apply
+[ "\${1-}" != --check ] || airgap_mode=check
+airgap_mark=
+${stepLibrary()}
+airgap_begin
+${steps.map((step) => rendered(step, "apply")).join("\n")}
+exit "$airgap_failed"
+`;
+}
+
 /** A script that takes back all that a host remembers. @param packages those that were installed too */
 export function renderUndo(mark: string, packages: boolean): string {
   return scriptOf("apply", mark, `undo_all${packages ? " packages" : ""}`);

@@ -69,6 +69,7 @@ function vip({ cluster, facts }: Context): Finding[] {
 function serving({ cluster, facts }: Context): Finding[] {
   const host = cluster.repository.host;
   const glibc = facts[host]?.glibc;
+  if (facts[host] === undefined) return [];
   if (glibc !== undefined && ordinal(glibc) >= ordinal("2.28")) return [];
   return [
     {

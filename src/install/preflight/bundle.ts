@@ -1,4 +1,5 @@
 import { isAirgapError, messageOf } from "../../errors.ts";
+import type { Facts } from "../../host/facts.ts";
 import { localName } from "../bundle.ts";
 import { architecture, type Context, familyOf, minorOf, setFor, systemNames } from "../context.ts";
 import { carries } from "../images.ts";
@@ -58,13 +59,13 @@ function packages(context: Context): Finding[] {
       const have = bundle.packageSets.map(({ name, facts: { for: systems, arch } }) => `${name} (${systems.join(", ")}; ${arch})`).join("; ");
       const message = `${localName(bundle)} has no packages for ${names} on ${facts.machine}${have ? `, only ${have}` : ""}`;
       // A host that has everything already does well without.
-      const severity = facts.versions.kubelet && facts.versions.kubeadm ? "notice" : "error";
+      const severity = facts.versions.kubelet && facts.tools.includes("kubeadm") ? "notice" : "error";
       return [
         { check: "bundle-packages", severity, host: host.name, message, suggestion: `add a set with \`for: [${systemNames(facts).at(-1)}]\` to the spec` },
       ];
     }
     const wanted = wantedOn(set, host);
-    const lacking = ["kubelet", "kubeadm"].filter((name) => !wanted.some((each) => each.name === name) && facts.versions[name as "kubelet"] === undefined);
+    const lacking = ["kubelet", "kubeadm"].filter((name) => !wanted.some((each) => each.name === name) && !installed(facts, name));
     const other = wanted.filter(({ name, version }) => name === "kubeadm" && !version.replace(/^\d+:/, "").startsWith(cluster.kubernetes.version.slice(1)));
     return [
       ...(lacking.length > 0
@@ -88,6 +89,8 @@ function packages(context: Context): Finding[] {
     ];
   });
 }
+
+const installed = (facts: Facts, name: string): boolean => (name === "kubelet" ? facts.versions.kubelet !== undefined : facts.tools.includes(name));
 
 function containerd(context: Context): Finding[] {
   const least = context.images.requirements.containerd;
@@ -158,7 +161,8 @@ function named(context: Context): Finding[] {
     ...cluster.addons.flatMap((addon) => ("name" in addon ? [{ name: addon.name, by: "addons" }] : [])),
   ];
   const missing = wanted.flatMap(({ name, by }) => failing("bundle-manifests", () => manifestOf(context, name, by)));
-  return [...missing, ...failing("bundle-manifests", () => toolFor(context))];
+  const serves = context.facts[cluster.repository.host] !== undefined;
+  return [...missing, ...(serves ? failing("bundle-manifests", () => toolFor(context)) : [])];
 }
 
 function failing(check: Finding["check"], ask: () => unknown): Finding[] {

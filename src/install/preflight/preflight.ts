@@ -5,12 +5,17 @@ import { BUNDLE_CHECKS } from "./bundle.ts";
 import { CHECKS, type CheckName, type Finding } from "./finding.ts";
 import { HOST_CHECKS } from "./hosts.ts";
 
-/** Every finding about all hosts, from facts alone: nothing is asked and nothing changed. */
+/** Every finding, from facts and the bundle: nothing is asked and nothing changed. */
 export function preflight(context: Context): Finding[] {
+  return [...preflightHosts(context), ...BUNDLE_CHECKS.flatMap((check) => check(context))];
+}
+
+/** Findings about the hosts themselves. */
+export function preflightHosts(context: Context): Finding[] {
   const hosts = context.cluster.hosts.flatMap((host) =>
     HOST_CHECKS.flatMap((check) => check(host, context.factsOf(host), context).map((finding): Finding => ({ ...finding, host: host.name }))),
   );
-  return [...hosts, ...CLUSTER_CHECKS.flatMap((check) => check(context)), ...BUNDLE_CHECKS.flatMap((check) => check(context))];
+  return [...hosts, ...CLUSTER_CHECKS.flatMap((check) => check(context))];
 }
 
 /** One line: `node1: kernel: …`. */

@@ -45,31 +45,36 @@ function firewalldStep({ cluster }: Context, host: ClusterHost, ports: string[])
     title: `The firewall lets through ${ports.join(", ") || "what is needed"}`,
     check: sh`
       for way in '' --permanent; do
-        for port in ${ports}; do firewall-cmd -q $way --query-port="$port" || fail "$port is not open $way"; done
-        for source in ${sources}; do firewall-cmd -q $way --zone=trusted --query-source="$source" || fail "$source is not trusted $way"; done
+        for port in ${ports}; do firewall-cmd -q \${way:+"$way"} --query-port="$port" || fail "$port is not open $way"; done
+        for source in ${sources}; do firewall-cmd -q \${way:+"$way"} --zone=trusted --query-source="$source" || fail "$source is not trusted $way"; done
       done`,
     apply: sh`
       touch "$airgap_home/firewall"
-      opened() { grep -qxF "$*" "$airgap_home/firewall" || echo "$*" >>"$airgap_home/firewall"; }
+      # What was closed before is closed again when this is taken back.
+      opened() { grep -qxF -e "$1" "$airgap_home/firewall" || echo "$1" >>"$airgap_home/firewall"; }
       for way in '' --permanent; do
         for port in ${ports}; do
-          if ! firewall-cmd -q $way --query-port="$port"; then
-            opened "--remove-port=$port"
-            firewall-cmd -q $way --add-port="$port"
+          if ! firewall-cmd -q \${way:+"$way"} --query-port="$port"; then
+            opened "port $port"
+            firewall-cmd -q \${way:+"$way"} --add-port="$port"
           fi
         done
         for source in ${sources}; do
-          if ! firewall-cmd -q $way --zone=trusted --query-source="$source"; then
-            opened "--zone=trusted --remove-source=$source"
-            firewall-cmd -q $way --zone=trusted --add-source="$source"
+          if ! firewall-cmd -q \${way:+"$way"} --zone=trusted --query-source="$source"; then
+            opened "source $source"
+            firewall-cmd -q \${way:+"$way"} --zone=trusted --add-source="$source"
           fi
         done
       done`,
     undo: sh`
       [ -e "$airgap_home/firewall" ] || exit 0
-      while read -r rule; do
-        # shellcheck disable=SC2086
-        for way in '' --permanent; do firewall-cmd -q $way $rule 2>/dev/null || :; done
+      while read -r kind value; do
+        for way in '' --permanent; do
+          case $kind in
+          port) firewall-cmd -q \${way:+"$way"} --remove-port="$value" 2>/dev/null || : ;;
+          source) firewall-cmd -q \${way:+"$way"} --zone=trusted --remove-source="$value" 2>/dev/null || : ;;
+          esac
+        done
       done <"$airgap_home/firewall"
       rm -f "$airgap_home/firewall"`,
   };

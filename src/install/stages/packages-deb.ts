@@ -40,8 +40,8 @@ export function debSteps(wanted: Wanted[], held: string[], allowed: Allowed): St
       plan=$(apt -s install --allow-change-held-packages "$@") || fail "apt can't install $*: $plan"
       removed=$(printf '%s\n' "$plan" | awk '$1 == "Remv" { print $2 }')
       based=$(printf '%s\n' "$plan" | awk '$1 == "Inst" && $3 ~ /^\[/ { print $2 }' | grep -E ${BASE} || :)
-      ${raw(allowed.removal ? ":" : `[ -z "$removed" ] || fail "package-removal: apt would remove" $removed`)}
-      ${raw(allowed.base ? ":" : `[ -z "$based" ] || fail "base-packages: apt would replace packages that the system stands on:" $based`)}
+      ${raw(allowed.removal ? ":" : `[ -z "$removed" ] || fail "package-removal: apt would remove $removed"`)}
+      ${raw(allowed.base ? ":" : `[ -z "$based" ] || fail "base-packages: apt would replace packages that the system stands on: $based"`)}
       printf '%s\n' "$plan" | awk '$1 == "Inst" && $3 !~ /^\[/ { print $2 }' >>"$airgap_home/installed-packages"
       apt install --allow-change-held-packages "$@"`,
     timeoutMs: 3_600_000,

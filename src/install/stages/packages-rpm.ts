@@ -42,8 +42,8 @@ export function rpmSteps(context: Context, host: ClusterHost, set: PackageSet, {
       ${raw(SECTIONS)}
       removed=$(section '^(Removing|Downgrading)')
       based=$(section '^(Upgrading|Updating)' | grep -E '${raw(BASE)}' || :)
-      ${raw(allowed.removal ? ":" : `[ -z "$removed" ] || fail "package-removal: ${manager} would remove or downgrade" $removed`)}
-      ${raw(allowed.base ? ":" : `[ -z "$based" ] || fail "base-packages: ${manager} would replace packages that the system stands on:" $based`)}
+      ${raw(allowed.removal ? ":" : `[ -z "$removed" ] || fail "package-removal: ${manager} would remove or downgrade $removed"`)}
+      ${raw(allowed.base ? ":" : `[ -z "$based" ] || fail "base-packages: ${manager} would replace packages that the system stands on: $based"`)}
       before=$(rpm -qa --qf '%{NAME}\n' | sort)
       site -y install "$@"
       rpm -qa --qf '%{NAME}\n' | sort | while read -r name; do
@@ -90,7 +90,7 @@ function holdStep(manager: string, held: string[]): Step {
     title: `Held at their version: ${held.join(", ")}`,
     check: sh`
       for name in ${held}; do
-        sed -n 's/^exclude\(pkgs\)\{0,1\}[[:space:]]*=//p' ${file} | tr ', ' '\n\n' | grep -qxF "$name" || fail "$name is not held in ${raw(file)}"
+        sed -n 's/^exclude\(pkgs\)\{0,1\}[[:space:]]*=//p' ${file} | tr -s ', ' '\n' | grep -qxF "$name" || fail "$name is not held in ${raw(file)}"
       done`,
     apply: sh`
       keep ${file}

@@ -1,0 +1,51 @@
+import { Args, Flags } from "@oclif/core";
+import { BaseCommand, withEnv } from "../../command.ts";
+import { Exit } from "../../errors.ts";
+import type { Facts } from "../../host/facts.ts";
+import { checkHosts, type HostsCheckResult } from "../../install/hosts-check.ts";
+import { formatFinding } from "../../install/preflight/preflight.ts";
+import { hostKeyQuestion, names } from "../../install/words.ts";
+
+export default class HostsCheck extends BaseCommand<HostsCheckResult> {
+  static override summary = "What hosts are, and everything that an installation would find wrong with them";
+  static override description = "Changes nothing. Exits with 3 when a check fails. With --bundle it also checks that the bundle has what these hosts need.";
+  static override examples = ["<%= config.bin %> hosts check cluster.yaml", "<%= config.bin %> hosts check cluster.yaml --bundle site.tar"];
+  static override args = { cluster: Args.string({ description: "The cluster file (YAML)", required: true }) };
+  static override flags = withEnv({
+    bundle: Flags.string({ description: "The bundle", helpValue: "B" }),
+    hosts: Flags.string({ description: "Only these hosts, with commas between them", helpValue: "NAME,…" }),
+  });
+
+  async run(): Promise<HostsCheckResult> {
+    const { args, flags } = await this.parse(HostsCheck);
+    const result = await checkHosts({
+      clusterFile: args.cluster,
+      ...(flags.bundle ? { bundle: flags.bundle } : {}),
+      ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
+      confirm: hostKeyQuestion((text) => this.confirm(text)),
+      emit: this.emit,
+      signal: this.signal,
+    });
+    this.report.end();
+    for (const [name, facts] of Object.entries(result.facts)) this.report.line(`${name}: ${describe(facts)}`);
+    for (const finding of result.findings)
+      this.report.line(`${finding.severity}: ${formatFinding(finding)}${finding.suggestion ? ` (${finding.suggestion})` : ""}`);
+    if (result.findings.length === 0) this.report.line("Nothing is wrong with them");
+    if (result.findings.some(({ severity }) => severity === "error")) process.exitCode = Exit.check;
+    return result;
+  }
+}
+
+function describe(facts: Facts): string {
+  const { os, kernel, machine, cgroup, cores, memoryKiB, addresses, versions, selinux, firewall, swap } = facts;
+  const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return [
+    `${os.name}, kernel ${kernel}, ${machine}, cgroup ${cgroup}`,
+    `${cores} cores, ${(memoryKiB / 1024 / 1024).toFixed(1)} GiB`,
+    addresses.map((each) => `${each.interface} ${each.cidr}`).join(" "),
+    ...(selinux ? [`SELinux ${selinux.toLowerCase()}`] : []),
+    ...(firewall ? [firewall] : []),
+    ...(swap.length > 0 ? ["swap on"] : []),
+    ...programs,
+  ].join("; ");
+}

@@ -1,0 +1,51 @@
+import { Args, Flags } from "@oclif/core";
+import { BaseCommand, withEnv } from "../command.ts";
+import { Exit } from "../errors.ts";
+import { count } from "../format.ts";
+import { type ClusterStatus, status, token } from "../install/status.ts";
+import { hostKeyQuestion, names } from "../install/words.ts";
+
+export default class Status extends BaseCommand<ClusterStatus | { token: string }> {
+  static override summary = "How a cluster is: nodes, pods, certificates, and where its images come from";
+  static override description = "Changes nothing. Exits with 1 when something is not as it should be.";
+  static override examples = ["<%= config.bin %> status cluster.yaml", "<%= config.bin %> status cluster.yaml --token dashboard"];
+  static override args = { cluster: Args.string({ description: "The cluster file (YAML)", required: true }) };
+  static override flags = withEnv({
+    hosts: Flags.string({ description: "Only these hosts, with commas between them", helpValue: "NAME,…" }),
+    token: Flags.string({ description: "Print a token to log in with: dashboard", helpValue: "NAME", exclusive: ["hosts"] }),
+  });
+
+  async run(): Promise<ClusterStatus | { token: string }> {
+    const { args, flags } = await this.parse(Status);
+    const options = {
+      clusterFile: args.cluster,
+      ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
+      confirm: hostKeyQuestion((text) => this.confirm(text)),
+      emit: this.emit,
+      signal: this.signal,
+    };
+    if (flags.token !== undefined) {
+      const made = await token({ ...options, name: flags.token });
+      this.report.line(made);
+      return { token: made };
+    }
+    const result = await status(options);
+    this.#tell(result);
+    if (!result.healthy) process.exitCode = Exit.failed;
+    return result;
+  }
+
+  #tell({ nodes, pods, certificates, origins, problems }: ClusterStatus): void {
+    const { report } = this;
+    const width = Math.max(4, ...nodes.map(({ name }) => name.length));
+    for (const { name, ready, roles, version, runtime, address } of nodes) {
+      report.line(`${name.padEnd(width)}  ${ready ? "Ready   " : "NotReady"}  ${roles.join(",").padEnd(13)}  ${version}  ${runtime}  ${address}`);
+    }
+    report.line(`Pods: ${pods.total}, not ready: ${pods.notReady.length}`);
+    const [next] = certificates;
+    if (next) report.line(`Certificates: ${certificates.length}; ${next.name} of ${next.host} ends first, in ${count(next.days, "day")}`);
+    const elsewhere = origins.filter(({ onlySite }) => !onlySite).length;
+    report.line(`Images: ${elsewhere === 0 ? "from the site's registry alone" : `${count(elsewhere, "node")} would look elsewhere too`}`);
+    for (const problem of problems) report.line(`! ${problem}`);
+  }
+}

@@ -1,0 +1,103 @@
+import { existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { AirgapError, messageOf } from "../errors.ts";
+import type { Emit } from "../events.ts";
+import { run } from "../host/process.ts";
+import type { HostKey } from "../host/ssh.ts";
+import { type ClusterHost, readCluster } from "./cluster.ts";
+import { Home } from "./home.ts";
+import { opener, Session } from "./session.ts";
+import { sh } from "./sh.ts";
+
+export interface AuthorizeOptions {
+  clusterFile: string;
+  hosts?: string[];
+  confirm?: (host: string, key: HostKey) => Promise<boolean>;
+  emit: Emit;
+  signal?: AbortSignal;
+}
+
+export interface AuthorizeResult {
+  hosts: { host: string; user: string; state: "installed" | "present"; key: string }[];
+}
+
+const USUAL = ["id_ed25519", "id_ecdsa", "id_rsa"];
+
+/** The key that is to let us in: the cluster file's, made when it is not there, else the user's own. */
+async function publicKey({ ssh }: ClusterHost): Promise<{ identity: string; line: string }> {
+  const identity = ssh.identityFile ?? USUAL.map((name) => join(homedir(), ".ssh", name)).find((file) => existsSync(`${file}.pub`));
+  if (identity === undefined) {
+    throw new AirgapError("usage", "There is no key to install: none is named in the cluster file, and ~/.ssh has none", {
+      suggestions: ["ssh-keygen -t ed25519", "or name one, which is then made: `ssh: { identityFile: ~/.ssh/site }`"],
+    });
+  }
+  if (!existsSync(identity)) {
+    const { code, stderr } = await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "airgap", "-f", identity], { timeoutMs: 30_000 });
+    if (code !== 0) throw new AirgapError("disk", `The key ${identity} can't be made: ${stderr.trim()}`);
+  }
+  try {
+    const line = readFileSync(`${identity}.pub`, "utf8").trim();
+    if (/^(?:ssh|ecdsa|sk)-[\w@.-]+ [A-Za-z0-9+/=]+(?: .*)?$/.test(line)) return { identity, line };
+  } catch (cause) {
+    throw new AirgapError("disk", `${identity}.pub can't be read: ${messageOf(cause)}`, {
+      cause,
+      suggestions: [`ssh-keygen -y -f ${identity} > ${identity}.pub`],
+    });
+  }
+  throw new AirgapError("spec", `${identity}.pub is no public key of ssh's`);
+}
+
+/** Commands run as root, so the user's folder is found and kept the user's. */
+function installKey(user: string, line: string): string {
+  return sh`
+    set -e
+    umask 077
+    home=$(getent passwd ${user} | cut -d: -f6)
+    group=$(id -gn ${user})
+    file=$home/.ssh/authorized_keys
+    if grep -qxF -e ${line} "$file" 2>/dev/null; then echo present; exit; fi
+    install -d -m 700 -o ${user} -g "$group" "$home/.ssh"
+    [ ! -s "$file" ] || [ -z "$(tail -c 1 "$file")" ] || echo >>"$file"
+    printf '%s\n' ${line} >>"$file"
+    chown ${user}:"$group" "$file"
+    chmod 600 "$file"
+    if command -v restorecon >/dev/null 2>&1; then restorecon -R "$home/.ssh" || :; fi
+    echo installed`;
+}
+
+/**
+ * Puts a key on hosts that are reached by password, and proves that it lets us in.
+ * @throws AirgapError
+ */
+export async function authorize(options: AuthorizeOptions): Promise<AuthorizeResult> {
+  const { emit, signal, confirm } = options;
+  const cluster = await readCluster(options.clusterFile);
+  const hosts = cluster.hosts.filter(({ name, connection }) => connection === "ssh" && (options.hosts === undefined || options.hosts.includes(name)));
+  if (hosts.length === 0) throw new AirgapError("usage", "None of these hosts is reached by SSH");
+  const settings = { home: Home.open(cluster), emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) };
+  const keys = new Map<string, Awaited<ReturnType<typeof publicKey>>>();
+  for (const host of hosts) keys.set(host.name, await publicKey(host));
+  const session = await Session.start(hosts, opener(settings));
+  try {
+    const results = await Promise.all(
+      hosts.map(async ({ name, ssh: { user } }): Promise<AuthorizeResult["hosts"][number]> => {
+        const { identity = "", line = "" } = keys.get(name) ?? {};
+        const { code, stdout, stderr } = await session.get(name).run(installKey(user ?? "root", line), signal ? { signal } : {});
+        if (code !== 0) throw new AirgapError("step-failed", `${name}: the key could not be installed: ${stderr.trim()}`);
+        return { host: name, user: user ?? "root", state: stdout.trim() === "present" ? "present" : "installed", key: identity };
+      }),
+    );
+    const byKey = hosts.map((host) => withKeyAlone(host, keys.get(host.name)?.identity ?? ""));
+    await (await Session.start(byKey, opener(settings))).close();
+    return { hosts: results };
+  } finally {
+    await session.close();
+  }
+}
+
+/** The same host without its password: only the key can let us in. */
+function withKeyAlone(host: ClusterHost, identityFile: string): ClusterHost {
+  const { passwordEnv: _, ...ssh } = host.ssh;
+  return { ...host, ssh: { ...ssh, identityFile } };
+}

@@ -1,0 +1,242 @@
+import { X509Certificate } from "node:crypto";
+import { AirgapError } from "../errors.ts";
+import type { Emit } from "../events.ts";
+import type { Host } from "../host/host.ts";
+import type { HostKey } from "../host/ssh.ts";
+import { isRecord } from "../oci/descriptor.ts";
+import { type Cluster, type ClusterHost, hostsOf, nodesOf, readCluster, registryName } from "./cluster.ts";
+import { minorOf } from "./context.ts";
+import { Home } from "./home.ts";
+import { type Opener, opener, Session } from "./session.ts";
+import { sh } from "./sh.ts";
+import { DASHBOARD_ADMIN } from "./stages/dashboard.ts";
+
+export interface StatusOptions {
+  clusterFile: string;
+  hosts?: string[];
+  confirm?: (host: string, key: HostKey) => Promise<boolean>;
+  open?: Opener;
+  emit: Emit;
+  signal?: AbortSignal;
+}
+
+export interface NodeStatus {
+  name: string;
+  /** `control-plane`, `worker` */
+  roles: string[];
+  ready: boolean;
+  address: string;
+  version: string;
+  /** `containerd://1.6.20` */
+  runtime: string;
+  /** Why it is not ready, and what presses it: `DiskPressure`. */
+  conditions: string[];
+}
+
+export interface ClusterStatus {
+  cluster: string;
+  version: string;
+  /** Everything below is as it should be. */
+  healthy: boolean;
+  nodes: NodeStatus[];
+  pods: { total: number; notReady: { namespace: string; name: string; state: string }[] };
+  /** The one that ends first comes first. */
+  certificates: { host: string; name: string; days: number }[];
+  /** Where each node's runtime looks for images: the site's registry alone, or something else too. */
+  origins: { host: string; onlySite: boolean; others: string[] }[];
+  problems: string[];
+}
+
+const SOON = 30;
+const DAY = 86_400_000;
+const KUBECTL = "export KUBECONFIG=/etc/kubernetes/admin.conf";
+
+type Json = Record<string, unknown>;
+const at = (value: unknown, ...path: (string | number)[]): unknown =>
+  path.reduce<unknown>((inner, key) => (Array.isArray(inner) ? inner[key as number] : isRecord(inner) ? inner[key] : undefined), value);
+const text = (value: unknown): string => (typeof value === "string" ? value : "");
+const items = (value: unknown): Json[] => (Array.isArray(at(value, "items")) ? (at(value, "items") as unknown[]).filter(isRecord) : []);
+
+async function json(host: Host, command: string, signal?: AbortSignal): Promise<unknown> {
+  const { code, stdout, stderr } = await host.run(`${KUBECTL}\n${command}`, { timeoutMs: 60_000, ...(signal ? { signal } : {}) });
+  if (code !== 0) {
+    throw new AirgapError("refused", `${host.name}: the cluster does not answer: ${stderr.trim() || `kubectl ended with ${code}`}`, {
+      suggestions: ["when it was never installed: airgap install CLUSTER --bundle BUNDLE", `on ${host.name}: journalctl -u kubelet -n 50`],
+    });
+  }
+  try {
+    return JSON.parse(stdout) as unknown;
+  } catch (cause) {
+    throw new AirgapError("protocol", `${host.name}: kubectl gave something that is not JSON`, { cause });
+  }
+}
+
+function nodeStatus(node: Json): NodeStatus {
+  const conditions = Array.isArray(at(node, "status", "conditions")) ? (at(node, "status", "conditions") as Json[]) : [];
+  const ready = conditions.find(({ type }) => type === "Ready");
+  const pressing = conditions.filter(({ type, status }) => type !== "Ready" && status === "True").map(({ type }) => text(type));
+  const labels = Object.keys((at(node, "metadata", "labels") as Json | undefined) ?? {});
+  const roles = labels.flatMap((label) => /^node-role\.kubernetes\.io\/(.+)$/.exec(label)?.[1] ?? []);
+  const addresses = Array.isArray(at(node, "status", "addresses")) ? (at(node, "status", "addresses") as Json[]) : [];
+  return {
+    name: text(at(node, "metadata", "name")),
+    roles: roles.length > 0 ? roles : ["worker"],
+    ready: ready?.["status"] === "True",
+    address: text(addresses.find(({ type }) => type === "InternalIP")?.["address"]),
+    version: text(at(node, "status", "nodeInfo", "kubeletVersion")),
+    runtime: text(at(node, "status", "nodeInfo", "containerRuntimeVersion")),
+    conditions: [...(ready?.["status"] === "True" ? [] : [text(ready?.["message"])]), ...pressing],
+  };
+}
+
+function podStates(pods: Json[]): ClusterStatus["pods"] {
+  const notReady = pods.flatMap((pod) => {
+    const phase = text(at(pod, "status", "phase"));
+    const conditions = (at(pod, "status", "conditions") as Json[] | undefined) ?? [];
+    const ready = conditions.some(({ type, status }) => type === "Ready" && status === "True");
+    if (phase === "Succeeded" || (phase === "Running" && ready)) return [];
+    const statuses = (at(pod, "status", "containerStatuses") as Json[] | undefined) ?? [];
+    const waiting = statuses.map((status) => text(at(status, "state", "waiting", "reason"))).find(Boolean);
+    return [{ namespace: text(at(pod, "metadata", "namespace")), name: text(at(pod, "metadata", "name")), state: waiting ?? phase }];
+  });
+  return { total: pods.length, notReady };
+}
+
+/** Public certificates of a control plane, and of what is in kubeconfigs; keys stay where they are. */
+const CERTIFICATES = `
+for f in /etc/kubernetes/pki/*.crt /etc/kubernetes/pki/etcd/*.crt; do
+  [ -f "$f" ] || continue
+  echo "=== \${f#/etc/kubernetes/pki/}"
+  cat "$f"
+done
+for f in admin controller-manager scheduler; do
+  [ -f "/etc/kubernetes/$f.conf" ] || continue
+  echo "=== $f.conf"
+  sed -n 's/^ *client-certificate-data: *//p' "/etc/kubernetes/$f.conf" | base64 -d
+done
+if [ -f /etc/airgap/serve/tls.crt ]; then
+  echo "=== airgap-serve.crt"
+  cat /etc/airgap/serve/tls.crt
+fi`;
+
+function readCertificates(host: string, output: string, now: number): ClusterStatus["certificates"] {
+  return output
+    .split(/^=== /m)
+    .slice(1)
+    .flatMap((part) => {
+      const [name = "", ...lines] = part.split("\n");
+      try {
+        const { validTo } = new X509Certificate(lines.join("\n"));
+        return [{ host, name, days: Math.floor((Date.parse(validTo) - now) / DAY) }];
+      } catch {
+        return [];
+      }
+    });
+}
+
+/** Every registry that a runtime would ask: `server` and `[host."…"]` of hosts.toml, or Docker's mirrors. */
+const ORIGINS = `
+if [ -d /etc/containerd/certs.d ]; then
+  sed -n -e 's/^server *= *"\\(.*\\)"/\\1/p' -e 's/^ *\\[host\\."\\(.*\\)"\\]/\\1/p' /etc/containerd/certs.d/*/hosts.toml
+  [ -f /etc/containerd/certs.d/_default/hosts.toml ] || echo upstream registries
+fi
+[ ! -f /etc/docker/daemon.json ] || tr ',[]' '\\n\\n\\n' </etc/docker/daemon.json | sed -n 's/^ *"\\(https\\{0,1\\}:[^"]*\\)".*/\\1/p'`;
+
+function origin(cluster: Cluster, host: string, output: string): ClusterStatus["origins"][number] {
+  const site = `${cluster.registry.scheme}://${registryName(cluster.registry)}`;
+  const others = [...new Set(output.split("\n").filter(Boolean))].filter((url) => url !== site && !url.startsWith(`${site}/`));
+  return { host, onlySite: others.length === 0, others };
+}
+
+function problemsOf(status: Omit<ClusterStatus, "problems" | "healthy">, cluster: Cluster): string[] {
+  const { nodes, pods, certificates, origins } = status;
+  const known = new Set(nodes.map(({ name }) => name));
+  return [
+    ...nodesOf(cluster).flatMap(({ name }) => (known.has(name) ? [] : [`${name} is not in the cluster`])),
+    ...nodes.flatMap(({ name, ready, conditions }) => (ready && conditions.length === 0 ? [] : [`${name}: ${conditions.join(", ") || "not ready"}`])),
+    ...nodes.flatMap(({ name, version }) => (version === cluster.kubernetes.version ? [] : [`${name} is at ${version}, not ${cluster.kubernetes.version}`])),
+    ...pods.notReady.map(({ namespace, name, state }) => `${namespace}/${name}: ${state}`),
+    ...certificates.filter(({ days }) => days < SOON).map(({ host, name, days }) => `${host}: ${name} ends in ${days} days`),
+    ...origins.flatMap(({ host, others }) => (others.length === 0 ? [] : [`${host} looks for images at ${others.join(", ")} too`])),
+  ];
+}
+
+/** Opens the hosts that are asked: all nodes, or those named; a control plane among them. */
+async function reach(cluster: Cluster, options: StatusOptions): Promise<{ session: Session; first: ClusterHost; asked: ClusterHost[] }> {
+  const home = Home.open(cluster);
+  const { emit, signal, confirm } = options;
+  const [first] = hostsOf(cluster, "control-plane");
+  if (first === undefined) throw new AirgapError("spec", "the cluster has no control plane");
+  const asked = nodesOf(cluster).filter(({ name }) => options.hosts === undefined || options.hosts.includes(name));
+  const open = options.open ?? opener({ home, emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
+  return { session: await Session.start([...new Set([first, ...asked])], open), first, asked };
+}
+
+/** How a cluster is: nodes, pods, certificates, and where its images come from. Changes nothing. */
+export async function status(options: StatusOptions): Promise<ClusterStatus> {
+  const cluster = await readCluster(options.clusterFile);
+  const { session, first, asked } = await reach(cluster, options);
+  try {
+    const control = session.get(first.name);
+    const planes = asked.filter(({ roles }) => roles.includes("control-plane"));
+    const [nodes, pods, certificates, origins] = await Promise.all([
+      json(control, "kubectl get nodes -o json", options.signal),
+      json(control, "kubectl get pods --all-namespaces -o json", options.signal),
+      Promise.all(planes.map(async ({ name }) => readCertificates(name, (await session.get(name).run(CERTIFICATES)).stdout, Date.now()))),
+      Promise.all(asked.map(async ({ name }) => origin(cluster, name, (await session.get(name).run(ORIGINS)).stdout))),
+    ]);
+    const found = {
+      cluster: cluster.name,
+      version: cluster.kubernetes.version,
+      nodes: items(nodes)
+        .map(nodeStatus)
+        .filter(({ name }) => options.hosts === undefined || options.hosts.includes(name)),
+      pods: podStates(items(pods)),
+      certificates: certificates.flat().sort((a, b) => a.days - b.days),
+      origins,
+    };
+    const problems = problemsOf(found, options.hosts === undefined ? cluster : { ...cluster, hosts: asked });
+    return { ...found, healthy: problems.length === 0, problems };
+  } finally {
+    await session.close();
+  }
+}
+
+/** What can be asked for by `--token`, with the account that it is for. */
+const ACCOUNTS: Record<string, string> = { dashboard: DASHBOARD_ADMIN };
+
+/**
+ * A token with which somebody logs in at an add-on. From 1.24 on it is made for a day; before, the account has one.
+ * @throws AirgapError `usage`, `not-found`
+ */
+export async function token(options: StatusOptions & { name: string }): Promise<string> {
+  const account = ACCOUNTS[options.name];
+  if (account === undefined)
+    throw new AirgapError("usage", `There are no tokens for '${options.name}'`, { suggestions: Object.keys(ACCOUNTS).map((name) => `--token ${name}`) });
+  const cluster = await readCluster(options.clusterFile);
+  const { session, first } = await reach(cluster, { ...options, hosts: [] });
+  try {
+    const host = session.get(first.name);
+    const make =
+      minorOf(cluster.kubernetes.version) >= 24
+        ? 'kubectl -n "$namespace" create token "$account" --duration=24h'
+        : 'kubectl -n "$namespace" get secret "$(kubectl -n "$namespace" get serviceaccount "$account" -o \'jsonpath={.secrets[0].name}\')" -o \'jsonpath={.data.token}\' | base64 -d';
+    const { code, stdout, stderr } = await host.run(
+      `${KUBECTL}
+account=${account}
+${sh`
+      namespace=$(kubectl get serviceaccounts --all-namespaces --field-selector metadata.name="$account" -o 'jsonpath={.items[0].metadata.namespace}')
+      [ -n "$namespace" ] || exit 44`}
+${make}`,
+      { timeoutMs: 60_000, ...(options.signal ? { signal: options.signal } : {}) },
+    );
+    if (code === 44)
+      throw new AirgapError("not-found", `The cluster has no ${options.name}`, {
+        suggestions: [`put it into the cluster file and install again: addons: [${options.name}]`],
+      });
+    if (code !== 0 || stdout.trim() === "") throw new AirgapError("refused", `${first.name}: no token was given: ${stderr.trim()}`);
+    return stdout.trim();
+  } finally {
+    await session.close();
+  }
+}
