@@ -1,10 +1,18 @@
-import type { Addon } from "../cluster.ts";
+import type { Document } from "yaml";
+import type { Addon, Cluster } from "../cluster.ts";
 import type { Context } from "../context.ts";
 import { parseManifests } from "../manifest.ts";
 import type { Wave } from "../stage.ts";
 import type { Step } from "../step.ts";
 import { withDashboardAccess } from "./dashboard.ts";
+import { withKubeletAccess } from "./metrics-server.ts";
 import { applySteps, manifestOf } from "./network.ts";
+
+/** Add-ons that need more than their own manifest to be of use on a cluster of kubeadm's. */
+const TUNED: Record<string, (documents: Document[], cluster: Cluster, namespace: string | undefined) => Document[]> = {
+  dashboard: (documents, _cluster, namespace) => withDashboardAccess(documents, namespace),
+  "metrics-server": withKubeletAccess,
+};
 
 /** What runs on the cluster from the first day, in the order of the cluster file; each is waited for. */
 export function addonsStage(context: Context): Wave[] {
@@ -18,7 +26,7 @@ function addonSteps(context: Context, addon: Addon): Step[] {
   }
   const { files, namespace } = manifestOf(context, addon.name, "addons");
   const documents = parseManifests(files);
-  return applySteps(addon.name, addon.name === "dashboard" ? withDashboardAccess(documents) : documents, namespace);
+  return applySteps(addon.name, TUNED[addon.name]?.(documents, context.cluster, namespace) ?? documents, namespace);
 }
 
 /** `apps/` → `apps` */
