@@ -74,6 +74,10 @@ text kubernetes-ca /etc/kubernetes/pki/ca.crt
 text kubelet-server /etc/kubernetes/kubelet.conf | grep 'server:'
 text owner /var/lib/airgap/cluster
 text verified /var/lib/airgap/verified
+if [ -s /etc/airgap/serve/tls.key ]; then
+	text site-ca /etc/airgap/ca.crt
+	text site-certificate /etc/airgap/serve/tls.crt
+fi
 if have ss; then ss -Hltn | awk '{ n = split($4, a, ":"); print a[n] }' | sort -un | lines listening; fi
 {
 	env

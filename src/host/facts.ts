@@ -61,6 +61,9 @@ export interface Facts {
   kubeletServer?: string;
   /** The cluster that airgap has prepared this host for. */
   owner?: string;
+  /** What it serves the site's packages and images with. PEM. */
+  siteCa?: string;
+  siteCertificate?: string;
   /** What its pod network was tried with. */
   verified?: string;
   listening: number[];
@@ -213,6 +216,8 @@ export function parseFacts(output: string, host: string, ours: number): Facts {
       kubernetesCa: text(lines, "kubernetes-ca"),
       kubeletServer: /server: *(\S+)/.exec(first(lines, "kubelet-server"))?.[1],
       owner: first(lines, "owner"),
+      siteCa: text(lines, "site-ca"),
+      siteCertificate: text(lines, "site-certificate"),
       verified: first(lines, "verified"),
     }),
   };

@@ -82,13 +82,15 @@ function localTools(): string[] {
     .map((name) => join(folder, name));
 }
 
-/** The authority of a cluster that stands on its first control plane. */
-export function standingOf(cluster: Cluster, facts: Record<string, Facts>): Standing | undefined {
-  for (const host of cluster.hosts) {
-    const known = host.roles.includes("control-plane") ? facts[host.name] : undefined;
-    if (known?.kubernetesCa && known.exists.includes("/etc/kubernetes/admin.conf")) return { ca: known.kubernetesCa };
-  }
-  return undefined;
+/** What stands of a cluster and its site: the authority on a control plane, the certificate on the host that serves. */
+export function standingOf(cluster: Cluster, facts: Record<string, Facts>): Standing {
+  const plane = cluster.hosts.find(
+    ({ name, roles }) => roles.includes("control-plane") && facts[name]?.kubernetesCa && facts[name].exists.includes("/etc/kubernetes/admin.conf"),
+  );
+  const ca = plane && facts[plane.name]?.kubernetesCa;
+  const server = facts[cluster.repository.host];
+  const tls = server?.owner === cluster.name && server.siteCa && server.siteCertificate ? { ca: server.siteCa, cert: server.siteCertificate } : undefined;
+  return { ...(ca ? { ca } : {}), ...(tls ? { tls } : {}) };
 }
 
 type Connecting = Pick<InstallOptions, "confirm" | "open" | "emit" | "signal" | "script">;

@@ -1,12 +1,12 @@
-import { randomBytes, X509Certificate } from "node:crypto";
+import { createHash, randomBytes, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { isIP } from "node:net";
-import { hashSync } from "bcryptjs";
+import { encodeBase64, hashSync } from "bcryptjs";
 import { AirgapError, messageOf } from "../errors.ts";
 import { isRecord } from "../oci/descriptor.ts";
-import { type KeyedCertificate, makeAuthority, makeCertificate, makeKeyPair } from "../pki/certificate.ts";
+import { type KeyedCertificate, makeAuthority, makeKeyPair } from "../pki/certificate.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Home } from "./home.ts";
+import { type KeptTls, type SiteTls, type StandingTls, siteTls } from "./site-tls.ts";
 
 /** What makes a cluster trust itself. Made before anything is planned, so that no step needs a value from an earlier one. */
 export interface ClusterKeys {
@@ -14,12 +14,6 @@ export interface ClusterKeys {
   etcdCa: KeyedCertificate;
   frontProxyCa: KeyedCertificate;
   serviceAccount: { publicKey: string; privateKey: string };
-}
-
-/** The registry's certificate, and what its clients have to trust for that. */
-export interface SiteTls {
-  authority: KeyedCertificate;
-  server: KeyedCertificate;
 }
 
 export interface Secrets {
@@ -40,15 +34,10 @@ export interface Secrets {
 
 const FILE = "secrets.json";
 const CA_DAYS = 3650;
-const SERVER_DAYS = 3650;
-const AUTHORITY = (cluster: string) => ({ commonName: `airgap ${cluster}`, organization: "airgap", days: CA_DAYS });
 
-interface Kept {
+interface Kept extends KeptTls {
   keys?: ClusterKeys;
   joinToken?: string;
-  authority?: KeyedCertificate;
-  server?: KeyedCertificate & { hosts: string[] };
-  htpasswd?: { user: string; line: string; password: string };
 }
 
 function readKept(home: Home): Kept {
@@ -82,32 +71,7 @@ export function newToken(): string {
   return `${word(6)}.${word(16)}`;
 }
 
-/** Under which names and addresses our server is asked for. */
-function serverNames({ registry, repository, hosts }: Cluster): string[] {
-  const host = hosts.find(({ name }) => name === repository.host);
-  const own = registry.mode === "serve" ? [registry.host, ...(registry.address ? [registry.address] : [])] : [];
-  return [...new Set([...own, ...(host ? [host.name, host.address] : []), "localhost", "127.0.0.1"])];
-}
-
 const servesTls = ({ registry }: Cluster): boolean => registry.scheme === "https" || registry.mode !== "serve";
-
-async function makeTls(cluster: Cluster, kept: Kept): Promise<SiteTls> {
-  const authority = kept.authority ?? (await makeAuthority(AUTHORITY(cluster.name)));
-  const hosts = serverNames(cluster);
-  const fits = kept.server !== undefined && hosts.every((host) => kept.server?.hosts.includes(host)) && stillValid(kept.server.cert);
-  const server =
-    fits && kept.server
-      ? kept.server
-      : await makeCertificate(
-          { ...authority, name: AUTHORITY(cluster.name) },
-          { commonName: hosts.find((host) => !isIP(host)) ?? "airgap", days: SERVER_DAYS, hosts, usage: ["server"] },
-        );
-  kept.authority = authority;
-  kept.server = { ...server, hosts };
-  return { authority, server: { cert: server.cert, key: server.key } };
-}
-
-const stillValid = (cert: string): boolean => Date.parse(new X509Certificate(cert).validTo) - Date.now() > 90 * 86_400_000;
 
 function variable(name: string, key: string): string {
   const value = process.env[name];
@@ -120,13 +84,17 @@ export function fromEnvironment(name: string | undefined, key: string): string |
   return name === undefined ? undefined : variable(name, key);
 }
 
-function htpasswd({ registry }: Cluster, password: string | undefined, kept: Kept): string | undefined {
+/**
+ * A line for an htpasswd file. Its salt is the site's own and the same each time, so the same user
+ * and password give the same line from every operator's machine.
+ */
+function htpasswd({ name, registry }: Cluster, password: string | undefined, ca: string): string | undefined {
   if (registry.user === undefined || password === undefined || registry.mode !== "serve") return undefined;
-  // The salt is random: the line stays as long as user and password do.
-  if (kept.htpasswd?.user !== registry.user || kept.htpasswd.password !== password) {
-    kept.htpasswd = { user: registry.user, password, line: `${registry.user}:${hashSync(password, 10)}` };
-  }
-  return kept.htpasswd.line;
+  const salt = createHash("sha256")
+    .update(JSON.stringify([name, registry.host, registry.user, ca]))
+    .digest()
+    .subarray(0, 16);
+  return `${registry.user}:${hashSync(password, `$2b$10$${encodeBase64(salt, 16)}`)}`;
 }
 
 function readCa(file: string): string {
@@ -139,32 +107,35 @@ function readCa(file: string): string {
   }
 }
 
-/** A cluster that stands already. */
+/** What stands already. */
 export interface Standing {
-  /** PEM. */
-  ca: string;
+  /** PEM of the cluster's authority. */
+  ca?: string;
+  /** Of the site's server. */
+  tls?: StandingTls;
 }
 
 /**
  * Secrets of a cluster: those kept beside the cluster file, made where they are missing. Where a
- * cluster stands, its own authority wins, and tokens are made anew for each run.
+ * cluster stands, its own authorities win, from whichever machine it was set up, and tokens are made
+ * anew for each run.
  * @throws AirgapError
  */
-export async function loadSecrets(cluster: Cluster, home: Home, standing: Standing | undefined): Promise<Secrets> {
+export async function loadSecrets(cluster: Cluster, home: Home, standing: Standing): Promise<Secrets> {
   const kept = readKept(home);
-  const foreign = standing !== undefined && kept.keys?.ca.cert.trim() !== standing.ca.trim();
+  const foreign = standing.ca !== undefined && kept.keys?.ca.cert.trim() !== standing.ca.trim();
   if (!foreign) kept.keys ??= await makeKeys();
   kept.joinToken ??= newToken();
   const password = fromEnvironment(cluster.registry.passwordEnv, "registry.passwordEnv");
-  const tls = servesTls(cluster) ? await makeTls(cluster, kept) : undefined;
-  const line = htpasswd(cluster, password, kept);
+  const tls = servesTls(cluster) ? await siteTls(cluster, kept, standing.tls) : undefined;
+  const line = htpasswd(cluster, password, tls?.ca ?? "");
   home.write(FILE, `${JSON.stringify(kept, undefined, 1)}\n`);
   const { caFile, mode, scheme } = cluster.registry;
-  const registryCa = mode === "serve" ? (scheme === "https" ? tls?.authority.cert : undefined) : caFile ? readCa(caFile) : undefined;
+  const registryCa = mode === "serve" ? (scheme === "https" ? tls?.ca : undefined) : caFile ? readCa(caFile) : undefined;
   return {
     ...(foreign || !kept.keys ? {} : { keys: kept.keys }),
-    ca: standing?.ca ?? kept.keys?.ca.cert ?? "",
-    joinToken: standing === undefined ? kept.joinToken : newToken(),
+    ca: standing.ca ?? kept.keys?.ca.cert ?? "",
+    joinToken: standing.ca === undefined ? kept.joinToken : newToken(),
     ...(tls ? { tls } : {}),
     ...(registryCa ? { registryCa } : {}),
     ...(password === undefined ? {} : { registryPassword: password }),
@@ -175,7 +146,7 @@ export async function loadSecrets(cluster: Cluster, home: Home, standing: Standi
 /** Everything that must not be seen: for logs, messages and shown files. */
 export function secretTexts(secrets: Secrets): string[] {
   const { keys, tls } = secrets;
-  const privateKeys = [keys?.ca.key, keys?.etcdCa.key, keys?.frontProxyCa.key, keys?.serviceAccount.privateKey, tls?.authority.key, tls?.server.key];
+  const privateKeys = [keys?.ca.key, keys?.etcdCa.key, keys?.frontProxyCa.key, keys?.serviceAccount.privateKey, tls?.server.key];
   const password = secrets.registryPassword;
   return [
     ...privateKeys.flatMap((key) => (key ? key.split("\n").filter((line) => line.length > 20 && !line.startsWith("-----")) : [])),

@@ -111,13 +111,14 @@ function bundleCheck(context: Context): Step {
 }
 
 function serverFiles({ secrets }: Context): Step[] {
+  const { cert = "", key } = secrets.tls?.server ?? {};
   return [
-    ...(secrets.tls
-      ? [
-          fileStep({ id: "certificate", title: "The server's certificate", path: FILES.cert, content: secrets.tls.server.cert }),
-          fileStep({ id: "key", title: "The server's key", path: FILES.key, content: secrets.tls.server.key, mode: "600" }),
-        ]
-      : []),
+    ...(key === undefined
+      ? []
+      : [
+          fileStep({ id: "certificate", title: "The server's certificate", path: FILES.cert, content: cert }),
+          fileStep({ id: "key", title: "The server's key", path: FILES.key, content: key, mode: "600" }),
+        ]),
     ...(secrets.htpasswd ? [fileStep({ id: "users", title: "Who may ask the server", path: FILES.users, content: secrets.htpasswd, mode: "600" })] : []),
   ];
 }

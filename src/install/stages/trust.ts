@@ -18,7 +18,7 @@ interface Authority {
 export function trustStage(context: Context): Wave[] {
   const { tls, registryCa } = context.secrets;
   const authorities: Authority[] = [
-    ...(tls ? [{ id: "ca", file: SITE_CA, pem: tls.authority.cert }] : []),
+    ...(tls ? [{ id: "ca", file: SITE_CA, pem: tls.ca }] : []),
     ...(registryCa ? [{ id: "registry-ca", file: REGISTRY_CA, pem: registryCa }] : []),
   ];
   const distinct = authorities.filter(({ pem }, i) => authorities.findIndex((other) => other.pem === pem) === i);

@@ -1,0 +1,70 @@
+import { X509Certificate } from "node:crypto";
+import { isIP } from "node:net";
+import { type KeyedCertificate, makeAuthority, makeCertificate } from "../pki/certificate.ts";
+import type { Cluster } from "./cluster.ts";
+
+/** What the server that we start proves itself by, and what its clients have to trust for that. */
+export interface SiteTls {
+  /** PEM of the authority. */
+  ca: string;
+  /** Without its key where another operator's machine made it: then it stays what it is on its host. */
+  server: { cert: string; key?: string };
+}
+
+/** The public part, as a site has it already. PEM. */
+export interface StandingTls {
+  ca: string;
+  cert: string;
+}
+
+/** What this machine keeps of it. */
+export interface KeptTls {
+  authority?: KeyedCertificate;
+  server?: KeyedCertificate;
+}
+
+const DAYS = 3650;
+/** Days before its end that a certificate is made anew. */
+const RENEWED = 90;
+
+/** Under which names and addresses our server is asked for. */
+function serverNames({ registry, repository, hosts }: Cluster): string[] {
+  const host = hosts.find(({ name }) => name === repository.host);
+  const own = registry.mode === "serve" ? [registry.host, ...(registry.address ? [registry.address] : [])] : [];
+  return [...new Set([...own, ...(host ? [host.name, host.address] : []), "localhost", "127.0.0.1"])];
+}
+
+/** Whether a certificate is good for these names for a while, and signed by that authority. */
+function fits(cert: string, ca: string, names: string[]): boolean {
+  try {
+    const [own, authority] = [new X509Certificate(cert), new X509Certificate(ca)];
+    const named = names.every((name) => (isIP(name) ? own.checkIP(name) : own.checkHost(name)) !== undefined);
+    const lasts = Date.parse(own.validTo) - Date.now() > RENEWED * 86_400_000;
+    return named && lasts && own.checkIssued(authority) && own.verify(authority.publicKey);
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The authority and certificate of a site: those that stand there, else those that were made here
+ * before, else new ones, which are put into `kept`.
+ * @param standing what the host that serves has, if it serves already
+ */
+export async function siteTls(cluster: Cluster, kept: KeptTls, standing: StandingTls | undefined): Promise<SiteTls> {
+  const names = serverNames(cluster);
+  const ours = kept.authority !== undefined && standing?.ca.trim() === kept.authority.cert.trim();
+  if (standing !== undefined && fits(standing.cert, standing.ca, names)) {
+    const key = ours && kept.server?.cert.trim() === standing.cert.trim() ? kept.server.key : undefined;
+    return { ca: standing.ca, server: { cert: standing.cert, ...(key ? { key } : {}) } };
+  }
+  const subject = { commonName: `airgap ${cluster.name}`, organization: "airgap", days: DAYS };
+  kept.authority ??= await makeAuthority(subject);
+  if (kept.server === undefined || !fits(kept.server.cert, kept.authority.cert, names)) {
+    kept.server = await makeCertificate(
+      { ...kept.authority, name: subject },
+      { commonName: names.find((name) => !isIP(name)) ?? "airgap", days: DAYS, hosts: names, usage: ["server"] },
+    );
+  }
+  return { ca: kept.authority.cert, server: { cert: kept.server.cert, key: kept.server.key } };
+}
