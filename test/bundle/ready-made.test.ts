@@ -1,13 +1,32 @@
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readBundleSpec } from "../../src/bundle/spec.ts";
+import { readCluster } from "../../src/install/cluster.ts";
 
 const folder = join(import.meta.dirname, "../../bundles");
-const specs = readdirSync(folder).filter((name) => name.endsWith(".yaml") && !name.endsWith(".cluster.yaml"));
+const files = readdirSync(folder).filter((name) => name.endsWith(".yaml"));
+const clusters = files.filter((name) => name.endsWith(".cluster.yaml"));
+const specs = files.filter((name) => !clusters.includes(name));
 
 describe("the ready-made specs", () => {
   it.each(specs)("%s is one, named like its file", async (name) => {
     expect((await readBundleSpec(join(folder, name))).name).toBe(name.replace(".yaml", ""));
+  });
+
+  it("all but the quickstart's have a cluster file", () => {
+    for (const name of specs.filter((each) => each !== "quickstart.yaml"))
+      expect(existsSync(join(folder, name.replace(".yaml", ".cluster.yaml"))), name).toBe(true);
+  });
+});
+
+describe("the ready-made cluster files", () => {
+  it.each(clusters)("%s goes with its bundle: version, registry, network, runtime", async (name) => {
+    const cluster = await readCluster(join(folder, name));
+    const spec = await readBundleSpec(join(folder, name.replace(".cluster.yaml", ".yaml")));
+    expect(spec.kubernetes?.map(({ version }) => version)).toContain(cluster.kubernetes.version);
+    expect(spec.siteName).toBe(cluster.registry.host);
+    expect(spec.manifests?.map((each) => each.as)).toContain(cluster.network?.name);
+    expect(JSON.stringify(spec.packages)).toContain(cluster.runtime === "docker" ? "docker-ce" : "containerd");
   });
 });

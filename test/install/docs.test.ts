@@ -1,0 +1,38 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { CHECKS } from "../../src/install/preflight/finding.ts";
+import { clusterSchema } from "../../src/install/schema.ts";
+import { STAGES } from "../../src/install/stage.ts";
+import type { JsonSchema } from "../../src/schema/schema.ts";
+
+const page = readFileSync(join(import.meta.dirname, "../../docs/install.md"), "utf8");
+
+/** Every key that holds a value: `registry.host`, `hosts[].labels`. */
+function keysOf(schema: JsonSchema, path: string): string[] {
+  const { properties, items, anyOf, oneOf } = schema as {
+    properties?: Record<string, JsonSchema>;
+    items?: JsonSchema;
+    anyOf?: JsonSchema[];
+    oneOf?: JsonSchema[];
+  };
+  const inner = [
+    ...Object.entries(properties ?? {}).flatMap(([key, value]) => keysOf(value, path === "" ? key : `${path}.${key}`)),
+    ...(items ? keysOf(items, `${path}[]`).filter((each) => each !== `${path}[]`) : []),
+    ...[...(anyOf ?? []), ...(oneOf ?? [])].flatMap((each) => keysOf(each, path)).filter((each) => each !== path),
+  ];
+  return inner.length > 0 ? inner : [path];
+}
+
+describe("docs/install.md", () => {
+  it("speaks of every key of the cluster file", () => {
+    const keys = keysOf(clusterSchema.json(), "").filter((key) => !key.startsWith("hosts[].ssh.") && key !== "addons[].manifest");
+    expect(keys).toContain("registry.passwordEnv");
+    expect(keys.filter((key) => !page.includes(`\`${key}\``))).toEqual([]);
+  });
+
+  it("speaks of every check and every stage", () => {
+    expect(Object.keys(CHECKS).filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+    expect(STAGES.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+  });
+});
