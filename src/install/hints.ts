@@ -45,7 +45,7 @@ const HINTS: { seen: RegExp; cause: string; way: string[] }[] = [
     way: ["on the host: dmesg | tail, and mount | grep ro,"],
   },
   {
-    seen: /Could not get lock|is another process using it|another app is currently holding the yum lock/i,
+    seen: /Could not get lock|is another process using it|lock was locked by another process|another app is currently holding the yum lock/i,
     cause: "another package manager is at work",
     way: ["wait for it to end: ps -ef | grep -E 'apt|dnf|yum'"],
   },

@@ -26,10 +26,18 @@ export function debSteps(wanted: Wanted[], held: string[], allowed: Allowed): St
     check: `${statusFunction(wanted)}\n${checks.join("\n")}`,
     apply: sh`
       ${raw(statusFunction(wanted))}
-      apt() { apt-get -c ${APT_CONF} -y "$@"; }
+      # needrestart would restart services in the middle of it.
+      apt() { NEEDRESTART_SUSPEND=1 apt-get -c ${APT_CONF} -y "$@"; }
       mkdir -p /var/lib/airgap/apt/lists/partial
       chmod 755 /var/lib/airgap
-      dpkg --configure -a --force-confdef --force-confold
+      waited=0
+      # What an earlier run left half done; behind whoever holds the lock, as unattended-upgrades does after a boot.
+      until said=$(dpkg --configure -a --force-confdef --force-confold 2>&1); do
+        case $said in *'locked by another process'*) ;; *) fail "$said" ;; esac
+        waited=$((waited + 2))
+        [ "$waited" -lt 300 ] || fail "$said"
+        sleep 2
+      done
       apt update
       # What is there and good enough stays as it is.
       set --
