@@ -100,7 +100,7 @@ kubeadm_undo() {
 	airgap_rules
 	airgap_cni
 	rm -rf /var/lib/cni /var/run/flannel /run/flannel /var/lib/calico /etc/kubernetes /var/lib/etcd /var/lib/kubelet
-	rm -f "$airgap_home/kubeadm-began" "$airgap_home/cni-before" "$airgap_home/verified" /root/.kube/config
+	rm -f "$airgap_home/kubeadm-began" "$airgap_home/cni-before" "$airgap_home/verified"
 }
 
 # remove_packages FILE: packages that came with the cluster, one a line; nothing that was there before is in it.

@@ -24,10 +24,11 @@ function kubeconfigStep(user: string): Step {
       home=$(getent passwd ${user} | cut -d: -f6)
       [ -n "$home" ] || fail ${`there is no user ${user}`}
       install -d -m 700 -o ${user} "$home/.kube"
+      keep "$home/.kube/config"
       install -m 600 -o ${user} ${ADMIN} "$home/.kube/config"`,
     undo: sh`
       home=$(getent passwd ${user} | cut -d: -f6)
-      [ -z "$home" ] || rm -f "$home/.kube/config"`,
+      [ -z "$home" ] || give_back "$home/.kube/config"`,
   };
 }
 
