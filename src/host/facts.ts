@@ -156,7 +156,7 @@ export function parseFacts(output: string, host: string, ours: number): Facts {
     throw new AirgapError("protocol", `${host}: its facts could not be read: ${output.trim().split("\n").slice(-2).join("; ") || "it said nothing"}`);
   }
   const active = units(lines, "active");
-  const version = (name: string): string | undefined => first(lines, name).replace(/^v(?=\d)/, "") || undefined;
+  const version = (name: string): string | undefined => /\d\S*/.exec(first(lines, name))?.[0];
   const manager = first(lines, "package-manager");
   const systemd = /^systemd (\d+)/.exec(first(lines, "systemd"))?.[1];
   return {
@@ -202,7 +202,7 @@ export function parseFacts(output: string, host: string, ours: number): Facts {
     }),
     tools: all(lines, "tool").sort(),
     exists: all(lines, "exists"),
-    listening: all(lines, "listening").map(Number),
+    listening: all(lines, "listening").flatMap((port) => (/^\d{1,5}$/.test(port) ? [Number(port)] : [])),
     proxies: [...new Set(all(lines, "proxy"))],
     lacks: all(lines, "lacks"),
     ...present({

@@ -1,0 +1,68 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it, test } from "vitest";
+import { parse } from "yaml";
+import { makePlan } from "../../src/install/plan.ts";
+import { narrow, STAGES, type StageName } from "../../src/install/stage.ts";
+import { expectGolden } from "../support/install/golden.ts";
+import { siteOf, type Wishes } from "../support/install/site.ts";
+import { type System, systems } from "../support/install/systems.ts";
+import { stageText } from "../support/install/text.ts";
+
+const CASES = join(import.meta.dirname, "cases");
+
+/** What a case.yaml says beside its wishes. */
+interface Case extends Omit<Wishes, "os"> {
+  about: string;
+  /** One system, or several on which the very same is done. */
+  os: System | System[];
+  /** The hosts that are shown; by default all. */
+  show?: string[];
+}
+
+const KEYS = ["about", "os", "on", "show", "facts", "hostFacts", "cluster", "bundle", "secrets", "ignored"];
+const stages = readdirSync(CASES) as StageName[];
+const casesOf = (stage: string): string[] => readdirSync(join(CASES, stage)).sort();
+
+function readCase(stage: string, name: string): Case {
+  const read = parse(readFileSync(join(CASES, stage, name, "case.yaml"), "utf8")) as Case;
+  expect(Object.keys(read).filter((key) => !KEYS.includes(key))).toEqual([]);
+  return read;
+}
+
+const systemsOf = ({ os }: Case): System[] => (Array.isArray(os) ? os : [os]);
+
+function textOf(stage: StageName, { show, ...wishes }: Case, os: System): string {
+  return stageText(narrow(makePlan(siteOf({ ...wishes, os })), show ? { hosts: show } : {}), stage);
+}
+
+describe.each(stages)("%s", (stage) => {
+  test.each(casesOf(stage))("%s", (name) => {
+    const read = readCase(stage, name);
+    const [first, ...others] = systemsOf(read);
+    if (first === undefined) throw new Error(`${name} names no system`);
+    const text = textOf(stage, read, first);
+    expectGolden(`# ${read.about}\n# ${[first, ...others].join(", ")}\n\n${text}`, join(CASES, stage, name, "steps.txt"));
+    for (const os of others) expect(textOf(stage, read, os), `${os} differs from ${first}`).toBe(text);
+  });
+
+  it("has nothing but cases, each for systems that there are", () => {
+    for (const name of casesOf(stage)) {
+      expect(readdirSync(join(CASES, stage, name)).sort()).toEqual(["case.yaml", "steps.txt"]);
+      for (const os of systemsOf(readCase(stage, name))) expect(systems).toContain(os);
+    }
+  });
+
+  it("is shown for every system", () => {
+    const shown = casesOf(stage).flatMap((name) => systemsOf(readCase(stage, name)));
+    expect(systems.filter((system) => !shown.includes(system))).toEqual([]);
+  });
+});
+
+describe("cases", () => {
+  it("are there for every stage that does something", () => {
+    const later: StageName[] = ["load-balancer", "etcd"];
+    expect(STAGES.filter((stage) => !existsSync(join(CASES, stage)))).toEqual(later);
+    expect(stages.filter((stage) => !STAGES.includes(stage))).toEqual([]);
+  });
+});
