@@ -229,7 +229,12 @@ undo_all() {
 		undo packages/remove 'Packages that came with the cluster are gone'
 	fi
 	[ "$airgap_worst" -eq 0 ] || airgap_failed=1
-	[ "$airgap_failed" -ne 0 ] || rm -rf "$airgap_home" /etc/airgap
+	[ "$airgap_failed" -eq 0 ] || return 0
+	rm -rf /etc/airgap
+	# Packages that stay are still ours, should they go later.
+	[ "${1-}" != packages ] || rm -f "$airgap_home/installed-packages"
+	find "$airgap_home" -mindepth 1 -maxdepth 1 ! -name installed-packages -exec rm -rf {} +
+	rmdir "$airgap_home" 2>/dev/null || :
 }
 
 airgap_end() {

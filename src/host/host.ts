@@ -47,11 +47,16 @@ export function quote(word: string): string {
 
 /** Not a secret: it ends what sudo may or may not have read. */
 const MARK = "--airgap--";
-const RUN = 'eval "$(cat)"';
+const END = "# whole";
+/** A script of which only a part arrived, since whoever sent it was ended, must not be begun. */
+const RUN = `s=$(cat); case $s in *'${END}') eval "$s" ;; *) exit 96 ;; esac`;
 /** sudo reads one line when it wants a password, and none when it does not. */
 const SKIP = `IFS= read -r l; until [ "$l" = ${MARK} ]; do IFS= read -r l || exit 97; done`;
 
-/** The command line that makes `sh` run what comes on stdin, and what has to come there first. */
+/** A script as the command line of `shell` wants it on stdin. */
+export const wholeScript = (script: string): string => `${script}\n${END}\n`;
+
+/** The command line that makes `sh` run a `wholeScript` from stdin, and what has to come there first. */
 export function shell(become: Become, command = RUN): { line: string; before: string } {
   if (!become.sudo) return { line: `sh -c ${quote(command)}`, before: "" };
   if (become.password === undefined) return { line: `sudo -n sh -c ${quote(command)}`, before: "" };

@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { messageOf } from "../errors.ts";
-import { type Become, DEFAULT_TIMEOUT, type Host, type Output, prefixed, proveRoot, type RunOptions, shell } from "./host.ts";
+import { type Become, DEFAULT_TIMEOUT, type Host, type Output, prefixed, proveRoot, type RunOptions, shell, wholeScript } from "./host.ts";
 import { run } from "./process.ts";
 
 /** The machine that airgap runs on. */
@@ -22,7 +22,7 @@ export class LocalHost implements Host {
 
   run(script: string, options: RunOptions = {}): Promise<Output> {
     const { line, before } = shell(this.#become);
-    return execute(line, before + script, options);
+    return execute(line, before + wholeScript(script), options);
   }
 
   pour(command: string, input: Readable, options: RunOptions = {}): Promise<Output> {

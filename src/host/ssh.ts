@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { AirgapError, messageOf } from "../errors.ts";
-import { type Become, DEFAULT_TIMEOUT, type Host, type Output, prefixed, proveRoot, type RunOptions, shell } from "./host.ts";
+import { type Become, DEFAULT_TIMEOUT, type Host, type Output, prefixed, proveRoot, type RunOptions, shell, wholeScript } from "./host.ts";
 import { run } from "./process.ts";
 import { shippedPath } from "./shipped.ts";
 import { explain, type HostKey, readHostKey } from "./ssh-answers.ts";
@@ -75,7 +75,7 @@ export class SshHost implements Host {
 
   run(script: string, options: RunOptions = {}): Promise<Output> {
     const { line, before } = shell(this.#options.become);
-    return this.#execute(line, before + script, options);
+    return this.#execute(line, before + wholeScript(script), options);
   }
 
   pour(command: string, input: Readable, options: RunOptions = {}): Promise<Output> {

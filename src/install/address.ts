@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import type { Facts } from "../host/facts.ts";
 
 /** A range of addresses: `10.244.0.0/16`. */
 export interface Subnet {
@@ -55,4 +56,9 @@ export function nthAddress(subnet: Subnet, n: number): string {
   const value = subnet.first + BigInt(n);
   if (subnet.bits === 32) return [24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 0xffn).join(".");
   return Array.from({ length: 8 }, (_, i) => ((value >> BigInt(112 - 16 * i)) & 0xffffn).toString(16)).join(":");
+}
+
+/** The interface that has a host's address. */
+export function interfaceOf(facts: Facts, address: string): string | undefined {
+  return facts.addresses.find(({ cidr }) => cidr.split("/")[0] === address)?.interface;
 }

@@ -1,8 +1,8 @@
 import { type Document, isMap, isSeq, type YAMLMap } from "yaml";
 import { AirgapError } from "../../errors.ts";
+import { interfaceOf } from "../address.ts";
 import type { Context } from "../context.ts";
 import { containersOf, textAt } from "../manifest.ts";
-import { interfaceOf } from "./hosts.ts";
 
 /** How pods reach each other: IP in IP, VXLAN, or plain routes. */
 const MODES: Record<string, { ipip: string; vxlan: string; backend: string }> = {

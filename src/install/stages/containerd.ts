@@ -5,7 +5,7 @@ import { sh } from "../sh.ts";
 import { fileStep, type Step, serviceStep } from "../step.ts";
 import { mergeContainerdConfig } from "./containerd-config.ts";
 import { hostsFiles } from "./containerd-hosts.ts";
-import { wantedOn } from "./packages.ts";
+import { stopIfOurs, wantedOn } from "./packages.ts";
 import { proxyStep } from "./proxy.ts";
 import { CONTAINERD_SOCKET } from "./socket.ts";
 import { REGISTRY_CA } from "./trust.ts";
@@ -71,6 +71,7 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
       title: "containerd runs with that",
       unit: "containerd",
       reads: [config, ...drops.map(({ file }) => file?.content ?? "")],
+      undo: stopIfOurs(["containerd", "containerd.io"], "containerd"),
     }),
     fileStep({
       id: "crictl",

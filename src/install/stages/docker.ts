@@ -5,7 +5,7 @@ import { fileStep, type Step, serviceStep } from "../step.ts";
 import { fill } from "../template.ts";
 import { cgroupDriver } from "./containerd.ts";
 import { mergeDockerConfig } from "./docker-config.ts";
-import { wantedOn } from "./packages.ts";
+import { stopIfOurs, wantedOn } from "./packages.ts";
 import { proxyStep } from "./proxy.ts";
 
 /** Where kubelet, and docker with `--config`, find the registry's login. */
@@ -50,6 +50,7 @@ export function dockerSteps(context: Context, host: ClusterHost): Step[] {
       id: "service",
       title: "Docker runs with that",
       unit: "docker",
+      undo: stopIfOurs(["docker.io", "docker-ce", "docker-engine"], "docker.service", "docker.socket", "containerd"),
       reads: [config, ...proxy.map(({ file }) => file?.content ?? "")],
     }),
     ...(minorOf(cluster.kubernetes.version) >= 24 ? shimSteps(context, host) : []),

@@ -1,6 +1,7 @@
+import { interfaceOf } from "../address.ts";
 import type { ClusterHost } from "../cluster.ts";
 import type { Context } from "../context.ts";
-import { sh } from "../sh.ts";
+import { raw, sh } from "../sh.ts";
 import type { Step } from "../step.ts";
 
 /** Ports that a host's roles need open, as firewalld writes them. */
@@ -37,72 +38,104 @@ function isNode({ roles }: ClusterHost): boolean {
   return roles.includes("control-plane") || roles.includes("worker");
 }
 
-/** Set both ways: a reload would take away what kube-proxy has put in. Pods and services come from trusted ranges. */
-function firewalldStep({ cluster }: Context, host: ClusterHost, ports: string[]): Step {
+/**
+ * Set both ways: a reload would take away what kube-proxy has put in. Pods and services come from
+ * trusted ranges. Each call of firewall-cmd takes half a second, so all ports are asked for at once.
+ */
+function firewalldStep({ cluster, factsOf }: Context, host: ClusterHost, ports: string[]): Step {
   const sources = isNode(host) ? [cluster.kubernetes.podSubnet, cluster.kubernetes.serviceSubnet] : [];
+  const device = interfaceOf(factsOf(host), host.address) ?? "";
+  const common = sh`
+    zone=$(firewall-cmd --get-zone-of-interface=${device} 2>/dev/null) || zone=$(firewall-cmd --get-default-zone)
+    list() { firewall-cmd \${way:+"$way"} --zone="$1" "$2" | tr ' ' '\n'; }
+    # Only a range can hold a port that is not listed by itself.
+    is_open() {
+      if printf '%s\n' "$open" | grep -qxF -e "$1"; then return 0; fi
+      case $open in
+      *-*) firewall-cmd -q \${way:+"$way"} --zone="$zone" --query-port="$1" ;;
+      *) return 1 ;;
+      esac
+    }
+    is_trusted() { printf '%s\n' "$trusted" | grep -qxF -e "$1"; }
+    look() {
+      open=$(list "$zone" --list-ports)
+      trusted=$(list trusted --list-sources)
+    }`;
   return {
     id: "firewall",
     title: `The firewall lets through ${ports.join(", ") || "what is needed"}`,
     check: sh`
+      ${raw(common)}
       for way in '' --permanent; do
-        for port in ${ports}; do firewall-cmd -q \${way:+"$way"} --query-port="$port" || fail "$port is not open $way"; done
-        for source in ${sources}; do firewall-cmd -q \${way:+"$way"} --zone=trusted --query-source="$source" || fail "$source is not trusted $way"; done
+        look
+        for port in ${ports}; do is_open "$port" || fail "$port is not open $way"; done
+        for source in ${sources}; do is_trusted "$source" || fail "$source is not trusted $way"; done
       done`,
     apply: sh`
+      ${raw(common)}
       touch "$airgap_home/firewall"
       # What was closed before is closed again when this is taken back.
-      opened() { grep -qxF -e "$1" "$airgap_home/firewall" || echo "$1" >>"$airgap_home/firewall"; }
+      opened() { grep -qxF -e "$*" "$airgap_home/firewall" || echo "$*" >>"$airgap_home/firewall"; }
       for way in '' --permanent; do
+        look
+        set --
         for port in ${ports}; do
-          if ! firewall-cmd -q \${way:+"$way"} --query-port="$port"; then
-            opened "port $port"
-            firewall-cmd -q \${way:+"$way"} --add-port="$port"
+          if ! is_open "$port"; then
+            opened "$zone" "--remove-port=$port"
+            set -- "$@" --add-port="$port"
           fi
         done
+        [ $# -eq 0 ] || firewall-cmd -q \${way:+"$way"} --zone="$zone" "$@"
+        set --
         for source in ${sources}; do
-          if ! firewall-cmd -q \${way:+"$way"} --zone=trusted --query-source="$source"; then
-            opened "source $source"
-            firewall-cmd -q \${way:+"$way"} --zone=trusted --add-source="$source"
+          if ! is_trusted "$source"; then
+            opened trusted "--remove-source=$source"
+            set -- "$@" --add-source="$source"
           fi
         done
+        [ $# -eq 0 ] || firewall-cmd -q \${way:+"$way"} --zone=trusted "$@"
       done`,
     undo: sh`
       [ -e "$airgap_home/firewall" ] || exit 0
-      while read -r kind value; do
-        for way in '' --permanent; do
-          case $kind in
-          port) firewall-cmd -q \${way:+"$way"} --remove-port="$value" 2>/dev/null || : ;;
-          source) firewall-cmd -q \${way:+"$way"} --zone=trusted --remove-source="$value" 2>/dev/null || : ;;
-          esac
-        done
-      done <"$airgap_home/firewall"
+      for zone in $(cut -d ' ' -f 1 "$airgap_home/firewall" | sort -u); do
+        set -- $(sed -n "s/^$zone //p" "$airgap_home/firewall")
+        for way in '' --permanent; do firewall-cmd -q \${way:+"$way"} --zone="$zone" "$@" 2>/dev/null || :; done
+      done
       rm -f "$airgap_home/firewall"`,
   };
 }
 
 function ufwStep({ cluster }: Context, host: ClusterHost, ports: string[]): Step {
-  const rules = ports.map((port) => port.replace("-", ":"));
   const sources = isNode(host) ? [cluster.kubernetes.podSubnet, cluster.kubernetes.serviceSubnet] : [];
+  const rules = [
+    ...ports.map((port) => `allow ${port.replace("-", ":")}`),
+    ...sources.flatMap((source) => [`allow from ${source}`, `route allow from ${source}`, `route allow to ${source}`]),
+  ];
   return {
     id: "firewall",
     title: `The firewall lets through ${ports.join(", ") || "what is needed"}`,
     check: sh`
       added=$(ufw show added)
-      for rule in ${rules}; do printf '%s\n' "$added" | grep -qxF "ufw allow $rule" || fail "$rule is not open"; done
-      for source in ${sources}; do printf '%s\n' "$added" | grep -qF "from $source" || fail "$source is not let in"; done`,
+      for rule in ${rules}; do printf '%s\n' "$added" | grep -qxF "ufw $rule" || fail "there is no rule to $rule"; done`,
     apply: sh`
-      for rule in ${rules}; do ufw allow "$rule"; done
-      for source in ${sources}; do
-        ufw allow from "$source"
-        ufw route allow from "$source"
-        ufw route allow to "$source"
+      touch "$airgap_home/firewall"
+      added=$(ufw show added)
+      for rule in ${rules}; do
+        if printf '%s\n' "$added" | grep -qxF "ufw $rule"; then continue; fi
+        grep -qxF "$rule" "$airgap_home/firewall" || echo "$rule" >>"$airgap_home/firewall"
+        # shellcheck disable=SC2086  # a rule is several words
+        ufw $rule
       done`,
     undo: sh`
-      for rule in ${rules}; do ufw delete allow "$rule" || :; done
-      for source in ${sources}; do
-        ufw delete allow from "$source" || :
-        ufw route delete allow from "$source" || :
-        ufw route delete allow to "$source" || :
-      done`,
+      [ -e "$airgap_home/firewall" ] || exit 0
+      while read -r rule; do
+        case $rule in
+        route\ *) rule="route delete \${rule#route }" ;;
+        *) rule="delete $rule" ;;
+        esac
+        # shellcheck disable=SC2086  # a rule is several words
+        ufw $rule </dev/null || :
+      done <"$airgap_home/firewall"
+      rm -f "$airgap_home/firewall"`,
   };
 }

@@ -1,9 +1,9 @@
 import { type Document, isMap } from "yaml";
 import { AirgapError } from "../../errors.ts";
 import { isRecord } from "../../oci/descriptor.ts";
+import { interfaceOf } from "../address.ts";
 import type { Context } from "../context.ts";
 import { containersOf, textAt, wordsOf } from "../manifest.ts";
-import { interfaceOf } from "./hosts.ts";
 
 const BACKENDS: Record<string, string> = { vxlan: "vxlan", "host-gw": "host-gw", ipip: "ipip" };
 

@@ -1,4 +1,5 @@
 import type { Facts } from "../../host/facts.ts";
+import { interfaceOf } from "../address.ts";
 import type { Cluster, ClusterHost } from "../cluster.ts";
 import { type Context, wave } from "../context.ts";
 import { sh } from "../sh.ts";
@@ -151,11 +152,6 @@ function networkManagerStep(facts: Facts): Step[] {
       undone: reload,
     }),
   ];
-}
-
-/** The interface that has a host's address. */
-export function interfaceOf(facts: Facts, address: string): string | undefined {
-  return facts.addresses.find(({ cidr }) => cidr.split("/")[0] === address)?.interface;
 }
 
 /**

@@ -67,7 +67,7 @@ export function sysctlSteps(facts: Facts): Step[] {
   const checks = Object.entries(REQUIRED).map(([name, value]) => `[ "$(cat ${procFile(name)})" = ${value} ] || fail '${name} is not ${value}'`);
   const writes = Object.entries(all).map(([name, value]) => {
     const file = procFile(name);
-    return `[ ! -e ${file} ] || [ "$(cat ${file})" = ${value} ] || printf '%s\\n' ${value} >${file} || :`;
+    return `set_to ${file} ${value}`;
   });
   return [
     fileStep({
@@ -84,13 +84,23 @@ export function sysctlSteps(facts: Facts): Step[] {
       check: [...checks, sh`! grep -qsE ${pattern} /etc/sysctl.conf || fail "/etc/sysctl.conf has the last word on some of them"`].join("\n"),
       apply: [
         sh`
+          # What was there before is put down, once, for the way back.
+          set_to() {
+            [ -e "$1" ] && [ "$(cat "$1")" != "$2" ] || return 0
+            grep -qsF "$1 " "$airgap_home/sysctl" || printf '%s %s\n' "$1" "$(cat "$1")" >>"$airgap_home/sysctl"
+            printf '%s\n' "$2" >"$1" || :
+          }
           if grep -qsE ${pattern} /etc/sysctl.conf; then
             keep /etc/sysctl.conf
             sed -i -E ${`/${pattern}/s/^/# airgap: /`} /etc/sysctl.conf
           fi`,
         ...writes,
       ].join("\n"),
-      undo: sh`[ ! -e "$airgap_home/before/etc/sysctl.conf" ] || give_back /etc/sysctl.conf`,
+      undo: sh`
+        [ ! -e "$airgap_home/before/etc/sysctl.conf" ] || give_back /etc/sysctl.conf
+        [ -e "$airgap_home/sysctl" ] || exit 0
+        while read -r file value; do printf '%s\n' "$value" >"$file" || :; done <"$airgap_home/sysctl"
+        rm -f "$airgap_home/sysctl"`,
     },
   ];
 }

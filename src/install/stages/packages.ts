@@ -75,3 +75,9 @@ function kubeletStep(context: Context, host: ClusterHost): Step[] {
     },
   ];
 }
+
+/** Takes a service back that came with our packages; one that was there before goes on. */
+export const stopIfOurs = (packages: string[], ...units: string[]): string => sh`
+  for package in ${packages}; do
+    if grep -qsxF "$package" "$airgap_home/installed-packages"; then systemctl disable --now ${units} 2>/dev/null || :; fi
+  done`;

@@ -1,5 +1,5 @@
 import { type Context, familyOf, wave } from "../context.ts";
-import { sh } from "../sh.ts";
+import { raw, sh } from "../sh.ts";
 import type { Wave } from "../stage.ts";
 import { fileStep, type Step } from "../step.ts";
 
@@ -40,6 +40,8 @@ function storeStep({ id, pem }: Authority, cluster: string, family: "deb" | "rpm
   const deb = family === "deb";
   const file = deb ? `/usr/local/share/ca-certificates/airgap-${cluster}-${id}.crt` : `/etc/pki/ca-trust/source/anchors/airgap-${cluster}-${id}.crt`;
   const tool = deb ? "update-ca-certificates" : "update-ca-trust";
+  // Links of certificates that are gone are cleared away only when all are made anew.
+  const anew = deb ? `${tool} --fresh` : tool;
   const bundle = deb ? "/etc/ssl/certs/ca-certificates.crt" : "/etc/pki/tls/certs/ca-bundle.crt";
   // A line from the middle of a certificate is nobody else's.
   const line = pem.split("\n")[8] ?? "";
@@ -55,6 +57,6 @@ function storeStep({ id, pem }: Authority, cluster: string, family: "deb" | "rpm
     check: `${placed.check}\n${sh`! have ${tool} || grep -qF ${line} ${bundle} || fail "the system's bundle does not have it"`}`,
     undo: sh`
       rm -f ${file}
-      if have ${tool}; then ${tool}; fi`,
+      if have ${tool}; then ${raw(anew)}; fi`,
   };
 }

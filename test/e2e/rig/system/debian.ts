@@ -6,14 +6,15 @@ import { must } from "../shell.ts";
 import { layerRecipe, layRigFiles, removeIdentity } from "./layer.ts";
 import { aptSources, BASE, bootstrap } from "./mmdebstrap.ts";
 
-/** A minimal Debian tree, kept in the cache and shared by all hosts of its kind. */
-export async function debianTree(): Promise<string> {
+/** A minimal Debian tree, kept in the cache and shared by all hosts of its kind; with further packages where a test wants them. */
+export async function debianTree(...extra: string[]): Promise<string> {
+  const packages = [...BASE, ...extra];
   const folder = await cached(
     "debian",
-    [BASE, readFileSync(aptSources(), "utf8"), layerRecipe(), readFileSync(import.meta.filename, "utf8")],
+    [packages, readFileSync(aptSources(), "utf8"), layerRecipe(), readFileSync(import.meta.filename, "utf8")],
     async (folder) => {
       const root = join(folder, "root");
-      await bootstrap(root, BASE);
+      await bootstrap(root, packages);
       await layRigFiles(root);
       await removeIdentity(root);
       // Behind the gap apt points where nothing answers.
