@@ -6,6 +6,7 @@ import { type AccessEntry, App } from "./app.ts";
 import { Htpasswd } from "./auth.ts";
 import type { Library } from "./library.ts";
 import { Store } from "./store/store.ts";
+import { Turns } from "./turns.ts";
 import { UnionLibrary } from "./union.ts";
 
 export interface ServerOptions {
@@ -104,25 +105,43 @@ function createHttpServer(app: App, { tls, timeouts }: ServerOptions): Server {
     keepAliveTimeout: KEEP_ALIVE,
     connectionsCheckingInterval: Math.min(5000, headersTimeout / 2),
   };
-  const handle = (req: IncomingMessage, res: ServerResponse): void => void app.handle(req, res);
+  const turns = new Turns();
+  const handle = (req: IncomingMessage, res: ServerResponse): void => turns.take(req, res, () => app.handle(req, res));
   const server = tls
     ? createTlsServer({ ...limits, ...tls, minVersion: "TLSv1.2", handshakeTimeout: HEADERS, ALPNProtocols: ["http/1.1"] }, handle)
     : createServer(limits, handle);
   server.on("checkContinue", handle);
-  server.on("clientError", answerBadRequest);
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => void answerBadRequest(error, socket, turns, headersTimeout));
+  if (tls) server.on("secureConnection", readRecordByRecord);
   server.maxConnections = MAX_CONNECTIONS;
   server.timeout = timeouts?.idle ?? IDLE;
   return server;
 }
 
-/** What is no HTTP, has too large a header, or takes too long over it. */
-function answerBadRequest(error: NodeJS.ErrnoException, socket: Socket): void {
-  const status =
-    error.code === "HPE_HEADER_OVERFLOW"
-      ? "431 Request Header Fields Too Large"
-      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
-        ? "408 Request Timeout"
-        : "400 Bad Request";
+/**
+ * Several TLS records may come in one packet, as a client's requests do that does not wait for
+ * answers. When Node lets its parser read from TLS directly, it pauses that parser while an answer
+ * is under way and then hands it the next record all the same, which ends in a parse error
+ * (HPE_PAUSED). With a listener for data it reads through the socket's own buffer, which waits.
+ */
+function readRecordByRecord(socket: Socket): void {
+  socket.on("data", () => {});
+}
+
+/**
+ * What is no HTTP, has too large a header, or takes too long over it. Answers that are under way
+ * come first: a client that sent more than one request must not find this one within another.
+ */
+async function answerBadRequest(error: NodeJS.ErrnoException, socket: Socket, turns: Turns, headersTimeout: number): Promise<void> {
+  const late = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
+  if (turns.receiving(socket)) return void socket.destroy();
+  if (turns.busy(socket)) {
+    if (!late) socket.pause();
+    await turns.over(socket);
+    // While an answer was under way nothing more was read: only now is it the client who takes its time.
+    if (late && (await turns.another(socket, headersTimeout))) return;
+  }
+  const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : late ? "408 Request Timeout" : "400 Bad Request";
   if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
   else socket.destroy();
 }
