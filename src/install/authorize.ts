@@ -5,15 +5,16 @@ import { AirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { run } from "../host/process.ts";
 import type { HostKey } from "../host/ssh.ts";
-import { type ClusterHost, readCluster } from "./cluster.ts";
+import { type ClusterHost, namedHosts, readCluster } from "./cluster.ts";
 import { Home } from "./home.ts";
-import { opener, Session } from "./session.ts";
+import { type Opener, opener, Session } from "./session.ts";
 import { sh } from "./sh.ts";
 
 export interface AuthorizeOptions {
   clusterFile: string;
   hosts?: string[];
   confirm?: (host: string, key: HostKey) => Promise<boolean>;
+  open?: Opener;
   emit: Emit;
   signal?: AbortSignal;
 }
@@ -73,12 +74,12 @@ function installKey(user: string, line: string): string {
 export async function authorize(options: AuthorizeOptions): Promise<AuthorizeResult> {
   const { emit, signal, confirm } = options;
   const cluster = await readCluster(options.clusterFile);
-  const hosts = cluster.hosts.filter(({ name, connection }) => connection === "ssh" && (options.hosts === undefined || options.hosts.includes(name)));
+  const hosts = namedHosts(cluster, options.hosts).filter(({ connection }) => connection === "ssh");
   if (hosts.length === 0) throw new AirgapError("usage", "None of these hosts is reached by SSH");
-  const settings = { home: Home.open(cluster), emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) };
+  const open = options.open ?? opener({ home: Home.open(cluster), emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
   const keys = new Map<string, Awaited<ReturnType<typeof publicKey>>>();
   for (const host of hosts) keys.set(host.name, await publicKey(host));
-  const session = await Session.start(hosts, opener(settings));
+  const session = await Session.start(hosts, open);
   try {
     const results = await Promise.all(
       hosts.map(async ({ name, ssh: { user } }): Promise<AuthorizeResult["hosts"][number]> => {
@@ -89,7 +90,7 @@ export async function authorize(options: AuthorizeOptions): Promise<AuthorizeRes
       }),
     );
     const byKey = hosts.map((host) => withKeyAlone(host, keys.get(host.name)?.identity ?? ""));
-    await (await Session.start(byKey, opener(settings))).close();
+    await (await Session.start(byKey, open)).close();
     return { hosts: results };
   } finally {
     await session.close();

@@ -4,6 +4,7 @@ import { AirgapError } from "../errors.ts";
 import type { NameLayout } from "../names/landing.ts";
 import { type MapRule, parseMapRule } from "../names/map-rule.ts";
 import { readDocument } from "../schema/document.ts";
+import { nearest } from "../schema/nearest.ts";
 import type { Infer, Schema } from "../schema/schema.ts";
 import { checkCluster } from "./cluster-check.ts";
 import { clusterSchema, type Role } from "./schema.ts";
@@ -188,6 +189,18 @@ export async function readCluster(file: string): Promise<Cluster> {
 /** Hosts of a role, in the order of the file. */
 export function hostsOf(cluster: Cluster, ...roles: Role[]): ClusterHost[] {
   return cluster.hosts.filter((host) => host.roles.some((role) => roles.includes(role)));
+}
+
+/** The hosts that are meant by their names, in the order of the file; without names all. @throws AirgapError `usage` */
+export function namedHosts({ hosts }: Cluster, names: readonly string[] | undefined): ClusterHost[] {
+  if (names === undefined) return hosts;
+  const known = hosts.map(({ name }) => name);
+  const unknown = names.filter((name) => !known.includes(name));
+  if (unknown.length === 0) return hosts.filter(({ name }) => names.includes(name));
+  const near = unknown.flatMap((name) => nearest(name, known) ?? []);
+  throw new AirgapError("usage", `--hosts: ${unknown.join(", ")} is not among the hosts of the cluster file: ${known.join(", ")}`, {
+    suggestions: near.map((name) => `did you mean ${name}?`),
+  });
 }
 
 /** Hosts that become Kubernetes nodes. */

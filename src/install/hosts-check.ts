@@ -1,9 +1,8 @@
-import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import type { Facts } from "../host/facts.ts";
 import type { HostKey } from "../host/ssh.ts";
 import { type Bundle, readBundle } from "./bundle.ts";
-import { type Cluster, readCluster } from "./cluster.ts";
+import { type Cluster, namedHosts, readCluster } from "./cluster.ts";
 import { readAllFacts } from "./connect.ts";
 import { type Context, makeContext } from "./context.ts";
 import { Home } from "./home.ts";
@@ -42,20 +41,12 @@ const NOTHING: Bundle = {
   files: {},
 };
 
-/** The hosts that are meant, as a cluster of their own. @throws AirgapError `usage` */
-function chosen(cluster: Cluster, wanted: string[] | undefined): Cluster {
-  if (wanted === undefined) return cluster;
-  const unknown = wanted.filter((name) => !cluster.hosts.some((host) => host.name === name));
-  if (unknown.length > 0) throw new AirgapError("usage", `${unknown.join(", ")} is not among the hosts: ${cluster.hosts.map(({ name }) => name).join(", ")}`);
-  return { ...cluster, hosts: cluster.hosts.filter(({ name }) => wanted.includes(name)) };
-}
-
 /** What hosts are, and everything that an installation would find wrong with them. Changes nothing. */
 export async function checkHosts(options: HostsCheckOptions): Promise<HostsCheckResult> {
   const { emit, signal, confirm } = options;
   const cluster = await readCluster(options.clusterFile);
   const bundle = options.bundle === undefined ? NOTHING : readBundle(options.bundle);
-  const asked = chosen(cluster, options.hosts);
+  const asked: Cluster = { ...cluster, hosts: namedHosts(cluster, options.hosts) };
   const open = options.open ?? opener({ home: Home.open(cluster), emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
   const session = await Session.start(asked.hosts, open);
   try {

@@ -7,7 +7,7 @@ import type { HostKey } from "../host/ssh.ts";
 import { findSelf } from "../resolve/self.ts";
 import type { Journal } from "../state/journal.ts";
 import { type Bundle, readBundle } from "./bundle.ts";
-import { type Cluster, readCluster } from "./cluster.ts";
+import { type Cluster, namedHosts, readCluster } from "./cluster.ts";
 import { readAllFacts } from "./connect.ts";
 import { architecture, makeContext, type PlanInput } from "./context.ts";
 import { type Foreseen, foresee } from "./dry-run.ts";
@@ -123,6 +123,7 @@ async function connect(cluster: Cluster, home: Home, options: Connecting): Promi
 /** Reads cluster, bundle and facts, makes secrets, and checks all of it. The caller closes the session. */
 export async function prepare(options: Omit<InstallOptions, "dryRun">): Promise<Prepared> {
   const cluster = await readCluster(options.clusterFile);
+  namedHosts(cluster, options.hosts);
   const ignored = parseIgnored(options.ignoreChecks);
   const carried = readBundle(options.bundle);
   const images = imagesFor(cluster, carried.lock);
@@ -185,8 +186,7 @@ async function carryOut(prepared: Prepared, plan: Plan, options: InstallOptions)
   return options.dryRun ? dryRun({ ...prepared, session }, plan, options) : run({ ...prepared, session }, plan, options);
 }
 
-const names = (cluster: Cluster, { hosts }: Pick<InstallOptions, "hosts">): string[] =>
-  cluster.hosts.map(({ name }) => name).filter((name) => hosts === undefined || hosts.includes(name));
+const names = (cluster: Cluster, { hosts }: Pick<InstallOptions, "hosts">): string[] => namedHosts(cluster, hosts).map(({ name }) => name);
 
 async function dryRun({ session, home, mask, cluster }: Connected, plan: Plan, options: InstallOptions): Promise<Part> {
   const log = new RunLog(home, mask);

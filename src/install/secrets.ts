@@ -143,6 +143,18 @@ export async function loadSecrets(cluster: Cluster, home: Home, standing: Standi
   };
 }
 
+/**
+ * What base64 makes of a text, wherever in a longer text it begins: `user:password` of a login among
+ * them. Only the letters that are the text's own.
+ */
+function inBase64(text: string): string[] {
+  const bytes = Buffer.from(text);
+  return [0, 1, 2].map((before) => {
+    const encoded = Buffer.concat([Buffer.alloc(before), bytes]).toString("base64");
+    return encoded.slice(Math.ceil((before * 4) / 3), Math.floor(((before + bytes.length) * 4) / 3));
+  });
+}
+
 /** Everything that must not be seen: for logs, messages and shown files. */
 export function secretTexts(secrets: Secrets): string[] {
   const { keys, tls } = secrets;
@@ -152,7 +164,8 @@ export function secretTexts(secrets: Secrets): string[] {
     ...privateKeys.flatMap((key) => (key ? key.split("\n").filter((line) => line.length > 20 && !line.startsWith("-----")) : [])),
     secrets.joinToken,
     secrets.joinToken.slice(7),
-    ...(password ? [password, Buffer.from(password).toString("base64")] : []),
+    ...inBase64(secrets.joinToken.slice(7)),
+    ...(password ? [password, JSON.stringify(password).slice(1, -1), ...inBase64(password)] : []),
     ...(secrets.htpasswd ? [secrets.htpasswd.slice(secrets.htpasswd.indexOf(":") + 1)] : []),
   ];
 }

@@ -4,7 +4,7 @@ import type { Emit } from "../events.ts";
 import type { Host } from "../host/host.ts";
 import type { HostKey } from "../host/ssh.ts";
 import { isRecord } from "../oci/descriptor.ts";
-import { type Cluster, type ClusterHost, hostsOf, nodesOf, readCluster, registryName } from "./cluster.ts";
+import { type Cluster, type ClusterHost, hostsOf, namedHosts, nodesOf, readCluster, registryName } from "./cluster.ts";
 import { minorOf } from "./context.ts";
 import { Home } from "./home.ts";
 import { type Opener, opener, Session } from "./session.ts";
@@ -167,7 +167,7 @@ async function reach(cluster: Cluster, options: StatusOptions): Promise<{ sessio
   const { emit, signal, confirm } = options;
   const [first] = hostsOf(cluster, "control-plane");
   if (first === undefined) throw new AirgapError("spec", "the cluster has no control plane");
-  const asked = nodesOf(cluster).filter(({ name }) => options.hosts === undefined || options.hosts.includes(name));
+  const asked = nodesOf({ ...cluster, hosts: namedHosts(cluster, options.hosts) });
   const open = options.open ?? opener({ home, emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
   return { session: await Session.start([...new Set([first, ...asked])], open), first, asked };
 }
