@@ -55,7 +55,11 @@ type Json = Record<string, unknown>;
 const at = (value: unknown, ...path: (string | number)[]): unknown =>
   path.reduce<unknown>((inner, key) => (Array.isArray(inner) ? inner[key as number] : isRecord(inner) ? inner[key] : undefined), value);
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
-const items = (value: unknown): Json[] => (Array.isArray(at(value, "items")) ? (at(value, "items") as unknown[]).filter(isRecord) : []);
+const list = (value: unknown, ...path: (string | number)[]): Json[] => {
+  const found = at(value, ...path);
+  return Array.isArray(found) ? found.filter(isRecord) : [];
+};
+const items = (value: unknown): Json[] => list(value, "items");
 
 async function json(host: Host, command: string, signal?: AbortSignal): Promise<unknown> {
   const { code, stdout, stderr } = await host.run(`${KUBECTL}\n${command}`, { timeoutMs: 60_000, ...(signal ? { signal } : {}) });
@@ -72,12 +76,12 @@ async function json(host: Host, command: string, signal?: AbortSignal): Promise<
 }
 
 function nodeStatus(node: Json): NodeStatus {
-  const conditions = Array.isArray(at(node, "status", "conditions")) ? (at(node, "status", "conditions") as Json[]) : [];
+  const conditions = list(node, "status", "conditions");
   const ready = conditions.find(({ type }) => type === "Ready");
   const pressing = conditions.filter(({ type, status }) => type !== "Ready" && status === "True").map(({ type }) => text(type));
-  const labels = Object.keys((at(node, "metadata", "labels") as Json | undefined) ?? {});
+  const labels = Object.keys(at(node, "metadata", "labels") ?? {});
   const roles = labels.flatMap((label) => /^node-role\.kubernetes\.io\/(.+)$/.exec(label)?.[1] ?? []);
-  const addresses = Array.isArray(at(node, "status", "addresses")) ? (at(node, "status", "addresses") as Json[]) : [];
+  const addresses = list(node, "status", "addresses");
   return {
     name: text(at(node, "metadata", "name")),
     roles: roles.length > 0 ? roles : ["worker"],
@@ -92,10 +96,10 @@ function nodeStatus(node: Json): NodeStatus {
 function podStates(pods: Json[]): ClusterStatus["pods"] {
   const notReady = pods.flatMap((pod) => {
     const phase = text(at(pod, "status", "phase"));
-    const conditions = (at(pod, "status", "conditions") as Json[] | undefined) ?? [];
+    const conditions = list(pod, "status", "conditions");
     const ready = conditions.some(({ type, status }) => type === "Ready" && status === "True");
     if (phase === "Succeeded" || (phase === "Running" && ready)) return [];
-    const statuses = (at(pod, "status", "containerStatuses") as Json[] | undefined) ?? [];
+    const statuses = list(pod, "status", "containerStatuses");
     const waiting = statuses.map((status) => text(at(status, "state", "waiting", "reason"))).find(Boolean);
     return [{ namespace: text(at(pod, "metadata", "namespace")), name: text(at(pod, "metadata", "name")), state: waiting ?? phase }];
   });

@@ -8,7 +8,7 @@ import { type Plan, stepsOn } from "../../../src/install/stage.ts";
 
 /** A script of steps that a host was sent, as far as it got. */
 export interface Sent {
-  mode: "check" | "apply";
+  mode: "check" | "apply" | "undo";
   /** What it was to do, in order. */
   steps: string[];
   /** Steps whose apply ran. */
@@ -37,6 +37,8 @@ export class RecordingHost implements Host {
   readonly breaking = new Map<string, ("before" | "after")[]>();
   /** What a step prints when it is checked and not so, and when its file is shown. */
   readonly says = new Map<string, { check?: string; show?: string; apply?: string }>();
+  /** What it remembers to take back, the last first; with an output it fails, once. */
+  remembers: { step: string; output?: string }[] = [];
   /** Of `uname` and the like: what facts.sh prints here. */
   facts: string | undefined;
   closed = false;
@@ -75,7 +77,8 @@ export class RecordingHost implements Host {
     signal?.throwIfAborted();
     if (this.closed) throw new AirgapError("network", `${this.name}: the connection is closed`);
     if (script === factsScript() && this.facts !== undefined) return { code: 0, stdout: this.facts, stderr: "" };
-    const mode = /^airgap_mode=(check|apply)$/m.exec(script)?.[1] as Sent["mode"] | undefined;
+    const mode = /^airgap_mode=(check|apply)$/m.exec(script)?.[1] as "check" | "apply" | undefined;
+    if (/^undo_all(?: packages)?$/m.test(script)) return this.#undo(script, onStdout ?? (() => {}));
     return mode === undefined || !script.includes("\nairgap_begin\n") ? this.#answer(script) : this.#steps(script, mode, onStdout ?? (() => {}));
   }
 
@@ -96,7 +99,22 @@ export class RecordingHost implements Host {
     return typeof given === "string" ? { code: 0, stdout: given, stderr: "" } : given;
   }
 
-  async #steps(script: string, mode: Sent["mode"], print: (text: string) => void): Promise<Output> {
+  /** As `undo_all` of steps.sh: one that fails does not keep the others, and is remembered. */
+  #undo(script: string, print: (text: string) => void): Output {
+    const sent: Sent = { mode: "undo", steps: this.remembers.map(({ step }) => step), applied: [], script };
+    this.sent.push(sent);
+    const left: typeof this.remembers = [];
+    for (const { step, output } of this.remembers) {
+      const state = output === undefined ? "done" : "failed";
+      print(`\n${MARK} begin ${step}\n\n${MARK} applying ${step}\n${output ?? ""}\n${MARK} end ${step} ${state}\n`);
+      if (output === undefined) sent.applied.push(step);
+      else left.push({ step });
+    }
+    this.remembers = left;
+    return { code: left.length > 0 ? 1 : 0, stdout: "", stderr: "" };
+  }
+
+  async #steps(script: string, mode: "check" | "apply", print: (text: string) => void): Promise<Output> {
     const steps = [...script.matchAll(/^run ('?)([^ ']+)\1 /gm)].map((match) => match[2] as string);
     const sent: Sent = { mode, steps, applied: [], script };
     this.sent.push(sent);

@@ -1,0 +1,124 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { type ResetOptions, type ResetResult, reset } from "../../src/install/reset.ts";
+import { Journal } from "../../src/state/journal.ts";
+import { PlayedSite } from "../support/install/played-site.ts";
+
+const MASTER = { name: "master1", address: "10.0.0.12", roles: ["control-plane", "registry"] };
+const NODE = { name: "node1", address: "10.0.0.15", roles: ["worker"] };
+const NEXT = { name: "node2", address: "10.0.0.16", roles: ["worker"] };
+
+let site: PlayedSite;
+const asked: string[][] = [];
+
+function run(more: Partial<ResetOptions> = {}): Promise<ResetResult> {
+  const sure = async (hosts: string[]): Promise<boolean> => asked.push(hosts) > 0;
+  return reset({ clusterFile: site.clusterFile, packages: false, sure, open: site.open, emit: (event) => site.events.push(event), ...more });
+}
+
+async function known(): Promise<string[]> {
+  const journal = await Journal.open(site.scratch.path(".airgap/site/journal.sqlite"));
+  const hosts = await journal.hosts();
+  await journal.close();
+  return hosts.map(({ name }) => name);
+}
+
+/** What was asked of the cluster on its control plane. */
+const asks = (): string[] => site.host("master1").commands.filter((command) => command.includes("kubectl"));
+
+beforeEach(async () => {
+  asked.length = 0;
+  site = new PlayedSite();
+  await site.write({ hosts: [MASTER, NODE, NEXT] });
+  await site.install();
+  for (const name of ["master1", "node1", "node2"]) site.host(name).remembers = [{ step: "workers/join" }, { step: "hosts/swap" }];
+  site.host("master1").answers(/kubectl drain/, "");
+  return () => site[Symbol.dispose]();
+});
+
+describe("reset", () => {
+  it("takes back workers first and the control plane after, and forgets them", async () => {
+    const order: string[] = [];
+    for (const [name, host] of site.hosts) {
+      const play = host.run.bind(host);
+      host.run = (script, options) => {
+        order.push(name);
+        return play(script, options);
+      };
+    }
+    const result = await run();
+    expect(asked).toEqual([["master1", "node1", "node2"]]);
+    expect(order.at(-1)).toBe("master1");
+    expect(order.toSorted()).toEqual(["master1", "node1", "node2"]);
+    expect(result.hosts).toContainEqual({ host: "node2", undone: 2, failed: [] });
+    // Nobody is left whom a drain would help.
+    expect(asks()).toEqual([]);
+    expect(await known()).toEqual([]);
+    expect(site.host("node1").sent.at(-1)?.script).toMatch(/\nundo_all\n/);
+  });
+
+  it("of a worker drains it, deletes it and touches nobody else", async () => {
+    const sent = site.host("node2").sent.length;
+    await run({ hosts: ["node1"] });
+    expect(asked).toEqual([["node1"]]);
+    const [command = "", ...more] = asks();
+    expect(more).toEqual([]);
+    expect(command.indexOf("kubectl drain node1 ")).toBeGreaterThan(0);
+    expect(command.indexOf("kubectl delete node node1")).toBeGreaterThan(command.indexOf("kubectl drain node1"));
+    expect(command).toContain("--delete-emptydir-data");
+    expect(site.host("node2").sent).toHaveLength(sent);
+    expect(site.host("master1").sent.some(({ mode }) => mode === "undo")).toBe(false);
+    expect(await known()).toEqual(["master1", "node2"]);
+  });
+
+  it("knows a host that only the journal remembers", async () => {
+    await site.write({ hosts: [MASTER, NODE] });
+    await run({ hosts: ["node2"] });
+    expect(asks()[0]).toContain("kubectl delete node node2");
+    expect(site.host("node2").sent.at(-1)?.mode).toBe("undo");
+    expect(await known()).toEqual(["master1", "node1"]);
+    await expect(run({ hosts: ["node2"] })).rejects.toMatchObject({
+      code: "usage",
+      message: expect.stringContaining("node2 is neither in the cluster file nor known"),
+    });
+  });
+
+  it("with packages takes those along", async () => {
+    await run({ hosts: ["node1"], packages: true });
+    expect(site.host("node1").sent.at(-1)?.script).toMatch(/\nundo_all packages\n/);
+  });
+
+  it("does nothing without a yes", async () => {
+    await expect(run({ sure: async () => false })).rejects.toMatchObject({ code: "usage", suggestions: ["--yes takes it for granted"] });
+    for (const host of site.hosts.values()) expect(host.sent.some(({ mode }) => mode === "undo")).toBe(false);
+  });
+
+  it("names what could not be taken back, remembers that host, and goes on with the rest", async () => {
+    site.host("node1").remembers = [{ step: "workers/join", output: "kubeadm: device or resource busy\n" }, { step: "hosts/swap" }];
+    await expect(run()).rejects.toMatchObject({
+      code: "step-failed",
+      message: expect.stringContaining("node1: workers/join: kubeadm: device or resource busy"),
+      data: {
+        hosts: expect.arrayContaining([
+          { host: "node1", undone: 1, failed: [expect.any(String)] },
+          { host: "node2", undone: 2, failed: [] },
+        ]),
+      },
+    });
+    expect(await known()).toEqual(["node1"]);
+    expect(await run()).toMatchObject({ hosts: expect.arrayContaining([{ host: "node1", undone: 1, failed: [] }]) });
+    expect(await known()).toEqual([]);
+  });
+
+  it("stops when a worker can't be taken out of the cluster", async () => {
+    const host = site.host("master1");
+    const play = host.run.bind(host);
+    host.run = async (script, options) => (script.includes("kubectl drain") ? { code: 1, stdout: "", stderr: "the server refused" } : play(script, options));
+    await expect(run({ hosts: ["node1"] })).rejects.toMatchObject({ code: "step-failed", message: expect.stringContaining("the server refused") });
+    expect(site.host("node1").sent.some(({ mode }) => mode === "undo")).toBe(false);
+    expect(await known()).toContain("node1");
+  });
+
+  it("says which name may be meant", async () => {
+    await expect(run({ hosts: ["nod1"] })).rejects.toMatchObject({ code: "usage", suggestions: ["did you mean node1?"] });
+  });
+});
