@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 export interface DnfRequest {
-  repositories: { id: string; path: string; priority?: number }[];
+  repositories: { id: string; path: string; priority?: number; moduleHotfixes?: boolean }[];
   install: string[];
   recommends?: boolean;
 }
@@ -23,10 +23,15 @@ export class DnfOracle implements Disposable {
 
   /** The packages that dnf would install, sorted; undefined when it finds no solution. */
   async solve(request: DnfRequest): Promise<string[] | undefined> {
+    return (await this.answer(request)).packages;
+  }
+
+  /** The same, with what dnf says when there is no solution. */
+  async answer(request: DnfRequest): Promise<{ packages?: string[]; error?: string }> {
     this.#child.stdin?.write(`${JSON.stringify(request)}\n`);
     const { value, done } = await this.#lines.next();
     if (done) throw new Error("the dnf oracle ended; is python3-dnf installed?");
-    return (JSON.parse(value) as { packages?: string[] }).packages;
+    return JSON.parse(value) as { packages?: string[]; error?: string };
   }
 
   [Symbol.dispose](): void {

@@ -102,13 +102,13 @@ function number(hosts: Solvable[], loaded: Solvable[]): Solvable[] {
   return all;
 }
 
-/** Those that a newer version, or one of a better priority, stands beside. */
+/** Those that a newer version, or one of a better priority, stands beside; hidden ones count, for libsolv too. */
 async function outdated(repositories: RpmRepository[], solvables: Solvable[]): Promise<Set<Solvable>> {
   const old = new Set<Solvable>();
   const byName = Map.groupBy(solvables, ({ name }) => name);
   for (const names of batches(byName.keys())) {
     for (const repository of repositories) {
-      for (const { name, arch, version } of await repository.versions(names)) {
+      for (const { name, arch, version } of await repository.allVersions(names)) {
         for (const solvable of byName.get(name) ?? []) {
           const own = solvable.repository?.priority;
           if (own === undefined || solvable.arch !== arch) continue;

@@ -76,6 +76,7 @@ export async function openRepository(repository: RepositorySpec, set: PackageSet
     bases: [base, ...bases.filter((other) => other !== base)],
     revision: digest,
     metadata,
+    moduleHotfixes: repository.moduleHotfixes === true,
     http,
     indexDir: `${context.cacheDir}/packages`,
     signal,

@@ -8,6 +8,7 @@ import { readPlace } from "../../transport/url.ts";
 import { decompress } from "../packages/decompress.ts";
 import { below, checkedContent } from "../packages/locations.ts";
 import { findOwners, isPrimaryPath } from "./filelists.ts";
+import { type HiddenBy, type ModuleDocuments, readModules } from "./modulemd.ts";
 import { type RpmData, type RpmDetail, readPrimary } from "./primary.ts";
 import type { RepomdData } from "./repomd.ts";
 
@@ -21,6 +22,7 @@ export interface RpmRepositoryOptions {
   /** Digest of repomd.xml: what the index is made for. */
   revision: string;
   metadata: Map<string, RepomdData>;
+  moduleHotfixes: boolean;
   http: Http;
   /** Folder of the index files. */
   indexDir: string;
@@ -35,8 +37,10 @@ export class RpmRepository {
   readonly bases: string[];
   /** Paths that some repository of the set requires and primary.xml does not list. */
   wantedPaths: ReadonlySet<string> = new Set();
-  /** Rows that are not to be seen: module streams that are not enabled. */
-  hidden: ReadonlySet<number> = new Set();
+  /** Rows that modules keep from being seen. */
+  hidden: ReadonlyMap<number, HiddenBy> = new Map();
+  /** Its packages are seen whatever modules say. */
+  readonly moduleHotfixes: boolean;
   readonly #options: RpmRepositoryOptions;
   readonly #index: PackageIndex;
   readonly #file: string;
@@ -47,6 +51,7 @@ export class RpmRepository {
     this.priority = options.priority;
     this.http = options.http;
     this.bases = options.bases;
+    this.moduleHotfixes = options.moduleHotfixes;
     this.#options = options;
     this.#index = index;
     this.#file = file;
@@ -66,6 +71,7 @@ export class RpmRepository {
         return writer.add(entry);
       });
       await writer.note("paths", [...paths]);
+      if (options.metadata.has("modules")) await writer.note("modules", await readModules(open(options, "modules"), `modules.yaml of ${options.id}`));
     });
     return new RpmRepository(options, index, file);
   }
@@ -73,6 +79,19 @@ export class RpmRepository {
   /** Paths that its packages require and only filelists.xml knows the owners of. */
   async requiredPaths(): Promise<string[]> {
     return ((await this.#index.value("paths")) as string[] | undefined) ?? [];
+  }
+
+  /** What its modules.yaml says, if it has one. */
+  async modules(): Promise<ModuleDocuments | undefined> {
+    if (!this.has("modules")) return undefined;
+    return ((await this.#index.value("modules")) as ModuleDocuments | undefined) ?? readModules(this.content("modules"), `modules.yaml of ${this.id}`);
+  }
+
+  /** What modules hide of packages that are called so or provide that. */
+  async hiddenOf(name: string): Promise<VersionRow[]> {
+    if (this.hidden.size === 0) return [];
+    const ids = (await this.#index.providers([name])).map((row) => row.package);
+    return (await this.#index.packages(ids)).filter(({ id }) => this.hidden.has(id));
   }
 
   has(type: string): boolean {
@@ -117,6 +136,11 @@ export class RpmRepository {
 
   async versions(names: string[]): Promise<VersionRow[]> {
     return this.#visible(await this.#index.versions(names), (row) => row.id);
+  }
+
+  /** With those that are hidden. */
+  allVersions(names: string[]): Promise<VersionRow[]> {
+    return this.#index.versions(names);
   }
 
   async obsoleters(names: string[]): Promise<PackageRow[]> {

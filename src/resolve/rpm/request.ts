@@ -60,23 +60,22 @@ function fits(form: Form, row: Pick<VersionRow, "arch" | "version">): boolean {
   return matches(form.arch, row.arch) && matches(form.epoch, epoch) && matches(form.version, version) && matches(form.release, release);
 }
 
+/** Why a name is not to be seen, and what helps. */
+export type Hidden = (name: string) => Promise<{ text: string; suggestion: string } | undefined>;
+
 /** Looks a word of `install:` up. @throws AirgapError `unsatisfiable` when no repository knows it */
-export async function lookUp(text: string, repositories: RpmRepository[], arches: ReadonlySet<string>): Promise<Wanted> {
-  if (text.startsWith("@")) {
-    throw new AirgapError("unsupported", `${text}: groups and module streams are not taken; name the packages`, {
-      suggestions: [`dnf group info ${JSON.stringify(text.slice(1))}  # on a host with that repository, lists them`],
-    });
-  }
+export async function lookUp(text: string, repositories: RpmRepository[], arches: ReadonlySet<string>, hidden: Hidden): Promise<Wanted> {
   if (!text.startsWith("/")) {
     for (const form of formsOf(text)) {
       const found = await byForm(text, form, repositories, arches);
       if (found) return found;
     }
   }
-  return (await byCapability(text, repositories)) ?? notFound(text, repositories, arches);
+  return (await byCapability(text, repositories)) ?? notFound(text, repositories, arches, hidden);
 }
 
-async function byForm(text: string, form: Form, repositories: RpmRepository[], arches: ReadonlySet<string>): Promise<Wanted | undefined> {
+/** Packages by name, and what obsoletes them; undefined when there are none. */
+export async function byForm(text: string, form: Form, repositories: RpmRepository[], arches: ReadonlySet<string>): Promise<Wanted | undefined> {
   const names = new Set<string>();
   for (const repository of repositories) {
     const possible = isGlob(form.name) ? await repository.globbed(form.name) : [form.name];
@@ -139,8 +138,16 @@ function readCapability(text: string): Extract<Relation, { kind: "simple" }> | u
   return relation?.kind === "simple" ? relation : undefined;
 }
 
-async function notFound(text: string, repositories: RpmRepository[], arches: ReadonlySet<string>): Promise<never> {
+async function notFound(text: string, repositories: RpmRepository[], arches: ReadonlySet<string>, hidden: Hidden): Promise<never> {
   const searched = repositories.map(({ id }) => id).join(", ");
+  for (const { name } of formsOf(text)) {
+    const behind = await hidden(name);
+    if (behind)
+      throw new AirgapError("unsatisfiable", `Nothing in ${searched} that may be installed is ${JSON.stringify(text)}: ${behind.text}`, {
+        suggestions: [behind.suggestion],
+        data: { asked: text, repositories: repositories.map(({ id }) => id) },
+      });
+  }
   const near: string[] = [];
   for (const { name, version } of formsOf(text)) {
     for (const repository of repositories) {

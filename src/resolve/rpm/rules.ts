@@ -12,6 +12,7 @@ export type Rules = ExplainedRules<RuleKind>;
 export interface Job {
   /** As it was asked for. */
   text: string;
+  /** Negative ones are conditions: only where those packages are chosen. */
   candidates: number[];
 }
 
@@ -136,7 +137,7 @@ export function makeRules(universe: Universe, jobs: Job[]): Rules {
   const keep = hosts.map((host) => ({ host, literals: successors(universe, host) }));
   // What supplements others comes in without anyone's asking, so it needs its rules from the start.
   const supplementing = universe.solvables.filter((solvable) => solvable?.data.supplements).map((solvable) => (solvable as Solvable).id);
-  const start = [...keep.flatMap(({ literals }) => literals), ...jobs.flatMap(({ candidates }) => candidates), ...supplementing];
+  const start = [...keep.flatMap(({ literals }) => literals), ...jobs.flatMap(({ candidates }) => candidates.filter((id) => id > 0)), ...supplementing];
   const rules = new RuleMaker(universe).make(start);
   for (const { host, literals } of keep) rules.add(literals, "keep", host.id, host.name);
   for (const { text, candidates } of jobs) rules.add(candidates, "job", 0, text);

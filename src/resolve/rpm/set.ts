@@ -18,6 +18,7 @@ import { repoFiles } from "./client-files.ts";
 import { parseRpm, type RpmHeaders } from "./header.ts";
 import { inspectRpm, type RpmFacts } from "./inspect.ts";
 import { parseInstalledRpms } from "./installed.ts";
+import { Modules } from "./modules.ts";
 import { findBases, openRepository, repositoryKeys } from "./open.ts";
 import { makeRepodata, rpmFileName } from "./repodata.ts";
 import type { RpmRepository } from "./repository.ts";
@@ -36,9 +37,11 @@ async function closures(set: PackageSetSpec, context: ResolveContext): Promise<C
     for (const repository of set.repositories) repositories.push(await openRepository(repository, set, context));
     const paths = new Set((await Promise.all(repositories.map((repository) => repository.requiredPaths()))).flat());
     for (const repository of repositories) repository.wantedPaths = paths;
+    const warn = (message: string): void => context.emit({ type: "warning", message });
+    const modules = await Modules.read(repositories, set.arch, set.for, warn);
     const found: Closure[] = [];
     for (const { role, install } of rolesOf(set)) {
-      const options = { set: set.name, role, install, repositories, arch: set.arch, recommends: set.recommends === true };
+      const options = { set: set.name, role, install, repositories, modules, arch: set.arch, recommends: set.recommends === true };
       found.push(await solve({ ...options, installed: installed.packages, hostCapabilities: installed.capabilities, emit: context.emit }));
     }
     return found;

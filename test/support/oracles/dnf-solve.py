@@ -1,7 +1,7 @@
 """What dnf would install into an empty root. Reads one JSON request a line, answers one JSON a line.
 
 Request: {"repositories": [{"id", "path", "priority"?, "moduleHotfixes"?}], "install": [...], "recommends": bool,
-          "arch": "x86_64", "installed": [names]?}
+          "arch": "x86_64", "platform": "platform:el9"}
 Answer:  {"packages": ["name-[epoch:]version-release.arch", ...]} or {"error": "..."}
 """
 
@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 import dnf
+import dnf.module.module_base
 import libdnf
 
 
@@ -26,7 +27,7 @@ def solve(request):
     conf.substitutions["basearch"] = request.get("arch", "x86_64")
     conf.install_weak_deps = bool(request.get("recommends"))
     conf.best = bool(request.get("best"))
-    conf.module_platform_id = "platform:el9"
+    conf.module_platform_id = request.get("platform", "platform:el9")
     for wanted in request["repositories"]:
         repo = dnf.repo.Repo(wanted["id"], conf)
         repo.baseurl = ["file://" + wanted["path"]]
@@ -38,6 +39,14 @@ def solve(request):
         repo.enable()
     try:
         base.fill_sack(load_system_repo=False)
+        if any(word.startswith("@") for word in request["install"]):
+            base.read_comps(arch_filter=True)
+        # As on a host where `dnf module enable` went before: dnf itself looks names up too early.
+        streams = [word[1:] for word in request["install"] if word.startswith("@")]
+        modules = dnf.module.module_base.ModuleBase(base)
+        known = [word for word in streams if modules._get_modules(word)[0]]
+        if known:
+            modules.enable(known)
         base.install_specs(request["install"], strict=True)
         base.resolve()
         chosen = sorted(str(p) for p in base.transaction.install_set)
