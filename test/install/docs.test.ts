@@ -24,6 +24,13 @@ function keysOf(schema: JsonSchema, path: string): string[] {
   return inner.length > 0 ? inner : [path];
 }
 
+describe("docs/cluster.schema.json", () => {
+  it("is what airgap schema cluster prints", () => {
+    const kept = JSON.parse(readFileSync(join(import.meta.dirname, "../../docs/cluster.schema.json"), "utf8")) as Record<string, unknown>;
+    expect(kept).toMatchObject(clusterSchema.json());
+  });
+});
+
 describe("docs/install.md", () => {
   it("speaks of every key of the cluster file", () => {
     const keys = keysOf(clusterSchema.json(), "").filter((key) => !key.startsWith("hosts[].ssh.") && key !== "addons[].manifest");
