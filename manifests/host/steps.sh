@@ -38,6 +38,9 @@ wait_for() {
 	done
 }
 
+# relabel PATH: a file that comes from elsewhere has the label of its old folder, which SELinux does not let services read.
+relabel() { if have restorecon; then restorecon "$1" 2>/dev/null || :; fi; }
+
 # keep PATH: what was there before our first change of it, for give_back.
 keep() {
 	airgap_kept=$airgap_home/before$1
@@ -57,6 +60,7 @@ give_back() {
 	if [ -e "$airgap_kept" ] || [ -h "$airgap_kept" ]; then
 		mkdir -p "${1%/*}"
 		mv -f "$airgap_kept" "$1"
+		relabel "$1"
 	elif [ -e "$airgap_kept.absent" ]; then
 		rm -f "$1" "$airgap_kept.absent"
 	fi
@@ -70,6 +74,7 @@ put() {
 	(umask 077 && cat >"$1.airgap")
 	chmod "$2" "$1.airgap"
 	mv -f "$1.airgap" "$1"
+	relabel "$1"
 }
 
 # same PATH MODE SHA256
@@ -77,20 +82,33 @@ same() {
 	[ -f "$1" ] && [ "$(stat -c %a "$1")" = "$2" ] && [ "$(sha256sum <"$1")" = "$3  -" ]
 }
 
-# A block of lines in a file that others write too.
-block() { sed -n "/^# BEGIN airgap\$/,/^# END airgap\$/p" "$1" 2>/dev/null; }
-drop_block() { sed -i "/^# BEGIN airgap\$/,/^# END airgap\$/d" "$1"; }
+# from_beside NAME PATH: what lies beside a script that a person runs goes where a program would have sent it.
+from_beside() {
+	[ -n "${airgap_beside-}" ] || return 0
+	[ -f "$airgap_beside/$1" ] || fail "$1 has to lie beside this script, in $airgap_beside"
+	mkdir -p "${2%/*}"
+	rm -f "$2"
+	ln -L "$airgap_beside/$1" "$2" 2>/dev/null || cp "$airgap_beside/$1" "$2"
+}
+
+# A block of lines in a file that others write too. Where that is a link, it stays one.
+block() { [ ! -e "$1" ] || sed -n "/^# BEGIN airgap\$/,/^# END airgap\$/p" "$1"; }
+drop_block() { sed -i "/^# BEGIN airgap\$/,/^# END airgap\$/d" "$(readlink -f "$1")"; }
 # put_block PATH: replaces it by stdin, at the end of the file.
 put_block() {
+	set -- "$(readlink -f "$1")"
 	keep "$1"
 	touch "$1"
 	airgap_block=$(cat)
+	rm -f "$1.airgap"
+	cp -p "$1" "$1.airgap"
 	{
-		sed "/^# BEGIN airgap\$/,/^# END airgap\$/d" "$1"
+		# awk ends the last line where nobody has.
+		awk '/^# BEGIN airgap$/ { ours = 1 } !ours { print } /^# END airgap$/ { ours = 0 }' "$1"
 		printf '# BEGIN airgap\n%s\n# END airgap\n' "$airgap_block"
 	} >"$1.airgap"
-	chmod --reference="$1" "$1.airgap"
 	mv -f "$1.airgap" "$1"
+	relabel "$1"
 }
 
 # A service that runs with what it was last told: stamped UNIT STAMP
