@@ -83,7 +83,7 @@ async function anew(set: PackageSetSpec, format: SetFormat<unknown>, context: Re
   const closures = await format.closures(set, context);
   const chosen = packagesOf(closures);
   context.emit({ type: "note", message: `${set.name}: ${count(chosen.length, "package")} for ${closures.map(({ role }) => role).join(", ")}` });
-  const { prepared, extra } = await format.prepare(set, chosen, context);
+  const { prepared, extra } = await format.prepare(set, chosen, context, closures);
   const roles = Object.fromEntries(closures.map(({ role, asked, packages }) => [role, { asked, packages: packages.map(({ id }) => id) }]));
   const facts: UnsignedFacts = { format: set.format, arch: set.arch, for: set.for, roles, packages: prepared.map(({ locked }) => locked), ...extra };
   const last = itemOf(context.previous?.items ?? [], set.name);

@@ -1,7 +1,7 @@
 import { AirgapError } from "../../errors.ts";
 import { isRecord } from "../../oci/descriptor.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
-import type { Reason } from "./types.ts";
+import type { CarriedModule, Reason } from "./types.ts";
 
 /** A package of a set, pinned. */
 export interface LockedPackage {
@@ -41,10 +41,10 @@ export interface PackageSetFacts {
   keys: Record<string, string>;
   /** The signatures of our own metadata, by path, and the key that made them. */
   signing: { publicKey: string; signatures: Record<string, string> };
-  /** Packages of module streams are in it: hosts need `module_hotfixes=1`. */
+  /** Modules decided what is in it, so that hosts' own must not: hosts need `module_hotfixes=1`. */
   moduleHotfixes?: true;
-  /** modules.yaml of the streams in it. */
-  modules?: string;
+  /** The module streams in it. */
+  modules?: CarriedModule[];
 }
 
 const isText = (value: unknown): value is string => typeof value === "string";
@@ -65,6 +65,16 @@ function isPackage(value: unknown): value is LockedPackage {
   );
 }
 
+const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every(isText);
+const isTextsMap = (value: unknown): value is Record<string, string[]> => isRecord(value) && Object.values(value).every(isTexts);
+
+function isModule(value: unknown): value is CarriedModule {
+  if (!isRecord(value)) return false;
+  const { name, stream, version, context, arch, summary, description, licenses, requires, profiles, defaultProfiles, artifacts } = value;
+  const lists = [licenses, defaultProfiles, artifacts].every(isTexts) && Array.isArray(requires) && requires.every(isTextsMap) && isTextsMap(profiles);
+  return lists && [name, stream, version, context, arch, summary, description].every(isText);
+}
+
 /** Reads what a lock keeps of a set. @throws AirgapError `corrupt` when it was not written by this program */
 export function parseFacts(value: unknown, name: string): PackageSetFacts {
   const fail = (why: string): never => {
@@ -76,6 +86,7 @@ export function parseFacts(value: unknown, name: string): PackageSetFacts {
   if (value.format !== "rpm" && value.format !== "deb") return fail("its format is neither rpm nor deb");
   if (!Array.isArray(value.packages) || !value.packages.every(isPackage)) return fail("its list of packages is damaged");
   if (!isRecord(value.roles) || !isTextMap(value.keys) || !isRecord(value.signing)) return fail("roles, keys or signing are missing");
+  if (value.modules !== undefined && !(Array.isArray(value.modules) && value.modules.every(isModule))) return fail("its list of modules is damaged");
   if (!isText(value.signing.publicKey) || !isTextMap(value.signing.signatures)) return fail("its signatures are damaged");
   return value as unknown as PackageSetFacts;
 }

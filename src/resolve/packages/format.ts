@@ -42,6 +42,7 @@ export interface SetFormat<Head> {
     set: PackageSetSpec,
     chosen: ChosenPackage[],
     context: ResolveContext,
+    closures: Closure[],
   ): Promise<{ prepared: Prepared<Head>[]; extra: Partial<UnsignedFacts> & { keys: Record<string, string> } }>;
   /** The same packages again, as the lock has them. */
   prepareLocked(set: PackageSetSpec, facts: PackageSetFacts, context: ResolveContext): Promise<Prepared<Head>[]>;

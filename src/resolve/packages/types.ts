@@ -35,6 +35,25 @@ export interface ChosenPackage {
   alternative?: string;
 }
 
+/** A build of a module stream that is carried, or that one carried needs, as its repository describes it. */
+export interface CarriedModule {
+  name: string;
+  stream: string;
+  version: string;
+  context: string;
+  arch: string;
+  staticContext: boolean;
+  summary: string;
+  description: string;
+  licenses: string[];
+  requires: Record<string, string[]>[];
+  profiles: Record<string, string[]>;
+  /** Profiles that the module's name alone stands for. */
+  defaultProfiles: string[];
+  /** Ids of the packages of it that are carried. */
+  artifacts: string[];
+}
+
 /** What a role's hosts get: every package of their transaction. `all` when the spec makes no difference. */
 export interface Closure {
   role: string;
@@ -43,4 +62,6 @@ export interface Closure {
   packages: ChosenPackage[];
   /** What hosts with the given `installed:` list lose. */
   removes?: string[];
+  /** The module streams behind the packages; absent when no repository has modules. */
+  modules?: CarriedModule[];
 }

@@ -1,5 +1,7 @@
 import { AirgapError } from "../../errors.ts";
 import { globRegExp } from "../packages/glob.ts";
+import type { CarriedModule } from "../packages/types.ts";
+import { carriedModules } from "./carried.ts";
 import { hidePackages, inWords, wayOut } from "./module-filter.ts";
 import type { ModuleDefaults } from "./modulemd.ts";
 import type { RpmRepository } from "./repository.ts";
@@ -180,6 +182,11 @@ export class Modules {
       ({ name, stream, version, context, arch }) =>
         fits(spec.name, name) && fits(spec.stream, stream) && fits(spec.version, version) && fits(spec.context, context) && fits(spec.arch, arch),
     );
+  }
+
+  /** The streams behind packages that were chosen. */
+  carried(chosen: ReadonlySet<string>): CarriedModule[] {
+    return carriedModules(this.active, this.#defaults, chosen);
   }
 
   /** What of a name is hidden, and what helps; undefined when nothing is. */

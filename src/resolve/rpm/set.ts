@@ -12,8 +12,9 @@ import { below } from "../packages/locations.ts";
 import { forEachPackage, type Part, packageSource, placePackage } from "../packages/prepare.ts";
 import { repositoryHttp } from "../packages/repository-http.ts";
 import { rolesOf } from "../packages/roles.ts";
-import type { ChosenPackage, Closure } from "../packages/types.ts";
+import type { CarriedModule, ChosenPackage, Closure } from "../packages/types.ts";
 import type { ResolveContext } from "../types.ts";
+import { joined, modulesYaml } from "./carried.ts";
 import { repoFiles } from "./client-files.ts";
 import { parseRpm, type RpmHeaders } from "./header.ts";
 import { inspectRpm, type RpmFacts } from "./inspect.ts";
@@ -42,7 +43,9 @@ async function closures(set: PackageSetSpec, context: ResolveContext): Promise<C
     const found: Closure[] = [];
     for (const { role, install } of rolesOf(set)) {
       const options = { set: set.name, role, install, repositories, modules, arch: set.arch, recommends: set.recommends === true };
-      found.push(await solve({ ...options, installed: installed.packages, hostCapabilities: installed.capabilities, emit: context.emit }));
+      const closure = await solve({ ...options, installed: installed.packages, hostCapabilities: installed.capabilities, emit: context.emit });
+      if (modules.any) closure.modules = modules.carried(new Set(closure.packages.map(({ id }) => id)));
+      found.push(closure);
     }
     return found;
   } finally {
@@ -102,7 +105,12 @@ function partsOf(headers: RpmHeaders, payload: RpmFacts["payload"]): Part[] {
 
 const pathOf = (locked: LockedPackage, headers: RpmHeaders): string => `${locked.unsigned ? "unsigned/" : ""}Packages/${rpmFileName(headers)}`;
 
-async function prepare(set: PackageSetSpec, chosen: ChosenPackage[], context: ResolveContext): ReturnType<SetFormat<RpmHeaders>["prepare"]> {
+async function prepare(
+  set: PackageSetSpec,
+  chosen: ChosenPackage[],
+  context: ResolveContext,
+  closures: Closure[],
+): ReturnType<SetFormat<RpmHeaders>["prepare"]> {
   const rings = new Map<string, KeyRing>();
   const used = new Set(chosen.map(({ repository }) => repository));
   for (const repository of set.repositories) if (used.has(repository.id)) rings.set(repository.id, await repositoryKeys(repository, set, context));
@@ -111,8 +119,16 @@ async function prepare(set: PackageSetSpec, chosen: ChosenPackage[], context: Re
   const keys: Record<string, string> = {};
   for (const [id, ring] of rings)
     for (const [i, { armored }] of ring.files.entries()) keys[`keys/${id.replace(/[^\w.-]/g, "_")}${i === 0 ? "" : `-${i + 1}`}.asc`] = armored;
-  const modular = looked.some(({ facts }) => facts.modularityLabel !== undefined);
-  return { prepared: looked.map(({ prepared }) => prepared), extra: { keys, ...(modular ? { moduleHotfixes: true as const } : {}) } };
+  const labelled = looked.some(({ facts }) => facts.modularityLabel !== undefined);
+  const known = closures.flatMap((closure) => (closure.modules ? [closure.modules] : []));
+  const spared = set.repositories.some(({ id, moduleHotfixes }) => moduleHotfixes && used.has(id));
+  const modules = joined(known);
+  const extra = {
+    keys,
+    ...(labelled || spared || known.length > 0 ? { moduleHotfixes: true as const } : {}),
+    ...(modules.length > 0 ? { modules } : {}),
+  };
+  return { prepared: looked.map(({ prepared }) => prepared), extra };
 }
 
 async function prepareLocked(set: PackageSetSpec, facts: PackageSetFacts, context: ResolveContext): Promise<Prepared<RpmHeaders>[]> {
@@ -143,7 +159,7 @@ async function prepareLocked(set: PackageSetSpec, facts: PackageSetFacts, contex
 }
 
 /** Signed packages in the tree itself; those without a signature in a second repository, whose metadata alone are signed. */
-function metadata(set: PackageSetSpec, facts: { modules?: string }, tree: Tree<RpmHeaders>): TreeMetadata {
+function metadata(set: PackageSetSpec, facts: { modules?: CarriedModule[] }, tree: Tree<RpmHeaders>): TreeMetadata {
   const made: TreeMetadata = { files: [], toSign: [] };
   for (const unsigned of [false, true]) {
     const own = tree.packages.filter(({ locked }) => (locked.unsigned === true) === unsigned);
@@ -154,7 +170,9 @@ function metadata(set: PackageSetSpec, facts: { modules?: string }, tree: Tree<R
       return { href: path.replace(/^unsigned\//, ""), size: locked.size, checksum: { algorithm, value }, headers: head };
     });
     checkNames(set, listed);
-    const { repomd, files } = makeRepodata(listed, facts.modules && !unsigned ? { modules: facts.modules } : {});
+    const ids = new Set(own.map(({ locked }) => locked.id));
+    const modules = modulesYaml(facts.modules ?? [], ids, new Set(own.map(({ locked }) => locked.name)));
+    const { repomd, files } = makeRepodata(listed, modules === undefined ? {} : { modules });
     for (const { path, bytes } of files) made.files.push(fileFromBytes(`${folder}${path}`, "application/gzip", bytes));
     made.files.push(fileFromBytes(`${folder}repodata/repomd.xml`, "application/xml", repomd));
     made.toSign.push({ path: `${folder}repodata/repomd.xml.asc`, content: repomd });
