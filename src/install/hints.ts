@@ -67,6 +67,14 @@ const HINTS: { seen: RegExp; cause: string; way: string[] }[] = [
     way: ["airgap install CLUSTER --bundle BUNDLE --only hosts sets a route for services"],
   },
   {
+    seen: /Could ?n[o']t connect to (?:server|\S+:\d+)|Failed to connect to \S+ port \d+|connect: connection refused|Connection timed out after/i,
+    cause: "a server of the site can't be reached: it is down, or a firewall is in between",
+    way: [
+      "on the host that serves: systemctl status airgap-serve, and journalctl -u airgap-serve -n 30",
+      "airgap install CLUSTER --bundle BUNDLE --only serve starts it again",
+    ],
+  },
+  {
     seen: /a Node with name "[^"]+" and status "Ready" already exists/,
     cause: "the cluster has a node of that name, from before",
     way: ["airgap reset CLUSTER --hosts NAME, then install again", "or: kubectl delete node NAME"],

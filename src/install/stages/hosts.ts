@@ -195,7 +195,7 @@ WantedBy=multi-user.target
         systemctl enable ${name}
         systemctl restart ${name}`,
       undo: sh`
-        systemctl disable ${name} 2>/dev/null || :
+        systemctl disable --now ${name} 2>/dev/null || :
         ip route del ${serviceSubnet} dev ${device} 2>/dev/null || :`,
     },
   ];

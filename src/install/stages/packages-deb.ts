@@ -70,8 +70,9 @@ function holdStep(held: string[]): Step {
   return {
     id: "hold",
     title: `Held at their version: ${held.join(", ")}`,
+    // apt-mark would write apt's cache for an answer.
     check: sh`
-      holds=$(apt-mark showhold)
+      holds=$(dpkg-query -W -f='\${db:Status-Want} \${Package}\n' ${held} 2>/dev/null | sed -n 's/^hold //p')
       for name in ${held}; do printf '%s\n' "$holds" | grep -qxF "$name" || fail "$name is not held"; done`,
     apply: sh`apt-mark hold ${held}`,
     undo: sh`apt-mark unhold ${held} || :`,

@@ -103,7 +103,8 @@ export async function smallBundle(folder: string, airgap: string): Promise<strin
   const { debs, rpms } = await repositories();
   const { installed } = await elSystem();
   const file = (path: string): string => `file://${path}/`;
-  const install = { all: ["containerd", "runc", "kubelet", "kubeadm"], "control-plane": ["kubectl"] };
+  const node = (...runtime: string[]) => [...runtime, "kubelet", "kubeadm"];
+  const install = (...runtime: string[]) => ({ all: ["netbase"], "control-plane": [...node(...runtime), "kubectl"], worker: node(...runtime) });
   await mkdir(folder, { recursive: true });
   await using mirror = await startRegistry({ storage: await mirrorStorage(), work: join(folder, "mirror"), readOnly: true });
   const document = {
@@ -114,13 +115,13 @@ export async function smallBundle(folder: string, airgap: string): Promise<strin
       {
         ...{ name: "debian12", format: "deb", for: ["debian-12"], arch: "amd64" },
         repositories: debs.map((path, i) => ({ id: `debs${i}`, uris: file(path), suites: ["/"], signedBy: join(path, "Release.key") })),
-        install,
+        install: install("containerd", "runc"),
         installed: join(await debianTree(), "var/lib/dpkg/status"),
       },
       {
         ...{ name: "el9", format: "rpm", for: ["rocky-9"], arch: "x86_64" },
         repositories: rpms.map((path, i) => ({ id: `rpms${i}`, baseurl: file(path), gpgkey: [join(path, "RPM-GPG-KEY-rig")] })),
-        install: { ...install, all: ["containerd.io", "kubelet", "kubeadm"] },
+        install: install("containerd.io"),
         installed,
       },
     ],

@@ -1,0 +1,131 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Scratch } from "../support/scratch.ts";
+import { AIRGAP, Box, changesOn, mark, nobodysPackages, packTool, settingsOf } from "./rig/box.ts";
+import type { Host } from "./rig/host.ts";
+import { installPrograms } from "./rig/prepare.ts";
+import { Rig } from "./rig/rig.ts";
+import { debianWithFirewalls, smallBundle } from "./rig/small.ts";
+import { elSystem } from "./rig/system/el.ts";
+
+const PASSWORD = `rig-${Math.random().toString(36).slice(2)}`;
+const STAGES = ["hosts", "trust", "serve", "repository", "packages", "runtime"].flatMap((stage) => ["--only", stage]);
+const scratch = new Scratch();
+
+let rig: Rig;
+let box: Box;
+let bundle = "";
+let cluster = "";
+let hosts: Host[] = [];
+let [register, debian, el]: Host[] = [];
+
+const install = (...more: string[]): string[] => ["install", cluster, "--bundle", bundle, "--yes", ...STAGES, ...more];
+
+/** Hosts as they come: with settings of their own that have to be lived with, and given back. */
+const OWN: Record<string, string> = {
+  d1: `
+    printf '192.0.2.7 printer # ours\n' >>/etc/hosts
+    printf 'nameserver 127.0.0.53\n' >/etc/resolv.conf
+    printf '/no/such/swapfile none swap sw 0 0\n' >>/etc/fstab
+    printf 'net.ipv4.ip_forward = 0\n' >>/etc/sysctl.conf
+    mkdir -p /etc/docker && printf '{"log-driver":"journald"}' >/etc/docker/daemon.json
+    ufw disable >/dev/null; firewall-cmd -q --add-port=6443/tcp; firewall-cmd -q --permanent --add-port=6443/tcp`,
+  e1: `
+    mkdir -p /etc/containerd && printf 'version = 2\n[debug]\nlevel = "debug"\n' >/etc/containerd/config.toml && chmod 600 /etc/containerd/config.toml
+    printf 'exclude=kernel*\n' >>/etc/dnf/dnf.conf`,
+  register: `
+    systemctl disable --now firewalld; nft flush ruleset
+    ufw allow 22/tcp; ufw allow 8080/tcp; yes | ufw enable`,
+};
+
+describe("bare hosts, up to a running container runtime", () => {
+  const before: Record<string, string[]> = {};
+  const after: Record<string, string[]> = {};
+
+  beforeAll(async () => {
+    await installPrograms();
+    await packTool();
+    bundle = await smallBundle(scratch.path("connected"), AIRGAP);
+    rig = await Rig.create("10.78.0");
+    const firewalls = await debianWithFirewalls();
+    hosts = await Promise.all([
+      rig.host({ name: "register", password: PASSWORD, tree: firewalls }),
+      rig.host({ name: "d1", password: PASSWORD, tree: firewalls }),
+      rig.host({ name: "e1", password: PASSWORD, tree: (await elSystem()).root }),
+    ]);
+    [register, debian, el] = hosts;
+    await Promise.all(hosts.map((host) => host.sh(OWN[host.name] ?? "")));
+    box = new Box(
+      rig,
+      scratch.path("site"),
+      [
+        [debian as Host, "control-plane"],
+        [el as Host, "worker"],
+        [register as Host, "registry"],
+      ],
+      { AIRGAP_SSH_PASSWORD: PASSWORD },
+    );
+    cluster = await box.cluster();
+    for (const host of hosts) before[host.name] = await settingsOf(host);
+  });
+
+  afterAll(async () => {
+    await rig?.destroy();
+    scratch[Symbol.dispose]();
+  });
+
+  it("a dry run changes nothing", async () => {
+    await mark(hosts);
+    await box.expect(0, [...install(), "--dry-run"], [/d1: hosts-file: /, /e1: sysctl-file: .*\+ net.ipv4.ip_forward = 1/, /of \d+ steps would change/]);
+    expect(await changesOn(hosts)).toEqual([]);
+  });
+
+  it("are made so", async () => {
+    await box.expect(0, install(), [/steps were done/]);
+    for (const host of [debian, el]) {
+      expect(await host?.sh("ctr -n k8s.io images ls -q")).toContain("registry.k8s.io/pause");
+      expect(await host?.sh("ctr plugins ls | grep cri")).toMatch(/ok/);
+    }
+    expect(await debian?.sh("cat /etc/hosts")).toContain("192.0.2.7 printer # ours");
+    expect(await debian?.sh("cat /etc/docker/daemon.json")).toBe('{"log-driver":"journald"}');
+    expect(await debian?.sh("swapon --show; grep -c '^# airgap: /no/such/swapfile' /etc/fstab")).toBe("1");
+    expect(await debian?.sh("firewall-cmd --list-ports")).toMatch(/10250\/tcp.*/);
+    expect(await el?.sh("cat /etc/containerd/config.toml")).toMatch(/level = "debug"/);
+    expect(await el?.sh("cat /etc/dnf/dnf.conf")).toMatch(/exclude=kernel\* .*kubelet/);
+    expect(await register?.sh("ufw show added")).toMatch(/ufw allow 8080\/tcp[\s\S]*ufw allow 443\/tcp/);
+  });
+
+  it("again: nothing is to do, and nothing is touched", async () => {
+    await mark(hosts);
+    const services = (): Promise<string[]> => Promise.all(hosts.map((host) => host.sh("systemctl show -p Id,MainPID containerd airgap-serve kubelet")));
+    const running = await services();
+    await box.expect(0, [...install(), "--dry-run"], [/Nothing is to do/]);
+    await box.expect(0, install(), [/nothing is to do/]);
+    expect(await changesOn(hosts)).toEqual([]);
+    expect(await services()).toEqual(running);
+  });
+
+  async function reset(): Promise<void> {
+    await box.expect(0, ["reset", cluster, "--yes"], [/d1: \d+ steps taken back/]);
+    for (const host of hosts) after[host.name] = await settingsOf(host);
+  }
+
+  it("are given back as they were, packages kept", async () => {
+    await reset();
+    const differences = hosts.map(async (host) => {
+      const [then = [], now = []] = [before[host.name], after[host.name]];
+      const gained = await nobodysPackages(
+        host,
+        now.filter((line) => !then.includes(line)),
+      );
+      return [...then.filter((line) => !now.includes(line)).map((line) => `${host.name} - ${line}`), ...gained.map((line) => `${host.name} + ${line}`)];
+    });
+    expect((await Promise.all(differences)).flat()).toEqual([]);
+  });
+
+  it("are made so and given back once more, to the same end", async () => {
+    const first = structuredClone(after);
+    await box.expect(0, install(), [/steps were done/]);
+    await reset();
+    expect(after).toEqual(first);
+  });
+});
