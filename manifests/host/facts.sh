@@ -50,7 +50,7 @@ if have systemctl; then
 	for u in chrony chronyd zramswap; do [ "$(quiet systemctl is-enabled $u)" != enabled ] || say enabled $u; done
 fi
 if have ufw && quiet ufw status | grep -q '^Status: active'; then say active-firewall ufw; fi
-for m in overlay br_netfilter nf_conntrack ip_vs ip_vs_rr ip_vs_wrr ip_vs_sh nf_tables; do
+for m in overlay br_netfilter nf_conntrack nf_conntrack_ipv4 ip_vs ip_vs_rr ip_vs_wrr ip_vs_sh nf_tables; do
 	if [ -d /sys/module/$m ] || quiet grep -qw "^$m" /proc/modules || quiet modinfo $m >/dev/null; then say module $m; fi
 done
 [ ! -d /proc/sys/net/bridge ] || say module br_netfilter

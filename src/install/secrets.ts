@@ -97,11 +97,13 @@ function htpasswd({ name, registry }: Cluster, password: string | undefined, ca:
   return `${registry.user}:${hashSync(password, `$2b$10$${encodeBase64(salt, 16)}`)}`;
 }
 
+/** One certificate or several, PEM or DER, as PEM of the usual form: systems look for its very lines. */
 function readCa(file: string): string {
   try {
-    const text = readFileSync(file, "utf8");
-    void new X509Certificate(text);
-    return text.endsWith("\n") ? text : `${text}\n`;
+    const bytes = readFileSync(file);
+    const found = bytes.toString("latin1").match(/-----BEGIN ((?:TRUSTED |X509 )?CERTIFICATE)-----[^-]+-----END \1-----/g);
+    const certificates = found ?? [bytes];
+    return certificates.map((each) => new X509Certificate(each).toString()).join("");
   } catch (cause) {
     throw new AirgapError("spec", `registry.caFile: ${file} is no readable certificate: ${messageOf(cause)}`, { cause });
   }

@@ -3,13 +3,13 @@ import type { Cluster } from "../cluster.ts";
 import { sh } from "../sh.ts";
 import { fileStep, type Step } from "../step.ts";
 
-/** nf_conntrack took in nf_conntrack_ipv4 with 4.19. */
+/** nf_conntrack took in nf_conntrack_ipv4 with 4.19, and with el8's 4.18. */
 function modulesFor(cluster: Cluster, facts: Facts): string[] {
   const [major = 0, minor = 0] = facts.kernel.split(".").map((part) => Number.parseInt(part, 10));
   const old = major < 4 || (major === 4 && minor < 19);
   const ipvs = cluster.kubernetes.proxyMode === "ipvs" ? ["ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh"] : [];
   const nft = cluster.kubernetes.proxyMode === "nftables" ? ["nf_tables"] : [];
-  return ["overlay", "br_netfilter", old && !facts.modules.includes("nf_conntrack") ? "nf_conntrack_ipv4" : "nf_conntrack", ...ipvs, ...nft];
+  return ["overlay", "br_netfilter", old && facts.modules.includes("nf_conntrack_ipv4") ? "nf_conntrack_ipv4" : "nf_conntrack", ...ipvs, ...nft];
 }
 
 /** What shows that code is there that was built into the kernel, or loaded outside of our sight. */

@@ -40,7 +40,7 @@ export function rpmSteps(context: Context, host: ClusterHost, set: PackageSet, {
       site clean metadata >/dev/null 2>&1 || :
       plan=$(site --assumeno install "$@" 2>&1) || :
       ${raw(SECTIONS)}
-      removed=$(section '^(Removing|Downgrading)')
+      removed=$(section '^(Removing|Downgrading)')$replaced
       based=$(section '^(Upgrading|Updating)' | grep -E '${raw(BASE)}' || :)
       ${raw(allowed.removal ? ":" : `[ -z "$removed" ] || fail "package-removal: ${manager} would remove or downgrade $removed"`)}
       ${raw(allowed.base ? ":" : `[ -z "$based" ] || fail "base-packages: ${manager} would replace packages that the system stands on: $based"`)}
@@ -67,7 +67,9 @@ const SECTIONS = sh`
       /^[A-Z][A-Za-z ]*:$/ { on = ($0 ~ wanted); next }
       /^(Transaction Summary|=+|$)/ { on = 0 }
       on && /^ [^ ]/ { print $1 }'
-  }`;
+  }
+  # What gives way to a package that obsoletes it.
+  replaced=$(printf '%s\n' "$plan" | awk '/^ +replacing +/ { print $2 }')`;
 
 /** The site's repositories alone; what the host keeps from being updated does not keep us from installing. */
 function managerFunction(manager: string, ids: string[]): string {

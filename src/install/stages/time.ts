@@ -39,7 +39,7 @@ function chronySteps(deb: boolean, servers: string[], hosts: ClusterHost[], serv
     {
       ...conf,
       check: `${sh`
-        ! sed '/^# BEGIN airgap$/,/^# END airgap$/d' ${path} | grep -E '^(pool|server|sourcedir|peer) '`}\n${conf.check}`,
+        ! sed '/^# BEGIN airgap$/,/^# END airgap$/d' ${path} | grep -qE '^(pool|server|sourcedir|peer) ' || fail "it has other sources of time"`}\n${conf.check}`,
       apply: `${sh`
         keep ${path}
         touch ${path}

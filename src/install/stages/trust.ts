@@ -43,8 +43,8 @@ function storeStep({ id, pem }: Authority, cluster: string, family: "deb" | "rpm
   // Links of certificates that are gone are cleared away only when all are made anew.
   const anew = deb ? `${tool} --fresh` : tool;
   const bundle = deb ? "/etc/ssl/certs/ca-certificates.crt" : "/etc/pki/tls/certs/ca-bundle.crt";
-  // A line from the middle of a certificate is nobody else's.
-  const line = pem.split("\n")[8] ?? "";
+  // A whole line of a certificate's end, where its signature is, is nobody else's.
+  const line = pem.split("\n").findLast((each) => each.length === 64) ?? "";
   const placed = fileStep({
     id: `${id}-store`,
     title: "The system trusts the site's authority",

@@ -100,7 +100,7 @@ export function secretsOf(cluster: Cluster, over: Partial<Secrets> = {}): Secret
     ca,
     joinToken: "abcdef.0123456789abcdef",
     ...(tls ? { tls: { ca: site, server: { cert: site, key: key("server") } } } : {}),
-    ...(served && tls ? { registryCa: site } : {}),
+    ...(served && tls ? { registryCa: site } : cluster.registry.caFile ? { registryCa: ca } : {}),
     ...over,
   };
 }
