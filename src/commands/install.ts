@@ -1,9 +1,10 @@
+import { basename } from "node:path";
 import { Args, Flags } from "@oclif/core";
 import { BaseCommand, withEnv } from "../command.ts";
 import { formatDuration } from "../format.ts";
-import { bundleBeside } from "../install/bundle.ts";
 import { type Foreseen, formatForeseen } from "../install/dry-run.ts";
 import { type InstallResult, install } from "../install/install.ts";
+import type { Beside } from "../install/scripts.ts";
 import { STAGES, type StageName } from "../install/stage.ts";
 import { hostKeyQuestion, names } from "../install/words.ts";
 
@@ -46,16 +47,15 @@ export default class Install extends BaseCommand<InstallResult> {
     });
     this.report.end();
     if (flags["dry-run"]) for (const line of formatForeseen(result.steps as Foreseen[])) this.report.line(line);
-    else if (result.scripts) this.#tellScripts(result.scripts, flags.bundle);
+    else if (result.scripts) this.#tellScripts(result.scripts, result.beside ?? []);
     else this.#tell(result, args.cluster);
     return result;
   }
 
-  #tellScripts(scripts: string[], bundle: string): void {
+  #tellScripts(scripts: string[], beside: Beside[]): void {
     for (const file of scripts) this.report.line(file);
-    this.report.say(
-      `They hold secrets. Run them as root in this order, each on the host of its name; beside the first lies the bundle: ${bundleBeside(bundle)}`,
-    );
+    this.report.say("They hold secrets. Run them as root in this order, each on the host of its name: sh FILE");
+    for (const { script, name, from } of beside) this.report.say(`Beside ${basename(script)} has to lie ${from} as ${name}`);
   }
 
   #tell({ changed, steps, time, kubeconfig, cluster, log }: InstallResult, file: string): void {

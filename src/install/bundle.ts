@@ -131,15 +131,5 @@ export function bundleFileName({ lock, lockDigest }: Pick<Bundle, "lock" | "lock
   return `${lock.name}-${lockDigest.slice(7, 19)}.tar`;
 }
 
-/** Under which name scripts look for a bundle beside them. */
-export function bundleBeside(path: string): string {
-  const reader = BundleReader.open(path);
-  try {
-    return `${path} as ${bundleFileName({ lock: reader.lock, lockDigest: reader.layout.lockDigest })}`;
-  } finally {
-    reader.close();
-  }
-}
-
 /** `site.tar`, as the user calls it. */
 export const localName = ({ path }: Bundle): string => basename(path);

@@ -20,7 +20,7 @@ import { makePlan } from "./plan.ts";
 import type { Finding } from "./preflight/finding.ts";
 import { parseIgnored, preflight, refuse } from "./preflight/preflight.ts";
 import { type Outcome, runPlan, survey } from "./run.ts";
-import { askForFacts, readGatheredFacts, scriptOrder, turnsOf, writeScripts } from "./scripts.ts";
+import { askForFacts, type Beside, readGatheredFacts, scriptOrder, turnsOf, writeScripts } from "./scripts.ts";
 import { loadSecrets, type Secrets, type Standing, secretTexts } from "./secrets.ts";
 import { type Opener, opener, Session, sshSecrets } from "./session.ts";
 import { narrow, type Plan, type StageName } from "./stage.ts";
@@ -57,6 +57,8 @@ export interface InstallResult {
   kubeconfig?: string;
   /** With --script: the files, in the order in which they are to be run. */
   scripts?: string[];
+  /** With --script: what has to lie beside them. */
+  beside?: Beside[];
 }
 
 /** Everything that is known before a plan is made. */
@@ -180,7 +182,7 @@ async function carryOut(prepared: Prepared, plan: Plan, options: InstallOptions)
   const { session, cluster } = prepared;
   if (options.script !== undefined) {
     const order = scriptOrder(cluster.hosts, cluster.repository.host);
-    return { changed: 0, steps: [], scripts: writeScripts(options.script, turnsOf(plan, order)) };
+    return { changed: 0, steps: [], ...writeScripts(options.script, turnsOf(plan, order)) };
   }
   if (session === undefined) throw new Error("there is no connection");
   return options.dryRun ? dryRun({ ...prepared, session }, plan, options) : run({ ...prepared, session }, plan, options);

@@ -130,8 +130,8 @@ function carriedShim({ bundle, images }: Context): Step[] {
       title: "cri-dockerd is installed",
       check: sh`[ "$(cat "$airgap_home/stamps/cri-dockerd" 2>/dev/null)" = ${place.digest} ] && [ -x /usr/local/bin/cri-dockerd ]`,
       apply: sh`
+        from_beside ${CRI_DOCKERD} ${`${to}.part`}
         archive=${`${to}.part`}
-        if [ ! -f "$archive" ] && [ -n "\${airgap_beside-}" ]; then archive=$airgap_beside/${CRI_DOCKERD}; fi
         [ "$(sha256sum <"$archive")" = ${`${place.digest.slice(7)}  -`} ] || {
           rm -f ${`${to}.part`}
           fail ${`${CRI_DOCKERD} is damaged`}

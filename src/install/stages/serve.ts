@@ -36,7 +36,7 @@ function bundleCopy(context: Context): Step {
     title: `The bundle is on the host (${bundle.size} bytes)`,
     check: sh`[ -f ${to} ] || [ "$(stat -c %s ${`${to}.part`} 2>/dev/null)" = ${bundle.size} ]`,
     apply: sh`
-      if [ -n "\${airgap_beside-}" ] && [ -f "$airgap_beside"/${bundleFileName(bundle)} ]; then cp "$airgap_beside"/${bundleFileName(bundle)} ${`${to}.part`}; fi
+      from_beside ${bundleFileName(bundle)} ${`${to}.part`}
       [ "$(stat -c %s ${`${to}.part`} 2>/dev/null)" = ${bundle.size} ] || fail ${`${bundleFileName(bundle)} did not get here whole`}`,
     upload: { from: bundle.path, offset: 0, size: bundle.size, to, beside: bundleFileName(bundle) },
     undo: sh`rm -rf ${BUNDLES}`,
@@ -82,7 +82,7 @@ function toolSteps(context: Context): Step[] {
       title: `airgap itself is on the host (${tool.size} bytes)`,
       check: sh`[ -x ${folder}/bin/airgap ] || [ "$(stat -c %s ${`${archive}.part`} 2>/dev/null)" = ${tool.size} ]`,
       apply: sh`
-        if [ -n "\${airgap_beside-}" ] && [ -f "$airgap_beside"/${tool.name} ]; then cp "$airgap_beside"/${tool.name} ${`${archive}.part`}; fi
+        from_beside ${tool.name} ${`${archive}.part`}
         [ "$(stat -c %s ${`${archive}.part`} 2>/dev/null)" = ${tool.size} ] || fail ${`${tool.name} did not get here whole`}`,
       upload: { from: tool.file, offset: tool.offset, size: tool.size, to: archive, beside: tool.name },
       undo: sh`rm -f ${`${archive}.part`}`,
