@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -12,7 +12,7 @@ import { freePort } from "../support/daemon.ts";
 import { writeDebRepository } from "../support/deb-metadata.ts";
 import { DnfOracle } from "../support/dnf.ts";
 import { randomGroupCase } from "../support/groups.ts";
-import { randomModularCase } from "../support/modules.ts";
+import { modulesYaml, randomModularCase } from "../support/modules.ts";
 import { debSet, packageContext, rpmSet } from "../support/packages.ts";
 import { Random } from "../support/random.ts";
 import { randomDebCase } from "../support/random-debs.ts";
@@ -242,7 +242,7 @@ describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
     await rpmbuild("tool", "Conflicts: bad");
     await rpmbuild("plain", "Requires: app");
     const signed = ["app", "lib", "deep", "extra", "other", "tool"].map((name) => join(repo, `${name}-1-1.noarch.rpm`));
-    await run("rpmsign", ["--define", "__gpg /usr/bin/gpg", "--define", `_gpg_path ${dir}/gnupg`, "--define", "_gpg_name Vendor", "--addsign", ...signed]);
+    await sign(signed);
     await run("createrepo_c", ["-q", repo]);
     writeFileSync(
       join(dir, "rpm.yaml"),
@@ -251,10 +251,14 @@ describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
     await run(airgap, ["build", "rpm.yaml", "-o", "rpm.tar"]);
   });
 
-  async function rpmbuild(name: string, header: string): Promise<void> {
-    const spec = `Name: ${name}\nVersion: 1\nRelease: 1\nSummary: The <${name}> & co\nLicense: MIT\nAutoReqProv: no\nBuildArch: noarch\n${header}\n%description\nx\n%install\nmkdir -p %{buildroot}/opt/${name} %{buildroot}/usr/bin\necho hi > %{buildroot}/opt/${name}/data\nln -s ../../opt/${name}/data %{buildroot}/usr/bin/${name}\n%files\n/opt/${name}\n/usr/bin/${name}\n`;
+  async function sign(files: string[]): Promise<void> {
+    await run("rpmsign", ["--define", "__gpg /usr/bin/gpg", "--define", `_gpg_path ${dir}/gnupg`, "--define", "_gpg_name Vendor", "--addsign", ...files]);
+  }
+
+  async function rpmbuild(name: string, header: string, { release = "1", to = repo } = {}): Promise<void> {
+    const spec = `Name: ${name}\nVersion: 1\nRelease: ${release}\nSummary: The <${name}> & co\nLicense: MIT\nAutoReqProv: no\nBuildArch: noarch\n${header}\n%description\nx\n%install\nmkdir -p %{buildroot}/opt/${name} %{buildroot}/usr/bin\necho hi > %{buildroot}/opt/${name}/data\nln -s ../../opt/${name}/data %{buildroot}/usr/bin/${name}\n%files\n/opt/${name}\n/usr/bin/${name}\n`;
     writeFileSync(join(dir, `${name}.spec`), spec);
-    const defines = [`_topdir ${dir}/rpmbuild`, `_rpmdir ${repo}`, "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm"].flatMap((define) => [
+    const defines = [`_topdir ${dir}/rpmbuild`, `_rpmdir ${to}`, "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm"].flatMap((define) => [
       "--define",
       define,
     ]);
@@ -286,6 +290,66 @@ describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
       ).toEqual(["app", "deep", "lib", "plain", "tool"]);
       await expect(install("balancer", "roles/load-balancer/airgap-el9-load-balancer.repo", ["plain"])).rejects.toThrow(/plain/);
     });
+  });
+
+  test("dnf installs a module's stream from what is exported, whatever stream the host had enabled", async () => {
+    const modular = join(dir, "modular");
+    mkdirSync(modular);
+    const labelled = (stream: string): string => `ModularityLabel: web:${stream}:1:c0ffee`;
+    await rpmbuild("web", `${labelled("1")}\nProvides: webserver`, { release: "1.m1", to: modular });
+    await rpmbuild("web", `${labelled("2")}\nRequires: weblib`, { release: "2.m2", to: modular });
+    await rpmbuild("weblib", "ModularityLabel: libs:a:1:c0ffee", { to: modular });
+    await rpmbuild("helper", "Provides: web", { to: modular });
+    await sign(readdirSync(modular).map((file) => join(modular, file)));
+    await run("createrepo_c", ["-q", modular]);
+    const artifact = (name: string, release = "1"): string => `${name}-0:1-${release}.noarch`;
+    const streams = [
+      { name: "web", stream: "1", artifacts: [artifact("web", "1.m1")], profiles: { common: ["web"] } },
+      { name: "web", stream: "2", artifacts: [artifact("web", "2.m2")], profiles: { common: ["web"] }, requires: { platform: ["el9"], libs: ["a"] } },
+      { name: "libs", stream: "a", artifacts: [artifact("weblib")] },
+    ];
+    writeFileSync(join(dir, "modules.yaml"), modulesYaml(streams, [{ module: "web", stream: "1", profiles: { "1": ["common"], "2": ["common"] } }]));
+    await run("modifyrepo_c", ["--mdtype=modules", join(dir, "modules.yaml"), join(modular, "repodata")]);
+    const bundle = (name: string, install: string): string =>
+      `apiVersion: airgap/v1\nkind: Bundle\nname: ${name}\npackages:\n  - name: ${name}\n    format: rpm\n    for: [rocky-9]\n    arch: x86_64\n    repositories: [{ id: base, baseurl: modular, gpgkey: [rpms/KEY] }]\n    install: ${install}\n`;
+    const install = async (root: string, set: string, words: string[]): Promise<string[]> => {
+      const at = join(dir, root);
+      mkdirSync(join(at, "repos"), { recursive: true });
+      const text = readFileSync(join(dir, `modular-out/${set}/airgap-${set}.repo`), "utf8");
+      writeFileSync(join(at, "repos/airgap.repo"), text);
+      writeFileSync(
+        join(at, "dnf.conf"),
+        `[main]\ngpgcheck=1\nbest=1\nmodule_platform_id=platform:el9\nreposdir=${at}/repos\ncachedir=${at}/cache\nlogdir=${at}\n`,
+      );
+      await run("dnf", ["--noplugins", "-c", `${at}/dnf.conf`, `--installroot=${at}/root`, "--releasever=9", "--forcearch=x86_64", "-y", "install", ...words]);
+      const installed = await run("rpm", ["--root", `${at}/root`, "-qa", "--qf", "%{NAME}-%{RELEASE}\n"]);
+      return installed
+        .split("\n")
+        .filter((name) => name !== "" && !name.startsWith("gpg-pubkey"))
+        .sort();
+    };
+    const state = (root: string, module: string): string => readFileSync(join(dir, root, `root/etc/dnf/modules.d/${module}.module`), "utf8");
+
+    writeFileSync(join(dir, "two.yaml"), bundle("two", '["@web:2"]'));
+    await run(airgap, ["build", "two.yaml", "-o", "two.tar"]);
+    await run(airgap, ["build", "two.yaml", "-o", "two-again.tar", "--locked"]);
+    expect(readFileSync(join(dir, "two-again.tar")).equals(readFileSync(join(dir, "two.tar")))).toBe(true);
+    await run(airgap, ["packages", "export", "two.tar", "modular-out"]);
+    expect(await install("by-name", "two", ["web"])).toEqual(["web-2.m2", "weblib-1"]);
+    expect(state("by-name", "web")).toMatch(/stream=2\n[\s\S]*state=enabled/);
+    expect(await install("by-module", "two", ["@web:2"])).toEqual(["web-2.m2", "weblib-1"]);
+    expect(state("by-module", "libs")).toMatch(/stream=a\n[\s\S]*state=enabled/);
+    const modules = join(dir, "elsewhere/root/etc/dnf/modules.d");
+    mkdirSync(modules, { recursive: true });
+    writeFileSync(join(modules, "web.module"), "[web]\nname=web\nstream=1\nprofiles=\nstate=enabled\n");
+    expect(await install("elsewhere", "two", ["web"])).toEqual(["web-2.m2", "weblib-1"]);
+
+    writeFileSync(join(dir, "one.yaml"), bundle("one", "[web]"));
+    await run(airgap, ["build", "one.yaml", "-o", "one.tar"]);
+    await run(airgap, ["packages", "export", "one.tar", "modular-out"]);
+    expect(await install("default", "one", ["web"])).toEqual(["web-1.m1"]);
+    writeFileSync(join(dir, "hidden.yaml"), bundle("hidden", "[helper]"));
+    await expect(run(airgap, ["packages", "resolve", "hidden.yaml"])).rejects.toThrow(/helper-1-1\.noarch \(base\) is hidden/);
   });
 
   test("what is exported has metadata that say what createrepo_c says", async () => {

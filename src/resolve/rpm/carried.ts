@@ -49,7 +49,7 @@ function needed(all: CarriedModule[], wanted: (module: CarriedModule) => boolean
 /**
  * modules.yaml of a repository of these packages: the streams as they are, with the artifacts and
  * profiles that can be had here. A stream that is the only one of its module is the default, so
- * that hosts enable it when they install from it by name.
+ * that hosts enable it when they install from it by name. Keys are sorted, since those of a lock are.
  * @param ids of the packages in the repository
  * @returns undefined when none is of a module
  */
@@ -71,7 +71,9 @@ export function modulesYaml(modules: CarriedModule[], ids: ReadonlySet<string>, 
       data: { module: name, stream: only, ...(profiles.length > 0 ? { profiles: { [only]: profiles } } : {}) },
     });
   }
-  return documents.map((document) => `---\n${stringify(document, { defaultStringType: "QUOTE_DOUBLE", defaultKeyType: "PLAIN", lineWidth: 0 })}...\n`).join("");
+  return documents
+    .map((document) => `---\n${stringify(document, { defaultStringType: "QUOTE_DOUBLE", defaultKeyType: "PLAIN", lineWidth: 0, sortMapEntries: true })}...\n`)
+    .join("");
 }
 
 function streamDocument(module: CarriedModule, profiles: [string, string[]][]): unknown {
