@@ -45,6 +45,7 @@ export function renderSteps(steps: PlacedStep[], mode: Mode, mark: string): stri
 export function renderScript(host: string, steps: PlacedStep[]): string {
   return `#!/bin/sh
 # shellcheck disable=SC2034,SC2317  # functions are called by their names, and not all by every host
+# shellcheck disable=SC2041,SC2043  # lists are as long as the cluster is large: one entry is one too
 # Run as root on ${host}: sh FILE; with --check it changes nothing and says what it would.
 # It holds keys and passwords: for nobody else's eyes. Safe to run again.
 [ "$(id -u)" = 0 ] || { echo 'This is to be run by root.' >&2; exit 1; }

@@ -114,11 +114,11 @@ function networkStep(context: Context): Step {
     apply: sh`
       pod=$(pod_process)
       by_name() {
-        found=$(${raw(ask(api))}) && [ -n "$found" ] || fail ${`DNS at ${server} does not answer for ${api}:`} "$found"
+        if ! found=$(${raw(ask(api))}) || [ -z "$found" ]; then fail ${`DNS at ${server} does not answer for ${api}:`} "$found"; fi
       }
       wait_for 60 by_name
       all_pods() {
-        pods=$(${raw(ask(`airgap-probe.kube-system.svc.${dnsDomain}`))}) && [ -n "$pods" ] || fail "DNS does not know the pods: $pods"
+        if ! pods=$(${raw(ask(`airgap-probe.kube-system.svc.${dnsDomain}`))}) || [ -z "$pods" ]; then fail "DNS does not know the pods: $pods"; fi
         for address in $pods; do reaches "$pod" "$address"; done
       }
       wait_for 60 all_pods

@@ -8,7 +8,7 @@ const indented = (text: string): string =>
     .join("\n");
 
 /** PEM and armour say nothing to readers: their first line and a few letters do. */
-const short = (text: string): string =>
+export const short = (text: string): string =>
   text.replace(/(-----BEGIN ([A-Z ]+)-----\n)([\s\S]*?)\n-----END \2-----/g, (_, _begin: string, what: string, body: string) => {
     const letters = body.replaceAll("\n", "");
     return `-----${what} ${letters.length > 24 ? `${letters.slice(12, 16)}…${letters.slice(-12, -4)}` : letters}-----`;

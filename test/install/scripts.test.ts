@@ -1,0 +1,128 @@
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { makePlan } from "../../src/install/plan.ts";
+import { renderScript, stepLibrary } from "../../src/install/script.ts";
+import { readGatheredFacts, scriptOrder, turnsOf } from "../../src/install/scripts.ts";
+import { stepsOn } from "../../src/install/stage.ts";
+import { expectGolden, updating } from "../support/install/golden.ts";
+import { PlayedSite } from "../support/install/played-site.ts";
+import { runShell, SHELLS } from "../support/install/shells.ts";
+import { HOME, siteOf, type Wishes } from "../support/install/site.ts";
+import { RAW } from "../support/install/systems.ts";
+import { short } from "../support/install/text.ts";
+import { Scratch } from "../support/scratch.ts";
+
+const GOLDEN = join(HOME, "scripts");
+
+/** A small cluster of each family. */
+const SITES: Record<string, Wishes> = {
+  "el7-docker": { os: "centos-7.9", cluster: { runtime: "docker", kubernetes: { version: "v1.23.17" } } },
+  el9: { os: "rocky-9.4" },
+  "debian-ubuntu": {
+    os: "debian-12",
+    on: { node1: "ubuntu-24.04" },
+    facts: { proxies: ["http_proxy=http://10.0.0.1:3128"] },
+    cluster: { kubernetes: { version: "v1.34.2" }, network: { name: "calico" }, addons: ["dashboard", { manifest: "manifests/shop.yaml" }] },
+    bundle: { manifests: ["calico", "dashboard"], files: [] },
+  },
+  "registry-apart": {
+    os: "debian-12",
+    cluster: {
+      registry: { mode: "external", scheme: "http", user: "robot", passwordEnv: "SITE_PASSWORD" },
+      hosts: [
+        { name: "master1", address: "10.0.0.12", roles: ["control-plane", "worker"] },
+        { name: "register", address: "10.0.0.20", roles: ["registry"] },
+      ],
+    },
+    secrets: { registryPassword: "swordfish" },
+  },
+};
+
+/** A script for each turn: its number with the host's name, and its text. */
+function scriptsOf(wishes: Wishes): { name: string; host: string; text: string }[] {
+  const input = siteOf(wishes);
+  const turns = turnsOf(makePlan(input), scriptOrder(input.cluster.hosts, input.cluster.repository.host));
+  return turns.map(({ host, steps }, i) => ({ name: `${i + 1}-${host}`, host, text: renderScript(host, steps) }));
+}
+
+const shellcheck = spawnSync("shellcheck", ["--version"], { encoding: "utf8" });
+
+describe.each(Object.entries(SITES))("the scripts of %s", (name, wishes) => {
+  it("are what they are, in the order in which they are run", () => {
+    const scripts = scriptsOf(wishes);
+    if (updating) rmSync(join(GOLDEN, name), { recursive: true, force: true });
+    for (const script of scripts) {
+      const text = script.text.replace(stepLibrary(), "# … the functions of manifests/host/steps.sh, cluster.sh and verify.sh …\n");
+      expectGolden(short(text), join(GOLDEN, name, `${script.name}.txt`));
+    }
+    expect(readdirSync(join(GOLDEN, name))).toEqual(scripts.map((script) => `${script.name}.txt`));
+  });
+
+  it("hold every step of the plan once", () => {
+    const plan = makePlan(siteOf(wishes));
+    const ran = scriptsOf(wishes).flatMap(({ host, text }) => [...text.matchAll(/^run ('?)([^ ']+)\1 /gm)].map((match) => `${host} ${match[2]}`));
+    const wanted = siteOf(wishes).cluster.hosts.flatMap((host) => stepsOn(plan, host.name).map(({ stage, step }) => `${host.name} ${stage}/${step.id}`));
+    expect(ran.toSorted()).toEqual(wanted.toSorted());
+  });
+
+  it.each(SHELLS)("are taken for scripts by %s", (...shell) => {
+    for (const { text } of scriptsOf(wishes)) expect(runShell([...shell, "-n"], text)).toMatchObject({ code: 0, output: "" });
+  });
+
+  it.skipIf(shellcheck.error)("have nothing that shellcheck finds", { timeout: 120_000 }, () => {
+    using scratch = new Scratch();
+    const files = scriptsOf(wishes).map(({ name: file, text }) => scratch.write(`${file}.sh`, text));
+    const found = spawnSync("shellcheck", ["--shell=sh", "--format=gcc", ...files], { encoding: "utf8" });
+    expect(found.stdout.replaceAll(`${scratch.dir}/`, "")).toBe("");
+    expect(found.status).toBe(0);
+  });
+});
+
+describe("shellcheck", () => {
+  it.runIf(shellcheck.error)("is not here: scripts are checked only where it is (apt-get install shellcheck)", ({ skip }) => skip());
+
+  it.skipIf(shellcheck.error)("finds nothing in what hosts are asked by", () => {
+    const { stdout } = spawnSync("shellcheck", ["--shell=sh", "--format=gcc", "manifests/host/facts.sh", "manifests/host/askpass.sh"], { encoding: "utf8" });
+    expect(stdout).toBe("");
+  });
+});
+
+describe("a script that a person runs", () => {
+  it("refuses everybody but root, before anything else", () => {
+    using scratch = new Scratch();
+    mkdirSync(scratch.path("bin"));
+    writeFileSync(scratch.path("bin/id"), "#!/bin/sh\necho 1000\n", { mode: 0o755 });
+    const file = scratch.write("one.sh", scriptsOf({ os: "debian-12" })[0]?.text ?? "");
+    const ran = spawnSync("/bin/sh", [file], { encoding: "utf8", env: { PATH: scratch.path("bin") } });
+    expect(ran).toMatchObject({ status: 1, stdout: "", stderr: "This is to be run by root.\n" });
+  });
+});
+
+describe("install --script", () => {
+  it("asks for the facts of hosts that nothing may connect to, takes them, and sends nothing", async () => {
+    using site = new PlayedSite();
+    await site.write();
+    const dir = site.scratch.path("out");
+    const { AirgapError } = await import("../../src/errors.ts");
+    const open = (): Promise<never> => Promise.reject(new AirgapError("network", "no route to host"));
+    const error = await site.install({ script: dir, open }).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "check-failed", exit: 3, message: expect.stringContaining("The facts of master1, node1 are needed") });
+    expect(readFileSync(join(dir, "facts.sh"), "utf8")).toBe(readFileSync("manifests/host/facts.sh", "utf8"));
+
+    const raw = readFileSync(join(RAW, "rocky-9.4.txt"), "utf8");
+    writeFileSync(join(dir, "facts/master1"), raw);
+    writeFileSync(join(dir, "facts/node1"), raw.replaceAll("10.0.0.12", "10.0.0.15").replace(/^(machine-id|product-uuid|mac)\|.*\n/gm, "$1|\n"));
+    expect(readGatheredFacts(dir, "node1")).toMatchObject({ time: { host: 0, ours: 0 }, os: { id: "rocky" } });
+    expect(readGatheredFacts(dir, "node9")).toBeUndefined();
+    const { scripts, steps } = await site.install({ script: dir, open });
+    for (const file of scripts ?? []) expect(statSync(file).mode & 0o777).toBe(0o700);
+    expect(scripts?.map((file) => basename(file))).toEqual(["01-master1.sh", "02-node1.sh", "03-master1.sh", "04-node1.sh", "05-master1.sh"]);
+    expect(steps).toEqual([]);
+    expect(site.hosts.size).toBe(0);
+
+    writeFileSync(join(dir, "facts/node1"), "half of it");
+    await expect(site.install({ script: dir, open })).rejects.toMatchObject({ code: "protocol" });
+  });
+});
