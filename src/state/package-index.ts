@@ -5,7 +5,8 @@ import { Sqlite } from "./sqlite.ts";
 
 /** Raised when the tables or what stands in them change, so that older files are made anew. */
 const SCHEMA = "2";
-const BATCH_BYTES = 1 << 20;
+/** Characters of JSON that go to SQLite at once. */
+const BATCH = 64 << 10;
 
 /** A package as the index keeps it. `id` is its place in the repository's metadata, from 1. */
 export interface VersionRow {
@@ -200,29 +201,53 @@ export class PackageIndex {
   }
 }
 
-/** Collects rows and hands them to SQLite by the megabyte: one call a row costs more than its insertion. */
+/** Rows of a table on their way to SQLite, as JSON at once: objects that wait for a batch to be full would outlive the young generation. */
+class Rows {
+  readonly #insert: string;
+  #texts: string[] = [];
+  /** Of the text. */
+  size = 0;
+
+  constructor(table: string, columns: number) {
+    const fields = Array.from({ length: columns }, (_, i) => `value ->> ${i}`).join(", ");
+    this.#insert = `INSERT INTO ${table} SELECT ${fields} FROM json_each(?)`;
+  }
+
+  add(...row: (string | number)[]): void {
+    const text = JSON.stringify(row);
+    this.#texts.push(text);
+    this.size += text.length;
+  }
+
+  async flush(database: Sqlite): Promise<void> {
+    if (this.size === 0) return;
+    const texts = this.#texts;
+    this.#texts = [];
+    this.size = 0;
+    await database.run(this.#insert, `[${texts.join()}]`);
+  }
+}
+
+/** Hands rows to SQLite by the batch: one call a row costs more than its insertion. */
 class Writer implements IndexWriter {
   readonly #database: Sqlite;
-  #packages: unknown[] = [];
-  #provides: unknown[] = [];
-  #obsoletes: unknown[] = [];
-  #supplements: unknown[] = [];
-  #size = 0;
+  readonly #packages = new Rows("package", 6);
+  readonly #provides = new Rows("provide", 3);
+  readonly #obsoletes = new Rows("obsolete", 2);
+  readonly #supplements = new Rows("supplement", 2);
   #id = 0;
 
   constructor(database: Sqlite) {
     this.#database = database;
   }
 
-  async add(entry: IndexEntry): Promise<void> {
+  async add({ name, arch, version, data, detail, provides, obsoletes, supplements }: IndexEntry): Promise<void> {
     const id = ++this.#id;
-    const data = JSON.stringify(entry.data);
-    this.#packages.push([id, entry.name, entry.arch, entry.version, data, JSON.stringify(entry.detail)]);
-    for (const [name, range] of entry.provides) this.#provides.push([name, id, range]);
-    for (const name of entry.obsoletes) this.#obsoletes.push([name, id]);
-    for (const name of entry.supplements) this.#supplements.push([name, id]);
-    this.#size += data.length + entry.provides.length * 40 + 100;
-    if (this.#size >= BATCH_BYTES) await this.flush();
+    this.#packages.add(id, name, arch, version, JSON.stringify(data), JSON.stringify(detail));
+    for (const [capability, range] of provides) this.#provides.add(capability, id, range);
+    for (const obsolete of obsoletes) this.#obsoletes.add(obsolete, id);
+    for (const capability of supplements) this.#supplements.add(capability, id);
+    for (const rows of this.#tables()) if (rows.size >= BATCH) await rows.flush(this.#database);
   }
 
   note(key: string, value: unknown): Promise<void> {
@@ -230,17 +255,10 @@ class Writer implements IndexWriter {
   }
 
   async flush(): Promise<void> {
-    await this.#insert("package", 6, this.#packages);
-    await this.#insert("provide", 3, this.#provides);
-    await this.#insert("obsolete", 2, this.#obsoletes);
-    await this.#insert("supplement", 2, this.#supplements);
-    this.#size = 0;
+    for (const rows of this.#tables()) await rows.flush(this.#database);
   }
 
-  async #insert(table: string, columns: number, rows: unknown[]): Promise<void> {
-    if (rows.length === 0) return;
-    const fields = Array.from({ length: columns }, (_, i) => `value ->> ${i}`).join(", ");
-    await this.#database.run(`INSERT INTO ${table} SELECT ${fields} FROM json_each(?)`, JSON.stringify(rows));
-    rows.length = 0;
+  #tables(): Rows[] {
+    return [this.#packages, this.#provides, this.#obsoletes, this.#supplements];
   }
 }

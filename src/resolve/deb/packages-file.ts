@@ -57,7 +57,8 @@ class Mentions {
   of(name: string): number {
     const known = this.#first.get(name);
     if (known !== undefined) return known;
-    this.#first.set(name, this.#first.size + 1);
+    // A copy: a piece of a longer text would keep all of it in memory.
+    this.#first.set(Buffer.from(name).toString(), this.#first.size + 1);
     return this.#first.size;
   }
 }
