@@ -12,6 +12,7 @@ import { freePort } from "../support/daemon.ts";
 import { writeDebRepository } from "../support/deb-metadata.ts";
 import { DnfOracle } from "../support/dnf.ts";
 import { randomGroupCase } from "../support/groups.ts";
+import { largeRepository } from "../support/large-rpms.ts";
 import { modulesYaml, randomModularCase } from "../support/modules.ts";
 import { debSet, packageContext, rpmSet } from "../support/packages.ts";
 import { Random } from "../support/random.ts";
@@ -149,6 +150,43 @@ describe("against dnf, on random modules", () => {
     await at.close();
     expect(differing).toEqual([]);
     expect(solved).toBeGreaterThan(15);
+  });
+});
+
+describe("against dnf, on a large repository", () => {
+  test("20,000 packages with i686 twins, modules, rich dependencies, several releases a name: the same closures", async () => {
+    using dnf = new DnfOracle();
+    const at = await packageContext();
+    const random = new Random(4242);
+    const { rpms, modules, comps } = largeRepository(random, 14_000);
+    expect(rpms.length).toBeGreaterThan(20_000);
+    const path = join(at.dir, "large");
+    await writeRpmRepository(path, rpms, { modules, group: comps });
+    const asking = [
+      () => `pkg${random.below(12_600)}`,
+      () => `pkg${7 * random.below(1_800)}`,
+      () => `x${random.below(1_400)}`,
+      () => `virtual${random.below(40)} >= 2`,
+      () => `/usr/bin/tool${random.below(12_600)}`,
+      () => `lib${random.below(12_600)}.so.1()(64bit)`,
+      () => `@m${random.below(70)}:${random.pick(["1", "2"])}`,
+      () => `m${random.below(70)}-a`,
+      () => random.pick(["@server", "@group7", "@Group 9/optional"]),
+    ];
+    const requests = Array.from({ length: 24 }, () => Array.from({ length: 1 + random.below(3) }, () => random.pick(asking)()));
+    const differing: string[] = [];
+    let solved = 0;
+    for (const install of [["everything"], ...requests]) {
+      const { packages: theirs, error = "" } = await dnf.answer({ repositories: [{ id: "large", path }], install, cache: join(at.dir, "dnf") });
+      const { mine } = await asked(at, rpmSet({ repositories: [{ id: "large", baseurl: path }], install }));
+      if (mine !== undefined) solved++;
+      // Where only an i686 package will do, dnf takes it.
+      else if (theirs?.some((id) => id.endsWith(".i686"))) continue;
+      if (String(mine) !== String(theirs)) differing.push(`${install}: ${mine?.length} packages, dnf's ${theirs?.length} ${error}`);
+    }
+    await at.close();
+    expect(differing).toEqual([]);
+    expect(solved).toBeGreaterThan(12);
   });
 });
 

@@ -6,6 +6,8 @@ export interface DnfRequest {
   repositories: { id: string; path: string; priority?: number; moduleHotfixes?: boolean }[];
   install: string[];
   recommends?: boolean;
+  /** A folder that is kept between requests about the same repositories. */
+  cache?: string;
 }
 
 /** dnf's own answers, from one process for many questions. */

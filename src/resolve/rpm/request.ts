@@ -71,7 +71,7 @@ export async function lookUp(text: string, repositories: RpmRepository[], arches
       if (found) return found;
     }
   }
-  return (await byCapability(text, repositories)) ?? notFound(text, repositories, arches, hidden);
+  return (await byCapability(text, repositories, arches)) ?? notFound(text, repositories, arches, hidden);
 }
 
 /** Packages by name, and what obsoletes them; undefined when there are none. */
@@ -112,13 +112,15 @@ function obsoletes(data: RpmData, name: string, evr: string): boolean {
   });
 }
 
-async function byCapability(text: string, repositories: RpmRepository[]): Promise<Wanted | undefined> {
+async function byCapability(text: string, repositories: RpmRepository[], arches: ReadonlySet<string>): Promise<Wanted | undefined> {
   const relation = readCapability(text);
   if (relation === undefined) return undefined;
   const capabilities = new Set<string>();
   for (const repository of repositories) {
     const possible = isGlob(relation.name) ? await repository.capabilities(relation.name) : [relation.name];
-    for (const { name } of await repository.providers(possible)) capabilities.add(name);
+    const provided = await repository.providers(possible);
+    const installable = new Set((await repository.packages(provided.map((row) => row.package))).filter(({ arch }) => arches.has(arch)).map(({ id }) => id));
+    for (const { name, package: row } of provided) if (installable.has(row)) capabilities.add(name);
   }
   if (capabilities.size === 0) return undefined;
   return {

@@ -1,7 +1,7 @@
 """What dnf would install into an empty root. Reads one JSON request a line, answers one JSON a line.
 
 Request: {"repositories": [{"id", "path", "priority"?, "moduleHotfixes"?}], "install": [...], "recommends": bool,
-          "arch": "x86_64", "platform": "platform:el9"}
+          "arch": "x86_64", "platform": "platform:el9", "cache": kept between requests about the same repositories}
 Answer:  {"packages": ["name-[epoch:]version-release.arch", ...]} or {"error": "..."}
 """
 
@@ -19,7 +19,7 @@ def solve(request):
     base = dnf.Base()
     conf = base.conf
     conf.installroot = root
-    conf.cachedir = root + "/cache"
+    conf.cachedir = request.get("cache") or root + "/cache"
     conf.logdir = root
     conf.persistdir = root + "/persist"
     conf.substitutions["releasever"] = "9"
