@@ -1,4 +1,5 @@
 import type { PackageRow, ProvideRow, VersionRow } from "../../state/package-index.ts";
+import { Provisions } from "./provisions.ts";
 
 /** What a repository can be asked. Lists are looked up together. */
 export interface Lookup {
@@ -67,16 +68,13 @@ export function* batches<T>(items: Iterable<T>): Generator<T[]> {
 export class Loader<Data, Repository extends Lookup> {
   readonly #request: LoadRequest<Data, Repository>;
   readonly #packages: Map<number, Loaded<Data, Repository>>[];
-  /** Per repository: name → row, range, row, range … */
-  readonly #provides: Map<string, (number | string)[]>[];
-  #asked = new Set<string>();
+  readonly #provisions = new Provisions<Loaded<Data, Repository>>();
   #next = new Set<string>();
   #strings = new Map<string, string>();
 
   constructor(request: LoadRequest<Data, Repository>) {
     this.#request = request;
     this.#packages = request.repositories.map(() => new Map());
-    this.#provides = request.repositories.map(() => new Map());
   }
 
   async load(): Promise<void> {
@@ -93,7 +91,7 @@ export class Loader<Data, Repository extends Lookup> {
       if (supplements) await this.#takeSupplementers(wave);
     }
     await this.#askSilently();
-    this.#asked = new Set();
+    this.#provisions.settle((repository, row) => this.#packages[repository]?.get(row));
     this.#strings = new Map();
   }
 
@@ -103,33 +101,18 @@ export class Loader<Data, Repository extends Lookup> {
   }
 
   /** Who provides a name, as far as anybody speaks of it. */
-  readonly lookUp = (name: string, visit: (provider: Loaded<Data, Repository>, range: string) => void): void => {
-    for (const [i, provides] of this.#provides.entries()) {
-      const list = provides.get(name);
-      if (list === undefined) continue;
-      const packages = this.#packages[i] as Map<number, Loaded<Data, Repository>>;
-      for (let at = 0; at < list.length; at += 2) {
-        const provider = packages.get(list[at] as number);
-        if (provider) visit(provider, list[at + 1] as string);
-      }
-    }
-  };
+  readonly lookUp = (name: string, visit: (provider: Loaded<Data, Repository>, range: string) => void): void => this.#provisions.of(name, visit);
 
   #want(name: string): void {
-    if (this.#asked.has(name)) return;
-    this.#asked.add(name);
-    this.#next.add(name);
+    if (this.#provisions.ask(name)) this.#next.add(name);
   }
 
   async #takeProviders(batch: string[], load: boolean): Promise<void> {
     for (const [i, repository] of this.#request.repositories.entries()) {
-      const provides = this.#provides[i] as Map<string, (number | string)[]>;
       const packages = this.#packages[i] as Map<number, Loaded<Data, Repository>>;
       const missing = new Set<number>();
       for (const { name, package: row, range } of await repository.providers(batch)) {
-        const list = provides.get(name);
-        if (list) list.push(row, this.#share(range));
-        else provides.set(this.#share(name), [row, this.#share(range)]);
+        this.#provisions.add(name, i, row, this.#share(range));
         if (!packages.has(row)) missing.add(row);
       }
       if (!load) continue;

@@ -1,68 +1,77 @@
+import { Numbers } from "./growing.ts";
+
 /**
  * Rules: disjunctions of literals, variable `v` (from 1) written `v`, its negation `-v`. All in
- * two arrays of numbers, since a large repository has hundreds of thousands of them.
+ * two lists of numbers, since a large repository has hundreds of thousands of them.
  */
 export class RuleStore {
-  #literals = new Int32Array(1024);
-  #starts = new Int32Array(256);
-  #count = 0;
+  readonly #literals = new Numbers();
+  readonly #starts = new Numbers();
+
+  constructor() {
+    this.#starts.push(0);
+  }
 
   /** Number of rules; they are counted from 0. */
   get size(): number {
-    return this.#count;
+    return this.#starts.length - 1;
   }
 
   /** The literals of all rules; a rule's are those from `start` up to `end`. */
   get literals(): Int32Array {
-    return this.#literals;
+    return this.#literals.array;
   }
 
   start(rule: number): number {
-    return this.#starts[rule] as number;
+    return this.#starts.at(rule);
   }
 
   end(rule: number): number {
-    return this.#starts[rule + 1] as number;
+    return this.#starts.at(rule + 1);
   }
 
   /** A copy, for who wants to keep it. */
   of(rule: number): number[] {
-    return [...this.#literals.subarray(this.start(rule), this.end(rule))];
+    return [...this.literals.subarray(this.start(rule), this.end(rule))];
   }
 
   add(literals: ArrayLike<number>): number {
-    const start = this.start(this.#count);
-    const end = start + literals.length;
-    if (end > this.#literals.length) this.#literals = grown(this.#literals, end);
-    if (this.#count + 2 > this.#starts.length) this.#starts = grown(this.#starts, this.#count + 2);
-    for (let i = 0; i < literals.length; i++) this.#literals[start + i] = literals[i] as number;
-    this.#starts[this.#count + 1] = end;
-    return this.#count++;
+    for (let i = 0; i < literals.length; i++) this.#literals.push(literals[i] as number);
+    return this.#ended();
+  }
+
+  /** Adds a rule of another store. */
+  addFrom(other: RuleStore, rule: number): number {
+    const { literals } = other;
+    for (let at = other.start(rule), end = other.end(rule); at < end; at++) this.#literals.push(literals[at] as number);
+    return this.#ended();
+  }
+
+  #ended(): number {
+    this.#starts.push(this.#literals.length);
+    return this.size - 1;
   }
 
   /** Compares literal by literal; the rule that ends first comes first. */
   compare(a: number, b: number): number {
+    const { literals } = this;
     const [from, length] = [this.start(a), this.end(a) - this.start(a)];
     const [other, otherLength] = [this.start(b), this.end(b) - this.start(b)];
     for (let i = 0; i < length && i < otherLength; i++) {
-      const order = (this.#literals[from + i] as number) - (this.#literals[other + i] as number);
+      const order = (literals[from + i] as number) - (literals[other + i] as number);
       if (order !== 0) return order;
     }
     return length - otherLength;
   }
 }
 
-function grown(array: Int32Array<ArrayBuffer>, needed: number): Int32Array<ArrayBuffer> {
-  const larger = new Int32Array(Math.max(needed, array.length + (array.length >> 1)));
-  larger.set(array);
-  return larger;
-}
-
 /** Rules with what they mean, in the order in which they are looked at. */
 export class ExplainedRules<Kind extends string> {
   readonly store = new RuleStore();
-  readonly #kinds: Kind[] = [];
-  readonly #from: number[] = [];
+  /** The kinds met so far; a rule's is its place among them. */
+  readonly #names: Kind[] = [];
+  readonly #kinds = new Numbers();
+  readonly #from = new Numbers();
   readonly #relations: string[] = [];
 
   get size(): number {
@@ -75,17 +84,23 @@ export class ExplainedRules<Kind extends string> {
    */
   add(literals: ArrayLike<number>, kind: Kind, from: number, relation: string): void {
     this.store.add(literals);
-    this.#kinds.push(kind);
+    this.#describe(kind, from, relation);
+  }
+
+  #describe(kind: Kind, from: number, relation: string): void {
+    let number = this.#names.indexOf(kind);
+    if (number < 0) number = this.#names.push(kind) - 1;
+    this.#kinds.push(number);
     this.#from.push(from);
     this.#relations.push(relation);
   }
 
   kind(rule: number): Kind {
-    return this.#kinds[rule] as Kind;
+    return this.#names[this.#kinds.at(rule)] as Kind;
   }
 
   from(rule: number): number {
-    return this.#from[rule] as number;
+    return this.#from.at(rule);
   }
 
   relation(rule: number): string {
@@ -99,13 +114,16 @@ export class ExplainedRules<Kind extends string> {
   /** The numbers of the rules of a kind. */
   ofKind(kind: Kind): number[] {
     const found: number[] = [];
-    for (const [rule, own] of this.#kinds.entries()) if (own === kind) found.push(rule);
+    const number = this.#names.indexOf(kind);
+    for (let rule = 0; rule < this.size; rule++) if (this.#kinds.at(rule) === number) found.push(rule);
     return found;
   }
 
   /** The same rules sorted by their literals, each once. */
   sorted(): ExplainedRules<Kind> {
-    const order = Int32Array.from({ length: this.size }, (_, i) => i).sort((a, b) => this.store.compare(a, b) || a - b);
+    const order = new Int32Array(this.size);
+    for (let rule = 0; rule < order.length; rule++) order[rule] = rule;
+    order.sort((a, b) => this.store.compare(a, b) || a - b);
     const result = new ExplainedRules<Kind>();
     let last = -1;
     for (const rule of order) {
@@ -117,6 +135,7 @@ export class ExplainedRules<Kind extends string> {
 
   /** Adds one of these rules to others. */
   copy(rule: number, to: ExplainedRules<Kind>): void {
-    to.add(this.store.literals.subarray(this.store.start(rule), this.store.end(rule)), this.kind(rule), this.from(rule), this.relation(rule));
+    to.store.addFrom(this.store, rule);
+    to.#describe(this.kind(rule), this.from(rule), this.relation(rule));
   }
 }

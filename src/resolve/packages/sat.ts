@@ -1,3 +1,4 @@
+import { Numbers } from "./growing.ts";
 import { RuleStore } from "./rule-store.ts";
 
 /** Thrown when the rules contradict each other; `rules` are those that the contradiction follows from. */
@@ -18,6 +19,7 @@ interface Branch {
 }
 
 const NO_RULE = -1;
+const NONE = -1;
 
 /**
  * Conflict-driven clause learning over rules. Who decides what next is the caller's: this class
@@ -33,9 +35,12 @@ export class Sat {
   /** Level at which a variable was set, negative when to false, 0 when open. */
   readonly #value: Int32Array;
   readonly #reason: Int32Array;
-  /** The two literals that each rule watches, and the rules that watch each literal. */
-  readonly #watched: number[] = [];
-  readonly #watches: number[][];
+  /** The two literals that each rule watches: a rule's first watch is twice its number, its second follows. */
+  readonly #watched = new Numbers();
+  /** The watches of each literal, as linked lists in the order in which they came. */
+  readonly #first: Int32Array;
+  readonly #last: Int32Array;
+  readonly #next = new Numbers();
   readonly #trail: number[] = [];
   #propagated = 0;
   readonly #branches: Branch[] = [];
@@ -46,7 +51,8 @@ export class Sat {
     this.#variables = variables;
     this.#value = new Int32Array(variables + 1);
     this.#reason = new Int32Array(variables + 1).fill(NO_RULE);
-    this.#watches = Array.from({ length: 2 * variables + 1 }, () => []);
+    this.#first = new Int32Array(2 * variables + 1).fill(NONE);
+    this.#last = new Int32Array(2 * variables + 1).fill(NONE);
     for (let rule = 0; rule < rules.size; rule++) this.#watch(rule);
   }
 
@@ -92,15 +98,29 @@ export class Sat {
     const [store, index] = this.#storeOf(rule);
     const start = store.start(index);
     const two = store.end(index) - start > 1;
-    this.#watched[2 * rule] = two ? (store.literals[start] as number) : 0;
-    this.#watched[2 * rule + 1] = two ? (store.literals[start + 1] as number) : 0;
-    if (!two) return;
-    this.#watchesOf(store.literals[start] as number).push(rule);
-    this.#watchesOf(store.literals[start + 1] as number).push(rule);
+    for (const side of [0, 1]) {
+      this.#watched.push(two ? (store.literals[start + side] as number) : 0);
+      this.#next.push(NONE);
+      if (two) this.#append(2 * rule + side);
+    }
   }
 
-  #watchesOf(literal: number): number[] {
-    return this.#watches[literal + this.#variables] as number[];
+  /** Puts a watch at the end of its literal's list. */
+  #append(watch: number): void {
+    const literal = this.#watched.at(watch) + this.#variables;
+    const last = this.#last[literal] as number;
+    if (last === NONE) this.#first[literal] = watch;
+    else this.#next.set(last, watch);
+    this.#last[literal] = watch;
+    this.#next.set(watch, NONE);
+  }
+
+  /** Takes a watch out of a literal's list. */
+  #remove(watch: number, before: number, literal: number): void {
+    const next = this.#next.at(watch);
+    if (before === NONE) this.#first[literal + this.#variables] = next;
+    else this.#next.set(before, next);
+    if (next === NONE) this.#last[literal + this.#variables] = before;
   }
 
   #valueOf(literal: number): number {
@@ -208,40 +228,36 @@ export class Sat {
   #propagate(level: number): number {
     while (this.#propagated < this.#trail.length) {
       const falsified = -(this.#trail[this.#propagated++] as number);
-      const watching = this.#watchesOf(falsified);
-      let kept = 0;
-      for (let i = 0; i < watching.length; i++) {
-        const rule = watching[i] as number;
-        const side = this.#watched[2 * rule] === falsified ? 0 : 1;
-        const other = this.#watched[2 * rule + 1 - side] as number;
+      let before = NONE;
+      for (let watch = this.#first[falsified + this.#variables] as number; watch !== NONE; ) {
+        const next = this.#next.at(watch);
+        const other = this.#watched.at(watch ^ 1);
         const value = this.#valueOf(other);
-        if (value <= 0 && this.#moveWatch(rule, side, other, falsified)) continue;
-        watching[kept++] = rule;
-        if (value > 0) continue;
-        if (value < 0) {
-          while (++i < watching.length) watching[kept++] = watching[i] as number;
-          watching.length = kept;
-          return rule;
+        const replacement = value > 0 ? 0 : this.#replacement(watch >> 1, other, falsified);
+        if (replacement !== 0) {
+          this.#remove(watch, before, falsified);
+          this.#watched.set(watch, replacement);
+          this.#append(watch);
+        } else {
+          if (value < 0) return watch >> 1;
+          if (value === 0) this.#set(other, level, watch >> 1);
+          before = watch;
         }
-        this.#set(other, level, rule);
+        watch = next;
       }
-      watching.length = kept;
     }
     return NO_RULE;
   }
 
-  /** Lets a rule watch another literal that is not false. */
-  #moveWatch(rule: number, side: number, other: number, falsified: number): boolean {
+  /** Another literal of a rule that is not false, or 0. */
+  #replacement(rule: number, other: number, falsified: number): number {
     const [store, index] = this.#storeOf(rule);
     const { literals } = store;
     for (let at = store.start(index), end = store.end(index); at < end; at++) {
       const literal = literals[at] as number;
-      if (literal === other || literal === falsified || this.#valueOf(literal) < 0) continue;
-      this.#watched[2 * rule + side] = literal;
-      this.#watchesOf(literal).push(rule);
-      return true;
+      if (literal !== other && literal !== falsified && this.#valueOf(literal) >= 0) return literal;
     }
-    return false;
+    return 0;
   }
 
   /** The first unique implication point; the literal to set comes first, one of the level to go back to second. */

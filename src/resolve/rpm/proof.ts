@@ -1,5 +1,5 @@
 import { batches } from "../packages/loader.ts";
-import type { ChosenPackage, Closure } from "../packages/types.ts";
+import type { ChosenPackage, Closure, Reason } from "../packages/types.ts";
 import type { Alternative } from "./alternatives.ts";
 import type { RpmDetail } from "./primary.ts";
 import type { RpmRepository } from "./repository.ts";
@@ -41,12 +41,12 @@ export async function prove({ universe, rules, jobs, chosen, alternatives, role 
     reach(id, 0, text);
     asked.push({ text, package: nevra(universe.get(id)) });
   }
-  const needs = requirementsOf(rules, inSet);
+  const needs = new Requirements(rules, universe.size, inSet);
   const wishes = wishesOf(universe, inSet);
   const { literals } = rules.store;
   for (let i = 0; i < queue.length; i++) {
     const from = queue[i] as number;
-    for (const rule of needs.get(from) ?? []) {
+    for (let rule = needs.first(from); rule >= 0; rule = needs.after(rule)) {
       for (let at = rules.store.start(rule), end = rules.store.end(rule); at < end; at++) {
         const id = literals[at] as number;
         if (id > 0 && inSet.has(id)) reach(id, from, rules.relation(rule));
@@ -57,27 +57,43 @@ export async function prove({ universe, rules, jobs, chosen, alternatives, role 
   const carried = queue.filter((id) => universe.get(id).repository !== undefined);
   const others = alternatives.filter(({ id }) => !reasons.has(id) && universe.get(id).repository !== undefined);
   const details = await detailsOf([...carried, ...others.map(({ id }) => id)].map((id) => universe.get(id)));
-  const packages = carried.map((id) => chosenPackage(universe, universe.get(id), details.get(id) as RpmDetail, reasons.get(id) as Reached));
+  const ids = new Map(queue.map((id) => [id, nevra(universe.get(id))]));
+  const packages = carried.map((id) => {
+    const { by, relation } = reasons.get(id) as Reached;
+    const reason: Reason = by === 0 ? { relation } : { by: ids.get(by) as string, relation };
+    return new ChosenRpm(ids.get(id) as string, universe.get(id), details.get(id) as RpmDetail, reason);
+  });
   for (const { id, why } of others) {
-    const alternative = chosenPackage(universe, universe.get(id), details.get(id) as RpmDetail, { by: 0, relation: why });
-    // Not spread: where it is, is worked out when it is asked for.
-    alternative.alternative = why;
-    packages.push(alternative);
+    const solvable = universe.get(id);
+    packages.push(new ChosenRpm(nevra(solvable), solvable, details.get(id) as RpmDetail, { relation: why }, why));
   }
   return { role, asked, packages: packages.sort((a, b) => (a.id < b.id ? -1 : 1)) };
 }
 
-/** The requirements of what is in the set, by owner. */
-function requirementsOf(rules: Rules, inSet: ReadonlySet<number>): Map<number, number[]> {
-  const needs = new Map<number, number[]>();
-  for (const rule of rules.ofKind("requires")) {
-    const from = rules.from(rule);
-    if (!inSet.has(from)) continue;
-    const own = needs.get(from);
-    if (own) own.push(rule);
-    else needs.set(from, [rule]);
+/** The requirements of what is in the set, by owner: a chain of rules for each. */
+class Requirements {
+  readonly #first: Int32Array;
+  readonly #after: Int32Array;
+
+  constructor(rules: Rules, packages: number, inSet: ReadonlySet<number>) {
+    this.#first = new Int32Array(packages + 1).fill(-1);
+    this.#after = new Int32Array(rules.size);
+    for (const rule of rules.ofKind("requires").reverse()) {
+      const from = rules.from(rule);
+      if (!inSet.has(from)) continue;
+      this.#after[rule] = this.#first[from] as number;
+      this.#first[from] = rule;
+    }
   }
-  return needs;
+
+  /** -1: there is none. */
+  first(from: number): number {
+    return this.#first[from] as number;
+  }
+
+  after(rule: number): number {
+    return this.#after[rule] as number;
+  }
 }
 
 /** Weak dependencies among what was chosen, by the one that wishes. */
@@ -112,23 +128,51 @@ async function detailsOf(chosen: Solvable[]): Promise<Map<number, RpmDetail>> {
   return found;
 }
 
-function chosenPackage(universe: Universe, solvable: Solvable, detail: RpmDetail, { by, relation }: Reached): ChosenPackage {
-  const repository = solvable.repository as RpmRepository;
-  const { name, version, arch } = solvable;
-  return {
-    id: nevra(solvable),
-    name,
-    version,
-    arch,
-    repository: repository.id,
-    href: detail.href,
-    ...(detail.base === undefined ? {} : { base: detail.base }),
-    get places() {
-      return repository.places(detail);
-    },
-    http: repository.http,
-    size: detail.size,
-    checksum: detail.checksum,
-    reason: by === 0 ? { relation } : { by: nevra(universe.get(by)), relation },
-  };
+/** There may be tens of thousands of them, so they hold nothing twice and nothing that can be worked out when it is asked for. */
+class ChosenRpm implements ChosenPackage {
+  readonly id: string;
+  readonly name: string;
+  readonly version: string;
+  readonly arch: string;
+  readonly reason: Reason;
+  readonly base?: string;
+  readonly alternative?: string;
+  readonly #repository: RpmRepository;
+  readonly #detail: RpmDetail;
+
+  constructor(id: string, { name, version, arch, repository }: Solvable, detail: RpmDetail, reason: Reason, alternative?: string) {
+    this.id = id;
+    this.name = name;
+    this.version = version;
+    this.arch = arch;
+    this.reason = reason;
+    if (detail.base !== undefined) this.base = detail.base;
+    if (alternative !== undefined) this.alternative = alternative;
+    this.#repository = repository as RpmRepository;
+    this.#detail = detail;
+  }
+
+  get repository(): string {
+    return this.#repository.id;
+  }
+
+  get href(): string {
+    return this.#detail.href;
+  }
+
+  get places(): string[] {
+    return this.#repository.places(this.#detail);
+  }
+
+  get http(): ChosenPackage["http"] {
+    return this.#repository.http;
+  }
+
+  get size(): number {
+    return this.#detail.size;
+  }
+
+  get checksum(): ChosenPackage["checksum"] {
+    return this.#detail.checksum;
+  }
 }
