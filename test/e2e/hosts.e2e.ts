@@ -1,9 +1,14 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Scratch } from "../support/scratch.ts";
 import { AIRGAP, Box, changesOn, mark, nobodysPackages, packTool, settingsOf } from "./rig/box.ts";
 import type { Host } from "./rig/host.ts";
 import { installPrograms } from "./rig/prepare.ts";
 import { Rig } from "./rig/rig.ts";
+import { eventually } from "./rig/shell.ts";
 import { debianWithFirewalls, smallBundle } from "./rig/small.ts";
 import { elSystem } from "./rig/system/el.ts";
 
@@ -19,6 +24,15 @@ let hosts: Host[] = [];
 let [register, debian, el]: Host[] = [];
 
 const install = (...more: string[]): string[] => ["install", cluster, "--bundle", bundle, "--yes", ...STAGES, ...more];
+
+/** What of a host's files is airgap's own doing, by host and path, with its digest. */
+async function ownFiles(host: Host): Promise<[string, string][]> {
+  const places =
+    "/etc/airgap /etc/containerd /etc/crictl.yaml /etc/hosts /etc/hostname /etc/fstab /etc/sysctl.d /etc/sysctl.conf /etc/modules-load.d/airgap.conf";
+  const more = "/etc/yum.repos.d /etc/dnf/dnf.conf /usr/local/share/ca-certificates /etc/pki/ca-trust/source/anchors /etc/systemd/system/airgap*";
+  const text = await host.sh(`find ${places} ${more} -type f ! -name '*.airgap' ! -name '*.rpmnew' -exec sha256sum {} + 2>/dev/null || :`);
+  return text.split("\n").map((line) => [`${host.name} ${line.slice(66)}`, line.slice(0, 64)]);
+}
 
 /** Hosts as they come: with settings of their own that have to be lived with, and given back. */
 const OWN: Record<string, string> = {
@@ -40,6 +54,8 @@ const OWN: Record<string, string> = {
 describe("bare hosts, up to a running container runtime", () => {
   const before: Record<string, string[]> = {};
   const after: Record<string, string[]> = {};
+  /** Files as the hosts had them first, and with packages. */
+  const own = new Map<string, string>();
 
   beforeAll(async () => {
     await installPrograms();
@@ -127,5 +143,66 @@ describe("bare hosts, up to a running container runtime", () => {
     await box.expect(0, install(), [/steps were done/]);
     await reset();
     expect(after).toEqual(first);
+    for (const [path, digest] of (await Promise.all(hosts.map(ownFiles))).flat()) own.set(path, digest);
+    await mark(hosts);
+  });
+
+  it("killed at 20 moments and run again: converges, and no file is half written", { timeout: 600_000 }, async () => {
+    const seen = new Map<string, Set<string>>();
+    let interrupted = 0;
+    for (let i = 0; i < 20; i++) {
+      const { child, printed, ended } = box.start(install());
+      // Some at the very beginning, most while hosts are worked on.
+      const working = (): boolean => /^(?:hosts|trust|serve|repository|packages|runtime)$/m.test(printed());
+      let over = false;
+      void ended.then(() => {
+        over = true;
+      });
+      if (i % 5 > 0) await eventually("work to begin", 60, () => working() || over || undefined);
+      await sleep(Math.random() * (i % 5 > 0 ? 2500 : 1500));
+      child.kill("SIGKILL");
+      // One that was quicker than its end begins anew.
+      if ((await ended) === 0) await reset();
+      else interrupted++;
+      checkHome();
+      for (const host of hosts) for (const [path, digest] of await ownFiles(host)) seen.set(path, (seen.get(path) ?? new Set()).add(digest));
+    }
+    expect(interrupted).toBeGreaterThan(10);
+    await box.expect(0, install());
+    const final = new Map((await Promise.all(hosts.map(ownFiles))).flat());
+    const half = [...seen].flatMap(([path, digests]) => {
+      const whole = [final.get(path), own.get(path)];
+      return [...digests].filter((digest) => !whole.includes(digest)).map((digest) => `${path} ${digest}`);
+    });
+    expect(half).toEqual([]);
+    for (const host of hosts)
+      expect(
+        await host.sh(
+          "find / /var -xdev \\( -name '*.airgap' -o -name '*.part' -o -name '*.new' \\) -newer /run/mark; ls -d /run/airgap.lock 2>/dev/null || :",
+        ),
+      ).toBe("");
+    await box.expect(0, [...install(), "--dry-run"], [/Nothing is to do/]);
+  });
+
+  /** The state beside the cluster file can be read at any time. */
+  function checkHome(): void {
+    const home = scratch.path("site/.airgap/bare");
+    expect(() => JSON.parse(readFileSync(join(home, "secrets.json"), "utf8"))).not.toThrow();
+    const journal = new DatabaseSync(join(home, "journal.sqlite"), { readOnly: true });
+    try {
+      expect(journal.prepare("PRAGMA integrity_check").all()).toEqual([{ integrity_check: "ok" }]);
+    } finally {
+      journal.close();
+    }
+  }
+
+  it("interrupted by Ctrl-C: says how to go on, and goes on", async () => {
+    await reset();
+    const { child, printed, ended } = box.start(install());
+    await eventually("work to begin", 60, () => /^trust$/m.test(printed()) || undefined);
+    child.kill("SIGINT");
+    expect(await ended).toBe(4);
+    expect(printed()).toMatch(/Stopped by SIGINT; nothing is lost[\s\S]*run the same command again/);
+    await box.expect(0, install(), [/steps were done/]);
   });
 });

@@ -72,9 +72,13 @@ export class Box {
     return file;
   }
 
-  /** Puts a file into ~/.ssh. @returns its path for programs that run here */
-  sshFile(name: string, text: string): string {
+  /** Puts a file into ~/.ssh. */
+  sshFile(name: string, text: string): void {
     writeFileSync(join(this.ssh, name), text, { mode: 0o600 });
+  }
+
+  /** Where a file of ~/.ssh is for programs that run here. */
+  path(name: string): string {
     return join(homedir(), ".ssh", name);
   }
 
