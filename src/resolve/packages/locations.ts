@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { resolve as resolvePath } from "node:path";
 import { pathToFileURL } from "node:url";
-import { AirgapError } from "../../errors.ts";
+import { AirgapError, isAirgapError, messageOf } from "../../errors.ts";
 import type { Http } from "../../http.ts";
 import { describePlace, isRemote, localPath, openPlace } from "../../transport/url.ts";
 
@@ -52,17 +52,23 @@ export interface Expected {
 
 /**
  * The content of a place, checked while it is read: fails before its end when it is not what was
- * promised. @throws AirgapError `corrupt` naming file, expected and found
+ * promised. @throws AirgapError `corrupt` naming file, expected and found; `network`
  */
 export async function* checkedContent(http: Http, place: string, expected: Expected, signal?: AbortSignal): AsyncGenerator<Buffer> {
   const hashes = expected.checksums.map(({ algorithm, value }) => ({ hash: createHash(algorithm), algorithm, value }));
   const what = describePlace(place);
   let size = 0;
-  for await (const chunk of (await openPlace(http, place, undefined, signal)) as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (expected.size !== undefined && size > expected.size) throw changed(what, `${expected.size} bytes`, "more");
-    for (const { hash } of hashes) hash.update(chunk);
-    yield chunk;
+  try {
+    for await (const chunk of (await openPlace(http, place, undefined, signal)) as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (expected.size !== undefined && size > expected.size) throw changed(what, `${expected.size} bytes`, "more");
+      for (const { hash } of hashes) hash.update(chunk);
+      yield chunk;
+    }
+  } catch (cause) {
+    signal?.throwIfAborted();
+    if (isAirgapError(cause)) throw cause;
+    throw new AirgapError("network", `${what} broke off after ${size} bytes: ${messageOf(cause)}`, { cause });
   }
   if (expected.size !== undefined && size !== expected.size) throw changed(what, `${expected.size} bytes`, `${size}`);
   for (const { hash, algorithm, value } of hashes) {

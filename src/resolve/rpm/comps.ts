@@ -40,7 +40,7 @@ export class Comps {
     const comps = new Comps();
     for (const repository of repositories) {
       const type = ["group_gz", "group", "group_xz", "group_zst"].find((each) => repository.has(each));
-      if (type !== undefined) await comps.#add(repository.content(type), `comps.xml of ${repository.id}`);
+      if (type !== undefined) await repository.read(type, (chunks) => comps.#add(chunks, `comps.xml of ${repository.id}`));
     }
     return comps;
   }

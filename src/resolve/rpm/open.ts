@@ -3,12 +3,13 @@ import type { PackageSetSpec } from "../../bundle/spec.ts";
 import { AirgapError } from "../../errors.ts";
 import { describePlace, readPlace } from "../../transport/url.ts";
 import { type KeyRing, readKeys } from "../packages/keys.ts";
-import { placeOf } from "../packages/locations.ts";
+import { below, placeOf } from "../packages/locations.ts";
 import { verifyDetached } from "../packages/openpgp.ts";
 import { repositoryHttp } from "../packages/repository-http.ts";
 import type { ResolveContext } from "../types.ts";
+import { fromMirrors } from "./mirrors.ts";
 import { parseMetalink, parseMirrorlist, parseRepomd } from "./repomd.ts";
-import { RpmRepository, readFromBases } from "./repository.ts";
+import { RpmRepository } from "./repository.ts";
 
 export type RepositorySpec = PackageSetSpec["repositories"][number];
 
@@ -37,10 +38,22 @@ export function repositoryKeys(repository: RepositorySpec, set: PackageSetSpec, 
   return readKeys(places, repositoryHttp(repository, context), context.signal);
 }
 
-/** Where the repository is, and what repomd.xml must be where a metalink says so. */
-export async function findBases(repository: RepositorySpec, set: PackageSetSpec, context: ResolveContext): Promise<{ bases: string[]; sha256: string[] }> {
+interface Bases {
+  /** Where the spec points to: the repository itself, or its list of mirrors. */
+  place: string;
+  /** In the order to try. */
+  bases: string[];
+  /** What repomd.xml must be, where a metalink says so. */
+  sha256: string[];
+}
+
+/** Where the repository is. */
+export async function findBases(repository: RepositorySpec, set: PackageSetSpec, context: ResolveContext): Promise<Bases> {
   const { baseurl, mirrorlist, metalink, id } = repository;
-  if (baseurl !== undefined) return { bases: [placeOf(context.baseDir, substitute(baseurl, repository, set.arch))], sha256: [] };
+  if (baseurl !== undefined) {
+    const base = placeOf(context.baseDir, substitute(baseurl, repository, set.arch));
+    return { place: base, bases: [base], sha256: [] };
+  }
   const list = metalink ?? mirrorlist;
   if (list === undefined) throw new AirgapError("spec", `Repository ${id} of ${set.name} has neither baseurl nor mirrorlist nor metalink`);
   const place = placeOf(context.baseDir, substitute(list, repository, set.arch));
@@ -51,27 +64,40 @@ export async function findBases(repository: RepositorySpec, set: PackageSetSpec,
   const read = isMetalink ? await parseMetalink(bytes, what) : { urls: parseMirrorlist(text), sha256: [] };
   const bases = read.urls.map((url) => substitute(url.replace(/\/repodata\/repomd\.xml$/, ""), repository, set.arch));
   if (bases.length === 0) throw new AirgapError("protocol", `The ${what} names no mirror`);
-  return { bases, sha256: read.sha256 };
+  return { place, bases, sha256: read.sha256 };
 }
 
 /** Opens a repository of a set: finds its metadata, checks them as the spec wants, makes or takes its index. */
 export async function openRepository(repository: RepositorySpec, set: PackageSetSpec, context: ResolveContext): Promise<RpmRepository> {
+  const found = await findBases(repository, set, context);
+  return fromMirrors(found.bases, (base) => openMirror(base, found, repository, set, context), context.signal);
+}
+
+/** All metadata come from one mirror, since another may have another state. */
+async function openMirror(
+  base: string,
+  { place, bases, sha256 }: Bases,
+  repository: RepositorySpec,
+  set: PackageSetSpec,
+  context: ResolveContext,
+): Promise<RpmRepository> {
   const { signal } = context;
   const http = repositoryHttp(repository, context);
-  const { bases, sha256 } = await findBases(repository, set, context);
-  const { bytes, base } = await readFromBases(http, bases, "repodata/repomd.xml", MAX_REPOMD, signal);
+  const read = (href: string, limit: number): Promise<Buffer> => readPlace(http, below(base, href, "the spec"), limit, undefined, signal);
+  const bytes = await read("repodata/repomd.xml", MAX_REPOMD);
   const digest = createHash("sha256").update(bytes).digest("hex");
   const what = `repomd.xml of ${repository.id} (${describePlace(base)})`;
   if (sha256.length > 0 && !sha256.includes(digest))
     throw new AirgapError("corrupt", `${what} is not what its metalink says: expected sha256 ${sha256[0]}, found ${digest}`);
   if (repository.repoGpgcheck) {
-    const { bytes: signature } = await readFromBases(http, [base], "repodata/repomd.xml.asc", MAX_LIST, signal);
+    const signature = await read("repodata/repomd.xml.asc", MAX_LIST);
     await verifyDetached({ content: bytes, signature, keys: await repositoryKeys(repository, set, context), what });
   }
   const metadata = await parseRepomd(bytes, what);
   if (!metadata.has("primary")) throw new AirgapError("protocol", `${what} lists no primary metadata`);
   return RpmRepository.open({
     id: repository.id,
+    place,
     priority: repository.priority ?? 99,
     bases: [base, ...bases.filter((other) => other !== base)],
     revision: digest,

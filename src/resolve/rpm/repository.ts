@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { AirgapError } from "../../errors.ts";
 import type { Http } from "../../http.ts";
 import { PackageIndex, type PackageRow, type ProvideRow, type VersionRow } from "../../state/package-index.ts";
-import { readPlace } from "../../transport/url.ts";
 import { decompress } from "../packages/decompress.ts";
 import { below, checkedContent } from "../packages/locations.ts";
 import { findOwners, isPrimaryPath } from "./filelists.ts";
+import { fromMirrors } from "./mirrors.ts";
 import { type HiddenBy, type ModuleDocuments, readModules } from "./modulemd.ts";
 import { type RpmData, type RpmDetail, readPrimary } from "./primary.ts";
 import type { RepomdData } from "./repomd.ts";
@@ -16,6 +16,8 @@ const MAX_UNPACKED = 8 * 2 ** 30;
 
 export interface RpmRepositoryOptions {
   id: string;
+  /** As the spec names it: whatever mirror answers, it is the same repository. */
+  place: string;
   priority: number;
   /** Where the repository is, in the order to try. */
   bases: string[];
@@ -58,10 +60,7 @@ export class RpmRepository {
   }
 
   static async open(options: RpmRepositoryOptions): Promise<RpmRepository> {
-    const key = createHash("sha256")
-      .update(options.bases[0] ?? "")
-      .digest("hex")
-      .slice(0, 16);
+    const key = createHash("sha256").update(options.place).digest("hex").slice(0, 16);
     const file = join(options.indexDir, `rpm-${options.id}-${key}.sqlite`);
     const index = await PackageIndex.open(file, options.revision, async (writer) => {
       const paths = new Set<string>();
@@ -84,7 +83,10 @@ export class RpmRepository {
   /** What its modules.yaml says, if it has one. */
   async modules(): Promise<ModuleDocuments | undefined> {
     if (!this.has("modules")) return undefined;
-    return ((await this.#index.value("modules")) as ModuleDocuments | undefined) ?? readModules(this.content("modules"), `modules.yaml of ${this.id}`);
+    return (
+      ((await this.#index.value("modules")) as ModuleDocuments | undefined) ??
+      this.read("modules", (chunks) => readModules(chunks, `modules.yaml of ${this.id}`))
+    );
   }
 
   /** What modules hide of packages that are called so or provide that. */
@@ -98,9 +100,9 @@ export class RpmRepository {
     return this.#options.metadata.has(type);
   }
 
-  /** The unpacked content of one of the metadata files, checked. */
-  content(type: string): AsyncGenerator<Buffer> {
-    return open(this.#options, type);
+  /** Hands over the unpacked content of one of the metadata files, checked; again, from the next mirror, where that goes wrong. */
+  read<T>(type: string, work: (chunks: AsyncIterable<Buffer>) => Promise<T>): Promise<T> {
+    return fromMirrors(this.bases, (base) => work(open({ ...this.#options, bases: [base] }, type)), this.#options.signal);
   }
 
   /** Where a package is, at every mirror. */
@@ -189,7 +191,7 @@ export class RpmRepository {
 
   async #scan(paths: Set<string>): Promise<Map<string, number[]>> {
     const found = new Map<string, number[]>([...paths].map((path) => [path, []]));
-    const owners = await findOwners(this.content("filelists"), `filelists.xml of ${this.id}`, paths);
+    const owners = await this.read("filelists", (chunks) => findOwners(chunks, `filelists.xml of ${this.id}`, paths));
     const rows = await this.#index.versions(owners.map(({ name }) => name));
     const details = await this.details(rows.map((row) => row.id));
     const byChecksum = new Map([...details].map(([id, { checksum }]) => [checksum.value, id]));
@@ -212,18 +214,4 @@ async function* open(options: RpmRepositoryOptions, type: string): AsyncGenerato
   const expected = { checksums: data.checksum ? [data.checksum] : [], size: data.size };
   const content = checkedContent(options.http, place, expected, options.signal);
   yield* decompress(content, `${type} of repository ${options.id}`, data.openSize ?? MAX_UNPACKED);
-}
-
-/** At most `limit` bytes of a file of the repository, from the first mirror that has it. */
-export async function readFromBases(http: Http, bases: string[], href: string, limit: number, signal?: AbortSignal): Promise<{ bytes: Buffer; base: string }> {
-  let first: unknown;
-  for (const base of bases) {
-    try {
-      return { bytes: await readPlace(http, below(base, href, "the spec"), limit, undefined, signal), base };
-    } catch (error) {
-      signal?.throwIfAborted();
-      first ??= error;
-    }
-  }
-  throw first;
 }
