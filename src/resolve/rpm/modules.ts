@@ -157,23 +157,19 @@ export class Modules {
     return request;
   }
 
+  /** A stream without any profile is enabled and no more. */
   #profiles(text: string, { profile }: ModuleSpec, latest: OfferedStream): string[] {
     const known = Object.keys(latest.profiles).sort();
-    const wanted = profile ?? "";
-    const found = profile === undefined ? (this.#defaults.get(latest.name)?.profiles[latest.stream] ?? []) : known.filter((name) => fits(wanted, name));
+    if (profile === undefined && known.length === 0) return [];
+    const defaults = this.#defaults.get(latest.name)?.profiles[latest.stream] ?? [];
+    const found = profile === undefined ? defaults : known.filter((name) => fits(profile, name));
     const missing = found.find((name) => !known.includes(name));
     if (found.length > 0 && missing === undefined) return found;
-    const why =
-      missing !== undefined
-        ? `the default profile ${missing} does not exist`
-        : profile === undefined
-          ? "no profile of it is the default"
-          : `it has no profile ${profile}`;
-    throw new AirgapError("spec", `@${text}: ${latest.name}:${latest.stream} is known, but ${why}; it has ${known.join(", ") || "none"}`, {
-      suggestions:
-        known.length > 0
-          ? known.slice(0, 3).map((name) => `"@${latest.name}:${latest.stream}/${name}"`)
-          : ["name the packages beside it; the stream is enabled"],
+    const none = profile === undefined ? "no profile of it is the default" : `it has no profile ${profile}`;
+    const why = missing === undefined ? none : `the default profile ${missing} does not exist`;
+    const shown = known.length === 0 ? "none" : known.join(", ");
+    throw new AirgapError("spec", `@${text}: ${latest.name}:${latest.stream} is known, but ${why}; it has ${shown}`, {
+      suggestions: known.slice(0, 3).map((name) => `"@${latest.name}:${latest.stream}/${name}"`),
     });
   }
 

@@ -124,6 +124,10 @@ describe("streams", () => {
     expect(await ids(["@web", "@web:2"])).toEqual(["lib-1-1.m2.noarch", "web-2-1.m2.noarch"]);
   });
 
+  test("a stream without profiles is enabled, for what is named beside it", async () => {
+    expect(await ids(["@libs", "lib"])).toEqual(["lib-1-1.m2.noarch"]);
+  });
+
   test("a hotfix repository is not filtered", async () => {
     expect(await ids(["user"], defaults, { repositories: [{ id: "base", baseurl: "repo", moduleHotfixes: true }] })).toEqual([
       "other-1-1.noarch",
@@ -138,7 +142,10 @@ describe("streams", () => {
       message: expect.stringContaining("no profile devel"),
       suggestions: ['"@web:1/common"', '"@web:1/minimal"'],
     });
-    await expect(resolve(["@libs"])).rejects.toThrow(/no profile of it is the default; it has none/);
+    await expect(resolve(["@web:2"], [])).rejects.toMatchObject({
+      message: expect.stringContaining("no profile of it is the default; it has common"),
+      suggestions: ['"@web:2/common"'],
+    });
     await expect(resolve(["@webb"])).rejects.toMatchObject({ code: "unsatisfiable", message: expect.stringContaining('is "webb"') });
   });
 
