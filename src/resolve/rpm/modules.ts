@@ -98,9 +98,11 @@ export class Modules {
    * filtering hides: packages of other streams, and any package that is called like one of an
    * active stream or provides its name. Repositories with `moduleHotfixes` are spared.
    * @param asked words after `@` that `knows`
+   * @param installed ids of what hosts have: a package of one stream alone says that it is enabled there
+   * @returns what does not go together, in words
    * @throws AirgapError `spec`, `unsatisfiable`
    */
-  async enable(asked: string[]): Promise<string[]> {
+  async enable(asked: string[], installed: ReadonlySet<string> = new Set()): Promise<string[]> {
     const enabled = new Map<string, string>();
     // Words that leave the stream open take the one that others name.
     this.#enabled = enabled;
@@ -112,8 +114,15 @@ export class Modules {
         enabled.set(module, stream);
       }
     }
+    const problems: string[] = [];
+    for (const [module, stream] of this.#onHosts(installed)) {
+      const other = enabled.get(module);
+      if (other === undefined) enabled.set(module, stream);
+      else if (other !== stream)
+        problems.push(`hosts have packages of ${module}:${stream}, and ${module}:${other} is asked for: dnf does not switch streams by itself`);
+    }
     this.#activation = activate({ streams: this.#streams, defaults: this.#defaults, enabled, arch: this.#arch, platforms: this.#platforms });
-    const { contradiction, problems } = this.#activation;
+    const { contradiction } = this.#activation;
     if (contradiction) {
       const names = [...enabled].map(([module, stream]) => `${module}:${stream}`).join(", ");
       throw new AirgapError("unsatisfiable", `The module streams ${names} can't be enabled together\n  ${contradiction.join("\n  ")}`, {
@@ -121,7 +130,15 @@ export class Modules {
       });
     }
     await hidePackages(this.#repositories, this.#streams, this.#activation.active);
-    return problems;
+    return [...problems, ...this.#activation.problems];
+  }
+
+  #onHosts(installed: ReadonlySet<string>): Map<string, string> {
+    const found = new Map<string, Set<string>>();
+    for (const { name, stream, artifacts } of installed.size > 0 ? this.#streams : []) {
+      if (artifacts.some((id) => installed.has(id))) found.set(name, new Set([...(found.get(name) ?? []), stream]));
+    }
+    return new Map([...found].filter(([, streams]) => streams.size === 1).map(([module, [stream = ""]]) => [module, stream]));
   }
 
   /** The stream of each module that a word means. */

@@ -58,12 +58,12 @@ export async function solve(options: SolveOptions): Promise<Closure> {
 }
 
 /** Streams are settled first; what was asked for follows in dnf's order: packages, modules, groups. */
-async function lookUpAll({ set, install, repositories, modules, arch, emit }: SolveOptions, arches: ReadonlySet<string>): Promise<Wanted[]> {
+async function lookUpAll({ set, install, repositories, modules, arch, installed, emit }: SolveOptions, arches: ReadonlySet<string>): Promise<Wanted[]> {
   const warn = (message: string): void => emit?.({ type: "warning", message: `${set}: ${message}` });
   const words = install.filter((text) => text.startsWith("@")).map((text) => text.slice(1));
   const streams = words.filter((word) => modules.knows(word));
-  const problems = await modules.enable(streams);
-  if (problems.length > 0) warn(`not all default module streams go together\n  ${problems.join("\n  ")}`);
+  const problems = await modules.enable(streams, new Set(installed.map(nevra)));
+  if (problems.length > 0) warn(`not all module streams go together\n  ${problems.join("\n  ")}`);
   const wanted: Wanted[] = [];
   const hidden = (name: string) => modules.hidden(name);
   for (const text of install) if (!text.startsWith("@")) wanted.push(await lookUp(text, repositories, arches, hidden));

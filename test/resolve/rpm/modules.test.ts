@@ -128,6 +128,14 @@ describe("streams", () => {
     expect(await ids(["@libs", "lib"])).toEqual(["lib-1-1.m2.noarch"]);
   });
 
+  test("hosts that have a stream's package have that stream enabled", async () => {
+    const { writeFile } = await import("node:fs/promises");
+    await writeFile(`${at.dir}/hosts`, "web-2-1.m2.noarch\n");
+    expect(await ids(["user", "lib"], defaults, { installed: "hosts" })).toEqual(["lib-1-1.m2.noarch", "user-1-1.noarch"]);
+    await expect(resolve(["@web:1"], defaults, { installed: "hosts" })).rejects.toMatchObject({ code: "unsatisfiable" });
+    expect(at.events).toContainEqual({ type: "warning", message: expect.stringContaining("hosts have packages of web:2, and web:1 is asked for") });
+  });
+
   test("a hotfix repository is not filtered", async () => {
     expect(await ids(["user"], defaults, { repositories: [{ id: "base", baseurl: "repo", moduleHotfixes: true }] })).toEqual([
       "other-1-1.noarch",
@@ -153,7 +161,7 @@ describe("streams", () => {
     const el8 = { for: ["rocky-8"] };
     await expect(resolve(["@web:2"], defaults, el8)).rejects.toThrow(/streams web:2 can't be enabled together[\s\S]*module\(platform:el9\)/);
     expect(await ids(["web"], defaults, el8)).toEqual(["web-3-1.noarch"]);
-    expect(at.events).toContainEqual({ type: "warning", message: expect.stringContaining("not all default module streams go together") });
+    expect(at.events).toContainEqual({ type: "warning", message: expect.stringContaining("not all module streams go together") });
     expect(await ids(["@web:2"], defaults, { for: ["openEuler-22.03"] })).toContain("web-2-1.m2.noarch");
   });
 
