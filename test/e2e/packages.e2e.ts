@@ -8,6 +8,7 @@ import type { PackageSetSpec } from "../../src/bundle/spec.ts";
 import { isAirgapError } from "../../src/errors.ts";
 import type { Closure } from "../../src/resolve/packages/types.ts";
 import { resolveClosures } from "../../src/resolve/packages.ts";
+import { modulesYaml as carriedYaml } from "../../src/resolve/rpm/carried.ts";
 import { freePort } from "../support/daemon.ts";
 import { writeDebRepository } from "../support/deb-metadata.ts";
 import { DnfOracle } from "../support/dnf.ts";
@@ -93,11 +94,14 @@ describe("against dnf, on random repositories", () => {
 });
 
 /** One answer of ours, with the warnings that came before it; undefined where there is none. */
-async function asked(at: Awaited<ReturnType<typeof packageContext>>, set: PackageSetSpec): Promise<{ mine: string[] | undefined; warned: boolean }> {
+async function asked(
+  at: Awaited<ReturnType<typeof packageContext>>,
+  set: PackageSetSpec,
+): Promise<{ mine: string[] | undefined; warned: boolean; closure?: Closure }> {
   at.events.length = 0;
   try {
     const [closure] = await resolveClosures(set, at.context);
-    return { mine: ids(closure), warned: at.events.some(({ type }) => type === "warning") };
+    return { mine: ids(closure), ...(closure ? { closure } : {}), warned: at.events.some(({ type }) => type === "warning") };
   } catch (error) {
     if (isAirgapError(error, "unsatisfiable", "spec")) return { mine: undefined, warned: true };
     throw error;
@@ -105,18 +109,29 @@ async function asked(at: Awaited<ReturnType<typeof packageContext>>, set: Packag
 }
 
 describe("against dnf, on random modules", () => {
-  test("streams, defaults, dependencies between modules: the same set, impossible where dnf says so", async () => {
+  test("streams, defaults, dependencies between modules: the same set, impossible where dnf says so, installable from what is carried", async () => {
     using dnf = new DnfOracle();
     const at = await packageContext();
     const differing: string[] = [];
     let solved = 0;
-    for (let seed = 1; seed <= 80; seed++) {
+    for (let seed = 1; seed <= 60; seed++) {
       const { repositories, install } = randomModularCase(new Random(seed * 7919));
       const root = join(at.dir, String(seed));
       const listed = repositories.map(({ moduleHotfixes }, i) => ({ id: `r${i}`, path: join(root, `r${i}`), baseurl: join(root, `r${i}`), moduleHotfixes }));
       for (const [i, { rpms, modules }] of repositories.entries()) await writeRpmRepository(join(root, `r${i}`), rpms, { modules });
       const { packages: theirs, error = "" } = await dnf.answer({ repositories: listed, install });
-      const { mine, warned } = await asked(at, rpmSet({ repositories: listed.map(({ path: _, ...repository }) => repository), install }));
+      const { mine, warned, closure } = await asked(at, rpmSet({ repositories: listed.map(({ path: _, ...repository }) => repository), install }));
+      if (closure) {
+        const all = new Set(closure.packages.map(({ id }) => id));
+        const yaml = carriedYaml(closure.modules ?? [], all, new Set(closure.packages.map(({ name }) => name)));
+        const from = new Map(closure.packages.map(({ id, repository }) => [id, repository]));
+        const carried = repositories.flatMap(({ rpms }, i) => rpms.filter((rpm) => from.get(idOf(rpm)) === `r${i}`));
+        await writeRpmRepository(join(root, "carried"), carried, yaml ? { modules: yaml } : {});
+        const names = new Set(closure.asked.map((each) => closure.packages.find(({ id }) => id === each.package)?.name ?? ""));
+        const again = await dnf.answer({ repositories: [{ id: "carried", path: join(root, "carried"), moduleHotfixes: true }], install: [...names] });
+        if (again.packages?.some((id) => !all.has(id)) !== false)
+          differing.push(`seed ${seed}: dnf can't install ${[...names]} from what is carried: ${again.error}`);
+      }
       rmSync(root, { recursive: true, force: true });
       // dnf refuses every @module while any default or newest build can't be had; here that is a warning.
       const strict = error.includes("Modular dependency problems") && (mine === undefined || warned);
@@ -173,7 +188,7 @@ describe("against dnf, on a large repository", () => {
       () => `m${random.below(70)}-a`,
       () => random.pick(["@server", "@group7", "@Group 9/optional"]),
     ];
-    const requests = Array.from({ length: 24 }, () => Array.from({ length: 1 + random.below(3) }, () => random.pick(asking)()));
+    const requests = Array.from({ length: 16 }, () => Array.from({ length: 1 + random.below(3) }, () => random.pick(asking)()));
     const differing: string[] = [];
     let solved = 0;
     for (const install of [["everything"], ...requests]) {
@@ -186,7 +201,7 @@ describe("against dnf, on a large repository", () => {
     }
     await at.close();
     expect(differing).toEqual([]);
-    expect(solved).toBeGreaterThan(12);
+    expect(solved).toBeGreaterThan(9);
   });
 });
 
@@ -347,7 +362,7 @@ describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
       { name: "libs", stream: "a", artifacts: [artifact("weblib")] },
     ];
     writeFileSync(join(dir, "modules.yaml"), modulesYaml(streams, [{ module: "web", stream: "1", profiles: { "1": ["common"], "2": ["common"] } }]));
-    await run("modifyrepo_c", ["--mdtype=modules", join(dir, "modules.yaml"), join(modular, "repodata")]);
+    await run("modifyrepo_c", ["--mdtype=modules", "--compress", "--compress-type=xz", join(dir, "modules.yaml"), join(modular, "repodata")]);
     const bundle = (name: string, install: string): string =>
       `apiVersion: airgap/v1\nkind: Bundle\nname: ${name}\npackages:\n  - name: ${name}\n    format: rpm\n    for: [rocky-9]\n    arch: x86_64\n    repositories: [{ id: base, baseurl: modular, gpgkey: [rpms/KEY] }]\n    install: ${install}\n`;
     const install = async (root: string, set: string, words: string[]): Promise<string[]> => {
