@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, open, rename, stat } from "node:fs/promises";
+import { mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import pLimit from "p-limit";
 import { AirgapError } from "../../errors.ts";
@@ -8,6 +8,7 @@ import type { Source } from "../../transport/types.ts";
 import { UrlSource } from "../../transport/url.ts";
 import type { ResolveContext } from "../types.ts";
 import { checkedContent } from "./locations.ts";
+import { fromMirrors } from "./mirrors.ts";
 import type { ChosenPackage } from "./types.ts";
 
 const CONCURRENCY = 8;
@@ -48,23 +49,31 @@ export async function placePackage(chosen: ChosenPackage, context: ResolveContex
   const dir = join(context.cacheDir, "packages", "files");
   const copy = join(dir, `${algorithm}-${value}`);
   await mkdir(dir, { recursive: true });
-  const hash = createHash("sha256");
   const present = await stat(copy).catch(() => undefined);
-  const place = present?.isFile() ? copy : chosen.places[0];
-  if (place === undefined) throw new AirgapError("not-found", `${chosen.id} has no place to fetch it from`);
-  const content = checkedContent(chosen.http, place, { checksums: [chosen.checksum], size: chosen.size }, context.signal);
+  if (present?.isFile()) return { digest: await fetchWhole(chosen, copy, undefined, context.signal), copy };
+  if (chosen.places.length === 0) throw new AirgapError("not-found", `${chosen.id} has no place to fetch it from`);
+  return { digest: await fromMirrors(chosen.places, (place) => fetchWhole(chosen, place, copy, context.signal), context.signal), copy };
+}
+
+/** Reads and checks a package; what is read is kept in `copy`. @returns the digest of its content */
+async function fetchWhole(chosen: ChosenPackage, place: string, copy: string | undefined, signal: AbortSignal | undefined): Promise<Digest> {
+  const hash = createHash("sha256");
+  const content = checkedContent(chosen.http, place, { checksums: [chosen.checksum], size: chosen.size }, signal);
   const partial = `${copy}.${process.pid}.part`;
-  const file = present ? undefined : await open(partial, "w");
+  const file = copy === undefined ? undefined : await open(partial, "w");
   try {
     for await (const chunk of content) {
       hash.update(chunk);
       await file?.writeFile(chunk);
     }
+  } catch (error) {
+    if (file) await rm(partial, { force: true });
+    throw error;
   } finally {
     await file?.close();
   }
-  if (file) await rename(partial, copy);
-  return { digest: `sha256:${hash.digest("hex")}`, copy };
+  if (copy !== undefined) await rename(partial, copy);
+  return `sha256:${hash.digest("hex")}`;
 }
 
 /** Where the bytes of a package come from, with every check that can be made while they pass. */

@@ -4,10 +4,10 @@ import { AirgapError } from "../../errors.ts";
 import { describePlace, readPlace } from "../../transport/url.ts";
 import { type KeyRing, readKeys } from "../packages/keys.ts";
 import { below, placeOf } from "../packages/locations.ts";
+import { fromMirrors } from "../packages/mirrors.ts";
 import { verifyDetached } from "../packages/openpgp.ts";
 import { repositoryHttp } from "../packages/repository-http.ts";
 import type { ResolveContext } from "../types.ts";
-import { fromMirrors } from "./mirrors.ts";
 import { parseMetalink, parseMirrorlist, parseRepomd } from "./repomd.ts";
 import { RpmRepository } from "./repository.ts";
 

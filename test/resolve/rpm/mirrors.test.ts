@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type KeyedCertificate, makeAuthority, makeCertificate } from "../../../src/pki/certificate.ts";
+import { placePackage } from "../../../src/resolve/packages/prepare.ts";
 import { resolveClosures } from "../../../src/resolve/packages.ts";
 import { packageContext, rpmSet } from "../../support/packages.ts";
 import { writeRpmRepository } from "../../support/rpm-metadata.ts";
@@ -105,6 +106,24 @@ describe("the first mirror", () => {
       message: expect.stringMatching(/primary\.xml\.gz broke off after \d+ bytes/),
     });
   });
+});
+
+test("packages of old repositories, which have to be fetched to know their sha256, come from the next mirror too", async () => {
+  const content = Buffer.from("a package".repeat(5000));
+  await writeFile(`${at.dir}/repo/x.rpm`, content);
+  const bad = await serve(files(`${at.dir}/repo`, () => undefined));
+  const good = await serve(files(`${at.dir}/repo`));
+  const of = { id: "x", name: "x", version: "1-1", arch: "noarch", repository: "base", href: "x.rpm", reason: { relation: "x" } };
+  const checksum = { algorithm: "sha1", value: createHash("sha1").update(content).digest("hex") };
+  const chosen = { ...of, places: [`${bad}/x.rpm`, `${good}/x.rpm`], http: at.context.http({}), size: content.length, checksum };
+  const { digest, copy } = await placePackage(chosen, at.context);
+  expect(digest).toBe(`sha256:${createHash("sha256").update(content).digest("hex")}`);
+  expect((await readFile(copy ?? "")).equals(content)).toBe(true);
+  expect(await placePackage({ ...chosen, places: [] }, at.context)).toEqual({ digest, copy });
+  await expect(placePackage({ ...chosen, places: [`${bad}/x.rpm`], checksum: { ...checksum, value: "0".repeat(40) } }, at.context)).rejects.toMatchObject({
+    code: "network",
+  });
+  expect((await readdir(`${at.dir}/cache/packages/files`)).filter((name) => name.endsWith(".part"))).toEqual([]);
 });
 
 describe("a metalink", () => {
