@@ -1,8 +1,12 @@
-/** A list of numbers that grows: four bytes each, and nothing for the garbage collector to walk through. */
+/**
+ * A list of numbers that grows: four bytes each, and nothing for the garbage collector to walk
+ * through or to leave behind. What `array` gave is void after a `push`.
+ */
 export class Numbers {
   #array: Int32Array<ArrayBuffer>;
   #length = 0;
 
+  /** @param capacity how many there will be, where that is known */
   constructor(capacity = 1024) {
     this.#array = new Int32Array(capacity);
   }
@@ -11,7 +15,7 @@ export class Numbers {
     return this.#length;
   }
 
-  /** What holds the list now; it changes when the list grows. */
+  /** What holds the list now. */
   get array(): Int32Array<ArrayBuffer> {
     return this.#array;
   }
@@ -30,8 +34,7 @@ export class Numbers {
   }
 
   #grow(): void {
-    const larger = new Int32Array(this.#array.length + (this.#array.length >> 1) + 16);
-    larger.set(this.#array);
-    this.#array = larger;
+    const capacity = this.#array.length + (this.#array.length >> 1) + 16;
+    this.#array = new Int32Array(this.#array.buffer.transfer(capacity * Int32Array.BYTES_PER_ELEMENT));
   }
 }

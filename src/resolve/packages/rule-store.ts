@@ -5,10 +5,13 @@ import { Numbers } from "./growing.ts";
  * two lists of numbers, since a large repository has hundreds of thousands of them.
  */
 export class RuleStore {
-  readonly #literals = new Numbers();
-  readonly #starts = new Numbers();
+  readonly #literals: Numbers;
+  readonly #starts: Numbers;
 
-  constructor() {
+  /** @param like as large as this one */
+  constructor(like?: RuleStore) {
+    this.#literals = new Numbers(like && like.#literals.length + 1);
+    this.#starts = new Numbers(like && like.#starts.length + 1);
     this.#starts.push(0);
   }
 
@@ -67,12 +70,19 @@ export class RuleStore {
 
 /** Rules with what they mean, in the order in which they are looked at. */
 export class ExplainedRules<Kind extends string> {
-  readonly store = new RuleStore();
+  readonly store: RuleStore;
   /** The kinds met so far; a rule's is its place among them. */
   readonly #names: Kind[] = [];
-  readonly #kinds = new Numbers();
-  readonly #from = new Numbers();
+  readonly #kinds: Numbers;
+  readonly #from: Numbers;
   readonly #relations: string[] = [];
+
+  /** @param like as many as these */
+  constructor(like?: ExplainedRules<Kind>) {
+    this.store = new RuleStore(like?.store);
+    this.#kinds = new Numbers(like && like.size + 1);
+    this.#from = new Numbers(like && like.size + 1);
+  }
 
   get size(): number {
     return this.store.size;
@@ -124,7 +134,7 @@ export class ExplainedRules<Kind extends string> {
     const order = new Int32Array(this.size);
     for (let rule = 0; rule < order.length; rule++) order[rule] = rule;
     order.sort((a, b) => this.store.compare(a, b) || a - b);
-    const result = new ExplainedRules<Kind>();
+    const result = new ExplainedRules<Kind>(this);
     let last = -1;
     for (const rule of order) {
       if (last < 0 || this.store.compare(last, rule) !== 0) this.copy(rule, result);

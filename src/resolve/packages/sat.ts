@@ -36,11 +36,11 @@ export class Sat {
   readonly #value: Int32Array;
   readonly #reason: Int32Array;
   /** The two literals that each rule watches: a rule's first watch is twice its number, its second follows. */
-  readonly #watched = new Numbers();
+  readonly #watched: Numbers;
   /** The watches of each literal, as linked lists in the order in which they came. */
   readonly #first: Int32Array;
   readonly #last: Int32Array;
-  readonly #next = new Numbers();
+  readonly #next: Numbers;
   readonly #trail: number[] = [];
   #propagated = 0;
   readonly #branches: Branch[] = [];
@@ -51,6 +51,8 @@ export class Sat {
     this.#variables = variables;
     this.#value = new Int32Array(variables + 1);
     this.#reason = new Int32Array(variables + 1).fill(NO_RULE);
+    this.#watched = new Numbers(2 * rules.size + 1);
+    this.#next = new Numbers(2 * rules.size + 1);
     this.#first = new Int32Array(2 * variables + 1).fill(NONE);
     this.#last = new Int32Array(2 * variables + 1).fill(NONE);
     for (let rule = 0; rule < rules.size; rule++) this.#watch(rule);

@@ -6,12 +6,6 @@ import type { RpmRepository } from "./repository.ts";
 import type { Job, Rules } from "./rules.ts";
 import { nevra, type Solvable, type Universe } from "./universe.ts";
 
-interface Reached {
-  /** 0: it was asked for. */
-  by: number;
-  relation: string;
-}
-
 export interface ProofOptions {
   universe: Universe;
   rules: Rules;
@@ -27,11 +21,14 @@ export interface ProofOptions {
  */
 export async function prove({ universe, rules, jobs, chosen, alternatives, role }: ProofOptions): Promise<Closure> {
   const inSet = new Set(chosen);
-  const reasons = new Map<number, Reached>();
+  /** By whom (0: it was asked for) and through which relation each package came in. */
+  const by = new Int32Array(universe.size + 1).fill(-1);
+  const through = new Array<string>(universe.size + 1);
   const queue: number[] = [];
-  const reach = (id: number, by: number, relation: string): void => {
-    if (reasons.has(id)) return;
-    reasons.set(id, { by, relation });
+  const reach = (id: number, from: number, relation: string): void => {
+    if (by[id] !== -1) return;
+    by[id] = from;
+    through[id] = relation;
     queue.push(id);
   };
   const asked: Closure["asked"] = [];
@@ -54,18 +51,19 @@ export async function prove({ universe, rules, jobs, chosen, alternatives, role 
     }
     for (const { id, relation } of wishes.get(from) ?? []) reach(id, from, relation);
   }
-  const carried = queue.filter((id) => universe.get(id).repository !== undefined);
-  const others = alternatives.filter(({ id }) => !reasons.has(id) && universe.get(id).repository !== undefined);
-  const details = await detailsOf([...carried, ...others.map(({ id }) => id)].map((id) => universe.get(id)));
-  const ids = new Map(queue.map((id) => [id, nevra(universe.get(id))]));
-  const packages = carried.map((id) => {
-    const { by, relation } = reasons.get(id) as Reached;
-    const reason: Reason = by === 0 ? { relation } : { by: ids.get(by) as string, relation };
-    return new ChosenRpm(ids.get(id) as string, universe.get(id), details.get(id) as RpmDetail, reason);
-  });
-  for (const { id, why } of others) {
-    const solvable = universe.get(id);
-    packages.push(new ChosenRpm(nevra(solvable), solvable, details.get(id) as RpmDetail, { relation: why }, why));
+  const ids = new Array<string>(universe.size + 1);
+  for (const id of queue) ids[id] = nevra(universe.get(id));
+  const packages: ChosenPackage[] = [];
+  const carried = queue.filter((id) => universe.get(id).repository !== undefined).map((id) => universe.get(id));
+  for await (const [solvable, detail] of withDetails(carried)) {
+    const from = by[solvable.id] as number;
+    const relation = through[solvable.id] as string;
+    packages.push(new ChosenRpm(ids[solvable.id] as string, solvable, detail, from === 0 ? { relation } : { by: ids[from] as string, relation }));
+  }
+  const whys = new Map(alternatives.filter(({ id }) => by[id] === -1 && universe.get(id).repository !== undefined).map(({ id, why }) => [id, why]));
+  for await (const [solvable, detail] of withDetails([...whys.keys()].map((id) => universe.get(id)))) {
+    const why = whys.get(solvable.id) as string;
+    packages.push(new ChosenRpm(nevra(solvable), solvable, detail, { relation: why }, why));
   }
   return { role, asked, packages: packages.sort((a, b) => (a.id < b.id ? -1 : 1)) };
 }
@@ -116,16 +114,14 @@ function wishesOf(universe: Universe, inSet: ReadonlySet<number>): Map<number, {
   return wishes;
 }
 
-/** Where the chosen are, by id. */
-async function detailsOf(chosen: Solvable[]): Promise<Map<number, RpmDetail>> {
-  const found = new Map<number, RpmDetail>();
-  for (const [repository, own] of Map.groupBy(chosen, (solvable) => solvable.repository as RpmRepository)) {
+/** Each with where it is, not in their order. */
+async function* withDetails(solvables: Solvable[]): AsyncGenerator<[Solvable, RpmDetail]> {
+  for (const [repository, own] of Map.groupBy(solvables, (solvable) => solvable.repository as RpmRepository)) {
     for (const batch of batches(own)) {
       const details = await repository.details(batch.map(({ row }) => row));
-      for (const { id, row } of batch) found.set(id, details.get(row) as RpmDetail);
+      for (const solvable of batch) yield [solvable, details.get(solvable.row) as RpmDetail];
     }
   }
-  return found;
 }
 
 /** There may be tens of thousands of them, so they hold nothing twice and nothing that can be worked out when it is asked for. */
