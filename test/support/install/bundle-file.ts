@@ -18,8 +18,11 @@ const manifest = (name: string): Buffer =>
     }),
   );
 
-/** Writes what a plan needs of a bundle as the tar that `readBundle` reads. */
-export async function writeBundleFile(path: string, bundle: Bundle): Promise<void> {
+/**
+ * Writes what a plan needs of a bundle as the tar that `readBundle` reads.
+ * @param archive what is in the place of the tool, and of every file
+ */
+export async function writeBundleFile(path: string, bundle: Bundle, archive: Buffer = Buffer.from("packed")): Promise<void> {
   const contents = new Map<Digest, Buffer>();
   const add = (bytes: Buffer): { digest: Digest; size: number } => {
     const digest = digestOf(bytes);
@@ -47,7 +50,10 @@ export async function writeBundleFile(path: string, bundle: Bundle): Promise<voi
       makeArtifact({ kind: "packages", name, files: [], origins: [], wantedBy: [], facts: facts as unknown as Record<string, unknown> }),
     ),
     ...Object.values(bundle.tools).map(({ name }) =>
-      makeArtifact({ kind: "self", name, files: files([{ title: name, text: `the tool ${name}` }]), origins: [], wantedBy: [] }),
+      makeArtifact({ kind: "self", name, files: [fileFromBytes(name, "application/gzip", archive)], origins: [], wantedBy: [] }),
+    ),
+    ...Object.keys(bundle.files).map((name) =>
+      makeArtifact({ kind: "file", name, files: [fileFromBytes(name, "application/gzip", archive)], origins: [], wantedBy: [] }),
     ),
   ];
   for (const { blobs } of made) {
