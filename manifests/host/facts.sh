@@ -22,7 +22,7 @@ say systemd "$(quiet systemctl --version | head -n 1)"
 for p in apt-get dnf yum; do have $p && say package-manager $p && break; done
 say cores "$(quiet getconf _NPROCESSORS_ONLN)"
 say memory-kib "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
-for d in / /var/lib /etc /opt /usr /tmp; do
+for d in / /var/lib /var/lib/airgap /var/lib/containerd /var/lib/docker /etc /opt /usr /tmp; do
 	quiet df -Pk $d | awk -v d=$d 'NR == 2 { print d, $4, $6 }' | lines free-kib
 done
 say time "$(date +%s)"

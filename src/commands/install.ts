@@ -27,6 +27,7 @@ export default class Install extends BaseCommand<InstallResult> {
     only: Flags.string({ description: `Only these stages: ${STAGES.join(", ")}`, ...stage, exclusive: ["skip"] }),
     skip: Flags.string({ description: "All stages but these", ...stage }),
     hosts: Flags.string({ description: "Only these hosts, with commas between them", helpValue: "NAME,…" }),
+    patience: Flags.integer({ description: "How long a host that is gone, perhaps to boot again, is waited for", min: 0, default: 180, helpValue: "SECONDS" }),
     "ignore-check": Flags.string({ description: "Go on although this check fails", multiple: true, multipleNonGreedy: true, helpValue: "NAME", default: [] }),
   });
 
@@ -41,6 +42,7 @@ export default class Install extends BaseCommand<InstallResult> {
       ...(flags.skip ? { skip: flags.skip as StageName[] } : {}),
       ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
       ignoreChecks: flags["ignore-check"],
+      patienceMs: flags.patience * 1000,
       confirm: hostKeyQuestion((text) => this.confirm(text)),
       emit: this.emit,
       signal: this.signal,

@@ -72,14 +72,19 @@ function refused({ target, resolved, options, stderr, read }: Failure): AirgapEr
       ? "the key has a passphrase"
       : wrong
         ? "the key's passphrase is wrong, or the key was refused"
-        : tried;
+        : options.password === undefined && options.passwordEnv !== undefined
+          ? `${tried}, and ${options.passwordEnv}, which is to hold the password, is not set`
+          : tried;
   return new AirgapError(
     "unauthorized",
     `${target.name}: ${resolved.user}@${target.address} can't log in: ${why}${methods ? ` (the host takes ${methods})` : ""}`,
     {
       suggestions: [
         ...(locked ? ["name the variable that holds it: `ssh: { passphraseEnv: NAME }`, or put the key into an agent: ssh-add"] : []),
-        ...(options.password === undefined ? ["name a key or the variable that holds the password: `ssh: { identityFile: …, passwordEnv: NAME }`"] : []),
+        ...(options.password === undefined && options.passwordEnv !== undefined ? [`export ${options.passwordEnv}=…`] : []),
+        ...(options.password === undefined && options.passwordEnv === undefined
+          ? ["name a key or the variable that holds the password: `ssh: { identityFile: …, passwordEnv: NAME }`"]
+          : []),
         `try it by hand: ssh ${target.port && target.port !== 22 ? `-p ${target.port} ` : ""}${resolved.user}@${target.address}`,
       ],
     },
@@ -90,12 +95,15 @@ function refused({ target, resolved, options, stderr, read }: Failure): AirgapEr
 export function explain(failure: Failure): AirgapError {
   const { target, stderr, asked } = failure;
   if (/REMOTE HOST IDENTIFICATION HAS CHANGED/.test(stderr)) {
+    const pinned = failure.options.fingerprint !== undefined;
     const offered = /SHA256:[A-Za-z0-9+/]{43}/.exec(stderr)?.[0];
     return new AirgapError(
       "unauthorized",
       `${target.name}: the host key of ${target.address} has changed${offered ? ` to ${offered}` : ""}: another machine, one that was installed anew, or somebody in between`,
       {
-        suggestions: [`when you know why: ssh-keygen -R ${target.port && target.port !== 22 ? `'[${target.address}]:${target.port}'` : target.address}`],
+        suggestions: pinned
+          ? [`when you know why, say so in the cluster file: hostKey: "${offered ?? "SHA256:…"}"`]
+          : [`when you know why: ssh-keygen -R ${target.port && target.port !== 22 ? `'[${target.address}]:${target.port}'` : target.address}`],
       },
     );
   }

@@ -16,6 +16,8 @@ export type { SshTarget } from "./ssh-target.ts";
 export interface SshOptions {
   become: Become;
   password?: string;
+  /** Variable that was to hold the password, for messages. */
+  passwordEnv?: string;
   passphrase?: string;
   /** The only host key that is accepted, whatever known_hosts says. */
   fingerprint?: string;

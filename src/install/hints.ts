@@ -16,9 +16,9 @@ const HINTS: { seen: RegExp; cause: string; way: string[] }[] = [
     way: ["stop the one that is not wanted, or set `runtime:` in the cluster file"],
   },
   {
-    seen: /x509: certificate signed by unknown authority|certificate verify failed|unable to get (?:local )?issuer certificate/i,
-    cause: "the registry's certificate is signed by an authority that the host does not trust",
-    way: ["name the authority: `registry: { caFile: … }`"],
+    seen: /x509: certificate signed by unknown authority|certificate verif(?:y|ication) failed|unable to get (?:local )?issuer certificate|SSL certificate problem|DEPTH_ZERO_SELF_SIGNED_CERT|self-signed certificate/i,
+    cause: "the server's certificate is signed by an authority that the host does not trust",
+    way: ["a registry of others: name its authority, `registry: { caFile: … }`", "airgap's own server: install without --only puts its certificate right"],
   },
   { seen: /x509: certificate is valid for/, cause: "the registry's certificate is for another name", way: ["set registry.host to a name in the certificate"] },
   { seen: /x509: certificate has expired or is not yet valid/, cause: "a certificate has expired, or the host's clock is wrong", way: ["on the host: date"] },

@@ -37,6 +37,8 @@ export interface InstallOptions {
   skip?: StageName[];
   hosts?: string[];
   ignoreChecks: string[];
+  /** How long a host that is gone is waited for. Default 3 minutes. */
+  patienceMs?: number;
   /** Asked about host keys that nobody has accepted yet. */
   confirm?: (host: string, key: HostKey) => Promise<boolean>;
   /** Instead of SSH, for tests. */
@@ -216,6 +218,7 @@ async function run(prepared: Connected, plan: Plan, options: InstallOptions): Pr
       mask,
       emit: options.emit,
       record: (host, report) => journal?.step(host, report.id, report.state, report.ms),
+      ...(options.patienceMs === undefined ? {} : { patienceMs: options.patienceMs }),
       ...(options.signal ? { signal: options.signal } : {}),
     });
     await journal?.end("done");

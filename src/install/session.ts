@@ -43,6 +43,7 @@ export function opener({ home, confirm, signal }: SessionOptions): Opener {
         become,
         knownHosts: home.path(`known_hosts.${host.name}`),
         ...(password ? { password } : {}),
+        ...(ssh.passwordEnv ? { passwordEnv: ssh.passwordEnv } : {}),
         ...(passphrase ? { passphrase } : {}),
         ...(host.hostKey ? { fingerprint: host.hostKey } : {}),
         ...(confirm ? { confirm: (key) => oneByOne(() => confirm(host.name, key)) } : {}),

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { dirname } from "node:path/posix";
 import type { Facts } from "../../host/facts.ts";
 import { contains, overlap, parseSubnet } from "../address.ts";
 import type { Cluster, ClusterHost } from "../cluster.ts";
@@ -101,18 +102,25 @@ function needs(host: ClusterHost, { cluster, bundle }: Context): { folder: strin
   return [
     ...(serves
       ? [
-          { folder: "/var/lib", bytes: bundle.size, what: "the bundle" },
+          { folder: "/var/lib/airgap", bytes: bundle.size, what: "the bundle" },
           { folder: "/opt", bytes: 300 << 20, what: "airgap itself" },
         ]
       : []),
     // Images are unpacked beside their layers; not every host pulls all of them.
     ...(isNode(host)
       ? [
-          { folder: "/var/lib", bytes: Math.min(images * 3, 20 * 2 ** 30), what: "images" },
+          { folder: `/var/lib/${cluster.runtime}`, bytes: Math.min(images * 3, 20 * 2 ** 30), what: "images" },
           { folder: "/usr", bytes: packages * 4, what: "packages" },
         ]
       : []),
   ];
+}
+
+/** Room where a folder is, or will be. */
+function freeAt(facts: Facts, folder: string): Facts["free"][string] {
+  const known = facts.free[folder];
+  if (known) return known;
+  return folder === "/" ? { mount: "/", kib: Number.POSITIVE_INFINITY } : freeAt(facts, dirname(folder));
 }
 
 const disk: HostCheck = (host, facts, context) => {
@@ -120,7 +128,7 @@ const disk: HostCheck = (host, facts, context) => {
   if (inThisCluster(facts, context.cluster)) return [];
   const byMount = new Map<string, { bytes: number; free: number; what: string[] }>();
   for (const { folder, bytes, what } of needs(host, context)) {
-    const { mount, kib } = facts.free[folder] ?? facts.free["/"] ?? { mount: "/", kib: Number.POSITIVE_INFINITY };
+    const { mount, kib } = freeAt(facts, folder);
     const entry = byMount.get(mount) ?? { bytes: 0, free: kib * 1024, what: [] };
     byMount.set(mount, { bytes: entry.bytes + bytes, free: entry.free, what: [...entry.what, what] });
   }
