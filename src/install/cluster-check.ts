@@ -1,11 +1,12 @@
+import { isIP } from "node:net";
 import { AirgapError } from "../errors.ts";
-import { overlap, parseSubnet, type Subnet } from "./address.ts";
+import { addressValue, nthAddress, overlap, parseSubnet, type Subnet } from "./address.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** What the parts of a cluster file must be to each other; the form of each is the schema's. */
 const RULES: ((cluster: Cluster) => string[])[] = [
   ({ hosts }) => twice(hosts.map(({ name }) => name)).map((name) => `hosts: two are called ${name}`),
-  ({ hosts }) => twice(hosts.map(({ address }) => address)).map((address) => `hosts: two have the address ${address}`),
+  ({ hosts }) => twice(hosts.map(({ address }) => oneForm(address))).map((address) => `hosts: two have the address ${address}`),
   ({ hosts }) => (hosts.some(({ roles }) => roles.includes("control-plane")) ? [] : ["hosts: none has the role control-plane"]),
   ({ hosts }) => (hosts.filter(({ connection }) => connection === "local").length > 1 ? ["hosts: only one can be the host that airgap runs on"] : []),
   severalControlPlanes,
@@ -18,6 +19,9 @@ const RULES: ((cluster: Cluster) => string[])[] = [
 ];
 
 const minor = (version: string): number => Number(version.split(".")[1]);
+/** An IPv6 address may be written in several ways. */
+const oneForm = (address: string): string =>
+  isIP(address) === 6 ? nthAddress({ text: address, bits: 128, first: addressValue(address), last: 0n }, 0) : address;
 const twice = (values: string[]): string[] => [...new Set(values.filter((value, i) => values.indexOf(value) !== i))];
 
 function severalControlPlanes({ hosts, endpoint }: Cluster): string[] {

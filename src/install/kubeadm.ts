@@ -38,8 +38,9 @@ function formed(value: unknown, api: string): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([key, inner]) => {
       if (!isArguments(key)) return [key, formed(inner, api)];
-      const map = asMap(inner) as Document;
-      return [key, api === "v1beta4" ? Object.entries(map).map(([name, text]) => ({ name, value: String(text) })) : map];
+      // Texts, whatever YAML takes `v: 4` for.
+      const args = Object.entries(asMap(inner) as Document).map(([name, value]) => ({ name, value: String(value) }));
+      return [key, api === "v1beta4" ? args : Object.fromEntries(args.map(({ name, value }) => [name, value]))];
     }),
   );
 }
