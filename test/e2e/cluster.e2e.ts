@@ -1,75 +1,83 @@
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { HostsCheckResult } from "../../src/install/hosts-check.ts";
+import type { InstallResult } from "../../src/install/install.ts";
+import type { ClusterStatus } from "../../src/install/status.ts";
 import { Scratch } from "../support/scratch.ts";
-import { connectedSide } from "./rig/connected.ts";
-import { kubernetes } from "./rig/go/recipes.ts";
+import { applicationPort, writeApplication } from "./rig/application.ts";
+import { siteBundle } from "./rig/bundle.ts";
+import type { ConnectedOptions } from "./rig/connected.ts";
 import type { Host } from "./rig/host.ts";
-import { installPrograms } from "./rig/prepare.ts";
-import { isBuilt } from "./rig/programs.ts";
+import { compiled, installPrograms } from "./rig/prepare.ts";
 import { Rig } from "./rig/rig.ts";
-import { must } from "./rig/shell.ts";
-import { clusterFile, heardByPod, heardOutside, kubectl, type Member, nodesReady, Operator, stateOf } from "./rig/site.ts";
+import { eventually, must, say } from "./rig/shell.ts";
+import {
+  askedForImages,
+  clusterFile,
+  debugContainerd,
+  heardOutside,
+  kubectl,
+  leftOn,
+  type Member,
+  nodesReady,
+  notSo,
+  Operator,
+  stateOf,
+  workloadsAnswer,
+} from "./rig/site.ts";
 import { elSystem } from "./rig/system/el.ts";
 
-const VERSION = "v1.34.4";
+const SIDE: Omit<ConnectedOptions, "extra"> = { version: "v1.34.4", systems: ["debian", "el"], runtime: "containerd" };
 const PASSWORD = `rig-${Math.random().toString(36).slice(2)}`;
 const scratch = new Scratch();
-const bundle = scratch.path("site.tar");
 
-// Compiling Kubernetes takes longer than a test run may: `node test/e2e/rig/prepare.ts` does it once.
-const compiled = isBuilt(kubernetes(VERSION));
-if (!compiled) process.stderr.write("passed over: the tests with a real cluster; fill the rig's cache first: node test/e2e/rig/prepare.ts\n");
-
-describe.runIf(compiled)("a real cluster on isolated hosts, from a bundle", () => {
+describe.runIf(compiled(SIDE.version))("a real cluster on isolated hosts, from a bundle", () => {
   let rig: Rig;
   let operator: Operator;
   let members: Member[] = [];
   let cluster = "";
-  let [cp, debian, el]: Host[] = [];
+  let bundle = "";
 
   const host = (name: string): Host => members.map(([member]) => member).find((member) => member.name === name) as Host;
+  const states = (...names: string[]) =>
+    Promise.all(members.filter(([{ name }]) => names.length === 0 || names.includes(name)).map(([member]) => stateOf(member)));
+  const install = (...more: string[]) => operator.json<InstallResult>("install", cluster, "--bundle", bundle, "--yes", ...more);
+  const doneBy = ({ steps }: InstallResult) => steps.filter(({ state }) => state === "done").map(({ host, stage, step }) => `${host} ${stage}/${step}`);
+  const answers = () => workloadsAnswer(rig, host("cp1"), [host("w1"), host("w2")]);
+  const shopSays = (version: string) =>
+    eventually(
+      `the shop to be at ${version}`,
+      60,
+      async () => (await heardOutside(rig, `http://${host("w2").address}:${applicationPort}/`)) === `shop ${version}`,
+    );
 
-  async function workloadsAnswer(): Promise<void> {
-    const control = host("cp1");
-    await kubectl(control, "rollout", "status", "daemonset/web", "--timeout=150s");
-    await kubectl(control, "wait", "--for=condition=Ready", "pod/client", "--timeout=60s");
-    expect(await heardByPod(control, "http://web.default.svc.cluster.local/")).toMatch(/^web on w[12]$/);
-    const pods = (await kubectl(control, "get", "pods", "-l", "app=web", "-o", "jsonpath={range .items[*]}{.spec.nodeName} {.status.podIP}{'\\n'}{end}"))
-      .trim()
-      .split("\n");
-    expect(pods).toHaveLength(2);
-    for (const pod of pods) {
-      const [node = "", address = ""] = pod.split(" ");
-      expect(await heardByPod(control, `http://${address}:8080/`)).toBe(`web on ${node}`);
-    }
-    for (const name of ["cp1", "w1", "w2"]) expect(await heardOutside(rig, `http://${host(name).address}:30080/`)).toMatch(/^web on w[12]$/);
-  }
+  /** The cluster file as it stands, or with fewer hosts. */
+  const write = (without?: string): Promise<string> =>
+    clusterFile(
+      scratch.path("site"),
+      members.filter(([{ name }]) => name !== without),
+      { kubernetes: { version: SIDE.version }, addons: ["workloads", { manifest: "apps/" }] },
+    );
 
   beforeAll(async () => {
     await installPrograms();
-    await using connected = await connectedSide(scratch.path("connected"), {
-      version: VERSION,
-      systems: ["debian", "el"],
-      runtime: "containerd",
-      extra: { files: [{ self: true }] },
-    });
-    await must("npm", ["run", "pack", "--", process.arch], { cwd: join(import.meta.dirname, "../.."), timeoutMs: 600_000 });
-    await must(join(import.meta.dirname, "../../bin/airgap"), ["build", connected.spec, "-o", bundle], { timeoutMs: 900_000 });
+    bundle = await siteBundle({ ...SIDE, application: "v0.1" });
     rig = await Rig.create("10.77.0");
     const { root } = await elSystem();
-    [cp, debian, el] = await Promise.all([
+    const [cp1, w1, w2, register] = await Promise.all([
       rig.host({ name: "cp1", password: PASSWORD }),
       rig.host({ name: "w1", password: PASSWORD }),
       rig.host({ name: "w2", password: PASSWORD, tree: root }),
+      rig.host({ name: "register", password: PASSWORD }),
     ]);
-    const register = await rig.host({ name: "register", password: PASSWORD });
     members = [
-      [cp as Host, "control-plane"],
-      [debian as Host, "worker"],
-      [el as Host, "worker"],
+      [cp1, "control-plane"],
+      [w1, "worker"],
+      [w2, "worker"],
       [register, "registry"],
     ];
-    cluster = await clusterFile(scratch.path("site"), members, { kubernetes: { version: VERSION }, addons: ["workloads"] });
+    await Promise.all([cp1, w1, w2].map(debugContainerd));
+    await writeApplication(scratch.path("site/apps"), "v0.1");
+    cluster = await write();
     operator = new Operator(rig, { AIRGAP_SSH_PASSWORD: PASSWORD });
   });
 
@@ -85,43 +93,114 @@ describe.runIf(compiled)("a real cluster on isolated hosts, from a bundle", () =
     expect(`${out.code} ${out.stderr}`).toMatch(/Network is unreachable/);
   });
 
-  it("a dry run changes nothing", async () => {
-    const before = await Promise.all(members.map(([member]) => stateOf(member)));
-    await operator.expect(0, "install", cluster, "--bundle", bundle, "--dry-run", "--yes");
-    expect(await Promise.all(members.map(([member]) => stateOf(member)))).toEqual(before);
+  it("hosts check tells what they are, and that nothing stands against it", async () => {
+    const { facts, findings } = await operator.json<HostsCheckResult>("hosts", "check", cluster, "--bundle", bundle, "--yes");
+    expect(Object.keys(facts).sort()).toEqual(["cp1", "register", "w1", "w2"]);
+    expect(facts["w2"]).toMatchObject({ os: { id: "rocky", version: "9.4" }, packageManager: "dnf", defaultRoute: false });
+    expect(facts["cp1"]).toMatchObject({ os: { id: "debian", version: "12" }, packageManager: "apt-get" });
+    expect(findings.filter(({ severity }) => severity === "error")).toEqual([]);
+    expect(findings.filter(({ check }) => check === "route").map(({ host }) => host)).toEqual(["cp1", "w1", "w2"]);
   });
 
-  it("bare hosts become a cluster whose pods and services answer", { timeout: 900_000 }, async () => {
-    await operator.expect(0, "install", cluster, "--bundle", bundle, "--yes");
+  it("a dry run changes nothing", async () => {
+    const before = await states();
+    await operator.expect(0, "install", cluster, "--bundle", bundle, "--dry-run", "--yes");
+    expect(await states()).toEqual(before);
+  });
+
+  it("bare hosts become a cluster whose pods and services answer, the users' own application among them", { timeout: 900_000 }, async () => {
+    const { changed, time } = await install();
+    expect(changed).toBeGreaterThan(100);
+    say(`the first install took ${Math.round((time?.total ?? 0) / 1000)} s`);
     expect((await nodesReady(host("cp1"), 3)).sort()).toEqual(["cp1", "w1", "w2"]);
-    await workloadsAnswer();
+    await answers();
+    await shopSays("v0.1");
   });
 
   it("a second dry run and a second install have nothing to do", async () => {
-    const before = await Promise.all(members.map(([member]) => stateOf(member)));
+    const before = await states();
     await operator.expect(0, "install", cluster, "--bundle", bundle, "--dry-run", "--yes");
-    await operator.expect(0, "install", cluster, "--bundle", bundle, "--yes");
-    expect(await Promise.all(members.map(([member]) => stateOf(member)))).toEqual(before);
+    const { changed, steps, time } = await install();
+    expect(changed).toBe(0);
+    expect(notSo(steps)).toEqual([]);
+    expect(await states()).toEqual(before);
+    const ms = (time?.connecting ?? 0) + (time?.total ?? 0);
+    say(`the second install took ${Math.round(ms)} ms on ${members.length} hosts, ${Math.round(time?.commands ?? 0)} of them their commands' own`);
   });
 
-  it("no image came from anywhere but the site", async () => {
+  it("status says that all is well", async () => {
+    const { healthy, nodes, problems, origins, certificates } = await operator.json<ClusterStatus>("status", cluster);
+    expect({ healthy, problems }).toEqual({ healthy: true, problems: [] });
+    expect(nodes.map(({ name, ready, version }) => [name, ready, version])).toEqual(["cp1", "w1", "w2"].map((name) => [name, true, SIDE.version]));
+    expect(origins.map(({ onlySite }) => onlySite)).toEqual([true, true, true]);
+    expect(certificates[0]?.days).toBeGreaterThan(300);
+  });
+
+  it("no image came from anywhere but the site, by the runtimes' own word", async () => {
     for (const name of ["cp1", "w1", "w2"]) {
-      const events = await host(name).sh("journalctl --no-pager -u containerd | grep -c 'PullImage' || true");
-      expect(Number(events)).toBeGreaterThan(0);
-      const failed = await host(name).sh("journalctl --no-pager -u containerd | grep -E 'PullImage .* failed|dial tcp' | head -5");
-      expect(failed).toBe("");
+      const { hosts, pulled } = await askedForImages(host(name));
+      expect(pulled).toBeGreaterThan(2);
+      expect(hosts).toEqual(["register.rig.test"]);
     }
+  });
+
+  it("a second bundle with the application's next version rolls out that and nothing else", { timeout: 900_000 }, async () => {
+    const pods = ["get", "pods", "-A", "-l", "app!=shop", "-o", "jsonpath={range .items[*]}{.metadata.uid} {end}"];
+    const before = await kubectl(host("cp1"), ...pods);
+    bundle = await siteBundle({ ...SIDE, application: "v0.2" });
+    await writeApplication(scratch.path("site/apps"), "v0.2");
+    const done = doneBy(await install());
+    expect(done.filter((step) => !step.startsWith("register serve/"))).toEqual(["cp1 addons/apps-file", "cp1 addons/apps"]);
+    await shopSays("v0.2");
+    expect(await kubectl(host("cp1"), ...pods)).toBe(before);
+    expect((await install()).changed).toBe(0);
+  });
+
+  it("a worker that leaves and comes again is the only one that is touched", { timeout: 900_000 }, async () => {
+    const before = await states("cp1", "w2", "register");
+    await operator.expect(0, "reset", cluster, "--hosts", "w1", "--yes");
+    expect((await nodesReady(host("cp1"), 2)).sort()).toEqual(["cp1", "w2"]);
+    expect(await leftOn(host("w1"), "/etc/kubernetes", "/var/lib/kubelet")).toBe("");
+    const done = doneBy(await install());
+    expect(done).toContain("w1 workers/join");
+    // The first control plane lets it in, waits for it, and tries the network from every node.
+    const others = ["control-plane/token", "verify/nodes", "verify/system-pods", "verify/probe", "verify/node-port", "verify/probe-gone"];
+    expect(others.map((step) => `cp1 ${step}`)).toEqual(expect.arrayContaining(done.filter((step) => !step.startsWith("w1 "))));
+    expect(await states("cp1", "w2", "register")).toEqual(before);
+    await nodesReady(host("cp1"), 3);
+    await answers();
+  });
+
+  it("a worker that is gone from the file stays what it is, and it is said", async () => {
+    await write("w2");
+    const { changed } = await install();
+    expect(changed).toBe(0);
+    expect(await operator.expect(0, "install", cluster, "--bundle", bundle, "--yes")).toMatch(
+      /w2 is not in the cluster file any more.*airgap reset \S+ --hosts w2/s,
+    );
+    expect(await nodesReady(host("cp1"), 3)).toContain("w2");
+    await write();
+    expect((await install()).changed).toBe(0);
   });
 
   it("everything comes back after all hosts rebooted", async () => {
     await Promise.all(members.map(([member]) => member.reboot()));
     await nodesReady(host("cp1"), 3);
-    await workloadsAnswer();
+    await answers();
+    await shopSays("v0.2");
   });
 
   it("the password is nowhere", async () => {
     for (const [member] of members)
       expect(await member.sh(`grep -rlsF '${PASSWORD}' /etc /var/log /var/lib/airgap /root /run/log 2>/dev/null || true`)).toBe("");
     expect((await must("sh", ["-c", `grep -rlsF '${PASSWORD}' "$0" || true`, scratch.path("site")])).stdout.trim()).toBe("");
+  });
+
+  it("reset gives back bare hosts", { timeout: 600_000 }, async () => {
+    await operator.expect(0, "reset", cluster, "--yes");
+    for (const [member] of members) {
+      const nodes = member.name === "register" ? [] : ["/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd"];
+      expect(await leftOn(member, ...nodes)).toBe("");
+    }
   });
 });

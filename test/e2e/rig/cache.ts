@@ -34,13 +34,13 @@ async function locked<T>(file: string, seconds: number, work: () => Promise<T>):
   }
 }
 
-/** Removes what nobody used for two days of other recipes of this name, and what an ended process left half made. */
-async function prune(name: string, keep: string): Promise<void> {
+/** Removes what nobody used for a while of other recipes of this name, and what an ended process left half made. */
+async function prune(name: string, keep: string, unusedMs: number): Promise<void> {
   for (const entry of await readdir(cacheFolder)) {
     if (!entry.startsWith(`${name}-`) || entry === keep || entry.slice(name.length + 1).replace(/^([0-9a-f]{12}).*/, "$1").length !== 12) continue;
     const path = join(cacheFolder, entry);
     const half = /\.making\.(\d+)$/.exec(entry);
-    const old = Date.now() - (await stat(path)).mtimeMs > LONG_UNUSED;
+    const old = Date.now() - (await stat(path)).mtimeMs > unusedMs;
     if (half ? !alive(Number(half[1])) : old) await rm(path, { recursive: true, force: true });
   }
 }
@@ -53,9 +53,10 @@ export const isCached = (name: string, recipe: unknown): boolean => existsSync(j
 /**
  * A folder of the cache that is made once for each `recipe` (anything that JSON can hold). `make` fills an
  * empty folder, which takes its place only when it is complete.
+ * @param keptMs how long others of this name are kept that nobody uses any more
  * @returns its path
  */
-export async function cached(name: string, recipe: unknown, make: (folder: string) => Promise<void>): Promise<string> {
+export async function cached(name: string, recipe: unknown, make: (folder: string) => Promise<void>, keptMs = LONG_UNUSED): Promise<string> {
   await mkdir(cacheFolder, { recursive: true });
   const entry = entryOf(name, recipe);
   const path = join(cacheFolder, entry);
@@ -78,7 +79,7 @@ export async function cached(name: string, recipe: unknown, make: (folder: strin
       await rm(making, { recursive: true, force: true });
     }
     say(`${name}: made in ${Math.round((Date.now() - started) / 1000)} s`);
-    await prune(name, entry);
+    await prune(name, entry, keptMs);
     return path;
   });
 }

@@ -61,6 +61,8 @@ export interface ConnectedOptions {
   /** Which hosts the packages are for. */
   systems: ("debian" | "el")[];
   runtime: "containerd" | "docker";
+  /** The users' own images, as a spec writes them. */
+  images?: unknown[];
   /** Added to the spec's top level. */
   extra?: Record<string, unknown>;
 }
@@ -112,7 +114,7 @@ async function elPackageSet({ version }: ConnectedOptions, url: string): Promise
 
 /** Lays a bundle spec with everything that it names into `folder`, and serves what it names by URL. */
 export async function connectedSide(folder: string, options: ConnectedOptions): Promise<Connected> {
-  const { version, systems, extra = {} } = options;
+  const { version, systems, images = [], extra = {} } = options;
   await mkdir(folder, { recursive: true });
   const el = systems.includes("el");
   const folders = { debs: await kubernetesDebs(version), ...(el ? { "kubernetes-rpms": await kubernetesRpms(version), el: await elPackages() } : {}) };
@@ -124,7 +126,7 @@ export async function connectedSide(folder: string, options: ConnectedOptions): 
     ...{ apiVersion: "airgap/v1", kind: "Bundle", name: "rig", siteName: "register.rig.test" },
     sources: Object.fromEntries(names.map((name) => [name, { mirrors: [`${mirror.host}/${name}`] }])),
     kubernetes: [{ version }],
-    images: [busyboxImage],
+    images: [busyboxImage, ...images],
     manifests: [
       { path: "flannel.yaml", as: "flannel" },
       { path: "workloads.yaml", as: "workloads" },

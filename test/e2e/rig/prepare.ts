@@ -2,9 +2,10 @@
 // What is there already costs a second; everything anew takes a quarter of an hour on two cores.
 import { existsSync } from "node:fs";
 import { cacheFolder } from "./cache.ts";
-import { type KubernetesVersion, kubernetesVersions } from "./go/recipes.ts";
+import { type KubernetesVersion, kubernetes, kubernetesVersions } from "./go/recipes.ts";
 import { mirrorStorage } from "./images/catalogue.ts";
 import { elPackages, kubernetesDebs, kubernetesRpms } from "./packages/repositories.ts";
+import { isBuilt } from "./programs.ts";
 import { must, say } from "./shell.ts";
 import { debianTree } from "./system/debian.ts";
 
@@ -50,6 +51,13 @@ export async function prepare(versions: KubernetesVersion[]): Promise<void> {
   if (!versions.includes("v1.34.4")) return;
   await elPackages();
   await kubernetesRpms("v1.34.4");
+}
+
+/** Whether a version's programs are there; says so when not: compiling them takes longer than a test may. */
+export function compiled(version: KubernetesVersion): boolean {
+  const there = isBuilt(kubernetes(version));
+  if (!there) say(`passed over: the tests with Kubernetes ${version}; fill the cache first: node test/e2e/rig/prepare.ts ${version}`);
+  return there;
 }
 
 const isVersion = (text: string): text is KubernetesVersion => text in kubernetesVersions;

@@ -1,7 +1,9 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { expect } from "vitest";
 import { stringify } from "yaml";
 import type { RunResult } from "../../../src/host/process.ts";
+import type { InstallResult } from "../../../src/install/install.ts";
 import type { Host } from "./host.ts";
 import type { Rig } from "./rig.ts";
 import { eventually } from "./shell.ts";
@@ -9,7 +11,7 @@ import { eventually } from "./shell.ts";
 const AIRGAP = join(import.meta.dirname, "../../../bin/airgap");
 
 /** Roots of this machine may lack what the kernel's own root has, and its disk is as full as it is. */
-const KUBEADM = {
+export const KUBEADM = {
   KubeletConfiguration: {
     failSwapOn: false,
     imageGCHighThresholdPercent: 100,
@@ -54,6 +56,13 @@ export class Operator {
     return this.#rig.run([AIRGAP, ...args], { env: this.#env, timeoutMs });
   }
 
+  /** The same with `--json`, where only success will do. @returns its result */
+  async json<T>(...args: string[]): Promise<T> {
+    const { code, stdout, stderr } = await this.airgap([...args, "--json"]);
+    if (code !== 0) throw new Error(`airgap ${args.join(" ")}: exit ${code}\n${`${stdout}\n${stderr}`.slice(-6000)}`);
+    return JSON.parse(stdout) as T;
+  }
+
   /** The same, where only one exit code will do. @returns all that it printed */
   async expect(code: number, ...args: string[]): Promise<string> {
     const { code: got, stdout, stderr } = await this.airgap(args);
@@ -62,6 +71,10 @@ export class Operator {
     return printed;
   }
 }
+
+/** Steps that a run did not find as they should be. */
+export const notSo = (steps: InstallResult["steps"]): string[] =>
+  steps.filter(({ state }) => state !== "already").map(({ host, stage, step, state }) => `${host} ${stage}/${step} ${state}`);
 
 /** kubectl on a control plane. */
 export const kubectl = (host: Host, ...args: string[]): Promise<string> =>
@@ -79,12 +92,49 @@ export async function nodesReady(host: Host, count: number): Promise<string[]> {
 export const heardByPod = (host: Host, url: string): Promise<string> =>
   eventually(`a pod to reach ${url}`, 120, () => kubectl(host, "exec", "client", "--", "probe", url).catch(() => undefined));
 
+/** What a pod hears from the pod of the tests on some node; its address is asked each time, since a node that was off gives it another. */
+const heardFromPodOn = (host: Host, node: string): Promise<string> =>
+  eventually(`a pod to reach the pod on ${node}`, 120, async () => {
+    const which = ["get", "pods", "-l", "app=web", "--field-selector", `spec.nodeName=${node}`, "-o", "jsonpath={.items[*].status.podIP}"];
+    const address = await kubectl(host, ...which).catch(() => "");
+    return address === "" ? undefined : await kubectl(host, "exec", "client", "--", "probe", `http://${address}:8080/`).catch(() => undefined);
+  });
+
 /** What the operator hears from outside of the cluster. */
 export const heardOutside = (rig: Rig, url: string): Promise<string> =>
   eventually(`the operator to reach ${url}`, 60, async () => {
     const { code, stdout } = await rig.run(["curl", "-fsS", "-m", "5", url]);
     return code === 0 ? stdout.trim() : undefined;
   });
+
+/** The workloads of the rig: pods on every worker, asked by service name, from pod to pod, and at a port of every node. */
+export async function workloadsAnswer(rig: Rig, control: Host, workers: Host[]): Promise<void> {
+  const answers = workers.map(({ name }) => `web on ${name}`);
+  await kubectl(control, "rollout", "status", "daemonset/web", "--timeout=150s");
+  await kubectl(control, "wait", "--for=condition=Ready", "pod/client", "--timeout=60s");
+  expect(answers).toContain(await heardByPod(control, "http://web.default.svc.cluster.local/"));
+  for (const { name } of workers) expect(await heardFromPodOn(control, name)).toBe(`web on ${name}`);
+  for (const { address } of [control, ...workers]) expect(answers).toContain(await heardOutside(rig, `http://${address}:30080/`));
+}
+
+/** Leaves a host's containerd configured as by somebody who wants to see every request. */
+export async function debugContainerd(host: Host): Promise<void> {
+  await host.sh("mkdir -p /etc/containerd && printf 'version = 2\n[debug]\nlevel = \"debug\"\n' >/etc/containerd/config.toml");
+}
+
+/** Hosts that a containerd which tells every request has asked for images, and how many images it has pulled. */
+export async function askedForImages(host: Host): Promise<{ hosts: string[]; pulled: number }> {
+  const journal = await host.sh("journalctl --no-pager -o cat -u containerd");
+  const urls = [...journal.matchAll(/\burl="?(https?:\/\/[^"\s]+)/g)].flatMap(([, url = ""]) => new URL(url).host);
+  return { hosts: [...new Set(urls)], pulled: journal.match(/PullImage .* returns image reference/g)?.length ?? 0 };
+}
+
+/** What is left on a host that was reset; which packages came with the cluster it still knows. */
+export async function leftOn(host: Host, ...more: string[]): Promise<string> {
+  const paths = ["/etc/airgap", "/opt/airgap", "/sys/class/net/cni0", "/sys/class/net/flannel.1", ...more].join(" ");
+  const found = await host.sh(`ls -d ${paths} 2>/dev/null; find /var/lib/airgap -mindepth 1 ! -name installed-packages 2>/dev/null || true`);
+  return `${found}${await host.sh("grep -l airgap /etc/hosts /etc/systemd/system/*.service 2>/dev/null || true")}`;
+}
 
 /** A host's settings and programs, one file a line with its digest: the same before and after means untouched. */
 export async function stateOf(host: Host): Promise<string[]> {

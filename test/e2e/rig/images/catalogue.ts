@@ -32,7 +32,7 @@ async function busybox(): Promise<Recipe> {
   return { files, links: Object.fromEntries(APPLETS.map((name) => [`/bin/${name}`, "busybox"])), cmd: ["sh"] };
 }
 
-/** A web server whose page says what it is: a user's own application. */
+/** A web server at port 8080 whose page says this text: a user's own application. */
 export async function application(text: string): Promise<Recipe> {
   const base = await busybox();
   return { ...base, files: { ...base.files, "/www/index.html": { text: `${text}\n` } }, cmd: ["httpd", "-f", "-p", "8080", "-h", "/www"] };

@@ -71,3 +71,9 @@ export async function signRpms(key: PackagerKey, files: string[]): Promise<void>
 }
 
 export const publicKeyOf = (key: PackagerKey): Promise<string> => readFile(key.publicKey, "utf8");
+
+/** The private key, armored and without a passphrase: what a site signs its own repositories with. */
+export async function privateKeyOf(key: PackagerKey): Promise<string> {
+  const [command = "", ...args] = gpg(key.home, "--armor", "--export-secret-keys", key.id);
+  return withGpg(key.home, async () => (await must(command, args)).stdout);
+}
