@@ -5,14 +5,20 @@ import type { Closure, Reason } from "./types.ts";
 /** A package set as `packages resolve --json` gives it. */
 export interface ResolvedPackageSet {
   name: string;
-  roles: { role: string; asked: { text: string; package: string }[]; packages: string[]; removes?: string[] }[];
+  roles: { role: string; asked: { text: string; package: string }[]; packages: string[]; removes?: string[]; modules?: string[] }[];
   packages: { id: string; name: string; version: string; arch: string; repository: string; size: number; reason: Reason; alternative?: string }[];
 }
 
 export function summarise(name: string, closures: Closure[]): ResolvedPackageSet {
   return {
     name,
-    roles: closures.map(({ role, asked, packages, removes }) => ({ role, asked, packages: packages.map(({ id }) => id), ...(removes ? { removes } : {}) })),
+    roles: closures.map(({ role, asked, packages, removes, modules }) => ({
+      role,
+      asked,
+      packages: packages.map(({ id }) => id),
+      ...(removes ? { removes } : {}),
+      ...(modules ? { modules: [...new Set(modules.map((module) => `${module.name}:${module.stream}`))] } : {}),
+    })),
     packages: packagesOf(closures).map(({ id, name, version, arch, repository, size, reason, alternative }) => ({
       id,
       name,

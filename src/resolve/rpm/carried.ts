@@ -7,9 +7,10 @@ const identity = (module: Omit<CarriedModule, "artifacts">): string => [label(mo
 
 /** What of the active streams concerns the packages chosen: the builds they are of, and the newest of streams that those require. */
 export function carriedModules(active: Iterable<ModuleStream>, defaults: ReadonlyMap<string, ModuleDefaults>, chosen: ReadonlySet<string>): CarriedModule[] {
-  const all = [...active].map(({ demodularized: _, artifacts, ...stream }): CarriedModule => {
-    const defaultProfiles = defaults.get(stream.name)?.profiles[stream.stream] ?? [];
-    return { ...stream, defaultProfiles, artifacts: artifacts.filter((id) => chosen.has(id)).sort() };
+  const all = [...active].map(({ name, stream, version, context, arch, staticContext, summary, description, licenses, requires, profiles, artifacts }) => {
+    const defaultProfiles = defaults.get(name)?.profiles[stream] ?? [];
+    const own = artifacts.filter((id) => chosen.has(id)).sort();
+    return { name, stream, version, context, arch, staticContext, summary, description, licenses, requires, profiles, defaultProfiles, artifacts: own };
   });
   return needed(joined([all]), (module) => module.artifacts.length > 0);
 }

@@ -9,7 +9,9 @@ import type { PackageSetFacts } from "../../../src/resolve/packages/facts.ts";
 import { keyRing } from "../../../src/resolve/packages/keys.ts";
 import { makeSigningKey, verifyDetached } from "../../../src/resolve/packages/openpgp.ts";
 import { resolvePackages } from "../../../src/resolve/packages.ts";
+import { readModules } from "../../../src/resolve/rpm/modulemd.ts";
 import type { Resolved } from "../../../src/resolve/types.ts";
+import { modulesYaml } from "../../support/modules.ts";
 import { packageContext, rpmSet } from "../../support/packages.ts";
 import { type SmallRpm, smallRpm } from "../../support/rpm.ts";
 import { writeRpmRepository } from "../../support/rpm-metadata.ts";
@@ -29,7 +31,11 @@ afterEach(() => at.close());
 const TITLE = "org.opencontainers.image.title";
 
 /** A repository of real, small packages, with the vendor's key beside it. `damage` changes what is stored after the metadata were made. */
-async function repository(rpms: SmallRpm[], damage: (name: string, bytes: Buffer) => Buffer = (_, bytes) => bytes): Promise<void> {
+async function repository(
+  rpms: SmallRpm[],
+  damage: (name: string, bytes: Buffer) => Buffer = (_, bytes) => bytes,
+  further: Record<string, string> = {},
+): Promise<void> {
   const dir = `${at.dir}/repo`;
   await mkdir(dir, { recursive: true });
   const listed = [];
@@ -40,7 +46,7 @@ async function repository(rpms: SmallRpm[], damage: (name: string, bytes: Buffer
     const sha256 = createHash("sha256").update(bytes).digest("hex");
     listed.push({ name: rpm.name, evr: rpm.evr, requires: rpm.requires ?? [], files: [`/opt/${rpm.name}`], href: file, size: bytes.length, sha256 });
   }
-  await writeRpmRepository(dir, listed);
+  await writeRpmRepository(dir, listed, further);
   await writeFile(`${at.dir}/vendor.asc`, vendor.toPublic().armor());
 }
 
@@ -145,6 +151,71 @@ describe("a set", () => {
       expect.arrayContaining(["Packages/app-1-1.noarch.rpm", "unsigned/Packages/kubelet-1-1.noarch.rpm", "unsigned/repodata/repomd.xml.asc"]),
     );
     expect(content.get("airgap-el9.repo")?.toString()).toMatch(/\[airgap-el9-unsigned\][\s\S]*gpgcheck=0\nrepo_gpgcheck=1/);
+  });
+});
+
+describe("modules", () => {
+  const streams = [
+    { name: "web", stream: "1", artifacts: ["web-0:1-1.noarch"], profiles: { common: ["web"] } },
+    { name: "web", stream: "2", artifacts: ["web-0:2-1.noarch"], profiles: { common: ["web"], all: ["web", "nowhere"] } },
+  ];
+  const modules = modulesYaml(streams, [{ module: "web", stream: "1", profiles: { "1": ["common"], "2": ["common"] } }]);
+  const rpms = [
+    { name: "web", evr: "1-1" },
+    { name: "web", evr: "2-1" },
+    { name: "app", evr: "1-1" },
+  ];
+
+  async function carried(content: Map<string, Buffer>, folder: string) {
+    const file = [...content].find(([name]) => name.startsWith(`${folder}repodata/`) && name.endsWith("-modules.yaml.gz"))?.[1];
+    if (file === undefined) return undefined;
+    const { streams: found, defaults } = await readModules(
+      (async function* () {
+        yield gunzipSync(file);
+      })(),
+      "carried",
+    );
+    return {
+      streams: found.map(({ stream, artifacts, profiles }) => ({ stream, artifacts, profiles: Object.keys(profiles) })),
+      defaults: defaults.map(({ stream }) => stream),
+    };
+  }
+
+  test("each role's repository has its own streams; the whole has no default where there are two", async () => {
+    await repository(
+      rpms.map((rpm) => ({ ...rpm, key: vendor })),
+      undefined,
+      { modules },
+    );
+    const given = spec({ install: { worker: ["@web:2"], "load-balancer": ["web", "app"], etcd: ["app"] } });
+    const resolved = await one(given);
+    const content = await files(resolved);
+    const first = { stream: "1", artifacts: ["web-1-1.noarch"], profiles: ["common"] };
+    const second = { stream: "2", artifacts: ["web-2-1.noarch"], profiles: ["common"] };
+    expect(await carried(content, "roles/worker/")).toEqual({ streams: [second], defaults: ["2"] });
+    expect(await carried(content, "roles/load-balancer/")).toEqual({ streams: [first], defaults: ["1"] });
+    expect(await carried(content, "roles/etcd/")).toBeUndefined();
+    expect(await carried(content, "")).toEqual({ streams: [first, second], defaults: [] });
+    for (const [name, text] of content) if (name.endsWith(".repo")) expect(text.toString()).toContain("module_hotfixes=1");
+    expect((await one(given, { locked: lockOf(resolved) })).item).toEqual(resolved.item);
+  });
+
+  test("where no repository has any, hosts' own go on as they are", async () => {
+    await repository([{ name: "app", evr: "1-1", key: vendor }]);
+    expect((await files(await one(spec()))).get("airgap-el9.repo")?.toString()).not.toContain("module_hotfixes");
+    const spared = spec({ repositories: [{ id: "base", baseurl: "repo", gpgkey: ["vendor.asc"], moduleHotfixes: true }] });
+    expect((await files(await one(spared))).get("airgap-el9.repo")?.toString()).toContain("module_hotfixes=1");
+  });
+
+  test("a lock whose modules are damaged is refused", async () => {
+    await repository(
+      rpms.map((rpm) => ({ ...rpm, key: vendor })),
+      undefined,
+      { modules },
+    );
+    const lock = lockOf(await one(spec({ install: ["web"] })));
+    Object.assign(lock.items[0]?.facts ?? {}, { modules: [{ name: "web" }] });
+    await expect(one(spec({ install: ["web"] }), { locked: lock })).rejects.toThrow(/its list of modules is damaged/);
   });
 });
 
