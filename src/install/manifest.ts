@@ -17,7 +17,7 @@ export function parseManifests(files: Pick<ManifestFile, "path" | "text">[]): Do
     const documents = parseAllDocuments(text, { uniqueKeys: false });
     if (!Array.isArray(documents)) return [];
     return documents
-      .filter((document) => document.contents !== null)
+      .filter(({ contents }) => contents !== null && !(isScalar(contents) && contents.value === null))
       .map((document) => {
         const [error] = document.errors;
         if (error) throw new AirgapError("spec", `${path}: ${error.message.split("\n")[0]}`);

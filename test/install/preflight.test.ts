@@ -232,8 +232,8 @@ const CASES: [string, Wishes, string[]][] = [
   ],
 ];
 
-function without(key: "packageManager" | "glibc"): Wishes["facts"] {
-  return { [key]: undefined } as unknown as Wishes["facts"];
+function without(key: "packageManager" | "glibc"): NonNullable<Wishes["facts"]> {
+  return { [key]: undefined } as unknown as NonNullable<Wishes["facts"]>;
 }
 
 describe("preflight", () => {
