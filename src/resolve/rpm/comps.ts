@@ -1,5 +1,4 @@
 import { AirgapError } from "../../errors.ts";
-import { nearest } from "../../schema/nearest.ts";
 import { globRegExp } from "../packages/glob.ts";
 import type { RpmRepository } from "./repository.ts";
 import { readXml } from "./xml.ts";
@@ -90,9 +89,10 @@ export class Comps {
   /**
    * The packages of `id`, of the group or environment called so, or of all that a pattern fits;
    * `id/optional,default` takes other types than usual. An environment is its mandatory groups.
-   * @throws AirgapError `unsatisfiable` with the nearest name
+   * @returns undefined when nothing is called so
+   * @throws AirgapError `spec`
    */
-  packages(text: string, searched: string[]): GroupPackage[] {
+  packages(text: string): GroupPackage[] | undefined {
     const [pattern = "", types] = text.split("/", 2);
     const wanted = types === undefined ? TYPES : types.split(",");
     const unknown = wanted.find((type) => !KNOWN_TYPES.has(type));
@@ -108,23 +108,13 @@ export class Comps {
         if (group) groups.add(group);
       }
     }
-    if (groups.size === 0 && environments.length === 0) throw this.#unknown(text, pattern, searched);
+    if (groups.size === 0 && environments.length === 0) return undefined;
     return [...groups].flatMap(({ packages }) => [...packages.values()].filter(({ type }) => wanted.includes(type)));
   }
 
-  #unknown(text: string, pattern: string, searched: string[]): AirgapError {
-    const all = [...this.#groups.values(), ...this.#environments.values()];
-    const near = nearest(
-      pattern,
-      all.flatMap(({ id, name }) => [id, name]),
-    );
-    const ids = all.map(({ id }) => id).sort();
-    const listed =
-      ids.length === 0 ? "they have none" : near ? `a similar name: ${near}` : `they have ${ids.slice(0, 10).join(", ")}${ids.length > 10 ? " …" : ""}`;
-    return new AirgapError("unsatisfiable", `No module, group or environment in ${searched.join(", ")} is ${JSON.stringify(text)}; ${listed}`, {
-      ...(near ? { suggestions: [JSON.stringify(`@${near}`)] } : {}),
-      data: { asked: `@${text}`, repositories: searched },
-    });
+  /** Ids of all groups and environments, with what they are called. */
+  names(): { id: string; name: string }[] {
+    return [...this.#groups.values(), ...this.#environments.values()].map(({ id, name }) => ({ id, name }));
   }
 }
 

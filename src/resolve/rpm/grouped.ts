@@ -1,4 +1,5 @@
 import { AirgapError } from "../../errors.ts";
+import { nearest } from "../../schema/nearest.ts";
 import type { Comps, GroupPackage } from "./comps.ts";
 import type { Modules } from "./modules.ts";
 import { NormalForm } from "./normal-form.ts";
@@ -9,6 +10,7 @@ import { nevra, type Universe } from "./universe.ts";
 
 export interface GroupedOptions {
   repositories: RpmRepository[];
+  modules: Modules;
   /** The set's own architecture, and all that may be installed. */
   arch: string;
   arches: ReadonlySet<string>;
@@ -20,7 +22,7 @@ export interface GroupedOptions {
  * @param words what follows the `@`
  * @throws AirgapError `spec`, `unsatisfiable`
  */
-export async function lookUpModules(words: string[], modules: Modules, { repositories, arches }: GroupedOptions): Promise<Wanted> {
+export async function lookUpModules(words: string[], { repositories, modules, arches }: GroupedOptions): Promise<Wanted> {
   const { packages, artifacts } = modules.request(words);
   const names = [...packages.keys()];
   const present = new Set<string>();
@@ -41,14 +43,14 @@ export async function lookUpModules(words: string[], modules: Modules, { reposit
 }
 
 /** A group or an environment. What it names and no repository has is passed over with a warning, as dnf does. */
-export async function lookUpGroup(word: string, comps: Comps, { repositories, arch, arches, warn }: GroupedOptions): Promise<Wanted> {
+export async function lookUpGroup(word: string, comps: Comps, options: GroupedOptions): Promise<Wanted> {
+  const { repositories, arch, arches, warn } = options;
   const text = `@${word}`;
   const found: Wanted[] = [];
   const missing: string[] = [];
-  for (const item of comps.packages(
-    word,
-    repositories.map(({ id }) => id),
-  )) {
+  const items = comps.packages(word);
+  if (items === undefined) throw unknown(word, comps, options);
+  for (const item of items) {
     const form = item.baseArchOnly ? { name: item.name, arch } : { name: item.name };
     const wanted = await byForm(text, form, repositories, arches);
     if (wanted === undefined) missing.push(item.name);
@@ -61,6 +63,24 @@ export async function lookUpGroup(word: string, comps: Comps, { repositories, ar
     capabilities: found.flatMap(({ capabilities }) => capabilities),
     jobs: (universe) => found.flatMap(({ jobs }) => jobs(universe)),
   };
+}
+
+/** Neither a module nor a group: what comes nearest. */
+function unknown(word: string, comps: Comps, { repositories, modules }: GroupedOptions): AirgapError {
+  const [front = ""] = word.split("/");
+  const [name = ""] = front.split(":");
+  const streams = new Set(modules.names().flatMap((module) => (module.name === name ? [`${name}:${module.stream}`] : [])));
+  const groups = comps.names();
+  const near = nearest(front, [...groups.flatMap((group) => [group.id, group.name]), ...modules.names().map((module) => module.name)]);
+  const ids = groups.map(({ id }) => id).sort();
+  const some = ids.length === 0 ? "there are no groups" : `groups: ${ids.slice(0, 10).join(", ")}${ids.length > 10 ? " …" : ""}`;
+  const came = streams.size > 0 ? `streams of ${name}: ${[...streams].sort().join(", ")}` : near ? `a similar name: ${near}` : some;
+  const suggested = streams.size > 0 ? [...streams].sort().slice(0, 3) : near ? [near] : [];
+  const searched = repositories.map(({ id }) => id);
+  return new AirgapError("unsatisfiable", `No module, group or environment in ${searched.join(", ")} is ${JSON.stringify(word)}; ${came}`, {
+    suggestions: suggested.map((each) => JSON.stringify(`@${each}`)),
+    data: { asked: `@${word}`, repositories: searched },
+  });
 }
 
 function conditional(text: string, { name, requires = "" }: GroupPackage): Wanted {

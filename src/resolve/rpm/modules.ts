@@ -93,6 +93,11 @@ export class Modules {
     return this.#query(parseSpec(text)).length > 0;
   }
 
+  /** Every `name:stream`. */
+  names(): { name: string; stream: string }[] {
+    return this.#streams.map(({ name, stream }) => ({ name, stream }));
+  }
+
   /**
    * Settles which streams are active when these are asked for, and hides what dnf's modular
    * filtering hides: packages of other streams, and any package that is called like one of an

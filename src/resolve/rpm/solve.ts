@@ -67,10 +67,11 @@ async function lookUpAll({ set, install, repositories, modules, arch, installed,
   const wanted: Wanted[] = [];
   const hidden = (name: string) => modules.hidden(name);
   for (const text of install) if (!text.startsWith("@")) wanted.push(await lookUp(text, repositories, arches, hidden));
-  if (streams.length > 0) wanted.push(await lookUpModules(streams, modules, { repositories, arch, arches, warn }));
+  const options = { repositories, modules, arch, arches, warn };
+  if (streams.length > 0) wanted.push(await lookUpModules(streams, options));
   const groups = words.filter((word) => !modules.knows(word));
   const comps = groups.length > 0 ? await Comps.read(repositories) : undefined;
-  for (const word of groups) if (comps) wanted.push(await lookUpGroup(word, comps, { repositories, arch, arches, warn }));
+  for (const word of groups) if (comps) wanted.push(await lookUpGroup(word, comps, options));
   return wanted;
 }
 

@@ -85,8 +85,8 @@ describe("groups", () => {
       message: 'No module, group or environment in base is "cores"; a similar name: core',
       suggestions: ['"@core"'],
     });
-    await expect(closure(["@something-else"])).rejects.toThrow(/they have core, docs, server-environment, tools/);
-    await expect(closure(["@core"], {})).rejects.toThrow(/they have none/);
+    await expect(closure(["@something-else"])).rejects.toThrow(/groups: core, docs, server-environment, tools/);
+    await expect(closure(["@core"], {})).rejects.toThrow(/there are no groups/);
     await expect(closure(["@core/weird"])).rejects.toMatchObject({ code: "spec" });
   });
 

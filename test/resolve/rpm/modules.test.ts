@@ -154,7 +154,11 @@ describe("streams", () => {
       message: expect.stringContaining("no profile of it is the default; it has common"),
       suggestions: ['"@web:2/common"'],
     });
-    await expect(resolve(["@webb"])).rejects.toMatchObject({ code: "unsatisfiable", message: expect.stringContaining('is "webb"') });
+    await expect(resolve(["@webb"])).rejects.toMatchObject({ code: "unsatisfiable", message: expect.stringContaining('is "webb"'), suggestions: ['"@web"'] });
+    await expect(resolve(["@web:9"])).rejects.toMatchObject({
+      message: expect.stringContaining("streams of web: web:1, web:2"),
+      suggestions: ['"@web:1"', '"@web:2"'],
+    });
   });
 
   test("a platform that the systems are not", async () => {
