@@ -1,5 +1,5 @@
 /** What commands print when a known thing goes wrong, with its cause and the way on. */
-const HINTS: { seen: RegExp; cause: string; way: string[] }[] = [
+export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = [
   {
     seen: /unknown service runtime\.v1(?:alpha2)?\.(?:Runtime|Image)Service/,
     cause: "containerd's CRI plugin is off or did not load",
@@ -98,9 +98,48 @@ const HINTS: { seen: RegExp; cause: string; way: string[] }[] = [
     cause: "runc can't start containers on this host",
     way: ["on the host: journalctl -u containerd -n 50"],
   },
+  {
+    seen: /unknown flag: --(?:network-plugin|cni-|container-runtime\b|pod-infra-container-image|experimental-)/,
+    cause: "kubelet is started with a flag that its version no longer has",
+    way: ["on the host: take it out of /etc/sysconfig/kubelet, /etc/default/kubelet or /var/lib/kubelet/kubeadm-flags.env, and of kubeletExtraArgs"],
+  },
+  {
+    seen: /kubelet is configured to not run on a host using cgroup v1/,
+    cause: "this kubelet refuses cgroup v1",
+    way: ["boot the host with systemd.unified_cgroup_hierarchy=1, or set `kubeadm: { KubeletConfiguration: { failCgroupV1: false } }`"],
+  },
+  {
+    seen: /this version of kubeadm only supports deploying clusters with the control plane version/,
+    cause: "the kubeadm on the host is newer than the version that the cluster file names",
+    way: ["name in kubernetes.version what the bundle's packages have, or build the bundle with kubeadm of that version"],
+  },
+  {
+    seen: /undefined symbol: seccomp_/,
+    cause: "the host's libseccomp is older than what this containerd or runc was built for",
+    way: ["take containerd.io as a package made for that system into the bundle, not the generic archive"],
+  },
+  {
+    seen: /conflicts with runc|obsoletes runc|conflicts with containerd/i,
+    cause: "another runtime's packages are on the host: podman, buildah or the distribution's runc",
+    way: ["remove them on the host when nobody needs them, or take the distribution's own containerd into the bundle"],
+  },
+  {
+    seen: /unknown compression for member '[^']+\.zst'/,
+    cause: "the host's dpkg is too old for packages that are compressed with zstd",
+    way: ["build the bundle from repositories that are for this host's release"],
+  },
+  {
+    seen: /Extension addrtype revision \d+ not supported|missing kernel module\?/,
+    cause: "the running kernel has no module that iptables needs",
+    way: ["install kernel-modules-extra of exactly the running kernel, or set kubernetes.proxyMode: nftables"],
+  },
 ];
 
-/** The known causes that some output speaks of. */
+const [LINES, LENGTH] = [500, 2000];
+
+/** The known causes that the end of some output speaks of. */
 export function hintsFor(output: string): { cause: string; way: string[] }[] {
-  return HINTS.filter(({ seen }) => seen.test(output)).slice(0, 3);
+  const lines = output.split("\n").slice(-LINES);
+  const text = lines.map((line) => line.slice(0, LENGTH)).join("\n");
+  return HINTS.filter(({ seen }) => seen.test(text)).slice(0, 3);
 }
