@@ -35,7 +35,7 @@ export async function lookUpModules(words: string[], { repositories, modules, ar
   }
   const jobs = (universe: Universe): Job[] =>
     [...packages].map(([name, text]) => {
-      const all = universe.named(name).filter(({ repository }) => repository !== undefined);
+      const all = universe.named(name);
       const own = all.filter((solvable) => artifacts.has(nevra(solvable)) || solvable.repository?.moduleHotfixes);
       return { text, candidates: (own.length > 0 ? own : all).map(({ id }) => id) };
     });

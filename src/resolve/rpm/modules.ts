@@ -54,7 +54,8 @@ export class Modules {
   readonly #defaults: ReadonlyMap<string, ModuleDefaults>;
   readonly #arch: string;
   readonly #platforms: ReadonlySet<string> | undefined;
-  #enabled: ReadonlyMap<string, string> = new Map();
+  /** By module. */
+  #enabled = new Map<string, string>();
   #activation: Activation = { active: new Set(), problems: [] };
 
   private constructor(repositories: RpmRepository[], streams: OfferedStream[], defaults: ReadonlyMap<string, ModuleDefaults>, arch: string, systems: string[]) {
@@ -108,24 +109,8 @@ export class Modules {
    * @throws AirgapError `spec`, `unsatisfiable`
    */
   async enable(asked: string[], installed: ReadonlySet<string> = new Set()): Promise<string[]> {
-    const enabled = new Map<string, string>();
-    // Words that leave the stream open take the one that others name.
-    this.#enabled = enabled;
-    for (const text of asked.toSorted((a, b) => Number(parseSpec(a).stream === undefined) - Number(parseSpec(b).stream === undefined))) {
-      for (const [module, stream] of this.#choose(text)) {
-        const other = enabled.get(module);
-        if (other !== undefined && other !== stream)
-          throw new AirgapError("unsatisfiable", `@${text}: ${module}:${other} is asked for too, and hosts can have one stream of a module`);
-        enabled.set(module, stream);
-      }
-    }
-    const problems: string[] = [];
-    for (const [module, stream] of this.#onHosts(installed)) {
-      const other = enabled.get(module);
-      if (other === undefined) enabled.set(module, stream);
-      else if (other !== stream)
-        problems.push(`hosts have packages of ${module}:${stream}, and ${module}:${other} is asked for: dnf does not switch streams by itself`);
-    }
+    const problems = this.#settle(asked, installed);
+    const enabled = this.#enabled;
     this.#activation = activate({ streams: this.#streams, defaults: this.#defaults, enabled, arch: this.#arch, platforms: this.#platforms });
     const { contradiction } = this.#activation;
     if (contradiction) {
@@ -136,6 +121,30 @@ export class Modules {
     }
     await hidePackages(this.#repositories, this.#streams, this.#activation.active);
     return [...problems, ...this.#activation.problems];
+  }
+
+  /** Streams that words name, then those that hosts have, then those of words that leave it open. */
+  #settle(asked: string[], installed: ReadonlySet<string>): string[] {
+    this.#enabled = new Map();
+    const open = (text: string): boolean => parseSpec(text).stream === undefined;
+    const enable = (text: string): void => {
+      for (const [module, stream] of this.#choose(text)) {
+        const other = this.#enabled.get(module);
+        if (other !== undefined && other !== stream)
+          throw new AirgapError("unsatisfiable", `@${text}: ${module}:${other} is asked for too, and hosts can have one stream of a module`);
+        this.#enabled.set(module, stream);
+      }
+    };
+    for (const text of asked) if (!open(text)) enable(text);
+    const problems: string[] = [];
+    for (const [module, stream] of this.#onHosts(installed)) {
+      const other = this.#enabled.get(module);
+      if (other === undefined) this.#enabled.set(module, stream);
+      else if (other !== stream)
+        problems.push(`hosts have packages of ${module}:${stream}, and ${module}:${other} is asked for: dnf does not switch streams by itself`);
+    }
+    for (const text of asked) if (open(text)) enable(text);
+    return problems;
   }
 
   #onHosts(installed: ReadonlySet<string>): Map<string, string> {

@@ -132,6 +132,7 @@ describe("streams", () => {
     const { writeFile } = await import("node:fs/promises");
     await writeFile(`${at.dir}/hosts`, "web-2-1.m2.noarch\n");
     expect(await ids(["user", "lib"], defaults, { installed: "hosts" })).toEqual(["lib-1-1.m2.noarch", "user-1-1.noarch"]);
+    expect(await ids(["@web", "user", "lib"], defaults, { installed: "hosts" })).toEqual(["lib-1-1.m2.noarch", "user-1-1.noarch"]);
     await expect(resolve(["@web:1"], defaults, { installed: "hosts" })).rejects.toMatchObject({ code: "unsatisfiable" });
     expect(at.events).toContainEqual({ type: "warning", message: expect.stringContaining("hosts have packages of web:2, and web:1 is asked for") });
   });
