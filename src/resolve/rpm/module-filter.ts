@@ -16,10 +16,15 @@ export const wayOut = ({ stream, active }: HiddenBy): string =>
 /**
  * Hides what libdnf's modular filtering does (its dnf-sack.cpp, `setModuleExcludes`): packages of
  * streams that are not active, and any others that are called like a package of an active one or
- * provide its name.
+ * provide its name. What hosts have stays to be seen, since it is there.
  */
-export async function hidePackages(repositories: RpmRepository[], streams: ModuleStream[], active: ReadonlySet<ModuleStream>): Promise<void> {
-  const shown = new Set<string>();
+export async function hidePackages(
+  repositories: RpmRepository[],
+  streams: ModuleStream[],
+  active: ReadonlySet<ModuleStream>,
+  installed: ReadonlySet<string>,
+): Promise<void> {
+  const shown = new Set(installed);
   const others = new Map<string, string>();
   const claimed = new Map<string, string>();
   const names = new Set<string>();

@@ -119,7 +119,7 @@ export class Modules {
         data: { chain: contradiction },
       });
     }
-    await hidePackages(this.#repositories, this.#streams, this.#activation.active);
+    await hidePackages(this.#repositories, this.#streams, this.#activation.active, installed);
     return [...problems, ...this.#activation.problems];
   }
 

@@ -128,8 +128,10 @@ describe("streams", () => {
     expect(await ids(["@libs", "lib"])).toEqual(["lib-1-1.m2.noarch"]);
   });
 
-  test("hosts that have a stream's package have that stream enabled", async () => {
+  test("what hosts have is seen whatever modules say, and says which stream they have enabled", async () => {
     const { writeFile } = await import("node:fs/promises");
+    await writeFile(`${at.dir}/hosts`, "other-1-1.noarch\n");
+    expect(await ids(["user"], defaults, { installed: "hosts" })).toEqual(["user-1-1.noarch"]);
     await writeFile(`${at.dir}/hosts`, "web-2-1.m2.noarch\n");
     expect(await ids(["user", "lib"], defaults, { installed: "hosts" })).toEqual(["lib-1-1.m2.noarch", "user-1-1.noarch"]);
     expect(await ids(["@web", "user", "lib"], defaults, { installed: "hosts" })).toEqual(["lib-1-1.m2.noarch", "user-1-1.noarch"]);
