@@ -6,11 +6,12 @@ import { parseArgs } from "node:util";
 import { Bench, type Link } from "./bench.ts";
 import { SIZES } from "./corpus.ts";
 import { conditions } from "./machine.ts";
+import { benchPackages } from "./packages.ts";
 import { type Run, tableOf, writeSection } from "./table.ts";
 import { findTools } from "./tools.ts";
 
 const USAGE = `npm run bench -- [options]
-  --scenario LIST   build,push,verify,serve (default: all)
+  --scenario LIST   build,push,verify,serve,packages (default: all)
   --line LIST       bare,20ms,100ms (default: all)
   --size NAME       ${Object.keys(SIZES).join(", ")} (default full; quick takes about two minutes)
   --tools LIST      only tools whose names contain one of these; airgap always runs
@@ -57,25 +58,31 @@ async function main(): Promise<void> {
   );
   const lines = list(given.line);
   const links = LINKS.filter(({ name }) => lines === undefined || lines.includes(name.replace(" ", "")));
-  const scenarios = list(given.scenario) ?? ["build", "push", "verify", "serve"];
+  const scenarios = list(given.scenario) ?? ["build", "push", "verify", "serve", "packages"];
   if (given.work) mkdirSync(given.work, { recursive: true });
   const dir = mkdtempSync(join(given.work ?? tmpdir(), "airgap-bench-"));
   const note = conditions(tools);
   say(note);
+  const common = { dir, say, timeoutMs: Number(given.timeout) * 1000, rounds: Number(given.rounds), airgap: resolve(given.airgap) };
+  const file = given["no-write"] ? undefined : join(root, "docs/benchmarks.md");
+  const results: Run[] = [];
   try {
-    await using bench = await Bench.start({
-      dir,
-      size,
-      tools,
-      say,
-      timeoutMs: Number(given.timeout) * 1000,
-      rounds: Number(given.rounds),
-      airgap: resolve(given.airgap),
-    });
-    say(bench.about);
-    const runs: Run[] = [];
-    for (const scenario of scenarios) runs.push(...(await bench.run(scenario, links)));
-    report(runs, `${bench.about} ${note}`, given["no-write"] ? undefined : join(root, "docs/benchmarks.md"));
+    const ofImages = scenarios.filter((scenario) => scenario !== "packages");
+    if (ofImages.length > 0) {
+      await using bench = await Bench.start({ ...common, size, tools });
+      say(bench.about);
+      const runs: Run[] = [];
+      for (const scenario of ofImages) runs.push(...(await bench.run(scenario, links)));
+      report(runs, `${bench.about} ${note}`, file);
+      results.push(...runs);
+    }
+    if (scenarios.includes("packages")) {
+      const { runs, about } = await benchPackages(common);
+      report(runs, `${about} ${conditions(tools.filter(({ ours }) => ours))}`, file);
+      results.push(...runs);
+    }
+    const kept = process.env["BENCH_RESULTS"];
+    if (kept) writeFileSync(kept, JSON.stringify(results, undefined, 1));
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
@@ -87,8 +94,6 @@ function report(runs: Run[], note: string, file: string | undefined): void {
     process.stdout.write(`\n${action}\n\n${table}\n`);
     if (file) writeSection(file, action, `${table}\n\n${note}`);
   }
-  const results = process.env["BENCH_RESULTS"];
-  if (results) writeFileSync(results, JSON.stringify(runs, undefined, 1));
 }
 
 await main();

@@ -121,7 +121,12 @@ export function tableOf(runs: Run[]): string {
       ]);
     }
   }
-  return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+  // What no tool has a figure for has no column.
+  const told = head.map((_, i) => i < 2 || lines.slice(2).some((cells) => cells[i] !== "–"));
+  return lines
+    .map((cells) => cells.filter((_, i) => told[i]))
+    .map((cells) => `| ${cells.join(" | ")} |`)
+    .join("\n");
 }
 
 /** Replaces what stands between a section's markers, or adds the section; everything else of the page stays. */
