@@ -79,35 +79,30 @@ const TOOLS = ["conntrack", "socat", "ethtool", "ebtables", "chrony", "bash-comp
 async function debianPackages({ version, runtime }: ConnectedOptions, url: string): Promise<unknown> {
   const plain = version.slice(1);
   const revision = Number(version.split(".")[1]) < 24 ? "00" : "1.1";
+  const node = [
+    runtime === "docker" ? "docker.io" : "containerd",
+    "runc",
+    ...["kubelet", "kubeadm"].map((name) => `${name}=${plain}-${revision}`),
+    "kubernetes-cni",
+  ];
   return {
     ...{ name: "debian12", format: "deb", for: ["debian-12"], arch: "amd64" },
     repositories: [
       ...debianArchives(readFileSync(aptSources(), "utf8")).map((source, i) => ({ id: `debian${i}`, ...source })),
       { id: "kubernetes", uris: `${url}/debs/`, suites: ["/"], signedBy: `${url}/debs/Release.key` },
     ],
-    install: {
-      all: [
-        runtime === "docker" ? "docker.io" : "containerd",
-        "runc",
-        ...TOOLS,
-        ...["kubelet", "kubeadm"].map((name) => `${name}=${plain}-${revision}`),
-        "kubernetes-cni",
-      ],
-      "control-plane": [`kubectl=${plain}-${revision}`],
-    },
+    install: { all: TOOLS, worker: node, "control-plane": [...node, `kubectl=${plain}-${revision}`] },
     installed: join(await debianTree(), "var/lib/dpkg/status"),
   };
 }
 
 async function elPackageSet({ version }: ConnectedOptions, url: string): Promise<unknown> {
   const plain = version.slice(1);
+  const node = ["containerd.io", `kubelet-${plain}`, `kubeadm-${plain}`, "kubernetes-cni"];
   const repository = (id: string): unknown => ({ id, baseurl: `${url}/${id}/`, gpgkey: [`${url}/${id}/RPM-GPG-KEY-rig`] });
   return {
     ...{ name: "el9", format: "rpm", for: ["rocky-9"], arch: "x86_64", repositories: [repository("kubernetes-rpms"), repository("el")] },
-    install: {
-      all: ["containerd.io", "conntrack-tools", "socat", "ethtool", "chrony", "bash-completion", `kubelet-${plain}`, `kubeadm-${plain}`, "kubernetes-cni"],
-      "control-plane": [`kubectl-${plain}`],
-    },
+    install: { all: ["conntrack-tools", "socat", "ethtool", "chrony", "bash-completion"], worker: node, "control-plane": [...node, `kubectl-${plain}`] },
     installed: (await elSystem()).installed,
   };
 }
