@@ -111,9 +111,12 @@ put_block() {
 	relabel "$1"
 }
 
-# A service that runs with what it was last told: stamped UNIT STAMP
+# A service that runs with what it was last told: stamped UNIT STAMP [FILE...]; none of the files was written since then.
 stamped() {
-	systemctl is-active --quiet "$1" && [ "$(cat "$airgap_home/stamps/$1" 2>/dev/null)" = "$2" ]
+	airgap_stamp=$airgap_home/stamps/$1
+	systemctl is-active --quiet "$1" && [ "$(cat "$airgap_stamp" 2>/dev/null)" = "$2" ] || return 1
+	shift 2
+	[ $# -eq 0 ] || [ -z "$(find "$@" -newer "$airgap_stamp" 2>/dev/null)" ]
 }
 stamp() {
 	mkdir -p "$airgap_home/stamps"

@@ -221,7 +221,8 @@ class Runner {
       const [first] = part;
       if (first?.step.upload) {
         const { frames } = await runScript({ ...this.#context, emit: () => {}, record: () => {} }, host, [first], "check");
-        if (frames.reports[0]?.state !== "already") await this.#upload(host, first, first.step.upload);
+        const stopped = frames.reports[0]?.state === "already" ? undefined : await this.#upload(host, first, first.step.upload);
+        if (stopped) return [stopped];
       }
       const { frames, code, stderr } = await runScript(this.#context, host, part, "apply");
       for (const report of frames.reports) {
@@ -246,7 +247,7 @@ class Runner {
   }
 
   /** Sends what is missing of a file, on from where an earlier try ended. */
-  async #upload(host: string, placed: PlacedStep, { from, offset, size, to }: Upload): Promise<void> {
+  async #upload(host: string, placed: PlacedStep, { from, offset, size, to }: Upload): Promise<Failure | undefined> {
     const { connections, emit, log, signal } = this.#context;
     const part = `${to}.part`;
     const connection = connections.get(host);
@@ -255,7 +256,7 @@ class Runner {
       stat -c %s ${part} 2>/dev/null || echo 0`);
     const there = Number(stdout.trim()) || 0;
     const start = there > size ? 0 : there;
-    if (start === size) return;
+    if (start === size) return undefined;
     const startedAt = performance.now();
     emit({ type: "step", host, step: fullId(placed), state: "applying", detail: start > 0 ? `sending on from byte ${start}` : placed.step.title });
     emit({ type: "plan", items: 1, bytes: size - start });
@@ -267,7 +268,8 @@ class Runner {
     });
     emit({ type: "plan", items: 0, bytes: 0 });
     log.line(`${host} ${fullId(placed)} sent ${size - start} bytes in ${Math.round(performance.now() - startedAt)} ms`);
-    if (code !== 0) throw new AirgapError("step-failed", `${host}: ${from} could not be sent: ${stderr.trim() || `cat ended with ${code}`}`);
+    if (code === 0) return undefined;
+    return { host, step: placed, output: stderr, error: `${from} could not be sent, cat ended with ${code}` };
   }
 
   #note(host: string, { stage, step }: PlacedStep, report: StepReport | undefined): void {

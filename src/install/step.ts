@@ -96,8 +96,8 @@ export interface ServiceStep {
   id: string;
   title: string;
   unit: string;
-  /** Everything that a running service must have read: a change of it restarts the service. */
-  reads: string[];
+  /** Everything that a running service must have read: a change of it restarts the service, also of a file that somebody else changed in between. */
+  reads: (string | NonNullable<Step["file"]>)[];
   /** Commands before it is restarted. */
   before?: string;
   undo?: string;
@@ -105,11 +105,12 @@ export interface ServiceStep {
 
 /** A service that is enabled and runs with its present configuration, also when a run broke off between writing and restarting. */
 export function serviceStep({ id, title, unit, reads, before, undo }: ServiceStep): Step {
-  const stamp = fingerprint(...reads);
+  const stamp = fingerprint(...reads.map((each) => (typeof each === "string" ? each : each.content)));
+  const files = reads.flatMap((each) => (typeof each === "string" ? [] : [each.path]));
   return {
     id,
     title,
-    check: sh`stamped ${unit} ${stamp}`,
+    check: sh`stamped ${[unit, stamp, ...files]}`,
     apply: [...(before ? [before] : []), sh`restart ${unit} ${stamp}`].join("\n"),
     ...(undo ? { undo } : {}),
   };

@@ -133,11 +133,18 @@ const disk: HostCheck = (host, facts, context) => {
     byMount.set(mount, { bytes: entry.bytes + bytes, free: entry.free, what: [...entry.what, what] });
   }
   return [...byMount].flatMap(([mount, { bytes, free, what }]) =>
-    bytes <= free ? [] : [error("disk", `${mount} has ${gib(free)} left; ${what.join(", ")} need ${gib(bytes)}`)],
+    bytes <= free
+      ? []
+      : [
+          error(
+            "disk",
+            `${mount} has ${roomOf(free)} left; ${what.join(" and ")} ${what.length > 1 || what[0]?.endsWith("s") ? "need" : "needs"} ${roomOf(bytes)}`,
+          ),
+        ],
   );
 };
 
-const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+const roomOf = (bytes: number): string => (bytes < 2 ** 30 ? `${Math.round(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`);
 
 function portsOf(host: ClusterHost, { cluster }: Context): number[] {
   const plane = host.roles.includes("control-plane");

@@ -70,7 +70,7 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
       id: "service",
       title: "containerd runs with that",
       unit: "containerd",
-      reads: [config, ...drops.map(({ file }) => file?.content ?? "")],
+      reads: [{ path: CONFIG, content: config }, ...drops.map(({ file }) => file ?? "")],
       undo: stopIfOurs(["containerd", "containerd.io"], "containerd"),
     }),
     fileStep({

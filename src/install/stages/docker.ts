@@ -8,6 +8,7 @@ import { mergeDockerConfig } from "./docker-config.ts";
 import { stopIfOurs, wantedOn } from "./packages.ts";
 import { proxyStep } from "./proxy.ts";
 
+const CONFIG = "/etc/docker/daemon.json";
 /** Where kubelet, and docker with `--config`, find the registry's login. */
 export const DOCKER_LOGIN = "/var/lib/kubelet";
 /** The file of the bundle that has cri-dockerd, when no package has it. */
@@ -30,7 +31,7 @@ export function dockerSteps(context: Context, host: ClusterHost): Step[] {
     fileStep({
       id: "config",
       title: "Docker: cgroups, the site's registry",
-      path: "/etc/docker/daemon.json",
+      path: CONFIG,
       content: config,
       undone: "systemctl try-restart docker",
     }),
@@ -51,7 +52,7 @@ export function dockerSteps(context: Context, host: ClusterHost): Step[] {
       title: "Docker runs with that",
       unit: "docker",
       undo: stopIfOurs(["docker.io", "docker-ce", "docker-engine"], "docker.service", "docker.socket", "containerd"),
-      reads: [config, ...proxy.map(({ file }) => file?.content ?? "")],
+      reads: [{ path: CONFIG, content: config }, ...proxy.map(({ file }) => file ?? "")],
     }),
     ...(minorOf(cluster.kubernetes.version) >= 24 ? shimSteps(context, host) : []),
     sandboxStep(context),

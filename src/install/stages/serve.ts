@@ -148,7 +148,7 @@ function service(context: Context, host: ClusterHost): Step[] {
       id: "service",
       title: `${context.repositoryUrl} serves images, packages and files`,
       unit: UNIT,
-      reads: [unit, secrets.tls?.server.cert ?? "", secrets.htpasswd ?? ""],
+      reads: [{ path: `/etc/systemd/system/${UNIT}`, content: unit }, ...serverFiles(context).flatMap(({ file }) => file ?? [])],
       undo: sh`systemctl disable --now ${UNIT} 2>/dev/null || :`,
     }),
     {
