@@ -99,16 +99,18 @@ class StreamProblem {
 
   /** @param dropped defaults that are done without */
   solve(latest: boolean, dropped: ReadonlySet<string>): Outcome {
-    const weak = new Set<string>();
+    // The higher, the sooner a default is given up.
+    const weak = new Map<string, number>();
     const jobs = new Map<string, Job>();
     for (const { name, stream } of this.#streams.values()) {
       const text = `module(${name}:${stream})`;
       const enabled = this.#options.enabled.get(name);
       const wanted = enabled === undefined ? this.#options.defaults.get(name)?.stream === stream : enabled === stream;
       if (!wanted || jobs.has(text) || dropped.has(text)) continue;
-      if (enabled === undefined) weak.add(text);
-      const candidates = this.#universe.providers({ kind: "simple", name: text, op: 0, version: "" });
-      jobs.set(text, { text, candidates: latest ? this.#newest(candidates) : candidates });
+      const all = this.#universe.providers({ kind: "simple", name: text, op: 0, version: "" });
+      const candidates = latest ? this.#newest(all) : all;
+      if (enabled === undefined) weak.set(text, candidates.length < all.length ? 1 : 0);
+      jobs.set(text, { text, candidates });
     }
     const rules = makeRules(this.#universe, [...jobs.values()]);
     try {
@@ -131,10 +133,15 @@ class StreamProblem {
   }
 }
 
-/** The last default among what contradicts itself, as libsolv gives up weak rules. */
-function weakestOf(rules: Rules, involved: number[], weak: ReadonlySet<string>): string | undefined {
-  const last = Math.max(-1, ...involved.filter((rule) => rules.kind(rule) === "job" && weak.has(rules.relation(rule))));
-  return last < 0 ? undefined : rules.relation(last);
+/**
+ * The default that is given up, as libsolv gives up weak rules: the last one among what
+ * contradicts itself. Its rules for the newest builds come after all jobs, so they go first.
+ */
+function weakestOf(rules: Rules, involved: number[], weak: ReadonlyMap<string, number>): string | undefined {
+  const defaults = involved.filter((rule) => rules.kind(rule) === "job" && weak.has(rules.relation(rule)));
+  const rank = (rule: number): number => weak.get(rules.relation(rule)) ?? 0;
+  const [last] = defaults.sort((a, b) => rank(b) - rank(a) || b - a);
+  return last === undefined ? undefined : rules.relation(last);
 }
 
 /** What a stream requires, in words that are the same for the same requirements; the platform does not count. */
