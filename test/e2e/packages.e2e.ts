@@ -11,6 +11,7 @@ import { resolveClosures } from "../../src/resolve/packages.ts";
 import { modulesYaml as carriedYaml } from "../../src/resolve/rpm/carried.ts";
 import { freePort } from "../support/daemon.ts";
 import { writeDebRepository } from "../support/deb-metadata.ts";
+import { debianRepository, NODE_SET } from "../support/debian.ts";
 import { DnfOracle } from "../support/dnf.ts";
 import { randomGroupCase } from "../support/groups.ts";
 import { largeRepository } from "../support/large-rpms.ts";
@@ -22,7 +23,6 @@ import { randomRpmCase } from "../support/random-rpms.ts";
 import { type TestRpm, writeRpmRepository } from "../support/rpm-metadata.ts";
 
 const exec = promisify(execFile);
-const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const airgap = join(import.meta.dirname, "../../bin/airgap");
 const aptSolve = join(import.meta.dirname, "../support/oracles/apt-solve.sh");
 const dir = mkdtempSync(join(tmpdir(), "airgap-packages-e2e-"));
@@ -433,24 +433,29 @@ describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
 });
 
 describe("Debian's own repository, through this machine's apt settings", () => {
-  const wanted = "conntrack socat ethtool ebtables ipset ipvsadm containerd runc keepalived haproxy chrony nfs-common bash-completion".split(" ");
-  let sources = "";
   let spec = "";
+  const sources = join(dir, "debian.sources");
+  const [empty, essential, own] = [join(dir, "empty"), join(dir, "essential"), "/var/lib/dpkg/status"];
+  const solve = async (status: string, recommends: boolean, names: string[]): Promise<string[]> =>
+    lines(await run(aptSolve, [join(dir, "apt-state"), sources, status, "amd64", String(recommends), ...names]));
   beforeAll(async () => {
     await run("apt-get", ["update", "-q"]);
-    const format = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)";
-    const lines = (await run("apt-get", ["indextargets", "--format", format, "Created-By: Packages"])).split("\n");
-    const found = lines.map((line) => line.split("|")).filter(([, , component, origin]) => origin === "Debian" && component === "main");
-    sources = found
-      .map(([uri, suite, component]) => `Types: deb\nURIs: ${uri}\nSuites: ${suite}\nComponents: ${component}\nSigned-By: ${KEYRING}\n`)
-      .join("\n");
-    spec = found
-      .map(([uri, suite, component], i) => `      - { id: r${i}, uris: "${uri}", suites: ["${suite}"], components: [${component}], signedBy: "${KEYRING}" }`)
-      .join("\n");
-    expect(found.length).toBeGreaterThan(0);
-    writeFileSync(join(dir, "debian.sources"), sources);
-    writeFileSync(join(dir, "empty"), "");
+    const debian = debianRepository();
+    if (debian === undefined) throw new Error("apt on this machine knows no Debian repository");
+    spec = debian.spec;
+    writeFileSync(sources, debian.sources);
+    writeFileSync(empty, "");
+    writeFileSync(essential, await essentialStatus());
   });
+
+  /** What dpkg knows of a host that has nothing but what Debian calls essential. */
+  async function essentialStatus(): Promise<string> {
+    const state = join(dir, "apt-state");
+    const settings = { "Dir::State": state, "Dir::State::status": empty, "Dir::Cache": `${state}/cache`, "Dir::Etc::sourcelist": sources };
+    const options = [...Object.entries(settings), ["Dir::Etc::sourceparts", "-"]].flatMap(([key, value]) => ["-o", `${key}=${value}`]);
+    const shown = await run("apt-cache", [...options, "show", ...(await solve(empty, false, ["?essential"]))]);
+    return shown.replace(/^Package: .*$/gm, "$&\nStatus: install ok installed");
+  }
 
   function write(name: string, install: string[], more = ""): string {
     const text = `apiVersion: airgap/v1\nkind: Bundle\nname: deb\npackages:\n  - name: debian\n    format: deb\n    for: [debian-12]\n    arch: amd64\n    repositories:\n${spec}\n    install: [${install.join(", ")}]\n${more}`;
@@ -464,22 +469,16 @@ describe("Debian's own repository, through this machine's apt settings", () => {
       .filter((line) => line !== "")
       .sort();
   test.each([
-    ["empty hosts", "empty", "false", ""],
-    ["empty hosts, with Recommends", "empty", "true", "    recommends: true\n"],
-    ["hosts like this machine", "/var/lib/dpkg/status", "false", "    installed: /var/lib/dpkg/status\n"],
-  ])("the node set for %s is apt's", async (_, status, recommends, more) => {
-    const mine = lines(await run(airgap, ["packages", "resolve", write("debian.yaml", wanted, more)]));
-    const theirs = lines(
-      await run(aptSolve, [
-        join(dir, "apt-state"),
-        join(dir, "debian.sources"),
-        join(dir, status).replace(/^.*(?=\/var\/lib\/dpkg)/, ""),
-        "amd64",
-        recommends,
-        ...wanted,
-      ]),
-    );
-    expect(mine).toEqual(theirs);
+    ["empty hosts", empty, false],
+    ["empty hosts, with Recommends", empty, true],
+    ["hosts with what is essential", essential, false],
+    ["hosts with what is essential, with Recommends", essential, true],
+    ["hosts like this machine", own, false],
+  ])("the node set for %s is apt's", async (_, status, recommends) => {
+    const more = `${recommends ? "    recommends: true\n" : ""}${status === empty ? "" : `    installed: ${status}\n`}`;
+    const mine = lines(await run(airgap, ["packages", "resolve", write("debian.yaml", NODE_SET, more)]));
+    expect(mine).toEqual(await solve(status, recommends, NODE_SET));
+    expect(mine.length).toBeGreaterThan(0);
   });
 
   test("apt fetches every package from serve with all checks on, and nothing from elsewhere", async () => {
