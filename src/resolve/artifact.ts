@@ -1,7 +1,10 @@
 import type { Item, ItemKind } from "../bundle/lock.ts";
+import { AirgapError } from "../errors.ts";
+import { count, formatBytes } from "../format.ts";
 import { canonicalJson } from "../oci/canonical-json.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { digestOf } from "../oci/digest.ts";
+import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import { EMPTY_JSON, MediaType } from "../oci/media-types.ts";
 import { MemorySource } from "../transport/memory.ts";
 import type { Source } from "../transport/types.ts";
@@ -35,6 +38,7 @@ export function fileFromBytes(title: string, mediaType: string, bytes: Uint8Arra
 /**
  * Makes what is no image an OCI artifact whose layers carry paths as titles, so that one store,
  * one copy and one verify serve all. The same files give the same manifest.
+ * @throws AirgapError `unsupported` for more files than a manifest can name
  * https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md#guidelines-for-artifact-usage
  */
 export function makeArtifact(options: ArtifactOptions): Resolved {
@@ -45,6 +49,10 @@ export function makeArtifact(options: ArtifactOptions): Resolved {
   const manifest = Buffer.from(
     canonicalJson({ schemaVersion: 2, mediaType: MediaType.ociManifest, artifactType, config, layers: layers.length > 0 ? layers : [config] }),
   );
+  if (manifest.length > MAX_MANIFEST_SIZE) {
+    const sizes = `a manifest of ${formatBytes(manifest.length)}; registries take ${formatBytes(MAX_MANIFEST_SIZE)}`;
+    throw new AirgapError("unsupported", `${options.kind} ${options.name}: ${count(layers.length, "file")} make ${sizes}`);
+  }
   const root: Descriptor = { mediaType: MediaType.ociManifest, digest: digestOf(manifest), size: manifest.length, artifactType };
   const own = new MemorySource(`memory:${options.name}`, [manifest, EMPTY_JSON]);
   const blobs: Blob[] = [

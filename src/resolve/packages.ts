@@ -9,6 +9,7 @@ import { isRemote } from "../transport/url.ts";
 import { type ArtifactFile, fileFromBytes, makeArtifact } from "./artifact.ts";
 import { type PackageSetFacts, parseFacts } from "./packages/facts.ts";
 import type { Prepared, SetFormat, Tree, UnsignedFacts } from "./packages/format.ts";
+import { checkFits } from "./packages/limit.ts";
 import { packagesOf } from "./packages/roles.ts";
 import { readRepositoryKey, type Signatures, signAll, signaturesFit, type ToSign } from "./packages/signing.ts";
 import type { Closure } from "./packages/types.ts";
@@ -81,6 +82,7 @@ async function fromLock(set: PackageSetSpec, format: SetFormat<unknown>, context
 
 async function anew(set: PackageSetSpec, format: SetFormat<unknown>, context: ResolveContext): Promise<Start> {
   const closures = await format.closures(set, context);
+  checkFits(set, closures, format.mediaType);
   const chosen = packagesOf(closures);
   context.emit({ type: "note", message: `${set.name}: ${count(chosen.length, "package")} for ${closures.map(({ role }) => role).join(", ")}` });
   const { prepared, extra } = await format.prepare(set, chosen, context, closures);
