@@ -119,7 +119,7 @@ describe("programs of this machine", () => {
   it("are stopped when they take too long or print too much, and missed when they are not there", async () => {
     await expect(run("sleep", ["10"], { timeoutMs: 50 })).rejects.toThrow("sleep gave no answer within 50 ms");
     await expect(run("yes", [], { timeoutMs: 5000, maxOutput: 10_000 })).rejects.toThrow("yes printed more than 10000 bytes");
-    await expect(run("there-is-no-such-program", [], { timeoutMs: 1000 })).rejects.toThrow("ENOENT");
+    await expect(run("there-is-no-such-program", [], { timeoutMs: 1000 })).rejects.toThrow("spawn there-is-no-such-program");
     const stop = new AbortController();
     const running = run("sleep", ["10"], { timeoutMs: 5000, signal: stop.signal });
     stop.abort();

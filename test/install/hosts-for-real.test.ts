@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { appendFileSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { isAirgapError } from "../../src/errors.ts";
 import { type InstallOptions, type InstallResult, install } from "../../src/install/install.ts";
 import { reset } from "../../src/install/reset.ts";
 import { STAGES } from "../../src/install/stage.ts";
@@ -9,6 +10,7 @@ import { writeBundleFile } from "../support/install/bundle-file.ts";
 import { ScratchHost } from "../support/install/scratch-host.ts";
 import { clusterText, HOME, siteOf, type Wishes } from "../support/install/site.ts";
 import { type System, systems } from "../support/install/systems.ts";
+import { Random } from "../support/random.ts";
 import { Scratch } from "../support/scratch.ts";
 
 /** Calls of stand-ins that only look. */
@@ -142,6 +144,35 @@ describe("install, install again and reset, with scripts that are really run", (
     } finally {
       vi.unstubAllEnvs();
     }
+  });
+
+  it("comes to the same when the host dies again and again in the middle", { timeout: 240_000 }, async () => {
+    const { hosts, run, reset: takeBack } = await build({ os: "rocky-9.4", cluster: ALONE });
+    const { master1 } = hosts;
+    if (master1 === undefined) throw new Error("there is no master1");
+    appendFileSync(join(master1.root, "etc/hosts"), "\n");
+    await run();
+    const whole = master1.snapshot();
+    const all = master1.calls.length;
+    await takeBack(true);
+    const before = master1.calls.length;
+
+    const random = new Random(17);
+    let deaths = 0;
+    for (let i = 0; i < 8; i++) {
+      master1.dieAfter(1 + random.below(all / 2));
+      const outcome = await run({ patienceMs: 0 }).catch((error: unknown) => error);
+      if (!isAirgapError(outcome)) continue;
+      expect(outcome, outcome.message).toMatchObject({ code: expect.stringMatching(/^(?:interrupted|network)$/) });
+      deaths++;
+    }
+    rmSync(join(master1.root, "dies-at"), { force: true });
+    expect(deaths).toBeGreaterThan(3);
+    expect(master1.calls.length).toBeGreaterThan(before);
+    await run();
+    expect(master1.snapshot()).toEqual(whole);
+    expect(master1.unknown).toBe("");
+    expect((await run()).changed).toBe(0);
   });
 
   it("has been at every stage that does something", () => {

@@ -2,15 +2,21 @@ import { parse } from "smol-toml";
 import { describe, expect, it, test } from "vitest";
 import { isAirgapError } from "../../src/errors.ts";
 import { makeContext } from "../../src/install/context.ts";
+import { containerdVersion } from "../../src/install/stages/containerd.ts";
 import { mergeContainerdConfig } from "../../src/install/stages/containerd-config.ts";
 import { hostsFiles } from "../../src/install/stages/containerd-hosts.ts";
 import { mergeDockerConfig } from "../../src/install/stages/docker-config.ts";
-import { containerdVersion } from "../../src/install/stages/containerd.ts";
 import { clusterOf, siteOf } from "../support/install/site.ts";
-import { systems, SYSTEMS } from "../support/install/systems.ts";
+import { SYSTEMS, systems } from "../support/install/systems.ts";
 
 type Json = Record<string, unknown>;
-const wishes = (major: number, over: object = {}) => ({ major, sandbox: "registry.k8s.io/pause:3.9", systemdCgroup: true, configPath: "/etc/containerd/certs.d", ...over });
+const wishes = (major: number, over: object = {}) => ({
+  major,
+  sandbox: "registry.k8s.io/pause:3.9",
+  systemdCgroup: true,
+  configPath: "/etc/containerd/certs.d",
+  ...over,
+});
 const merged = (text: string | undefined, major: number, over: object = {}): Json => parse(mergeContainerdConfig(text, wishes(major, over), "node1")) as Json;
 const at = (value: unknown, ...path: string[]): unknown => path.reduce<unknown>((inner, key) => (inner as Json | undefined)?.[key], value);
 
@@ -23,7 +29,12 @@ function expectKubernetes(config: Json, third: boolean): void {
   expect(config["version"]).toBe(third ? 3 : 2);
   expect(JSON.stringify(config["disabled_plugins"] ?? [])).not.toMatch(/cri/);
   const [sandbox, registry, runc, cni] = third
-    ? [at(config, ...IMAGES, "pinned_images", "sandbox"), at(config, ...IMAGES, "registry"), at(config, ...RUNTIME, "containerd", "runtimes", "runc"), at(config, ...RUNTIME, "cni")]
+    ? [
+        at(config, ...IMAGES, "pinned_images", "sandbox"),
+        at(config, ...IMAGES, "registry"),
+        at(config, ...RUNTIME, "containerd", "runtimes", "runc"),
+        at(config, ...RUNTIME, "cni"),
+      ]
     : [at(config, ...CRI, "sandbox_image"), at(config, ...CRI, "registry"), at(config, ...CRI, "containerd", "runtimes", "runc"), at(config, ...CRI, "cni")];
   expect(sandbox).toBe("registry.k8s.io/pause:3.9");
   expect(registry).toMatchObject({ config_path: "/etc/containerd/certs.d" });
@@ -40,13 +51,43 @@ const THEIRS: [name: string, major: number, third: boolean, text: string | undef
   ["containerd.io's own", 1, false, 'disabled_plugins = ["cri"]\n\n#root = "/var/lib/containerd"\n'],
   ["containerd.io's own, by a 2.x", 2, true, 'disabled_plugins = ["cri"]\n'],
   ["long names of the plugin", 1, false, 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]\n'],
-  ["long names of the plugins of 2.x", 2, true, 'version = 3\ndisabled_plugins = ["io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri"]\n'],
-  ["Debian's", 1, false, 'version = 2\n\n[plugins]\n  [plugins."io.containerd.grpc.v1.cri"]\n    [plugins."io.containerd.grpc.v1.cri".cni]\n      bin_dir = "/usr/lib/cni"\n      conf_dir = "/etc/cni/net.d"\n  [plugins."io.containerd.internal.v1.opt"]\n    path = "/var/lib/containerd/opt"\n'],
-  ["config default of 1.7", 1, false, 'version = 2\nroot = "/var/lib/containerd"\n[plugins."io.containerd.grpc.v1.cri"]\nsandbox_image = "registry.k8s.io/pause:3.8"\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = ""\n[plugins."io.containerd.grpc.v1.cri".registry.mirrors]\n[plugins."io.containerd.grpc.v1.cri".registry.configs]\n[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]\nruntime_type = "io.containerd.runc.v2"\n[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]\nSystemdCgroup = false\n'],
-  ["config default of 1.7, read by 2.0", 2, false, 'version = 2\n[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]\nSystemdCgroup = false\n'],
-  ["config default of 2.1", 2, true, "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/etc/containerd/certs.d:/etc/docker/certs.d'\n[plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = 'registry.k8s.io/pause:3.10'\n[plugins.'io.containerd.cri.v1.runtime'.cni]\nbin_dirs = ['/opt/cni/bin', '/usr/libexec/cni']\n"],
+  [
+    "long names of the plugins of 2.x",
+    2,
+    true,
+    'version = 3\ndisabled_plugins = ["io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri"]\n',
+  ],
+  [
+    "Debian's",
+    1,
+    false,
+    'version = 2\n\n[plugins]\n  [plugins."io.containerd.grpc.v1.cri"]\n    [plugins."io.containerd.grpc.v1.cri".cni]\n      bin_dir = "/usr/lib/cni"\n      conf_dir = "/etc/cni/net.d"\n  [plugins."io.containerd.internal.v1.opt"]\n    path = "/var/lib/containerd/opt"\n',
+  ],
+  [
+    "config default of 1.7",
+    1,
+    false,
+    'version = 2\nroot = "/var/lib/containerd"\n[plugins."io.containerd.grpc.v1.cri"]\nsandbox_image = "registry.k8s.io/pause:3.8"\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = ""\n[plugins."io.containerd.grpc.v1.cri".registry.mirrors]\n[plugins."io.containerd.grpc.v1.cri".registry.configs]\n[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]\nruntime_type = "io.containerd.runc.v2"\n[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]\nSystemdCgroup = false\n',
+  ],
+  [
+    "config default of 1.7, read by 2.0",
+    2,
+    false,
+    'version = 2\n[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]\nSystemdCgroup = false\n',
+  ],
+  [
+    "config default of 2.1",
+    2,
+    true,
+    "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/etc/containerd/certs.d:/etc/docker/certs.d'\n[plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = 'registry.k8s.io/pause:3.10'\n[plugins.'io.containerd.cri.v1.runtime'.cni]\nbin_dirs = ['/opt/cni/bin', '/usr/libexec/cni']\n",
+  ],
   ["a first form of the file", 1, false, '[plugins.cri]\nsandbox_image = "x"\n[plugins.cri.registry.mirrors."docker.io"]\nendpoint = ["https://m.example"]\n'],
-  ["mirrors and logins", 1, false, 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry.mirrors."docker.io"]\nendpoint = ["https://m.example"]\n[plugins."io.containerd.grpc.v1.cri".registry.configs."r.example".tls]\ninsecure_skip_verify = true\n[plugins."io.containerd.grpc.v1.cri".registry.configs."r.example".auth]\nusername = "u"\n'],
+  [
+    "mirrors and logins",
+    1,
+    false,
+    'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry.mirrors."docker.io"]\nendpoint = ["https://m.example"]\n[plugins."io.containerd.grpc.v1.cri".registry.configs."r.example".tls]\ninsecure_skip_verify = true\n[plugins."io.containerd.grpc.v1.cri".registry.configs."r.example".auth]\nusername = "u"\n',
+  ],
 ];
 
 describe("containerd's configuration", () => {
@@ -131,7 +172,12 @@ pool_name = "p"
 
 describe("hosts.toml", () => {
   const files = (cluster: Record<string, unknown>, access: Parameters<typeof hostsFiles>[2] = {}) =>
-    Object.fromEntries(hostsFiles(["docker.io", "quay.io:8443", "registry.k8s.io"], clusterOf(cluster), access).map(({ registry, content }) => [registry, parse(content) as Json]));
+    Object.fromEntries(
+      hostsFiles(["docker.io", "quay.io:8443", "registry.k8s.io"], clusterOf(cluster), access).map(({ registry, content }) => [
+        registry,
+        parse(content) as Json,
+      ]),
+    );
   const external = (more: object) => ({ registry: { mode: "external", ...more }, repository: { host: "master1" } });
 
   it("sends every registry to the site's, and nothing upstream", () => {
@@ -181,7 +227,10 @@ describe("Docker's configuration", () => {
   it.each([
     [undefined, { "exec-opts": ["native.cgroupdriver=systemd"] }],
     [" \n", { "exec-opts": ["native.cgroupdriver=systemd"] }],
-    ['{ "data-root": "/data", "log-opts": { "max-size": "10m" } }', { "data-root": "/data", "log-opts": { "max-size": "10m" }, "exec-opts": ["native.cgroupdriver=systemd"] }],
+    [
+      '{ "data-root": "/data", "log-opts": { "max-size": "10m" } }',
+      { "data-root": "/data", "log-opts": { "max-size": "10m" }, "exec-opts": ["native.cgroupdriver=systemd"] },
+    ],
     ['{ "exec-opts": ["native.cgroupdriver=cgroupfs", "isolation=x"] }', { "exec-opts": ["isolation=x", "native.cgroupdriver=systemd"] }],
   ])("%j", (text, config) => {
     expect(docker(text)).toEqual(config);
@@ -197,6 +246,8 @@ describe("Docker's configuration", () => {
   });
 
   it.each(["{", "[]", "null", '"x"', "// a comment\n{}"])("says which host has one that can't be read: %j", (text) => {
-    expect(() => docker(text)).toThrow(expect.objectContaining({ code: "check-failed", message: expect.stringContaining("node1: /etc/docker/daemon.json can't be read") }));
+    expect(() => docker(text)).toThrow(
+      expect.objectContaining({ code: "check-failed", message: expect.stringContaining("node1: /etc/docker/daemon.json can't be read") }),
+    );
   });
 });

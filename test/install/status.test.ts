@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -180,37 +180,40 @@ describe("hosts check", () => {
 });
 
 describe("authorize", () => {
-  it("puts the cluster file's key on every host, made when it is not there, and proves that it lets us in", async () => {
-    await site.write({ ssh: { user: "ops", identityFile: "keys/site", passwordEnv: "SITE_SSH" } });
-    const opened: object[] = [];
-    const open: PlayedSite["open"] = (host) => {
-      opened.push({ name: host.name, password: host.ssh.passwordEnv !== undefined, key: host.ssh.identityFile });
-      return site.open(host);
-    };
-    execFileSync("mkdir", [site.scratch.path("keys")]);
-    for (const name of ["master1", "node1"]) site.host(name).answers(/authorized_keys/, name === "node1" ? "present\n" : "installed\n");
-    const key = site.scratch.path("keys/site");
-    expect(await authorize({ ...options(), open })).toEqual({
-      hosts: [
-        { host: "master1", user: "ops", state: "installed", key },
-        { host: "node1", user: "ops", state: "present", key },
-      ],
-    });
-    expect(opened).toEqual([
-      { name: "master1", password: true, key },
-      { name: "node1", password: true, key },
-      { name: "master1", password: false, key },
-      { name: "node1", password: false, key },
-    ]);
-    const line = readFileSync(`${key}.pub`, "utf8").trim();
-    expect(site.host("master1").commands[0]).toContain(`'${line}'`);
-    expect(readFileSync(key, "utf8")).toContain("PRIVATE KEY");
-    expect(site.host("master1").commands.join()).not.toContain("PRIVATE KEY");
-    // Once more: the key that is there is taken.
-    await authorize({ ...options(), open, hosts: ["node1"] });
-    expect(readFileSync(`${key}.pub`, "utf8").trim()).toBe(line);
-    await expect(authorize({ ...options(), open, hosts: ["nodeX"] })).rejects.toMatchObject({ code: "usage" });
-  });
+  it.skipIf(spawnSync("ssh-keygen", ["-?"]).error)(
+    "puts the cluster file's key on every host, made when it is not there, and proves that it lets us in",
+    async () => {
+      await site.write({ ssh: { user: "ops", identityFile: "keys/site", passwordEnv: "SITE_SSH" } });
+      const opened: object[] = [];
+      const open: PlayedSite["open"] = (host) => {
+        opened.push({ name: host.name, password: host.ssh.passwordEnv !== undefined, key: host.ssh.identityFile });
+        return site.open(host);
+      };
+      execFileSync("mkdir", [site.scratch.path("keys")]);
+      for (const name of ["master1", "node1"]) site.host(name).answers(/authorized_keys/, name === "node1" ? "present\n" : "installed\n");
+      const key = site.scratch.path("keys/site");
+      expect(await authorize({ ...options(), open })).toEqual({
+        hosts: [
+          { host: "master1", user: "ops", state: "installed", key },
+          { host: "node1", user: "ops", state: "present", key },
+        ],
+      });
+      expect(opened).toEqual([
+        { name: "master1", password: true, key },
+        { name: "node1", password: true, key },
+        { name: "master1", password: false, key },
+        { name: "node1", password: false, key },
+      ]);
+      const line = readFileSync(`${key}.pub`, "utf8").trim();
+      expect(site.host("master1").commands[0]).toContain(`'${line}'`);
+      expect(readFileSync(key, "utf8")).toContain("PRIVATE KEY");
+      expect(site.host("master1").commands.join()).not.toContain("PRIVATE KEY");
+      // Once more: the key that is there is taken.
+      await authorize({ ...options(), open, hosts: ["node1"] });
+      expect(readFileSync(`${key}.pub`, "utf8").trim()).toBe(line);
+      await expect(authorize({ ...options(), open, hosts: ["nodeX"] })).rejects.toMatchObject({ code: "usage" });
+    },
+  );
 
   it("takes nothing for a key that is none", async () => {
     await site.write({ ssh: { identityFile: "site" } });

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
+import { AirgapError } from "../../../src/errors.ts";
 import { factsScript } from "../../../src/host/facts.ts";
 import type { Host, Output, RunOptions } from "../../../src/host/host.ts";
 import { RAW, type System } from "./systems.ts";
@@ -63,7 +64,7 @@ const FILES: Record<string, string> = {
 };
 
 /** What is the stand-ins' own; and modules and images, which stay when a host is taken back. */
-const PASSED_OVER = /^(?:calls|unknown|usr\/s?bin|state\/(?:swaps|images|slept)|sys\/module|proc\/sys\/net\/bridge)$/;
+const PASSED_OVER = /^(?:calls|unknown|dies-at|usr\/s?bin|state\/(?:swaps|images|slept)|sys\/module|proc\/sys\/net\/bridge)$/;
 
 /**
  * A host whose `/` is a folder: scripts run for real, by `sh`, with every absolute path put below
@@ -114,6 +115,11 @@ export class ScratchHost implements Host {
   get unknown(): string {
     const file = join(this.root, "unknown");
     return existsSync(file) ? readFileSync(file, "utf8") : "";
+  }
+
+  /** Lets everything end at once when so many more programs have been called. */
+  dieAfter(calls: number): void {
+    writeFileSync(join(this.root, "dies-at"), String(this.calls.length + calls));
   }
 
   /** Every file with its mode and content, and every unit and package: what a host is. */
@@ -188,7 +194,8 @@ export class ScratchHost implements Host {
   #execute(args: string[], input: string | Buffer, onStdout?: (text: string) => void): Promise<Output> {
     return new Promise((resolve, reject) => {
       const env = { PATH: `${this.root}/usr/sbin:${this.root}/usr/bin`, ROOT: this.root, CLUSTER: this.#cluster, HOME: join(this.root, "root") };
-      const child = spawn("/bin/sh", args, { env, stdio: "pipe" });
+      // A group of its own, which may be killed.
+      const child = spawn("/bin/sh", args, { env, stdio: "pipe", detached: true });
       const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
       let [stdout, stderr] = ["", ""];
       child.stdout.on("data", (chunk: Buffer) => {
@@ -206,7 +213,8 @@ export class ScratchHost implements Host {
           const missing = /\bsh: \d+: (\S+): not found/.exec(text)?.[1];
           if (missing) appendFileSync(join(this.root, "unknown"), `${missing}: not found\n`);
         }
-        resolve({ code, stdout, stderr });
+        if (code === null) reject(new AirgapError("network", `${this.name}: the connection broke`));
+        else resolve({ code, stdout, stderr });
       });
       child.stdin.end(input);
     });

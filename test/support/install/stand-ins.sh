@@ -7,6 +7,11 @@ set -u
 name=${0##*/}
 state=$ROOT/state
 printf '%s %s\n' "$name" "$*" >>"$ROOT/calls"
+# Power fails: everything that this script has begun is gone.
+if [ -e "$ROOT/dies-at" ] && [ "$(wc -l <"$ROOT/calls")" -ge "$(cat "$ROOT/dies-at")" ]; then
+	rm "$ROOT/dies-at"
+	kill -9 0
+fi
 unknown() {
 	printf '%s %s\n' "$name" "$*" >>"$ROOT/unknown"
 	echo "$name: the test does not know: $*" >&2
