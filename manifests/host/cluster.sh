@@ -75,6 +75,8 @@ airgap_cni() {
 		grep -qxF "${airgap_file##*/}" "$airgap_home/cni-before" || rm -rf "$airgap_file"
 	done
 }
+# kubelet_stays: it runs, and still does a moment later: some versions begin anew with the certificate that they have got.
+kubelet_stays() { systemctl is-active --quiet kubelet && sleep 2 && systemctl is-active --quiet kubelet; }
 kubeadm_ended() { rm -f "$airgap_home/kubeadm-began"; }
 kubeadm_failed() {
 	# Before it has a configuration, kubelet has nothing to say but that.

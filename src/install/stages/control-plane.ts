@@ -137,7 +137,7 @@ export function joinStep(context: Context, host: ClusterHost): Step {
     apply: sh`
       if [ -s /etc/kubernetes/kubelet.conf ] && [ ! -e "$airgap_home/kubeadm-began" ]; then
         systemctl start kubelet
-        wait_for 60 systemctl is-active --quiet kubelet
+        wait_for 60 kubelet_stays
         exit 0
       fi
       kubeadm_begins ${socket}
@@ -146,7 +146,7 @@ export function joinStep(context: Context, host: ClusterHost): Step {
       (umask 077 && cat >${CONFIG}) ${here(joinConfiguration(context, host))}
       ${raw(validated(cluster.kubernetes.version))}
       kubeadm join --config ${CONFIG} || kubeadm_failed 'kubeadm join'
-      wait_for 60 systemctl is-active --quiet kubelet
+      wait_for 60 kubelet_stays
       kubeadm_ended`,
     undo: sh`kubeadm_undo ${socket}`,
     timeoutMs: 900_000,
