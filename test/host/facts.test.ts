@@ -1,9 +1,11 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { hostname, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, test } from "vitest";
-import { parseFacts } from "../../src/host/facts.ts";
+import { factsScript, parseFacts } from "../../src/host/facts.ts";
 import { expectGolden } from "../support/install/golden.ts";
 import { formatJson } from "../support/install/json.ts";
+import { runShell, SHELLS } from "../support/install/shells.ts";
 import { RAW, READ, systems } from "../support/install/systems.ts";
 import { Random } from "../support/random.ts";
 
@@ -20,6 +22,19 @@ describe("what facts.sh prints on each system", () => {
   it("is there for every system, and for no other", () => {
     expect(readdirSync(RAW).sort()).toEqual(systems.map((system) => `${system}.txt`).sort());
     expect(readdirSync(READ).sort()).toEqual(systems.map((system) => `${system}.json`).sort());
+  });
+});
+
+describe.each(SHELLS)("facts.sh by %s", (...shell) => {
+  it("says what this machine is, and changes nothing", () => {
+    const { code, stdout } = runShell(shell, factsScript());
+    expect(code).toBe(0);
+    const facts = parseFacts(stdout, "here", Date.now() / 1000);
+    expect(facts).toMatchObject({ kernel: release(), hostname: hostname(), machine: process.arch === "x64" ? "x86_64" : "aarch64" });
+    expect(Math.abs(facts.time.host - facts.time.ours)).toBeLessThan(30);
+    expect(facts.free["/"]?.kib).toBeGreaterThan(0);
+    expect(facts.memoryKiB / (totalmem() / 1024)).toBeCloseTo(1, 1);
+    expect(facts.cores).toBeGreaterThan(0);
   });
 });
 
