@@ -5,8 +5,8 @@ import { Sqlite } from "./sqlite.ts";
 
 /** Raised when the tables or what stands in them change, so that older files are made anew. */
 const SCHEMA = "2";
-/** Characters of JSON that go to SQLite at once. */
-const BATCH = 64 << 10;
+/** Bytes of JSON that go to SQLite at once. */
+const BATCH = 128 << 10;
 
 /** A package as the index keeps it. `id` is its place in the repository's metadata, from 1. */
 export interface VersionRow {
@@ -201,30 +201,34 @@ export class PackageIndex {
   }
 }
 
-/** Rows of a table on their way to SQLite, as JSON at once: objects that wait for a batch to be full would outlive the young generation. */
+/**
+ * Rows of a table on their way to SQLite: as JSON at once, and outside of the heap. What waits for a
+ * batch to be full would outlive the young generation, and be collected late.
+ */
 class Rows {
   readonly #insert: string;
-  #texts: string[] = [];
-  /** Of the text. */
+  #text = Buffer.allocUnsafeSlow(BATCH);
+  /** Bytes of the text. */
   size = 0;
 
   constructor(table: string, columns: number) {
     const fields = Array.from({ length: columns }, (_, i) => `value ->> ${i}`).join(", ");
-    this.#insert = `INSERT INTO ${table} SELECT ${fields} FROM json_each(?)`;
+    this.#insert = `INSERT INTO ${table} SELECT ${fields} FROM json_each(CAST(? AS TEXT))`;
   }
 
   add(...row: (string | number)[]): void {
     const text = JSON.stringify(row);
-    this.#texts.push(text);
-    this.size += text.length;
+    const most = this.size + 3 * text.length + 2;
+    if (most > this.#text.length) this.#text = Buffer.concat([this.#text.subarray(0, this.size)], 2 * most);
+    this.size += this.#text.write(this.size === 0 ? "[" : ",", this.size);
+    this.size += this.#text.write(text, this.size);
   }
 
   async flush(database: Sqlite): Promise<void> {
     if (this.size === 0) return;
-    const texts = this.#texts;
-    this.#texts = [];
+    const end = this.size + this.#text.write("]", this.size);
     this.size = 0;
-    await database.run(this.#insert, `[${texts.join()}]`);
+    await database.run(this.#insert, this.#text.subarray(0, end));
   }
 }
 

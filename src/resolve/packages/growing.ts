@@ -33,6 +33,13 @@ export class Numbers {
     this.#array[this.#length++] = value;
   }
 
+  /** Gives the memory back at once; the garbage collector takes its time over what is not in its heap. */
+  release(): void {
+    this.#array.buffer.transfer(0);
+    this.#array = new Int32Array(0);
+    this.#length = 0;
+  }
+
   #grow(): void {
     const capacity = this.#array.length + (this.#array.length >> 1) + 16;
     this.#array = new Int32Array(this.#array.buffer.transfer(capacity * Int32Array.BYTES_PER_ELEMENT));

@@ -50,6 +50,11 @@ export class RuleStore {
     return this.#ended();
   }
 
+  release(): void {
+    this.#literals.release();
+    this.#starts.release();
+  }
+
   #ended(): number {
     this.#starts.push(this.#literals.length);
     return this.size - 1;
@@ -129,7 +134,7 @@ export class ExplainedRules<Kind extends string> {
     return found;
   }
 
-  /** The same rules sorted by their literals, each once. */
+  /** The same rules sorted by their literals, each once; these here are void then. */
   sorted(): ExplainedRules<Kind> {
     const order = new Int32Array(this.size);
     for (let rule = 0; rule < order.length; rule++) order[rule] = rule;
@@ -140,6 +145,7 @@ export class ExplainedRules<Kind extends string> {
       if (last < 0 || this.store.compare(last, rule) !== 0) this.copy(rule, result);
       last = rule;
     }
+    for (const list of [this.store, this.#kinds, this.#from]) list.release();
     return result;
   }
 
