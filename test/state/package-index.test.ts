@@ -36,6 +36,21 @@ test("packages are found by name, capability and pattern, in the order of the me
   await index.close();
 });
 
+test("rows of any size and script arrive as they are, however many go at once", async () => {
+  using scratch = new Scratch();
+  const sizes = [10, 100_000, 1, 400_000, ...Array.from({ length: 3000 }, (_, i) => i)];
+  const dataOf = (i: number, size: number): string => `${i} 空隙 ${"ö".repeat(size)}\u{1f4e6}"\\`;
+  const index = await PackageIndex.open(scratch.path("i.sqlite"), "r1", async (writer) => {
+    for (const [i, size] of sizes.entries()) await writer.add({ ...entry(`p${i}`, [[`cap(${i % 7})`, `= ${i}`]]), data: dataOf(i, size) });
+  });
+  const rows = await index.packages(sizes.map((_, i) => i + 1));
+  expect(rows.length).toBe(sizes.length);
+  expect(rows.every(({ id, name, data }) => name === `p${id - 1}` && JSON.parse(data) === dataOf(id - 1, sizes[id - 1] as number))).toBe(true);
+  const provides = await index.providers(["cap(3)"]);
+  expect(provides.map(({ range }) => Number(range.slice(2)))).toEqual(sizes.map((_, i) => i).filter((i) => i % 7 === 3));
+  await index.close();
+});
+
 test("is made once for a revision, anew for another, and for a damaged file", async () => {
   using scratch = new Scratch();
   let made = 0;
