@@ -57,6 +57,16 @@ roll_out() {
 	wait_for 60 rolled_out "$1" "$2"
 }
 
+# cri_loaded: containerd runs on where one of its plugins does not load, and kubelet finds nobody to talk to then.
+cri_loaded() {
+	ctr plugins ls | awk '
+		$2 == "cri" || $1 == "io.containerd.cri.v1" { found = 1; if ($NF != "ok") bad = bad " " $1 "." $2 }
+		END {
+			if (!found) bad = " io.containerd.grpc.v1.cri"
+			if (bad != "") { print "not loaded:" bad; exit 1 }
+		}'
+}
+
 # What kubeadm has begun and not finished is taken back before it is begun again; what others have begun is not touched.
 kubeadm_begins() {
 	if [ -e "$airgap_home/kubeadm-began" ]; then

@@ -20,7 +20,7 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
     cause: "the server's certificate is signed by an authority that the host does not trust",
     way: ["a registry of others: name its authority, `registry: { caFile: … }`", "airgap's own server: install without --only puts its certificate right"],
   },
-  { seen: /x509: certificate is valid for/, cause: "the registry's certificate is for another name", way: ["set registry.host to a name in the certificate"] },
+  { seen: /x509: certificate is valid for|not match certificate's altnames|SSL: no alternative certificate subject name matches|does not match hostname/i, cause: "the registry's certificate is for another name", way: ["set registry.host to a name in the certificate"] },
   { seen: /x509: certificate has expired or is not yet valid/, cause: "a certificate has expired, or the host's clock is wrong", way: ["on the host: date"] },
   {
     seen: /(?:401 Unauthorized|no basic auth credentials|authorization failed)/i,
@@ -34,7 +34,7 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   },
   { seen: /server gave HTTP response to HTTPS client/, cause: "the registry speaks http", way: ["registry: { scheme: http }"] },
   {
-    seen: /inotify_init: too many open files|too many open files.*inotify/i,
+    seen: /inotify_init: too many open files|too many open files.*inotify|fsnotify watcher: too many open files/i,
     cause: "the kernel's limit of inotify instances is reached",
     way: ["on the host: sysctl -w fs.inotify.max_user_instances=8192, and the same in a file of /etc/sysctl.d"],
   },
@@ -67,7 +67,7 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
     way: ["airgap install CLUSTER --bundle BUNDLE --only hosts sets a route for services"],
   },
   {
-    seen: /Could ?n[o']t connect to (?:server|\S+:\d+)|Failed to connect to \S+ port \d+|connect: connection refused|Connection timed out after/i,
+    seen: /Could ?n[o']t connect to (?:server|\S+:\d+)|Failed to connect to \S+ port \d+|connect: connection refused|connect E(?:CONNREFUSED|HOSTUNREACH|TIMEDOUT)|Connection timed out after/i,
     cause: "a server of the site can't be reached: it is down, or a firewall is in between",
     way: [
       "on the host that serves: systemctl status airgap-serve, and journalctl -u airgap-serve -n 30",

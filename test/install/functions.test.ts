@@ -69,6 +69,22 @@ describe.each(SHELLS)("verify.sh and cluster.sh by %s", (...shell) => {
     });
   });
 
+  describe("cri_loaded", () => {
+    const first = "io.containerd.content.v1  content  -            ok";
+    it.each([
+      ["of containerd 1", "io.containerd.grpc.v1  cri  linux/amd64  ok", 0, ""],
+      ["that did not load", "io.containerd.grpc.v1  cri  linux/amd64  error", 1, "not loaded: io.containerd.grpc.v1.cri\n"],
+      ["that is switched off", "io.containerd.grpc.v1  images  -  ok", 1, "not loaded: io.containerd.grpc.v1.cri\n"],
+      ["of containerd 2", "io.containerd.cri.v1  images  -  ok\nio.containerd.cri.v1  runtime  linux/amd64  ok\nio.containerd.grpc.v1  cri  -  ok", 0, ""],
+      ["half of it", "io.containerd.cri.v1  images  -  ok\nio.containerd.cri.v1  runtime  linux/amd64  error", 1, "not loaded: io.containerd.cri.v1.runtime\n"],
+    ])("knows a CRI plugin %s", (_, lines, code, said) => {
+      expect(sh(`ctr() { printf '%s\\n' 'TYPE  ID  PLATFORMS  STATUS' '${first}' '${lines}'; }\ncri_loaded`)).toMatchObject({ code, stdout: said });
+    });
+    it("takes a containerd that does not answer for none", () => {
+      expect(sh("ctr() { echo 'connection error' >&2; return 1; }\ncri_loaded").code).toBe(1);
+    });
+  });
+
   describe("rolled_out", () => {
     // generation, observed, wanted, updated, ready
     test.each([

@@ -15,7 +15,7 @@ import { Scratch } from "../support/scratch.ts";
 
 /** Calls of stand-ins that only look. */
 const LOOKING =
-  /^(?:systemctl (?:is-|--quiet is-)|systemctl is-enabled|uname|hostname$|getenforce|firewall-cmd (?!.*--(?:add|remove))|ufw show|dpkg-query|rpm -q|apt-mark showhold|ctr .*images ls|docker image (?:ls|inspect)|kubectl .*(?:get|diff)|kubectl (?:get|diff)|getent|ip -4 route show|timeout|sleep|date)/;
+  /^(?:systemctl (?:is-|--quiet is-)|systemctl is-enabled|uname|hostname$|getenforce|firewall-cmd (?!.*--(?:add|remove))|ufw show|dpkg-query|rpm -q|apt-mark showhold|ctr .*images ls|ctr plugins ls|docker image (?:ls|inspect)|kubectl .*(?:get|diff)|kubectl (?:get|diff)|getent|ip -4 route show|timeout|sleep|date)/;
 
 const ALONE = { hosts: [{ name: "master1", address: "10.0.0.12", roles: ["control-plane", "worker", "registry"] }] };
 

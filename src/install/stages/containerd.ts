@@ -79,8 +79,24 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
       path: "/etc/crictl.yaml",
       content: `runtime-endpoint: ${CONTAINERD_SOCKET}\nimage-endpoint: ${CONTAINERD_SOCKET}\ntimeout: 10\n`,
     }),
+    criStep(),
     sandboxStep(context),
   ];
+}
+
+/** containerd runs on where a plugin did not load, and pulls by `ctr`; kubeadm would wait for minutes for a kubelet that finds no CRI. */
+function criStep(): Step {
+  return {
+    id: "cri",
+    title: "containerd answers kubelet",
+    check: "cri_loaded",
+    apply: sh`
+      systemctl restart containerd
+      wait_for 20 cri_loaded || {
+        journalctl --no-pager -o cat -u containerd -n 300 2>/dev/null | grep 'failed to load plugin' | tail -n 3 || :
+        fail "containerd runs without its CRI plugin"
+      }`,
+  };
 }
 
 /** systemd before 240 turns containerd 2's "infinity" into a limit that breaks programs. */

@@ -219,6 +219,10 @@ images_() {
 	last=
 	for word; do last=$word; done
 	case "$*" in
+	'plugins ls')
+		has active containerd || exit 1
+		printf 'TYPE ID PLATFORMS STATUS\nio.containerd.grpc.v1 cri linux/amd64 ok\n'
+		;;
 	*'images ls -q' | *'image ls --format '*) cat "$state/images" 2>/dev/null || : ;;
 	*'image inspect '*) has images "$last" ;;
 	'pull '* | *' pull '*)
