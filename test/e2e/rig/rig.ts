@@ -38,6 +38,7 @@ export class Rig implements AsyncDisposable {
    */
   static async create(prefix = "10.77.0"): Promise<Rig> {
     await Rig.sweep();
+    await makeRoom();
     const id = `${OWN}${process.pid.toString(36)}${Math.floor(Math.random() * 1296).toString(36)}`;
     await mkdir(join(STATE, id), { recursive: true });
     await writeFile(join(STATE, id, "owner"), identityOf(process.pid));
@@ -77,6 +78,13 @@ export class Rig implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.destroy();
   }
+}
+
+/** Each root of these hosts counts as the machine's one: its limits have to do for all of them. They are raised, never lowered. */
+async function makeRoom(): Promise<void> {
+  const file = "/proc/sys/fs/inotify/max_user_instances";
+  const wanted = 8192;
+  if (Number(await readFile(file, "utf8")) < wanted) await writeFile(file, String(wanted));
 }
 
 async function removeRig(id: string): Promise<void> {
