@@ -69,6 +69,7 @@ const CERTIFICATE_SUGGESTIONS = [
   "name the authority that signed it: `--ca-file FILE`, or `caFile: FILE` for the host under `sources:`",
   "or let its certificate go unchecked: `--insecure`, or `insecure: true` there",
 ];
+const NAME_SUGGESTIONS = ["ask for it by a name that its certificate has, or have one made for this name"];
 const MAX_REDIRECTS = 10;
 const MAX_WAIT_MS = 120_000;
 
@@ -103,13 +104,22 @@ export function backoffMs(attempt: number, retryAfter?: string, firstMs = 500): 
   return Math.min(asked ?? firstMs * 2 ** (attempt - 1) * (0.75 + Math.random() / 2), MAX_WAIT_MS);
 }
 
-/** Whether the other side spoke TLS, but with a certificate that is not believed. */
-export function isCertificateProblem(error: unknown): boolean {
+/** Why a certificate is not believed, as Node names it. */
+function certificateProblem(error: unknown): string | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const { code = "" } = cause as NodeJS.ErrnoException;
-    if (/^(?:CERT_|ERR_TLS_CERT|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/.test(code)) return true;
+    if (/^(?:CERT_|ERR_TLS_CERT|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/.test(code)) return code;
   }
-  return false;
+  return undefined;
+}
+
+/** Whether the other side spoke TLS, but with a certificate that is not believed. */
+export const isCertificateProblem = (error: unknown): boolean => certificateProblem(error) !== undefined;
+
+function certificateSuggestions(error: unknown): string[] {
+  const problem = certificateProblem(error);
+  if (problem === undefined) return [];
+  return problem === "ERR_TLS_CERT_ALTNAME_INVALID" ? NAME_SUGGESTIONS : CERTIFICATE_SUGGESTIONS;
 }
 
 function flatten(headers: Record<string, string | string[] | undefined>): Headers {
@@ -208,7 +218,7 @@ export class Http {
     return new AirgapError(
       "network",
       `${options.method ?? "GET"} ${redactUrl(url)} got no answer (${tries} ${tries === 1 ? "try" : "tries"}): ${messageOf(cause)}`,
-      { cause, suggestions: isCertificateProblem(cause) ? CERTIFICATE_SUGGESTIONS : [] },
+      { cause, suggestions: certificateSuggestions(cause) },
     );
   }
 

@@ -20,7 +20,11 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
     cause: "the server's certificate is signed by an authority that the host does not trust",
     way: ["a registry of others: name its authority, `registry: { caFile: … }`", "airgap's own server: install without --only puts its certificate right"],
   },
-  { seen: /x509: certificate is valid for|not match certificate's altnames|SSL: no alternative certificate subject name matches|does not match hostname/i, cause: "the registry's certificate is for another name", way: ["set registry.host to a name in the certificate"] },
+  {
+    seen: /x509: certificate is valid for|not match certificate's altnames|SSL: no alternative certificate subject name matches|does not match hostname/i,
+    cause: "the registry's certificate is for another name",
+    way: ["set registry.host to a name in the certificate"],
+  },
   { seen: /x509: certificate has expired or is not yet valid/, cause: "a certificate has expired, or the host's clock is wrong", way: ["on the host: date"] },
   {
     seen: /(?:401 Unauthorized|no basic auth credentials|authorization failed)/i,
