@@ -4,10 +4,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Scratch } from "../support/scratch.ts";
 import { AIRGAP, Box, changesOn, mark, packTool } from "./rig/box.ts";
 import type { Host } from "./rig/host.ts";
+import { startRegistry } from "./rig/images/registry.ts";
 import { installPrograms } from "./rig/prepare.ts";
 import { Rig } from "./rig/rig.ts";
 import { eventually, must } from "./rig/shell.ts";
-import { smallBundle } from "./rig/small.ts";
+import { hostsArePossible, smallBundle } from "./rig/small.ts";
 import { debianTree } from "./rig/system/debian.ts";
 import { elSystem } from "./rig/system/el.ts";
 
@@ -36,7 +37,7 @@ async function begins(stage: string, printed: () => string, ended: Promise<unkno
   if (over) throw new Error(`it ended before ${stage}:\n${printed().slice(-3000)}`);
 }
 
-describe("what goes wrong on real hosts", () => {
+describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
   beforeAll(async () => {
     await installPrograms();
     await packTool();
@@ -200,5 +201,32 @@ describe("what goes wrong on real hosts", () => {
     expect(mine.split("\n").filter(Boolean)).toEqual([join(home, "secrets.json")]);
     expect((await must("stat", ["-c", "%a", home, join(home, "secrets.json")])).stdout).toBe("700\n600\n");
     expect(readdirSync(join(home, "runs")).length).toBeGreaterThan(5);
+  });
+
+  it("a registry of others: its authority, its name and its content are told apart, and one that is not there", async () => {
+    const at = (name: string): string => scratch.path(name);
+    for (const name of ["hub", "other"]) {
+      const subject = ["-subj", `/CN=${name}`, "-addext", "subjectAltName=DNS:hub.rig.test", "-keyout", at(`${name}.key`), "-out", at(`${name}.pem`)];
+      await must("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", ...subject]);
+    }
+    const external = (host: string, authority: string): Promise<string> =>
+      box.cluster((document) => {
+        const [address, port] = [rig.network.operator, 5443];
+        document["registry"] = { host, port, address, mode: "external", caFile: at(`${authority}.pem`) };
+        document["repository"] = { host: "register" };
+      }, "external");
+    const refused = async (host: string, authority: string, ...patterns: RegExp[]): Promise<void> => {
+      const flags = only("hosts", "trust", "serve", "registry");
+      await box.expect(1, ["install", await external(host, authority), "--bundle", bundle, ...flags], [/register: registry\/images .* failed/, ...patterns]);
+    };
+    const tls = { certificate: at("hub.pem"), key: at("hub.key") };
+    const storage = { storage: at("hub"), work: at("hub-work"), network: rig.network, address: rig.network.operator, port: 5443 };
+    {
+      await using _registry = await startRegistry({ ...storage, tls });
+      await refused("hub.rig.test", "other", /signed by an authority that the host does not trust/, /registry: \{ caFile: … \}/);
+      await refused("hob.rig.test", "hub", /certificate is for another name/, /set registry\.host to a name in the certificate/);
+      await refused("hub.rig.test", "hub", /the registry does not have.*registry\.k8s\.io\/pause/, /airgap push BUNDLE hub\.rig\.test:5443/);
+    }
+    await refused("hub.rig.test", "hub", /can't be reached/);
   });
 });
