@@ -123,6 +123,7 @@ function createHttpServer(app: App, { tls, timeouts }: ServerOptions): Server {
  * answers. When Node lets its parser read from TLS directly, it pauses that parser while an answer
  * is under way and then hands it the next record all the same, which ends in a parse error
  * (HPE_PAUSED). With a listener for data it reads through the socket's own buffer, which waits.
+ * From the first byte on: put in later, when such a client is known, it may stop reading for good.
  */
 function readRecordByRecord(socket: Socket): void {
   socket.on("data", () => {});
