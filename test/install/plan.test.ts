@@ -67,7 +67,7 @@ function randomWishes(seed: number): Wishes {
           ? { mode: "external", layout: random.pick(["host", "path", "flat"]), ...(random.chance(0.5) ? { prefix: "k8s" } : {}), caFile: "ca.crt" }
           : {}),
       },
-      ...(external ? { repository: { host: "master0" } } : {}),
+      ...(external ? { repository: { host: random.pick(["master0", nodes[0]?.name ?? "master0"]) } } : {}),
       ...(planes > 1 || random.chance(0.2) ? { endpoint: { address: "10.0.0.200" } } : {}),
       addons: random.chance(0.4) ? ["dashboard", { manifest: "manifests/shop.yaml" }] : [],
       time: random.chance(0.3) ? { servers: ["ntp.site", "10.0.0.1"] } : {},
@@ -88,6 +88,9 @@ function randomWishes(seed: number): Wishes {
 const SEEDS = Array.from({ length: 40 }, (_, i) => i + 1);
 const stepsOf = (plan: Plan): { host: string; stage: string; step: Step }[] =>
   plan.stages.flatMap(({ name, waves }) => waves.flatMap((wave) => wave.flatMap(({ host, steps }) => steps.map((step) => ({ host, stage: name, step })))));
+
+/** Control planes join before workers. */
+const rank = ({ roles }: { roles: readonly string[] }): number => (roles.includes("control-plane") ? 0 : 1);
 
 function frozen<T>(value: T): T {
   if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
@@ -152,6 +155,43 @@ describe("a plan", () => {
     each((plan, { cluster }) => {
       const joins = plan.stages.find(({ name }) => name === "control-plane")?.waves.map((wave) => wave.map(({ host }) => host)) ?? [];
       expect(joins).toEqual(cluster.hosts.filter(({ roles }) => roles.includes("control-plane")).map(({ name }) => [name]));
+    });
+  });
+
+  it("makes every node a node once, and nobody else", () => {
+    each((plan, { cluster }) => {
+      const joins = stepsOf(plan).flatMap(({ host, stage, step }) => (step.id === "init" || step.id === "join" ? [`${host} ${stage}`] : []));
+      const [first, ...nodes] = cluster.hosts
+        .filter(({ roles }) => roles.includes("control-plane") || roles.includes("worker"))
+        .toSorted((a, b) => rank(a) - rank(b));
+      expect(joins).toEqual([
+        `${first?.name} control-plane`,
+        ...nodes.map(({ name, roles }) => `${name} ${roles.includes("control-plane") ? "control-plane" : "workers"}`),
+      ]);
+    });
+  });
+
+  it("has turns for people in which nothing comes before what it needs", () => {
+    const needs: [stage: string, ...before: string[]][] = [
+      ["repository", "serve"],
+      ["packages", "serve"],
+      ["runtime", "serve"],
+      ["registry", "serve"],
+      ["control-plane", "registry"],
+      ["workers", "control-plane"],
+      ["addons", "workers", "network"],
+      ["verify", "addons", "workers", "network"],
+    ];
+    each((plan, { cluster }) => {
+      const usual = scriptOrder(cluster.hosts, cluster.repository.host);
+      // In whatever order hosts are asked, the ends must wait for each other.
+      for (const hosts of [usual, usual.toReversed()]) {
+        const order = turnsOf(plan, hosts).flatMap(({ steps }) => steps.map(({ stage }) => stage as string));
+        for (const [stage, ...before] of needs) {
+          const first = order.indexOf(stage);
+          for (const each of before) if (first >= 0) expect(order.lastIndexOf(each), `${each} before ${stage}`).toBeLessThan(first);
+        }
+      }
     });
   });
 

@@ -84,7 +84,13 @@ describe("a run", () => {
     const plan: Plan = { stages: [stage("control-plane", { a: [step("init")] }, { b: [step("join")] }, { a: [step("after")] })] };
     const order: string[] = [];
     make(plan);
-    for (const host of Object.values(rig.hosts)) host.onStep = (name, word) => void order.push(`${word} ${name}`);
+    for (const host of Object.values(rig.hosts)) {
+      host.onStep = async (name, word) => {
+        order.push(`${word} ${name}`);
+        // The later waves would be faster.
+        if (word === "begin") await sleep(name.endsWith("init") ? 30 : name.endsWith("join") ? 15 : 0);
+      };
+    }
     await rig.run(plan);
     const ends = order.filter((line) => line.startsWith("end"));
     expect(ends.slice(-3)).toEqual(["end control-plane/init", "end control-plane/join", "end control-plane/after"]);

@@ -253,6 +253,7 @@ kubeadm_() {
 		fi
 		echo 'kind: Config' >"$ROOT/etc/kubernetes/kubelet.conf"
 		: >"$ROOT/var/lib/kubelet/config.yaml"
+		: >"$ROOT/etc/cni/net.d/10-flannel.conflist"
 		echo pause >"$ROOT/proc/4242/comm"
 		ln -sf 'net:[2]' "$ROOT/proc/4242/ns/net"
 		add active kubelet
