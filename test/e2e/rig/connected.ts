@@ -125,6 +125,7 @@ export async function connectedSide(folder: string, options: ConnectedOptions): 
     manifests: [
       { path: "flannel.yaml", as: "flannel" },
       { path: "workloads.yaml", as: "workloads" },
+      { path: "dashboard.yaml", as: "dashboard" },
     ],
     packages: [await debianPackages(options, web.url), ...(el ? [await elPackageSet(options, web.url)] : [])],
     ...extra,

@@ -48,6 +48,7 @@ async function layModules(root: string): Promise<void> {
     "net/bridge/bridge",
     "net/bridge/br_netfilter",
     "net/netfilter/nf_conntrack",
+    "net/netfilter/nf_tables",
     "drivers/net/vxlan/vxlan",
     "drivers/net/veth",
   ];
