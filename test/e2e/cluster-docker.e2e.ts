@@ -85,11 +85,8 @@ describe.runIf(compiled(SIDE.version))("a real cluster with Docker: Kubernetes 1
     await workloadsAnswer(rig, cp1, [w1]);
   });
 
-  it("reset and installed again it is a cluster again", { timeout: 900_000 }, async () => {
+  it("reset gives back bare hosts", { timeout: 600_000 }, async () => {
     await operator.expect(0, "reset", cluster, "--yes");
-    for (const host of [cp1, w1]) expect(await leftOn(host, "/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd")).toBe("");
-    await operator.expect(0, "install", cluster, "--bundle", bundle, "--yes");
-    expect((await nodesReady(cp1, 2)).sort()).toEqual(["cp1", "w1"]);
-    await workloadsAnswer(rig, cp1, [w1]);
+    for (const host of rig.hosts) expect(await leftOn(host, "/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd")).toBe("");
   });
 });
