@@ -1,7 +1,7 @@
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { compareSync } from "bcryptjs";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { type Cluster, parseCluster } from "../../src/install/cluster.ts";
 import { Home } from "../../src/install/home.ts";
 import { loadSecrets } from "../../src/install/secrets.ts";
@@ -9,6 +9,7 @@ import { siteTls } from "../../src/install/site-tls.ts";
 import { Scratch } from "../support/scratch.ts";
 
 const scratch = new Scratch();
+afterAll(() => scratch[Symbol.dispose]());
 afterEach(() => {
   delete process.env["SITE_PASSWORD"];
 });

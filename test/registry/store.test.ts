@@ -108,14 +108,18 @@ describe("a restart", () => {
     let confirmed = 0;
     for (let round = 0; round < 6; round++) {
       const { url, process: child } = await startProcess(scratch.path("store"));
-      const death = sleep(40 + round * 25).then(() => kill(child));
+      const whole = Promise.withResolvers<void>();
+      // The first ones die at any moment, the others once something is there to be kept.
+      const death = (round < 3 ? Promise.resolve() : whole.promise).then(() => sleep(40 + round * 25)).then(() => kill(child));
       for (let i = 0; ; i++) {
         const one = makeImage(`${round}-${i}`, [bytesOf(`${round}-${i}`, 50_000)]);
         try {
           for (const [digest, bytes] of one.blobs)
             if (digest !== one.root.digest) await call(`${url}/v2/a/blobs/uploads/?digest=${digest}`, "POST", { body: bytes });
           const put = { body: one.blobs.get(one.root.digest) as Buffer, headers: { "content-type": one.root.mediaType } };
-          if ((await call(`${url}/v2/a/manifests/v${round}-${i}`, "PUT", put)).status === 201) confirmed++;
+          if ((await call(`${url}/v2/a/manifests/v${round}-${i}`, "PUT", put)).status !== 201) continue;
+          confirmed++;
+          whole.resolve();
         } catch {
           break;
         }
