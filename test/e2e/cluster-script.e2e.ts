@@ -9,7 +9,7 @@ import type { ConnectedOptions } from "./rig/connected.ts";
 import type { Host } from "./rig/host.ts";
 import { compiled, installPrograms } from "./rig/prepare.ts";
 import { Rig } from "./rig/rig.ts";
-import { clusterFile, type Member, nodesReady, notSo, Operator, workloadsAnswer } from "./rig/site.ts";
+import { clusterFile, type Member, nodesReady, notSo, Operator, stateOf, workloadsAnswer } from "./rig/site.ts";
 import { elSystem } from "./rig/system/el.ts";
 
 const SIDE: Omit<ConnectedOptions, "extra"> = { version: "v1.34.4", systems: ["debian", "el"], runtime: "containerd" };
@@ -75,6 +75,16 @@ describe.runIf(compiled(SIDE.version))("a real cluster by scripts that people ca
     const said = [...stderr.matchAll(/^Beside (\S+) has to lie (\S+) as (\S+)$/gm)].map(([, script = "", from = "", name = ""]) => ({ script, from, name }));
     expect(said.map(({ script, from }) => [script, from])).toEqual([["01-register.sh", bundle]]);
     beside = said[0]?.name ?? "";
+  });
+
+  it("with --check they change nothing, and say what they would", async () => {
+    const script = written[0] ?? "";
+    const before = await stateOf(hostOf(script));
+    const said = await hostOf(script).must(["sh", await carry(script, hostOf(script)), "--check"]);
+    expect(said).toMatch(/^would-change +serve\/bundle-copy /m);
+    expect(said).not.toMatch(/^done /m);
+    await hostOf(script).sh("rm -r /root/stick");
+    expect((await stateOf(hostOf(script))).filter((line) => !line.includes("/root/stick/"))).toEqual(before.filter((line) => !line.includes("/root/stick/")));
   });
 
   it("bare hosts become a cluster by nothing but these", { timeout: 900_000 }, async () => {
