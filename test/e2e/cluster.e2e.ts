@@ -110,7 +110,7 @@ describe.runIf(compiled(SIDE.version))("a real cluster on isolated hosts, from a
 
   it("bare hosts become a cluster whose pods and services answer, the users' own application among them", { timeout: 900_000 }, async () => {
     const { changed, time } = await install();
-    expect(changed).toBeGreaterThan(100);
+    expect(changed).toBeGreaterThan(80);
     say(`the first install took ${Math.round((time?.total ?? 0) / 1000)} s`);
     expect((await nodesReady(host("cp1"), 3)).sort()).toEqual(["cp1", "w1", "w2"]);
     await answers();
@@ -163,9 +163,9 @@ describe.runIf(compiled(SIDE.version))("a real cluster on isolated hosts, from a
     expect(await leftOn(host("w1"), "/etc/kubernetes", "/var/lib/kubelet")).toBe("");
     const done = doneBy(await install());
     expect(done).toContain("w1 workers/join");
-    // The first control plane lets it in, waits for it, and tries the network from every node.
-    const others = ["control-plane/token", "verify/nodes", "verify/system-pods", "verify/probe", "verify/node-port", "verify/probe-gone"];
-    expect(others.map((step) => `cp1 ${step}`)).toEqual(expect.arrayContaining(done.filter((step) => !step.startsWith("w1 "))));
+    // The first control plane lets it in, waits for its pods, and tries the network from every node: no other host does anything.
+    const letsIn = /^cp1 (?:control-plane\/token|network\/flannel|addons\/(?:workloads|apps)|verify\/\S+)$/;
+    expect(done.filter((step) => !step.startsWith("w1 ") && !letsIn.test(step))).toEqual([]);
     expect(await states("cp1", "w2", "register")).toEqual(before);
     await nodesReady(host("cp1"), 3);
     await answers();
@@ -173,11 +173,9 @@ describe.runIf(compiled(SIDE.version))("a real cluster on isolated hosts, from a
 
   it("a worker that is gone from the file stays what it is, and it is said", async () => {
     await write("w2");
-    const { changed } = await install();
-    expect(changed).toBe(0);
-    expect(await operator.expect(0, "install", cluster, "--bundle", bundle, "--yes")).toMatch(
-      /w2 is not in the cluster file any more.*airgap reset \S+ --hosts w2/s,
-    );
+    const said = await operator.expect(0, "install", cluster, "--bundle", bundle, "--yes");
+    expect(said).toMatch(/^rig: nothing is to do, /m);
+    expect(said).toMatch(/w2 is not in the cluster file any more.*airgap reset \S+ --hosts w2/s);
     expect(await nodesReady(host("cp1"), 3)).toContain("w2");
     await write();
     expect((await install()).changed).toBe(0);
@@ -198,9 +196,6 @@ describe.runIf(compiled(SIDE.version))("a real cluster on isolated hosts, from a
 
   it("reset gives back bare hosts", { timeout: 600_000 }, async () => {
     await operator.expect(0, "reset", cluster, "--yes");
-    for (const [member] of members) {
-      const nodes = member.name === "register" ? [] : ["/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd"];
-      expect(await leftOn(member, ...nodes)).toBe("");
-    }
+    for (const [member] of members) expect(await leftOn(member, "/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd")).toBe("");
   });
 });

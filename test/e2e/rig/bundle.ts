@@ -4,6 +4,7 @@ import { mkdtemp, readdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { applicationArchive, applicationImage } from "./application.ts";
+import { packTool } from "./box.ts";
 import { cached } from "./cache.ts";
 import { type ConnectedOptions, connectedSide } from "./connected.ts";
 import { mirrorStorage } from "./images/catalogue.ts";
@@ -46,7 +47,7 @@ export async function siteBundle(options: Omit<ConnectedOptions, "extra"> & { ap
         const repositoryKey = join(work, "site.asc");
         await writeFile(repositoryKey, await privateKeyOf(await packagerKey()), { mode: 0o600 });
         await using connected = await connectedSide(work, { ...side, images, extra: { repositoryKey, files: [{ self: true }] } });
-        await must("npm", ["run", "pack", "--", process.arch], { cwd: CHECKOUT, timeoutMs: 600_000 });
+        await packTool();
         await must(join(CHECKOUT, "bin/airgap"), ["build", connected.spec, "-o", join(folder, "site.tar")], { timeoutMs: 900_000 });
       } finally {
         await must("rm", ["-rf", work]);
