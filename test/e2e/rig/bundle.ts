@@ -14,7 +14,7 @@ import { must } from "./shell.ts";
 
 const CHECKOUT = join(import.meta.dirname, "../../..");
 /** A bundle carries the tool, so each change of a source makes another: those that nobody used for this long go. */
-const KEPT_MS = 3 * 3600 * 1000;
+const KEPT_MS = 30 * 60 * 1000;
 
 /** What the tool is made from, and how the connected side is laid: another content makes another bundle. */
 async function sources(): Promise<string> {
