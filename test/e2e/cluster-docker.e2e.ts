@@ -18,7 +18,7 @@ const scratch = new Scratch();
 /** The Go that compiled it reads IPv6 proxies otherwise than kubeadm of that time expects. */
 const ignored = { nodeRegistration: { ignorePreflightErrors: ["HTTPProxyCIDR"] } };
 
-describe.runIf(compiled(SIDE.version))("a real cluster with Docker: Kubernetes 1.23", () => {
+describe.runIf(compiled(SIDE.version))("scenario A: a real cluster with Docker, Kubernetes 1.23", () => {
   let rig: Rig;
   let operator: Operator;
   let cp1: Host;

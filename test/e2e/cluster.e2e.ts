@@ -30,7 +30,7 @@ const SIDE: Omit<ConnectedOptions, "extra"> = { version: "v1.34.4", systems: ["d
 const PASSWORD = `rig-${Math.random().toString(36).slice(2)}`;
 const scratch = new Scratch();
 
-describe.runIf(compiled(SIDE.version))("a real cluster on isolated hosts, from a bundle", () => {
+describe.runIf(compiled(SIDE.version))("scenarios B, E, F and I: a real cluster on isolated hosts, from a bundle", () => {
   let rig: Rig;
   let operator: Operator;
   let members: Member[] = [];
@@ -55,7 +55,7 @@ describe.runIf(compiled(SIDE.version))("a real cluster on isolated hosts, from a
     clusterFile(
       scratch.path("site"),
       members.filter(([{ name }]) => name !== without),
-      { kubernetes: { version: SIDE.version }, addons: ["workloads", { manifest: "apps/" }] },
+      { kubernetes: { version: SIDE.version }, addons: ["dashboard", "workloads", { manifest: "apps/" }] },
     );
 
   beforeAll(async () => {
@@ -128,6 +128,14 @@ describe.runIf(compiled(SIDE.version))("a real cluster on isolated hosts, from a
     say(`the second install took ${Math.round(ms)} ms on ${members.length} hosts, ${Math.round(time?.commands ?? 0)} of them their commands' own`);
   });
 
+  it("the dashboard is at its port of every node, and its token is an administrator's", async () => {
+    for (const name of ["cp1", "w1", "w2"]) expect(await heardOutside(rig, `http://${host(name).address}:30443/`)).toBe("dashboard");
+    const [token = ""] = (await operator.expect(0, "status", cluster, "--token", "dashboard")).split("\n");
+    const ask = ["curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", `https://${host("cp1").address}:6443/api/v1/namespaces/kube-system/secrets`];
+    expect((await rig.run([...ask, "-H", `Authorization: Bearer ${token}`])).stdout).toBe("200");
+    expect((await rig.run(ask)).stdout).toBe("403");
+  });
+
   it("status says that all is well", async () => {
     const { healthy, nodes, problems, origins, certificates } = await operator.json<ClusterStatus>("status", cluster);
     expect({ healthy, problems }).toEqual({ healthy: true, problems: [] });
@@ -164,7 +172,7 @@ describe.runIf(compiled(SIDE.version))("a real cluster on isolated hosts, from a
     const done = doneBy(await install());
     expect(done).toContain("w1 workers/join");
     // The first control plane lets it in, waits for its pods, and tries the network from every node: no other host does anything.
-    const letsIn = /^cp1 (?:control-plane\/token|network\/flannel|addons\/(?:workloads|apps)|verify\/\S+)$/;
+    const letsIn = /^cp1 (?:control-plane\/token|network\/flannel|addons\/(?:dashboard|workloads|apps)|verify\/\S+)$/;
     expect(done.filter((step) => !step.startsWith("w1 ") && !letsIn.test(step))).toEqual([]);
     expect(await states("cp1", "w2", "register")).toEqual(before);
     await nodesReady(host("cp1"), 3);
