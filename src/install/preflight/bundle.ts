@@ -5,7 +5,7 @@ import { architecture, type Context, familyOf, minorOf, setFor, systemNames } fr
 import { carries } from "../images.ts";
 import { containerdVersion } from "../stages/containerd.ts";
 import { manifestOf } from "../stages/network.ts";
-import { wantedOn } from "../stages/packages.ts";
+import { wantedOn } from "../stages/wanted.ts";
 import { toolFor } from "../tool.ts";
 import type { Finding } from "./finding.ts";
 import { ordinal } from "./hosts.ts";

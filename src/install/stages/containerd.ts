@@ -5,10 +5,10 @@ import { sh } from "../sh.ts";
 import { fileStep, type Step, serviceStep } from "../step.ts";
 import { mergeContainerdConfig } from "./containerd-config.ts";
 import { hostsFiles } from "./containerd-hosts.ts";
-import { stopIfOurs, wantedOn } from "./packages.ts";
 import { proxyStep } from "./proxy.ts";
 import { CONTAINERD_SOCKET } from "./socket.ts";
 import { REGISTRY_CA } from "./trust.ts";
+import { stopIfOurs, wantedOn } from "./wanted.ts";
 
 const CONFIG = "/etc/containerd/config.toml";
 const CERTS = "/etc/containerd/certs.d";

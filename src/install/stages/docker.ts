@@ -5,8 +5,8 @@ import { fileStep, type Step, serviceStep } from "../step.ts";
 import { fill } from "../template.ts";
 import { cgroupDriver } from "./containerd.ts";
 import { mergeDockerConfig } from "./docker-config.ts";
-import { stopIfOurs, wantedOn } from "./packages.ts";
 import { proxyStep } from "./proxy.ts";
+import { stopIfOurs, wantedOn } from "./wanted.ts";
 
 const CONFIG = "/etc/docker/daemon.json";
 /** Where kubelet, and docker with `--config`, find the registry's login. */

@@ -1,13 +1,7 @@
 import { raw, sh } from "../sh.ts";
 import type { Step } from "../step.ts";
-import type { Wanted } from "./packages.ts";
 import { APT_CONF } from "./repository.ts";
-
-/** What a transaction may do besides installing. */
-export interface Allowed {
-  removal: boolean;
-  base: boolean;
-}
+import type { Allowed, Wanted } from "./wanted.ts";
 
 /** Packages that the system itself stands on. */
 const BASE = "^(libc6|libc-bin|libc6-.*|systemd|systemd-sysv|libsystemd0|udev|openssl|libssl[0-9.]*|linux-image-.*|dpkg|apt|libapt-pkg.*|sudo|init)$";

@@ -3,9 +3,8 @@ import type { ClusterHost } from "../cluster.ts";
 import type { Context } from "../context.ts";
 import { raw, sh } from "../sh.ts";
 import type { Step } from "../step.ts";
-import type { Wanted } from "./packages.ts";
-import type { Allowed } from "./packages-deb.ts";
 import { repositoryIds } from "./repository.ts";
+import type { Allowed, Wanted } from "./wanted.ts";
 
 interface Transaction {
   wanted: Wanted[];

@@ -1,36 +1,16 @@
 import type { PackageSet } from "../bundle.ts";
 import type { ClusterHost } from "../cluster.ts";
-import { type Context, familyOf, setFor, wantedPackages, wave } from "../context.ts";
+import { type Context, familyOf, setFor, wave } from "../context.ts";
 import { sh } from "../sh.ts";
 import type { Wave } from "../stage.ts";
 import type { Step } from "../step.ts";
 import { debSteps } from "./packages-deb.ts";
 import { rpmSteps } from "./packages-rpm.ts";
 import { timeSteps } from "./time.ts";
-
-/** A package that a host is to have. */
-export interface Wanted {
-  name: string;
-  version: string;
-  arch: string;
-  /** As the spec asks for it: a name, a capability, a name with a version. */
-  text: string;
-  /** Exactly this version; else any that is there will do. */
-  pinned: boolean;
-}
+import { type Wanted, wantedOn } from "./wanted.ts";
 
 /** What must not be upgraded behind the cluster's back. */
 const HELD = /^(?:kubelet|kubeadm|kubectl|cri-tools|kubernetes-cni|containerd(?:\.io)?|runc|docker(?:-ce|\.io|-ce-cli|-engine)?|cri-dockerd)$/;
-
-/** Packages of a host by the roles that it has in this cluster. */
-export function wantedOn(set: PackageSet, host: ClusterHost): Wanted[] {
-  return wantedPackages(set, host.roles).flatMap(({ text, package: id }) => {
-    const found = set.facts.packages.find((each) => each.id === id) ?? set.facts.packages.find((each) => each.name === id);
-    if (found === undefined) return [];
-    const pinned = text !== found.name && (text.startsWith(`${found.name}-`) || text.startsWith(`${found.name}=`));
-    return [{ name: found.name, version: found.version, arch: found.arch, text, pinned }];
-  });
-}
 
 /** Packages are installed from the site's repository alone, after a look at what that would do. */
 export function packagesStage(context: Context): Wave[] {
@@ -75,9 +55,3 @@ function kubeletStep(context: Context, host: ClusterHost): Step[] {
     },
   ];
 }
-
-/** Takes a service back that came with our packages; one that was there before goes on. */
-export const stopIfOurs = (packages: string[], ...units: string[]): string => sh`
-  for package in ${packages}; do
-    if grep -qsxF "$package" "$airgap_home/installed-packages"; then systemctl disable --now ${units} 2>/dev/null || :; fi
-  done`;
