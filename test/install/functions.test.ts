@@ -78,10 +78,16 @@ describe.each(SHELLS)("verify.sh and cluster.sh by %s", (...shell) => {
       ["of containerd 2", "io.containerd.cri.v1  images  -  ok\nio.containerd.cri.v1  runtime  linux/amd64  ok\nio.containerd.grpc.v1  cri  -  ok", 0, ""],
       ["half of it", "io.containerd.cri.v1  images  -  ok\nio.containerd.cri.v1  runtime  linux/amd64  error", 1, "not loaded: io.containerd.cri.v1.runtime\n"],
     ])("knows a CRI plugin %s", (_, lines, code, said) => {
-      expect(sh(`ctr() { printf '%s\\n' 'TYPE  ID  PLATFORMS  STATUS' '${first}' '${lines}'; }\ncri_loaded`)).toMatchObject({ code, stdout: said });
+      expect(sh(`systemctl() { :; }\nctr() { printf '%s\\n' 'TYPE  ID  PLATFORMS  STATUS' '${first}' '${lines}'; }\ncri_loaded`)).toMatchObject({
+        code,
+        stdout: said,
+      });
     });
     it("takes a containerd that does not answer for none", () => {
-      expect(sh("ctr() { echo 'connection error' >&2; return 1; }\ncri_loaded").code).toBe(1);
+      expect(sh("systemctl() { :; }\nctr() { echo 'connection error' >&2; return 1; }\ncri_loaded").code).toBe(1);
+    });
+    it("does not ask a containerd that does not run", () => {
+      expect(sh("systemctl() { return 3; }\nctr() { echo asked; }\ncri_loaded")).toMatchObject({ code: 1, output: expect.stringMatching(/does not run/) });
     });
   });
 

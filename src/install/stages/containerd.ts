@@ -118,7 +118,7 @@ function sandboxStep({ images }: Context): Step {
   return {
     id: "pull",
     title: `An image comes from the site's registry: ${images.sandbox}`,
-    check: sh`ctr -n k8s.io images ls -q 2>/dev/null | grep -qxF ${images.sandbox}`,
+    check: sh`ask_containerd -n k8s.io images ls -q 2>/dev/null | grep -qxF ${images.sandbox}`,
     apply: sh`
       if have crictl; then
         wait_for 30 crictl pull ${images.sandbox}

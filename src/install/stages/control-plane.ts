@@ -69,7 +69,7 @@ const writePki = (keys: ClusterKeys): string =>
 
 function imagesStep({ images, cluster }: Context): Step {
   const wanted = images.kubeadm.map(({ asked }) => asked);
-  const list = cluster.runtime === "docker" ? "docker image ls --format '{{.Repository}}:{{.Tag}}'" : "ctr -n k8s.io images ls -q";
+  const list = cluster.runtime === "docker" ? "docker image ls --format '{{.Repository}}:{{.Tag}}'" : "ask_containerd -n k8s.io images ls -q";
   const pull = cluster.runtime === "docker" ? dockerPull : pullByCri;
   return {
     id: "images",
