@@ -39,14 +39,19 @@ export interface ChosenPackage {
 export interface CarriedModule {
   name: string;
   stream: string;
+  /** A number of up to 64 bits. */
   version: string;
   context: string;
+  /** Empty where it makes no difference. */
   arch: string;
+  /** Its context is a name given by who made it, not a hash of what it was built against. */
   staticContext: boolean;
   summary: string;
   description: string;
   licenses: string[];
+  /** Each must hold: one of the streams of each module, `-x` for not x; no stream stands for any. */
   requires: Record<string, string[]>[];
+  /** Package names by profile. */
   profiles: Record<string, string[]>;
   /** Profiles that the module's name alone stands for. */
   defaultProfiles: string[];

@@ -1,26 +1,12 @@
 import { type Document, parseDocument } from "yaml";
 import { AirgapError, messageOf } from "../../errors.ts";
 import { isRecord } from "../../oci/descriptor.ts";
+import type { CarriedModule } from "../packages/types.ts";
 import { formatEvr } from "./version.ts";
 
-/** One build of a module's stream. Artifacts are `name-[epoch:]version-release.arch`. */
-export interface ModuleStream {
-  name: string;
-  stream: string;
-  /** A number of up to 64 bits. */
-  version: string;
-  context: string;
-  /** Empty where it makes no difference. */
-  arch: string;
-  /** Its context is a name given by who made it, not a hash of what it was built against. */
-  staticContext: boolean;
-  summary: string;
-  description: string;
-  licenses: string[];
-  /** Each must hold: one of the streams of each module, `-x` for not x; no stream stands for any. */
-  requires: Record<string, string[]>[];
-  /** Package names by profile. */
-  profiles: Record<string, string[]>;
+/** One build of a module's stream, with all of its packages. */
+export interface ModuleStream extends Omit<CarriedModule, "defaultProfiles" | "artifacts"> {
+  /** `name-[epoch:]version-release.arch` */
   artifacts: string[];
   /** Names of packages that left the module: others of that name are not hidden. */
   demodularized: string[];
