@@ -57,6 +57,14 @@ roll_out() {
 	wait_for 60 rolled_out "$1" "$2"
 }
 
+# nodes_are_ready NAME...
+nodes_are_ready() {
+	airgap_ready=$(kubectl get nodes -o 'jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}')
+	for airgap_node in "$@"; do
+		printf '%s\n' "$airgap_ready" | grep -qxF "$airgap_node True" || fail "$airgap_node is not ready"
+	done
+}
+
 # ask_containerd ARGUMENTS...: ctr itself would wait ten seconds for one that does not run.
 ask_containerd() {
 	systemctl is-active --quiet containerd || fail "containerd does not run"

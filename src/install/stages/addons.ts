@@ -2,6 +2,7 @@ import type { Document } from "yaml";
 import type { Addon, Cluster } from "../cluster.ts";
 import type { Context } from "../context.ts";
 import { parseManifests } from "../manifest.ts";
+import { sh } from "../sh.ts";
 import type { Wave } from "../stage.ts";
 import type { Step } from "../step.ts";
 import { withDashboardAccess } from "./dashboard.ts";
@@ -19,14 +20,19 @@ export function addonsStage(context: Context): Wave[] {
   return [[{ host: context.first.name, steps: context.cluster.addons.flatMap((addon) => addonSteps(context, addon)) }]];
 }
 
+/** A node that has just joined would make a DaemonSet that is complete incomplete again. One that does not come keeps nothing from the others. */
+const settled = ({ cluster, nodes }: Context): string =>
+  cluster.network === undefined ? "" : sh`wait_for 120 nodes_are_ready ${nodes.map(({ name }) => name)} || :`;
+
 function addonSteps(context: Context, addon: Addon): Step[] {
   if ("manifest" in addon) {
     const files = (context.userManifests.files[addon.manifest] ?? []).map((file) => context.images.rewrite(file));
-    return applySteps(nameOf(addon.manifest), parseManifests(files), undefined);
+    return applySteps(nameOf(addon.manifest), parseManifests(files), { namespace: undefined, before: settled(context) });
   }
   const { files, namespace } = manifestOf(context, addon.name, "addons");
   const documents = parseManifests(files);
-  return applySteps(addon.name, TUNED[addon.name]?.(documents, context.cluster, namespace) ?? documents, namespace);
+  const tuned = TUNED[addon.name]?.(documents, context.cluster, namespace) ?? documents;
+  return applySteps(addon.name, tuned, { namespace, before: settled(context) });
 }
 
 /** `apps/` → `apps` */

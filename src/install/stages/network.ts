@@ -35,7 +35,7 @@ function networkSteps(context: Context): Step[] {
   if (network.name.includes("flannel")) tuneFlannel(documents, context);
   else if (network.name.includes("calico")) tuneCalico(documents, context);
   return [
-    ...applySteps(network.name, documents, namespace, ({ name }) => name.startsWith("daemonset/")),
+    ...applySteps(network.name, documents, { namespace, waits: ({ name }) => name.startsWith("daemonset/") }),
     {
       id: "ready",
       title: "The first node is ready",
@@ -45,8 +45,18 @@ function networkSteps(context: Context): Step[] {
   ];
 }
 
+/** How a manifest is put into the cluster. */
+export interface Applying {
+  /** Where objects go that name no namespace. */
+  namespace: string | undefined;
+  /** Which workloads are waited for. Default: all. */
+  waits?: (workload: Workload) => boolean;
+  /** Commands before. */
+  before?: string;
+}
+
 /** A manifest that the cluster is to have, and that is to be running. */
-export function applySteps(name: string, documents: Document[], namespace: string | undefined, waits: (workload: Workload) => boolean = () => true): Step[] {
+export function applySteps(name: string, documents: Document[], { namespace, waits = () => true, before }: Applying): Step[] {
   const path = `${DIR}/${name}.yaml`;
   const waitFor = workloads(documents, namespace).filter(waits);
   const where = namespace ? [path, namespace] : [path];
@@ -56,7 +66,7 @@ export function applySteps(name: string, documents: Document[], namespace: strin
       id: name,
       title: `${name} runs in the cluster`,
       check: [sh`manifest_is_applied ${where}`, ...waitFor.map((each) => sh`rolled_out ${each.namespace} ${each.name}`)].join("\n"),
-      apply: [sh`apply_manifest ${where}`, ...waitFor.map((each) => sh`roll_out ${each.namespace} ${each.name} 300`)].join("\n"),
+      apply: [...(before ? [before] : []), sh`apply_manifest ${where}`, ...waitFor.map((each) => sh`roll_out ${each.namespace} ${each.name} 300`)].join("\n"),
       timeoutMs: 1_800_000,
     },
   ];
