@@ -5,7 +5,10 @@ import { join } from "node:path";
 export function newest(path) {
   const stat = statSync(path);
   if (!stat.isDirectory()) return stat.mtimeMs;
-  return readdirSync(path, { recursive: true }).reduce((latest, name) => Math.max(latest, statSync(join(path, name)).mtimeMs), stat.mtimeMs);
+  return readdirSync(path, { recursive: true }).reduce(
+    (latest, name) => Math.max(latest, statSync(join(path, name)).mtimeMs),
+    stat.mtimeMs,
+  );
 }
 
 /** Whether `made` is newer than all it was made from. */
@@ -16,4 +19,5 @@ export function isFresh(made, ...from) {
 }
 
 /** What the built program is made from. */
-export const sourcesOf = (root) => ["src", "registry", "manifests", "package.json"].map((name) => join(root, name));
+export const sourcesOf = (root) =>
+  ["src", "registry", "manifests", "package.json"].map((name) => join(root, name));

@@ -2,7 +2,19 @@
 //   npm run pack            for this machine's architecture and, where its Node can be had, the other
 //   npm run pack -- x64     for one
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,9 +34,10 @@ const npm = (args, cwd) =>
 /** The Node binary of an architecture, from npm's own packages. */
 function nodeFor(architecture) {
   const name = `node-linux-${architecture}`;
-  const beside = [join(root, "node_modules", "node", "node_modules", name), join(root, "node_modules", name)].find((path) =>
-    existsSync(join(path, "bin", "node")),
-  );
+  const beside = [
+    join(root, "node_modules", "node", "node_modules", name),
+    join(root, "node_modules", name),
+  ].find((path) => existsSync(join(path, "bin", "node")));
   if (beside) return beside;
   const into = join(work, name);
   mkdirSync(into);
@@ -57,7 +70,10 @@ function copyDependencies(dir) {
     const from = join(root, path);
     if (path === "" || dev || devOptional || !existsSync(from)) continue;
     const unwanted = [join(from, "node_modules"), join(from, "build"), join(from, "deps")];
-    cpSync(from, join(dir, path), { recursive: true, filter: (source) => !(path.endsWith("/sqlite3") ? unwanted : unwanted.slice(0, 1)).includes(source) });
+    cpSync(from, join(dir, path), {
+      recursive: true,
+      filter: (source) => !(path.endsWith("/sqlite3") ? unwanted : unwanted.slice(0, 1)).includes(source),
+    });
   }
 }
 
@@ -78,7 +94,8 @@ function stage(architecture) {
   mkdirSync(join(dir, "node", "bin"), { recursive: true });
   copyFileSync(join(source, "bin", "node"), join(dir, "node", "bin", "node"));
   chmodSync(join(dir, "node", "bin", "node"), 0o755);
-  if (existsSync(join(source, "LICENSE"))) copyFileSync(join(source, "LICENSE"), join(dir, "node", "LICENSE"));
+  if (existsSync(join(source, "LICENSE")))
+    copyFileSync(join(source, "LICENSE"), join(dir, "node", "LICENSE"));
   const library = libraryFor(architecture);
   if (library !== undefined) {
     mkdirSync(join(dir, "node", "lib"));
@@ -91,7 +108,8 @@ function stage(architecture) {
 
 const ARCHITECTURES = ["x64", "arm64"];
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : ARCHITECTURES;
-if (wanted.some((name) => !ARCHITECTURES.includes(name))) throw new Error(`npm run pack knows ${ARCHITECTURES.join(" and ")}, not ${wanted.join(" ")}`);
+if (wanted.some((name) => !ARCHITECTURES.includes(name)))
+  throw new Error(`npm run pack knows ${ARCHITECTURES.join(" and ")}, not ${wanted.join(" ")}`);
 mkdirSync(join(root, "build"), { recursive: true });
 try {
   for (const architecture of wanted) {
@@ -105,7 +123,9 @@ try {
       continue;
     }
     await archiveFolder(staged.dir, `airgap-${version}`, output);
-    process.stdout.write(`${output}  ${(statSync(output).size / 2 ** 20).toFixed(1)} MiB, needs glibc 2.${staged.glibc} or newer\n`);
+    process.stdout.write(
+      `${output}  ${(statSync(output).size / 2 ** 20).toFixed(1)} MiB, needs glibc 2.${staged.glibc} or newer\n`,
+    );
   }
 } finally {
   rmSync(work, { recursive: true, force: true });

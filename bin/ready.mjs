@@ -39,11 +39,20 @@ function install() {
   });
   if (npm.error) fail(`npm could not be started: ${npm.error.message}. Node 20 or newer with npm is needed.`);
   if (npm.status !== 0)
-    fail("npm ci failed; its messages stand above. Behind a proxy, set HTTPS_PROXY, or name your registry with `npm config set registry URL`.");
+    fail(
+      "npm ci failed; its messages stand above. Behind a proxy, set HTTPS_PROXY, or name your registry with `npm config set registry URL`.",
+    );
   if (!existsSync(node))
-    spawnSync(process.execPath, ["installArchSpecificPackage.js"], { cwd: join(root, "node_modules", "node"), stdio: ["ignore", 2, 2], env: process.env });
+    spawnSync(process.execPath, ["installArchSpecificPackage.js"], {
+      cwd: join(root, "node_modules", "node"),
+      stdio: ["ignore", 2, 2],
+      env: process.env,
+    });
   const found = spawnSync(node, ["--version"], { encoding: "utf8" });
-  if (found.status !== 0) fail(`The Node that npm brought does not run here (${(found.error?.message ?? found.stderr).trim()}). It needs glibc 2.28 or newer.`);
+  if (found.status !== 0)
+    fail(
+      `The Node that npm brought does not run here (${(found.error?.message ?? found.stderr).trim()}). It needs glibc 2.28 or newer.`,
+    );
   writeFileSync(stamp, wanted());
 }
 
@@ -56,7 +65,8 @@ if (!isFresh(join(root, "dist", ".built"), ...sourcesOf(root))) {
 
 const [first, ...rest] = process.argv.slice(2);
 if (first !== undefined) {
-  const script = first === "--vitest" ? join(root, "node_modules", "vitest", "vitest.mjs") : join(root, first);
+  const script =
+    first === "--vitest" ? join(root, "node_modules", "vitest", "vitest.mjs") : join(root, first);
   const env = { ...process.env, PATH: `${dirname(node)}:${process.env.PATH}` };
   const run = spawnSync(node, [script, ...rest], { cwd: root, stdio: "inherit", env });
   process.exit(run.status ?? 1);

@@ -14,7 +14,14 @@ const readPackage = (root) => JSON.parse(readFileSync(join(root, "package.json")
 /** oclif's list of commands and flags spares loading all of them for each run. */
 export async function writeManifest(root) {
   const { Plugin } = await import("@oclif/core/config");
-  const plugin = new Plugin({ root, pjson: readPackage(root), isRoot: true, ignoreManifest: true, errorOnManifestCreate: true, respectNoCacheDefault: true });
+  const plugin = new Plugin({
+    root,
+    pjson: readPackage(root),
+    isRoot: true,
+    ignoreManifest: true,
+    errorOnManifestCreate: true,
+    respectNoCacheDefault: true,
+  });
   await plugin.load();
   try {
     writeFileSync(join(root, "oclif.manifest.json"), `${JSON.stringify(plugin.manifest)}\n`);
@@ -26,7 +33,8 @@ export async function writeManifest(root) {
 /** The build where it is fresh or all there is; else the sources, with a list of commands that is fresh. */
 async function rootOf(checkout) {
   const dist = join(checkout, "dist");
-  if (!existsSync(join(checkout, "src")) || isFresh(join(dist, ".built"), ...sourcesOf(checkout))) return dist;
+  if (!existsSync(join(checkout, "src")) || isFresh(join(dist, ".built"), ...sourcesOf(checkout)))
+    return dist;
   const commands = ["src/commands", "src/command.ts", "package.json"].map((name) => join(checkout, name));
   if (!isFresh(join(checkout, "oclif.manifest.json"), ...commands)) await writeManifest(checkout);
   return checkout;
@@ -36,7 +44,9 @@ async function rootOf(checkout) {
 async function tellUnknown(words, config) {
   const known = config.commandIDs.map((id) => id.replaceAll(":", " "));
   const given = words.slice(0, config.topics.some(({ name }) => name === words[0]) ? 2 : 1).join(" ");
-  const nearestIn = ["src/schema/nearest.ts", "src/schema/nearest.js"].map((name) => join(config.root, name)).find((path) => existsSync(path));
+  const nearestIn = ["src/schema/nearest.ts", "src/schema/nearest.js"]
+    .map((name) => join(config.root, name))
+    .find((path) => existsSync(path));
   const { nearest } = await import(pathToFileURL(nearestIn).href);
   const meant = nearest(given, known);
   const rest = words.slice(given.split(" ").length);

@@ -15,7 +15,13 @@ const MAX_DEPTH = 8;
 async function* chunksOf(blob: OpenBlob): AsyncGenerator<Buffer> {
   for (let done = 0; done < blob.size; ) {
     const length = Math.min(CHUNK, blob.size - done);
-    const { bytesRead, buffer } = await readAt(blob.fd, Buffer.allocUnsafe(length), 0, length, blob.offset + done);
+    const { bytesRead, buffer } = await readAt(
+      blob.fd,
+      Buffer.allocUnsafe(length),
+      0,
+      length,
+      blob.offset + done,
+    );
     if (bytesRead === 0) throw new Error("content ends before its size");
     done += bytesRead;
     yield buffer.subarray(0, bytesRead);
@@ -41,7 +47,13 @@ export async function copyBlob(store: Store, name: string, digest: Digest, blob:
  * @param from the repository as clients see it, bundles included
  * @returns whether the store has it now
  */
-export async function adopt(store: Store, name: string, descriptor: Descriptor, from: Repository | undefined, depth = 0): Promise<boolean> {
+export async function adopt(
+  store: Store,
+  name: string,
+  descriptor: Descriptor,
+  from: Repository | undefined,
+  depth = 0,
+): Promise<boolean> {
   const { digest } = descriptor;
   if (await (await store.repository(name))?.has(digest)) return true;
   const blob = await from?.open(digest);

@@ -98,7 +98,8 @@ export class App {
   #action(path: string): Record<string, Action> {
     const { library, scheme } = this.#options;
     if (path === "/v2" || path.startsWith("/v2/")) return this.#apiAction(parseRoute(path));
-    if (/^\/(?:files|packages)(?:\/|$)/.test(path)) return readable((exchange) => sendPath(exchange, library.files, scheme));
+    if (/^\/(?:files|packages)(?:\/|$)/.test(path))
+      return readable((exchange) => sendPath(exchange, library.files, scheme));
     if (path === "/") return readable((exchange) => sendHome(exchange, library, scheme));
     throw new ApiError(404, "UNSUPPORTED", `nothing is at ${path}`);
   }
@@ -119,7 +120,11 @@ export class App {
         const { name, reference } = route;
         const read = readable((x) => reader.manifest(x, name, reference));
         if (!writer) return read;
-        return { ...read, PUT: (x) => writer.manifests.putManifest(x, name, reference), DELETE: (x) => writer.manifests.deleteManifest(x, name, reference) };
+        return {
+          ...read,
+          PUT: (x) => writer.manifests.putManifest(x, name, reference),
+          DELETE: (x) => writer.manifests.deleteManifest(x, name, reference),
+        };
       }
       case "blob": {
         const { name, digest } = route;
@@ -143,7 +148,9 @@ export class App {
 
   #notAllowed(exchange: Exchange): ApiError {
     const allow = Object.keys(this.#action(exchange.path)).join(", ");
-    const why = this.#writer ? `${exchange.method} is not possible here` : "this registry is read-only: it was started without --store";
+    const why = this.#writer
+      ? `${exchange.method} is not possible here`
+      : "this registry is read-only: it was started without --store";
     return new ApiError(405, "UNSUPPORTED", why, { headers: { allow } });
   }
 
@@ -171,7 +178,9 @@ const readable = (action: Action): Record<string, Action> => ({ GET: action, HEA
 async function fail(exchange: Exchange | undefined, res: ServerResponse, error: unknown): Promise<void> {
   const known = error instanceof ApiError ? error : fromSystem(error);
   if (exchange === undefined) {
-    res.writeHead(known.status, { "content-type": "application/json", connection: "close" }).end(known.body());
+    res
+      .writeHead(known.status, { "content-type": "application/json", connection: "close" })
+      .end(known.body());
     return;
   }
   if (res.destroyed) return;
@@ -180,8 +189,11 @@ async function fail(exchange: Exchange | undefined, res: ServerResponse, error: 
 
 function fromSystem(error: unknown): ApiError {
   const { code } = error as NodeJS.ErrnoException;
-  if (code === "ENOSPC" || code === "EDQUOT") return new ApiError(507, "UNKNOWN", "the registry's disk is full");
-  if (code === "EROFS" || code === "EACCES") return new ApiError(500, "UNKNOWN", "the registry can't write to its store");
-  if (code === "EMFILE" || code === "ENFILE") return new ApiError(503, "UNKNOWN", "too many open files", { headers: { "retry-after": "1" } });
+  if (code === "ENOSPC" || code === "EDQUOT")
+    return new ApiError(507, "UNKNOWN", "the registry's disk is full");
+  if (code === "EROFS" || code === "EACCES")
+    return new ApiError(500, "UNKNOWN", "the registry can't write to its store");
+  if (code === "EMFILE" || code === "ENFILE")
+    return new ApiError(503, "UNKNOWN", "too many open files", { headers: { "retry-after": "1" } });
   return new ApiError(500, "UNKNOWN", "the registry failed; its log says why");
 }

@@ -54,7 +54,9 @@ export class Htpasswd {
       this.#users = parseHtpasswd(readFileSync(file, "utf8"), file);
     } catch (cause) {
       if (cause instanceof AirgapError) throw cause;
-      throw new AirgapError("usage", `The htpasswd file ${file} can't be read: ${messageOf(cause)}`, { cause });
+      throw new AirgapError("usage", `The htpasswd file ${file} can't be read: ${messageOf(cause)}`, {
+        cause,
+      });
     }
   }
 
@@ -68,14 +70,18 @@ export class Htpasswd {
       .update(JSON.stringify([given.user, hash, given.password]))
       .digest("base64");
     if (this.#remembered.has(known)) return given.user;
-    if (!(await this.#inTurn(() => matches(given.password, hash ?? NOBODY))) || hash === undefined) throw unauthorized("wrong user or password");
+    if (!(await this.#inTurn(() => matches(given.password, hash ?? NOBODY))) || hash === undefined)
+      throw unauthorized("wrong user or password");
     if (this.#remembered.size >= MAX_REMEMBERED) this.#remembered.clear();
     this.#remembered.add(known);
     return given.user;
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#waiting >= MAX_WAITING) throw new ApiError(429, "TOOMANYREQUESTS", "too many passwords are being checked", { headers: { "retry-after": "2" } });
+    if (this.#waiting >= MAX_WAITING)
+      throw new ApiError(429, "TOOMANYREQUESTS", "too many passwords are being checked", {
+        headers: { "retry-after": "2" },
+      });
     this.#waiting++;
     const mine = this.#turn.then(work, work);
     this.#turn = mine;
@@ -103,7 +109,9 @@ export class Htpasswd {
 }
 
 function unauthorized(message: string): ApiError {
-  return new ApiError(401, "UNAUTHORIZED", message, { headers: { "www-authenticate": 'Basic realm="airgap", charset="UTF-8"' } });
+  return new ApiError(401, "UNAUTHORIZED", message, {
+    headers: { "www-authenticate": 'Basic realm="airgap", charset="UTF-8"' },
+  });
 }
 
 function parseBasic(header: string | undefined): { user: string; password: string } | undefined {

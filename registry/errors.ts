@@ -27,7 +27,12 @@ export class ApiError extends Error {
   readonly headers: Record<string, string>;
   readonly detail: unknown;
 
-  constructor(status: number, code: ApiErrorCode, message: string, extra: { headers?: Record<string, string>; detail?: unknown } = {}) {
+  constructor(
+    status: number,
+    code: ApiErrorCode,
+    message: string,
+    extra: { headers?: Record<string, string>; detail?: unknown } = {},
+  ) {
     super(message);
     this.status = status;
     this.code = code;
@@ -37,15 +42,22 @@ export class ApiError extends Error {
 
   /** The body that the distribution specification gives errors. */
   body(): string {
-    const error = { code: this.code, message: this.message, ...(this.detail === undefined ? {} : { detail: this.detail }) };
+    const error = {
+      code: this.code,
+      message: this.message,
+      ...(this.detail === undefined ? {} : { detail: this.detail }),
+    };
     return JSON.stringify({ errors: [error] });
   }
 }
 
-export const unknownName = (name: string): ApiError => new ApiError(404, "NAME_UNKNOWN", `repository ${name} is not known here`);
+export const unknownName = (name: string): ApiError =>
+  new ApiError(404, "NAME_UNKNOWN", `repository ${name} is not known here`);
 
 export const unknownManifest = (name: string, reference: string): ApiError =>
-  new ApiError(404, "MANIFEST_UNKNOWN", `${name} has no manifest ${reference}`, { detail: { name, reference } });
+  new ApiError(404, "MANIFEST_UNKNOWN", `${name} has no manifest ${reference}`, {
+    detail: { name, reference },
+  });
 
 export const unknownBlob = (name: string, digest: string): ApiError =>
   new ApiError(404, "BLOB_UNKNOWN", `${name} has no blob ${digest}`, { detail: { name, digest } });

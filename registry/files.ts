@@ -25,7 +25,8 @@ const TYPES: Record<string, string> = {
   yml: "text/plain; charset=utf-8",
 };
 
-const typeOf = (path: string): string => TYPES[path.slice(path.lastIndexOf(".") + 1).toLowerCase()] ?? "application/octet-stream";
+const typeOf = (path: string): string =>
+  TYPES[path.slice(path.lastIndexOf(".") + 1).toLowerCase()] ?? "application/octet-stream";
 
 /** A text with `@URL@` where the address of its package set is to stand: `.repo` and `.sources` files. */
 const TEMPLATE = "application/vnd.airgap.template.v1";
@@ -40,11 +41,19 @@ async function sendTemplate(exchange: Exchange, blob: OpenBlob, path: string, sc
   }
   const set = path.split("/").slice(0, 2).map(encodeURIComponent).join("/");
   const url = `${scheme}://${exchange.header("host") ?? "localhost"}/${set}`;
-  await exchange.reply(200, { "content-type": "text/plain; charset=utf-8" }, buffer.toString("utf8").replaceAll("@URL@", url));
+  await exchange.reply(
+    200,
+    { "content-type": "text/plain; charset=utf-8" },
+    buffer.toString("utf8").replaceAll("@URL@", url),
+  );
 }
 
 /** Answers GET and HEAD below `/files/` and `/packages/`: files with ranges, directories as lists. */
-export async function sendPath(exchange: Exchange, tree: FileTree | undefined, scheme: "http" | "https"): Promise<void> {
+export async function sendPath(
+  exchange: Exchange,
+  tree: FileTree | undefined,
+  scheme: "http" | "https",
+): Promise<void> {
   const path = exchange.path.slice(1).replace(/\/$/, "");
   const file = exchange.path.endsWith("/") ? undefined : await tree?.file(path);
   const blob = file && (await tree?.open(file.digest));
@@ -53,6 +62,8 @@ export async function sendPath(exchange: Exchange, tree: FileTree | undefined, s
   const names = await tree?.list(path);
   if (names === undefined) throw new ApiError(404, "UNSUPPORTED", `nothing is at ${exchange.path}`);
   if (!exchange.path.endsWith("/")) return exchange.reply(301, { location: `${encodeURI(exchange.path)}/` });
-  const items = names.map((name) => `<li><a href="./${encodeURIComponent(name).replace("%2F", "/")}">${escapeHtml(name)}</a></li>`);
+  const items = names.map(
+    (name) => `<li><a href="./${encodeURIComponent(name).replace("%2F", "/")}">${escapeHtml(name)}</a></li>`,
+  );
   await sendHtml(exchange, exchange.path, `<ul><li><a href="../">../</a></li>${items.join("")}</ul>`);
 }

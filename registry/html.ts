@@ -13,6 +13,13 @@ export function escapeHtml(text: string): string {
 /** Answers with a page that loads nothing and runs nothing. @param body HTML, everything foreign in it escaped */
 export async function sendHtml(exchange: Exchange, title: string, body: string): Promise<void> {
   const head = `<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escapeHtml(title)}</title><style>${STYLE}</style>`;
-  const headers = { "content-type": "text/html; charset=utf-8", "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'" };
-  await exchange.reply(200, headers, `<!doctype html><html lang="en"><head>${head}</head><body><h1>${escapeHtml(title)}</h1>${body}</body></html>\n`);
+  const headers = {
+    "content-type": "text/html; charset=utf-8",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+  };
+  await exchange.reply(
+    200,
+    headers,
+    `<!doctype html><html lang="en"><head>${head}</head><body><h1>${escapeHtml(title)}</h1>${body}</body></html>\n`,
+  );
 }

@@ -12,16 +12,26 @@ async function repositoryList(library: Library): Promise<string> {
   const items: string[] = [];
   for (const name of names.slice(0, MAX_REPOSITORIES)) {
     const tags = (await (await library.repository(name))?.tags()) ?? [];
-    const shown = tags.slice(0, MAX_TAGS).map(escapeHtml).join(", ") + (tags.length > MAX_TAGS ? `, and ${tags.length - MAX_TAGS} more` : "");
+    const shown =
+      tags.slice(0, MAX_TAGS).map(escapeHtml).join(", ") +
+      (tags.length > MAX_TAGS ? `, and ${tags.length - MAX_TAGS} more` : "");
     items.push(`<li>${escapeHtml(name)} <small>${shown}</small></li>`);
   }
-  const rest = names.length > MAX_REPOSITORIES ? `<p>and ${names.length - MAX_REPOSITORIES} more; see <a href="/v2/_catalog">/v2/_catalog</a></p>` : "";
+  const rest =
+    names.length > MAX_REPOSITORIES
+      ? `<p>and ${names.length - MAX_REPOSITORIES} more; see <a href="/v2/_catalog">/v2/_catalog</a></p>`
+      : "";
   return `<ul>${items.join("")}</ul>${rest}`;
 }
 
 async function treeList(library: Library, root: "files" | "packages"): Promise<string> {
   const names = (await library.files?.list(root)) ?? [];
-  return names.map((name) => `<li><a href="/${root}/${encodeURIComponent(name).replace("%2F", "/")}">${escapeHtml(name)}</a></li>`).join("");
+  return names
+    .map(
+      (name) =>
+        `<li><a href="/${root}/${encodeURIComponent(name).replace("%2F", "/")}">${escapeHtml(name)}</a></li>`,
+    )
+    .join("");
 }
 
 function containerdHelp(url: string): string {
@@ -32,7 +42,11 @@ function containerdHelp(url: string): string {
 }
 
 /** The page at `/`: what is served, and how a host uses it. */
-export async function sendHome(exchange: Exchange, library: Library, scheme: "http" | "https"): Promise<void> {
+export async function sendHome(
+  exchange: Exchange,
+  library: Library,
+  scheme: "http" | "https",
+): Promise<void> {
   const url = `${scheme}://${exchange.header("host") ?? "localhost"}`;
   const files = await treeList(library, "files");
   const packages = await treeList(library, "packages");

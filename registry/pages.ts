@@ -17,7 +17,8 @@ export function pageOf(exchange: Exchange, sorted: string[], path: string): Page
   const { query } = exchange;
   const last = query.get("last") ?? "";
   const n = query.get("n");
-  if (n !== null && !/^\d{1,9}$/.test(n)) throw new ApiError(400, "PAGINATION_NUMBER_INVALID", `n=${n} is not a number of entries`);
+  if (n !== null && !/^\d{1,9}$/.test(n))
+    throw new ApiError(400, "PAGINATION_NUMBER_INVALID", `n=${n} is not a number of entries`);
   const from = last === "" ? 0 : firstAfter(sorted, last);
   if (n === null || n === "") return { entries: sorted.slice(from), link: {} };
   const entries = sorted.slice(from, from + Number(n));

@@ -9,7 +9,10 @@ export interface ByteRange {
  * ranges, other units, bad syntax) is ignored, as RFC 9110, 14.2 lets a server do.
  * @returns undefined = send everything; "unsatisfiable" = 416
  */
-export function parseRange(header: string | undefined, size: number): ByteRange | "unsatisfiable" | undefined {
+export function parseRange(
+  header: string | undefined,
+  size: number,
+): ByteRange | "unsatisfiable" | undefined {
   const match = /^bytes=(\d*)-(\d*)$/.exec(header?.trim() ?? "");
   if (match === null) return undefined;
   const [, first = "", last = ""] = match;

@@ -37,10 +37,14 @@ export class Reader {
 
   async manifest(exchange: Exchange, name: string, reference: string): Promise<void> {
     const repository = await this.#repository(exchange, name);
-    const descriptor = isDigest(reference) || isTag(reference) ? await repository.resolve(reference) : undefined;
+    const descriptor =
+      isDigest(reference) || isTag(reference) ? await repository.resolve(reference) : undefined;
     const blob = descriptor && (await repository.open(descriptor.digest));
     if (descriptor === undefined || blob === undefined) throw unknownManifest(name, reference);
-    const headers = { ...namespace(exchange), ...(reference === descriptor.digest ? { "cache-control": FOREVER } : {}) };
+    const headers = {
+      ...namespace(exchange),
+      ...(reference === descriptor.digest ? { "cache-control": FOREVER } : {}),
+    };
     await sendBlob(exchange, blob, { mediaType: descriptor.mediaType, digest: descriptor.digest, headers });
   }
 
@@ -48,7 +52,11 @@ export class Reader {
     const repository = await this.#repository(exchange, name);
     const blob = await repository.open(digest);
     if (blob === undefined) throw unknownBlob(name, digest);
-    await sendBlob(exchange, blob, { mediaType: "application/octet-stream", digest, headers: { "cache-control": FOREVER, ...namespace(exchange) } });
+    await sendBlob(exchange, blob, {
+      mediaType: "application/octet-stream",
+      digest,
+      headers: { "cache-control": FOREVER, ...namespace(exchange) },
+    });
   }
 
   /** An unknown repository or subject has no referrers; that is no error (distribution-spec v1.1, "Listing Referrers"). */
@@ -56,7 +64,8 @@ export class Reader {
     const repository = await this.#library.repository(name, exchange.query.get("ns") ?? undefined);
     const all = (await repository?.referrers(digest)) ?? [];
     const wanted = exchange.query.get("artifactType");
-    const matching = wanted === null || wanted === "" ? all : all.filter(({ artifactType }) => artifactType === wanted);
+    const matching =
+      wanted === null || wanted === "" ? all : all.filter(({ artifactType }) => artifactType === wanted);
     const { page, last } = fitting(matching, exchange.query.get("last") ?? "");
     const headers: Record<string, string> = { "content-type": MediaType.ociIndex };
     if (wanted !== null && wanted !== "") headers["oci-filters-applied"] = "artifactType";
@@ -65,7 +74,11 @@ export class Reader {
       next.set("last", last);
       headers["link"] = `</v2/${name}/referrers/${digest}?${next}>; rel="next"`;
     }
-    await exchange.reply(200, headers, JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: page }));
+    await exchange.reply(
+      200,
+      headers,
+      JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: page }),
+    );
   }
 
   async #repository(exchange: Exchange, name: string): Promise<Repository> {
@@ -83,7 +96,9 @@ function namespace(exchange: Exchange): Record<string, string> {
 
 /** As many descriptors after `after` as fit into what clients take for a manifest; `last` when more follow. */
 function fitting(descriptors: Descriptor[], after: string): { page: Descriptor[]; last?: string } {
-  const sorted = descriptors.filter(({ digest }) => digest > after).toSorted((a, b) => (a.digest < b.digest ? -1 : 1));
+  const sorted = descriptors
+    .filter(({ digest }) => digest > after)
+    .toSorted((a, b) => (a.digest < b.digest ? -1 : 1));
   const page: Descriptor[] = [];
   let size = 200;
   for (const descriptor of sorted) {

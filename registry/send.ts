@@ -37,8 +37,14 @@ function readAt(fd: number, buffer: Buffer, length: number, position: number): P
 async function fill(fd: number, buffer: Buffer, length: number, position: number): Promise<number> {
   let filled = 0;
   while (filled < length) {
-    const count = await readAt(fd, filled === 0 ? buffer : buffer.subarray(filled), length - filled, position + filled);
-    if (count === 0) throw new Error(`the file ends at ${position + filled}, within content that should be there`);
+    const count = await readAt(
+      fd,
+      filled === 0 ? buffer : buffer.subarray(filled),
+      length - filled,
+      position + filled,
+    );
+    if (count === 0)
+      throw new Error(`the file ends at ${position + filled}, within content that should be there`);
     filled += count;
   }
   return filled;
@@ -124,18 +130,31 @@ export interface Sendable {
 export async function sendBlob(exchange: Exchange, blob: OpenBlob, about: Sendable): Promise<void> {
   try {
     const etag = `"${about.digest}"`;
-    const headers = { "content-type": about.mediaType, "docker-content-digest": about.digest, etag, "accept-ranges": "bytes", ...about.headers };
+    const headers = {
+      "content-type": about.mediaType,
+      "docker-content-digest": about.digest,
+      etag,
+      "accept-ranges": "bytes",
+      ...about.headers,
+    };
     if (matchesEtag(exchange.header("if-none-match"), etag)) return await exchange.reply(304, headers);
     const ifRange = exchange.header("if-range");
-    const range = ifRange === undefined || ifRange === etag ? parseRange(exchange.header("range"), blob.size) : undefined;
-    if (range === "unsatisfiable") return await exchange.reply(416, { "content-range": `bytes */${blob.size}`, etag });
+    const range =
+      ifRange === undefined || ifRange === etag ? parseRange(exchange.header("range"), blob.size) : undefined;
+    if (range === "unsatisfiable")
+      return await exchange.reply(416, { "content-range": `bytes */${blob.size}`, etag });
     await sendRange(exchange, blob, range, headers);
   } finally {
     blob.close();
   }
 }
 
-async function sendRange(exchange: Exchange, blob: OpenBlob, range: ByteRange | undefined, headers: Record<string, string>): Promise<void> {
+async function sendRange(
+  exchange: Exchange,
+  blob: OpenBlob,
+  range: ByteRange | undefined,
+  headers: Record<string, string>,
+): Promise<void> {
   const { start, end } = range ?? { start: 0, end: blob.size - 1 };
   const length = end - start + 1;
   const partial = range ? { "content-range": `bytes ${start}-${end}/${blob.size}` } : {};

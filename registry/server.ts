@@ -54,7 +54,9 @@ export function parseListen(text: string): { host: string; port: number } {
   const onlyPort = /^:?\d{1,5}$/.test(text);
   if (host === undefined || onlyPort || port > 65535) {
     const shown = onlyPort ? text.replace(":", "") : "5000";
-    throw new AirgapError("usage", `'${text}' is not an address to listen on`, { suggestions: [`--listen 127.0.0.1:${shown}`, `--listen 0.0.0.0:${shown}`] });
+    throw new AirgapError("usage", `'${text}' is not an address to listen on`, {
+      suggestions: [`--listen 127.0.0.1:${shown}`, `--listen 0.0.0.0:${shown}`],
+    });
   }
   return { host, port };
 }
@@ -106,12 +108,20 @@ function createHttpServer(app: App, { tls, timeouts }: ServerOptions): Server {
     connectionsCheckingInterval: Math.min(5000, headersTimeout / 2),
   };
   const turns = new Turns();
-  const handle = (req: IncomingMessage, res: ServerResponse): void => turns.take(req, res, () => app.handle(req, res));
+  const handle = (req: IncomingMessage, res: ServerResponse): void =>
+    turns.take(req, res, () => app.handle(req, res));
   const server = tls
-    ? createTlsServer({ ...limits, ...tls, minVersion: "TLSv1.2", handshakeTimeout: HEADERS, ALPNProtocols: ["http/1.1"] }, handle)
+    ? createTlsServer(
+        { ...limits, ...tls, minVersion: "TLSv1.2", handshakeTimeout: HEADERS, ALPNProtocols: ["http/1.1"] },
+        handle,
+      )
     : createServer(limits, handle);
   server.on("checkContinue", handle);
-  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => void answerBadRequest(error, socket, turns, headersTimeout));
+  server.on(
+    "clientError",
+    (error: NodeJS.ErrnoException, socket: Socket) =>
+      void answerBadRequest(error, socket, turns, headersTimeout),
+  );
   if (tls) server.on("secureConnection", readRecordByRecord);
   server.maxConnections = MAX_CONNECTIONS;
   server.timeout = timeouts?.idle ?? IDLE;
@@ -133,7 +143,12 @@ function readRecordByRecord(socket: Socket): void {
  * What is no HTTP, has too large a header, or takes too long over it. Answers that are under way
  * come first: a client that sent more than one request must not find this one within another.
  */
-async function answerBadRequest(error: NodeJS.ErrnoException, socket: Socket, turns: Turns, headersTimeout: number): Promise<void> {
+async function answerBadRequest(
+  error: NodeJS.ErrnoException,
+  socket: Socket,
+  turns: Turns,
+  headersTimeout: number,
+): Promise<void> {
   const late = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
   if (turns.receiving(socket)) return void socket.destroy();
   if (turns.busy(socket)) {
@@ -142,7 +157,12 @@ async function answerBadRequest(error: NodeJS.ErrnoException, socket: Socket, tu
     // While an answer was under way nothing more was read: only now is it the client who takes its time.
     if (late && (await turns.another(socket, headersTimeout))) return;
   }
-  const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : late ? "408 Request Timeout" : "400 Bad Request";
+  const status =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? "431 Request Header Fields Too Large"
+      : late
+        ? "408 Request Timeout"
+        : "400 Bad Request";
   if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
   else socket.destroy();
 }

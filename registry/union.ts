@@ -3,7 +3,10 @@ import type { Digest } from "../src/oci/digest.ts";
 import type { FileTree, Library, OpenBlob, Repository } from "./library.ts";
 
 /** The first answer that is one. */
-async function first<T, R>(list: readonly T[], ask: (entry: T) => Promise<R | undefined>): Promise<R | undefined> {
+async function first<T, R>(
+  list: readonly T[],
+  ask: (entry: T) => Promise<R | undefined>,
+): Promise<R | undefined> {
   for (const entry of list) {
     const answer = await ask(entry);
     if (answer !== undefined) return answer;
@@ -46,7 +49,9 @@ class UnionTree implements FileTree {
   }
 
   async list(path: string): Promise<string[] | undefined> {
-    const lists = (await Promise.all(this.#parts.map((part) => part.list(path)))).filter((list) => list !== undefined);
+    const lists = (await Promise.all(this.#parts.map((part) => part.list(path)))).filter(
+      (list) => list !== undefined,
+    );
     return lists.length === 0 ? undefined : sortedUnion(lists);
   }
 
@@ -76,7 +81,9 @@ export class UnionLibrary implements Library {
   }
 
   async repository(name: string, ns?: string): Promise<Repository | undefined> {
-    const found = (await Promise.all(this.#parts.map((part) => part.repository(name, ns)))).filter((repository) => repository !== undefined);
+    const found = (await Promise.all(this.#parts.map((part) => part.repository(name, ns)))).filter(
+      (repository) => repository !== undefined,
+    );
     return found.length > 1 ? new UnionRepository(found) : found[0];
   }
 

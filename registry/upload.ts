@@ -26,8 +26,12 @@ export class Uploader {
   async start(exchange: Exchange, name: string): Promise<void> {
     const digest = digestParameter(exchange, "digest");
     const mount = digestParameter(exchange, "mount");
-    if (mount && (await exchange.unhurried(() => this.#mount(name, mount, exchange.query.get("from"))))) return this.#created(exchange, name, mount);
-    const session = await this.#store.uploads.create(name, digest ? algorithmOf(digest) : algorithmParameter(exchange));
+    if (mount && (await exchange.unhurried(() => this.#mount(name, mount, exchange.query.get("from")))))
+      return this.#created(exchange, name, mount);
+    const session = await this.#store.uploads.create(
+      name,
+      digest ? algorithmOf(digest) : algorithmParameter(exchange),
+    );
     if (digest) return this.#receiveLast(exchange, session, digest);
     await this.#accepted(exchange, session, 202);
   }
@@ -50,11 +54,17 @@ export class Uploader {
   /** PUT: the last chunk if there is one, then the blob is checked and becomes visible. */
   async finish(exchange: Exchange, name: string, id: string): Promise<void> {
     const digest = digestParameter(exchange, "digest");
-    if (digest === undefined) throw new ApiError(400, "DIGEST_INVALID", "an upload is finished with ?digest=<digest of the whole blob>");
+    if (digest === undefined)
+      throw new ApiError(
+        400,
+        "DIGEST_INVALID",
+        "an upload is finished with ?digest=<digest of the whole blob>",
+      );
     await this.#alone(exchange, id, async () => {
       const session = await this.#store.uploads.find(name, id);
       // The answer to an earlier PUT may have been lost: asked again, it is the same.
-      if (session === undefined && (await (await this.#store.repository(name))?.hasBlob(digest))) return this.#created(exchange, name, digest);
+      if (session === undefined && (await (await this.#store.repository(name))?.hasBlob(digest)))
+        return this.#created(exchange, name, digest);
       await this.#receiveLast(exchange, session ?? unknownUpload(name, id), digest);
     });
   }
@@ -71,7 +81,8 @@ export class Uploader {
     this.#checkPlace(exchange, session);
     await session.append(exchange.body());
     const found = await exchange.unhurried(() => this.#store.commit(session, digest));
-    if (found !== digest) throw new ApiError(400, "DIGEST_INVALID", `what was uploaded is ${found}, not ${digest}`);
+    if (found !== digest)
+      throw new ApiError(400, "DIGEST_INVALID", `what was uploaded is ${found}, not ${digest}`);
     await this.#created(exchange, session.repository, digest);
   }
 
@@ -86,7 +97,12 @@ export class Uploader {
     const range = parseChunkRange(header);
     if (range?.start !== session.size) {
       const headers = progressOf(session);
-      throw new ApiError(416, "BLOB_UPLOAD_INVALID", `the next chunk starts at byte ${session.size}, not as in ${JSON.stringify(header)}`, { headers });
+      throw new ApiError(
+        416,
+        "BLOB_UPLOAD_INVALID",
+        `the next chunk starts at byte ${session.size}, not as in ${JSON.stringify(header)}`,
+        { headers },
+      );
     }
     const length = exchange.contentLength;
     if (length !== undefined && length !== range.end - range.start + 1) {

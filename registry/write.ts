@@ -1,6 +1,12 @@
 import { AirgapError } from "../src/errors.ts";
 import { type Digest, digestOf, isDigest } from "../src/oci/digest.ts";
-import { childrenOf, type Index, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "../src/oci/manifest.ts";
+import {
+  childrenOf,
+  type Index,
+  MAX_MANIFEST_SIZE,
+  type Manifest,
+  parseManifest,
+} from "../src/oci/manifest.ts";
 import { isForeignLayer } from "../src/oci/media-types.ts";
 import { isTag } from "../src/oci/reference.ts";
 import { adopt } from "./adopt.ts";
@@ -25,7 +31,10 @@ export class Writer {
 
   async putManifest(exchange: Exchange, name: string, reference: string): Promise<void> {
     checkReference(reference);
-    const bytes = await exchange.bytes(MAX_MANIFEST_SIZE, () => new ApiError(413, "SIZE_INVALID", `a manifest may have ${MAX_MANIFEST_SIZE} bytes at most`));
+    const bytes = await exchange.bytes(
+      MAX_MANIFEST_SIZE,
+      () => new ApiError(413, "SIZE_INVALID", `a manifest may have ${MAX_MANIFEST_SIZE} bytes at most`),
+    );
     const content = parse(bytes, exchange.header("content-type"), `${name}:${reference}`);
     const digest = isDigest(reference) ? checked(bytes, reference) : digestOf(bytes);
     const tags = [...(isDigest(reference) ? [] : [reference]), ...tagParameters(exchange)];
@@ -36,7 +45,11 @@ export class Writer {
       "docker-content-digest": digest,
       ...(content.subject ? { "oci-subject": content.subject.digest } : {}),
       ...(exchange.query.has("tag") ? { "oci-tag": tags.join(", ") } : {}),
-      ...(missing.length > 0 ? { warning: `299 - "${missing.length} of the manifests that this index names are not in ${name}, ${missing[0]} first"` } : {}),
+      ...(missing.length > 0
+        ? {
+            warning: `299 - "${missing.length} of the manifests that this index names are not in ${name}, ${missing[0]} first"`,
+          }
+        : {}),
     });
   }
 
@@ -55,14 +68,22 @@ export class Writer {
     }
     if (missing.length === 0 || content.kind === "index") return missing;
     const detail = missing.map((digest) => ({ digest }));
-    throw new ApiError(400, "MANIFEST_BLOB_UNKNOWN", `${name} does not have ${missing.join(", ")}, which the manifest names`, { detail });
+    throw new ApiError(
+      400,
+      "MANIFEST_BLOB_UNKNOWN",
+      `${name} does not have ${missing.join(", ")}, which the manifest names`,
+      { detail },
+    );
   }
 
   async deleteManifest(exchange: Exchange, name: string, reference: string): Promise<void> {
     checkReference(reference);
-    const done = isDigest(reference) ? await this.#store.deleteManifest(name, reference) : await this.#store.deleteTag(name, reference);
+    const done = isDigest(reference)
+      ? await this.#store.deleteManifest(name, reference)
+      : await this.#store.deleteTag(name, reference);
     const repository = await this.#library.repository(name);
-    if (!done) throw (await repository?.resolve(reference)) ? carried(reference) : unknownManifest(name, reference);
+    if (!done)
+      throw (await repository?.resolve(reference)) ? carried(reference) : unknownManifest(name, reference);
     await exchange.reply(202, {});
   }
 
@@ -76,7 +97,8 @@ export class Writer {
   }
 }
 
-const carried = (what: string): ApiError => new ApiError(405, "UNSUPPORTED", `${what} comes from a bundle, which is never changed`);
+const carried = (what: string): ApiError =>
+  new ApiError(405, "UNSUPPORTED", `${what} comes from a bundle, which is never changed`);
 
 function checkReference(reference: string): void {
   if (isDigest(reference) || isTag(reference)) return;
@@ -103,7 +125,9 @@ function checked(bytes: Buffer, digest: Digest): Digest {
 /** `?tag=a&tag=b` of a push by digest. distribution-spec, "Pushing Manifests" (1.1+dev). */
 function tagParameters(exchange: Exchange): string[] {
   const tags = exchange.query.getAll("tag");
-  if (tags.length > MAX_TAGS) throw new ApiError(414, "UNSUPPORTED", `a manifest can be given ${MAX_TAGS} tags at once`);
-  for (const tag of tags) if (!isTag(tag)) throw new ApiError(400, "MANIFEST_INVALID", `'${tag}' is not a tag`);
+  if (tags.length > MAX_TAGS)
+    throw new ApiError(414, "UNSUPPORTED", `a manifest can be given ${MAX_TAGS} tags at once`);
+  for (const tag of tags)
+    if (!isTag(tag)) throw new ApiError(400, "MANIFEST_INVALID", `'${tag}' is not a tag`);
   return tags;
 }

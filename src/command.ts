@@ -7,7 +7,8 @@ import { createReporter, type Reporter } from "./report/reporter.ts";
 
 /** Gives every flag its `AIRGAP_*` variable. */
 export function withEnv<T extends FlagInput>(flags: T): T {
-  for (const [name, flag] of Object.entries(flags)) flag.env ??= `AIRGAP_${name.toUpperCase().replaceAll("-", "_")}`;
+  for (const [name, flag] of Object.entries(flags))
+    flag.env ??= `AIRGAP_${name.toUpperCase().replaceAll("-", "_")}`;
   return flags;
 }
 
@@ -22,10 +23,20 @@ export abstract class BaseCommand<Result> extends Command {
   static override enableJsonFlag = true;
 
   static override baseFlags = withEnv({
-    quiet: Flags.boolean({ char: "q", description: "Print nothing but the result and errors", helpGroup: "COMMON", exclusive: ["verbose"] }),
+    quiet: Flags.boolean({
+      char: "q",
+      description: "Print nothing but the result and errors",
+      helpGroup: "COMMON",
+      exclusive: ["verbose"],
+    }),
     verbose: Flags.boolean({ char: "v", description: "Print every event", helpGroup: "COMMON" }),
     yes: Flags.boolean({ char: "y", description: "Answer every question with yes", helpGroup: "COMMON" }),
-    color: Flags.boolean({ description: "Use colours (default: on a terminal; NO_COLOR is honoured)", allowNo: true, default: true, helpGroup: "COMMON" }),
+    color: Flags.boolean({
+      description: "Use colours (default: on a terminal; NO_COLOR is honoured)",
+      allowNo: true,
+      default: true,
+      helpGroup: "COMMON",
+    }),
   });
 
   #reporter: Reporter | undefined;
@@ -58,7 +69,8 @@ export abstract class BaseCommand<Result> extends Command {
 
   /** Asks a question that `--yes` answers; without a terminal to ask at, the answer is no. */
   protected async confirm(question: string): Promise<boolean> {
-    if (this.argv.some((word) => word === "--yes" || word === "-y") || process.env["AIRGAP_YES"] === "true") return true;
+    if (this.argv.some((word) => word === "--yes" || word === "-y") || process.env["AIRGAP_YES"] === "true")
+      return true;
     if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
     this.report.end();
     const lines = createInterface({ input: process.stdin, output: process.stderr });
@@ -74,14 +86,19 @@ export abstract class BaseCommand<Result> extends Command {
     await super.init();
     for (const name of ["SIGINT", "SIGTERM"] as const) {
       process.once(name, () => {
-        this.#stop.abort(new AirgapError("interrupted", `Stopped by ${name}; nothing is lost`, { suggestions: ["run the same command again"] }));
+        this.#stop.abort(
+          new AirgapError("interrupted", `Stopped by ${name}; nothing is lost`, {
+            suggestions: ["run the same command again"],
+          }),
+        );
       });
     }
   }
 
   override async catch(thrown: Error & { exitCode?: number }): Promise<unknown> {
     this.report.end();
-    const error = this.signal.aborted && this.signal.reason instanceof AirgapError ? this.signal.reason : thrown;
+    const error =
+      this.signal.aborted && this.signal.reason instanceof AirgapError ? this.signal.reason : thrown;
     if (!(error instanceof AirgapError)) return this.#other(error);
     process.exitCode = error.exit;
     if (this.jsonEnabled()) {
@@ -100,14 +117,28 @@ export abstract class BaseCommand<Result> extends Command {
   protected override toErrorJson(error: unknown): unknown {
     if (!(error instanceof AirgapError)) return { error: { code: "bug", message: messageOf(error) } };
     const { code, suggestions, ref, data } = error;
-    return { error: { code, message: messageOf(error), suggestions, ...(ref ? { ref } : {}), ...(data ? { data } : {}) } };
+    return {
+      error: {
+        code,
+        message: messageOf(error),
+        suggestions,
+        ...(ref ? { ref } : {}),
+        ...(data ? { data } : {}),
+      },
+    };
   }
 
   /** oclif's own errors are about usage; everything else is a bug and shows its stack. */
   #other(error: Error & { exitCode?: number; oclif?: { exit?: number | false } }): unknown {
     if (error.oclif !== undefined) {
-      if (this.jsonEnabled()) this.logJson({ error: { code: "usage", message: messageOf(error), suggestions: [] } });
-      else this.report.error(new AirgapError("usage", messageOf(error), { suggestions: [`airgap ${this.id?.replaceAll(":", " ") ?? ""} --help`] }));
+      if (this.jsonEnabled())
+        this.logJson({ error: { code: "usage", message: messageOf(error), suggestions: [] } });
+      else
+        this.report.error(
+          new AirgapError("usage", messageOf(error), {
+            suggestions: [`airgap ${this.id?.replaceAll(":", " ") ?? ""} --help`],
+          }),
+        );
       process.exitCode = typeof error.oclif.exit === "number" ? error.oclif.exit : Exit.usage;
       return undefined;
     }

@@ -40,41 +40,87 @@ export interface CopyImageResult {
 }
 
 /** The child of an index for a platform. @throws AirgapError `not-found` */
-async function childFor(source: Source, index: Descriptor, platform: Platform, signal?: AbortSignal): Promise<Descriptor> {
+async function childFor(
+  source: Source,
+  index: Descriptor,
+  platform: Platform,
+  signal?: AbortSignal,
+): Promise<Descriptor> {
   const content = await readContent(source, index, signal);
   const children = content.kind === "index" ? content.manifests : [];
-  const runnable = children.filter((child) => child.platform !== undefined && child.platform.os !== "unknown");
+  const runnable = children.filter(
+    (child) => child.platform !== undefined && child.platform.os !== "unknown",
+  );
   // A set of artifacts has no platforms to choose from.
   if (runnable.length === 0) return index;
   const child = runnable.find((each) => each.platform && matchesPlatform(each.platform, platform));
   if (child) return isIndexType(child.mediaType) ? await childFor(source, child, platform, signal) : child;
-  const offered = [...new Set(runnable.flatMap((each) => (each.platform ? [formatPlatform(each.platform)] : [])))];
-  throw new AirgapError("not-found", `${source.name} has nothing for ${formatPlatform(platform)}; it offers ${offered.join(", ")}`, {
-    suggestions: [`--platform ${offered[0]}`, "--all copies the whole index"],
-  });
+  const offered = [
+    ...new Set(runnable.flatMap((each) => (each.platform ? [formatPlatform(each.platform)] : []))),
+  ];
+  throw new AirgapError(
+    "not-found",
+    `${source.name} has nothing for ${formatPlatform(platform)}; it offers ${offered.join(", ")}`,
+    {
+      suggestions: [`--platform ${offered[0]}`, "--all copies the whole index"],
+    },
+  );
 }
 
 /** Copies one image, whole or for one platform, with what is attached to what is copied. */
 export async function copyImage(options: CopyImageOptions): Promise<CopyImageResult> {
   const { source, destination, signal, emit } = options;
   const found = await source.resolve(options.reference, signal);
-  const chosen = isIndexType(found.mediaType) && !options.all ? await childFor(source, found, options.platform, signal) : found;
+  const chosen =
+    isIndexType(found.mediaType) && !options.all
+      ? await childFor(source, found, options.platform, signal)
+      : found;
   const { mediaType, digest, size } = chosen;
   if (options.expect !== undefined && options.expect !== digest) {
-    throw new AirgapError("conflict", `${source.name} has ${digest} there, which can't land as ${options.expect}`, {
-      suggestions: isIndexType(found.mediaType) && !options.all ? ["--all copies the whole index"] : ["leave the digest out of the destination"],
-    });
+    throw new AirgapError(
+      "conflict",
+      `${source.name} has ${digest} there, which can't land as ${options.expect}`,
+      {
+        suggestions:
+          isIndexType(found.mediaType) && !options.all
+            ? ["--all copies the whole index"]
+            : ["leave the digest out of the destination"],
+      },
+    );
   }
   const root: Descriptor = { mediaType, digest, size };
-  const carries = (descriptor: Descriptor): boolean => options.foreignLayers || !isForeignLayer(descriptor.mediaType);
+  const carries = (descriptor: Descriptor): boolean =>
+    options.foreignLayers || !isForeignLayer(descriptor.mediaType);
   const graph = await graphOf(source, root, carries);
-  const subjects = graph.filter((descriptor) => isManifestLike(descriptor.mediaType)).map((descriptor) => descriptor.digest);
+  const subjects = graph
+    .filter((descriptor) => isManifestLike(descriptor.mediaType))
+    .map((descriptor) => descriptor.digest);
   const attached = (await options.findAttached?.(source, subjects, signal)) ?? [];
-  emit({ type: "plan", items: graph.length, bytes: graph.reduce((sum, descriptor) => sum + descriptor.size, 0) });
+  emit({
+    type: "plan",
+    items: graph.length,
+    bytes: graph.reduce((sum, descriptor) => sum + descriptor.size, 0),
+  });
   const copier = new Copier({ emit, ...(signal ? { signal } : {}) });
   for (const known of options.mountFrom ? [root, ...attached.map((each) => each.descriptor)] : []) {
     await copier.knows({ root: known, source, destination: options.mountFrom as Destination, carries });
   }
-  await copier.copy({ name: destination.name, root, tags: options.tags, source, destination, carries, attached });
-  return { source: source.name, destination: destination.name, digest, mediaType, size, attached: attached.length, totals: copier.totals };
+  await copier.copy({
+    name: destination.name,
+    root,
+    tags: options.tags,
+    source,
+    destination,
+    carries,
+    attached,
+  });
+  return {
+    source: source.name,
+    destination: destination.name,
+    digest,
+    mediaType,
+    size,
+    attached: attached.length,
+    totals: copier.totals,
+  };
 }

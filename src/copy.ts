@@ -3,7 +3,14 @@ import { isAirgapError } from "./errors.ts";
 import { type Emit, type ItemState, silent } from "./events.ts";
 import type { Descriptor } from "./oci/descriptor.ts";
 import type { Digest } from "./oci/digest.ts";
-import { childrenOf, type Index, MAX_INDEX_DEPTH, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "./oci/manifest.ts";
+import {
+  childrenOf,
+  type Index,
+  MAX_INDEX_DEPTH,
+  MAX_MANIFEST_SIZE,
+  type Manifest,
+  parseManifest,
+} from "./oci/manifest.ts";
 import { isForeignLayer, isManifestLike } from "./oci/media-types.ts";
 import { readBlob } from "./transport/read.ts";
 import { together } from "./transport/together.ts";
@@ -100,7 +107,9 @@ export class Copier {
       const known = begun.get(each.descriptor.digest);
       if (known) return known;
       const subject = attached.find(({ descriptor }) => descriptor.digest === each.subject);
-      const copy = Promise.resolve(subject && one(subject)).then(() => this.#graph(job, each.descriptor, each.tag === undefined ? [] : [each.tag]));
+      const copy = Promise.resolve(subject && one(subject)).then(() =>
+        this.#graph(job, each.descriptor, each.tag === undefined ? [] : [each.tag]),
+      );
       begun.set(each.descriptor.digest, copy);
       return copy;
     };
@@ -108,10 +117,16 @@ export class Copier {
   }
 
   /** A destination that has a graph already: the others may mount from it what they share. */
-  async knows({ root, source, destination, carries = withoutForeign }: Pick<CopyJob, "root" | "source" | "destination" | "carries">): Promise<void> {
+  async knows({
+    root,
+    source,
+    destination,
+    carries = withoutForeign,
+  }: Pick<CopyJob, "root" | "source" | "destination" | "carries">): Promise<void> {
     for (const child of (await this.#children(root, source)).filter(carries)) {
       if (isManifestLike(child.mediaType)) await this.knows({ root: child, source, destination, carries });
-      else if (!this.#holders.has(inStore(destination, child.digest))) this.#holders.set(inStore(destination, child.digest), Promise.resolve(destination));
+      else if (!this.#holders.has(inStore(destination, child.digest)))
+        this.#holders.set(inStore(destination, child.digest), Promise.resolve(destination));
     }
   }
 
@@ -124,16 +139,26 @@ export class Copier {
       await this.#name(job, root, tags);
     } catch (error) {
       // A registry that said of a blob that it is there may find out now that it is not.
-      if (!isAirgapError(error) || error.data?.["missing"] !== true || children.length < all.length) throw error;
+      if (!isAirgapError(error) || error.data?.["missing"] !== true || children.length < all.length)
+        throw error;
       await together(children, (child) => this.#again(job, child));
       await this.#name(job, root, tags);
     }
     this.totals.manifests++;
   }
 
-  async #name({ destination, source, rootPresent, root: named }: CopyJob, root: Descriptor, tags: string[]): Promise<void> {
+  async #name(
+    { destination, source, rootPresent, root: named }: CopyJob,
+    root: Descriptor,
+    tags: string[],
+  ): Promise<void> {
     // A name that is right may be one that nobody may give again.
-    if (rootPresent === true && root === named && (await destination.isReadable?.(root, this.#signal)) === true) return;
+    if (
+      rootPresent === true &&
+      root === named &&
+      (await destination.isReadable?.(root, this.#signal)) === true
+    )
+      return;
     if (tags.length === 0) await destination.push(root, source, this.#signal);
     for (const tag of tags) await destination.tag(root, tag, source, this.#signal);
   }
@@ -143,24 +168,35 @@ export class Copier {
     const key = `${job.destination.name} ${child.digest}`;
     const known = this.#moves.get(key);
     if (known) return known;
-    const move = isManifestLike(child.mediaType) ? this.#graph(job, child, [], depth + 1) : this.#underWay(() => this.#blob(job, child));
+    const move = isManifestLike(child.mediaType)
+      ? this.#graph(job, child, [], depth + 1)
+      : this.#underWay(() => this.#blob(job, child));
     this.#moves.set(key, move);
     return move;
   }
 
   async #again({ destination, source }: CopyJob, child: Descriptor): Promise<void> {
-    await (destination.repush?.(child, source, this.#signal) ?? destination.push(child, source, this.#signal));
+    await (destination.repush?.(child, source, this.#signal) ??
+      destination.push(child, source, this.#signal));
   }
 
   async #blob(job: CopyJob, blob: Descriptor): Promise<void> {
-    const moved = await (this.#repair ? this.#repaired(job, blob) : this.#moved(job, blob)).catch((error: unknown) => {
-      this.#stop.abort(error);
-      throw error;
-    });
+    const moved = await (this.#repair ? this.#repaired(job, blob) : this.#moved(job, blob)).catch(
+      (error: unknown) => {
+        this.#stop.abort(error);
+        throw error;
+      },
+    );
     this.totals[moved].blobs++;
     this.totals[moved].bytes += blob.size;
     if (moved === "present") this.#emit({ type: "progress", item: blob.digest, bytes: blob.size });
-    this.#emit({ type: "item", item: blob.digest, state: STATE[moved], bytes: blob.size, detail: job.destination.name });
+    this.#emit({
+      type: "item",
+      item: blob.digest,
+      state: STATE[moved],
+      bytes: blob.size,
+      detail: job.destination.name,
+    });
   }
 
   /** The first who wants a blob in a store sends it; the others wait for that and mount it. */
@@ -171,7 +207,8 @@ export class Copier {
       const from = await holder.catch(() => undefined);
       this.#signal.throwIfAborted();
       if (from === undefined) continue;
-      if (from === destination || !(await destination.mount?.(blob, from, this.#signal))) return await this.#pushed(job, blob);
+      if (from === destination || !(await destination.mount?.(blob, from, this.#signal)))
+        return await this.#pushed(job, blob);
       return (await this.#checked(job, blob)) ? "mounted" : "sent";
     }
     const push = this.#pushed(job, blob);
@@ -194,7 +231,8 @@ export class Copier {
   async #checked(job: CopyJob, blob: Descriptor): Promise<boolean> {
     const { destination } = job;
     const key = inStore(destination, blob.digest);
-    const asked = this.#readable.get(key) ?? destination.isReadable?.(blob, this.#signal) ?? Promise.resolve(true);
+    const asked =
+      this.#readable.get(key) ?? destination.isReadable?.(blob, this.#signal) ?? Promise.resolve(true);
     this.#readable.set(key, asked);
     if (await asked) return true;
     await this.#again(job, blob);
@@ -216,9 +254,16 @@ export class Copier {
   }
 
   async #mended({ destination, source }: CopyJob, blob: Descriptor, holder?: Destination): Promise<Moved> {
-    const isThere = (): Promise<boolean> => (destination.isReadable ?? destination.exists).call(destination, blob, this.#signal);
+    const isThere = (): Promise<boolean> =>
+      (destination.isReadable ?? destination.exists).call(destination, blob, this.#signal);
     if (await isThere()) return "present";
-    if (holder && holder !== destination && (await destination.mount?.(blob, holder, this.#signal)) && (await isThere())) return "mounted";
+    if (
+      holder &&
+      holder !== destination &&
+      (await destination.mount?.(blob, holder, this.#signal)) &&
+      (await isThere())
+    )
+      return "mounted";
     await (destination.repush?.(blob, source, this.#signal) ?? destination.push(blob, source, this.#signal));
     return "sent";
   }
@@ -230,18 +275,27 @@ export class Copier {
 }
 
 /** Reads and parses a manifest or index. */
-export async function readContent(source: Source, descriptor: Descriptor, signal?: AbortSignal): Promise<Manifest | Index> {
+export async function readContent(
+  source: Source,
+  descriptor: Descriptor,
+  signal?: AbortSignal,
+): Promise<Manifest | Index> {
   const bytes = await readBlob(source, descriptor, MAX_MANIFEST_SIZE, signal);
   return parseManifest(bytes, descriptor.mediaType, `${descriptor.digest} of ${source.name}`);
 }
 
 /** Everything that a root reaches, itself included, each once; children before parents. */
-export async function graphOf(source: Source, root: Descriptor, carries: (descriptor: Descriptor) => boolean = withoutForeign): Promise<Descriptor[]> {
+export async function graphOf(
+  source: Source,
+  root: Descriptor,
+  carries: (descriptor: Descriptor) => boolean = withoutForeign,
+): Promise<Descriptor[]> {
   const found = new Map<Digest, Descriptor>();
   const add = async (descriptor: Descriptor, depth: number): Promise<void> => {
     if (found.has(descriptor.digest)) return;
     if (isManifestLike(descriptor.mediaType) && depth < MAX_INDEX_DEPTH) {
-      for (const child of childrenOf(await readContent(source, descriptor)).filter(carries)) await add(child, depth + 1);
+      for (const child of childrenOf(await readContent(source, descriptor)).filter(carries))
+        await add(child, depth + 1);
     }
     found.set(descriptor.digest, descriptor);
   };

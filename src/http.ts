@@ -9,7 +9,10 @@ import { type Emit, silent } from "./events.ts";
 /** Two parts of undici; all of it, which proxies need, costs a start 35 ms and 15 MB more. */
 const require = createRequire(import.meta.url);
 const Agent = require("undici/lib/dispatcher/agent.js") as typeof import("undici").Agent;
-const request = require("undici/lib/api/api-request.js") as (this: Dispatcher, options: Dispatcher.RequestOptions) => Promise<Dispatcher.ResponseData>;
+const request = require("undici/lib/api/api-request.js") as (
+  this: Dispatcher,
+  options: Dispatcher.RequestOptions,
+) => Promise<Dispatcher.ResponseData>;
 const all = (): typeof import("undici") => require("undici") as typeof import("undici");
 
 export type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
@@ -124,7 +127,8 @@ function certificateSuggestions(error: unknown): string[] {
 
 function flatten(headers: Record<string, string | string[] | undefined>): Headers {
   const flat: Headers = {};
-  for (const [name, value] of Object.entries(headers)) if (value !== undefined) flat[name] = Array.isArray(value) ? value.join(", ") : value;
+  for (const [name, value] of Object.entries(headers))
+    if (value !== undefined) flat[name] = Array.isArray(value) ? value.join(", ") : value;
   return flat;
 }
 
@@ -135,7 +139,10 @@ async function readAll(body: Readable, limit: number, url: string): Promise<Buff
     size += chunk.length;
     if (size > limit) {
       abandon(body);
-      throw new AirgapError("protocol", `${redactUrl(url)} answered with more than ${limit} bytes, too many for what was asked`);
+      throw new AirgapError(
+        "protocol",
+        `${redactUrl(url)} answered with more than ${limit} bytes, too many for what was asked`,
+      );
     }
     chunks.push(chunk);
   }
@@ -180,8 +187,16 @@ export class Http {
       ...(options.clientKey ? { key: readPem(options.clientKey, "the client key") } : {}),
       rejectUnauthorized: options.insecure !== true,
     };
-    const common = { connections: options.connections ?? 32, allowH2: false, connect, headersTimeout: 120_000, bodyTimeout: 120_000 };
-    this.#dispatcher = usesProxy() ? new (all().EnvHttpProxyAgent)({ ...common, requestTls: connect }) : new Agent(common);
+    const common = {
+      connections: options.connections ?? 32,
+      allowH2: false,
+      connect,
+      headersTimeout: 120_000,
+      bodyTimeout: 120_000,
+    };
+    this.#dispatcher = usesProxy()
+      ? new (all().EnvHttpProxyAgent)({ ...common, requestTls: connect })
+      : new Agent(common);
     this.#retries = options.retries ?? 5;
     this.#backoffMs = options.backoffMs ?? 500;
     this.#emit = options.emit ?? silent;
@@ -204,8 +219,18 @@ export class Http {
         throw this.#unreachable(url, options, outcome, attempt + 1);
       }
       if (!failed) await outcome.discard();
-      const waitMs = backoffMs(attempt + 1, failed ? undefined : outcome.headers["retry-after"], this.#backoffMs);
-      this.#emit({ type: "retry", what: redactUrl(url), reason: failed ? messageOf(outcome) : `HTTP ${outcome.status}`, attempt: attempt + 1, waitMs });
+      const waitMs = backoffMs(
+        attempt + 1,
+        failed ? undefined : outcome.headers["retry-after"],
+        this.#backoffMs,
+      );
+      this.#emit({
+        type: "retry",
+        what: redactUrl(url),
+        reason: failed ? messageOf(outcome) : `HTTP ${outcome.status}`,
+        attempt: attempt + 1,
+        waitMs,
+      });
       await sleep(waitMs, undefined, options.signal ? { signal: options.signal } : {});
     }
   }
@@ -232,15 +257,22 @@ export class Http {
         path: `${url.pathname}${url.search}`,
         method,
         headers: { "user-agent": "airgap", ...headers },
-        body: ((typeof body === "function" ? await body() : body) as Readable | Uint8Array | string | undefined) ?? null,
+        body:
+          ((typeof body === "function" ? await body() : body) as
+            | Readable
+            | Uint8Array
+            | string
+            | undefined) ?? null,
         ...(signal ? { signal } : {}),
       });
       const response = wrap(answer, url.href);
       const location = response.headers.location;
       const redirects = [301, 302, 303, 307, 308].includes(response.status) && location !== undefined;
-      if (!redirects || options.redirect === "manual" || (method !== "GET" && method !== "HEAD")) return response;
+      if (!redirects || options.redirect === "manual" || (method !== "GET" && method !== "HEAD"))
+        return response;
       await response.discard();
-      if (hop >= MAX_REDIRECTS) throw new AirgapError("protocol", `${redactUrl(start)} redirects more than ${MAX_REDIRECTS} times`);
+      if (hop >= MAX_REDIRECTS)
+        throw new AirgapError("protocol", `${redactUrl(start)} redirects more than ${MAX_REDIRECTS} times`);
       const next = new URL(location, url);
       if (next.origin !== url.origin) headers = withoutCredentials(headers);
       url = next;
@@ -271,7 +303,9 @@ export class HttpClients {
 
 /** Credentials are for the host that they were given for, never for where it redirects to. */
 function withoutCredentials(headers: Headers): Headers {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !/^(authorization|cookie)$/i.test(name)));
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => !/^(authorization|cookie)$/i.test(name)),
+  );
 }
 
 function wrap(answer: Dispatcher.ResponseData, url: string): HttpResponse {
@@ -288,7 +322,9 @@ function wrap(answer: Dispatcher.ResponseData, url: string): HttpResponse {
       try {
         return JSON.parse(text) as unknown;
       } catch (cause) {
-        throw new AirgapError("protocol", `${redactUrl(url)} answered with something that is not JSON`, { cause });
+        throw new AirgapError("protocol", `${redactUrl(url)} answered with something that is not JSON`, {
+          cause,
+        });
       }
     },
     async discard() {

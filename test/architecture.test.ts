@@ -119,7 +119,9 @@ const files = ["src", "registry"].flatMap((folder) =>
 
 function importsOf(file: string): Import[] {
   const text = readFileSync(join(root, file), "utf8");
-  const found = text.matchAll(/^(?:import|export)\s+(type\s)?[^;'"]*?from\s+["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']\s*\)|^import\s+["']([^"']+)["']/gm);
+  const found = text.matchAll(
+    /^(?:import|export)\s+(type\s)?[^;'"]*?from\s+["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']\s*\)|^import\s+["']([^"']+)["']/gm,
+  );
   return [...found].map(([, type, fromText, dynamic, bare]) => {
     const target = fromText ?? dynamic ?? bare ?? "";
     const to = target.startsWith(".") ? normalize(join(dirname(file), target)) : target;
@@ -152,11 +154,17 @@ describe("the architecture", () => {
   });
 
   it("keeps commands out of everything else", () => {
-    expect(all.filter(({ from, to }) => lies(to, "src/commands") && !lies(from, "src/commands")).map(({ from, to }) => `${from} → ${to}`)).toEqual([]);
+    expect(
+      all
+        .filter(({ from, to }) => lies(to, "src/commands") && !lies(from, "src/commands"))
+        .map(({ from, to }) => `${from} → ${to}`),
+    ).toEqual([]);
   });
 
   it("keeps oclif, child processes, the Docker client, undici and SQLite in their rooms", () => {
-    const wrong = all.filter(({ from, to }) => ONLY.some(([name, where]) => name.test(to) && !where.test(from))).map(({ from, to }) => `${from} → ${to}`);
+    const wrong = all
+      .filter(({ from, to }) => ONLY.some(([name, where]) => name.test(to) && !where.test(from)))
+      .map(({ from, to }) => `${from} → ${to}`);
     expect(wrong).toEqual([]);
   });
 
@@ -165,7 +173,9 @@ describe("the architecture", () => {
     const wrong = files.filter(
       (file) =>
         !lies(file, "src/report") &&
-        /\bconsole\.|process\.(stdout|stderr)\.write/.test(readFileSync(join(root, file), "utf8").replace(/`(?:[^`\\]|\\.)*`/gs, "")),
+        /\bconsole\.|process\.(stdout|stderr)\.write/.test(
+          readFileSync(join(root, file), "utf8").replace(/`(?:[^`\\]|\\.)*`/gs, ""),
+        ),
     );
     expect(wrong).toEqual([]);
   });
@@ -196,13 +206,18 @@ describe("the architecture", () => {
   });
 
   it("has small files", () => {
-    const large = files.map((file) => ({ file, lines: readFileSync(join(root, file), "utf8").split("\n").length - 1 })).filter(({ lines }) => lines > 400);
+    const large = files
+      .map((file) => ({ file, lines: readFileSync(join(root, file), "utf8").split("\n").length - 1 }))
+      .filter(({ lines }) => lines > 400);
     expect(large).toEqual([]);
   });
 
   it("tells in each room what it owns", () => {
     const rooms = Object.keys(MAY).filter((room) => !room.endsWith(".ts"));
-    const without = rooms.filter((room) => files.some((file) => lies(file, room)) && !readdirSync(join(root, room)).includes("README.md"));
+    const without = rooms.filter(
+      (room) =>
+        files.some((file) => lies(file, room)) && !readdirSync(join(root, room)).includes("README.md"),
+    );
     expect(without).toEqual([]);
   });
 });

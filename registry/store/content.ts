@@ -20,7 +20,8 @@ export class Content {
   }
 
   async prepare(): Promise<void> {
-    for (const algorithm of ["sha256", "sha512"] as const) await makeDirectory(this.#paths.contentDirectory(algorithm));
+    for (const algorithm of ["sha256", "sha512"] as const)
+      await makeDirectory(this.#paths.contentDirectory(algorithm));
   }
 
   async open(digest: Digest): Promise<OpenBlob | undefined> {
@@ -57,7 +58,11 @@ export class Content {
   }
 
   /** Calls `unlink`, then drops the content unless something still refers to it. */
-  async release(digest: Digest, unlink: () => Promise<void>, isReferenced: () => Promise<boolean>): Promise<void> {
+  async release(
+    digest: Digest,
+    unlink: () => Promise<void>,
+    isReferenced: () => Promise<boolean>,
+  ): Promise<void> {
     await this.#turns.run(digest, async () => {
       await unlink();
       if (!(await isReferenced())) await removeFile(this.#paths.content(digest));
@@ -66,6 +71,7 @@ export class Content {
 
   /** Waits until the names of all content are on the disk. */
   async sync(): Promise<void> {
-    for (const algorithm of ["sha256", "sha512"] as const) await syncDirectory(this.#paths.contentDirectory(algorithm));
+    for (const algorithm of ["sha256", "sha512"] as const)
+      await syncDirectory(this.#paths.contentDirectory(algorithm));
   }
 }

@@ -40,7 +40,8 @@ export async function writeWhole(path: string, text: string, temporary: string):
   await rename(await writeDraft(text, temporary), path);
 }
 
-const isAbsent = (error: unknown): boolean => ["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");
+const isAbsent = (error: unknown): boolean =>
+  ["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");
 
 /** The answer of `ask`, or undefined when the file or directory is not there. */
 export async function ifThere<T>(ask: Promise<T>): Promise<T | undefined> {

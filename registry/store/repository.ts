@@ -52,7 +52,10 @@ export class StoredRepository implements Repository {
 
   /** Whether the digest is a blob or manifest of this repository. */
   async has(digest: Digest): Promise<boolean> {
-    return (await this.hasBlob(digest)) || (await textOf(this.#paths.link(this.name, "_manifests", digest))) !== undefined;
+    return (
+      (await this.hasBlob(digest)) ||
+      (await textOf(this.#paths.link(this.name, "_manifests", digest))) !== undefined
+    );
   }
 
   async hasBlob(digest: Digest): Promise<boolean> {
@@ -65,7 +68,9 @@ export class StoredRepository implements Repository {
       names.map(async (name) => {
         const own = digestOfFileName(name);
         const text = own && (await textOf(this.#paths.referrer(this.name, digest, own)));
-        return text === undefined ? undefined : parseDescriptor(JSON.parse(text), `${name}, a referrer of ${digest}`);
+        return text === undefined
+          ? undefined
+          : parseDescriptor(JSON.parse(text), `${name}, a referrer of ${digest}`);
       }),
     );
     return found.filter((descriptor) => descriptor !== undefined);

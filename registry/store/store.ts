@@ -7,7 +7,15 @@ import { type Index, type Manifest, referrerOf } from "../../src/oci/manifest.ts
 import { hostComponent, isRepository } from "../../src/oci/reference.ts";
 import type { Library } from "../library.ts";
 import { Content } from "./content.ts";
-import { ifThere, makeDirectory, namesIn, removeFile, syncDirectory, writeDraft, writeWhole } from "./durable.ts";
+import {
+  ifThere,
+  makeDirectory,
+  namesIn,
+  removeFile,
+  syncDirectory,
+  writeDraft,
+  writeWhole,
+} from "./durable.ts";
 import { KeyedMutex } from "./mutex.ts";
 import { StorePaths } from "./paths.ts";
 import { StoredRepository } from "./repository.ts";
@@ -38,7 +46,10 @@ export class Store implements Library {
     try {
       await store.#prepare();
     } catch (cause) {
-      throw new AirgapError("disk", `The store ${directory} can't be used: ${messageOf(cause)}`, { cause, suggestions: [`mkdir -p ${directory}`] });
+      throw new AirgapError("disk", `The store ${directory} can't be used: ${messageOf(cause)}`, {
+        cause,
+        suggestions: [`mkdir -p ${directory}`],
+      });
     }
     return store;
   }
@@ -58,10 +69,12 @@ export class Store implements Library {
   async repositories(): Promise<string[]> {
     const found: string[] = [];
     const walk = async (name: string): Promise<void> => {
-      const entries = (await ifThere(readdir(join(this.#paths.repositories, name), { withFileTypes: true }))) ?? [];
+      const entries =
+        (await ifThere(readdir(join(this.#paths.repositories, name), { withFileTypes: true }))) ?? [];
       if (entries.some((entry) => entry.name === "_manifests")) found.push(name);
       for (const entry of entries) {
-        if (entry.isDirectory() && !entry.name.startsWith("_")) await walk(name === "" ? entry.name : `${name}/${entry.name}`);
+        if (entry.isDirectory() && !entry.name.startsWith("_"))
+          await walk(name === "" ? entry.name : `${name}/${entry.name}`);
       }
     };
     await walk("");
@@ -105,7 +118,13 @@ export class Store implements Library {
    * Stores a manifest that has been checked, then points tags at it. Everything below it is on
    * the disk before it is, and it is before its tags are.
    */
-  async putManifest(name: string, bytes: Buffer, digest: Digest, content: Manifest | Index, tags: string[]): Promise<void> {
+  async putManifest(
+    name: string,
+    bytes: Buffer,
+    digest: Digest,
+    content: Manifest | Index,
+    tags: string[],
+  ): Promise<void> {
     const descriptor: Descriptor = { mediaType: content.mediaType, digest, size: bytes.length };
     const subject = content.subject?.digest;
     await this.#turns.run(name, async () => {
@@ -113,7 +132,9 @@ export class Store implements Library {
       const draft = await writeDraft(bytes, this.#paths.temporary);
       await makeDirectory(this.#paths.links(name, "_manifests"));
       const text = JSON.stringify({ ...descriptor, ...(subject ? { subject } : {}) });
-      await this.#content.adopt(draft, digest, () => writeWhole(this.#paths.link(name, "_manifests", digest), text, this.#paths.temporary));
+      await this.#content.adopt(draft, digest, () =>
+        writeWhole(this.#paths.link(name, "_manifests", digest), text, this.#paths.temporary),
+      );
       if (subject) await this.#putReferrer(name, subject, referrerOf(descriptor, content));
       await Promise.all([this.#content.sync(), syncDirectory(this.#paths.links(name, "_manifests"))]);
       await this.#tag(name, digest, tags);
@@ -128,7 +149,11 @@ export class Store implements Library {
   async #putReferrer(name: string, subject: Digest, descriptor: Descriptor): Promise<void> {
     const directory = this.#paths.referrers(name, subject);
     await makeDirectory(directory);
-    await writeWhole(this.#paths.referrer(name, subject, descriptor.digest), JSON.stringify(descriptor), this.#paths.temporary);
+    await writeWhole(
+      this.#paths.referrer(name, subject, descriptor.digest),
+      JSON.stringify(descriptor),
+      this.#paths.temporary,
+    );
     await syncDirectory(directory);
   }
 

@@ -108,7 +108,8 @@ export class UploadSession {
 
 /** Gives a chunk's memory back at once: the collector lets a hundred megabytes of them pile up first. */
 function free(chunk: Buffer): void {
-  if (chunk.length === chunk.buffer.byteLength && chunk.buffer instanceof ArrayBuffer) chunk.buffer.transfer(0);
+  if (chunk.length === chunk.buffer.byteLength && chunk.buffer instanceof ArrayBuffer)
+    chunk.buffer.transfer(0);
 }
 
 async function rehash(file: FileHandle, algorithm: Algorithm, size: number): Promise<Hash> {
@@ -180,7 +181,10 @@ export class Uploads {
       const path = join(this.#paths.uploads, name);
       const found = await ifThere(stat(path));
       const id = name.replace(/\.(?:data|json)$/, "");
-      const newest = Math.max(found?.mtimeMs ?? now, (await ifThere(stat(this.#file(id, "data"))))?.mtimeMs ?? 0);
+      const newest = Math.max(
+        found?.mtimeMs ?? now,
+        (await ifThere(stat(this.#file(id, "data"))))?.mtimeMs ?? 0,
+      );
       if (now - newest < lifetime || this.#interrupt.has(id)) continue;
       this.#sessions.delete(id);
       await removeFile(path);

@@ -20,9 +20,15 @@ const before = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
  * rest item by item, so that pushing an image reads a disc forwards. The order depends on the
  * content only, never on who answered first.
  */
-export function assemble(spec: BundleSpec, resolved: Resolved[], kubeadm: Record<string, string[]> = {}): Assembly {
+export function assemble(
+  spec: BundleSpec,
+  resolved: Resolved[],
+  kubeadm: Record<string, string[]> = {},
+): Assembly {
   checkNames(resolved);
-  const ordered = resolved.toSorted((a, b) => before(a.item.kind, b.item.kind) || before(a.item.name, b.item.name));
+  const ordered = resolved.toSorted(
+    (a, b) => before(a.item.kind, b.item.kind) || before(a.item.name, b.item.name),
+  );
   const wanted = new Map<Digest, Wanted>();
   const manifests = new Set<Digest>();
   for (const { item, blobs } of ordered) {
@@ -36,8 +42,11 @@ export function assemble(spec: BundleSpec, resolved: Resolved[], kubeadm: Record
     }
   }
   const order = new Set<Digest>([...manifests].toSorted(before));
-  for (const { blobs } of ordered) for (const digest of blobs.map(({ descriptor }) => descriptor.digest).toSorted(before)) order.add(digest);
-  const blobs = [...order].map((digest): LockedBlob => ({ digest, size: (wanted.get(digest) as Wanted).descriptor.size }));
+  for (const { blobs } of ordered)
+    for (const digest of blobs.map(({ descriptor }) => descriptor.digest).toSorted(before)) order.add(digest);
+  const blobs = [...order].map(
+    (digest): LockedBlob => ({ digest, size: (wanted.get(digest) as Wanted).descriptor.size }),
+  );
   const lock: Lock = {
     apiVersion: "airgap/v1",
     kind: "Lock",
@@ -57,9 +66,13 @@ function checkNames(resolved: Resolved[]): void {
   for (const { item } of resolved) {
     const { kind, name, wantedBy } = item;
     if (taken.has(`${kind} ${name}`)) {
-      throw new AirgapError("spec", `Two entries of kind ${kind} are called ${name} (${wantedBy.join(", ")} is one)`, {
-        suggestions: ["give one of them another name with as:"],
-      });
+      throw new AirgapError(
+        "spec",
+        `Two entries of kind ${kind} are called ${name} (${wantedBy.join(", ")} is one)`,
+        {
+          suggestions: ["give one of them another name with as:"],
+        },
+      );
     }
     taken.add(`${kind} ${name}`);
   }
@@ -67,5 +80,8 @@ function checkNames(resolved: Resolved[]): void {
 
 function checkSize(a: Descriptor, b: Descriptor, item: Item): void {
   if (a.size === b.size) return;
-  throw new AirgapError("protocol", `${item.name} says that ${a.digest} has ${b.size} bytes, something else that it has ${a.size}`);
+  throw new AirgapError(
+    "protocol",
+    `${item.name} says that ${a.digest} has ${b.size} bytes, something else that it has ${a.size}`,
+  );
 }

@@ -151,8 +151,11 @@ async function readSpec(path: string): Promise<string> {
 function checkOutput(output: string): void {
   const folder = dirname(resolve(output));
   if (!existsSync(folder) || !statSync(folder).isDirectory())
-    throw new AirgapError("usage", `There is no folder ${folder} to write the bundle to`, { suggestions: [`mkdir -p ${folder}`] });
-  if (existsSync(output) && !statSync(output).isFile()) throw new AirgapError("usage", `${output} exists and is not a file`);
+    throw new AirgapError("usage", `There is no folder ${folder} to write the bundle to`, {
+      suggestions: [`mkdir -p ${folder}`],
+    });
+  if (existsSync(output) && !statSync(output).isFile())
+    throw new AirgapError("usage", `${output} exists and is not a file`);
 }
 
 /** The lock of the last build. One that can't be read matters only where it is to be followed. */
@@ -168,13 +171,20 @@ function previousLock(path: string, { locked, emit }: BuildOptions): Lock | unde
 }
 
 /** The lock of an interrupted build of the same spec, unless the user starts afresh. */
-function resumable({ output, fresh, dryRun, lockOnly, locked, emit }: BuildOptions, specDigest: Digest, previous: Lock | undefined): Lock | undefined {
+function resumable(
+  { output, fresh, dryRun, lockOnly, locked, emit }: BuildOptions,
+  specDigest: Digest,
+  previous: Lock | undefined,
+): Lock | undefined {
   if (dryRun || lockOnly) return undefined;
   const saved = savedBuild(output);
   if (saved === undefined) return undefined;
   const other = locked && previous !== undefined && !encodeLock(saved.lock).equals(encodeLock(previous));
   if (!fresh && !other && saved.specDigest === specDigest) {
-    emit({ type: "note", message: `Going on with the interrupted build of ${output}; --fresh starts it anew` });
+    emit({
+      type: "note",
+      message: `Going on with the interrupted build of ${output}; --fresh starts it anew`,
+    });
     return saved.lock;
   }
   const why = fresh ? "" : `The ${other ? "lock" : "spec"} is not the one of the interrupted build; `;
@@ -198,9 +208,13 @@ function checkFollowed(lock: Lock, followed: Lock, path: string, resumed: boolea
       .slice(0, 5)
       .map(({ name, change }) => `${name} ${change}`)
       .join(", ") || "who wants what, or how it is described";
-  throw new AirgapError("spec", `The lock ${resumed ? "of the interrupted build" : path} does not fit the spec: ${what}`, {
-    suggestions: [resumed ? "start anew with --fresh" : "build again without --locked"],
-  });
+  throw new AirgapError(
+    "spec",
+    `The lock ${resumed ? "of the interrupted build" : path} does not fit the spec: ${what}`,
+    {
+      suggestions: [resumed ? "start anew with --fresh" : "build again without --locked"],
+    },
+  );
 }
 
 /** The lock beside the spec: canonical order, a line a value, so that its changes can be read. */
@@ -220,11 +234,17 @@ function writeLock(path: string, lock: Lock): void {
 function preferLocal(wanted: Map<Digest, Wanted>, reused: BundleReader[]): void {
   for (const bundle of reused) {
     const source = bundle.source();
-    for (const [digest, { sources, descriptor }] of wanted) if (bundle.region(digest)?.size === descriptor.size) sources.unshift(source);
+    for (const [digest, { sources, descriptor }] of wanted)
+      if (bundle.region(digest)?.size === descriptor.size) sources.unshift(source);
   }
 }
 
-async function write(options: BuildOptions, layout: Layout, saved: { specDigest: string; lock: Lock }, wanted: Map<Digest, Wanted>): Promise<void> {
+async function write(
+  options: BuildOptions,
+  layout: Layout,
+  saved: { specDigest: string; lock: Lock },
+  wanted: Map<Digest, Wanted>,
+): Promise<void> {
   const part = PartFile.open(options.output, layout, saved);
   try {
     await fill(part, layout, wanted.values(), options);
@@ -240,6 +260,8 @@ function extractLines(bundle: string, lock: Lock): string[] {
   return lock.items
     .filter(({ kind }) => kind === "self")
     .flatMap(({ facts }) =>
-      typeof facts?.["digest"] === "string" ? [`tar -xOf ${bundle} blobs/sha256/${facts["digest"].slice("sha256:".length)} | tar -xz`] : [],
+      typeof facts?.["digest"] === "string"
+        ? [`tar -xOf ${bundle} blobs/sha256/${facts["digest"].slice("sha256:".length)} | tar -xz`]
+        : [],
     );
 }

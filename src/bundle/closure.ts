@@ -34,15 +34,22 @@ export interface Gap extends WantedImage {
  * What the carried documents and charts name, and what kubeadm asks for: by the lock's own facts.
  * @param kubernetes what every cluster of its versions needs, whatever the lock says
  */
-export function wantedImages(lock: Pick<Lock, "items" | "kubeadm">, kubernetes: WantedImage[] = []): WantedImage[] {
+export function wantedImages(
+  lock: Pick<Lock, "items" | "kubeadm">,
+  kubernetes: WantedImage[] = [],
+): WantedImage[] {
   const wanted = new Map<string, Set<string>>();
-  const add = (reference: string, wantedBy: string): void => void wanted.set(reference, (wanted.get(reference) ?? new Set()).add(wantedBy));
+  const add = (reference: string, wantedBy: string): void =>
+    void wanted.set(reference, (wanted.get(reference) ?? new Set()).add(wantedBy));
   for (const { reference, wantedBy } of kubernetes) for (const by of wantedBy) add(canonical(reference), by);
   for (const [version, references] of Object.entries(lock.kubeadm ?? {}))
     for (const reference of references) add(canonical(reference), `kubernetes ${version}`);
   for (const item of lock.items)
-    for (const { reference, place } of namedBy(item)) add(canonical(reference), `${item.kind} ${item.name}${place ? `: ${place}` : ""}`);
-  return [...wanted].sort(([a], [b]) => (a < b ? -1 : 1)).map(([reference, by]) => ({ reference, wantedBy: [...by].sort() }));
+    for (const { reference, place } of namedBy(item))
+      add(canonical(reference), `${item.kind} ${item.name}${place ? `: ${place}` : ""}`);
+  return [...wanted]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([reference, by]) => ({ reference, wantedBy: [...by].sort() }));
 }
 
 const canonical = (text: string): string => formatReference(withDefaultTag(parseReference(text)));
@@ -52,9 +59,15 @@ function namedBy(item: Item): { reference: string; place?: string }[] {
   const images = item.kind === "manifests" || item.kind === "chart" ? item.facts?.["images"] : undefined;
   if (!Array.isArray(images)) return [];
   return images.filter(isRecord).flatMap((image) => {
-    if (typeof image.reference !== "string" || (image.fate !== "carried" && image.fate !== "added")) return [];
+    if (typeof image.reference !== "string" || (image.fate !== "carried" && image.fate !== "added"))
+      return [];
     const [place] = Array.isArray(image.places) ? image.places : [];
-    return [{ reference: image.reference, ...(typeof place === "string" ? { place: place.split(" ")[0] as string } : {}) }];
+    return [
+      {
+        reference: image.reference,
+        ...(typeof place === "string" ? { place: place.split(" ")[0] as string } : {}),
+      },
+    ];
   });
 }
 
@@ -77,12 +90,19 @@ export function findGaps(wanted: WantedImage[], held: HeldImage[], platforms: st
     const found = (byName.get(nameOf(reference)) ?? []).filter((image) => answers(image, reference));
     if (found.length === 0) return [{ ...each, why: "it is not in the bundle" }];
     const lacking = lackingPlatforms(found, platforms);
-    return lacking.length === 0 ? [] : [{ ...each, why: `it is in the bundle without ${lacking.join(", ")}` }];
+    return lacking.length === 0
+      ? []
+      : [{ ...each, why: `it is in the bundle without ${lacking.join(", ")}` }];
   });
 }
 
 function lackingPlatforms(found: HeldImage[], platforms: string[] | "all"): string[] {
-  if (platforms === "all" || platforms.includes("all") || found.some(({ own, platforms: has }) => own || has === undefined)) return [];
+  if (
+    platforms === "all" ||
+    platforms.includes("all") ||
+    found.some(({ own, platforms: has }) => own || has === undefined)
+  )
+    return [];
   const has = found.flatMap((image) => image.platforms ?? []).map(parsePlatform);
   return platforms.filter((platform) => !has.some((each) => matchesPlatform(each, parsePlatform(platform))));
 }
@@ -91,10 +111,18 @@ const MAX_SHOWN = 30;
 
 /** The error of a build whose result would not be closed. */
 export function notClosed(gaps: Gap[]): AirgapError {
-  const lines = gaps.slice(0, MAX_SHOWN).map(({ reference, why, wantedBy }) => `  ${reference}: ${why}; wanted by ${wantedBy.join(", ")}`);
+  const lines = gaps
+    .slice(0, MAX_SHOWN)
+    .map(({ reference, why, wantedBy }) => `  ${reference}: ${why}; wanted by ${wantedBy.join(", ")}`);
   if (gaps.length > MAX_SHOWN) lines.push(`  … and ${gaps.length - MAX_SHOWN} more`);
-  return new AirgapError("not-closed", `The bundle is not closed, ${count(gaps.length, "image")} would be missing:\n${lines.join("\n")}`, {
-    suggestions: ["add what is missing to images: or addImages:, or say with ignoreImages: that it is not needed"],
-    data: { missing: gaps },
-  });
+  return new AirgapError(
+    "not-closed",
+    `The bundle is not closed, ${count(gaps.length, "image")} would be missing:\n${lines.join("\n")}`,
+    {
+      suggestions: [
+        "add what is missing to images: or addImages:, or say with ignoreImages: that it is not needed",
+      ],
+      data: { missing: gaps },
+    },
+  );
 }

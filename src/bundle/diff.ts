@@ -31,9 +31,11 @@ export function diffLocks(from: Lock, to: Lock): LockDiff {
     old.delete(keyOf(item));
     const { kind, name } = item;
     if (previous === undefined) changes.push({ kind, name, change: "added", to: item.root.digest });
-    else if (previous.root.digest !== item.root.digest) changes.push({ kind, name, change: "changed", from: previous.root.digest, to: item.root.digest });
+    else if (previous.root.digest !== item.root.digest)
+      changes.push({ kind, name, change: "changed", from: previous.root.digest, to: item.root.digest });
   }
-  for (const { kind, name, root } of old.values()) changes.push({ kind, name, change: "removed", from: root.digest });
+  for (const { kind, name, root } of old.values())
+    changes.push({ kind, name, change: "removed", from: root.digest });
   changes.sort((a, b) => (`${a.kind} ${a.name}` < `${b.kind} ${b.name}` ? -1 : 1));
   return { changes, bytesAdded: bytesMissing(from, to), bytesRemoved: bytesMissing(to, from) };
 }

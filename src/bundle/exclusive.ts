@@ -20,9 +20,13 @@ export async function holdOutput(output: string): Promise<() => void> {
     server.once("error", (cause: NodeJS.ErrnoException) => {
       if (cause.code !== "EADDRINUSE") return resolve();
       reject(
-        new AirgapError("conflict", `Another airgap build is writing ${output} right now; nothing was changed`, {
-          suggestions: ["wait until it has ended, or name another file with -o"],
-        }),
+        new AirgapError(
+          "conflict",
+          `Another airgap build is writing ${output} right now; nothing was changed`,
+          {
+            suggestions: ["wait until it has ended, or name another file with -o"],
+          },
+        ),
       );
     });
     server.listen(`\0airgap-build-${name}`, resolve);

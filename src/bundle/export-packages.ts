@@ -39,7 +39,10 @@ export async function exportPackages({ bundle, dir, emit, signal }: ExportOption
   const reader = BundleReader.open(bundle);
   try {
     const items = reader.lock.items.filter(({ kind }) => kind === "packages");
-    if (items.length === 0) throw new AirgapError("not-found", `${bundle} carries no packages`, { suggestions: [`airgap list ${bundle}`] });
+    if (items.length === 0)
+      throw new AirgapError("not-found", `${bundle} carries no packages`, {
+        suggestions: [`airgap list ${bundle}`],
+      });
     const sets: ExportedSet[] = [];
     for (const item of items) sets.push(await exportSet(reader, item, resolve(dir, item.name), emit, signal));
     return sets;
@@ -48,9 +51,22 @@ export async function exportPackages({ bundle, dir, emit, signal }: ExportOption
   }
 }
 
-async function exportSet(reader: BundleReader, item: Lock["items"][number], dir: string, emit: Emit, signal?: AbortSignal): Promise<ExportedSet> {
-  const manifest = parseManifest(reader.read(item.root.digest), item.root.mediaType, `package set ${item.name}`);
-  const layers = "layers" in manifest ? manifest.layers.filter(({ annotations }) => annotations?.[TITLE] !== undefined) : [];
+async function exportSet(
+  reader: BundleReader,
+  item: Lock["items"][number],
+  dir: string,
+  emit: Emit,
+  signal?: AbortSignal,
+): Promise<ExportedSet> {
+  const manifest = parseManifest(
+    reader.read(item.root.digest),
+    item.root.mediaType,
+    `package set ${item.name}`,
+  );
+  const layers =
+    "layers" in manifest
+      ? manifest.layers.filter(({ annotations }) => annotations?.[TITLE] !== undefined)
+      : [];
   emit({ type: "plan", items: layers.length, bytes: layers.reduce((sum, { size }) => sum + size, 0) });
   let size = 0;
   const written = new Map<string, string>();
@@ -93,7 +109,10 @@ function checkedTitle({ annotations }: Descriptor, name: string): string {
   const title = annotations?.[TITLE] ?? "";
   const parts = title.split("/");
   if (/[\\\0]/.test(title) || parts.some((part) => part === "" || part === "." || part === ".."))
-    throw new AirgapError("corrupt", `Package set ${name} has a file called ${JSON.stringify(title)}, which is no path below it`);
+    throw new AirgapError(
+      "corrupt",
+      `Package set ${name} has a file called ${JSON.stringify(title)}, which is no path below it`,
+    );
   return title;
 }
 
@@ -113,7 +132,10 @@ async function isRight(path: string, { digest, size }: Descriptor): Promise<bool
 }
 
 /** Writes beside and renames, so that a file is never half there. */
-async function replace(path: string, write: (file: Awaited<ReturnType<typeof open>>) => Promise<void>): Promise<void> {
+async function replace(
+  path: string,
+  write: (file: Awaited<ReturnType<typeof open>>) => Promise<void>,
+): Promise<void> {
   const partial = `${path}.${process.pid}.part`;
   const file = await open(partial, "w");
   try {

@@ -36,13 +36,25 @@ const AT_ONCE_BY_LANE = 64;
  * whole digest is right.
  * @throws AirgapError `corrupt`, `network`, `not-found` …: of the first blob that can't be had
  */
-export async function fill(part: PartFile, layout: Layout, wanted: Iterable<Wanted>, options: FillOptions): Promise<void> {
+export async function fill(
+  part: PartFile,
+  layout: Layout,
+  wanted: Iterable<Wanted>,
+  options: FillOptions,
+): Promise<void> {
   const pool = new HashPool();
-  const [ordinary, fast] = [AT_ONCE, AT_ONCE_BY_LANE].map((most) => pLimit(options.concurrency ?? most)) as [LimitFunction, LimitFunction];
+  const [ordinary, fast] = [AT_ONCE, AT_ONCE_BY_LANE].map((most) => pLimit(options.concurrency ?? most)) as [
+    LimitFunction,
+    LimitFunction,
+  ];
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
   const jobs = [...wanted].toSorted((a, b) => b.descriptor.size - a.descriptor.size);
-  options.emit({ type: "plan", items: jobs.length, bytes: jobs.reduce((sum, { descriptor }) => sum + descriptor.size, 0) });
+  options.emit({
+    type: "plan",
+    items: jobs.length,
+    bytes: jobs.reduce((sum, { descriptor }) => sum + descriptor.size, 0),
+  });
   try {
     const results = jobs.map(async (job) => {
       const entry = layout.byDigest.get(job.descriptor.digest);
@@ -56,7 +68,10 @@ export async function fill(part: PartFile, layout: Layout, wanted: Iterable<Want
       }
     });
     // All of them have to end before the file may be closed, whoever failed first.
-    const first = await Promise.race([Promise.allSettled(results).then(() => undefined), firstFailure(results)]);
+    const first = await Promise.race([
+      Promise.allSettled(results).then(() => undefined),
+      firstFailure(results),
+    ]);
     if (first !== undefined) stop.abort(first);
     await Promise.allSettled(results);
     options.signal?.throwIfAborted();
@@ -89,7 +104,13 @@ class BlobFill {
   /** Of a small blob that is read from its start. */
   #hash: Hash | undefined;
 
-  constructor(part: PartFile, entry: Entry, { descriptor, sources }: Wanted, options: FillOptions & { signal: AbortSignal }, pool: HashPool) {
+  constructor(
+    part: PartFile,
+    entry: Entry,
+    { descriptor, sources }: Wanted,
+    options: FillOptions & { signal: AbortSignal },
+    pool: HashPool,
+  ) {
     this.#part = part;
     this.#entry = entry;
     this.#descriptor = descriptor;
@@ -133,7 +154,8 @@ class BlobFill {
           this.#hash?.update(chunk);
           this.#options.emit({ type: "progress", item: digest, bytes: chunk.length });
         });
-        if (this.#written < size) throw new AirgapError("network", `${digest} ended after ${this.#written} of ${size} bytes`);
+        if (this.#written < size)
+          throw new AirgapError("network", `${digest} ended after ${this.#written} of ${size} bytes`);
       } catch (error) {
         if (this.#written > start) attempt = 0;
         if ((await this.#broken(error, attempt)) === "elsewhere") attempt = 0;
@@ -144,7 +166,9 @@ class BlobFill {
   /** Whether what was written is what it should be; if not, `refused` decides how to go on. */
   async right(): Promise<boolean> {
     const { digest } = this.#descriptor;
-    const right = this.#hash ? finish(this.#hash, algorithmOf(digest)) === digest : await this.#pool.matches(this.#part.region(this.#entry), digest);
+    const right = this.#hash
+      ? finish(this.#hash, algorithmOf(digest)) === digest
+      : await this.#pool.matches(this.#part.region(this.#entry), digest);
     if (right) this.#done(this.#resumed ? "resumed" : "done");
     return right;
   }
@@ -155,15 +179,22 @@ class BlobFill {
     const from = this.#sources[0]?.name ?? "nowhere";
     if (this.#pure) this.#sources.shift();
     if (this.#sources.length === 0) {
-      throw new AirgapError("corrupt", `${from} answers for ${digest} with ${this.#descriptor.size} other bytes: their digest is not this one`, {
-        suggestions: [
-          from.startsWith("docker://")
-            ? "ask the registry's owner to push the image again, or name another mirror under sources:"
-            : "it changed since it was locked: if that is wanted, build again without --locked",
-        ],
-      });
+      throw new AirgapError(
+        "corrupt",
+        `${from} answers for ${digest} with ${this.#descriptor.size} other bytes: their digest is not this one`,
+        {
+          suggestions: [
+            from.startsWith("docker://")
+              ? "ask the registry's owner to push the image again, or name another mirror under sources:"
+              : "it changed since it was locked: if that is wanted, build again without --locked",
+          ],
+        },
+      );
     }
-    this.#options.emit({ type: "warning", message: `${digest} from ${from} had wrong bytes; fetching it again` });
+    this.#options.emit({
+      type: "warning",
+      message: `${digest} from ${from} had wrong bytes; fetching it again`,
+    });
     this.#restart();
   }
 
@@ -184,10 +215,15 @@ class BlobFill {
     const [source] = this.#sources;
     const { signal } = this.#options;
     signal.throwIfAborted();
-    if (source === undefined) throw new AirgapError("not-found", `${this.#descriptor.digest} is nowhere to be had`);
+    if (source === undefined)
+      throw new AirgapError("not-found", `${this.#descriptor.digest} is nowhere to be had`);
     const range = { offset: this.#written };
     if (source.pour) return source.pour(this.#descriptor, range, sink, signal);
-    for await (const chunk of (await source.fetch(this.#descriptor, this.#written > 0 ? { range, signal } : { signal })) as AsyncIterable<Buffer>) sink(chunk);
+    for await (const chunk of (await source.fetch(
+      this.#descriptor,
+      this.#written > 0 ? { range, signal } : { signal },
+    )) as AsyncIterable<Buffer>)
+      sink(chunk);
   }
 
   /** Waits before the next try, or goes over to the next source, or gives up. */
@@ -196,17 +232,32 @@ class BlobFill {
     signal.throwIfAborted();
     if (isAirgapError(error, "disk")) throw error;
     this.#pure = false;
-    const final = isAirgapError(error, "not-found", "unauthorized", "refused", "unsupported", "protocol", "corrupt");
+    const final = isAirgapError(
+      error,
+      "not-found",
+      "unauthorized",
+      "refused",
+      "unsupported",
+      "protocol",
+      "corrupt",
+    );
     if (final || attempt >= TRIES) {
       // A server that can't answer for a part may still answer for the whole.
-      const whole = this.#written > 0 && !this.#restarted && isAirgapError(error, "protocol", "refused", "unsupported");
+      const whole =
+        this.#written > 0 && !this.#restarted && isAirgapError(error, "protocol", "refused", "unsupported");
       if (!whole) this.#sources.shift();
       if (this.#sources.length === 0) throw error;
       this.#restart();
       return "elsewhere";
     }
     const waitMs = backoffMs * 2 ** attempt;
-    emit({ type: "retry", what: this.#descriptor.digest, reason: messageOf(error), attempt: attempt + 1, waitMs });
+    emit({
+      type: "retry",
+      what: this.#descriptor.digest,
+      reason: messageOf(error),
+      attempt: attempt + 1,
+      waitMs,
+    });
     await sleep(waitMs, undefined, { signal });
     return "again";
   }

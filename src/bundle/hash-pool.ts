@@ -53,7 +53,10 @@ export class HashPool {
   }
 
   /** The digest of what stands there now; fewer bytes than the region has give `read < size`. */
-  async digest(region: Region, algorithm: "sha256" | "sha512" = "sha256"): Promise<{ digest: Digest; read: number }> {
+  async digest(
+    region: Region,
+    algorithm: "sha256" | "sha512" = "sha256",
+  ): Promise<{ digest: Digest; read: number }> {
     if (region.size <= SMALL) {
       const { hex, read } = hashRegion(this.#buffer, region.fd, region.offset, region.size, algorithm);
       return { digest: `${algorithm}:${hex}`, read };
@@ -64,9 +67,19 @@ export class HashPool {
     try {
       const answer = await new Promise<HashAnswer>((resolve, reject) => {
         this.#waiting.set(id, { resolve, reject });
-        slot.worker.postMessage({ id, fd: region.fd, offset: region.offset, size: region.size, algorithm } satisfies HashJob);
+        slot.worker.postMessage({
+          id,
+          fd: region.fd,
+          offset: region.offset,
+          size: region.size,
+          algorithm,
+        } satisfies HashJob);
       });
-      if (answer.error !== undefined) throw new AirgapError("disk", `reading ${region.size} bytes at ${region.offset} failed: ${answer.error}`);
+      if (answer.error !== undefined)
+        throw new AirgapError(
+          "disk",
+          `reading ${region.size} bytes at ${region.offset} failed: ${answer.error}`,
+        );
       return { digest: `${algorithm}:${answer.hex ?? ""}`, read: answer.read ?? 0 };
     } finally {
       this.#waiting.delete(id);
@@ -85,9 +98,15 @@ export class HashPool {
 
   /** The least busy worker; a new one while there are fewer than allowed and all have much to do. */
   #slot(): { worker: Worker; load: number } {
-    const least = this.#workers.reduce<{ worker: Worker; load: number } | undefined>((best, slot) => (best && best.load <= slot.load ? best : slot), undefined);
+    const least = this.#workers.reduce<{ worker: Worker; load: number } | undefined>(
+      (best, slot) => (best && best.load <= slot.load ? best : slot),
+      undefined,
+    );
     if (least && (least.load < BACKLOG || this.#workers.length >= this.#limit)) return least;
-    const program = new URL(import.meta.url.endsWith(".ts") ? "./hash-worker.ts" : "./hash-worker.js", import.meta.url);
+    const program = new URL(
+      import.meta.url.endsWith(".ts") ? "./hash-worker.ts" : "./hash-worker.js",
+      import.meta.url,
+    );
     const worker = new Worker(program, { resourceLimits: RESOURCES });
     worker.on("message", (answer: HashAnswer) => this.#waiting.get(answer.id)?.resolve(answer));
     worker.on("error", (error: Error) => {

@@ -2,7 +2,13 @@ import { createHash } from "node:crypto";
 import { readSync } from "node:fs";
 
 /** Hashes `size` bytes of a file from `offset` on; fewer when the file ends before. Reuses the buffer given. */
-export function hashRegion(buffer: Buffer, fd: number, offset: number, size: number, algorithm: "sha256" | "sha512"): { hex: string; read: number } {
+export function hashRegion(
+  buffer: Buffer,
+  fd: number,
+  offset: number,
+  size: number,
+  algorithm: "sha256" | "sha512",
+): { hex: string; read: number } {
   const hash = createHash(algorithm);
   let done = 0;
   while (done < size) {

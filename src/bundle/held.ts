@@ -13,7 +13,9 @@ export type ReadManifest = (digest: Digest) => Promise<Buffer | undefined>;
 /** What the images of a lock answer to: names, digests and platforms. */
 export async function heldImages(lock: Lock, read: ReadManifest): Promise<HeldImage[]> {
   const carried = new Set(lock.blobs.map(({ digest }) => digest));
-  return Promise.all(lock.items.filter(({ kind }) => kind === "image").map((item) => held(item, carried, read)));
+  return Promise.all(
+    lock.items.filter(({ kind }) => kind === "image").map((item) => held(item, carried, read)),
+  );
 }
 
 async function held(item: Item, carried: ReadonlySet<Digest>, read: ReadManifest): Promise<HeldImage> {
@@ -30,7 +32,12 @@ async function held(item: Item, carried: ReadonlySet<Digest>, read: ReadManifest
     }
   }
   const own = item.wantedBy.some((by) => by.startsWith("images["));
-  return { name: item.name, digests: [...digests], ...(platforms.size > 0 ? { platforms: [...platforms] } : {}), ...(own ? { own } : {}) };
+  return {
+    name: item.name,
+    digests: [...digests],
+    ...(platforms.size > 0 ? { platforms: [...platforms] } : {}),
+    ...(own ? { own } : {}),
+  };
 }
 
 /** What the bundle of a lock would have to hold and does not. */

@@ -28,7 +28,8 @@ export class Journal {
     appendFileSync(path, "");
     for (const line of readFileSync(path, "latin1").split("\n").slice(0, -1)) {
       const [digest, offset, ...rest] = line.split(" ");
-      if (rest.length === 0 && isDigest(digest) && /^\d+$/.test(offset ?? "")) progress.set(digest, Number(offset));
+      if (rest.length === 0 && isDigest(digest) && /^\d+$/.test(offset ?? ""))
+        progress.set(digest, Number(offset));
     }
     const fd = openSync(path, "a");
     return { journal: new Journal(fd, new Map(progress)), progress };

@@ -51,7 +51,10 @@ function indexEntries(item: Item): Descriptor[] {
     own["io.containerd.image.name"] = name;
     own["org.opencontainers.image.ref.name"] = name;
   }
-  const attached = (item.attached ?? []).map(({ descriptor, subject }) => ({ ...bare(descriptor), annotations: { "vnd.airgap.subject": subject } }));
+  const attached = (item.attached ?? []).map(({ descriptor, subject }) => ({
+    ...bare(descriptor),
+    annotations: { "vnd.airgap.subject": subject },
+  }));
   return [{ ...bare(item.root), annotations: own }, ...attached];
 }
 
@@ -72,7 +75,13 @@ function unique(descriptors: Descriptor[]): Descriptor[] {
 function rootManifest(lock: Buffer): { manifest: Buffer; lockDigest: Digest } {
   const lockDigest = digestOf(lock);
   const blob: Descriptor = { mediaType: LOCK_MEDIA_TYPE, digest: lockDigest, size: lock.length };
-  const manifest = canonicalJson({ schemaVersion: 2, mediaType: MediaType.ociManifest, artifactType: ROOT_ARTIFACT_TYPE, config: blob, layers: [blob] });
+  const manifest = canonicalJson({
+    schemaVersion: 2,
+    mediaType: MediaType.ociManifest,
+    artifactType: ROOT_ARTIFACT_TYPE,
+    config: blob,
+    layers: [blob],
+  });
   return { manifest: Buffer.from(manifest), lockDigest };
 }
 
@@ -90,14 +99,27 @@ export function layOut(lock: Lock): Layout {
     artifactType: ROOT_ARTIFACT_TYPE,
     annotations: { "vnd.airgap.kind": "lock" },
   };
-  const index = Buffer.from(canonicalJson({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: unique([root, ...lock.items.flatMap(indexEntries)]) }));
+  const index = Buffer.from(
+    canonicalJson({
+      schemaVersion: 2,
+      mediaType: MediaType.ociIndex,
+      manifests: unique([root, ...lock.items.flatMap(indexEntries)]),
+    }),
+  );
 
   const entries: Entry[] = [];
   const byDigest = new Map<Digest, Entry>();
   let offset = 0;
   const add = (name: string, size: number, more: { bytes?: Buffer; digest?: Digest }): void => {
     const header = entryHeader(name, size);
-    const entry: Entry = { name, header, headerOffset: offset, offset: offset + header.length, size, ...more };
+    const entry: Entry = {
+      name,
+      header,
+      headerOffset: offset,
+      offset: offset + header.length,
+      size,
+      ...more,
+    };
     entries.push(entry);
     if (more.digest) byDigest.set(more.digest, entry);
     offset = entry.offset + padded(size);

@@ -27,7 +27,13 @@ export function listBundle(path: string): Listing {
   return {
     name: lock.name,
     platforms: lock.platforms,
-    items: lock.items.map(({ kind, name, root, origins, wantedBy }) => ({ kind, name, digest: root.digest, origins, wantedBy })),
+    items: lock.items.map(({ kind, name, root, origins, wantedBy }) => ({
+      kind,
+      name,
+      digest: root.digest,
+      origins,
+      wantedBy,
+    })),
     blobs: lock.blobs.length,
     size: lock.blobs.reduce((sum, { size }) => sum + size, 0),
   };
@@ -37,8 +43,16 @@ export function listBundle(path: string): Listing {
  * Who asked for an item: by its name, its short name or a digest.
  * @throws AirgapError `not-found` with the nearest name
  */
-export function why(path: string, listing: Listing, item: string, canonical: string | undefined): ListedItem[] {
-  const found = listing.items.filter(({ name, digest }) => name === item || name === canonical || digest === item || name.startsWith(`${canonical ?? item}:`));
+export function why(
+  path: string,
+  listing: Listing,
+  item: string,
+  canonical: string | undefined,
+): ListedItem[] {
+  const found = listing.items.filter(
+    ({ name, digest }) =>
+      name === item || name === canonical || digest === item || name.startsWith(`${canonical ?? item}:`),
+  );
   if (found.length > 0) return found;
   const names = listing.items.map(({ name }) => name);
   const near = nearest(item, names) ?? nearest(canonical ?? item, names);

@@ -4,7 +4,14 @@ import { type Digest, parseDigest } from "../oci/digest.ts";
 import { isTag, tryParseReference } from "../oci/reference.ts";
 import type { Attached, Item, ItemKind, Lock, LockedBlob } from "./lock.ts";
 
-const KINDS: readonly string[] = ["image", "file", "self", "manifests", "chart", "packages"] satisfies ItemKind[];
+const KINDS: readonly string[] = [
+  "image",
+  "file",
+  "self",
+  "manifests",
+  "chart",
+  "packages",
+] satisfies ItemKind[];
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
@@ -33,7 +40,9 @@ class LockReader {
 
   lists(value: unknown, name: string): Record<string, string[]> {
     if (!isRecord(value)) return this.fail(`${name} is not an object`);
-    return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, this.texts(entry, `${name}.${key}`)]));
+    return Object.fromEntries(
+      Object.entries(value).map(([key, entry]) => [key, this.texts(entry, `${name}.${key}`)]),
+    );
   }
 
   list(value: unknown, name: string): unknown[] {
@@ -64,18 +73,25 @@ class LockReader {
     const kind = this.text(value["kind"], `${at}.kind`);
     const name = this.text(value["name"], `${at}.name`);
     if (!KINDS.includes(kind)) this.fail(`${at}: this version of airgap knows nothing of kind '${kind}'`);
-    if (kind === "image" && tryParseReference(name) === undefined) this.fail(`${at}: '${name}' is not an image reference`);
+    if (kind === "image" && tryParseReference(name) === undefined)
+      this.fail(`${at}: '${name}' is not an image reference`);
     return {
       kind: kind as ItemKind,
       name,
       root: this.descriptor(value["root"], `${at}.root`),
-      ...(value["original"] === undefined ? {} : { original: this.descriptor(value["original"], `${at}.original`) }),
+      ...(value["original"] === undefined
+        ? {}
+        : { original: this.descriptor(value["original"], `${at}.original`) }),
       ...(value["exact"] === true ? { exact: true } : {}),
       origins: this.texts(value["origins"], `${at}.origins`),
       wantedBy: this.texts(value["wantedBy"], `${at}.wantedBy`),
       ...(value["attached"] === undefined
         ? {}
-        : { attached: this.list(value["attached"], `${at}.attached`).map((entry) => this.attached(entry, `${at}.attached`)) }),
+        : {
+            attached: this.list(value["attached"], `${at}.attached`).map((entry) =>
+              this.attached(entry, `${at}.attached`),
+            ),
+          }),
       ...(isRecord(value["facts"]) ? { facts: value["facts"] } : {}),
     };
   }
@@ -83,7 +99,8 @@ class LockReader {
   blob(value: unknown, i: number): LockedBlob {
     if (!isRecord(value)) return this.fail(`blobs[${i}] is not an object`);
     const { size } = value;
-    if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) return this.fail(`blobs[${i}].size is not a number of bytes`);
+    if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0)
+      return this.fail(`blobs[${i}].size is not a number of bytes`);
     return { digest: parseDigest(value["digest"], `blobs[${i}]`), size };
   }
 }
@@ -107,7 +124,9 @@ export function parseLock(bytes: Uint8Array, where: string): Lock {
   const reader = new LockReader(where);
   const value = json(bytes, reader);
   if (value["apiVersion"] !== "airgap/v1" || value["kind"] !== "Lock")
-    reader.fail(`apiVersion airgap/v1 and kind Lock expected, found ${String(value["apiVersion"])} and ${String(value["kind"])}`);
+    reader.fail(
+      `apiVersion airgap/v1 and kind Lock expected, found ${String(value["apiVersion"])} and ${String(value["kind"])}`,
+    );
   const items = reader.list(value["items"], "items").map((item, i) => reader.item(item, i));
   const blobs = reader.list(value["blobs"], "blobs").map((blob, i) => reader.blob(blob, i));
   unique(
@@ -124,7 +143,9 @@ export function parseLock(bytes: Uint8Array, where: string): Lock {
     name: reader.text(value["name"], "name"),
     platforms: reader.texts(value["platforms"], "platforms"),
     ...(value["siteName"] === undefined ? {} : { siteName: reader.text(value["siteName"], "siteName") }),
-    ...(value["kubernetes"] === undefined ? {} : { kubernetes: reader.texts(value["kubernetes"], "kubernetes") }),
+    ...(value["kubernetes"] === undefined
+      ? {}
+      : { kubernetes: reader.texts(value["kubernetes"], "kubernetes") }),
     ...(value["kubeadm"] === undefined ? {} : { kubeadm: reader.lists(value["kubeadm"], "kubeadm") }),
     items,
     blobs,

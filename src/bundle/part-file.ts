@@ -29,7 +29,11 @@ import { END_OF_ARCHIVE } from "./tar.ts";
 const DIRTY = 64 * 1024 * 1024;
 
 /** The files of a bundle under construction. */
-const names = (output: string) => ({ part: `${output}.part`, state: `${output}.part.json`, journal: `${output}.part.journal` });
+const names = (output: string) => ({
+  part: `${output}.part`,
+  state: `${output}.part.json`,
+  journal: `${output}.part.journal`,
+});
 
 /** What an interrupted build left: the lock that it followed, and of which spec. */
 export interface SavedBuild {
@@ -43,8 +47,12 @@ export function savedBuild(output: string): SavedBuild | undefined {
   if (!existsSync(part) || !existsSync(state)) return undefined;
   try {
     const value: unknown = JSON.parse(readFileSync(state, "utf8"));
-    if (!isRecord(value) || typeof value["specDigest"] !== "string" || !isRecord(value["lock"])) return undefined;
-    return { specDigest: value["specDigest"], lock: parseLock(Buffer.from(JSON.stringify(value["lock"])), state) };
+    if (!isRecord(value) || typeof value["specDigest"] !== "string" || !isRecord(value["lock"]))
+      return undefined;
+    return {
+      specDigest: value["specDigest"],
+      lock: parseLock(Buffer.from(JSON.stringify(value["lock"])), state),
+    };
   } catch {
     return undefined;
   }
@@ -66,7 +74,12 @@ export class PartFile {
   #syncing = false;
   #syncError: Error | undefined;
 
-  private constructor(output: string, layout: Layout, fd: number, opened: { journal: Journal; progress: Progress }) {
+  private constructor(
+    output: string,
+    layout: Layout,
+    fd: number,
+    opened: { journal: Journal; progress: Progress },
+  ) {
     this.#output = output;
     this.#layout = layout;
     this.fd = fd;
@@ -102,7 +115,11 @@ export class PartFile {
 
   /** Writes a chunk of a blob; `at` counts from the blob's first byte. @throws AirgapError `disk` */
   write(entry: Entry, chunk: Uint8Array, at: number): void {
-    if (at + chunk.length > entry.size) throw new AirgapError("corrupt", `${entry.digest} is longer than the ${entry.size} bytes of its descriptor`);
+    if (at + chunk.length > entry.size)
+      throw new AirgapError(
+        "corrupt",
+        `${entry.digest} is longer than the ${entry.size} bytes of its descriptor`,
+      );
     try {
       if (this.#syncError) throw this.#syncError;
       writeAll(this.fd, chunk, entry.offset + at);
@@ -150,7 +167,9 @@ export class PartFile {
     const own = fstatSync(this.fd);
     const named = statSync(part);
     if (own.ino === named.ino && own.dev === named.dev) return;
-    throw new AirgapError("conflict", `Another build took ${part} over; this one ends without a bundle`, { exit: Exit.failed });
+    throw new AirgapError("conflict", `Another build took ${part} over; this one ends without a bundle`, {
+      exit: Exit.failed,
+    });
   }
 
   close(): void {
@@ -169,21 +188,27 @@ function writeFrame(fd: number, entry: Entry): void {
 }
 
 function writeAll(fd: number, bytes: Uint8Array, position: number): void {
-  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, position + done);
+  for (let done = 0; done < bytes.length; )
+    done += writeSync(fd, bytes, done, bytes.length - done, position + done);
 }
 
 function checkSpace(output: string, size: number, present: number): void {
   const { bavail, bsize } = statfsSync(dirname(output) || ".");
   const needed = size - present;
   if (bavail * bsize >= needed) return;
-  throw new AirgapError("disk", `${output} needs ${formatBytes(needed)}, and its file system has ${formatBytes(bavail * bsize)} left; nothing was fetched`, {
-    suggestions: ["name a file on a larger file system with -o"],
-    data: { needed, available: bavail * bsize },
-  });
+  throw new AirgapError(
+    "disk",
+    `${output} needs ${formatBytes(needed)}, and its file system has ${formatBytes(bavail * bsize)} left; nothing was fetched`,
+    {
+      suggestions: ["name a file on a larger file system with -o"],
+      data: { needed, available: bavail * bsize },
+    },
+  );
 }
 
 function diskError(output: string, cause: unknown): AirgapError {
   const code = (cause as { code?: string }).code;
-  const suggestions = code === "ENOSPC" ? ["make room and run the same command again: it goes on where it stopped"] : [];
+  const suggestions =
+    code === "ENOSPC" ? ["make room and run the same command again: it goes on where it stopped"] : [];
   return new AirgapError("disk", `Writing ${output} failed: ${messageOf(cause)}`, { cause, suggestions });
 }

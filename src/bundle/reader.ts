@@ -43,7 +43,8 @@ export class BundleReader {
     const fd = openFile(path);
     try {
       const head = readHead(fd, path);
-      if (!options.partial && head.fileSize !== head.layout.size) throw wrongSize(path, head.fileSize, head.layout.size);
+      if (!options.partial && head.fileSize !== head.layout.size)
+        throw wrongSize(path, head.fileSize, head.layout.size);
       return new BundleReader(path, fd, head);
     } catch (error) {
       closeSync(fd);
@@ -62,7 +63,10 @@ export class BundleReader {
     const region = this.region(digest);
     if (region === undefined) throw new AirgapError("not-found", `${this.path} does not carry ${digest}`);
     if (region.size > limit)
-      throw new AirgapError("corrupt", `${blobName(digest)} of ${this.path} has ${region.size} bytes; at most ${limit} are expected there`);
+      throw new AirgapError(
+        "corrupt",
+        `${blobName(digest)} of ${this.path} has ${region.size} bytes; at most ${limit} are expected there`,
+      );
     const bytes = readAt(this.#fd, region.offset, region.size, this.path);
     checkDigest(bytes, digest, `${blobName(digest)} of ${this.path}`);
     return bytes;
@@ -91,8 +95,13 @@ class BundleSource implements Source {
     const item = this.#bundle.lock.items.find(({ name }) => name === reference);
     if (item) return item.root;
     const region = isDigest(reference) ? this.#bundle.region(reference) : undefined;
-    if (region === undefined || !isDigest(reference)) throw new AirgapError("not-found", `${this.name} does not carry ${reference}`);
-    const { mediaType } = parseManifest(this.#bundle.read(reference), undefined, `${reference} of ${this.name}`);
+    if (region === undefined || !isDigest(reference))
+      throw new AirgapError("not-found", `${this.name} does not carry ${reference}`);
+    const { mediaType } = parseManifest(
+      this.#bundle.read(reference),
+      undefined,
+      `${reference} of ${this.name}`,
+    );
     return { mediaType, digest: reference, size: region.size };
   }
 
@@ -102,7 +111,12 @@ class BundleSource implements Source {
     return verifiedStream(regionStream(this.#part(descriptor, { offset: 0 }), what), descriptor, what);
   }
 
-  pour(descriptor: Descriptor, range: Range, sink: (chunk: Uint8Array) => void | Promise<void>, signal?: AbortSignal): Promise<void> {
+  pour(
+    descriptor: Descriptor,
+    range: Range,
+    sink: (chunk: Uint8Array) => void | Promise<void>,
+    signal?: AbortSignal,
+  ): Promise<void> {
     return pourRegion(this.#part(descriptor, range), `${descriptor.digest} of ${this.name}`, sink, signal);
   }
 
@@ -112,7 +126,8 @@ class BundleSource implements Source {
 
   #part(descriptor: Descriptor, { offset, length }: Range): Region {
     const region = this.#bundle.region(descriptor.digest);
-    if (region === undefined) throw new AirgapError("not-found", `${this.name} does not carry ${descriptor.digest}`);
+    if (region === undefined)
+      throw new AirgapError("not-found", `${this.name} does not carry ${descriptor.digest}`);
     return { fd: region.fd, offset: region.offset + offset, size: length ?? region.size - offset };
   }
 }
@@ -126,7 +141,10 @@ function openFile(path: string): number {
 }
 
 function wrongSize(path: string, found: number, expected: number): AirgapError {
-  const what = found < expected ? `${expected - found} bytes short: it was not copied whole` : `${found - expected} bytes too long: something was appended`;
+  const what =
+    found < expected
+      ? `${expected - found} bytes short: it was not copied whole`
+      : `${found - expected} bytes too long: something was appended`;
   return new AirgapError("corrupt", `${path} is ${what} (${found} bytes, its lock says ${expected})`, {
     suggestions: [`airgap verify ${path}`],
     exit: Exit.check,
@@ -161,20 +179,30 @@ class Head {
   }
 
   fail(why: string, cause?: unknown): never {
-    throw new AirgapError("corrupt", `${this.#path} is not a bundle that airgap wrote, or it is damaged: ${why}`, {
-      cause,
-      exit: Exit.check,
-      suggestions: ["copy it again from where it was built", `airgap copy reads other OCI archives: airgap copy oci-archive:${this.#path} …`],
-    });
+    throw new AirgapError(
+      "corrupt",
+      `${this.#path} is not a bundle that airgap wrote, or it is damaged: ${why}`,
+      {
+        cause,
+        exit: Exit.check,
+        suggestions: [
+          "copy it again from where it was built",
+          `airgap copy reads other OCI archives: airgap copy oci-archive:${this.#path} …`,
+        ],
+      },
+    );
   }
 
   next(name: string, limit: number): Buffer {
     if (this.#offset + BLOCK > this.#fileSize) this.fail(`it ends at byte ${this.#fileSize}, before ${name}`);
     const block = readAt(this.#fd, this.#offset, BLOCK, this.#path);
     const header = readHeader(block);
-    if (header === undefined) return this.fail(`no tar header at byte ${this.#offset}, where ${name} is expected`);
+    if (header === undefined)
+      return this.fail(`no tar header at byte ${this.#offset}, where ${name} is expected`);
     if (header.name !== name || header.type !== "0")
-      this.fail(`${JSON.stringify(header.name)} of type ${header.type} stands at byte ${this.#offset}, where ${name} is expected`);
+      this.fail(
+        `${JSON.stringify(header.name)} of type ${header.type} stands at byte ${this.#offset}, where ${name} is expected`,
+      );
     if (!(header.size <= limit)) this.fail(`${name} claims ${header.size} bytes`);
     if (!block.equals(entryHeader(name, header.size))) this.fail(`the tar header of ${name} was changed`);
     const bytes = readAt(this.#fd, this.#offset + BLOCK, header.size, this.#path);
@@ -211,6 +239,7 @@ function readHead(fd: number, path: string): { lock: Lock; layout: Layout; fileS
   const lock = parseLock(lockBytes, `of ${path}`);
   const layout = layOut(lock);
   const expected = layout.entries[1]?.bytes;
-  if (layout.lockDigest !== lockBlob.digest || !expected?.equals(indexBytes)) head.fail("index.json and the lock contradict each other");
+  if (layout.lockDigest !== lockBlob.digest || !expected?.equals(indexBytes))
+    head.fail("index.json and the lock contradict each other");
   return { lock, layout, fileSize: stat.size };
 }

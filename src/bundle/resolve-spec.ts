@@ -45,7 +45,12 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
   const sources = resolveCaFiles(spec.sources, options.baseDir);
   const clients = new HttpClients({ connections: Math.max(16, concurrency ?? 0), emit });
   const limits = concurrency === undefined ? {} : { limits: { start: concurrency, max: concurrency } };
-  const registries = new Registries({ trust: (host) => trustFor(host, sources), credentials: storedCredentials(run), emit, ...limits });
+  const registries = new Registries({
+    trust: (host) => trustFor(host, sources),
+    credentials: storedCredentials(run),
+    emit,
+    ...limits,
+  });
   const mirrors = new Mirrors(registries, sources, emit);
   const { baseDir, cacheDir, atHand } = options;
   const places = new ImageSources({ mirrors, baseDir, cacheDir, atHand, ...(signal ? { signal } : {}) });
@@ -84,7 +89,11 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
 }
 
 /** Asks one resolver for each kind that the spec names; the others are not even loaded. */
-async function resolveWants(spec: BundleSpec, context: DocumentsContext, kubeadm: Session["kubeadm"]): Promise<Resolution[]> {
+async function resolveWants(
+  spec: BundleSpec,
+  context: DocumentsContext,
+  kubeadm: Session["kubeadm"],
+): Promise<Resolution[]> {
   const found: Resolution[] = [];
   if (spec.kubernetes.length > 0) {
     const { resolveKubernetes } = await import("../resolve/kubernetes/resolve.ts");
@@ -113,7 +122,13 @@ async function resolveWants(spec: BundleSpec, context: DocumentsContext, kubeadm
   if (spec.files.length > 0) {
     const { resolveFiles } = await import("../resolve/files.ts");
     const { resolveSelf } = await import("../resolve/self.ts");
-    found.push({ resolved: [...(await resolveFiles(spec.files, context)), ...(await resolveSelf(spec.files, spec.platforms, context))], images: [] });
+    found.push({
+      resolved: [
+        ...(await resolveFiles(spec.files, context)),
+        ...(await resolveSelf(spec.files, spec.platforms, context)),
+      ],
+      images: [],
+    });
   }
   return found;
 }
@@ -121,6 +136,9 @@ async function resolveWants(spec: BundleSpec, context: DocumentsContext, kubeadm
 /** Paths in a spec start at the spec. */
 function resolveCaFiles(sources: BundleSpec["sources"], baseDir: string): SourceEntries {
   return Object.fromEntries(
-    Object.entries(sources).map(([host, entry]) => [host, entry.caFile ? { ...entry, caFile: resolve(baseDir, entry.caFile) } : entry]),
+    Object.entries(sources).map(([host, entry]) => [
+      host,
+      entry.caFile ? { ...entry, caFile: resolve(baseDir, entry.caFile) } : entry,
+    ]),
   );
 }

@@ -4,7 +4,18 @@ import { isDigest } from "../oci/digest.ts";
 import { parsePlatform } from "../oci/platform.ts";
 import { isHost, parseReference } from "../oci/reference.ts";
 import { readDocument } from "../schema/document.ts";
-import { boolean, either, type Infer, integer, list, map, object, oneOf, type Schema, string } from "../schema/schema.ts";
+import {
+  boolean,
+  either,
+  type Infer,
+  integer,
+  list,
+  map,
+  object,
+  oneOf,
+  type Schema,
+  string,
+} from "../schema/schema.ts";
 
 /** Turns a throwing parser into a check for the schema. */
 const checkedBy =
@@ -18,14 +29,24 @@ const checkedBy =
     }
   };
 
-const name = string({ pattern: /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/, means: "a name of lower-case letters, digits, '-', '_' and '.'" });
+const name = string({
+  pattern: /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/,
+  means: "a name of lower-case letters, digits, '-', '_' and '.'",
+});
 const path = string({ means: "a path or URL" });
 const platform = string({ check: checkedBy(parsePlatform), description: "os/architecture[/variant]" });
 const strings = list(string());
 const reference = string({ check: checkedBy(parseReference), description: "An image reference" });
-const sha256 = string({ check: (text) => (isDigest(`sha256:${text}`) ? undefined : "must be 64 hexadecimal digits"), description: "sha256 of the content" });
+const sha256 = string({
+  check: (text) => (isDigest(`sha256:${text}`) ? undefined : "must be 64 hexadecimal digits"),
+  description: "sha256 of the content",
+});
 
-const platforms = either(oneOf(["all"]), list(platform, { min: 1 }), "Platforms to carry; `all` carries whole indexes");
+const platforms = either(
+  oneOf(["all"]),
+  list(platform, { min: 1 }),
+  "Platforms to carry; `all` carries whole indexes",
+);
 const imagePlatforms = either(
   oneOf(["all", "exact"]),
   list(platform, { min: 1 }),
@@ -35,27 +56,37 @@ const imagePlatforms = either(
 const source = object(
   {},
   {
-    mirrors: list(string(), { min: 1, description: "Tried in order; `host/path/*` is flat (last component only)" }),
+    mirrors: list(string(), {
+      min: 1,
+      description: "Tried in order; `host/path/*` is flat (last component only)",
+    }),
     insecure: boolean("Plain http, or https without a certificate check"),
     caFile: path,
   },
 );
 
-const kubernetes = object({ version: string({ pattern: /^v?\d+\.\d+(\.\d+)?\S*$|^stable/, means: "a version like v1.28.2" }) }, { config: path });
+const kubernetes = object(
+  { version: string({ pattern: /^v?\d+\.\d+(\.\d+)?\S*$|^stable/, means: "a version like v1.28.2" }) },
+  { config: path },
+);
 
 const image = object(
   { ref: reference },
   {
     from: string({
       pattern: /^(docker|oci|oci-archive|docker-archive|docker-daemon):/,
-      means: "docker://…, oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or docker-daemon:NAME",
+      means:
+        "docker://…, oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or docker-daemon:NAME",
     }),
     platforms: imagePlatforms,
     foreignLayers: boolean("Carry layers that their publisher does not let registries distribute"),
   },
 );
 
-const manifests = object({ path }, { as: name, addImages: list(reference), acceptImages: strings, ignoreImages: strings });
+const manifests = object(
+  { path },
+  { as: name, addImages: list(reference), acceptImages: strings, ignoreImages: strings },
+);
 
 const chart = object(
   { chart: string() },
@@ -100,12 +131,17 @@ const packages = object(
   {
     name,
     format: oneOf(["rpm", "deb"]),
-    for: list(string({ pattern: /^[a-z0-9._-]+$/, means: "an os-release ID and version like rocky-9" }), { min: 1 }),
+    for: list(string({ pattern: /^[a-z0-9._-]+$/, means: "an os-release ID and version like rocky-9" }), {
+      min: 1,
+    }),
     arch: string(),
     repositories: list(repository, { min: 1 }),
     install: either(
       list(string(), { min: 1 }),
-      map(list(string()), { key: ROLES, keyMeans: "a role (all, control-plane, worker, etcd, load-balancer, registry)" }),
+      map(list(string()), {
+        key: ROLES,
+        keyMeans: "a role (all, control-plane, worker, etcd, load-balancer, registry)",
+      }),
     ),
   },
   { installed: path, unsigned: strings, recommends: boolean("Weak dependencies too") },
@@ -194,7 +230,10 @@ export async function readBundleSpec(fileName: string): Promise<BundleSpec> {
   try {
     text = await readFile(fileName, "utf8");
   } catch (cause) {
-    throw new AirgapError("spec", `The spec ${fileName} can't be read`, { cause, suggestions: ["airgap build bundles/quickstart.yaml -o quickstart.tar"] });
+    throw new AirgapError("spec", `The spec ${fileName} can't be read`, {
+      cause,
+      suggestions: ["airgap build bundles/quickstart.yaml -o quickstart.tar"],
+    });
   }
   return parseBundleSpec(text, fileName);
 }

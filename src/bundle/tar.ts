@@ -56,5 +56,9 @@ export function entryHeader(name: string, size: number): Buffer {
   const record = paxRecord("path", name);
   const data = Buffer.alloc(padded(record.length));
   data.write(record, 0, "latin1");
-  return Buffer.concat([ustarHeader("pax", record.length, "x"), data, ustarHeader(name.slice(0, NAME_MAX), size, "0")]);
+  return Buffer.concat([
+    ustarHeader("pax", record.length, "x"),
+    data,
+    ustarHeader(name.slice(0, NAME_MAX), size, "0"),
+  ]);
 }

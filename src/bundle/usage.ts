@@ -57,7 +57,11 @@ class UsageWalk {
       return;
     }
     for (const child of this.#childrenOf(item, descriptor)) {
-      if (!this.#sizes.has(child.digest) && (isForeignLayer(child.mediaType) || (sparse && isManifestLike(child.mediaType)))) continue;
+      if (
+        !this.#sizes.has(child.digest) &&
+        (isForeignLayer(child.mediaType) || (sparse && isManifestLike(child.mediaType)))
+      )
+        continue;
       this.#visit(item, child, sparse, seen, depth + 1);
     }
   }
@@ -79,7 +83,8 @@ class UsageWalk {
   #carried(item: Item, { digest, size }: Descriptor): boolean {
     const locked = this.#sizes.get(digest);
     if (locked === undefined) this.#problem(item, digest, "is needed and not carried");
-    else if (locked !== size) this.#problem(item, digest, `has ${locked} bytes in the lock and ${size} in what refers to it`);
+    else if (locked !== size)
+      this.#problem(item, digest, `has ${locked} bytes in the lock and ${size} in what refers to it`);
     return locked !== undefined;
   }
 

@@ -54,7 +54,14 @@ export async function verifyBundle(path: string, options: VerifyOptions): Promis
     const findings = await verifier.run();
     if (findings.length > 0) throw failure(path, findings);
     const { lock, layout } = bundle;
-    return { bundle: path, name: lock.name, items: lock.items.length, blobs: lock.blobs.length, size: layout.size, hashed: !options.quick };
+    return {
+      bundle: path,
+      name: lock.name,
+      items: lock.items.length,
+      blobs: lock.blobs.length,
+      size: layout.size,
+      hashed: !options.quick,
+    };
   } finally {
     bundle.close();
   }
@@ -75,12 +82,18 @@ function open(path: string): BundleReader {
 }
 
 function failure(path: string, findings: Finding[]): AirgapError {
-  const lines = findings.slice(0, MAX_SHOWN).map(({ message, items }) => `  ${message}${items?.length ? `; used by ${items.join(", ")}` : ""}`);
+  const lines = findings
+    .slice(0, MAX_SHOWN)
+    .map(({ message, items }) => `  ${message}${items?.length ? `; used by ${items.join(", ")}` : ""}`);
   if (findings.length > MAX_SHOWN) lines.push(`  … and ${findings.length - MAX_SHOWN} more`);
-  return new AirgapError("check-failed", `${path} failed the check, ${count(findings.length, "finding")}:\n${lines.join("\n")}`, {
-    suggestions: ["copy the bundle again from where it was built, and compare `airgap verify` there"],
-    data: { findings },
-  });
+  return new AirgapError(
+    "check-failed",
+    `${path} failed the check, ${count(findings.length, "finding")}:\n${lines.join("\n")}`,
+    {
+      suggestions: ["copy the bundle again from where it was built, and compare `airgap verify` there"],
+      data: { findings },
+    },
+  );
 }
 
 class Verifier {
@@ -107,7 +120,8 @@ class Verifier {
     }
     const { users } = this.#graph();
     if (this.#findings.length === 0) await this.#closure();
-    for (const finding of this.#findings) if (finding.digest && !finding.items) finding.items = users.get(finding.digest) ?? [];
+    for (const finding of this.#findings)
+      if (finding.digest && !finding.items) finding.items = users.get(finding.digest) ?? [];
     return this.#findings;
   }
 
@@ -128,7 +142,8 @@ class Verifier {
       const header = at(entry.headerOffset, entry.header.length);
       if (!header.equals(entry.header)) this.#add("header", entry, describeHeader(header, entry));
       const padding = at(entry.offset + entry.size, end - entry.offset - entry.size);
-      if (padding.some((byte) => byte !== 0)) this.#add("padding", entry, `the padding behind ${entry.name} is not zero`);
+      if (padding.some((byte) => byte !== 0))
+        this.#add("padding", entry, `the padding behind ${entry.name} is not zero`);
     }
     if (fileSize < layout.size)
       this.#findings.push({
@@ -137,7 +152,11 @@ class Verifier {
       });
     else if (at(layout.size - END_OF_ARCHIVE.length, END_OF_ARCHIVE.length).some((byte) => byte !== 0))
       this.#findings.push({ what: "end", message: "the end of the archive is not two zero blocks" });
-    if (fileSize > layout.size) this.#findings.push({ what: "size", message: `${fileSize - layout.size} bytes were appended behind the end of the archive` });
+    if (fileSize > layout.size)
+      this.#findings.push({
+        what: "size",
+        message: `${fileSize - layout.size} bytes were appended behind the end of the archive`,
+      });
   }
 
   #missing(entry: Entry): void {
@@ -148,9 +167,16 @@ class Verifier {
   async #contents(): Promise<void> {
     const pool = new HashPool(availableParallelism());
     const { layout } = this.#bundle;
-    this.#options.emit({ type: "plan", items: layout.entries.length, bytes: layout.entries.reduce((sum, { size }) => sum + size, 0) });
+    this.#options.emit({
+      type: "plan",
+      items: layout.entries.length,
+      bytes: layout.entries.reduce((sum, { size }) => sum + size, 0),
+    });
     try {
-      await unlessAborted(Promise.all(layout.entries.map((entry) => this.#content(entry, pool))), this.#options.signal);
+      await unlessAborted(
+        Promise.all(layout.entries.map((entry) => this.#content(entry, pool))),
+        this.#options.signal,
+      );
     } finally {
       await pool.close();
     }
@@ -164,25 +190,41 @@ class Verifier {
     this.#options.emit({ type: "progress", item: entry.name, bytes: entry.size });
     if (digest === entry.digest) return;
     this.#bad.add(entry.digest);
-    this.#add("content", entry, `${entry.name} has other content than its name says: its bytes are ${digest}`);
+    this.#add(
+      "content",
+      entry,
+      `${entry.name} has other content than its name says: its bytes are ${digest}`,
+    );
   }
 
   /** What the root reaches is there, and nothing is there that it does not reach. */
   #graph(): { users: Map<Digest, string[]> } {
     const { lock } = this.#bundle;
     const { users, problems } = usageOf(lock, (digest) => this.#manifest(digest));
-    for (const { item, digest, problem } of problems) this.#findings.push({ what: "graph", digest, message: `${digest} ${problem}`, items: [item] });
+    for (const { item, digest, problem } of problems)
+      this.#findings.push({ what: "graph", digest, message: `${digest} ${problem}`, items: [item] });
     if (this.#bad.size === 0 && problems.length === 0) {
       for (const { digest } of lock.blobs)
-        if (!users.has(digest)) this.#findings.push({ what: "unused", digest, message: `${digest} is carried, and nothing in the lock reaches it` });
+        if (!users.has(digest))
+          this.#findings.push({
+            what: "unused",
+            digest,
+            message: `${digest} is carried, and nothing in the lock reaches it`,
+          });
     }
     return { users };
   }
 
   /** Everything that the bundle's documents and kubeadm will ask for is in it, under the name that they ask by. */
   async #closure(): Promise<void> {
-    for (const { reference, why, wantedBy } of await gapsOf(this.#bundle.lock, async (digest) => this.#manifest(digest))) {
-      this.#findings.push({ what: "closure", message: `${reference}: ${why}; wanted by ${wantedBy.join(", ")}`, items: wantedBy });
+    for (const { reference, why, wantedBy } of await gapsOf(this.#bundle.lock, async (digest) =>
+      this.#manifest(digest),
+    )) {
+      this.#findings.push({
+        what: "closure",
+        message: `${reference}: ${why}; wanted by ${wantedBy.join(", ")}`,
+        items: wantedBy,
+      });
     }
   }
 
@@ -199,7 +241,12 @@ class Verifier {
   }
 
   #add(what: Finding["what"], entry: Entry, message: string): void {
-    this.#findings.push({ what, entry: entry.name, message, ...(entry.digest ? { digest: entry.digest } : {}) });
+    this.#findings.push({
+      what,
+      entry: entry.name,
+      message,
+      ...(entry.digest ? { digest: entry.digest } : {}),
+    });
   }
 }
 
@@ -232,8 +279,11 @@ function describeHeader(bytes: Buffer, entry: Entry): string {
   const found = bytes.length >= BLOCK ? readHeader(bytes) : undefined;
   if (found === undefined) return `the tar header of ${entry.name} is damaged`;
   const type = TYPES[found.type];
-  if (type !== undefined) return `${JSON.stringify(found.name)}, ${type}, stands where ${entry.name} is expected`;
-  if (found.name !== entry.name) return `${JSON.stringify(found.name)} stands where ${entry.name} is expected`;
-  if (found.size !== entry.size) return `${entry.name} claims ${found.size} bytes; its lock says ${entry.size}`;
+  if (type !== undefined)
+    return `${JSON.stringify(found.name)}, ${type}, stands where ${entry.name} is expected`;
+  if (found.name !== entry.name)
+    return `${JSON.stringify(found.name)} stands where ${entry.name} is expected`;
+  if (found.size !== entry.size)
+    return `${entry.name} claims ${found.size} bytes; its lock says ${entry.size}`;
   return `the tar header of ${entry.name} is not the one that airgap writes (owner, mode or time)`;
 }

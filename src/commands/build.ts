@@ -9,16 +9,26 @@ export default class Build extends BaseCommand<BuildResult> {
   static override summary = "Work out everything a site needs, pin it in a lock and pack it in one tar";
   static override description =
     "Asks every source what its names mean, writes the lock beside the spec, and fetches everything into one archive. An interrupted build goes on where it stopped.";
-  static override examples = ["<%= config.bin %> build bundles/quickstart.yaml -o quickstart.tar", "<%= config.bin %> build site.yaml -o site.tar --locked"];
+  static override examples = [
+    "<%= config.bin %> build bundles/quickstart.yaml -o quickstart.tar",
+    "<%= config.bin %> build site.yaml -o site.tar --locked",
+  ];
   static override args = { spec: Args.string({ description: "The bundle spec (YAML)", required: true }) };
   static override flags = withEnv({
     output: Flags.string({ char: "o", description: "The bundle to write" }),
-    locked: Flags.boolean({ description: "Follow the lock; ask no registry what a tag means", exclusive: ["lock-only"] }),
+    locked: Flags.boolean({
+      description: "Follow the lock; ask no registry what a tag means",
+      exclusive: ["lock-only"],
+    }),
     "lock-only": Flags.boolean({ description: "Write the lock and stop" }),
     fresh: Flags.boolean({ description: "Start from the beginning, whatever an interrupted build left" }),
     "dry-run": Flags.boolean({ description: "Say what would be carried; write nothing" }),
     reuse: Flags.string({ description: "Take blobs from this earlier bundle", multiple: true, default: [] }),
-    concurrency: Flags.integer({ description: "Requests to a host at a time (default: as many as it bears)", min: 1, max: 128 }),
+    concurrency: Flags.integer({
+      description: "Requests to a host at a time (default: as many as it bears)",
+      min: 1,
+      max: 128,
+    }),
   });
 
   async run(): Promise<BuildResult> {
@@ -50,7 +60,9 @@ export default class Build extends BaseCommand<BuildResult> {
     const { report } = this;
     report.end();
     for (const { kind, name, change, from, to } of result.changes) {
-      report.say(`${change} ${kind} ${name}${from && to ? ` (${from.slice(0, 19)} → ${to.slice(0, 19)})` : ""}`);
+      report.say(
+        `${change} ${kind} ${name}${from && to ? ` (${from.slice(0, 19)} → ${to.slice(0, 19)})` : ""}`,
+      );
     }
     const what = `${count(result.items, "item")}, ${count(result.blobs, "blob")}, ${formatBytes(result.size)}`;
     if (result.bundle === undefined) {

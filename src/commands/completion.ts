@@ -6,7 +6,8 @@ const SHELLS = ["bash", "zsh"];
 /** `images list` → its flags; the words of a topic before its commands. */
 function tableOf(commands: Command.Loadable[]): Map<string, string[]> {
   const table = new Map<string, string[]>();
-  const add = (key: string, word: string): void => void table.set(key, [...new Set([...(table.get(key) ?? []), word])].toSorted());
+  const add = (key: string, word: string): void =>
+    void table.set(key, [...new Set([...(table.get(key) ?? []), word])].toSorted());
   for (const { id, flags } of commands) {
     const words = id.split(":");
     for (const [i, word] of words.entries()) add(words.slice(0, i).join(" "), word);
@@ -18,7 +19,9 @@ function tableOf(commands: Command.Loadable[]): Map<string, string[]> {
 }
 
 function bashScript(table: Map<string, string[]>): string {
-  const cases = [...table].map(([key, words]) => `    ${JSON.stringify(key)}) words=${JSON.stringify(words.join(" "))} ;;`).join("\n");
+  const cases = [...table]
+    .map(([key, words]) => `    ${JSON.stringify(key)}) words=${JSON.stringify(words.join(" "))} ;;`)
+    .join("\n");
   return `# bash completion for airgap: airgap completion bash > /etc/bash_completion.d/airgap
 _airgap() {
   local cur=\${COMP_WORDS[COMP_CWORD]} key="" word words=""
@@ -44,13 +47,21 @@ complete -o filenames -F _airgap airgap`;
 
 export default class Completion extends BaseCommand<{ shell: string; script: string }> {
   static override summary = "Print a completion script for the shell";
-  static override examples = ["<%= config.bin %> completion bash > /etc/bash_completion.d/airgap", 'eval "$(<%= config.bin %> completion zsh)"'];
-  static override args = { shell: Args.string({ description: "bash or zsh", options: SHELLS, default: "bash" }) };
+  static override examples = [
+    "<%= config.bin %> completion bash > /etc/bash_completion.d/airgap",
+    'eval "$(<%= config.bin %> completion zsh)"',
+  ];
+  static override args = {
+    shell: Args.string({ description: "bash or zsh", options: SHELLS, default: "bash" }),
+  };
 
   async run(): Promise<{ shell: string; script: string }> {
     const { args } = await this.parse(Completion);
     const bash = bashScript(tableOf(this.config.commands));
-    const script = args.shell === "zsh" ? `autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n${bash}` : bash;
+    const script =
+      args.shell === "zsh"
+        ? `autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n${bash}`
+        : bash;
     this.report.line(script);
     return { shell: args.shell, script };
   }

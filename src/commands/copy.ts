@@ -14,7 +14,8 @@ import { Registries } from "../transport/registry/registries.ts";
 const ARCHITECTURE = ({ x64: "amd64", ia32: "386" } as Record<string, string>)[process.arch] ?? process.arch;
 /** What can hold signatures and other things that speak of an image. */
 const HOLDS_ATTACHED: readonly string[] = ["docker", "oci", "oci-archive"];
-const PLACES = "docker://HOST/REPOSITORY:TAG, oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or docker-daemon:NAME";
+const PLACES =
+  "docker://HOST/REPOSITORY:TAG, oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or docker-daemon:NAME";
 
 export default class Copy extends BaseCommand<CopyImageResult> {
   static override summary = "Copy one image between any two places";
@@ -31,10 +32,20 @@ export default class Copy extends BaseCommand<CopyImageResult> {
   };
   static override flags = withEnv({
     all: Flags.boolean({ description: "Of an index all platforms, as it is" }),
-    platform: Flags.string({ description: "Of an index this platform", default: `linux/${ARCHITECTURE}`, exclusive: ["all"], helpValue: "OS/ARCH" }),
-    "foreign-layers": Flags.boolean({ description: "Copy layers that their publisher does not let registries distribute" }),
+    platform: Flags.string({
+      description: "Of an index this platform",
+      default: `linux/${ARCHITECTURE}`,
+      exclusive: ["all"],
+      helpValue: "OS/ARCH",
+    }),
+    "foreign-layers": Flags.boolean({
+      description: "Copy layers that their publisher does not let registries distribute",
+    }),
     insecure: Flags.boolean({ description: "Plain http, or https without a certificate check" }),
-    "ca-file": Flags.string({ description: "PEM file of the authority that signed the registries' certificates", helpValue: "FILE" }),
+    "ca-file": Flags.string({
+      description: "PEM file of the authority that signed the registries' certificates",
+      helpValue: "FILE",
+    }),
   });
 
   async run(): Promise<CopyImageResult> {
@@ -42,9 +53,22 @@ export default class Copy extends BaseCommand<CopyImageResult> {
     const from = parsePlace(args.source, process.cwd());
     const to = parsePlace(args.destination, process.cwd());
     const platform = parsePlatform(flags.platform);
-    const trust = { ...(flags.insecure ? { insecure: true } : {}), ...(flags["ca-file"] ? { caFile: flags["ca-file"] } : {}) };
-    const registries = new Registries({ trust: () => trust, credentials: storedCredentials(run), emit: this.emit });
-    const options = { registries, cacheDir: defaultCacheDir(), emit: this.emit, signal: this.signal, foreignLayers: flags["foreign-layers"] };
+    const trust = {
+      ...(flags.insecure ? { insecure: true } : {}),
+      ...(flags["ca-file"] ? { caFile: flags["ca-file"] } : {}),
+    };
+    const registries = new Registries({
+      trust: () => trust,
+      credentials: storedCredentials(run),
+      emit: this.emit,
+    });
+    const options = {
+      registries,
+      cacheDir: defaultCacheDir(),
+      emit: this.emit,
+      signal: this.signal,
+      foreignLayers: flags["foreign-layers"],
+    };
     try {
       const { source, reference } = await openPlace(from, options);
       const { destination, tags } = openTarget(to, options);
@@ -77,10 +101,17 @@ export default class Copy extends BaseCommand<CopyImageResult> {
     }
   }
 
-  #tell({ digest, totals: { sent, mounted, present }, attached }: CopyImageResult, destination: string): void {
+  #tell(
+    { digest, totals: { sent, mounted, present }, attached }: CopyImageResult,
+    destination: string,
+  ): void {
     this.report.end();
     this.report.line(`${destination} ${digest}`);
-    const parts = [`${count(sent.blobs, "blob")} (${formatBytes(sent.bytes)}) copied`, `${mounted.blobs} mounted`, `${present.blobs} there already`];
+    const parts = [
+      `${count(sent.blobs, "blob")} (${formatBytes(sent.bytes)}) copied`,
+      `${mounted.blobs} mounted`,
+      `${present.blobs} there already`,
+    ];
     if (attached > 0) parts.push(`${count(attached, "attached artifact")} along with it`);
     this.report.say(parts.join(", "));
   }

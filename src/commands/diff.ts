@@ -6,7 +6,10 @@ import { formatBytes } from "../format.ts";
 export default class Diff extends BaseCommand<LockDiff> {
   static override summary = "Show what changed between two bundles or locks";
   static override description = "Reads the first kilobytes only.";
-  static override examples = ["<%= config.bin %> diff old.tar new.tar", "<%= config.bin %> diff site.lock.json site.tar"];
+  static override examples = [
+    "<%= config.bin %> diff old.tar new.tar",
+    "<%= config.bin %> diff site.lock.json site.tar",
+  ];
   static override args = {
     from: Args.string({ description: "A bundle or a lock", required: true }),
     to: Args.string({ description: "A bundle or a lock", required: true }),
@@ -18,7 +21,9 @@ export default class Diff extends BaseCommand<LockDiff> {
     const signs = { added: "+", removed: "-", changed: "~" };
     for (const { kind, name, change, from, to } of diff.changes)
       this.report.line(`${signs[change]} ${kind}\t${name}\t${from && to ? `${from} → ${to}` : (to ?? from)}`);
-    this.report.say(`${formatBytes(diff.bytesAdded)} of blobs are new, ${formatBytes(diff.bytesRemoved)} are gone`);
+    this.report.say(
+      `${formatBytes(diff.bytesAdded)} of blobs are new, ${formatBytes(diff.bytesRemoved)} are gone`,
+    );
     return diff;
   }
 }

@@ -22,13 +22,34 @@ export default class Install extends BaseCommand<InstallResult> {
   static override args = { cluster: Args.string({ description: "The cluster file (YAML)", required: true }) };
   static override flags = withEnv({
     bundle: Flags.string({ description: "The bundle", required: true, helpValue: "B" }),
-    "dry-run": Flags.boolean({ description: "Run the checks only, and say what would change", exclusive: ["script"] }),
-    script: Flags.string({ description: "Write one sh script a host into DIR, instead of running anything", helpValue: "DIR" }),
-    only: Flags.string({ description: `Only these stages: ${STAGES.join(", ")}`, ...stage, exclusive: ["skip"] }),
+    "dry-run": Flags.boolean({
+      description: "Run the checks only, and say what would change",
+      exclusive: ["script"],
+    }),
+    script: Flags.string({
+      description: "Write one sh script a host into DIR, instead of running anything",
+      helpValue: "DIR",
+    }),
+    only: Flags.string({
+      description: `Only these stages: ${STAGES.join(", ")}`,
+      ...stage,
+      exclusive: ["skip"],
+    }),
     skip: Flags.string({ description: "All stages but these", ...stage }),
     hosts: Flags.string({ description: "Only these hosts, with commas between them", helpValue: "NAME,…" }),
-    patience: Flags.integer({ description: "How long a host that is gone, perhaps to boot again, is waited for", min: 0, default: 180, helpValue: "SECONDS" }),
-    "ignore-check": Flags.string({ description: "Go on although this check fails", multiple: true, multipleNonGreedy: true, helpValue: "NAME", default: [] }),
+    patience: Flags.integer({
+      description: "How long a host that is gone, perhaps to boot again, is waited for",
+      min: 0,
+      default: 180,
+      helpValue: "SECONDS",
+    }),
+    "ignore-check": Flags.string({
+      description: "Go on although this check fails",
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: "NAME",
+      default: [],
+    }),
   });
 
   async run(): Promise<InstallResult> {
@@ -48,7 +69,8 @@ export default class Install extends BaseCommand<InstallResult> {
       signal: this.signal,
     });
     this.report.end();
-    if (flags["dry-run"]) for (const line of formatForeseen(result.steps as Foreseen[])) this.report.line(line);
+    if (flags["dry-run"])
+      for (const line of formatForeseen(result.steps as Foreseen[])) this.report.line(line);
     else if (result.scripts) this.#tellScripts(result.scripts, result.beside ?? []);
     else this.#tell(result, args.cluster);
     return result;
@@ -56,8 +78,11 @@ export default class Install extends BaseCommand<InstallResult> {
 
   #tellScripts(scripts: string[], beside: Beside[]): void {
     for (const file of scripts) this.report.line(file);
-    this.report.say("They hold secrets. Run them as root in this order, each on the host of its name: sh FILE");
-    for (const { script, name, from } of beside) this.report.say(`Beside ${basename(script)} has to lie ${from} as ${name}`);
+    this.report.say(
+      "They hold secrets. Run them as root in this order, each on the host of its name: sh FILE",
+    );
+    for (const { script, name, from } of beside)
+      this.report.say(`Beside ${basename(script)} has to lie ${from} as ${name}`);
   }
 
   #tell({ changed, steps, time, kubeconfig, cluster, log }: InstallResult, file: string): void {
@@ -68,6 +93,7 @@ export default class Install extends BaseCommand<InstallResult> {
       report.say(
         `It took ${formatDuration(time.connecting + time.total)}, of which the hosts' own commands ${formatDuration(time.commands)}; the log is ${log}`,
       );
-    if (kubeconfig) report.say(`Next: kubectl --kubeconfig ${kubeconfig} get nodes, or airgap status ${file}`);
+    if (kubeconfig)
+      report.say(`Next: kubectl --kubeconfig ${kubeconfig} get nodes, or airgap status ${file}`);
   }
 }

@@ -39,13 +39,23 @@ export default class Push extends BaseCommand<PushResult> {
       default: [],
       helpValue: "FROM=TO",
     }),
-    "create-projects": Flags.option({ description: "Make missing Harbor projects", options: ["public", "private"] as const })(),
-    "project-quota": Flags.string({ description: "Storage limit of projects that are made, e.g. 200GiB", dependsOn: ["create-projects"], helpValue: "SIZE" }),
+    "create-projects": Flags.option({
+      description: "Make missing Harbor projects",
+      options: ["public", "private"] as const,
+    })(),
+    "project-quota": Flags.string({
+      description: "Storage limit of projects that are made, e.g. 200GiB",
+      dependsOn: ["create-projects"],
+      helpValue: "SIZE",
+    }),
     "dry-run": Flags.boolean({ description: "Say what would be sent; send nothing" }),
     repair: Flags.boolean({ description: "Look below each manifest, and send again what is gone" }),
     concurrency: Flags.integer({ description: "Images, and requests, at a time at most", min: 1, max: 64 }),
     insecure: Flags.boolean({ description: "Plain http, or https without a certificate check" }),
-    "ca-file": Flags.string({ description: "PEM file of the authority that signed the registry's certificate", helpValue: "FILE" }),
+    "ca-file": Flags.string({
+      description: "PEM file of the authority that signed the registry's certificate",
+      helpValue: "FILE",
+    }),
   });
 
   async run(): Promise<PushResult> {
@@ -53,7 +63,10 @@ export default class Push extends BaseCommand<PushResult> {
     const { host } = parseTarget(args.target);
     const quota = flags["project-quota"] === undefined ? undefined : parseQuota(flags["project-quota"]);
     const bundle = BundleReader.open(args.bundle);
-    const trust = { ...(flags.insecure ? { insecure: true } : {}), ...(flags["ca-file"] ? { caFile: flags["ca-file"] } : {}) };
+    const trust = {
+      ...(flags.insecure ? { insecure: true } : {}),
+      ...(flags["ca-file"] ? { caFile: flags["ca-file"] } : {}),
+    };
     const registries = new Registries({
       trust: (asked) => (asked === host ? trust : {}),
       credentials: storedCredentials(run),
@@ -66,7 +79,14 @@ export default class Push extends BaseCommand<PushResult> {
         target: args.target,
         layout: flags.layout,
         map: flags.map,
-        ...(flags["create-projects"] ? { createProjects: { public: flags["create-projects"] === "public", ...(quota === undefined ? {} : { quota }) } } : {}),
+        ...(flags["create-projects"]
+          ? {
+              createProjects: {
+                public: flags["create-projects"] === "public",
+                ...(quota === undefined ? {} : { quota }),
+              },
+            }
+          : {}),
         dryRun: flags["dry-run"],
         repair: flags.repair,
         yes: flags.yes,
@@ -96,8 +116,13 @@ export default class Push extends BaseCommand<PushResult> {
     const rest = `${mounted.blobs} mounted, ${present.blobs} there already`;
     const where = version === undefined ? target : `${target} (Harbor ${version})`;
     report.say(
-      dryRun ? `${where}: would send at most ${moved}; ${present.blobs} there already` : `${where}: ${count(images.length, "image")}; ${moved} sent, ${rest}`,
+      dryRun
+        ? `${where}: would send at most ${moved}; ${present.blobs} there already`
+        : `${where}: ${count(images.length, "image")}; ${moved} sent, ${rest}`,
     );
-    if (notImages > 0) report.say(`${count(notImages, "item")} of other kinds stay in the bundle; airgap serve gives them out`);
+    if (notImages > 0)
+      report.say(
+        `${count(notImages, "item")} of other kinds stay in the bundle; airgap serve gives them out`,
+      );
   }
 }

@@ -8,7 +8,10 @@ export default class Reset extends BaseCommand<ResetResult> {
   static override summary = "Back to bare hosts: takes back what install has done";
   static override description =
     "Each host remembers what was there before and how each step is taken back. With --hosts only some of them: they are drained and deleted from the cluster first; hosts that the cluster file has forgotten may be named too. Packages stay unless --packages says otherwise.";
-  static override examples = ["<%= config.bin %> reset cluster.yaml --hosts node3", "<%= config.bin %> reset cluster.yaml --yes"];
+  static override examples = [
+    "<%= config.bin %> reset cluster.yaml --hosts node3",
+    "<%= config.bin %> reset cluster.yaml --yes",
+  ];
   static override args = { cluster: Args.string({ description: "The cluster file (YAML)", required: true }) };
   static override flags = withEnv({
     hosts: Flags.string({ description: "Only these hosts, with commas between them", helpValue: "NAME,…" }),
@@ -22,12 +25,16 @@ export default class Reset extends BaseCommand<ResetResult> {
       ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
       packages: flags.packages,
       confirm: hostKeyQuestion((text) => this.confirm(text)),
-      sure: (hosts) => this.confirm(`Everything that makes ${hosts.join(", ")} part of the cluster is taken back, data in it included. Go on?`),
+      sure: (hosts) =>
+        this.confirm(
+          `Everything that makes ${hosts.join(", ")} part of the cluster is taken back, data in it included. Go on?`,
+        ),
       emit: this.emit,
       signal: this.signal,
     });
     this.report.end();
-    for (const { host, undone } of result.hosts) this.report.line(`${host}: ${count(undone, "step")} taken back`);
+    for (const { host, undone } of result.hosts)
+      this.report.line(`${host}: ${count(undone, "step")} taken back`);
     return result;
   }
 }

@@ -10,13 +10,19 @@ const SCHEMAS: Record<string, { json(): JsonSchema }> = { bundle: bundleSchema, 
 export default class Schema extends BaseCommand<JsonSchema> {
   static override summary = "Print the JSON Schema of the spec or the cluster file";
   static override examples = ["<%= config.bin %> schema bundle > bundle.schema.json"];
-  static override args = { kind: Args.string({ description: "bundle or cluster", required: true, options: Object.keys(SCHEMAS) }) };
+  static override args = {
+    kind: Args.string({ description: "bundle or cluster", required: true, options: Object.keys(SCHEMAS) }),
+  };
 
   async run(): Promise<JsonSchema> {
     const { args } = await this.parse(Schema);
     const schema = SCHEMAS[args.kind];
     if (schema === undefined) throw new AirgapError("usage", `There is no schema '${args.kind}'`);
-    const json = { $schema: "https://json-schema.org/draft/2020-12/schema", title: `airgap ${args.kind}`, ...schema.json() };
+    const json = {
+      $schema: "https://json-schema.org/draft/2020-12/schema",
+      title: `airgap ${args.kind}`,
+      ...schema.json(),
+    };
     this.report.line(JSON.stringify(json, undefined, 2));
     return json;
   }

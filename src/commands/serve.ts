@@ -14,11 +14,26 @@ export default class Serve extends BaseCommand<ServeResult> {
   static override strict = false;
   static override args = { bundle: Args.string({ description: "Bundles, one or several" }) };
   static override flags = withEnv({
-    listen: Flags.string({ description: "Address and port; 0.0.0.0:5000 for all interfaces", default: "127.0.0.1:5000", helpValue: "ADDR" }),
+    listen: Flags.string({
+      description: "Address and port; 0.0.0.0:5000 for all interfaces",
+      default: "127.0.0.1:5000",
+      helpValue: "ADDR",
+    }),
     store: Flags.string({ description: "Directory that takes what is pushed", helpValue: "DIR" }),
-    "tls-cert": Flags.string({ description: "PEM file with the certificate and its chain", helpValue: "FILE", dependsOn: ["tls-key"] }),
-    "tls-key": Flags.string({ description: "PEM file with the key", helpValue: "FILE", dependsOn: ["tls-cert"] }),
-    "self-signed": Flags.boolean({ description: "Make a certificate, signed by an own authority that is kept", exclusive: ["tls-cert"] }),
+    "tls-cert": Flags.string({
+      description: "PEM file with the certificate and its chain",
+      helpValue: "FILE",
+      dependsOn: ["tls-key"],
+    }),
+    "tls-key": Flags.string({
+      description: "PEM file with the key",
+      helpValue: "FILE",
+      dependsOn: ["tls-cert"],
+    }),
+    "self-signed": Flags.boolean({
+      description: "Make a certificate, signed by an own authority that is kept",
+      exclusive: ["tls-cert"],
+    }),
     "tls-name": Flags.string({
       description: "Further host name or address for the self-signed certificate",
       helpValue: "NAME",
@@ -26,8 +41,14 @@ export default class Serve extends BaseCommand<ServeResult> {
       multipleNonGreedy: true,
       dependsOn: ["self-signed"],
     }),
-    htpasswd: Flags.string({ description: "Users and bcrypt hashes, as htpasswd -B writes them", helpValue: "FILE" }),
-    "access-log": Flags.string({ description: "File that gets a JSON line for each request (default: stderr)", helpValue: "FILE" }),
+    htpasswd: Flags.string({
+      description: "Users and bcrypt hashes, as htpasswd -B writes them",
+      helpValue: "FILE",
+    }),
+    "access-log": Flags.string({
+      description: "File that gets a JSON line for each request (default: stderr)",
+      helpValue: "FILE",
+    }),
   });
 
   async run(): Promise<ServeResult> {
@@ -36,7 +57,9 @@ export default class Serve extends BaseCommand<ServeResult> {
       bundles: argv as string[],
       listen: flags.listen,
       ...(flags.store ? { store: flags.store } : {}),
-      ...(flags["tls-cert"] && flags["tls-key"] ? { tlsFiles: { cert: flags["tls-cert"], key: flags["tls-key"] } } : {}),
+      ...(flags["tls-cert"] && flags["tls-key"]
+        ? { tlsFiles: { cert: flags["tls-cert"], key: flags["tls-key"] } }
+        : {}),
       selfSigned: flags["self-signed"],
       tlsNames: flags["tls-name"] ?? [],
       ...(flags.htpasswd ? { htpasswd: flags.htpasswd } : {}),

@@ -8,11 +8,18 @@ import { hostKeyQuestion, names } from "../install/words.ts";
 export default class Status extends BaseCommand<ClusterStatus | { token: string }> {
   static override summary = "How a cluster is: nodes, pods, certificates, and where its images come from";
   static override description = "Changes nothing. Exits with 1 when something is not as it should be.";
-  static override examples = ["<%= config.bin %> status cluster.yaml", "<%= config.bin %> status cluster.yaml --token dashboard"];
+  static override examples = [
+    "<%= config.bin %> status cluster.yaml",
+    "<%= config.bin %> status cluster.yaml --token dashboard",
+  ];
   static override args = { cluster: Args.string({ description: "The cluster file (YAML)", required: true }) };
   static override flags = withEnv({
     hosts: Flags.string({ description: "Only these hosts, with commas between them", helpValue: "NAME,…" }),
-    token: Flags.string({ description: "Print a token to log in with: dashboard", helpValue: "NAME", exclusive: ["hosts"] }),
+    token: Flags.string({
+      description: "Print a token to log in with: dashboard",
+      helpValue: "NAME",
+      exclusive: ["hosts"],
+    }),
   });
 
   async run(): Promise<ClusterStatus | { token: string }> {
@@ -39,13 +46,20 @@ export default class Status extends BaseCommand<ClusterStatus | { token: string 
     const { report } = this;
     const width = Math.max(4, ...nodes.map(({ name }) => name.length));
     for (const { name, ready, roles, version, runtime, address } of nodes) {
-      report.line(`${name.padEnd(width)}  ${ready ? "Ready   " : "NotReady"}  ${roles.join(",").padEnd(13)}  ${version}  ${runtime}  ${address}`);
+      report.line(
+        `${name.padEnd(width)}  ${ready ? "Ready   " : "NotReady"}  ${roles.join(",").padEnd(13)}  ${version}  ${runtime}  ${address}`,
+      );
     }
     report.line(`Pods: ${pods.total}, not ready: ${pods.notReady.length}`);
     const [next] = certificates;
-    if (next) report.line(`Certificates: ${certificates.length}; ${next.name} of ${next.host} ends first, in ${count(next.days, "day")}`);
+    if (next)
+      report.line(
+        `Certificates: ${certificates.length}; ${next.name} of ${next.host} ends first, in ${count(next.days, "day")}`,
+      );
     const elsewhere = origins.filter(({ onlySite }) => !onlySite).length;
-    report.line(`Images: ${elsewhere === 0 ? "from the site's registry alone" : `${count(elsewhere, "node")} would look elsewhere too`}`);
+    report.line(
+      `Images: ${elsewhere === 0 ? "from the site's registry alone" : `${count(elsewhere, "node")} would look elsewhere too`}`,
+    );
     for (const problem of problems) report.line(`! ${problem}`);
   }
 }

@@ -9,11 +9,17 @@ export default class Verify extends BaseCommand<VerifyResult> {
     "Hashes everything, and compares every header, padding and end of the archive with what the lock makes it. Exits with 3 and names what is wrong.";
   static override examples = ["<%= config.bin %> verify site.tar"];
   static override args = { bundle: Args.string({ description: "The bundle", required: true }) };
-  static override flags = withEnv({ quick: Flags.boolean({ description: "The structure only: hash nothing but manifests" }) });
+  static override flags = withEnv({
+    quick: Flags.boolean({ description: "The structure only: hash nothing but manifests" }),
+  });
 
   async run(): Promise<VerifyResult> {
     const { args, flags } = await this.parse(Verify);
-    const result = await verifyBundle(args.bundle, { quick: flags.quick, emit: this.emit, signal: this.signal });
+    const result = await verifyBundle(args.bundle, {
+      quick: flags.quick,
+      emit: this.emit,
+      signal: this.signal,
+    });
     this.report.end();
     this.report.line(
       `${args.bundle} is ${result.hashed ? "whole" : "well-formed (its content was not hashed)"}: ${count(result.items, "item")}, ${count(result.blobs, "blob")}, ${formatBytes(result.size)}`,

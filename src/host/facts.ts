@@ -86,7 +86,8 @@ const text = (lines: Lines, name: string): string | undefined =>
     .get(name)
     ?.map((line) => `${line}\n`)
     .join("");
-const units = (lines: Lines, name: string): string[] => [...new Set(all(lines, name).map((unit) => unit.trim().replace(/\.service$/, "")))].sort();
+const units = (lines: Lines, name: string): string[] =>
+  [...new Set(all(lines, name).map((unit) => unit.trim().replace(/\.service$/, "")))].sort();
 
 function split(output: string): Lines {
   const lines: Lines = new Map();
@@ -105,19 +106,27 @@ function osOf(lines: Lines): Facts["os"] {
   const values = new Map(
     all(lines, "os").flatMap((line) => {
       const [, key, value] = /^([A-Z_]+)=(.*)$/.exec(line) ?? [];
-      return key === undefined || value === undefined ? [] : [[key, value.replace(/^(["'])(.*)\1$/, "$2")] as const];
+      return key === undefined || value === undefined
+        ? []
+        : [[key, value.replace(/^(["'])(.*)\1$/, "$2")] as const];
     }),
   );
   const like = (values.get("ID_LIKE") ?? "").split(/\s+/).filter(Boolean);
   const id = (values.get("ID") ?? "linux").toLowerCase();
-  return { id, version: (values.get("VERSION_ID") ?? "").toLowerCase(), name: values.get("PRETTY_NAME") ?? values.get("NAME") ?? id, like };
+  return {
+    id,
+    version: (values.get("VERSION_ID") ?? "").toLowerCase(),
+    name: values.get("PRETTY_NAME") ?? values.get("NAME") ?? id,
+    like,
+  };
 }
 
 /** capabilities(7), as the kernel numbers them. */
 const CAP_SYS_TIME = 25n;
 
 /** @param mask as /proc/PID/status has it; without one everything is allowed */
-const hasCapability = (mask: string, bit: bigint): boolean => !/^[0-9a-f]+$/.test(mask) || ((BigInt(`0x${mask}`) >> bit) & 1n) === 1n;
+const hasCapability = (mask: string, bit: bigint): boolean =>
+  !/^[0-9a-f]+$/.test(mask) || ((BigInt(`0x${mask}`) >> bit) & 1n) === 1n;
 
 function routesOf(lines: Lines): Facts["routes"] {
   return all(lines, "route").flatMap((line) => {
@@ -128,7 +137,8 @@ function routesOf(lines: Lines): Facts["routes"] {
   });
 }
 
-const nameservers = (lines: Lines, name: string): string[] => all(lines, name).flatMap((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? []);
+const nameservers = (lines: Lines, name: string): string[] =>
+  all(lines, name).flatMap((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? []);
 
 function firewallOf(active: string[], lines: Lines): Facts["firewall"] {
   if (active.includes("firewalld")) return "firewalld";
@@ -142,7 +152,9 @@ function selinuxOf(lines: Lines): Facts["selinux"] {
 
 /** Leaves out what is undefined, as exact optional properties want it. */
 function present<T extends object>(values: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined && value !== "")) as { [K in keyof T]: Exclude<T[K], undefined> };
+  return Object.fromEntries(
+    Object.entries(values).filter(([, value]) => value !== undefined && value !== ""),
+  ) as { [K in keyof T]: Exclude<T[K], undefined> };
 }
 
 /**
@@ -153,7 +165,10 @@ function present<T extends object>(values: T): { [K in keyof T]: Exclude<T[K], u
 export function parseFacts(output: string, host: string, ours: number): Facts {
   const lines = split(output);
   if (!lines.has("end") || first(lines, "kernel") === "") {
-    throw new AirgapError("protocol", `${host}: its facts could not be read: ${output.trim().split("\n").slice(-2).join("; ") || "it said nothing"}`);
+    throw new AirgapError(
+      "protocol",
+      `${host}: its facts could not be read: ${output.trim().split("\n").slice(-2).join("; ") || "it said nothing"}`,
+    );
   }
   const active = units(lines, "active");
   const version = (name: string): string | undefined => /\d\S*/.exec(first(lines, name))?.[0];
@@ -184,7 +199,9 @@ export function parseFacts(output: string, host: string, ours: number): Facts {
       return cidr ? [{ interface: name.replace(/@.*/, ""), cidr }] : [];
     }),
     routes: routesOf(lines),
-    defaultRoute: all(lines, "route").some((line) => line.startsWith("default")) || all(lines, "route6").some((line) => line.startsWith("default")),
+    defaultRoute:
+      all(lines, "route").some((line) => line.startsWith("default")) ||
+      all(lines, "route6").some((line) => line.startsWith("default")),
     swap: all(lines, "swap").map((line) => line.split(/\s+/)[0] ?? ""),
     fstabSwap: all(lines, "fstab-swap"),
     zram: lines.has("zram"),
@@ -208,7 +225,10 @@ export function parseFacts(output: string, host: string, ours: number): Facts {
     ...present({
       glibc: /^glibc (\S+)/.exec(first(lines, "glibc"))?.[1],
       systemd: systemd === undefined ? undefined : Number(systemd),
-      packageManager: manager === "apt-get" || manager === "dnf" || manager === "yum" ? (manager as "apt-get" | "dnf" | "yum") : undefined,
+      packageManager:
+        manager === "apt-get" || manager === "dnf" || manager === "yum"
+          ? (manager as "apt-get" | "dnf" | "yum")
+          : undefined,
       selinux: selinuxOf(lines),
       firewall: firewallOf(active, lines),
       containerdConfig: text(lines, "containerd-config"),

@@ -60,7 +60,10 @@ export const wholeScript = (script: string): string => `${script}\n${END}\n`;
 export function shell(become: Become, command = RUN): { line: string; before: string } {
   if (!become.sudo) return { line: `sh -c ${quote(command)}`, before: "" };
   if (become.password === undefined) return { line: `sudo -n sh -c ${quote(command)}`, before: "" };
-  return { line: `sudo -S -p '' sh -c ${quote(`${SKIP}; ${command}`)}`, before: `${become.password}\n${MARK}\n` };
+  return {
+    line: `sudo -S -p '' sh -c ${quote(`${SKIP}; ${command}`)}`,
+    before: `${become.password}\n${MARK}\n`,
+  };
 }
 
 /** A stream with a little text before it. */
@@ -70,15 +73,31 @@ export async function* prefixed(before: string, input: Readable): AsyncGenerator
 }
 
 const SUDO_PROBLEMS: [RegExp, string, string[]][] = [
-  [/incorrect password|Sorry, try again/, "sudo refused the password", ["correct what `sudoPasswordEnv` names"]],
+  [
+    /incorrect password|Sorry, try again/,
+    "sudo refused the password",
+    ["correct what `sudoPasswordEnv` names"],
+  ],
   [
     /a password is required|no password was provided/,
     "sudo wants a password",
     ["name the variable that holds it: `ssh: { sudo: true, sudoPasswordEnv: NAME }`"],
   ],
-  [/must have a tty|a terminal is required/, "sudo insists on a terminal", ["take `Defaults requiretty` out of the host's /etc/sudoers"]],
-  [/not in the sudoers file|may not run sudo|not allowed to execute/, "the user may not use sudo", ["log in as root, or add the user to the host's sudoers"]],
-  [/sudo: (?:command )?not found|sudo.*not found/, "sudo is not installed", ["log in as root, or install sudo on the host"]],
+  [
+    /must have a tty|a terminal is required/,
+    "sudo insists on a terminal",
+    ["take `Defaults requiretty` out of the host's /etc/sudoers"],
+  ],
+  [
+    /not in the sudoers file|may not run sudo|not allowed to execute/,
+    "the user may not use sudo",
+    ["log in as root, or add the user to the host's sudoers"],
+  ],
+  [
+    /sudo: (?:command )?not found|sudo.*not found/,
+    "sudo is not installed",
+    ["log in as root, or install sudo on the host"],
+  ],
 ];
 
 /**
@@ -86,14 +105,29 @@ const SUDO_PROBLEMS: [RegExp, string, string[]][] = [
  * @param execute runs a command line with text on its stdin
  * @throws AirgapError `unauthorized`
  */
-export async function proveRoot(name: string, become: Become, execute: (line: string, input: string) => Promise<Output>): Promise<void> {
-  const line = become.sudo ? (become.password === undefined ? "sudo -n id -u" : "sudo -S -p '' id -u") : "id -u";
+export async function proveRoot(
+  name: string,
+  become: Become,
+  execute: (line: string, input: string) => Promise<Output>,
+): Promise<void> {
+  const line = become.sudo
+    ? become.password === undefined
+      ? "sudo -n id -u"
+      : "sudo -S -p '' id -u"
+    : "id -u";
   const { stdout, stderr } = await execute(line, become.password === undefined ? "" : `${become.password}\n`);
   if (stdout.trim().split("\n").at(-1) === "0") return;
   const [, why, suggestions] = SUDO_PROBLEMS.find(([pattern]) => pattern.test(stderr)) ?? [];
-  if (why !== undefined) throw new AirgapError("unauthorized", `${name}: ${why}: ${stderr.trim()}`, { suggestions: suggestions ?? [] });
+  if (why !== undefined)
+    throw new AirgapError("unauthorized", `${name}: ${why}: ${stderr.trim()}`, {
+      suggestions: suggestions ?? [],
+    });
   const details = become.sudo
     ? { suggestions: [`try it there: ${line}`] }
     : { suggestions: ["log in as root, or add `sudo: true` under `ssh:` in the cluster file"] };
-  throw new AirgapError("unauthorized", `${name}: commands would not be root's${stderr.trim() ? `: ${stderr.trim()}` : ""}`, details);
+  throw new AirgapError(
+    "unauthorized",
+    `${name}: commands would not be root's${stderr.trim() ? `: ${stderr.trim()}` : ""}`,
+    details,
+  );
 }

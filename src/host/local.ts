@@ -1,6 +1,16 @@
 import { Readable } from "node:stream";
 import { messageOf } from "../errors.ts";
-import { type Become, DEFAULT_TIMEOUT, type Host, type Output, prefixed, proveRoot, type RunOptions, shell, wholeScript } from "./host.ts";
+import {
+  type Become,
+  DEFAULT_TIMEOUT,
+  type Host,
+  type Output,
+  prefixed,
+  proveRoot,
+  type RunOptions,
+  shell,
+  wholeScript,
+} from "./host.ts";
 import { run } from "./process.ts";
 
 /** The machine that airgap runs on. */
@@ -33,9 +43,18 @@ export class LocalHost implements Host {
   async close(): Promise<void> {}
 }
 
-async function execute(line: string, input: string | Readable, { timeoutMs = DEFAULT_TIMEOUT, signal, onStdout }: RunOptions): Promise<Output> {
+async function execute(
+  line: string,
+  input: string | Readable,
+  { timeoutMs = DEFAULT_TIMEOUT, signal, onStdout }: RunOptions,
+): Promise<Output> {
   try {
-    return await run("sh", ["-c", line], { input, timeoutMs, ...(signal ? { signal } : {}), ...(onStdout ? { onStdout } : {}) });
+    return await run("sh", ["-c", line], {
+      input,
+      timeoutMs,
+      ...(signal ? { signal } : {}),
+      ...(onStdout ? { onStdout } : {}),
+    });
   } catch (error) {
     signal?.throwIfAborted();
     return { code: null, stdout: "", stderr: messageOf(error) };

@@ -31,7 +31,12 @@ const MAX_OUTPUT = 16 * 1024 * 1024;
 export function run(command: string, args: string[], options: RunOptions): Promise<RunResult> {
   const { input, onStdout, timeoutMs, signal, cwd, env, maxOutput = MAX_OUTPUT } = options;
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: "pipe", ...(cwd ? { cwd } : {}), ...(env ? { env } : {}), ...(signal ? { signal } : {}) });
+    const child = spawn(command, args, {
+      stdio: "pipe",
+      ...(cwd ? { cwd } : {}),
+      ...(env ? { env } : {}),
+      ...(signal ? { signal } : {}),
+    });
     let size = 0;
     const stop = (why: string): void => {
       child.kill("SIGKILL");
@@ -57,11 +62,16 @@ export function run(command: string, args: string[], options: RunOptions): Promi
     });
     child.on("close", (code) => {
       clearTimeout(timer);
-      resolve({ code, stdout: Buffer.concat(out).toString("utf8"), stderr: Buffer.concat(err).toString("utf8") });
+      resolve({
+        code,
+        stdout: Buffer.concat(out).toString("utf8"),
+        stderr: Buffer.concat(err).toString("utf8"),
+      });
     });
     // A program that does not read its input is no error.
     child.stdin.on("error", () => {});
-    if (typeof input === "object") input.on("error", (error) => stop(`was not given its input: ${error.message}`)).pipe(child.stdin);
+    if (typeof input === "object")
+      input.on("error", (error) => stop(`was not given its input: ${error.message}`)).pipe(child.stdin);
     else child.stdin.end(input ?? "");
   });
 }

@@ -25,7 +25,8 @@ export function readHostKey(dir: string): HostKey | undefined {
     return undefined;
   }
   const host = /authenticity of host '(\S+?)(?: \(.*?\))?'/.exec(question)?.[1];
-  const [, type, fingerprint] = /(\w+) key fingerprint is (?:\w+:)?(SHA256:[A-Za-z0-9+/]{43})/.exec(question) ?? [];
+  const [, type, fingerprint] =
+    /(\w+) key fingerprint is (?:\w+:)?(SHA256:[A-Za-z0-9+/]{43})/.exec(question) ?? [];
   if (host === undefined || type === undefined || fingerprint === undefined) return undefined;
   return { host, type, fingerprint, question };
 }
@@ -45,12 +46,16 @@ const last = (stderr: string): string => stderr.trim().split("\n").slice(-3).joi
 function unknownKey({ target, options }: Failure, asked: HostKey): AirgapError {
   const shown = `${asked.host} shows the ${asked.type} key ${asked.fingerprint}`;
   if (options.fingerprint !== undefined) {
-    return new AirgapError("unauthorized", `${target.name}: ${shown}, the cluster file says ${options.fingerprint}`, {
-      suggestions: [
-        "compare with what the host itself says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
-        `if it is right, write hostKey: "${asked.fingerprint}" for ${target.name}`,
-      ],
-    });
+    return new AirgapError(
+      "unauthorized",
+      `${target.name}: ${shown}, the cluster file says ${options.fingerprint}`,
+      {
+        suggestions: [
+          "compare with what the host itself says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+          `if it is right, write hostKey: "${asked.fingerprint}" for ${target.name}`,
+        ],
+      },
+    );
   }
   return new AirgapError("unauthorized", `${target.name}: ${shown}, which nobody has accepted yet`, {
     suggestions: [
@@ -80,10 +85,18 @@ function refused({ target, resolved, options, stderr, read }: Failure): AirgapEr
     `${target.name}: ${resolved.user}@${target.address} can't log in: ${why}${methods ? ` (the host takes ${methods})` : ""}`,
     {
       suggestions: [
-        ...(locked ? ["name the variable that holds it: `ssh: { passphraseEnv: NAME }`, or put the key into an agent: ssh-add"] : []),
-        ...(options.password === undefined && options.passwordEnv !== undefined ? [`export ${options.passwordEnv}=…`] : []),
+        ...(locked
+          ? [
+              "name the variable that holds it: `ssh: { passphraseEnv: NAME }`, or put the key into an agent: ssh-add",
+            ]
+          : []),
+        ...(options.password === undefined && options.passwordEnv !== undefined
+          ? [`export ${options.passwordEnv}=…`]
+          : []),
         ...(options.password === undefined && options.passwordEnv === undefined
-          ? ["name a key or the variable that holds the password: `ssh: { identityFile: …, passwordEnv: NAME }`"]
+          ? [
+              "name a key or the variable that holds the password: `ssh: { identityFile: …, passwordEnv: NAME }`",
+            ]
           : []),
         `try it by hand: ssh ${target.port && target.port !== 22 ? `-p ${target.port} ` : ""}${resolved.user}@${target.address}`,
       ],
@@ -103,13 +116,22 @@ export function explain(failure: Failure): AirgapError {
       {
         suggestions: pinned
           ? [`when you know why, say so in the cluster file: hostKey: "${offered ?? "SHA256:…"}"`]
-          : [`when you know why: ssh-keygen -R ${target.port && target.port !== 22 ? `'[${target.address}]:${target.port}'` : target.address}`],
+          : [
+              `when you know why: ssh-keygen -R ${target.port && target.port !== 22 ? `'[${target.address}]:${target.port}'` : target.address}`,
+            ],
       },
     );
   }
   if (asked !== undefined && /Host key verification failed/.test(stderr)) return unknownKey(failure, asked);
-  if (/Permission denied|Too many authentication failures|No supported authentication/.test(stderr)) return refused(failure);
-  return new AirgapError("network", `${target.name}: no connection to ${target.address}: ${last(stderr) || "ssh said nothing"}`, {
-    suggestions: [`try it by hand: ssh ${target.port && target.port !== 22 ? `-p ${target.port} ` : ""}${failure.resolved.user}@${target.address}`],
-  });
+  if (/Permission denied|Too many authentication failures|No supported authentication/.test(stderr))
+    return refused(failure);
+  return new AirgapError(
+    "network",
+    `${target.name}: no connection to ${target.address}: ${last(stderr) || "ssh said nothing"}`,
+    {
+      suggestions: [
+        `try it by hand: ssh ${target.port && target.port !== 22 ? `-p ${target.port} ` : ""}${failure.resolved.user}@${target.address}`,
+      ],
+    },
+  );
 }

@@ -28,8 +28,13 @@ export interface Resolved {
 async function configOf(destination: string): Promise<Map<string, string>> {
   try {
     const { code, stdout, stderr } = await run("ssh", ["-G", "--", destination], { timeoutMs: 10_000 });
-    if (code !== 0) throw new AirgapError("environment", `ssh does not take its configuration: ${stderr.trim()}`, { suggestions: [`ssh -G ${destination}`] });
-    return new Map(stdout.split("\n").map((line) => [line.slice(0, line.indexOf(" ")), line.slice(line.indexOf(" ") + 1)]));
+    if (code !== 0)
+      throw new AirgapError("environment", `ssh does not take its configuration: ${stderr.trim()}`, {
+        suggestions: [`ssh -G ${destination}`],
+      });
+    return new Map(
+      stdout.split("\n").map((line) => [line.slice(0, line.indexOf(" ")), line.slice(line.indexOf(" ") + 1)]),
+    );
   } catch (cause) {
     if (isAirgapError(cause)) throw cause;
     throw new AirgapError("environment", `ssh can't be started: ${messageOf(cause)}`, {
@@ -45,12 +50,16 @@ const named = (value: string | undefined): boolean => value !== undefined && val
  * Asks ssh_config about a host: by its name when it has an entry there that leads to its address,
  * else by its address. Without a user of its own, the entry's counts, and then root.
  */
-export async function resolveTarget(target: SshTarget, options: { fingerprint?: string; knownHosts: string }): Promise<Resolved> {
+export async function resolveTarget(
+  target: SshTarget,
+  options: { fingerprint?: string; knownHosts: string },
+): Promise<Resolved> {
   const byName = await configOf(target.name);
   const alias = byName.get("hostname") === target.address;
   const config = alias ? byName : await configOf(target.address);
   const configured = config.get("user");
-  const user = target.user ?? (configured !== undefined && configured !== userInfo().username ? configured : "root");
+  const user =
+    target.user ?? (configured !== undefined && configured !== userInfo().username ? configured : "root");
   const args = [
     "-l",
     user,
@@ -95,7 +104,9 @@ export function connectionOptions({ direct }: Resolved, { password }: { password
     "ClearAllForwardings=yes",
     "PermitLocalCommand=no",
     // Neither the target nor a jump host is to be asked for a password that nobody has.
-    ...(password === undefined && direct ? ["PasswordAuthentication=no", "KbdInteractiveAuthentication=no"] : []),
+    ...(password === undefined && direct
+      ? ["PasswordAuthentication=no", "KbdInteractiveAuthentication=no"]
+      : []),
   ];
   return ["-T", ...options.flatMap((option) => ["-o", option])];
 }

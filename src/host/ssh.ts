@@ -4,7 +4,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { AirgapError, messageOf } from "../errors.ts";
-import { type Become, DEFAULT_TIMEOUT, type Host, type Output, prefixed, proveRoot, type RunOptions, shell, wholeScript } from "./host.ts";
+import {
+  type Become,
+  DEFAULT_TIMEOUT,
+  type Host,
+  type Output,
+  prefixed,
+  proveRoot,
+  type RunOptions,
+  shell,
+  wholeScript,
+} from "./host.ts";
 import { run } from "./process.ts";
 import { shippedPath } from "./shipped.ts";
 import { explain, type HostKey, readHostKey } from "./ssh-answers.ts";
@@ -43,7 +53,13 @@ export class SshHost implements Host {
   readonly #master: ChildProcess;
   #lost: string | undefined;
 
-  private constructor(name: string, target: Resolved, options: SshOptions, dir: string, master: ChildProcess) {
+  private constructor(
+    name: string,
+    target: Resolved,
+    options: SshOptions,
+    dir: string,
+    master: ChildProcess,
+  ) {
     this.name = name;
     this.#target = target;
     this.#options = options;
@@ -64,10 +80,12 @@ export class SshHost implements Host {
     try {
       const master = await connect(target, resolved, options, dir);
       const host = new SshHost(target.name, resolved, options, dir, master);
-      await proveRoot(target.name, options.become, (line, input) => host.#execute(line, input, {})).catch(async (error: unknown) => {
-        await host.close();
-        throw error;
-      });
+      await proveRoot(target.name, options.become, (line, input) => host.#execute(line, input, {})).catch(
+        async (error: unknown) => {
+          await host.close();
+          throw error;
+        },
+      );
       return host;
     } catch (error) {
       rmSync(dir, { recursive: true, force: true });
@@ -96,11 +114,30 @@ export class SshHost implements Host {
     rmSync(this.#dir, { recursive: true, force: true });
   }
 
-  async #execute(line: string, input: string | Readable, { timeoutMs = DEFAULT_TIMEOUT, signal, onStdout }: RunOptions): Promise<Output> {
-    const args = ["-o", "LogLevel=ERROR", "-o", "ControlMaster=no", "-S", join(this.#dir, "m"), "-T", ...this.#target.args, line];
+  async #execute(
+    line: string,
+    input: string | Readable,
+    { timeoutMs = DEFAULT_TIMEOUT, signal, onStdout }: RunOptions,
+  ): Promise<Output> {
+    const args = [
+      "-o",
+      "LogLevel=ERROR",
+      "-o",
+      "ControlMaster=no",
+      "-S",
+      join(this.#dir, "m"),
+      "-T",
+      ...this.#target.args,
+      line,
+    ];
     let output: Output;
     try {
-      output = await run("ssh", args, { input, timeoutMs, ...(signal ? { signal } : {}), ...(onStdout ? { onStdout } : {}) });
+      output = await run("ssh", args, {
+        input,
+        timeoutMs,
+        ...(signal ? { signal } : {}),
+        ...(onStdout ? { onStdout } : {}),
+      });
     } catch (error) {
       signal?.throwIfAborted();
       throw new AirgapError("network", `${this.name}: ${messageOf(error)}`, { cause: error });
@@ -116,7 +153,12 @@ export class SshHost implements Host {
 }
 
 /** Environment by which ssh gets its answers; it must not have a terminal to ask at. */
-function environment(options: SshOptions, target: Resolved, dir: string, fingerprint: string | undefined): NodeJS.ProcessEnv {
+function environment(
+  options: SshOptions,
+  target: Resolved,
+  dir: string,
+  fingerprint: string | undefined,
+): NodeJS.ProcessEnv {
   return {
     ...process.env,
     SSH_ASKPASS: join(dir, "ask"),
@@ -132,7 +174,12 @@ function environment(options: SshOptions, target: Resolved, dir: string, fingerp
   };
 }
 
-async function connect(target: SshTarget, resolved: Resolved, options: SshOptions, dir: string): Promise<ChildProcess> {
+async function connect(
+  target: SshTarget,
+  resolved: Resolved,
+  options: SshOptions,
+  dir: string,
+): Promise<ChildProcess> {
   copyFileSync(shippedPath("host/askpass.sh"), join(dir, "ask"));
   chmodSync(join(dir, "ask"), 0o700);
   let fingerprint = options.fingerprint;
@@ -140,8 +187,17 @@ async function connect(target: SshTarget, resolved: Resolved, options: SshOption
     const tried = await start(resolved, options, dir, fingerprint);
     if ("master" in tried) return tried.master;
     const asked = readHostKey(dir);
-    const again = asked !== undefined && fingerprint === undefined && (await options.confirm?.(asked)) === true;
-    if (!again) throw explain({ target, resolved, options, stderr: tried.stderr, asked, read: (name) => readAnswer(dir, name) });
+    const again =
+      asked !== undefined && fingerprint === undefined && (await options.confirm?.(asked)) === true;
+    if (!again)
+      throw explain({
+        target,
+        resolved,
+        options,
+        stderr: tried.stderr,
+        asked,
+        read: (name) => readAnswer(dir, name),
+      });
     fingerprint = asked.fingerprint;
   }
 }
@@ -155,12 +211,28 @@ function readAnswer(dir: string, name: string): string | undefined {
 }
 
 /** Starts the connection that all commands share; it lives as long as our end of its stdin. */
-function start(resolved: Resolved, options: SshOptions, dir: string, fingerprint: string | undefined): Promise<{ master: ChildProcess } | { stderr: string }> {
-  const args = ["-M", "-S", join(dir, "m"), ...connectionOptions(resolved, options), ...resolved.args, `echo ${READY}; exec cat >/dev/null`];
+function start(
+  resolved: Resolved,
+  options: SshOptions,
+  dir: string,
+  fingerprint: string | undefined,
+): Promise<{ master: ChildProcess } | { stderr: string }> {
+  const args = [
+    "-M",
+    "-S",
+    join(dir, "m"),
+    ...connectionOptions(resolved, options),
+    ...resolved.args,
+    `echo ${READY}; exec cat >/dev/null`,
+  ];
   const { signal, connectMs = 60_000 } = options;
   return new Promise((resolve, reject) => {
     // A session of its own, so that ssh finds no terminal.
-    const child = spawn("ssh", args, { stdio: "pipe", detached: true, env: environment(options, resolved, dir, fingerprint) });
+    const child = spawn("ssh", args, {
+      stdio: "pipe",
+      detached: true,
+      env: environment(options, resolved, dir, fingerprint),
+    });
     let [out, err] = ["", ""];
     const timer = setTimeout(() => {
       err += `\nno connection within ${connectMs / 1000} s`;

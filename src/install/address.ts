@@ -11,7 +11,8 @@ export interface Subnet {
 
 /** An IP address as a number. */
 export function addressValue(address: string): bigint {
-  if (isIP(address) === 4) return address.split(".").reduce((value, part) => (value << 8n) | BigInt(part), 0n);
+  if (isIP(address) === 4)
+    return address.split(".").reduce((value, part) => (value << 8n) | BigInt(part), 0n);
   const [head = "", tail] = address.split("::");
   const words = (text: string): string[] =>
     text
@@ -32,7 +33,8 @@ function quadWords(quad: string): string[] {
 export function parseSubnet(text: string): Subnet | undefined {
   const [address = "", length, more] = text.split("/");
   const family = isIP(address);
-  if (family === 0 || more !== undefined || (length !== undefined && !/^\d{1,3}$/.test(length))) return undefined;
+  if (family === 0 || more !== undefined || (length !== undefined && !/^\d{1,3}$/.test(length)))
+    return undefined;
   const bits = family === 4 ? 32 : 128;
   const fixed = length === undefined ? bits : Number(length);
   if (fixed > bits) return undefined;
@@ -55,7 +57,9 @@ export function contains(subnet: Subnet, address: string): boolean {
 export function nthAddress(subnet: Subnet, n: number): string {
   const value = subnet.first + BigInt(n);
   if (subnet.bits === 32) return [24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 0xffn).join(".");
-  return Array.from({ length: 8 }, (_, i) => ((value >> BigInt(112 - 16 * i)) & 0xffffn).toString(16)).join(":");
+  return Array.from({ length: 8 }, (_, i) => ((value >> BigInt(112 - 16 * i)) & 0xffffn).toString(16)).join(
+    ":",
+  );
 }
 
 /** The interface that has a host's address. */

@@ -27,14 +27,27 @@ const USUAL = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
 /** The key that is to let us in: the cluster file's, made when it is not there, else the user's own. */
 async function publicKey({ ssh }: ClusterHost): Promise<{ identity: string; line: string }> {
-  const identity = ssh.identityFile ?? USUAL.map((name) => join(homedir(), ".ssh", name)).find((file) => existsSync(`${file}.pub`));
+  const identity =
+    ssh.identityFile ??
+    USUAL.map((name) => join(homedir(), ".ssh", name)).find((file) => existsSync(`${file}.pub`));
   if (identity === undefined) {
-    throw new AirgapError("usage", "There is no key to install: none is named in the cluster file, and ~/.ssh has none", {
-      suggestions: ["ssh-keygen -t ed25519", "or name one, which is then made: `ssh: { identityFile: ~/.ssh/site }`"],
-    });
+    throw new AirgapError(
+      "usage",
+      "There is no key to install: none is named in the cluster file, and ~/.ssh has none",
+      {
+        suggestions: [
+          "ssh-keygen -t ed25519",
+          "or name one, which is then made: `ssh: { identityFile: ~/.ssh/site }`",
+        ],
+      },
+    );
   }
   if (!existsSync(identity)) {
-    const { code, stderr } = await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "airgap", "-f", identity], { timeoutMs: 30_000 });
+    const { code, stderr } = await run(
+      "ssh-keygen",
+      ["-q", "-t", "ed25519", "-N", "", "-C", "airgap", "-f", identity],
+      { timeoutMs: 30_000 },
+    );
     if (code !== 0) throw new AirgapError("disk", `The key ${identity} can't be made: ${stderr.trim()}`);
   }
   try {
@@ -76,7 +89,14 @@ export async function authorize(options: AuthorizeOptions): Promise<AuthorizeRes
   const cluster = await readCluster(options.clusterFile);
   const hosts = namedHosts(cluster, options.hosts).filter(({ connection }) => connection === "ssh");
   if (hosts.length === 0) throw new AirgapError("usage", "None of these hosts is reached by SSH");
-  const open = options.open ?? opener({ home: Home.open(cluster), emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
+  const open =
+    options.open ??
+    opener({
+      home: Home.open(cluster),
+      emit,
+      ...(confirm ? { confirm } : {}),
+      ...(signal ? { signal } : {}),
+    });
   const keys = new Map<string, Awaited<ReturnType<typeof publicKey>>>();
   for (const host of hosts) keys.set(host.name, await publicKey(host));
   const session = await Session.start(hosts, open);
@@ -84,9 +104,17 @@ export async function authorize(options: AuthorizeOptions): Promise<AuthorizeRes
     const results = await Promise.all(
       hosts.map(async ({ name, ssh: { user } }): Promise<AuthorizeResult["hosts"][number]> => {
         const { identity = "", line = "" } = keys.get(name) ?? {};
-        const { code, stdout, stderr } = await session.get(name).run(installKey(user ?? "root", line), signal ? { signal } : {});
-        if (code !== 0) throw new AirgapError("step-failed", `${name}: the key could not be installed: ${stderr.trim()}`);
-        return { host: name, user: user ?? "root", state: stdout.trim() === "present" ? "present" : "installed", key: identity };
+        const { code, stdout, stderr } = await session
+          .get(name)
+          .run(installKey(user ?? "root", line), signal ? { signal } : {});
+        if (code !== 0)
+          throw new AirgapError("step-failed", `${name}: the key could not be installed: ${stderr.trim()}`);
+        return {
+          host: name,
+          user: user ?? "root",
+          state: stdout.trim() === "present" ? "present" : "installed",
+          key: identity,
+        };
       }),
     );
     const byKey = hosts.map((host) => withKeyAlone(host, keys.get(host.name)?.identity ?? ""));

@@ -63,12 +63,18 @@ export interface Bundle {
 }
 
 function titled(reader: BundleReader, item: Item): { title: string; place: Place }[] {
-  const manifest = parseManifest(reader.read(item.root.digest), item.root.mediaType, `${item.kind} ${item.name}`);
+  const manifest = parseManifest(
+    reader.read(item.root.digest),
+    item.root.mediaType,
+    `${item.kind} ${item.name}`,
+  );
   const layers = manifest.kind === "manifest" ? manifest.layers : [];
   return layers.flatMap((layer) => {
     const title = layer.annotations?.[TITLE];
     const region = reader.region(layer.digest);
-    return title === undefined || region === undefined ? [] : [{ title, place: { digest: layer.digest, offset: region.offset, size: region.size } }];
+    return title === undefined || region === undefined
+      ? []
+      : [{ title, place: { digest: layer.digest, offset: region.offset, size: region.size } }];
   });
 }
 
@@ -79,14 +85,25 @@ function manifestsOf(reader: BundleReader, item: Item): Manifests {
   const files = (facts.apply ?? []).map((title): ManifestFile => {
     const place = places.get(title);
     if (place === undefined)
-      throw new AirgapError("corrupt", `${item.kind} ${item.name} of ${reader.path} lacks ${title}`, { suggestions: [`airgap verify ${reader.path}`] });
-    if (place.size > MAX_TEXT) throw new AirgapError("corrupt", `${title} of ${item.name} has ${place.size} bytes, too many for a manifest`);
-    return { path: title, text: reader.read(place.digest).toString("utf8"), sites: facts.sites?.[title] ?? [] };
+      throw new AirgapError("corrupt", `${item.kind} ${item.name} of ${reader.path} lacks ${title}`, {
+        suggestions: [`airgap verify ${reader.path}`],
+      });
+    if (place.size > MAX_TEXT)
+      throw new AirgapError(
+        "corrupt",
+        `${title} of ${item.name} has ${place.size} bytes, too many for a manifest`,
+      );
+    return {
+      path: title,
+      text: reader.read(place.digest).toString("utf8"),
+      sites: facts.sites?.[title] ?? [],
+    };
   });
   return { files, ...(facts.rendered?.namespace ? { namespace: facts.rendered.namespace } : {}) };
 }
 
-const ofKind = (lock: Lock, ...kinds: Item["kind"][]): Item[] => lock.items.filter(({ kind }) => kinds.includes(kind));
+const ofKind = (lock: Lock, ...kinds: Item["kind"][]): Item[] =>
+  lock.items.filter(({ kind }) => kinds.includes(kind));
 
 function toolsOf(reader: BundleReader): Bundle["tools"] {
   return Object.fromEntries(
@@ -111,8 +128,13 @@ export function readBundle(path: string): Bundle {
       size: fileSize,
       lockDigest: layout.lockDigest,
       lock,
-      manifests: Object.fromEntries(ofKind(lock, "manifests", "chart").map((item) => [item.name, manifestsOf(reader, item)])),
-      packageSets: ofKind(lock, "packages").map(({ name, facts }) => ({ name, facts: parseFacts(facts, name) })),
+      manifests: Object.fromEntries(
+        ofKind(lock, "manifests", "chart").map((item) => [item.name, manifestsOf(reader, item)]),
+      ),
+      packageSets: ofKind(lock, "packages").map(({ name, facts }) => ({
+        name,
+        facts: parseFacts(facts, name),
+      })),
       tools: toolsOf(reader),
       files: Object.fromEntries(
         ofKind(lock, "file").flatMap((item) => {

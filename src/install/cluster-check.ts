@@ -6,44 +6,69 @@ import type { Cluster } from "./cluster.ts";
 /** What the parts of a cluster file must be to each other; the form of each is the schema's. */
 const RULES: ((cluster: Cluster) => string[])[] = [
   ({ hosts }) => twice(hosts.map(({ name }) => name)).map((name) => `hosts: two are called ${name}`),
-  ({ hosts }) => twice(hosts.map(({ address }) => oneForm(address))).map((address) => `hosts: two have the address ${address}`),
-  ({ hosts }) => (hosts.some(({ roles }) => roles.includes("control-plane")) ? [] : ["hosts: none has the role control-plane"]),
-  ({ hosts }) => (hosts.filter(({ connection }) => connection === "local").length > 1 ? ["hosts: only one can be the host that airgap runs on"] : []),
+  ({ hosts }) =>
+    twice(hosts.map(({ address }) => oneForm(address))).map(
+      (address) => `hosts: two have the address ${address}`,
+    ),
+  ({ hosts }) =>
+    hosts.some(({ roles }) => roles.includes("control-plane"))
+      ? []
+      : ["hosts: none has the role control-plane"],
+  ({ hosts }) =>
+    hosts.filter(({ connection }) => connection === "local").length > 1
+      ? ["hosts: only one can be the host that airgap runs on"]
+      : [],
   severalControlPlanes,
   repositoryHost,
   endpointNames,
   served,
   subnets,
   credentials,
-  ({ kubernetes }) => (kubernetes.proxyMode === "nftables" && minor(kubernetes.version) < 31 ? ["kubernetes.proxyMode: nftables needs v1.31"] : []),
+  ({ kubernetes }) =>
+    kubernetes.proxyMode === "nftables" && minor(kubernetes.version) < 31
+      ? ["kubernetes.proxyMode: nftables needs v1.31"]
+      : [],
 ];
 
 const minor = (version: string): number => Number(version.split(".")[1]);
 /** An IPv6 address may be written in several ways. */
 const oneForm = (address: string): string =>
-  isIP(address) === 6 ? nthAddress({ text: address, bits: 128, first: addressValue(address), last: 0n }, 0) : address;
-const twice = (values: string[]): string[] => [...new Set(values.filter((value, i) => values.indexOf(value) !== i))];
+  isIP(address) === 6
+    ? nthAddress({ text: address, bits: 128, first: addressValue(address), last: 0n }, 0)
+    : address;
+const twice = (values: string[]): string[] => [
+  ...new Set(values.filter((value, i) => values.indexOf(value) !== i)),
+];
 
 function severalControlPlanes({ hosts, endpoint }: Cluster): string[] {
   const several = hosts.filter(({ roles }) => roles.includes("control-plane")).length > 1;
-  return several && endpoint === undefined ? ["endpoint: several control planes need an address that they share"] : [];
+  return several && endpoint === undefined
+    ? ["endpoint: several control planes need an address that they share"]
+    : [];
 }
 
 function repositoryHost({ hosts, repository, registry }: Cluster): string[] {
   const registries = hosts.filter(({ roles }) => roles.includes("registry"));
   if (registries.length > 1) return ["hosts: only one can have the role registry"];
-  if (repository.host === "") return ["repository: no host has the role registry, so `repository: { host: NAME }` must say who serves packages and files"];
+  if (repository.host === "")
+    return [
+      "repository: no host has the role registry, so `repository: { host: NAME }` must say who serves packages and files",
+    ];
   const named = hosts.find(({ name }) => name === repository.host);
   if (named === undefined) return [`repository.host: ${repository.host} is not among the hosts`];
   const elsewhere = registry.mode === "serve" && registries[0] !== undefined && registries[0] !== named;
-  return elsewhere ? [`repository.host: with registry.mode serve it is the registry host itself, ${registries[0]?.name}`] : [];
+  return elsewhere
+    ? [`repository.host: with registry.mode serve it is the registry host itself, ${registries[0]?.name}`]
+    : [];
 }
 
 function endpointNames({ hosts, endpoint }: Cluster): string[] {
   return (endpoint?.loadBalancers ?? []).flatMap((name) => {
     const roles = hosts.find((host) => host.name === name)?.roles;
     if (roles === undefined) return [`endpoint.loadBalancers: ${name} is not among the hosts`];
-    return roles.includes("load-balancer") ? [] : [`endpoint.loadBalancers: ${name} does not have the role load-balancer`];
+    return roles.includes("load-balancer")
+      ? []
+      : [`endpoint.loadBalancers: ${name} does not have the role load-balancer`];
   });
 }
 
@@ -56,22 +81,33 @@ function served({ registry }: Cluster): string[] {
     ...(registry.scheme === "https" && registry.caFile !== undefined ? ["caFile"] : []),
   ];
   if (registry.mode !== "serve" || given.length === 0) return [];
-  return [`registry: with mode serve airgap itself is the registry, with an authority of its own: ${given.join(", ")} can only be said of others`];
+  return [
+    `registry: with mode serve airgap itself is the registry, with an authority of its own: ${given.join(", ")} can only be said of others`,
+  ];
 }
 
 function subnets({ kubernetes }: Cluster): string[] {
-  const [pods, services] = [kubernetes.podSubnet, kubernetes.serviceSubnet].map(parseSubnet) as [Subnet, Subnet];
-  return overlap(pods, services) ? [`kubernetes: podSubnet ${pods.text} and serviceSubnet ${services.text} overlap`] : [];
+  const [pods, services] = [kubernetes.podSubnet, kubernetes.serviceSubnet].map(parseSubnet) as [
+    Subnet,
+    Subnet,
+  ];
+  return overlap(pods, services)
+    ? [`kubernetes: podSubnet ${pods.text} and serviceSubnet ${services.text} overlap`]
+    : [];
 }
 
 function credentials({ registry }: Cluster): string[] {
   if ((registry.user === undefined) === (registry.passwordEnv === undefined)) return [];
-  return [`registry: user and passwordEnv belong together, ${registry.user === undefined ? "user" : "passwordEnv"} is missing`];
+  return [
+    `registry: user and passwordEnv belong together, ${registry.user === undefined ? "user" : "passwordEnv"} is missing`,
+  ];
 }
 
 /** @throws AirgapError `spec` with everything that contradicts */
 export function checkCluster(cluster: Cluster, file: string): void {
   const problems = RULES.flatMap((rule) => rule(cluster));
   if (problems.length === 0) return;
-  throw new AirgapError("spec", problems.map((problem) => `${file}: ${problem}`).join("\n"), { data: { problems } });
+  throw new AirgapError("spec", problems.map((problem) => `${file}: ${problem}`).join("\n"), {
+    data: { problems },
+  });
 }

@@ -144,12 +144,20 @@ function normalise(read: ClusterFile, baseDir: string): Cluster {
       dnsHosts: kubernetes.dnsHosts ?? {},
     },
     runtime: read.runtime ?? "containerd",
-    ...(network === undefined || network === "none" || network.name === "none" ? {} : { network: { ...network, backend: network.backend ?? "vxlan" } }),
+    ...(network === undefined || network === "none" || network.name === "none"
+      ? {}
+      : { network: { ...network, backend: network.backend ?? "vxlan" } }),
     registry,
     repository: repositoryOf(read, registry),
-    ...(endpoint ? { endpoint: { ...endpoint, port: endpoint.port ?? 6443, loadBalancers: endpoint.loadBalancers ?? [] } } : {}),
+    ...(endpoint
+      ? {
+          endpoint: { ...endpoint, port: endpoint.port ?? 6443, loadBalancers: endpoint.loadBalancers ?? [] },
+        }
+      : {}),
     etcd: read.etcd ?? "stacked",
-    addons: (read.addons ?? []).map((addon) => (typeof addon === "string" ? { name: addon } : { manifest: resolve(baseDir, addon.manifest) })),
+    addons: (read.addons ?? []).map((addon) =>
+      typeof addon === "string" ? { name: addon } : { manifest: resolve(baseDir, addon.manifest) },
+    ),
     time: { servers: read.time?.servers ?? [] },
     hosts: read.hosts.map((host) => ({
       name: host.name,
@@ -170,7 +178,10 @@ function normalise(read: ClusterFile, baseDir: string): Cluster {
  * @throws AirgapError `spec` with everything wrong: by line and column where the form is, by key where parts contradict each other
  */
 export function parseCluster(text: string, file: string): Cluster {
-  const cluster = normalise(readDocument(text, file, clusterSchema as Schema<ClusterFile>), dirname(resolve(file)));
+  const cluster = normalise(
+    readDocument(text, file, clusterSchema as Schema<ClusterFile>),
+    dirname(resolve(file)),
+  );
   checkCluster(cluster, file);
   return cluster;
 }
@@ -181,7 +192,10 @@ export async function readCluster(file: string): Promise<Cluster> {
   try {
     text = await readFile(file, "utf8");
   } catch (cause) {
-    throw new AirgapError("spec", `The cluster file ${file} can't be read`, { cause, suggestions: ["airgap schema cluster shows every key"] });
+    throw new AirgapError("spec", `The cluster file ${file} can't be read`, {
+      cause,
+      suggestions: ["airgap schema cluster shows every key"],
+    });
   }
   return parseCluster(text, file);
 }
@@ -198,9 +212,13 @@ export function namedHosts({ hosts }: Cluster, names: readonly string[] | undefi
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length === 0) return hosts.filter(({ name }) => names.includes(name));
   const near = unknown.flatMap((name) => nearest(name, known) ?? []);
-  throw new AirgapError("usage", `--hosts: ${unknown.join(", ")} is not among the hosts of the cluster file: ${known.join(", ")}`, {
-    suggestions: near.map((name) => `did you mean ${name}?`),
-  });
+  throw new AirgapError(
+    "usage",
+    `--hosts: ${unknown.join(", ")} is not among the hosts of the cluster file: ${known.join(", ")}`,
+    {
+      suggestions: near.map((name) => `did you mean ${name}?`),
+    },
+  );
 }
 
 /** Hosts that become Kubernetes nodes. */

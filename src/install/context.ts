@@ -85,7 +85,9 @@ export function systemNames({ os }: Facts): string[] {
 export function setFor(bundle: Bundle, facts: Facts): PackageSet | undefined {
   const names = systemNames(facts);
   const arch = [facts.machine, architecture(facts).deb];
-  return bundle.packageSets.find((set) => set.facts.for.some((name) => names.includes(name)) && arch.includes(set.facts.arch));
+  return bundle.packageSets.find(
+    (set) => set.facts.for.some((name) => names.includes(name)) && arch.includes(set.facts.arch),
+  );
 }
 
 /** What a host with these roles is to install, without doubles. */

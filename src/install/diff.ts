@@ -22,7 +22,10 @@ function edits(before: string[], after: string[]): Edit[] {
       result.push({ sign: " ", line: before[i] as string });
       i++;
       j++;
-    } else if (i < before.length && (j >= after.length || (widths[i + 1]?.[j] ?? 0) >= (widths[i]?.[j + 1] ?? 0)))
+    } else if (
+      i < before.length &&
+      (j >= after.length || (widths[i + 1]?.[j] ?? 0) >= (widths[i]?.[j + 1] ?? 0))
+    )
       result.push({ sign: "-", line: before[i++] as string });
     else result.push({ sign: "+", line: after[j++] as string });
   }
@@ -36,7 +39,8 @@ export function diffLines(before: string, after: string): string[] {
   const [old, now] = [lines(before), lines(after)];
   if (old.length > MAX_LINES || now.length > MAX_LINES) return [`~ ${old.length} lines become ${now.length}`];
   const all = edits(old, now);
-  const near = (at: number): boolean => all.slice(Math.max(0, at - CONTEXT), at + CONTEXT + 1).some(({ sign }) => sign !== " ");
+  const near = (at: number): boolean =>
+    all.slice(Math.max(0, at - CONTEXT), at + CONTEXT + 1).some(({ sign }) => sign !== " ");
   return all.flatMap(({ sign, line }, at) => {
     if (near(at)) return [`${sign} ${line}`];
     return at > 0 && near(at - 1) ? ["  …"] : [];

@@ -18,7 +18,12 @@ export interface Foreseen {
 }
 
 /** What a run would do, from what the hosts' checks said. */
-export function foresee(plan: Plan, hosts: string[], found: Map<string, Map<string, StepReport>>, mask: Mask): Foreseen[] {
+export function foresee(
+  plan: Plan,
+  hosts: string[],
+  found: Map<string, Map<string, StepReport>>,
+  mask: Mask,
+): Foreseen[] {
   return hosts.flatMap((host) =>
     stepsOn(plan, host).map((placed): Foreseen => {
       const { stage, step } = placed;
@@ -27,7 +32,12 @@ export function foresee(plan: Plan, hosts: string[], found: Map<string, Map<stri
       if (report?.state === "already") return { ...common, state: "already" };
       const reason = mask.hide(report?.output ?? "").trim();
       const diff = step.file ? diffLines(mask.hide(report?.shown ?? ""), mask.hide(step.file.content)) : [];
-      return { ...common, state: "would-change", ...(reason ? { reason } : {}), ...(diff.length > 0 ? { diff } : {}) };
+      return {
+        ...common,
+        state: "would-change",
+        ...(reason ? { reason } : {}),
+        ...(diff.length > 0 ? { diff } : {}),
+      };
     }),
   );
 }

@@ -32,7 +32,10 @@ export class Frames {
 
   constructor(
     mark: string,
-    on: { state?: (id: string, state: StepState, report?: StepReport) => void; text?: (text: string) => void } = {},
+    on: {
+      state?: (id: string, state: StepState, report?: StepReport) => void;
+      text?: (text: string) => void;
+    } = {},
     now: () => number = () => performance.now(),
   ) {
     this.#mark = mark;
@@ -88,7 +91,13 @@ export class Frames {
     const state = ENDS.find((each) => each === text);
     const current = this.#current;
     if (state === undefined || current === undefined) return;
-    const report: StepReport = { id, state, output: current.output, shown: current.shown, ms: this.#now() - current.since };
+    const report: StepReport = {
+      id,
+      state,
+      output: current.output,
+      shown: current.shown,
+      ms: this.#now() - current.since,
+    };
     this.reports.push(report);
     this.#current = undefined;
     this.#onState(id, state, report);

@@ -3,12 +3,17 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   {
     seen: /unknown service runtime\.v1(?:alpha2)?\.(?:Runtime|Image)Service/,
     cause: "containerd's CRI plugin is off or did not load",
-    way: ["on the host: journalctl -u containerd | grep -i cri", "look for disabled_plugins in /etc/containerd/config.toml"],
+    way: [
+      "on the host: journalctl -u containerd | grep -i cri",
+      "look for disabled_plugins in /etc/containerd/config.toml",
+    ],
   },
   {
     seen: /misconfiguration: kubelet cgroup driver/,
     cause: "kubelet and the runtime have different cgroup drivers",
-    way: ["let airgap set both: take cgroupDriver out of `kubeadm: { KubeletConfiguration }`, or set it to what the runtime has"],
+    way: [
+      "let airgap set both: take cgroupDriver out of `kubeadm: { KubeletConfiguration }`, or set it to what the runtime has",
+    ],
   },
   {
     seen: /found multiple CRI endpoints/,
@@ -18,14 +23,21 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   {
     seen: /x509: certificate signed by unknown authority|certificate verif(?:y|ication) failed|unable to get (?:local )?issuer certificate|SSL certificate problem|DEPTH_ZERO_SELF_SIGNED_CERT|self-signed certificate/i,
     cause: "the server's certificate is signed by an authority that the host does not trust",
-    way: ["a registry of others: name its authority, `registry: { caFile: … }`", "airgap's own server: install without --only puts its certificate right"],
+    way: [
+      "a registry of others: name its authority, `registry: { caFile: … }`",
+      "airgap's own server: install without --only puts its certificate right",
+    ],
   },
   {
     seen: /x509: certificate is valid for|not match certificate's altnames|SSL: no alternative certificate subject name matches|does not match hostname/i,
     cause: "the registry's certificate is for another name",
     way: ["set registry.host to a name in the certificate"],
   },
-  { seen: /x509: certificate has expired or is not yet valid/, cause: "a certificate has expired, or the host's clock is wrong", way: ["on the host: date"] },
+  {
+    seen: /x509: certificate has expired or is not yet valid/,
+    cause: "a certificate has expired, or the host's clock is wrong",
+    way: ["on the host: date"],
+  },
   {
     seen: /(?:401 Unauthorized|no basic auth credentials|authorization failed)/i,
     cause: "the registry wants a login, or refuses the one it gets",
@@ -36,11 +48,17 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
     cause: "the registry does not have that image under that name",
     way: ["airgap push BUNDLE REGISTRY --dry-run, with the layout of the cluster file, says what is missing"],
   },
-  { seen: /server gave HTTP response to HTTPS client/, cause: "the registry speaks http", way: ["registry: { scheme: http }"] },
+  {
+    seen: /server gave HTTP response to HTTPS client/,
+    cause: "the registry speaks http",
+    way: ["registry: { scheme: http }"],
+  },
   {
     seen: /inotify_init: too many open files|too many open files.*inotify|fsnotify watcher: too many open files/i,
     cause: "the kernel's limit of inotify instances is reached",
-    way: ["on the host: sysctl -w fs.inotify.max_user_instances=8192, and the same in a file of /etc/sysctl.d"],
+    way: [
+      "on the host: sysctl -w fs.inotify.max_user_instances=8192, and the same in a file of /etc/sysctl.d",
+    ],
   },
   { seen: /No space left on device|ENOSPC/i, cause: "the host's disk is full", way: ["on the host: df -h"] },
   {
@@ -63,8 +81,16 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
     cause: "packages of a module stream without their metadata",
     way: ["set moduleHotfixes: true for that repository in the spec and build again"],
   },
-  { seen: /Loop \(127\.[^)]*\) detected/, cause: "CoreDNS forwards to itself: the host's resolv.conf names 127.x", way: ["airgap hosts check CLUSTER"] },
-  { seen: /no nameservers found/, cause: "the host's resolv.conf names no server, and CoreDNS needs one", way: ["airgap hosts check CLUSTER"] },
+  {
+    seen: /Loop \(127\.[^)]*\) detected/,
+    cause: "CoreDNS forwards to itself: the host's resolv.conf names 127.x",
+    way: ["airgap hosts check CLUSTER"],
+  },
+  {
+    seen: /no nameservers found/,
+    cause: "the host's resolv.conf names no server, and CoreDNS needs one",
+    way: ["airgap hosts check CLUSTER"],
+  },
   {
     seen: /network is unreachable/i,
     cause: "the host has no route to that address, perhaps no default route",
@@ -88,10 +114,26 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
     cause: "the token has expired, or the API server is another cluster's",
     way: ["run the same command again: it makes a new token"],
   },
-  { seen: /\[ERROR Swap\]|running with swap on is not supported/i, cause: "swap is on", way: ["airgap install CLUSTER --bundle BUNDLE --only hosts"] },
-  { seen: /\[ERROR SystemVerification\]/, cause: "kubeadm refuses the host's kernel or cgroup version", way: ["airgap hosts check CLUSTER"] },
-  { seen: /\[ERROR Port-\d+\]/, cause: "a port that Kubernetes needs is taken", way: ["on the host: ss -ltnp"] },
-  { seen: /\[ERROR (?:Num)?CPU\]|\[ERROR Mem\]/, cause: "the host is too small for a control plane", way: ["give it two cores and 2 GB"] },
+  {
+    seen: /\[ERROR Swap\]|running with swap on is not supported/i,
+    cause: "swap is on",
+    way: ["airgap install CLUSTER --bundle BUNDLE --only hosts"],
+  },
+  {
+    seen: /\[ERROR SystemVerification\]/,
+    cause: "kubeadm refuses the host's kernel or cgroup version",
+    way: ["airgap hosts check CLUSTER"],
+  },
+  {
+    seen: /\[ERROR Port-\d+\]/,
+    cause: "a port that Kubernetes needs is taken",
+    way: ["on the host: ss -ltnp"],
+  },
+  {
+    seen: /\[ERROR (?:Num)?CPU\]|\[ERROR Mem\]/,
+    cause: "the host is too small for a control plane",
+    way: ["give it two cores and 2 GB"],
+  },
   {
     seen: /timed out waiting for the condition|connection refused.*:10248/,
     cause: "kubelet did not come up",
@@ -105,17 +147,23 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   {
     seen: /unknown flag: --(?:network-plugin|cni-|container-runtime\b|pod-infra-container-image|experimental-)/,
     cause: "kubelet is started with a flag that its version no longer has",
-    way: ["on the host: take it out of /etc/sysconfig/kubelet, /etc/default/kubelet or /var/lib/kubelet/kubeadm-flags.env, and of kubeletExtraArgs"],
+    way: [
+      "on the host: take it out of /etc/sysconfig/kubelet, /etc/default/kubelet or /var/lib/kubelet/kubeadm-flags.env, and of kubeletExtraArgs",
+    ],
   },
   {
     seen: /kubelet is configured to not run on a host using cgroup v1/,
     cause: "this kubelet refuses cgroup v1",
-    way: ["boot the host with systemd.unified_cgroup_hierarchy=1, or set `kubeadm: { KubeletConfiguration: { failCgroupV1: false } }`"],
+    way: [
+      "boot the host with systemd.unified_cgroup_hierarchy=1, or set `kubeadm: { KubeletConfiguration: { failCgroupV1: false } }`",
+    ],
   },
   {
     seen: /this version of kubeadm only supports deploying clusters with the control plane version/,
     cause: "the kubeadm on the host is newer than the version that the cluster file names",
-    way: ["name in kubernetes.version what the bundle's packages have, or build the bundle with kubeadm of that version"],
+    way: [
+      "name in kubernetes.version what the bundle's packages have, or build the bundle with kubeadm of that version",
+    ],
   },
   {
     seen: /undefined symbol: seccomp_/,
@@ -125,7 +173,9 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   {
     seen: /conflicts with runc|obsoletes runc|conflicts with containerd/i,
     cause: "another runtime's packages are on the host: podman, buildah or the distribution's runc",
-    way: ["remove them on the host when nobody needs them, or take the distribution's own containerd into the bundle"],
+    way: [
+      "remove them on the host when nobody needs them, or take the distribution's own containerd into the bundle",
+    ],
   },
   {
     seen: /unknown compression for member '[^']+\.zst'/,
@@ -135,7 +185,9 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   {
     seen: /Extension addrtype revision \d+ not supported|missing kernel module\?/,
     cause: "the running kernel has no module that iptables needs",
-    way: ["install kernel-modules-extra of exactly the running kernel, or set kubernetes.proxyMode: nftables"],
+    way: [
+      "install kernel-modules-extra of exactly the running kernel, or set kubernetes.proxyMode: nftables",
+    ],
   },
 ];
 

@@ -19,7 +19,11 @@ export class Home {
       chmodSync(join(baseDir, ".airgap"), 0o700);
       writeFileSync(join(baseDir, ".airgap", ".gitignore"), "*\n");
     } catch (cause) {
-      throw new AirgapError("disk", `${dir}, where secrets and logs are kept, can't be made: ${messageOf(cause)}`, { cause });
+      throw new AirgapError(
+        "disk",
+        `${dir}, where secrets and logs are kept, can't be made: ${messageOf(cause)}`,
+        { cause },
+      );
     }
     return new Home(dir);
   }

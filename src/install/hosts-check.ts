@@ -47,7 +47,14 @@ export async function checkHosts(options: HostsCheckOptions): Promise<HostsCheck
   const cluster = await readCluster(options.clusterFile);
   const bundle = options.bundle === undefined ? NOTHING : readBundle(options.bundle);
   const asked: Cluster = { ...cluster, hosts: namedHosts(cluster, options.hosts) };
-  const open = options.open ?? opener({ home: Home.open(cluster), emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
+  const open =
+    options.open ??
+    opener({
+      home: Home.open(cluster),
+      emit,
+      ...(confirm ? { confirm } : {}),
+      ...(signal ? { signal } : {}),
+    });
   const session = await Session.start(asked.hosts, open);
   try {
     const facts = await readAllFacts(asked.hosts, session, signal);
@@ -57,12 +64,17 @@ export async function checkHosts(options: HostsCheckOptions): Promise<HostsCheck
       bundle,
       secrets: { ca: "", joinToken: "" },
       images: imagesFor(cluster, bundle.lock),
-      userManifests: options.bundle === undefined ? { files: {}, missing: [] } : readUserManifests(cluster, bundle.lock),
+      userManifests:
+        options.bundle === undefined ? { files: {}, missing: [] } : readUserManifests(cluster, bundle.lock),
       ignored: [],
     });
     const among = (host: { name: string }): boolean => asked.hosts.some(({ name }) => name === host.name);
     const narrowed: Context = { ...context, cluster: asked, nodes: context.nodes.filter(among) };
-    return { cluster: cluster.name, facts, findings: options.bundle === undefined ? preflightHosts(narrowed) : preflight(narrowed) };
+    return {
+      cluster: cluster.name,
+      facts,
+      findings: options.bundle === undefined ? preflightHosts(narrowed) : preflight(narrowed),
+    };
   } finally {
     await session.close();
   }

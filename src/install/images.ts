@@ -53,15 +53,28 @@ function kubeadmList(cluster: Cluster, more: Record<string, unknown> = {}): Kube
   const { version } = cluster.kubernetes;
   const own = cluster.kubeadm.ClusterConfiguration ?? {};
   const api = listKubeadmImages({ version }).requirements.configApi.newest;
-  const text = stringify({ apiVersion: `kubeadm.k8s.io/${api}`, kind: "ClusterConfiguration", ...own, ...more, kubernetesVersion: version });
+  const text = stringify({
+    apiVersion: `kubeadm.k8s.io/${api}`,
+    kind: "ClusterConfiguration",
+    ...own,
+    ...more,
+    kubernetesVersion: version,
+  });
   return listKubeadmImages({ version, config: parseKubeadmConfig(text, "kubeadm.ClusterConfiguration") });
 }
 
 /** Everything is asked for at the site's registry, by the name that it has there. */
-function landed(cluster: Cluster, rules: LandingRules): Pick<Images, "kubeadm" | "sandbox" | "imageRepository" | "dnsRepository" | "etcdRepository"> {
+function landed(
+  cluster: Cluster,
+  rules: LandingRules,
+): Pick<Images, "kubeadm" | "sandbox" | "imageRepository" | "dnsRepository" | "etcdRepository"> {
   const list = kubeadmList(cluster);
-  const pairs = list.images.map((upstream) => ({ upstream, asked: formatReference(land(parseReference(upstream), rules)) }));
-  const find = (name: string): string | undefined => pairs.find(({ upstream }) => upstream.includes(`/${name}:`))?.asked;
+  const pairs = list.images.map((upstream) => ({
+    upstream,
+    asked: formatReference(land(parseReference(upstream), rules)),
+  }));
+  const find = (name: string): string | undefined =>
+    pairs.find(({ upstream }) => upstream.includes(`/${name}:`))?.asked;
   const imageRepository = parentOf(find("kube-apiserver") ?? find("hyperkube") ?? "");
   const dns = find("coredns");
   const etcd = find("etcd");
@@ -94,16 +107,27 @@ function landed(cluster: Cluster, rules: LandingRules): Pick<Images, "kubeadm" |
 export function imagesFor(cluster: Cluster, lock: Lock): Images {
   const rules = landingRules(cluster, lock);
   const list = kubeadmList(cluster);
-  const upstreams = [...new Set(lock.items.flatMap((item) => (item.kind === "image" ? [parseReference(item.name).host] : [])))].sort();
+  const upstreams = [
+    ...new Set(lock.items.flatMap((item) => (item.kind === "image" ? [parseReference(item.name).host] : []))),
+  ].sort();
   const rewritten = asksByLandedName(cluster);
   return {
     upstreams,
     requirements: list.requirements,
     ...(rewritten
       ? landed(cluster, rules)
-      : { kubeadm: list.images.map((image) => ({ upstream: image, asked: image })), sandbox: list.requirements.pauseImage }),
+      : {
+          kubeadm: list.images.map((image) => ({ upstream: image, asked: image })),
+          sandbox: list.requirements.pauseImage,
+        }),
     rewrite: (file) =>
-      rewritten ? { ...file, text: rewriteText(file.text, file.sites, { land: (reference) => land(reference, rules) }).text, sites: [] } : file,
+      rewritten
+        ? {
+            ...file,
+            text: rewriteText(file.text, file.sites, { land: (reference) => land(reference, rules) }).text,
+            sites: [],
+          }
+        : file,
   };
 }
 
@@ -111,7 +135,19 @@ export function imagesFor(cluster: Cluster, lock: Lock): Images {
 export function carries(lock: Lock, reference: string): boolean {
   const wanted = withDefaultTag(parseReference(reference));
   const names = new Set(lock.items.flatMap((item) => (item.kind === "image" ? [item.name] : [])));
-  const tagged: Reference = { host: wanted.host, repository: wanted.repository, ...(wanted.tag ? { tag: wanted.tag } : {}) };
-  const digested: Reference = { host: wanted.host, repository: wanted.repository, ...(wanted.digest ? { digest: wanted.digest } : {}) };
-  return names.has(formatReference(wanted)) || names.has(formatReference(tagged)) || (wanted.digest !== undefined && names.has(formatReference(digested)));
+  const tagged: Reference = {
+    host: wanted.host,
+    repository: wanted.repository,
+    ...(wanted.tag ? { tag: wanted.tag } : {}),
+  };
+  const digested: Reference = {
+    host: wanted.host,
+    repository: wanted.repository,
+    ...(wanted.digest ? { digest: wanted.digest } : {}),
+  };
+  return (
+    names.has(formatReference(wanted)) ||
+    names.has(formatReference(tagged)) ||
+    (wanted.digest !== undefined && names.has(formatReference(digested)))
+  );
 }

@@ -20,7 +20,14 @@ import { makePlan } from "./plan.ts";
 import type { Finding } from "./preflight/finding.ts";
 import { parseIgnored, preflight, refuse } from "./preflight/preflight.ts";
 import { type Outcome, runPlan, survey } from "./run.ts";
-import { askForFacts, type Beside, readGatheredFacts, scriptOrder, turnsOf, writeScripts } from "./scripts.ts";
+import {
+  askForFacts,
+  type Beside,
+  readGatheredFacts,
+  scriptOrder,
+  turnsOf,
+  writeScripts,
+} from "./scripts.ts";
 import { loadSecrets, type Secrets, type Standing, secretTexts } from "./secrets.ts";
 import { type Opener, opener, Session, sshSecrets } from "./session.ts";
 import { narrow, type Plan, type StageName } from "./stage.ts";
@@ -89,18 +96,28 @@ function localTools(): string[] {
 /** What stands of a cluster and its site: the authority on a control plane, the certificate on the host that serves. */
 export function standingOf(cluster: Cluster, facts: Record<string, Facts>): Standing {
   const plane = cluster.hosts.find(
-    ({ name, roles }) => roles.includes("control-plane") && facts[name]?.kubernetesCa && facts[name].exists.includes("/etc/kubernetes/admin.conf"),
+    ({ name, roles }) =>
+      roles.includes("control-plane") &&
+      facts[name]?.kubernetesCa &&
+      facts[name].exists.includes("/etc/kubernetes/admin.conf"),
   );
   const ca = plane && facts[plane.name]?.kubernetesCa;
   const server = facts[cluster.repository.host];
-  const tls = server?.owner === cluster.name && server.siteCa && server.siteCertificate ? { ca: server.siteCa, cert: server.siteCertificate } : undefined;
+  const tls =
+    server?.owner === cluster.name && server.siteCa && server.siteCertificate
+      ? { ca: server.siteCa, cert: server.siteCertificate }
+      : undefined;
   return { ...(ca ? { ca } : {}), ...(tls ? { tls } : {}) };
 }
 
 type Connecting = Pick<InstallOptions, "confirm" | "open" | "emit" | "signal" | "script">;
 
 /** Connects to every host and reads its facts; those that were gathered by hand for scripts are taken as they are. */
-async function connect(cluster: Cluster, home: Home, options: Connecting): Promise<{ session: Session | undefined; facts: Record<string, Facts> }> {
+async function connect(
+  cluster: Cluster,
+  home: Home,
+  options: Connecting,
+): Promise<{ session: Session | undefined; facts: Record<string, Facts> }> {
   const { emit, signal, confirm, script } = options;
   const gathered = Object.fromEntries(
     cluster.hosts.flatMap(({ name }) => {
@@ -110,7 +127,8 @@ async function connect(cluster: Cluster, home: Home, options: Connecting): Promi
   );
   const missing = cluster.hosts.filter(({ name }) => gathered[name] === undefined);
   if (missing.length === 0) return { session: undefined, facts: gathered };
-  const open = options.open ?? opener({ home, emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
+  const open =
+    options.open ?? opener({ home, emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
   const session = await Session.start(missing, open).catch((cause: unknown) => {
     if (script === undefined || !isAirgapError(cause, "network", "unauthorized")) throw cause;
     const names = missing.map(({ name }) => name);
@@ -152,7 +170,8 @@ function tell(findings: Finding[], ignored: readonly string[], emit: Emit): void
   for (const { severity, host, check, message } of findings) {
     const text = `${host ? `${host}: ` : ""}${message}`;
     if (severity === "notice") emit({ type: "note", message: text });
-    else if (severity === "warning" || ignored.includes(check)) emit({ type: "warning", message: `${text} (${check})` });
+    else if (severity === "warning" || ignored.includes(check))
+      emit({ type: "warning", message: `${text} (${check})` });
   }
 }
 
@@ -170,7 +189,12 @@ export async function install(options: InstallOptions): Promise<InstallResult> {
     refuse(findings, input.ignored);
     const plan = narrow(makePlan(input), options);
     const result = await carryOut(prepared, plan, options);
-    return { ...result, cluster: cluster.name, findings, ...(result.time ? { time: { ...result.time, connecting } } : {}) };
+    return {
+      ...result,
+      cluster: cluster.name,
+      findings,
+      ...(result.time ? { time: { ...result.time, connecting } } : {}),
+    };
   } finally {
     await session?.close();
   }
@@ -187,14 +211,28 @@ async function carryOut(prepared: Prepared, plan: Plan, options: InstallOptions)
     return { changed: 0, steps: [], ...writeScripts(options.script, turnsOf(plan, order)) };
   }
   if (session === undefined) throw new Error("there is no connection");
-  return options.dryRun ? dryRun({ ...prepared, session }, plan, options) : run({ ...prepared, session }, plan, options);
+  return options.dryRun
+    ? dryRun({ ...prepared, session }, plan, options)
+    : run({ ...prepared, session }, plan, options);
 }
 
-const names = (cluster: Cluster, { hosts }: Pick<InstallOptions, "hosts">): string[] => namedHosts(cluster, hosts).map(({ name }) => name);
+const names = (cluster: Cluster, { hosts }: Pick<InstallOptions, "hosts">): string[] =>
+  namedHosts(cluster, hosts).map(({ name }) => name);
 
-async function dryRun({ session, home, mask, cluster }: Connected, plan: Plan, options: InstallOptions): Promise<Part> {
+async function dryRun(
+  { session, home, mask, cluster }: Connected,
+  plan: Plan,
+  options: InstallOptions,
+): Promise<Part> {
   const log = new RunLog(home, mask);
-  const context = { connections: session, log, mask, emit: options.emit, record: () => {}, ...(options.signal ? { signal: options.signal } : {}) };
+  const context = {
+    connections: session,
+    log,
+    mask,
+    emit: options.emit,
+    record: () => {},
+    ...(options.signal ? { signal: options.signal } : {}),
+  };
   try {
     const hosts = names(cluster, options);
     const steps = foresee(plan, hosts, await survey(plan, hosts, context), mask);
@@ -211,7 +249,12 @@ async function run(prepared: Connected, plan: Plan, options: InstallOptions): Pr
   try {
     await journal?.begin("install", log.path);
     await tellForgotten(cluster, options, journal);
-    for (const host of cluster.hosts) await journal?.remember({ name: host.name, settings: JSON.stringify(host), facts: JSON.stringify(facts[host.name]) });
+    for (const host of cluster.hosts)
+      await journal?.remember({
+        name: host.name,
+        settings: JSON.stringify(host),
+        facts: JSON.stringify(facts[host.name]),
+      });
     const result = await runPlan(plan, names(cluster, options), {
       connections: session,
       log,
@@ -223,9 +266,17 @@ async function run(prepared: Connected, plan: Plan, options: InstallOptions): Pr
     });
     await journal?.end("done");
     const { changed, outcomes, totalMs, commandsMs } = result;
-    log.line(`done: ${changed} changed, ${Math.round(totalMs)} ms, of which ${Math.round(commandsMs)} ms were the hosts' commands`);
+    log.line(
+      `done: ${changed} changed, ${Math.round(totalMs)} ms, of which ${Math.round(commandsMs)} ms were the hosts' commands`,
+    );
     const kubeconfig = await bringHome(prepared, changed);
-    return { changed, steps: outcomes, time: { total: totalMs, commands: commandsMs, connecting: 0 }, log: log.path, ...(kubeconfig ? { kubeconfig } : {}) };
+    return {
+      changed,
+      steps: outcomes,
+      time: { total: totalMs, commands: commandsMs, connecting: 0 },
+      log: log.path,
+      ...(kubeconfig ? { kubeconfig } : {}),
+    };
   } catch (error) {
     log.line(messageOf(error));
     await journal?.end("failed").catch(() => {});
@@ -237,9 +288,15 @@ async function run(prepared: Connected, plan: Plan, options: InstallOptions): Pr
 }
 
 /** Nothing is deleted because a line is gone from a file; it is said. */
-async function tellForgotten(cluster: Cluster, { clusterFile, emit }: InstallOptions, journal: Journal | undefined): Promise<void> {
+async function tellForgotten(
+  cluster: Cluster,
+  { clusterFile, emit }: InstallOptions,
+  journal: Journal | undefined,
+): Promise<void> {
   const names = new Set(cluster.hosts.map(({ name }) => name));
-  const forgotten = ((await journal?.hosts()) ?? []).map(({ name }) => name).filter((name) => !names.has(name));
+  const forgotten = ((await journal?.hosts()) ?? [])
+    .map(({ name }) => name)
+    .filter((name) => !names.has(name));
   if (forgotten.length === 0) return;
   emit({
     type: "warning",
@@ -249,7 +306,10 @@ async function tellForgotten(cluster: Cluster, { clusterFile, emit }: InstallOpt
 }
 
 /** The administrator's kubeconfig, kept beside the cluster file. */
-async function bringHome({ session, home, cluster }: Connected, changed: number): Promise<string | undefined> {
+async function bringHome(
+  { session, home, cluster }: Connected,
+  changed: number,
+): Promise<string | undefined> {
   const first = cluster.hosts.find(({ roles }) => roles.includes("control-plane"));
   const path = home.path("kubeconfig");
   if (first === undefined) return undefined;

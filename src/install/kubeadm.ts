@@ -28,7 +28,11 @@ const isArguments = (key: string): boolean => /extraArgs$/i.test(key);
 /** v1beta4 has lists of name and value, which may repeat a name; older versions have mappings. */
 function asMap(value: unknown): unknown {
   if (!Array.isArray(value)) return value;
-  return Object.fromEntries(value.flatMap((entry) => (isRecord(entry) && typeof entry["name"] === "string" ? [[entry["name"], entry["value"]]] : [])));
+  return Object.fromEntries(
+    value.flatMap((entry) =>
+      isRecord(entry) && typeof entry["name"] === "string" ? [[entry["name"], entry["value"]]] : [],
+    ),
+  );
 }
 
 /** Arguments in the form that an API version has. */
@@ -39,15 +43,24 @@ function formed(value: unknown, api: string): unknown {
     Object.entries(value).map(([key, inner]) => {
       if (!isArguments(key)) return [key, formed(inner, api)];
       // Texts, whatever YAML takes `v: 4` for.
-      const args = Object.entries(asMap(inner) as Document).map(([name, value]) => ({ name, value: String(value) }));
-      return [key, api === "v1beta4" ? args : Object.fromEntries(args.map(({ name, value }) => [name, value]))];
+      const args = Object.entries(asMap(inner) as Document).map(([name, value]) => ({
+        name,
+        value: String(value),
+      }));
+      return [
+        key,
+        api === "v1beta4" ? args : Object.fromEntries(args.map(({ name, value }) => [name, value])),
+      ];
     }),
   );
 }
 
 /** kubeadm's own taint of control planes: #107533, #110095. */
 function controlPlaneTaints(minor: number): Document[] {
-  const taint = (name: string): Document => ({ key: `node-role.kubernetes.io/${name}`, effect: "NoSchedule" });
+  const taint = (name: string): Document => ({
+    key: `node-role.kubernetes.io/${name}`,
+    effect: "NoSchedule",
+  });
   if (minor <= 23) return [taint("master")];
   return minor === 24 ? [taint("master"), taint("control-plane")] : [taint("control-plane")];
 }
@@ -62,12 +75,16 @@ function nodeRegistration(context: Context, host: ClusterHost): Document {
   const { version } = context.cluster.kubernetes;
   const plane = host.roles.includes("control-plane");
   const own = host.taints.map(parseTaint);
-  const taints = plane && !host.roles.includes("worker") ? [...controlPlaneTaints(minorOf(version)), ...own] : own;
+  const taints =
+    plane && !host.roles.includes("worker") ? [...controlPlaneTaints(minorOf(version)), ...own] : own;
   const given = plane || own.length > 0;
   return {
     name: host.name,
     criSocket: criSocket(context.cluster),
-    kubeletExtraArgs: { "node-ip": host.address, ...(needsResolvConf(context.factsOf(host)) ? { "resolv-conf": RESOLV_CONF } : {}) },
+    kubeletExtraArgs: {
+      "node-ip": host.address,
+      ...(needsResolvConf(context.factsOf(host)) ? { "resolv-conf": RESOLV_CONF } : {}),
+    },
     ...(given ? { taints } : {}),
   };
 }
@@ -76,7 +93,13 @@ function clusterConfiguration({ cluster, images }: Context): Document {
   const { kubernetes } = cluster;
   const api = apiAddress(cluster);
   const planes = cluster.hosts.filter(({ roles }) => roles.includes("control-plane"));
-  const sans = [...kubernetes.extraSans, api.address, ...planes.flatMap(({ name, address }) => [name, address]), "127.0.0.1", "localhost"];
+  const sans = [
+    ...kubernetes.extraSans,
+    api.address,
+    ...planes.flatMap(({ name, address }) => [name, address]),
+    "127.0.0.1",
+    "localhost",
+  ];
   return {
     kubernetesVersion: kubernetes.version,
     clusterName: cluster.name,
@@ -84,13 +107,20 @@ function clusterConfiguration({ cluster, images }: Context): Document {
     ...(images.imageRepository ? { imageRepository: images.imageRepository } : {}),
     ...(images.dnsRepository ? { dns: { imageRepository: images.dnsRepository } } : {}),
     ...(images.etcdRepository ? { etcd: { local: { imageRepository: images.etcdRepository } } } : {}),
-    networking: { podSubnet: kubernetes.podSubnet, serviceSubnet: kubernetes.serviceSubnet, dnsDomain: kubernetes.dnsDomain },
+    networking: {
+      podSubnet: kubernetes.podSubnet,
+      serviceSubnet: kubernetes.serviceSubnet,
+      dnsDomain: kubernetes.dnsDomain,
+    },
     apiServer: { certSANs: [...new Set(sans)] },
   };
 }
 
 function document(api: string, kind: string, base: Document, over: Document | undefined): string {
-  return stringify(formed({ apiVersion: api, kind, ...merge(base, over ?? {}) }, api.slice(api.lastIndexOf("/") + 1)), { lineWidth: 0 });
+  return stringify(
+    formed({ apiVersion: api, kind, ...merge(base, over ?? {}) }, api.slice(api.lastIndexOf("/") + 1)),
+    { lineWidth: 0 },
+  );
 }
 
 const apiOf = ({ images }: Context): string => `kubeadm.k8s.io/${images.requirements.configApi.newest}`;
@@ -101,7 +131,12 @@ export function initConfiguration(context: Context): string {
   const api = apiOf(context);
   const init: Document = {
     bootstrapTokens: [
-      { token: secrets.joinToken, ttl: "24h0m0s", usages: ["signing", "authentication"], groups: ["system:bootstrappers:kubeadm:default-node-token"] },
+      {
+        token: secrets.joinToken,
+        ttl: "24h0m0s",
+        usages: ["signing", "authentication"],
+        groups: ["system:bootstrappers:kubeadm:default-node-token"],
+      },
     ],
     localAPIEndpoint: { advertiseAddress: first.address, bindPort: 6443 },
     nodeRegistration: nodeRegistration(context, first),
@@ -109,9 +144,24 @@ export function initConfiguration(context: Context): string {
   const { proxyMode } = cluster.kubernetes;
   return [
     document(api, "InitConfiguration", init, cluster.kubeadm.InitConfiguration),
-    document(api, "ClusterConfiguration", clusterConfiguration(context), cluster.kubeadm.ClusterConfiguration),
-    document("kubelet.config.k8s.io/v1beta1", "KubeletConfiguration", { cgroupDriver: cgroupDriver(context) }, cluster.kubeadm.KubeletConfiguration),
-    document("kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration", proxyMode ? { mode: proxyMode } : {}, cluster.kubeadm.KubeProxyConfiguration),
+    document(
+      api,
+      "ClusterConfiguration",
+      clusterConfiguration(context),
+      cluster.kubeadm.ClusterConfiguration,
+    ),
+    document(
+      "kubelet.config.k8s.io/v1beta1",
+      "KubeletConfiguration",
+      { cgroupDriver: cgroupDriver(context) },
+      cluster.kubeadm.KubeletConfiguration,
+    ),
+    document(
+      "kubeproxy.config.k8s.io/v1alpha1",
+      "KubeProxyConfiguration",
+      proxyMode ? { mode: proxyMode } : {},
+      cluster.kubeadm.KubeProxyConfiguration,
+    ),
   ].join("---\n");
 }
 
@@ -128,7 +178,9 @@ export function joinConfiguration(context: Context, host: ClusterHost): string {
       },
     },
     nodeRegistration: nodeRegistration(context, host),
-    ...(host.roles.includes("control-plane") ? { controlPlane: { localAPIEndpoint: { advertiseAddress: host.address, bindPort: 6443 } } } : {}),
+    ...(host.roles.includes("control-plane")
+      ? { controlPlane: { localAPIEndpoint: { advertiseAddress: host.address, bindPort: 6443 } } }
+      : {}),
   };
   return document(apiOf(context), "JoinConfiguration", join, cluster.kubeadm.JoinConfiguration);
 }

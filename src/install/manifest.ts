@@ -40,7 +40,12 @@ export function workloads(documents: Document[], namespace = "default"): Workloa
   return documents.flatMap((document) => {
     const kind = textAt(document, "kind");
     if (!ROLLED_OUT.has(kind)) return [];
-    return [{ namespace: textAt(document, "metadata", "namespace") || namespace, name: `${kind.toLowerCase()}/${textAt(document, "metadata", "name")}` }];
+    return [
+      {
+        namespace: textAt(document, "metadata", "namespace") || namespace,
+        name: `${kind.toLowerCase()}/${textAt(document, "metadata", "name")}`,
+      },
+    ];
   });
 }
 

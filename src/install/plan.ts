@@ -38,7 +38,8 @@ const NOT_YET: [string, (cluster: Cluster) => boolean][] = [
   ["hosts with the role etcd", ({ hosts }) => hosts.some(({ roles }) => roles.includes("etcd"))],
   [
     "hosts with the role load-balancer",
-    ({ hosts, endpoint }) => (endpoint?.loadBalancers.length ?? 0) > 0 || hosts.some(({ roles }) => roles.includes("load-balancer")),
+    ({ hosts, endpoint }) =>
+      (endpoint?.loadBalancers.length ?? 0) > 0 || hosts.some(({ roles }) => roles.includes("load-balancer")),
   ],
 ];
 
@@ -49,7 +50,8 @@ const NOT_YET: [string, (cluster: Cluster) => boolean][] = [
  */
 export function makePlan(input: PlanInput): Plan {
   const refused = NOT_YET.filter(([, wanted]) => wanted(input.cluster)).map(([key]) => key);
-  if (refused.length > 0) throw new AirgapError("unsupported", `This version of airgap can't install ${refused.join(", ")}`);
+  if (refused.length > 0)
+    throw new AirgapError("unsupported", `This version of airgap can't install ${refused.join(", ")}`);
   const context = makeContext(input);
   return tidy(STAGES.map((name) => ({ name, waves: MAKERS[name]?.(context) ?? [] })));
 }

@@ -51,7 +51,8 @@ function chosen(cluster: Cluster, known: ClusterHost[], wanted: string[] | undef
 }
 
 /** Workers first, then control planes, then those that all others depend on. */
-const rank = ({ roles }: ClusterHost): number => (roles.includes("control-plane") ? 1 : roles.includes("worker") ? 0 : 2);
+const rank = ({ roles }: ClusterHost): number =>
+  roles.includes("control-plane") ? 1 : roles.includes("worker") ? 0 : 2;
 
 /**
  * Back to bare: each host takes back what it remembers of having been changed. A node that leaves a
@@ -70,9 +71,14 @@ export async function reset(options: ResetOptions): Promise<ResetResult> {
     const known = ((await journal?.hosts()) ?? []).map(({ settings }) => JSON.parse(settings) as ClusterHost);
     const hosts = chosen(cluster, known, options.hosts);
     if (!(await options.sure(hosts.map(({ name }) => name))))
-      throw new AirgapError("usage", "Nothing was taken back", { suggestions: ["--yes takes it for granted"] });
-    const staying = cluster.hosts.find((host) => host.roles.includes("control-plane") && !hosts.some(({ name }) => name === host.name));
-    const open = options.open ?? opener({ home, emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
+      throw new AirgapError("usage", "Nothing was taken back", {
+        suggestions: ["--yes takes it for granted"],
+      });
+    const staying = cluster.hosts.find(
+      (host) => host.roles.includes("control-plane") && !hosts.some(({ name }) => name === host.name),
+    );
+    const open =
+      options.open ?? opener({ home, emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
     session = await Session.start([...hosts, ...(staying ? [staying] : [])], open);
     await journal?.begin("reset", log.path);
     const work = { session, log, mask, emit, ...(signal ? { signal } : {}) };
@@ -102,7 +108,12 @@ interface Work {
 }
 
 /** Pods go elsewhere, then the cluster forgets the node. */
-async function leave(host: ClusterHost, staying: ClusterHost, cluster: Cluster, { session, log, emit, signal }: Work): Promise<void> {
+async function leave(
+  host: ClusterHost,
+  staying: ClusterHost,
+  cluster: Cluster,
+  { session, log, emit, signal }: Work,
+): Promise<void> {
   if (!host.roles.some((role) => role === "worker" || role === "control-plane")) return;
   const data = minorOf(cluster.kubernetes.version) >= 20 ? "--delete-emptydir-data" : "--delete-local-data";
   emit({ type: "phase", name: "drain", detail: host.name });
@@ -115,10 +126,18 @@ async function leave(host: ClusterHost, staying: ClusterHost, cluster: Cluster, 
     { timeoutMs: 240_000, ...(signal ? { signal } : {}) },
   );
   log.output(staying.name, stdout + stderr);
-  if (code !== 0) throw new AirgapError("step-failed", `${staying.name}: ${host.name} could not be taken out of the cluster: ${stderr.trim()}`);
+  if (code !== 0)
+    throw new AirgapError(
+      "step-failed",
+      `${staying.name}: ${host.name} could not be taken out of the cluster: ${stderr.trim()}`,
+    );
 }
 
-async function takeBack(host: ClusterHost, packages: boolean, { session, log, mask, emit, signal }: Work): Promise<ResetResult["hosts"][number]> {
+async function takeBack(
+  host: ClusterHost,
+  packages: boolean,
+  { session, log, mask, emit, signal }: Work,
+): Promise<ResetResult["hosts"][number]> {
   const told: StepReport[] = [];
   const frames = new Frames(MARK, {
     state: (id, state, report) => {
@@ -136,7 +155,9 @@ async function takeBack(host: ClusterHost, packages: boolean, { session, log, ma
       ...(signal ? { signal } : {}),
     });
     frames.end();
-    const failed = told.filter(({ state }) => state === "failed").map(({ id, output }) => `${id}: ${mask.hide(output).trim().split("\n").at(-1) ?? ""}`);
+    const failed = told
+      .filter(({ state }) => state === "failed")
+      .map(({ id, output }) => `${id}: ${mask.hide(output).trim().split("\n").at(-1) ?? ""}`);
     return {
       host: host.name,
       undone: told.length - failed.length,
@@ -153,7 +174,10 @@ function refuseHalf(results: ResetResult["hosts"], log: RunLog): void {
   if (bad.length === 0) return;
   const lines = bad.flatMap(({ host, failed }) => failed.map((each) => `  ${host}: ${each}`));
   throw new AirgapError("step-failed", `Not everything could be taken back:\n${lines.join("\n")}`, {
-    suggestions: [`the whole output is in ${log.path}`, "run the same command again: it goes on with what is left"],
+    suggestions: [
+      `the whole output is in ${log.path}`,
+      "run the same command again: it goes on with what is left",
+    ],
     data: { hosts: results },
   });
 }

@@ -64,7 +64,12 @@ interface Failure {
 }
 
 /** Runs steps on a host and gives what became of each; those after a failed one are missing. */
-async function runScript(context: RunContext, name: string, steps: PlacedStep[], mode: Mode): Promise<{ frames: Frames; code: number | null; stderr: string }> {
+async function runScript(
+  context: RunContext,
+  name: string,
+  steps: PlacedStep[],
+  mode: Mode,
+): Promise<{ frames: Frames; code: number | null; stderr: string }> {
   const { connections, emit, log, record } = context;
   const titles = new Map(steps.map((placed) => [fullId(placed), placed.step.title]));
   const frames = new Frames(MARK, {
@@ -90,7 +95,13 @@ async function runScript(context: RunContext, name: string, steps: PlacedStep[],
   }
 }
 
-function stepEvent(host: string, id: string, state: StepState, title: string, report?: StepReport): Parameters<Emit>[0] {
+function stepEvent(
+  host: string,
+  id: string,
+  state: StepState,
+  title: string,
+  report?: StepReport,
+): Parameters<Emit>[0] {
   return { type: "step", host, step: id, state, detail: title, ...(report ? { ms: report.ms } : {}) };
 }
 
@@ -98,7 +109,11 @@ function stepEvent(host: string, id: string, state: StepState, title: string, re
  * Asks every host what of its steps is so already: one round trip a host, nothing changed.
  * @returns by host, by step
  */
-export async function survey(plan: Plan, hosts: string[], context: RunContext): Promise<Map<string, Map<string, StepReport>>> {
+export async function survey(
+  plan: Plan,
+  hosts: string[],
+  context: RunContext,
+): Promise<Map<string, Map<string, StepReport>>> {
   const quiet = { ...context, emit: () => {}, record: () => {} };
   const found = await Promise.all(
     hosts.map(async (name) => {
@@ -113,8 +128,14 @@ export async function survey(plan: Plan, hosts: string[], context: RunContext): 
 }
 
 function broken(name: string, frames: Frames, stderr: string): AirgapError {
-  const said = [stderr.trim(), frames.currentOutput.trim(), frames.outside.trim()].filter(Boolean).join("; ").slice(-500);
-  return new AirgapError("step-failed", `${name}: its script ended early${frames.current ? ` in ${frames.current}` : ""}${said ? `: ${said}` : ""}`);
+  const said = [stderr.trim(), frames.currentOutput.trim(), frames.outside.trim()]
+    .filter(Boolean)
+    .join("; ")
+    .slice(-500);
+  return new AirgapError(
+    "step-failed",
+    `${name}: its script ended early${frames.current ? ` in ${frames.current}` : ""}${said ? `: ${said}` : ""}`,
+  );
 }
 
 /**
@@ -141,10 +162,13 @@ class Runner {
   constructor(plan: Plan, known: Map<string, Map<string, StepReport>>, context: RunContext) {
     this.#known = known;
     this.#context = context;
-    const sums = [...known.values()].map((reports) => [...reports.values()].reduce((sum, { ms }) => sum + ms, 0));
+    const sums = [...known.values()].map((reports) =>
+      [...reports.values()].reduce((sum, { ms }) => sum + ms, 0),
+    );
     this.#commandsMs = Math.max(0, ...sums);
     for (const host of known.keys()) {
-      for (const placed of stepsOn(plan, host)) this.#note(host, placed, known.get(host)?.get(fullId(placed)));
+      for (const placed of stepsOn(plan, host))
+        this.#note(host, placed, known.get(host)?.get(fullId(placed)));
     }
   }
 
@@ -220,8 +244,16 @@ class Runner {
     for (const part of parts(steps)) {
       const [first] = part;
       if (first?.step.upload) {
-        const { frames } = await runScript({ ...this.#context, emit: () => {}, record: () => {} }, host, [first], "check");
-        const stopped = frames.reports[0]?.state === "already" ? undefined : await this.#upload(host, first, first.step.upload);
+        const { frames } = await runScript(
+          { ...this.#context, emit: () => {}, record: () => {} },
+          host,
+          [first],
+          "check",
+        );
+        const stopped =
+          frames.reports[0]?.state === "already"
+            ? undefined
+            : await this.#upload(host, first, first.step.upload);
         if (stopped) return [stopped];
       }
       const { frames, code, stderr } = await runScript(this.#context, host, part, "apply");
@@ -247,7 +279,11 @@ class Runner {
   }
 
   /** Sends what is missing of a file, on from where an earlier try ended. */
-  async #upload(host: string, placed: PlacedStep, { from, offset, size, to }: Upload): Promise<Failure | undefined> {
+  async #upload(
+    host: string,
+    placed: PlacedStep,
+    { from, offset, size, to }: Upload,
+  ): Promise<Failure | undefined> {
     const { connections, emit, log, signal } = this.#context;
     const part = `${to}.part`;
     const connection = connections.get(host);
@@ -258,16 +294,34 @@ class Runner {
     const start = there > size ? 0 : there;
     if (start === size) return undefined;
     const startedAt = performance.now();
-    emit({ type: "step", host, step: fullId(placed), state: "applying", detail: start > 0 ? `sending on from byte ${start}` : placed.step.title });
-    emit({ type: "plan", items: 1, bytes: size - start });
-    const stream = createReadStream(from, { start: offset + start, end: offset + size - 1, highWaterMark: 1 << 20 });
-    stream.on("data", (chunk) => emit({ type: "progress", item: `${host}: ${placed.step.title}`, bytes: chunk.length }));
-    const { code, stderr } = await connection.pour(`${start === 0 ? `: >'${part}'; ` : ""}cat >>'${part}'`, stream, {
-      timeoutMs: placed.step.timeoutMs ?? STEP_MS,
-      ...(signal ? { signal } : {}),
+    emit({
+      type: "step",
+      host,
+      step: fullId(placed),
+      state: "applying",
+      detail: start > 0 ? `sending on from byte ${start}` : placed.step.title,
     });
+    emit({ type: "plan", items: 1, bytes: size - start });
+    const stream = createReadStream(from, {
+      start: offset + start,
+      end: offset + size - 1,
+      highWaterMark: 1 << 20,
+    });
+    stream.on("data", (chunk) =>
+      emit({ type: "progress", item: `${host}: ${placed.step.title}`, bytes: chunk.length }),
+    );
+    const { code, stderr } = await connection.pour(
+      `${start === 0 ? `: >'${part}'; ` : ""}cat >>'${part}'`,
+      stream,
+      {
+        timeoutMs: placed.step.timeoutMs ?? STEP_MS,
+        ...(signal ? { signal } : {}),
+      },
+    );
     emit({ type: "plan", items: 0, bytes: 0 });
-    log.line(`${host} ${fullId(placed)} sent ${size - start} bytes in ${Math.round(performance.now() - startedAt)} ms`);
+    log.line(
+      `${host} ${fullId(placed)} sent ${size - start} bytes in ${Math.round(performance.now() - startedAt)} ms`,
+    );
     if (code === 0) return undefined;
     return { host, step: placed, output: stderr, error: `${from} could not be sent, cat ended with ${code}` };
   }
@@ -302,12 +356,27 @@ function failed(stage: StageName, failures: Failure[], { mask, log }: RunContext
     const what = step ? `${host}: ${stage}/${step.step.id} (${step.step.title})` : `${host}: ${stage}`;
     const lines = mask.hide(output).trim().split("\n").slice(-LINES_SHOWN);
     const causes = hintsFor(output).map(({ cause }) => `  likely cause: ${cause}`);
-    return [`${what} failed${error ? `: ${mask.hide(messageOf(error))}` : ""}`, ...lines.filter(Boolean).map((line) => `  | ${line}`), ...causes].join("\n");
+    return [
+      `${what} failed${error ? `: ${mask.hide(messageOf(error))}` : ""}`,
+      ...lines.filter(Boolean).map((line) => `  | ${line}`),
+      ...causes,
+    ].join("\n");
   });
   const ways = failures.flatMap(({ output }) => hintsFor(output).flatMap(({ way }) => way));
   const onlyLost = failures.every(({ error }) => isAirgapError(error, "network"));
   return new AirgapError(onlyLost ? "interrupted" : "step-failed", told.join("\n"), {
-    suggestions: [...new Set(ways), `the whole output is in ${log.path}`, "when it is put right, run the same command again: it goes on where it stopped"],
-    data: { failures: failures.map(({ host, step, output }) => ({ host, stage, step: step?.step.id, output: mask.hide(output) })) },
+    suggestions: [
+      ...new Set(ways),
+      `the whole output is in ${log.path}`,
+      "when it is put right, run the same command again: it goes on where it stopped",
+    ],
+    data: {
+      failures: failures.map(({ host, step, output }) => ({
+        host,
+        stage,
+        step: step?.step.id,
+        output: mask.hide(output),
+      })),
+    },
   });
 }

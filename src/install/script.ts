@@ -19,15 +19,21 @@ export function stepLibrary(): string {
 
 export const fullId = ({ stage, step }: PlacedStep): string => `${stage}/${step.id}`;
 
-const body = (name: string, script: string): string => `${name}() {\n${script.trim() === "" ? ":" : script}\n}`;
+const body = (name: string, script: string): string =>
+  `${name}() {\n${script.trim() === "" ? ":" : script}\n}`;
 
 function rendered(placed: PlacedStep, mode: Mode): string {
   const { step } = placed;
   const call = `${quote(fullId(placed))} ${quote(step.title)}`;
   const parts = [body("check", step.check)];
   // A dry run sends nothing that changes something.
-  if (mode === "apply") parts.push(body("apply", step.apply), ...(step.undo ? [body("taken_back", `cat ${here(step.undo).text}`)] : []));
-  else if (step.file) parts.push(body("show", `[ ! -f ${quote(step.file.path)} ] || head -c 65536 ${quote(step.file.path)}`));
+  if (mode === "apply")
+    parts.push(
+      body("apply", step.apply),
+      ...(step.undo ? [body("taken_back", `cat ${here(step.undo).text}`)] : []),
+    );
+  else if (step.file)
+    parts.push(body("show", `[ ! -f ${quote(step.file.path)} ] || head -c 65536 ${quote(step.file.path)}`));
   return `${parts.join("\n")}\nrun ${call}\n`;
 }
 

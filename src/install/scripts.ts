@@ -1,4 +1,16 @@
-import { chmodSync, closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync, readSync, statSync, writeFileSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { AirgapError, messageOf } from "../errors.ts";
 import { type Facts, parseFacts } from "../host/facts.ts";
@@ -35,14 +47,23 @@ interface Unit {
 
 function unitsOf(plan: Plan): Unit[] {
   return plan.stages.flatMap(({ name, waves }) =>
-    waves.flatMap((wave, i) => wave.map(({ host, steps }) => ({ stage: name, wave: i, host, steps: steps.map((step) => ({ stage: name, step })) }))),
+    waves.flatMap((wave, i) =>
+      wave.map(({ host, steps }) => ({
+        stage: name,
+        wave: i,
+        host,
+        steps: steps.map((step) => ({ stage: name, step })),
+      })),
+    ),
   );
 }
 
 /** Whether everything that a unit counts on has been done. */
 function ready(unit: Unit, pending: Unit[]): boolean {
   const needs = NEEDS[unit.stage] ?? [];
-  return !pending.some((other) => needs.includes(other.stage) || (other.stage === unit.stage && other.wave < unit.wave));
+  return !pending.some(
+    (other) => needs.includes(other.stage) || (other.stage === unit.stage && other.wave < unit.wave),
+  );
 }
 
 /**
@@ -72,7 +93,8 @@ export function turnsOf(plan: Plan, hosts: string[]): Turn[] {
 
 /** Who serves comes first, then control planes, then the others. */
 export function scriptOrder(hosts: ClusterHost[], repository: string): string[] {
-  const rank = ({ name, roles }: ClusterHost): number => (name === repository ? 0 : roles.includes("control-plane") ? 1 : 2);
+  const rank = ({ name, roles }: ClusterHost): number =>
+    name === repository ? 0 : roles.includes("control-plane") ? 1 : 2;
   return hosts.toSorted((a, b) => rank(a) - rank(b)).map(({ name }) => name);
 }
 
@@ -92,13 +114,17 @@ export function readGatheredFacts(dir: string, host: string): Facts | undefined 
 export function askForFacts(dir: string, hosts: string[], cause: unknown): AirgapError {
   mkdirSync(join(dir, FACTS), { recursive: true });
   copyFileSync(shippedPath("host/facts.sh"), join(dir, FACTS_SCRIPT));
-  return new AirgapError("check-failed", `The facts of ${hosts.join(", ")} are needed, and they can't be reached: ${messageOf(cause)}`, {
-    cause,
-    suggestions: [
-      `on each of them, as root: sh ${FACTS_SCRIPT} > NAME (the script is ${join(dir, FACTS_SCRIPT)}), and put what it prints to ${join(dir, FACTS)}/NAME`,
-      "then run the same command again",
-    ],
-  });
+  return new AirgapError(
+    "check-failed",
+    `The facts of ${hosts.join(", ")} are needed, and they can't be reached: ${messageOf(cause)}`,
+    {
+      cause,
+      suggestions: [
+        `on each of them, as root: sh ${FACTS_SCRIPT} > NAME (the script is ${join(dir, FACTS_SCRIPT)}), and put what it prints to ${join(dir, FACTS)}/NAME`,
+        "then run the same command again",
+      ],
+    },
+  );
 }
 
 /** A file that has to lie beside a script when that is run. */

@@ -59,24 +59,34 @@ function readKept(home: Home): Kept {
 
 async function makeKeys(): Promise<ClusterKeys> {
   // Names as kubeadm gives them.
-  const make = (commonName: string): Promise<KeyedCertificate> => makeAuthority({ commonName, days: CA_DAYS });
-  const [ca, etcdCa, frontProxyCa, serviceAccount] = await Promise.all([make("kubernetes"), make("etcd-ca"), make("front-proxy-ca"), makeKeyPair()]);
+  const make = (commonName: string): Promise<KeyedCertificate> =>
+    makeAuthority({ commonName, days: CA_DAYS });
+  const [ca, etcdCa, frontProxyCa, serviceAccount] = await Promise.all([
+    make("kubernetes"),
+    make("etcd-ca"),
+    make("front-proxy-ca"),
+    makeKeyPair(),
+  ]);
   return { ca, etcdCa, frontProxyCa, serviceAccount };
 }
 
 /** kubeadm's form: https://kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens/ */
 export function newToken(): string {
   const letters = "abcdefghijklmnopqrstuvwxyz0123456789";
-  const word = (length: number): string => [...randomBytes(length)].map((byte) => letters[byte % letters.length]).join("");
+  const word = (length: number): string =>
+    [...randomBytes(length)].map((byte) => letters[byte % letters.length]).join("");
   return `${word(6)}.${word(16)}`;
 }
 
-const servesTls = ({ registry }: Cluster): boolean => registry.scheme === "https" || registry.mode !== "serve";
+const servesTls = ({ registry }: Cluster): boolean =>
+  registry.scheme === "https" || registry.mode !== "serve";
 
 function variable(name: string, key: string): string {
   const value = process.env[name];
   if (value !== undefined && value !== "") return value;
-  throw new AirgapError("usage", `${key} names the variable ${name}, which is not set`, { suggestions: [`export ${name}=…`] });
+  throw new AirgapError("usage", `${key} names the variable ${name}, which is not set`, {
+    suggestions: [`export ${name}=…`],
+  });
 }
 
 /** The value of a variable that the cluster file names; undefined when it names none. @throws AirgapError `usage` */
@@ -101,11 +111,17 @@ function htpasswd({ name, registry }: Cluster, password: string | undefined, ca:
 function readCa(file: string): string {
   try {
     const bytes = readFileSync(file);
-    const found = bytes.toString("latin1").match(/-----BEGIN ((?:TRUSTED |X509 )?CERTIFICATE)-----[^-]+-----END \1-----/g);
+    const found = bytes
+      .toString("latin1")
+      .match(/-----BEGIN ((?:TRUSTED |X509 )?CERTIFICATE)-----[^-]+-----END \1-----/g);
     const certificates = found ?? [bytes];
     return certificates.map((each) => new X509Certificate(each).toString()).join("");
   } catch (cause) {
-    throw new AirgapError("spec", `registry.caFile: ${file} is no readable certificate: ${messageOf(cause)}`, { cause });
+    throw new AirgapError(
+      "spec",
+      `registry.caFile: ${file} is no readable certificate: ${messageOf(cause)}`,
+      { cause },
+    );
   }
 }
 
@@ -133,7 +149,8 @@ export async function loadSecrets(cluster: Cluster, home: Home, standing: Standi
   const line = htpasswd(cluster, password, tls?.ca ?? "");
   home.write(FILE, `${JSON.stringify(kept, undefined, 1)}\n`);
   const { caFile, mode, scheme } = cluster.registry;
-  const registryCa = mode === "serve" ? (scheme === "https" ? tls?.ca : undefined) : caFile ? readCa(caFile) : undefined;
+  const registryCa =
+    mode === "serve" ? (scheme === "https" ? tls?.ca : undefined) : caFile ? readCa(caFile) : undefined;
   return {
     ...(foreign || !kept.keys ? {} : { keys: kept.keys }),
     ca: standing.ca ?? kept.keys?.ca.cert ?? "",
@@ -160,10 +177,18 @@ function inBase64(text: string): string[] {
 /** Everything that must not be seen: for logs, messages and shown files. */
 export function secretTexts(secrets: Secrets): string[] {
   const { keys, tls } = secrets;
-  const privateKeys = [keys?.ca.key, keys?.etcdCa.key, keys?.frontProxyCa.key, keys?.serviceAccount.privateKey, tls?.server.key];
+  const privateKeys = [
+    keys?.ca.key,
+    keys?.etcdCa.key,
+    keys?.frontProxyCa.key,
+    keys?.serviceAccount.privateKey,
+    tls?.server.key,
+  ];
   const password = secrets.registryPassword;
   return [
-    ...privateKeys.flatMap((key) => (key ? key.split("\n").filter((line) => line.length > 20 && !line.startsWith("-----")) : [])),
+    ...privateKeys.flatMap((key) =>
+      key ? key.split("\n").filter((line) => line.length > 20 && !line.startsWith("-----")) : [],
+    ),
     secrets.joinToken,
     secrets.joinToken.slice(7),
     ...inBase64(secrets.joinToken.slice(7)),

@@ -24,7 +24,11 @@ export type Opener = (host: ClusterHost) => Promise<Host>;
 
 /** Secrets by which hosts are reached, for hiding. */
 export function sshSecrets(hosts: ClusterHost[]): string[] {
-  return hosts.flatMap(({ ssh }) => [ssh.passwordEnv, ssh.passphraseEnv, ssh.sudoPasswordEnv].flatMap((name) => (name ? (process.env[name] ?? []) : [])));
+  return hosts.flatMap(({ ssh }) =>
+    [ssh.passwordEnv, ssh.passphraseEnv, ssh.sudoPasswordEnv].flatMap((name) =>
+      name ? (process.env[name] ?? []) : [],
+    ),
+  );
 }
 
 /** Opens hosts as the cluster file says. Passwords come from the environment, and are asked for only when a host is opened. */
@@ -38,7 +42,13 @@ export function opener({ home, confirm, signal }: SessionOptions): Opener {
     const password = process.env[ssh.passwordEnv ?? ""];
     const passphrase = fromEnvironment(ssh.passphraseEnv, "ssh.passphraseEnv");
     return SshHost.open(
-      { name: host.name, address: host.address, user: ssh.user, port: ssh.port, ...(ssh.identityFile ? { identityFile: ssh.identityFile } : {}) },
+      {
+        name: host.name,
+        address: host.address,
+        user: ssh.user,
+        port: ssh.port,
+        ...(ssh.identityFile ? { identityFile: ssh.identityFile } : {}),
+      },
       {
         become,
         knownHosts: home.path(`known_hosts.${host.name}`),
@@ -72,7 +82,9 @@ export class Session {
     const session = new Session(hosts, open);
     const limit = pLimit(AT_ONCE);
     const outcomes = await Promise.allSettled(hosts.map((host) => limit(() => session.#connect(host.name))));
-    const failures = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as unknown] : []));
+    const failures = outcomes.flatMap((outcome) =>
+      outcome.status === "rejected" ? [outcome.reason as unknown] : [],
+    );
     if (failures.length === 0) return session;
     await session.close();
     throw together(failures);
@@ -107,9 +119,16 @@ export class Session {
 function together(failures: unknown[]): unknown {
   const [first] = failures;
   const known = failures.filter((failure) => isAirgapError(failure));
-  if (failures.length === 1 || known.length < failures.length) return failures.find((failure) => !isAirgapError(failure)) ?? first;
-  const code = known.every((failure) => failure.code === known[0]?.code) ? (known[0] as AirgapError).code : "network";
-  return new AirgapError(code, `${failures.length} hosts can't be worked on:\n${known.map((failure) => `  ${messageOf(failure)}`).join("\n")}`, {
-    suggestions: [...new Set(known.flatMap(({ suggestions }) => suggestions))],
-  });
+  if (failures.length === 1 || known.length < failures.length)
+    return failures.find((failure) => !isAirgapError(failure)) ?? first;
+  const code = known.every((failure) => failure.code === known[0]?.code)
+    ? (known[0] as AirgapError).code
+    : "network";
+  return new AirgapError(
+    code,
+    `${failures.length} hosts can't be worked on:\n${known.map((failure) => `  ${messageOf(failure)}`).join("\n")}`,
+    {
+      suggestions: [...new Set(known.flatMap(({ suggestions }) => suggestions))],
+    },
+  );
 }

@@ -47,6 +47,7 @@ export function sh(strings: TemplateStringsArray, ...values: Value[]): string {
 export function here(content: string): Raw {
   const text = content.endsWith("\n") ? content : `${content}\n`;
   let mark = "AIRGAP";
-  while (text.split("\n").includes(mark)) mark = `AIRGAP_${createHash("sha256").update(mark).digest("hex").slice(0, 8)}`;
+  while (text.split("\n").includes(mark))
+    mark = `AIRGAP_${createHash("sha256").update(mark).digest("hex").slice(0, 8)}`;
   return raw(`<<'${mark}'\n${text}${mark}`);
 }

@@ -30,7 +30,8 @@ const RENEWED = 90;
 /** Under which names and addresses our server is asked for. */
 function serverNames({ registry, repository, hosts }: Cluster): string[] {
   const host = hosts.find(({ name }) => name === repository.host);
-  const own = registry.mode === "serve" ? [registry.host, ...(registry.address ? [registry.address] : [])] : [];
+  const own =
+    registry.mode === "serve" ? [registry.host, ...(registry.address ? [registry.address] : [])] : [];
   return [...new Set([...own, ...(host ? [host.name, host.address] : []), "localhost", "127.0.0.1"])];
 }
 
@@ -51,7 +52,11 @@ function fits(cert: string, ca: string, names: string[]): boolean {
  * before, else new ones, which are put into `kept`.
  * @param standing what the host that serves has, if it serves already
  */
-export async function siteTls(cluster: Cluster, kept: KeptTls, standing: StandingTls | undefined): Promise<SiteTls> {
+export async function siteTls(
+  cluster: Cluster,
+  kept: KeptTls,
+  standing: StandingTls | undefined,
+): Promise<SiteTls> {
   const names = serverNames(cluster);
   const ours = kept.authority !== undefined && standing?.ca.trim() === kept.authority.cert.trim();
   if (standing !== undefined && fits(standing.cert, standing.ca, names)) {
@@ -63,7 +68,12 @@ export async function siteTls(cluster: Cluster, kept: KeptTls, standing: Standin
   if (kept.server === undefined || !fits(kept.server.cert, kept.authority.cert, names)) {
     kept.server = await makeCertificate(
       { ...kept.authority, name: subject },
-      { commonName: names.find((name) => !isIP(name)) ?? "airgap", days: DAYS, hosts: names, usage: ["server"] },
+      {
+        commonName: names.find((name) => !isIP(name)) ?? "airgap",
+        days: DAYS,
+        hosts: names,
+        usage: ["server"],
+      },
     );
   }
   return { ca: kept.authority.cert, server: { cert: kept.server.cert, key: kept.server.key } };

@@ -43,7 +43,11 @@ export interface Plan {
 /** Steps of a host in a plan, with the stage that each belongs to. */
 export function stepsOn(plan: Plan, host: string): { stage: StageName; step: Step }[] {
   return plan.stages.flatMap(({ name, waves }) =>
-    waves.flatMap((wave) => wave.filter((work) => work.host === host).flatMap(({ steps }) => steps.map((step) => ({ stage: name, step })))),
+    waves.flatMap((wave) =>
+      wave
+        .filter((work) => work.host === host)
+        .flatMap(({ steps }) => steps.map((step) => ({ stage: name, step }))),
+    ),
   );
 }
 
@@ -51,15 +55,27 @@ export function stepsOn(plan: Plan, host: string): { stage: StageName; step: Ste
 export function tidy(stages: PlannedStage[]): Plan {
   const kept = stages.map(({ name, waves }) => ({
     name,
-    waves: waves.map((wave) => wave.filter(({ steps }) => steps.length > 0)).filter((wave) => wave.length > 0),
+    waves: waves
+      .map((wave) => wave.filter(({ steps }) => steps.length > 0))
+      .filter((wave) => wave.length > 0),
   }));
   return { stages: kept.filter(({ waves }) => waves.length > 0) };
 }
 
 /** A plan of fewer stages or hosts. */
-export function narrow(plan: Plan, { only, skip, hosts }: { only?: readonly StageName[]; skip?: readonly StageName[]; hosts?: readonly string[] }): Plan {
+export function narrow(
+  plan: Plan,
+  {
+    only,
+    skip,
+    hosts,
+  }: { only?: readonly StageName[]; skip?: readonly StageName[]; hosts?: readonly string[] },
+): Plan {
   const stages = plan.stages
     .filter(({ name }) => (only === undefined || only.includes(name)) && !(skip?.includes(name) ?? false))
-    .map(({ name, waves }) => ({ name, waves: waves.map((wave) => wave.filter(({ host }) => hosts === undefined || hosts.includes(host))) }));
+    .map(({ name, waves }) => ({
+      name,
+      waves: waves.map((wave) => wave.filter(({ host }) => hosts === undefined || hosts.includes(host))),
+    }));
   return tidy(stages);
 }

@@ -4,7 +4,15 @@ import type { Emit } from "../events.ts";
 import type { Host } from "../host/host.ts";
 import type { HostKey } from "../host/ssh.ts";
 import { isRecord } from "../oci/descriptor.ts";
-import { type Cluster, type ClusterHost, hostsOf, namedHosts, nodesOf, readCluster, registryName } from "./cluster.ts";
+import {
+  type Cluster,
+  type ClusterHost,
+  hostsOf,
+  namedHosts,
+  nodesOf,
+  readCluster,
+  registryName,
+} from "./cluster.ts";
 import { minorOf } from "./context.ts";
 import { Home } from "./home.ts";
 import { type Opener, opener, Session } from "./session.ts";
@@ -53,7 +61,10 @@ const KUBECTL = "export KUBECONFIG=/etc/kubernetes/admin.conf";
 
 type Json = Record<string, unknown>;
 const at = (value: unknown, ...path: (string | number)[]): unknown =>
-  path.reduce<unknown>((inner, key) => (Array.isArray(inner) ? inner[key as number] : isRecord(inner) ? inner[key] : undefined), value);
+  path.reduce<unknown>(
+    (inner, key) => (Array.isArray(inner) ? inner[key as number] : isRecord(inner) ? inner[key] : undefined),
+    value,
+  );
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
 const list = (value: unknown, ...path: (string | number)[]): Json[] => {
   const found = at(value, ...path);
@@ -62,11 +73,21 @@ const list = (value: unknown, ...path: (string | number)[]): Json[] => {
 const items = (value: unknown): Json[] => list(value, "items");
 
 async function json(host: Host, command: string, signal?: AbortSignal): Promise<unknown> {
-  const { code, stdout, stderr } = await host.run(`${KUBECTL}\n${command}`, { timeoutMs: 60_000, ...(signal ? { signal } : {}) });
+  const { code, stdout, stderr } = await host.run(`${KUBECTL}\n${command}`, {
+    timeoutMs: 60_000,
+    ...(signal ? { signal } : {}),
+  });
   if (code !== 0) {
-    throw new AirgapError("refused", `${host.name}: the cluster does not answer: ${stderr.trim() || `kubectl ended with ${code}`}`, {
-      suggestions: ["when it was never installed: airgap install CLUSTER --bundle BUNDLE", `on ${host.name}: journalctl -u kubelet -n 50`],
-    });
+    throw new AirgapError(
+      "refused",
+      `${host.name}: the cluster does not answer: ${stderr.trim() || `kubectl ended with ${code}`}`,
+      {
+        suggestions: [
+          "when it was never installed: airgap install CLUSTER --bundle BUNDLE",
+          `on ${host.name}: journalctl -u kubelet -n 50`,
+        ],
+      },
+    );
   }
   try {
     return JSON.parse(stdout) as unknown;
@@ -78,7 +99,9 @@ async function json(host: Host, command: string, signal?: AbortSignal): Promise<
 function nodeStatus(node: Json): NodeStatus {
   const conditions = list(node, "status", "conditions");
   const ready = conditions.find(({ type }) => type === "Ready");
-  const pressing = conditions.filter(({ type, status }) => type !== "Ready" && status === "True").map(({ type }) => text(type));
+  const pressing = conditions
+    .filter(({ type, status }) => type !== "Ready" && status === "True")
+    .map(({ type }) => text(type));
   const labels = Object.keys(at(node, "metadata", "labels") ?? {});
   const roles = labels.flatMap((label) => /^node-role\.kubernetes\.io\/(.+)$/.exec(label)?.[1] ?? []);
   const addresses = list(node, "status", "addresses");
@@ -101,7 +124,13 @@ function podStates(pods: Json[]): ClusterStatus["pods"] {
     if (phase === "Succeeded" || (phase === "Running" && ready)) return [];
     const statuses = list(pod, "status", "containerStatuses");
     const waiting = statuses.map((status) => text(at(status, "state", "waiting", "reason"))).find(Boolean);
-    return [{ namespace: text(at(pod, "metadata", "namespace")), name: text(at(pod, "metadata", "name")), state: waiting ?? phase }];
+    return [
+      {
+        namespace: text(at(pod, "metadata", "namespace")),
+        name: text(at(pod, "metadata", "name")),
+        state: waiting ?? phase,
+      },
+    ];
   });
   return { total: pods.length, notReady };
 }
@@ -148,7 +177,9 @@ fi
 
 function origin(cluster: Cluster, host: string, output: string): ClusterStatus["origins"][number] {
   const site = `${cluster.registry.scheme}://${registryName(cluster.registry)}`;
-  const others = [...new Set(output.split("\n").filter(Boolean))].filter((url) => url !== site && !url.startsWith(`${site}/`));
+  const others = [...new Set(output.split("\n").filter(Boolean))].filter(
+    (url) => url !== site && !url.startsWith(`${site}/`),
+  );
   return { host, onlySite: others.length === 0, others };
 }
 
@@ -157,22 +188,36 @@ function problemsOf(status: Omit<ClusterStatus, "problems" | "healthy">, cluster
   const known = new Set(nodes.map(({ name }) => name));
   return [
     ...nodesOf(cluster).flatMap(({ name }) => (known.has(name) ? [] : [`${name} is not in the cluster`])),
-    ...nodes.flatMap(({ name, ready, conditions }) => (ready && conditions.length === 0 ? [] : [`${name}: ${conditions.join(", ") || "not ready"}`])),
-    ...nodes.flatMap(({ name, version }) => (version === cluster.kubernetes.version ? [] : [`${name} is at ${version}, not ${cluster.kubernetes.version}`])),
+    ...nodes.flatMap(({ name, ready, conditions }) =>
+      ready && conditions.length === 0 ? [] : [`${name}: ${conditions.join(", ") || "not ready"}`],
+    ),
+    ...nodes.flatMap(({ name, version }) =>
+      version === cluster.kubernetes.version
+        ? []
+        : [`${name} is at ${version}, not ${cluster.kubernetes.version}`],
+    ),
     ...pods.notReady.map(({ namespace, name, state }) => `${namespace}/${name}: ${state}`),
-    ...certificates.filter(({ days }) => days < SOON).map(({ host, name, days }) => `${host}: ${name} ends in ${days} days`),
-    ...origins.flatMap(({ host, others }) => (others.length === 0 ? [] : [`${host} looks for images at ${others.join(", ")} too`])),
+    ...certificates
+      .filter(({ days }) => days < SOON)
+      .map(({ host, name, days }) => `${host}: ${name} ends in ${days} days`),
+    ...origins.flatMap(({ host, others }) =>
+      others.length === 0 ? [] : [`${host} looks for images at ${others.join(", ")} too`],
+    ),
   ];
 }
 
 /** Opens the hosts that are asked: all nodes, or those named; a control plane among them. */
-async function reach(cluster: Cluster, options: StatusOptions): Promise<{ session: Session; first: ClusterHost; asked: ClusterHost[] }> {
+async function reach(
+  cluster: Cluster,
+  options: StatusOptions,
+): Promise<{ session: Session; first: ClusterHost; asked: ClusterHost[] }> {
   const home = Home.open(cluster);
   const { emit, signal, confirm } = options;
   const [first] = hostsOf(cluster, "control-plane");
   if (first === undefined) throw new AirgapError("spec", "the cluster has no control plane");
   const asked = nodesOf({ ...cluster, hosts: namedHosts(cluster, options.hosts) });
-  const open = options.open ?? opener({ home, emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
+  const open =
+    options.open ?? opener({ home, emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
   return { session: await Session.start([...new Set([first, ...asked])], open), first, asked };
 }
 
@@ -186,8 +231,14 @@ export async function status(options: StatusOptions): Promise<ClusterStatus> {
     const [nodes, pods, certificates, origins] = await Promise.all([
       json(control, "kubectl get nodes -o json", options.signal),
       json(control, "kubectl get pods --all-namespaces -o json", options.signal),
-      Promise.all(planes.map(async ({ name }) => readCertificates(name, (await session.get(name).run(CERTIFICATES)).stdout, Date.now()))),
-      Promise.all(asked.map(async ({ name }) => origin(cluster, name, (await session.get(name).run(ORIGINS)).stdout))),
+      Promise.all(
+        planes.map(async ({ name }) =>
+          readCertificates(name, (await session.get(name).run(CERTIFICATES)).stdout, Date.now()),
+        ),
+      ),
+      Promise.all(
+        asked.map(async ({ name }) => origin(cluster, name, (await session.get(name).run(ORIGINS)).stdout)),
+      ),
     ]);
     const found = {
       cluster: cluster.name,
@@ -216,7 +267,9 @@ const ACCOUNTS: Record<string, string> = { dashboard: DASHBOARD_ADMIN };
 export async function token(options: StatusOptions & { name: string }): Promise<string> {
   const account = ACCOUNTS[options.name];
   if (account === undefined)
-    throw new AirgapError("usage", `There are no tokens for '${options.name}'`, { suggestions: Object.keys(ACCOUNTS).map((name) => `--token ${name}`) });
+    throw new AirgapError("usage", `There are no tokens for '${options.name}'`, {
+      suggestions: Object.keys(ACCOUNTS).map((name) => `--token ${name}`),
+    });
   const cluster = await readCluster(options.clusterFile);
   const { session, first } = await reach(cluster, { ...options, hosts: [] });
   try {
@@ -238,7 +291,8 @@ ${make}`,
       throw new AirgapError("not-found", `The cluster has no ${options.name}`, {
         suggestions: [`put it into the cluster file and install again: addons: [${options.name}]`],
       });
-    if (code !== 0 || stdout.trim() === "") throw new AirgapError("refused", `${first.name}: no token was given: ${stderr.trim()}`);
+    if (code !== 0 || stdout.trim() === "")
+      throw new AirgapError("refused", `${first.name}: no token was given: ${stderr.trim()}`);
     return stdout.trim();
   } finally {
     await session.close();

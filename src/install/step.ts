@@ -39,7 +39,8 @@ export interface Upload {
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 /** Short name of a content, for stamps. */
-export const fingerprint = (...contents: string[]): string => sha256(contents.map(sha256).join()).slice(0, 16);
+export const fingerprint = (...contents: string[]): string =>
+  sha256(contents.map(sha256).join()).slice(0, 16);
 
 export interface FileStep {
   id: string;

@@ -12,7 +12,11 @@ export const DIGEST_LENGTH = 12;
  * The tool as it goes to the host that serves.
  * @throws AirgapError `not-closed` when neither the bundle nor this machine has it for that host's machine
  */
-export function toolFor({ bundle, cluster, facts }: Pick<Context, "bundle" | "cluster" | "facts">): PackedTool {
+export function toolFor({
+  bundle,
+  cluster,
+  facts,
+}: Pick<Context, "bundle" | "cluster" | "facts">): PackedTool {
   const host = facts[cluster.repository.host];
   const wanted = host ? architecture(host).node : "";
   const tool = bundle.tools[wanted];
@@ -21,7 +25,10 @@ export function toolFor({ bundle, cluster, facts }: Pick<Context, "bundle" | "cl
     "not-closed",
     `${cluster.repository.host} serves the bundle and needs airgap itself for linux/${wanted}, which the bundle does not carry`,
     {
-      suggestions: ["add `- self: true` under `files:` of the spec and build again", "or make it here: npm run pack"],
+      suggestions: [
+        "add `- self: true` under `files:` of the spec and build again",
+        "or make it here: npm run pack",
+      ],
     },
   );
 }

@@ -17,7 +17,9 @@ export interface UserManifests {
 
 function textsAt(path: string): { title: string; text: string }[] {
   try {
-    const names = statSync(path).isDirectory() ? readdirSync(path).filter((name) => /\.(?:ya?ml|json)$/i.test(name)) : undefined;
+    const names = statSync(path).isDirectory()
+      ? readdirSync(path).filter((name) => /\.(?:ya?ml|json)$/i.test(name))
+      : undefined;
     const files = names === undefined ? [path] : names.sort().map((name) => join(path, name));
     return files.map((file) => ({ title: file, text: readFileSync(file, "utf8") }));
   } catch (cause) {

@@ -12,7 +12,11 @@ export function names(text: string): string[] {
 }
 
 /** What is asked about a host that is met for the first time. */
-export function hostKeyQuestion(ask: (text: string) => Promise<boolean>): (host: string, key: HostKey) => Promise<boolean> {
+export function hostKeyQuestion(
+  ask: (text: string) => Promise<boolean>,
+): (host: string, key: HostKey) => Promise<boolean> {
   return (host, { host: address, type, fingerprint }) =>
-    ask(`${host} (${address}) is met for the first time and shows the ${type} key ${fingerprint}. Is it that host's own?`);
+    ask(
+      `${host} (${address}) is met for the first time and shows the ${type} key ${fingerprint}. Is it that host's own?`,
+    );
 }

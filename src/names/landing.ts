@@ -35,7 +35,9 @@ export function parseTarget(text: string): Target {
   const right = isHost(host) && (prefix === "" || isRepository(prefix));
   if (right && bare === text.replace(/\/+$/, "")) return { host, prefix };
   throw new AirgapError("usage", `'${text}' is not a target: host[:port][/prefix] is expected`, {
-    suggestions: right ? [`write it as ${bare}`] : ["for example harbor.site.local or harbor.site.local:8443/mirror"],
+    suggestions: right
+      ? [`write it as ${bare}`]
+      : ["for example harbor.site.local or harbor.site.local:8443/mirror"],
   });
 }
 
@@ -43,7 +45,9 @@ const withoutDefaultPort = (host: string): string => host.replace(/:443$/, "");
 
 /** Whether a reference names this registry already, so that its path is right as it is. */
 function isOwn({ host }: Reference, { target, siteName }: LandingRules): boolean {
-  return [target.host, siteName].some((own) => own !== undefined && withoutDefaultPort(own.toLowerCase()) === withoutDefaultPort(host));
+  return [target.host, siteName].some(
+    (own) => own !== undefined && withoutDefaultPort(own.toLowerCase()) === withoutDefaultPort(host),
+  );
 }
 
 /** The path below the prefix that a layout gives a reference. */
@@ -62,11 +66,23 @@ export function land(reference: Reference, rules: LandingRules): Reference {
   const { target, layout, map } = rules;
   const mapped = applyRules(reference, map);
   const below = (path: string): string => (target.prefix === "" ? path : `${target.prefix}/${path}`);
-  const repository = mapped !== undefined ? below(mapped) : isOwn(reference, rules) ? reference.repository : below(laidOut(reference, layout));
+  const repository =
+    mapped !== undefined
+      ? below(mapped)
+      : isOwn(reference, rules)
+        ? reference.repository
+        : below(laidOut(reference, layout));
   if (!isRepository(repository)) {
-    throw new AirgapError("conflict", `${formatReference(reference)} would land as ${target.host}/${repository}, which is no repository name`, {
-      suggestions: ["give it a name with a rule: --map 'FROM=TO'", ...(repository.length > 255 ? ["or use --layout path or --layout flat"] : [])],
-    });
+    throw new AirgapError(
+      "conflict",
+      `${formatReference(reference)} would land as ${target.host}/${repository}, which is no repository name`,
+      {
+        suggestions: [
+          "give it a name with a rule: --map 'FROM=TO'",
+          ...(repository.length > 255 ? ["or use --layout path or --layout flat"] : []),
+        ],
+      },
+    );
   }
   return { ...reference, host: target.host, repository };
 }
@@ -86,7 +102,9 @@ export interface Landing {
  */
 export function landAll(images: { reference: Reference; digest: Digest }[], rules: LandingRules): Landing[] {
   const byName = new Map<string, Landing>();
-  const landings = images.map(({ reference, digest }): Landing => ({ from: reference, to: land(reference, rules), digest }));
+  const landings = images.map(
+    ({ reference, digest }): Landing => ({ from: reference, to: land(reference, rules), digest }),
+  );
   const clashes: [Landing, Landing][] = [];
   for (const landing of landings) {
     const { tag } = landing.to;
@@ -102,7 +120,8 @@ export function landAll(images: { reference: Reference; digest: Digest }[], rule
 
 function clash(clashes: [Landing, Landing][], rules: LandingRules): AirgapError {
   const lines = clashes.map(
-    ([a, b]) => `${formatReference(a.from)} (${a.digest}) and ${formatReference(b.from)} (${b.digest}) would both land as ${formatReference(a.to)}`,
+    ([a, b]) =>
+      `${formatReference(a.from)} (${a.digest}) and ${formatReference(b.from)} (${b.digest}) would both land as ${formatReference(a.to)}`,
   );
   const from = (clashes[0] as [Landing, Landing])[1].from;
   return new AirgapError("conflict", `Different images on one name: ${lines.join("; ")}`, {
@@ -110,7 +129,12 @@ function clash(clashes: [Landing, Landing][], rules: LandingRules): AirgapError 
       ...(rules.layout === "host" ? [] : ["--layout host keeps them apart"]),
       `--map '${from.host}/${from.repository}=other/${from.repository}' gives the second another name`,
     ],
-    data: { clashes: clashes.map(([a, b]) => ({ name: formatReference(a.to), images: [a, b].map((each) => formatReference(each.from)) })) },
+    data: {
+      clashes: clashes.map(([a, b]) => ({
+        name: formatReference(a.to),
+        images: [a, b].map((each) => formatReference(each.from)),
+      })),
+    },
   });
 }
 
@@ -131,15 +155,22 @@ export function limitsOfHost(host: string): NameLimits | undefined {
 }
 
 /** Harbor: a project and at least one component; the project by its own rule. */
-export const HARBOR_NAMES: NameLimits = { who: "Harbor", minComponents: 2, maxLength: 255, first: /^[a-z0-9]+(?:[._-][a-z0-9]+)*$/ };
+export const HARBOR_NAMES: NameLimits = {
+  who: "Harbor",
+  minComponents: 2,
+  maxLength: 255,
+  first: /^[a-z0-9]+(?:[._-][a-z0-9]+)*$/,
+};
 
 function problem({ repository }: Reference, limits: NameLimits): string | undefined {
   const components = repository.split("/");
   const { minComponents = 1, maxComponents = Number.POSITIVE_INFINITY, maxLength = 255, first } = limits;
-  if (components.length < minComponents) return `${limits.who} wants at least ${minComponents} components, the first being the project`;
+  if (components.length < minComponents)
+    return `${limits.who} wants at least ${minComponents} components, the first being the project`;
   if (components.length > maxComponents) return `${limits.who} takes at most ${maxComponents} components`;
   if (repository.length > maxLength) return `${limits.who} takes at most ${maxLength} characters`;
-  if (first && !first.test(components[0] as string)) return `'${components[0]}' can't be a project of ${limits.who}'s`;
+  if (first && !first.test(components[0] as string))
+    return `'${components[0]}' can't be a project of ${limits.who}'s`;
   return undefined;
 }
 
@@ -151,7 +182,9 @@ export function checkNames(landings: Landing[], limits: NameLimits): void {
   });
   if (bad.length === 0) return;
   const lines = bad.map(({ image, name, why }) => `${image} → ${name}: ${why}`);
-  const { host, repository } = (landings.find(({ from }) => formatReference(from) === bad[0]?.image) as Landing).from;
+  const { host, repository } = (
+    landings.find(({ from }) => formatReference(from) === bad[0]?.image) as Landing
+  ).from;
   const project = (limits.minComponents ?? 1) > 1;
   throw new AirgapError("conflict", `Names that the target can't take: ${lines.join("; ")}`, {
     suggestions: [

@@ -66,10 +66,12 @@ export function parseMapRule(text: string): MapRule {
   if (equals <= 0 || equals === text.length - 1) throw invalid(text, "FROM=TO is expected");
   const from = text.slice(0, equals);
   const to = text.slice(equals + 1).replace(/^\/+|\/+$/g, "");
-  if (/[:@]/.test(from.slice(from.lastIndexOf("/") + 1))) throw invalid(text, "FROM is a repository, without tag and digest");
+  if (/[:@]/.test(from.slice(from.lastIndexOf("/") + 1)))
+    throw invalid(text, "FROM is a repository, without tag and digest");
   const places = pair(from, to);
   if (places === undefined) throw invalid(text, "TO has more wildcards than FROM");
-  if (!isRepository(to.replace(ANY_PLACE, "x"))) throw invalid(text, `'${to}' is not a path (lower case, without host, tag and digest)`);
+  if (!isRepository(to.replace(ANY_PLACE, "x")))
+    throw invalid(text, `'${to}' is not a path (lower case, without host, tag and digest)`);
   return { text, pattern: toRegExp(canonical(from)), to, places };
 }
 

@@ -1,6 +1,12 @@
 import { AirgapError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
-import { formatReference, parseReference, type Reference, tryParseReference, withDefaultTag } from "../oci/reference.ts";
+import {
+  formatReference,
+  parseReference,
+  type Reference,
+  tryParseReference,
+  withDefaultTag,
+} from "../oci/reference.ts";
 
 /** Offsets in a text, UTF-16, `end` exclusive. */
 export interface Stretch {
@@ -94,7 +100,13 @@ function landed(reference: Reference, { land, digestOf }: RewriteOptions): Refer
   return digest === undefined ? to : { ...to, digest };
 }
 
-function wholeEdit(text: string, site: RewriteSite, options: RewriteOptions, result: Rewritten, add: (edit: Edit) => void): void {
+function wholeEdit(
+  text: string,
+  site: RewriteSite,
+  options: RewriteOptions,
+  result: Rewritten,
+  add: (edit: Edit) => void,
+): void {
   const [stretch] = site.names as [Stretch];
   const reference = tryParseReference(text.slice(stretch.start, stretch.end));
   if (reference === undefined)
@@ -108,7 +120,11 @@ function wholeEdit(text: string, site: RewriteSite, options: RewriteOptions, res
 }
 
 /** The new texts of a split name: what is shared by several images must suit all of them. */
-function agree(text: string, sites: RewriteSite[], { land }: RewriteOptions): Map<RewriteSite, string[] | undefined> {
+function agree(
+  text: string,
+  sites: RewriteSite[],
+  { land }: RewriteOptions,
+): Map<RewriteSite, string[] | undefined> {
   const chosen = new Map<RewriteSite, string[] | undefined>();
   for (const site of sites) {
     const { host, repository } = land(parseReference(site.reference));
@@ -123,7 +139,8 @@ function agree(text: string, sites: RewriteSite[], { land }: RewriteOptions): Ma
   const clashing = (): RewriteSite[] => {
     const texts = new Map<string, Set<string>>();
     for (const site of sites) {
-      for (const [i, name] of site.names.entries()) texts.set(keyOf(name), (texts.get(keyOf(name)) ?? new Set()).add(chosen.get(site)?.[i] ?? "?"));
+      for (const [i, name] of site.names.entries())
+        texts.set(keyOf(name), (texts.get(keyOf(name)) ?? new Set()).add(chosen.get(site)?.[i] ?? "?"));
     }
     return sites.filter((site) => site.names.some((name) => (texts.get(keyOf(name))?.size ?? 0) > 1));
   };
@@ -153,7 +170,14 @@ function hostFirst(count: number, host: string, repository: string): string[] | 
   return [host, components.slice(0, components.length - (count - 2)).join("/"), ...(count > 2 ? last : [])];
 }
 
-function splitEdits(text: string, site: RewriteSite, names: string[] | undefined, options: RewriteOptions, result: Rewritten, add: (edit: Edit) => void): void {
+function splitEdits(
+  text: string,
+  site: RewriteSite,
+  names: string[] | undefined,
+  options: RewriteOptions,
+  result: Rewritten,
+  add: (edit: Edit) => void,
+): void {
   if (names === undefined) {
     result.left.push(site.reference);
     return;

@@ -14,7 +14,11 @@ export interface RuntimeAccess {
 export type ConfigFiles = Record<string, string>;
 
 /** The URL under which an upstream registry's repositories are found at the target, and whether it is more than a host. */
-function mirrorUrl(upstream: string, { target, layout, map }: LandingRules, scheme: string): { url: string; override: boolean } {
+function mirrorUrl(
+  upstream: string,
+  { target, layout, map }: LandingRules,
+  scheme: string,
+): { url: string; override: boolean } {
   if (layout === "flat" || map.length > 0) {
     throw new AirgapError(
       "unsupported",
@@ -34,7 +38,11 @@ function mirrorUrl(upstream: string, { target, layout, map }: LandingRules, sche
  * target too, so that what it does not have is not looked for upstream.
  * https://github.com/containerd/containerd/blob/main/docs/hosts.md
  */
-export function containerdFiles(upstreams: string[], rules: LandingRules, access: RuntimeAccess): ConfigFiles {
+export function containerdFiles(
+  upstreams: string[],
+  rules: LandingRules,
+  access: RuntimeAccess,
+): ConfigFiles {
   const files: ConfigFiles = {};
   const base = `${access.scheme}://${rules.target.host}`;
   const common = [
@@ -43,7 +51,10 @@ export function containerdFiles(upstreams: string[], rules: LandingRules, access
     ...(access.insecure ? ["skip_verify = true"] : []),
   ];
   for (const upstream of new Set([...upstreams, rules.target.host])) {
-    const { url, override } = upstream === rules.target.host ? { url: base, override: false } : mirrorUrl(upstream, rules, access.scheme);
+    const { url, override } =
+      upstream === rules.target.host
+        ? { url: base, override: false }
+        : mirrorUrl(upstream, rules, access.scheme);
     const lines = [
       `server = ${JSON.stringify(base)}`,
       ...common,
@@ -66,14 +77,26 @@ const folder = (host: string): string => host.replace(/:(\d+)$/, "_$1_");
  * https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file
  * @returns the files, and the registries that they can't help with
  */
-export function dockerFiles(upstreams: string[], rules: LandingRules, access: RuntimeAccess): { files: ConfigFiles; unserved: string[] } {
+export function dockerFiles(
+  upstreams: string[],
+  rules: LandingRules,
+  access: RuntimeAccess,
+): { files: ConfigFiles; unserved: string[] } {
   const { host, prefix } = rules.target;
-  const mirrors = rules.layout === "path" && prefix === "" && rules.map.length === 0 && upstreams.includes("docker.io") ? [`${access.scheme}://${host}`] : [];
+  const mirrors =
+    rules.layout === "path" && prefix === "" && rules.map.length === 0 && upstreams.includes("docker.io")
+      ? [`${access.scheme}://${host}`]
+      : [];
   const daemon = {
     ...(access.insecure || access.scheme === "http" ? { "insecure-registries": [host] } : {}),
     ...(mirrors.length > 0 ? { "registry-mirrors": mirrors } : {}),
   };
   const files: ConfigFiles = { "docker/daemon.json": `${JSON.stringify(daemon, null, 2)}\n` };
   if (access.ca) files[`docker/certs.d/${host}/ca.crt`] = access.ca;
-  return { files, unserved: upstreams.filter((upstream) => upstream !== host && !(upstream === "docker.io" && mirrors.length > 0)) };
+  return {
+    files,
+    unserved: upstreams.filter(
+      (upstream) => upstream !== host && !(upstream === "docker.io" && mirrors.length > 0),
+    ),
+  };
 }

@@ -23,10 +23,12 @@ function isStringMap(value: unknown): value is Record<string, string> {
   return isRecord(value) && Object.values(value).every((entry) => typeof entry === "string");
 }
 
-const isStrings = (value: unknown): value is string[] => Array.isArray(value) && value.every((entry) => typeof entry === "string");
+const isStrings = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every((entry) => typeof entry === "string");
 
 function readPlatform(value: unknown): Platform | undefined {
-  if (!isRecord(value) || typeof value.os !== "string" || typeof value.architecture !== "string") return undefined;
+  if (!isRecord(value) || typeof value.os !== "string" || typeof value.architecture !== "string")
+    return undefined;
   const platform: Platform = { os: value.os, architecture: value.architecture };
   if (typeof value.variant === "string" && value.variant !== "") platform.variant = value.variant;
   if (typeof value["os.version"] === "string") platform["os.version"] = value["os.version"];
@@ -46,7 +48,8 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
   const { mediaType, digest, size } = value;
   if (typeof mediaType !== "string" || mediaType === "") return fail("a descriptor without mediaType");
   if (!isDigest(digest)) return fail(`${JSON.stringify(digest)} is not a sha256 or sha512 digest`);
-  if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) return fail(`size ${JSON.stringify(size)} is not a number of bytes`);
+  if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0)
+    return fail(`size ${JSON.stringify(size)} is not a number of bytes`);
   const descriptor: Descriptor = { mediaType, digest, size };
   if (isStrings(value.urls) && value.urls.length > 0) descriptor.urls = value.urls;
   if (isStringMap(value.annotations)) descriptor.annotations = value.annotations;

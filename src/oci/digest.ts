@@ -43,5 +43,8 @@ export function finish(hash: Hash, algorithm: "sha256" | "sha512" = "sha256"): D
 export function checkDigest(bytes: Uint8Array, digest: Digest, what: string): void {
   const found = digestOf(bytes, algorithmOf(digest));
   if (found === digest) return;
-  throw new AirgapError("corrupt", `${what} is not what its digest says: expected ${digest}, found ${found} (${bytes.length} bytes)`);
+  throw new AirgapError(
+    "corrupt",
+    `${what} is not what its digest says: expected ${digest}, found ${found} (${bytes.length} bytes)`,
+  );
 }

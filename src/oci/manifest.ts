@@ -32,7 +32,10 @@ function list(value: unknown, name: string, where: string): Descriptor[] {
 
 function parseJson(bytes: Uint8Array, where: string): Record<string, unknown> {
   if (bytes.length > MAX_MANIFEST_SIZE)
-    throw new AirgapError("protocol", `${where}: a manifest of ${bytes.length} bytes; at most ${MAX_MANIFEST_SIZE} are allowed`);
+    throw new AirgapError(
+      "protocol",
+      `${where}: a manifest of ${bytes.length} bytes; at most ${MAX_MANIFEST_SIZE} are allowed`,
+    );
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
@@ -57,25 +60,49 @@ function ownType(value: Record<string, unknown>): string | undefined {
  * @param declared the type that the registry or the parent descriptor gave, if any
  * @throws AirgapError `unsupported` for schema 1, `protocol` for everything malformed
  */
-export function parseManifest(bytes: Uint8Array, declared: string | undefined, where: string): Manifest | Index {
+export function parseManifest(
+  bytes: Uint8Array,
+  declared: string | undefined,
+  where: string,
+): Manifest | Index {
   const value = parseJson(bytes, where);
   const own = ownType(value);
-  const mediaType = declared && (isIndexType(declared) || isManifestType(declared) || isSchema1Type(declared)) ? declared : own;
+  const mediaType =
+    declared && (isIndexType(declared) || isManifestType(declared) || isSchema1Type(declared))
+      ? declared
+      : own;
   if ((mediaType && isSchema1Type(mediaType)) || value.schemaVersion === 1) {
-    throw new AirgapError("unsupported", `${where} is a Docker schema 1 manifest, a format that registries and runtimes have dropped`, {
-      suggestions: ["have its owner push the image again with Docker 1.10 or newer, or convert it once with `skopeo copy --format v2s2`"],
-    });
+    throw new AirgapError(
+      "unsupported",
+      `${where} is a Docker schema 1 manifest, a format that registries and runtimes have dropped`,
+      {
+        suggestions: [
+          "have its owner push the image again with Docker 1.10 or newer, or convert it once with `skopeo copy --format v2s2`",
+        ],
+      },
+    );
   }
-  if (mediaType === undefined) throw new AirgapError("protocol", `${where}: neither an image manifest nor an index`);
+  if (mediaType === undefined)
+    throw new AirgapError("protocol", `${where}: neither an image manifest nor an index`);
   if (typeof value.mediaType === "string" && value.mediaType !== mediaType && value.mediaType !== "") {
-    throw new AirgapError("protocol", `${where}: served as ${mediaType}, but its content says ${value.mediaType}`);
+    throw new AirgapError(
+      "protocol",
+      `${where}: served as ${mediaType}, but its content says ${value.mediaType}`,
+    );
   }
   const common: Common = { mediaType };
   if (typeof value.artifactType === "string") common.artifactType = value.artifactType;
-  if (value.subject !== undefined && value.subject !== null) common.subject = parseDescriptor(value.subject, `subject of ${where}`);
+  if (value.subject !== undefined && value.subject !== null)
+    common.subject = parseDescriptor(value.subject, `subject of ${where}`);
   if (isRecord(value.annotations)) common.annotations = value.annotations as Record<string, string>;
-  if (isIndexType(mediaType)) return { kind: "index", ...common, manifests: list(value.manifests ?? [], "manifests", where) };
-  return { kind: "manifest", ...common, config: parseDescriptor(value.config, `config of ${where}`), layers: list(value.layers ?? [], "layers", where) };
+  if (isIndexType(mediaType))
+    return { kind: "index", ...common, manifests: list(value.manifests ?? [], "manifests", where) };
+  return {
+    kind: "manifest",
+    ...common,
+    config: parseDescriptor(value.config, `config of ${where}`),
+    layers: list(value.layers ?? [], "layers", where),
+  };
 }
 
 /** What the content reaches directly: children of an index, config and layers of a manifest. The subject is not a child. */
@@ -92,8 +119,16 @@ export function artifactTypeOf(content: Manifest | Index): string {
 export function referrerOf(descriptor: Descriptor, content: Manifest | Index): Descriptor {
   const { mediaType, digest, size } = descriptor;
   const artifactType = artifactTypeOf(content);
-  const annotations = Object.fromEntries(Object.entries(content.annotations ?? {}).filter(([, value]) => typeof value === "string"));
-  return { mediaType, digest, size, ...(artifactType === "" ? {} : { artifactType }), ...(Object.keys(annotations).length === 0 ? {} : { annotations }) };
+  const annotations = Object.fromEntries(
+    Object.entries(content.annotations ?? {}).filter(([, value]) => typeof value === "string"),
+  );
+  return {
+    mediaType,
+    digest,
+    size,
+    ...(artifactType === "" ? {} : { artifactType }),
+    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+  };
 }
 
 /** cosign's tag for what is attached to `digest`: `sha256-<hex>.sig`. */

@@ -27,7 +27,8 @@ export const isSchema1Type = (type: string): boolean => SCHEMA1.includes(type);
 export const isManifestLike = (type: string): boolean => isIndexType(type) || isManifestType(type);
 /** Layers that their publisher does not let registries distribute; carried on wish only. */
 export const isForeignLayer = (type: string): boolean =>
-  type === MediaType.dockerForeignLayer || type.startsWith("application/vnd.oci.image.layer.nondistributable.v1.");
+  type === MediaType.dockerForeignLayer ||
+  type.startsWith("application/vnd.oci.image.layer.nondistributable.v1.");
 
 /** What we accept for a manifest, schema 1 last so that it can be refused by name. */
 export const ACCEPT_MANIFESTS = [...INDEXES, ...MANIFESTS, ...SCHEMA1, "*/*;q=0.1"].join(", ");

@@ -24,7 +24,9 @@ const DEFAULT_VARIANT: Record<string, string> = { arm64: "v8", arm: "v7", amd64:
 export function parsePlatform(text: string): Platform {
   const [os, arch, variant, ...rest] = text.toLowerCase().split("/");
   if (!os || !arch || rest.length > 0 || variant === "") {
-    throw new AirgapError("usage", `'${text}' is not a platform`, { suggestions: ["write it as os/architecture, for example linux/amd64 or linux/arm64"] });
+    throw new AirgapError("usage", `'${text}' is not a platform`, {
+      suggestions: ["write it as os/architecture, for example linux/amd64 or linux/arm64"],
+    });
   }
   const [architecture, implied] = ARCHITECTURES[arch] ?? [arch];
   const chosen = variant ?? implied;
@@ -37,6 +39,7 @@ export function formatPlatform(platform: Platform): string {
 
 /** Whether an image for `have` is what someone who asks for `want` runs. A missing variant is the architecture's default one. */
 export function matchesPlatform(have: Platform, want: Platform): boolean {
-  const variant = (platform: Platform): string => platform.variant || DEFAULT_VARIANT[platform.architecture] || "";
+  const variant = (platform: Platform): string =>
+    platform.variant || DEFAULT_VARIANT[platform.architecture] || "";
   return have.os === want.os && have.architecture === want.architecture && variant(have) === variant(want);
 }

@@ -1,7 +1,29 @@
-import { createHash, createPrivateKey, createPublicKey, generateKeyPair, type KeyObject, randomBytes, sign, X509Certificate } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPair,
+  type KeyObject,
+  randomBytes,
+  sign,
+  X509Certificate,
+} from "node:crypto";
 import { isIP } from "node:net";
 import { promisify } from "node:util";
-import { bits, boolean, explicit, implicit, integer, nothing, octets, oid, sequence, set, time, utf8 } from "./der.ts";
+import {
+  bits,
+  boolean,
+  explicit,
+  implicit,
+  integer,
+  nothing,
+  octets,
+  oid,
+  sequence,
+  set,
+  time,
+  utf8,
+} from "./der.ts";
 
 /** A certificate and its key, both PEM; the key is PKCS #8. */
 export interface KeyedCertificate {
@@ -29,7 +51,12 @@ const DAY = 86_400_000;
 /** Hosts' clocks may be behind ours. */
 const BACKDATED = 3_600_000;
 const SHA256_WITH_RSA = sequence(oid("1.2.840.113549.1.1.11"), nothing());
-const ID = { commonName: "2.5.4.3", organization: "2.5.4.10", server: "1.3.6.1.5.5.7.3.1", client: "1.3.6.1.5.5.7.3.2" };
+const ID = {
+  commonName: "2.5.4.3",
+  organization: "2.5.4.10",
+  server: "1.3.6.1.5.5.7.3.1",
+  client: "1.3.6.1.5.5.7.3.2",
+};
 
 const generate = promisify(generateKeyPair);
 
@@ -50,7 +77,10 @@ const spki = (key: KeyObject): Buffer => createPublicKey(key).export({ type: "sp
 
 function nameOf({ commonName, organization }: Subject): Buffer {
   const part = (id: string, value: string): Buffer => set(sequence(oid(id), utf8(value)));
-  return sequence(...(organization ? [part(ID.organization, organization)] : []), part(ID.commonName, commonName));
+  return sequence(
+    ...(organization ? [part(ID.organization, organization)] : []),
+    part(ID.commonName, commonName),
+  );
 }
 
 /** RFC 5280, 4.2.1.2: the hash of the key's bits without their ASN.1 frame. */
@@ -61,7 +91,8 @@ function keyId(key: KeyObject): Buffer {
     .digest();
 }
 
-const extension = (id: string, critical: boolean, value: Uint8Array): Buffer => sequence(oid(id), ...(critical ? [boolean(true)] : []), octets(value));
+const extension = (id: string, critical: boolean, value: Uint8Array): Buffer =>
+  sequence(oid(id), ...(critical ? [boolean(true)] : []), octets(value));
 
 function ipBytes(address: string): Buffer {
   if (isIP(address) === 4) return Buffer.from(address.split(".").map(Number));
@@ -72,7 +103,10 @@ function ipBytes(address: string): Buffer {
   return Buffer.from([...left, ...zeros, ...right].map((word) => word.padStart(4, "0")).join(""), "hex");
 }
 
-const altNames = (hosts: string[]): Buffer => sequence(...hosts.map((host) => (isIP(host) ? implicit(7, ipBytes(host)) : implicit(2, Buffer.from(host)))));
+const altNames = (hosts: string[]): Buffer =>
+  sequence(
+    ...hosts.map((host) => (isIP(host) ? implicit(7, ipBytes(host)) : implicit(2, Buffer.from(host)))),
+  );
 
 interface Issued {
   subject: AuthorityOptions;
@@ -87,7 +121,11 @@ function issue({ subject, issuerName, issuerKey, key, extensions }: Issued): str
   // RFC 5280, 4.1.2.2: positive, at most 20 bytes.
   const serial = randomBytes(16);
   serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40;
-  const all = [extension("2.5.29.14", false, octets(keyId(key))), extension("2.5.29.35", false, sequence(implicit(0, keyId(issuerKey)))), ...extensions];
+  const all = [
+    extension("2.5.29.14", false, octets(keyId(key))),
+    extension("2.5.29.35", false, sequence(implicit(0, keyId(issuerKey)))),
+    ...extensions,
+  ];
   const body = sequence(
     explicit(0, integer(Buffer.from([2]))),
     integer(serial),
@@ -105,12 +143,21 @@ function issue({ subject, issuerName, issuerKey, key, extensions }: Issued): str
 export async function makeAuthority(options: AuthorityOptions): Promise<KeyedCertificate> {
   const key = await rsaKey();
   // keyUsage: digitalSignature, keyEncipherment, keyCertSign; kubeadm's authorities have the same.
-  const extensions = [extension("2.5.29.19", true, sequence(boolean(true))), extension("2.5.29.15", true, bits(Buffer.from([0xa4]), 2))];
-  return { cert: issue({ subject: options, issuerName: nameOf(options), issuerKey: key, key, extensions }), key: keyPem(key) };
+  const extensions = [
+    extension("2.5.29.19", true, sequence(boolean(true))),
+    extension("2.5.29.15", true, bits(Buffer.from([0xa4]), 2)),
+  ];
+  return {
+    cert: issue({ subject: options, issuerName: nameOf(options), issuerKey: key, key, extensions }),
+    key: keyPem(key),
+  };
 }
 
 /** A certificate that `authority` signs, with a key of its own. */
-export async function makeCertificate(authority: KeyedCertificate & { name: Subject }, options: LeafOptions): Promise<KeyedCertificate> {
+export async function makeCertificate(
+  authority: KeyedCertificate & { name: Subject },
+  options: LeafOptions,
+): Promise<KeyedCertificate> {
   const key = await rsaKey();
   const extensions = [
     extension("2.5.29.19", true, sequence()),
@@ -118,14 +165,23 @@ export async function makeCertificate(authority: KeyedCertificate & { name: Subj
     extension("2.5.29.37", false, sequence(...options.usage.map((usage) => oid(ID[usage])))),
     ...(options.hosts.length > 0 ? [extension("2.5.29.17", false, altNames(options.hosts))] : []),
   ];
-  const cert = issue({ subject: options, issuerName: nameOf(authority.name), issuerKey: createPrivateKey(authority.key), key, extensions });
+  const cert = issue({
+    subject: options,
+    issuerName: nameOf(authority.name),
+    issuerKey: createPrivateKey(authority.key),
+    key,
+    extensions,
+  });
   return { cert, key: keyPem(key) };
 }
 
 /** A key pair for signing service accounts' tokens. */
 export async function makeKeyPair(): Promise<{ publicKey: string; privateKey: string }> {
   const key = await rsaKey();
-  return { privateKey: keyPem(key), publicKey: createPublicKey(key).export({ type: "spki", format: "pem" }).toString() };
+  return {
+    privateKey: keyPem(key),
+    publicKey: createPublicKey(key).export({ type: "spki", format: "pem" }).toString(),
+  };
 }
 
 /** `sha256:…` of an authority's public key, as kubeadm's `caCertHashes` want it. */

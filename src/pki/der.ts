@@ -31,7 +31,8 @@ export function integer(bytes: Uint8Array): Buffer {
 }
 
 /** @param unused bits at the end that do not count */
-export const bits = (content: Uint8Array, unused = 0): Buffer => tagged(0x03, Buffer.concat([Buffer.from([unused]), content]));
+export const bits = (content: Uint8Array, unused = 0): Buffer =>
+  tagged(0x03, Buffer.concat([Buffer.from([unused]), content]));
 
 /** `2.5.29.19` */
 export function oid(dotted: string): Buffer {
@@ -47,5 +48,7 @@ export function oid(dotted: string): Buffer {
 /** UTCTime until 2049, GeneralizedTime after. RFC 5280, 4.1.2.5. */
 export function time(date: Date): Buffer {
   const digits = date.toISOString().replace(/[-:T]|\.\d+/g, "");
-  return date.getUTCFullYear() < 2050 ? tagged(0x17, Buffer.from(digits.slice(2))) : tagged(0x18, Buffer.from(digits));
+  return date.getUTCFullYear() < 2050
+    ? tagged(0x17, Buffer.from(digits.slice(2)))
+    : tagged(0x18, Buffer.from(digits));
 }

@@ -19,11 +19,19 @@ function layer(name: string, text: string): Buffer {
   return Buffer.concat([entryHeader(name, bytes.length), bytes, padding, END_OF_ARCHIVE]);
 }
 
-const describe = (mediaType: string, bytes: Buffer): Descriptor => ({ mediaType, digest: digestOf(bytes), size: bytes.length });
+const describe = (mediaType: string, bytes: Buffer): Descriptor => ({
+  mediaType,
+  digest: digestOf(bytes),
+  size: bytes.length,
+});
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
 function image(platform: Platform, layers: Buffer[]): { root: Descriptor; content: Buffer[] } {
-  const config = json({ ...platform, config: { Cmd: ["/hello"] }, rootfs: { type: "layers", diff_ids: layers.map((bytes) => digestOf(bytes)) } });
+  const config = json({
+    ...platform,
+    config: { Cmd: ["/hello"] },
+    rootfs: { type: "layers", diff_ids: layers.map((bytes) => digestOf(bytes)) },
+  });
   const manifest = json({
     schemaVersion: 2,
     mediaType: MediaType.ociManifest,
@@ -39,7 +47,10 @@ export function makeImages(): MadeImage[] {
   return ["hello", "web"].map((name) => {
     const children = ["amd64", "arm64"].map((architecture) => {
       const platform = { os: "linux", architecture };
-      return { platform, ...image(platform, [base, layer(name, `#!/bin/sh\necho ${name} on ${architecture}\n`)]) };
+      return {
+        platform,
+        ...image(platform, [base, layer(name, `#!/bin/sh\necho ${name} on ${architecture}\n`)]),
+      };
     });
     const index = json({
       schemaVersion: 2,

@@ -32,7 +32,13 @@ async function fillRegistry(registries: Registries, host: string, images: MadeIm
   const copier = new Copier();
   for (const { repository, tag, root: descriptor, content } of images) {
     const destination = new RegistryDestination(registries.client(host), repository);
-    await copier.copy({ name: repository, root: descriptor, tags: [tag], source: new MemorySource("memory:quickstart", content), destination });
+    await copier.copy({
+      name: repository,
+      root: descriptor,
+      tags: [tag],
+      source: new MemorySource("memory:quickstart", content),
+      destination,
+    });
   }
 }
 
@@ -45,7 +51,11 @@ function placeSpec(folder: string, host: string): string {
 }
 
 /** Reads every root back from the second registry and compares. */
-async function readBack(registries: Registries, host: string, names: { name: string; digest: string }[]): Promise<void> {
+async function readBack(
+  registries: Registries,
+  host: string,
+  names: { name: string; digest: string }[],
+): Promise<void> {
   for (const { name, digest } of names) {
     const path = name.slice(name.indexOf("/") + 1);
     const [repository = "", tag = ""] = path.split(":");
@@ -88,7 +98,9 @@ async function main(): Promise<void> {
     );
 
     const verified = await verifyBundle(output, { quick: false, emit: () => {} });
-    say(`\n3  airgap verify quickstart.tar\n     whole: every byte of ${formatBytes(verified.size)} was hashed or compared`);
+    say(
+      `\n3  airgap verify quickstart.tar\n     whole: every byte of ${formatBytes(verified.size)} was hashed or compared`,
+    );
 
     const bundle = BundleReader.open(output);
     const pushed = await push({
@@ -106,13 +118,17 @@ async function main(): Promise<void> {
     bundle.close();
     const { sent, mounted } = pushed.totals;
     say(`\n4  airgap push quickstart.tar ${isolated.host}     (an empty registry, the isolated side)`);
-    say(`     ${count(sent.blobs, "blob")} sent (${formatBytes(sent.bytes)}), ${mounted.blobs} mounted from one another`);
+    say(
+      `     ${count(sent.blobs, "blob")} sent (${formatBytes(sent.bytes)}), ${mounted.blobs} mounted from one another`,
+    );
 
     say("\n5  Every digest, read back from the isolated side:");
     await readBack(registries, isolated.host, pushed.images);
     say(`\nIt works. What is left of it lies in ${folder}; try next:`);
     say("  ./bin/airgap list quickstart/quickstart.tar");
-    say("  ./bin/airgap serve quickstart/quickstart.tar     and, in another terminal: curl http://127.0.0.1:5000/v2/_catalog");
+    say(
+      "  ./bin/airgap serve quickstart/quickstart.tar     and, in another terminal: curl http://127.0.0.1:5000/v2/_catalog",
+    );
     say("  the first real bundle in README.md");
   } finally {
     await registries.close();

@@ -26,7 +26,8 @@ export class Meter {
     if (event.type === "plan") this.#plan(event.bytes, now);
     else if (event.type === "progress") this.#progress(event.item, event.bytes, now);
     else if (event.type === "item" && event.state !== "started") {
-      if (event.state === "present" || event.state === "mounted") this.#progress(event.item, event.bytes ?? 0, now);
+      if (event.state === "present" || event.state === "mounted")
+        this.#progress(event.item, event.bytes ?? 0, now);
       this.#moving.delete(event.item);
     } else if (event.type === "phase") this.#plan(0, now);
   }
@@ -36,7 +37,10 @@ export class Meter {
     const rate = this.#rate(now);
     const left = rate > 0 ? ((this.#total - this.#done) / rate) * 1000 : undefined;
     const percent = Math.min(100, Math.floor((this.#done / Math.max(1, this.#total)) * 100));
-    const parts = [`${percent} %  ${formatBytes(this.#done)} of ${formatBytes(this.#total)}`, `${formatBytes(Math.round(rate))}/s`];
+    const parts = [
+      `${percent} %  ${formatBytes(this.#done)} of ${formatBytes(this.#total)}`,
+      `${formatBytes(Math.round(rate))}/s`,
+    ];
     if (left !== undefined && this.#done < this.#total) parts.push(`${formatDuration(left)} left`);
     const slow = this.#slowest(now);
     if (slow) parts.push(`slow: ${slow}`);
@@ -67,7 +71,9 @@ export class Meter {
 
   #slowest(now: number): string | undefined {
     let slowest: [string, Moving] | undefined;
-    for (const entry of this.#moving) if (now - entry[1].since > SLOW && (slowest === undefined || entry[1].since < slowest[1].since)) slowest = entry;
+    for (const entry of this.#moving)
+      if (now - entry[1].since > SLOW && (slowest === undefined || entry[1].since < slowest[1].since))
+        slowest = entry;
     if (slowest === undefined) return undefined;
     const [item, { since, bytes }] = slowest;
     return `${item.slice(0, 26)} (${formatDuration(now - since)}, ${formatBytes(bytes)})`;

@@ -71,7 +71,9 @@ class StreamReporter implements Reporter {
 
   bug(error: Error): void {
     this.end();
-    process.stderr.write(`This is a bug in airgap; please report it with the lines below.\n${error.stack ?? messageOf(error)}\n`);
+    process.stderr.write(
+      `This is a bug in airgap; please report it with the lines below.\n${error.stack ?? messageOf(error)}\n`,
+    );
   }
 
   end(): void {

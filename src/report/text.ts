@@ -25,7 +25,11 @@ export function formatError(error: AirgapError, style: Style): string {
   const lines = [`${style.red("Error:")} ${printable(messageOf(error))}`, `Code: ${error.code}`];
   const [first, ...more] = error.suggestions.map(printable);
   if (first !== undefined)
-    lines.push(...(more.length === 0 ? [`Try this: ${first}`] : ["Try this:", ...[first, ...more].map((suggestion) => `  * ${suggestion}`)]));
+    lines.push(
+      ...(more.length === 0
+        ? [`Try this: ${first}`]
+        : ["Try this:", ...[first, ...more].map((suggestion) => `  * ${suggestion}`)]),
+    );
   if (error.ref) lines.push(`Reference: ${error.ref}`);
   return lines.join("\n");
 }
@@ -40,9 +44,13 @@ export function formatEvent(event: Event, verbose: boolean, style: Style): strin
     case "warning":
       return `${style.yellow("Warning:")} ${printable(event.message)}${event.suggestion ? ` (${printable(event.suggestion)})` : ""}`;
     case "retry":
-      return style.dim(`Retrying ${printable(event.what)} in ${formatDuration(event.waitMs)}: ${printable(event.reason)}`);
+      return style.dim(
+        `Retrying ${printable(event.what)} in ${formatDuration(event.waitMs)}: ${printable(event.reason)}`,
+      );
     case "item":
-      return verbose || event.state === "failed" ? printable(`${event.item}: ${event.state}${event.detail ? `, ${event.detail}` : ""}`) : undefined;
+      return verbose || event.state === "failed"
+        ? printable(`${event.item}: ${event.state}${event.detail ? `, ${event.detail}` : ""}`)
+        : undefined;
     case "step":
       return stepLine(event, verbose);
     default:
@@ -51,7 +59,10 @@ export function formatEvent(event: Event, verbose: boolean, style: Style): strin
 }
 
 function stepLine(event: Extract<Event, { type: "step" }>, verbose: boolean): string | undefined {
-  if (!verbose && (event.state === "checking" || event.state === "applying" || event.state === "already")) return undefined;
+  if (!verbose && (event.state === "checking" || event.state === "applying" || event.state === "already"))
+    return undefined;
   const took = event.ms !== undefined && event.ms >= 1000 ? ` (${formatDuration(event.ms)})` : "";
-  return printable(`${event.host}: ${event.step}: ${event.state}${event.detail ? `, ${event.detail}` : ""}${took}`);
+  return printable(
+    `${event.host}: ${event.step}: ${event.state}${event.detail ? `, ${event.detail}` : ""}${took}`,
+  );
 }

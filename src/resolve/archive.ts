@@ -23,8 +23,15 @@ export async function archiveFolder(dir: string, prefix: string, output: string)
   const written = pipeline(tar, createGzip({ level: 6 }), createWriteStream(output));
   for (const path of walk(dir)) {
     const stat = lstatSync(join(dir, path));
-    const header = { name: `${prefix}/${path}`, mtime: new Date(0), uid: 0, gid: 0, mode: stat.mode & 0o100 ? 0o755 : 0o644 };
-    if (stat.isSymbolicLink()) tar.entry({ ...header, type: "symlink", linkname: readlinkSync(join(dir, path)) });
+    const header = {
+      name: `${prefix}/${path}`,
+      mtime: new Date(0),
+      uid: 0,
+      gid: 0,
+      mode: stat.mode & 0o100 ? 0o755 : 0o644,
+    };
+    if (stat.isSymbolicLink())
+      tar.entry({ ...header, type: "symlink", linkname: readlinkSync(join(dir, path)) });
     else await pipeline(createReadStream(join(dir, path)), tar.entry({ ...header, size: stat.size }));
   }
   tar.finalize();

@@ -32,7 +32,13 @@ export interface ArtifactOptions {
 
 /** A file whose bytes are at hand. */
 export function fileFromBytes(title: string, mediaType: string, bytes: Uint8Array): ArtifactFile {
-  return { title, mediaType, digest: digestOf(bytes), size: bytes.length, source: new MemorySource(`memory:${title}`, [bytes]) };
+  return {
+    title,
+    mediaType,
+    digest: digestOf(bytes),
+    size: bytes.length,
+    source: new MemorySource(`memory:${title}`, [bytes]),
+  };
 }
 
 /**
@@ -43,17 +49,42 @@ export function fileFromBytes(title: string, mediaType: string, bytes: Uint8Arra
  */
 export function makeArtifact(options: ArtifactOptions): Resolved {
   const files = options.files.toSorted((a, b) => (a.title < b.title ? -1 : a.title > b.title ? 1 : 0));
-  const config: Descriptor = { mediaType: MediaType.ociEmpty, digest: digestOf(EMPTY_JSON), size: EMPTY_JSON.length };
-  const layers = files.map(({ title, mediaType, digest, size }): Descriptor => ({ mediaType, digest, size, annotations: { [TITLE]: title } }));
+  const config: Descriptor = {
+    mediaType: MediaType.ociEmpty,
+    digest: digestOf(EMPTY_JSON),
+    size: EMPTY_JSON.length,
+  };
+  const layers = files.map(
+    ({ title, mediaType, digest, size }): Descriptor => ({
+      mediaType,
+      digest,
+      size,
+      annotations: { [TITLE]: title },
+    }),
+  );
   const artifactType = `application/vnd.airgap.${options.kind}.v1`;
   const manifest = Buffer.from(
-    canonicalJson({ schemaVersion: 2, mediaType: MediaType.ociManifest, artifactType, config, layers: layers.length > 0 ? layers : [config] }),
+    canonicalJson({
+      schemaVersion: 2,
+      mediaType: MediaType.ociManifest,
+      artifactType,
+      config,
+      layers: layers.length > 0 ? layers : [config],
+    }),
   );
   if (manifest.length > MAX_MANIFEST_SIZE) {
     const sizes = `a manifest of ${formatBytes(manifest.length)}; registries take ${formatBytes(MAX_MANIFEST_SIZE)}`;
-    throw new AirgapError("unsupported", `${options.kind} ${options.name}: ${count(layers.length, "file")} make ${sizes}`);
+    throw new AirgapError(
+      "unsupported",
+      `${options.kind} ${options.name}: ${count(layers.length, "file")} make ${sizes}`,
+    );
   }
-  const root: Descriptor = { mediaType: MediaType.ociManifest, digest: digestOf(manifest), size: manifest.length, artifactType };
+  const root: Descriptor = {
+    mediaType: MediaType.ociManifest,
+    digest: digestOf(manifest),
+    size: manifest.length,
+    artifactType,
+  };
   const own = new MemorySource(`memory:${options.name}`, [manifest, EMPTY_JSON]);
   const blobs: Blob[] = [
     { descriptor: root, source: own },

@@ -43,7 +43,9 @@ function named(files: FileSpec[], baseDir: string): NamedFile[] {
     const name = file.as ?? nameOf(place, at);
     const other = taken.get(name);
     if (other !== undefined) {
-      throw new AirgapError("spec", `Two files would be called ${name}: ${other} and ${at}`, { suggestions: [`give one of them another name with as:`] });
+      throw new AirgapError("spec", `Two files would be called ${name}: ${other} and ${at}`, {
+        suggestions: [`give one of them another name with as:`],
+      });
     }
     taken.set(name, at);
     return [{ place, name, sha256: file.sha256, at }];
@@ -52,7 +54,9 @@ function named(files: FileSpec[], baseDir: string): NamedFile[] {
 
 async function resolveFile(file: NamedFile, context: ResolveContext): Promise<Resolved> {
   const { place, name, at } = file;
-  const located = context.locked ? lockedFile(context.locked.items, name, place) : await locate(place, file.sha256, context);
+  const located = context.locked
+    ? lockedFile(context.locked.items, name, place)
+    : await locate(place, file.sha256, context);
   const { digest, size } = located;
   if (file.sha256 && digest !== `sha256:${file.sha256}`) {
     throw new AirgapError(
@@ -78,7 +82,8 @@ async function resolveFile(file: NamedFile, context: ResolveContext): Promise<Re
 }
 
 function placeOf(file: FileSpec, at: string, baseDir: string): string {
-  if ((file.url === undefined) === (file.path === undefined)) throw new AirgapError("spec", `${at} needs either url: or path:, or self: true`);
+  if ((file.url === undefined) === (file.path === undefined))
+    throw new AirgapError("spec", `${at} needs either url: or path:, or self: true`);
   const place = (file.url ?? file.path) as string;
   const isUrl = isRemote(place) || /^file:/i.test(place);
   if (isUrl && !URL.canParse(place)) throw new AirgapError("spec", `${at}: '${place}' is not a URL`);
@@ -88,7 +93,9 @@ function placeOf(file: FileSpec, at: string, baseDir: string): string {
 function nameOf(place: string, at: string): string {
   const name = basename(isRemote(place) ? decoded(new URL(place).pathname) : localPath(place));
   if (isFileName(name)) return name;
-  throw new AirgapError("spec", `${at}: ${describePlace(place)} gives the file no name`, { suggestions: ["say how it is to be called with as:"] });
+  throw new AirgapError("spec", `${at}: ${describePlace(place)} gives the file no name`, {
+    suggestions: ["say how it is to be called with as:"],
+  });
 }
 
 /** Each part by itself, so that an encoded slash does not become one; empty where it is not UTF-8. */
@@ -102,18 +109,25 @@ function decoded(path: string): string {
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const isFileName = (name: string): boolean => name !== "" && name !== "." && name !== ".." && !/[\u0000-\u001f\u007f]/.test(name);
+const CONTROL = /[\u0000-\u001f\u007f]/;
+const isFileName = (name: string): boolean =>
+  name !== "" && name !== "." && name !== ".." && !CONTROL.test(name);
 
 function lockedFile(items: Item[], name: string, place: string): Located {
   const facts = items.find((item) => item.kind === "file" && item.name === name)?.facts;
-  if (typeof facts?.["digest"] === "string" && typeof facts["size"] === "number") return { digest: facts["digest"] as Digest, size: facts["size"], place };
+  if (typeof facts?.["digest"] === "string" && typeof facts["size"] === "number")
+    return { digest: facts["digest"] as Digest, size: facts["size"], place };
   throw new AirgapError("spec", `The lock does not fit the spec: file ${name} is not in it`, {
     suggestions: ["build again without --locked: it says what changed"],
   });
 }
 
 /** Reads the file once, to know what it is; what comes over the network is kept for the filling, what lies here stays where it is. */
-async function locate(place: string, sha256: string | undefined, { cacheDir, http, signal, emit }: ResolveContext): Promise<Located> {
+async function locate(
+  place: string,
+  sha256: string | undefined,
+  { cacheDir, http, signal, emit }: ResolveContext,
+): Promise<Located> {
   if (!isRemote(place)) {
     emit({ type: "note", message: `Reading ${describePlace(place)}` });
     return { ...(await measureFile(place, signal)), place };

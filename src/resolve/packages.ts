@@ -11,7 +11,13 @@ import { type PackageSetFacts, parseFacts } from "./packages/facts.ts";
 import type { Prepared, SetFormat, Tree, UnsignedFacts } from "./packages/format.ts";
 import { checkFits } from "./packages/limit.ts";
 import { packagesOf } from "./packages/roles.ts";
-import { readRepositoryKey, type Signatures, signAll, signaturesFit, type ToSign } from "./packages/signing.ts";
+import {
+  readRepositoryKey,
+  type Signatures,
+  signAll,
+  signaturesFit,
+  type ToSign,
+} from "./packages/signing.ts";
 import type { Closure } from "./packages/types.ts";
 import type { Resolution, ResolveContext, Resolved } from "./types.ts";
 
@@ -19,7 +25,10 @@ import type { Resolution, ResolveContext, Resolved } from "./types.ts";
 export const REPOSITORY_KEY = "keys/airgap.asc";
 
 async function formatOf(set: PackageSetSpec): Promise<SetFormat<unknown>> {
-  const format = set.format === "rpm" ? (await import("./rpm/set.ts")).rpmFormat : (await import("./deb/set.ts")).debFormat;
+  const format =
+    set.format === "rpm"
+      ? (await import("./rpm/set.ts")).rpmFormat
+      : (await import("./deb/set.ts")).debFormat;
   return format as SetFormat<unknown>;
 }
 
@@ -29,7 +38,10 @@ export async function resolveClosures(set: PackageSetSpec, context: ResolveConte
 }
 
 /** The package sets of a spec: one artifact each, with packages, metadata, keys and signatures. */
-export async function resolvePackages(spec: Pick<BundleSpec, "packages" | "repositoryKey">, context: ResolveContext): Promise<Resolution> {
+export async function resolvePackages(
+  spec: Pick<BundleSpec, "packages" | "repositoryKey">,
+  context: ResolveContext,
+): Promise<Resolution> {
   const resolved: Resolved[] = [];
   for (const set of spec.packages) {
     context.emit({ type: "phase", name: "packages", detail: set.name });
@@ -38,11 +50,19 @@ export async function resolvePackages(spec: Pick<BundleSpec, "packages" | "repos
   return { resolved, images: [] };
 }
 
-async function resolveSet(set: PackageSetSpec, repositoryKey: string | undefined, context: ResolveContext): Promise<Resolved> {
+async function resolveSet(
+  set: PackageSetSpec,
+  repositoryKey: string | undefined,
+  context: ResolveContext,
+): Promise<Resolved> {
   const format = await formatOf(set);
-  const { facts, prepared, signing } = context.locked ? await fromLock(set, format, context) : await anew(set, format, context);
+  const { facts, prepared, signing } = context.locked
+    ? await fromLock(set, format, context)
+    : await anew(set, format, context);
   const trees = treesOf(set, facts, prepared);
-  const files: ArtifactFile[] = trees.flatMap(({ prefix, packages }) => packages.map((item) => packageFile(item, prefix, format.mediaType)));
+  const files: ArtifactFile[] = trees.flatMap(({ prefix, packages }) =>
+    packages.map((item) => packageFile(item, prefix, format.mediaType)),
+  );
   const toSign: ToSign[] = [];
   for (const tree of trees) {
     const metadata = format.metadata(set, facts, tree);
@@ -50,13 +70,22 @@ async function resolveSet(set: PackageSetSpec, repositoryKey: string | undefined
     toSign.push(...metadata.toSign);
   }
   const signed = await signatures(set, toSign, signing, repositoryKey, context);
-  for (const { path } of toSign) files.push(fileFromBytes(path, "application/pgp-signature", Buffer.from(signed.signatures[path] ?? "")));
+  for (const { path } of toSign)
+    files.push(fileFromBytes(path, "application/pgp-signature", Buffer.from(signed.signatures[path] ?? "")));
   files.push(fileFromBytes(REPOSITORY_KEY, "application/pgp-keys", Buffer.from(signed.publicKey)));
-  for (const [path, armored] of Object.entries(facts.keys)) files.push(fileFromBytes(path, "application/pgp-keys", Buffer.from(armored)));
+  for (const [path, armored] of Object.entries(facts.keys))
+    files.push(fileFromBytes(path, "application/pgp-keys", Buffer.from(armored)));
   files.push(...format.clientFiles(set, facts, trees, signed.publicKey));
   const all: PackageSetFacts = { ...facts, signing: signed };
   const wantedBy = [`packages ${set.name}`];
-  return makeArtifact({ kind: "packages", name: set.name, files, origins: origins(set), wantedBy, facts: { ...all } });
+  return makeArtifact({
+    kind: "packages",
+    name: set.name,
+    files,
+    origins: origins(set),
+    wantedBy,
+    facts: { ...all },
+  });
 }
 
 interface Start {
@@ -70,28 +99,56 @@ function itemOf(items: Item[], name: string): Item | undefined {
   return items.find((item) => item.kind === "packages" && item.name === name);
 }
 
-async function fromLock(set: PackageSetSpec, format: SetFormat<unknown>, context: ResolveContext): Promise<Start> {
+async function fromLock(
+  set: PackageSetSpec,
+  format: SetFormat<unknown>,
+  context: ResolveContext,
+): Promise<Start> {
   const item = itemOf(context.locked?.items ?? [], set.name);
   if (item === undefined)
     throw new AirgapError("spec", `The lock has no package set ${set.name}, which the spec asks for`, {
       suggestions: ["build without --locked, which makes a new lock"],
     });
   const { signing, ...facts } = parseFacts(item.facts, set.name);
-  return { facts, prepared: await format.prepareLocked(set, { ...facts, signing }, context), signing: { signatures: signing, mustFit: true } };
+  return {
+    facts,
+    prepared: await format.prepareLocked(set, { ...facts, signing }, context),
+    signing: { signatures: signing, mustFit: true },
+  };
 }
 
-async function anew(set: PackageSetSpec, format: SetFormat<unknown>, context: ResolveContext): Promise<Start> {
+async function anew(
+  set: PackageSetSpec,
+  format: SetFormat<unknown>,
+  context: ResolveContext,
+): Promise<Start> {
   const closures = await format.closures(set, context);
   checkFits(set, closures, format.mediaType);
   const chosen = packagesOf(closures);
-  context.emit({ type: "note", message: `${set.name}: ${count(chosen.length, "package")} for ${closures.map(({ role }) => role).join(", ")}` });
+  context.emit({
+    type: "note",
+    message: `${set.name}: ${count(chosen.length, "package")} for ${closures.map(({ role }) => role).join(", ")}`,
+  });
   const { prepared, extra } = await format.prepare(set, chosen, context, closures);
-  const roles = Object.fromEntries(closures.map(({ role, asked, packages }) => [role, { asked, packages: packages.map(({ id }) => id) }]));
-  const facts: UnsignedFacts = { format: set.format, arch: set.arch, for: set.for, roles, packages: prepared.map(({ locked }) => locked), ...extra };
+  const roles = Object.fromEntries(
+    closures.map(({ role, asked, packages }) => [role, { asked, packages: packages.map(({ id }) => id) }]),
+  );
+  const facts: UnsignedFacts = {
+    format: set.format,
+    arch: set.arch,
+    for: set.for,
+    roles,
+    packages: prepared.map(({ locked }) => locked),
+    ...extra,
+  };
   const last = itemOf(context.previous?.items ?? [], set.name);
   if (last === undefined) return { facts, prepared };
   try {
-    return { facts, prepared, signing: { signatures: parseFacts(last.facts, set.name).signing, mustFit: false } };
+    return {
+      facts,
+      prepared,
+      signing: { signatures: parseFacts(last.facts, set.name).signing, mustFit: false },
+    };
   } catch {
     return { facts, prepared };
   }
@@ -121,19 +178,35 @@ async function signatures(
   repositoryKey: string | undefined,
   context: ResolveContext,
 ): Promise<Signatures> {
-  const userKey = repositoryKey === undefined ? undefined : await readRepositoryKey(resolvePath(context.baseDir, repositoryKey));
+  const userKey =
+    repositoryKey === undefined
+      ? undefined
+      : await readRepositoryKey(resolvePath(context.baseDir, repositoryKey));
   const userPublic = userKey?.toPublic().armor();
-  const usable = present !== undefined && (present.mustFit || userPublic === undefined || digestOf(userPublic) === digestOf(present.signatures.publicKey));
-  if (present !== undefined && usable && (await signaturesFit(toSign, present.signatures))) return present.signatures;
+  const usable =
+    present !== undefined &&
+    (present.mustFit ||
+      userPublic === undefined ||
+      digestOf(userPublic) === digestOf(present.signatures.publicKey));
+  if (present !== undefined && usable && (await signaturesFit(toSign, present.signatures)))
+    return present.signatures;
   if (present?.mustFit) {
-    throw new AirgapError("corrupt", `The metadata made for ${set.name} are not those that the lock's signatures were made for`, {
-      suggestions: ["build without --locked, which makes a new lock, when the spec or the version of airgap has changed since"],
-    });
+    throw new AirgapError(
+      "corrupt",
+      `The metadata made for ${set.name} are not those that the lock's signatures were made for`,
+      {
+        suggestions: [
+          "build without --locked, which makes a new lock, when the spec or the version of airgap has changed since",
+        ],
+      },
+    );
   }
   return signAll(set.name, toSign, userKey);
 }
 
 function origins(set: PackageSetSpec): string[] {
-  const given = set.repositories.map(({ baseurl, metalink, mirrorlist, uris }) => baseurl ?? metalink ?? mirrorlist ?? uris ?? "");
+  const given = set.repositories.map(
+    ({ baseurl, metalink, mirrorlist, uris }) => baseurl ?? metalink ?? mirrorlist ?? uris ?? "",
+  );
   return [...new Set(given.map((place) => (isRemote(place) ? redactUrl(place) : place)))];
 }

@@ -31,19 +31,32 @@ export function findSelf(): SelfPlaces {
  * The tool itself, packed with its own Node, one item a platform: how it crosses the gap.
  * @throws AirgapError `environment` when it was not packed for a platform of the spec
  */
-export async function resolveSelf(files: FileSpec[], platforms: string[] | "all", context: ResolveContext, self: SelfPlaces = findSelf()): Promise<Resolved[]> {
+export async function resolveSelf(
+  files: FileSpec[],
+  platforms: string[] | "all",
+  context: ResolveContext,
+  self: SelfPlaces = findSelf(),
+): Promise<Resolved[]> {
   const i = files.findIndex((file) => file.self === true);
   if (i < 0) return [];
-  const archives = existsSync(join(self.root, "node", "bin", "node")) ? [await packRunning(self, context.cacheDir)] : packed(self);
-  const wanted = platforms === "all" ? archives : platforms.map((platform) => forPlatform(archives, platform, self));
+  const archives = existsSync(join(self.root, "node", "bin", "node"))
+    ? [await packRunning(self, context.cacheDir)]
+    : packed(self);
+  const wanted =
+    platforms === "all" ? archives : platforms.map((platform) => forPlatform(archives, platform, self));
   return Promise.all(wanted.map((archive) => item(archive, `files[${i}]`, context)));
 }
 
-export const archiveName = ({ version }: SelfPlaces, architecture: string): string => `airgap-${version}-linux-${architecture}.tar.gz`;
+export const archiveName = ({ version }: SelfPlaces, architecture: string): string =>
+  `airgap-${version}-linux-${architecture}.tar.gz`;
 
 function packed(self: SelfPlaces): string[] {
   const folder = join(self.root, "build");
-  const found = existsSync(folder) ? readdirSync(folder).filter((name) => name.startsWith(`airgap-${self.version}-linux-`) && name.endsWith(".tar.gz")) : [];
+  const found = existsSync(folder)
+    ? readdirSync(folder).filter(
+        (name) => name.startsWith(`airgap-${self.version}-linux-`) && name.endsWith(".tar.gz"),
+      )
+    : [];
   return found.toSorted().map((name) => join(folder, name));
 }
 
@@ -61,21 +74,39 @@ function forPlatform(archives: string[], platform: string, self: SelfPlaces): st
   const architecture = ARCHITECTURE[platform.toLowerCase()];
   const found = architecture && archives.find((path) => basename(path) === archiveName(self, architecture));
   if (found) return found;
-  throw new AirgapError("environment", `self: true asks for airgap itself for ${platform}, and it is not packed for that`, {
-    suggestions: architecture ? ["npm run pack", "or name only the platform of this archive"] : ["airgap is packed for linux/amd64 and linux/arm64"],
-  });
+  throw new AirgapError(
+    "environment",
+    `self: true asks for airgap itself for ${platform}, and it is not packed for that`,
+    {
+      suggestions: architecture
+        ? ["npm run pack", "or name only the platform of this archive"]
+        : ["airgap is packed for linux/amd64 and linux/arm64"],
+    },
+  );
 }
 
 async function item(path: string, wantedBy: string, { locked, signal }: ResolveContext): Promise<Resolved> {
   const name = basename(path);
   const { digest, size } = await measureFile(path, signal);
-  const before = locked?.items.find((candidate) => candidate.kind === "self" && candidate.name === name)?.facts?.["digest"];
+  const before = locked?.items.find((candidate) => candidate.kind === "self" && candidate.name === name)
+    ?.facts?.["digest"];
   if (locked && before !== digest) {
-    throw new AirgapError("spec", `The lock holds another ${name} than the one packed here (${String(before)}, ${digest})`, {
-      suggestions: ["build again without --locked"],
-    });
+    throw new AirgapError(
+      "spec",
+      `The lock holds another ${name} than the one packed here (${String(before)}, ${digest})`,
+      {
+        suggestions: ["build again without --locked"],
+      },
+    );
   }
   const source = new FileSource(path, { mediaType: ARCHIVE_TYPE, digest, size });
   const file = { title: name, mediaType: ARCHIVE_TYPE, digest, size, source };
-  return makeArtifact({ kind: "self", name, files: [file], origins: [name], wantedBy: [wantedBy], facts: { digest, size } });
+  return makeArtifact({
+    kind: "self",
+    name,
+    files: [file],
+    origins: [name],
+    wantedBy: [wantedBy],
+    facts: { digest, size },
+  });
 }

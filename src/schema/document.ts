@@ -17,7 +17,8 @@ interface Problem {
  * @throws AirgapError `spec`: every problem with `file:line:column`, in the order of the file
  */
 export function readDocument<T>(text: string, file: string, schema: Schema<T>): T {
-  if (text.length > MAX_SIZE) throw new AirgapError("spec", `${file} is larger than ${MAX_SIZE} bytes; a spec is a page or two`);
+  if (text.length > MAX_SIZE)
+    throw new AirgapError("spec", `${file} is larger than ${MAX_SIZE} bytes; a spec is a page or two`);
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true });
   const problems: Problem[] = [];
@@ -28,12 +29,19 @@ export function readDocument<T>(text: string, file: string, schema: Schema<T>): 
   const [document, second] = Array.isArray(documents) ? documents : [];
   if (document === undefined || document.contents === null) throw new AirgapError("spec", `${file} is empty`);
   if (second !== undefined) add(second.range[0], "only one document belongs in this file");
-  for (const error of document.errors) add(error.pos[0], (error.message.split("\n")[0] ?? error.message).replace(/ at line \d+, column \d+:?$/, ""));
+  for (const error of document.errors)
+    add(
+      error.pos[0],
+      (error.message.split("\n")[0] ?? error.message).replace(/ at line \d+, column \d+:?$/, ""),
+    );
   if (problems.length > 0) throw failure(file, problems);
 
   const sink: Problems = {
     add: (node, path, message) => add(node?.range?.[0] ?? 0, path === "" ? message : `${path}: ${message}`),
-    follow: (node) => resolveAlias(node, (alias) => (alias as unknown as { resolve(doc: unknown): Node | undefined }).resolve(document)),
+    follow: (node) =>
+      resolveAlias(node, (alias) =>
+        (alias as unknown as { resolve(doc: unknown): Node | undefined }).resolve(document),
+      ),
   };
   const value = schema.read(sink.follow(document.contents), "", sink);
   if (problems.length > 0 || value === undefined) throw failure(file, problems);
@@ -42,10 +50,14 @@ export function readDocument<T>(text: string, file: string, schema: Schema<T>): 
 
 function failure(file: string, problems: Problem[]): AirgapError {
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
-  const shown = problems.slice(0, MAX_SHOWN).map(({ line, column, text }) => `${file}:${line}:${column}: ${text}`);
+  const shown = problems
+    .slice(0, MAX_SHOWN)
+    .map(({ line, column, text }) => `${file}:${line}:${column}: ${text}`);
   if (problems.length > MAX_SHOWN) shown.push(`… and ${problems.length - MAX_SHOWN} more`);
   return new AirgapError("spec", shown.join("\n"), {
-    suggestions: ["airgap schema bundle > bundle.schema.json (or: schema cluster), named in your editor, shows every key as you type"],
+    suggestions: [
+      "airgap schema bundle > bundle.schema.json (or: schema cluster), named in your editor, shows every key as you type",
+    ],
     data: { problems: problems.map((problem) => ({ file, ...problem })) },
   });
 }

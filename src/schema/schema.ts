@@ -37,7 +37,8 @@ function kindOf(node: Node | null): string {
   if (node === null) return "nothing";
   if (isMap(node)) return "a mapping";
   if (isSeq(node)) return "a list";
-  if (isScalar(node)) return node.value === null ? "nothing" : `the ${typeof node.value} ${JSON.stringify(node.value)}`;
+  if (isScalar(node))
+    return node.value === null ? "nothing" : `the ${typeof node.value} ${JSON.stringify(node.value)}`;
   return "something else";
 }
 
@@ -56,22 +57,35 @@ export function string(options: StringOptions = {}): Schema<string> {
     what,
     read(node, path, problems) {
       if (!isScalar(node) || typeof node.value !== "string") {
-        const hint = isScalar(node) && (typeof node.value === "number" || typeof node.value === "boolean") ? `${what}; put it in quotes` : what;
+        const hint =
+          isScalar(node) && (typeof node.value === "number" || typeof node.value === "boolean")
+            ? `${what}; put it in quotes`
+            : what;
         return wrong(node, path, hint, problems);
       }
-      const why = options.pattern && !options.pattern.test(node.value) ? `must be ${what}, not ${JSON.stringify(node.value)}` : options.check?.(node.value);
+      const why =
+        options.pattern && !options.pattern.test(node.value)
+          ? `must be ${what}, not ${JSON.stringify(node.value)}`
+          : options.check?.(node.value);
       if (why === undefined) return node.value;
       problems.add(node, path, why);
       return undefined;
     },
-    json: () => described({ type: "string", ...(options.pattern ? { pattern: options.pattern.source } : {}) }, options.description),
+    json: () =>
+      described(
+        { type: "string", ...(options.pattern ? { pattern: options.pattern.source } : {}) },
+        options.description,
+      ),
   };
 }
 
 export function boolean(description?: string): Schema<boolean> {
   return {
     what: "true or false",
-    read: (node, path, problems) => (isScalar(node) && typeof node.value === "boolean" ? node.value : wrong(node, path, "true or false", problems)),
+    read: (node, path, problems) =>
+      isScalar(node) && typeof node.value === "boolean"
+        ? node.value
+        : wrong(node, path, "true or false", problems),
     json: () => described({ type: "boolean" }, description),
   };
 }
@@ -82,7 +96,8 @@ export function integer(limits: { min: number; max: number; description?: string
     what,
     read(node, path, problems) {
       const value = isScalar(node) ? node.value : undefined;
-      const fits = typeof value === "number" && Number.isInteger(value) && value >= limits.min && value <= limits.max;
+      const fits =
+        typeof value === "number" && Number.isInteger(value) && value >= limits.min && value <= limits.max;
       return fits ? value : wrong(node, path, what, problems);
     },
     json: () => described({ type: "integer", minimum: limits.min, maximum: limits.max }, limits.description),
@@ -108,15 +123,25 @@ export function list<T>(entry: Schema<T>, options: { min?: number; description?:
     what: "a list",
     read(node, path, problems) {
       if (!isSeq(node)) return wrong(node, path, "a list", problems);
-      if (node.items.length < (options.min ?? 0)) problems.add(node, path, `needs at least ${options.min} entry`);
-      return node.items.flatMap((item, i) => entry.read(problems.follow(item), `${path}[${i}]`, problems) ?? []);
+      if (node.items.length < (options.min ?? 0))
+        problems.add(node, path, `needs at least ${options.min} entry`);
+      return node.items.flatMap(
+        (item, i) => entry.read(problems.follow(item), `${path}[${i}]`, problems) ?? [],
+      );
     },
-    json: () => described({ type: "array", items: entry.json(), ...(options.min ? { minItems: options.min } : {}) }, options.description),
+    json: () =>
+      described(
+        { type: "array", items: entry.json(), ...(options.min ? { minItems: options.min } : {}) },
+        options.description,
+      ),
   };
 }
 
 /** A mapping with free keys. */
-export function map<T>(entry: Schema<T>, options: { key?: RegExp; keyMeans?: string; description?: string } = {}): Schema<Record<string, T>> {
+export function map<T>(
+  entry: Schema<T>,
+  options: { key?: RegExp; keyMeans?: string; description?: string } = {},
+): Schema<Record<string, T>> {
   return {
     what: "a mapping",
     read(node, path, problems) {
@@ -125,7 +150,11 @@ export function map<T>(entry: Schema<T>, options: { key?: RegExp; keyMeans?: str
       for (const pair of node.items) {
         const key = isPair(pair) && isScalar(pair.key) ? String(pair.key.value) : undefined;
         if (key === undefined || (options.key && !options.key.test(key))) {
-          problems.add((pair.key ?? node) as Node, path, `${JSON.stringify(key ?? "?")} is not ${options.keyMeans ?? "a key"}`);
+          problems.add(
+            (pair.key ?? node) as Node,
+            path,
+            `${JSON.stringify(key ?? "?")} is not ${options.keyMeans ?? "a key"}`,
+          );
           continue;
         }
         const value = entry.read(problems.follow(pair.value), `${path}.${key}`, problems);
@@ -135,7 +164,11 @@ export function map<T>(entry: Schema<T>, options: { key?: RegExp; keyMeans?: str
     },
     json: () =>
       described(
-        { type: "object", additionalProperties: entry.json(), ...(options.key ? { propertyNames: { pattern: options.key.source } } : {}) },
+        {
+          type: "object",
+          additionalProperties: entry.json(),
+          ...(options.key ? { propertyNames: { pattern: options.key.source } } : {}),
+        },
         options.description,
       ),
   };
@@ -145,16 +178,23 @@ export function map<T>(entry: Schema<T>, options: { key?: RegExp; keyMeans?: str
 export function anything(description?: string): Schema<Record<string, unknown>> {
   return {
     what: "a mapping",
-    read: (node, path, problems) => (isMap(node) ? (node.toJSON() as Record<string, unknown>) : wrong(node, path, "a mapping", problems)),
+    read: (node, path, problems) =>
+      isMap(node) ? (node.toJSON() as Record<string, unknown>) : wrong(node, path, "a mapping", problems),
     json: () => described({ type: "object" }, description),
   };
 }
 
 type Shape = Record<string, Schema<unknown>>;
-type Fields<R extends Shape, O extends Shape> = { [K in keyof R]: Infer<R[K]> } & { [K in keyof O]?: Infer<O[K]> };
+type Fields<R extends Shape, O extends Shape> = { [K in keyof R]: Infer<R[K]> } & {
+  [K in keyof O]?: Infer<O[K]>;
+};
 
 /** An object of known keys. A key with nothing behind it (`caFile: ,`) counts as absent. */
-export function object<R extends Shape, O extends Shape>(required: R, optional: O, description?: string): Schema<Fields<R, O>> {
+export function object<R extends Shape, O extends Shape>(
+  required: R,
+  optional: O,
+  description?: string,
+): Schema<Fields<R, O>> {
   const known: Shape = { ...required, ...optional };
   const names = Object.keys(known);
   return {
@@ -168,7 +208,11 @@ export function object<R extends Shape, O extends Shape>(required: R, optional: 
         const schema = Object.hasOwn(known, key) ? known[key] : undefined;
         if (schema === undefined) {
           const near = nearest(key, names);
-          problems.add(pair.key as Node, path, `unknown key '${key}'${near ? `; did you mean '${near}'?` : `; known keys: ${names.join(", ")}`}`);
+          problems.add(
+            pair.key as Node,
+            path,
+            `unknown key '${key}'${near ? `; did you mean '${near}'?` : `; known keys: ${names.join(", ")}`}`,
+          );
           continue;
         }
         const value = problems.follow(pair.value);
@@ -177,14 +221,17 @@ export function object<R extends Shape, O extends Shape>(required: R, optional: 
         const read = schema.read(value, path === "" ? key : `${path}.${key}`, problems);
         if (read !== undefined) result[key] = read;
       }
-      for (const name of Object.keys(required)) if (!seen.has(name)) problems.add(node, path, `'${name}' is missing`);
+      for (const name of Object.keys(required))
+        if (!seen.has(name)) problems.add(node, path, `'${name}' is missing`);
       return result as Fields<R, O>;
     },
     json: () =>
       described(
         {
           type: "object",
-          properties: Object.fromEntries(Object.entries(known).map(([name, schema]) => [name, nullable(schema.json(), name in optional)])),
+          properties: Object.fromEntries(
+            Object.entries(known).map(([name, schema]) => [name, nullable(schema.json(), name in optional)]),
+          ),
           ...(Object.keys(required).length > 0 ? { required: Object.keys(required) } : {}),
           additionalProperties: false,
         },
@@ -194,7 +241,12 @@ export function object<R extends Shape, O extends Shape>(required: R, optional: 
 }
 
 function nullable(json: JsonSchema, optional: boolean): JsonSchema {
-  return optional ? { anyOf: [json, { type: "null" }], ...(json["description"] ? { description: json["description"] } : {}) } : json;
+  return optional
+    ? {
+        anyOf: [json, { type: "null" }],
+        ...(json["description"] ? { description: json["description"] } : {}),
+      }
+    : json;
 }
 
 /** The form is chosen by what the node is: a string, a list or a mapping; each at most once. */
@@ -212,7 +264,8 @@ export function either<A, B>(first: Schema<A>, second: Schema<B>, description?: 
 
 function fits(schema: Schema<unknown>, node: Node | null): boolean {
   const json = schema.json();
-  if (Array.isArray(json["anyOf"])) return json["anyOf"].some((option) => shapeFits(option as JsonSchema, node));
+  if (Array.isArray(json["anyOf"]))
+    return json["anyOf"].some((option) => shapeFits(option as JsonSchema, node));
   return shapeFits(json, node);
 }
 

@@ -10,7 +10,10 @@ import { type Digest, finish, hexOf } from "../oci/digest.ts";
 
 /** `$AIRGAP_CACHE_DIR`, or `airgap` in the user's cache folder. */
 export function defaultCacheDir(): string {
-  return process.env["AIRGAP_CACHE_DIR"] || join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "airgap");
+  return (
+    process.env["AIRGAP_CACHE_DIR"] ||
+    join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "airgap")
+  );
 }
 
 /** Content that had to be fetched before its digest was known, kept by digest between runs. */
@@ -65,7 +68,9 @@ export class ContentCache {
       signal?.throwIfAborted();
       if (isAirgapError(error)) throw error;
       if (stream.errored !== error) throw this.#unkept(error);
-      throw new AirgapError("network", `The transfer broke off after ${size} bytes: ${messageOf(error)}`, { cause: error });
+      throw new AirgapError("network", `The transfer broke off after ${size} bytes: ${messageOf(error)}`, {
+        cause: error,
+      });
     }
   }
 

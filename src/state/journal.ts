@@ -47,27 +47,44 @@ export class Journal {
   }
 
   async begin(command: string, log: string): Promise<void> {
-    await this.#database.run("INSERT INTO run (started, command, log) VALUES (?, ?, ?)", new Date().toISOString(), command, log);
+    await this.#database.run(
+      "INSERT INTO run (started, command, log) VALUES (?, ?, ?)",
+      new Date().toISOString(),
+      command,
+      log,
+    );
     const [row] = await this.#database.all<{ id: number }>("SELECT max(id) AS id FROM run");
     this.#run = row?.id ?? 0;
   }
 
   async end(outcome: string): Promise<void> {
     await this.#pending;
-    await this.#database.run("UPDATE run SET ended = ?, outcome = ? WHERE id = ?", new Date().toISOString(), outcome, this.#run);
+    await this.#database.run(
+      "UPDATE run SET ended = ?, outcome = ? WHERE id = ?",
+      new Date().toISOString(),
+      outcome,
+      this.#run,
+    );
   }
 
   /** Keeps a step; in the order of the calls, without keeping anybody waiting. */
   step(host: string, step: string, state: string, ms: number): void {
     const values = [this.#run, host, step, state, Math.round(ms), new Date().toISOString()];
-    this.#pending = this.#pending.then(() => this.#database.run("INSERT INTO step VALUES (?, ?, ?, ?, ?, ?)", ...values));
+    this.#pending = this.#pending.then(() =>
+      this.#database.run("INSERT INTO step VALUES (?, ?, ?, ?, ?, ?)", ...values),
+    );
     // Whoever ends the run is told.
     this.#pending.catch(() => {});
   }
 
   /** Remembers a host; the facts are those of its first time. */
   async remember({ name, settings, facts }: KnownHost): Promise<void> {
-    await this.#database.run("INSERT INTO host VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET settings = excluded.settings", name, settings, facts);
+    await this.#database.run(
+      "INSERT INTO host VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET settings = excluded.settings",
+      name,
+      settings,
+      facts,
+    );
   }
 
   async forget(name: string): Promise<void> {
@@ -80,7 +97,10 @@ export class Journal {
 
   /** Steps of the last runs, newest first. */
   steps(limit: number): Promise<JournalStep[]> {
-    return this.#database.all("SELECT run, host, step, state, ms FROM step ORDER BY rowid DESC LIMIT ?", limit);
+    return this.#database.all(
+      "SELECT run, host, step, state, ms FROM step ORDER BY rowid DESC LIMIT ?",
+      limit,
+    );
   }
 
   async close(): Promise<void> {

@@ -92,7 +92,11 @@ export class PackageIndex {
    * Opens the index in `file`, or makes it with `build` when there is none for this revision.
    * @param revision digest of what the index is made from
    */
-  static async open(file: string, revision: string, build: (writer: IndexWriter) => Promise<void>): Promise<PackageIndex> {
+  static async open(
+    file: string,
+    revision: string,
+    build: (writer: IndexWriter) => Promise<void>,
+  ): Promise<PackageIndex> {
     const present = await PackageIndex.#present(file, revision);
     if (present) return present;
     await mkdir(dirname(file), { recursive: true });
@@ -117,7 +121,9 @@ export class PackageIndex {
     }
     const made = await PackageIndex.#present(file, revision);
     if (made) return made;
-    throw new AirgapError("disk", `The package index ${file} was replaced by another run while it was made`, { suggestions: ["run the same command again"] });
+    throw new AirgapError("disk", `The package index ${file} was replaced by another run while it was made`, {
+      suggestions: ["run the same command again"],
+    });
   }
 
   static async #present(file: string, revision: string): Promise<PackageIndex | undefined> {
@@ -125,7 +131,8 @@ export class PackageIndex {
     try {
       database = await Sqlite.open(file, "read");
       const index = new PackageIndex(database);
-      if ((await index.value("schema")) === SCHEMA && (await index.value("revision")) === revision) return index;
+      if ((await index.value("schema")) === SCHEMA && (await index.value("revision")) === revision)
+        return index;
     } catch (error) {
       if (!isAirgapError(error, "disk", "corrupt")) throw error;
     }
@@ -148,15 +155,24 @@ export class PackageIndex {
   }
 
   packages(ids: Iterable<number>): Promise<PackageRow[]> {
-    return this.#database.all(`${PACKAGES} ${WANTED} CROSS JOIN package p ON p.id = w.value ORDER BY p.id`, JSON.stringify([...ids]));
+    return this.#database.all(
+      `${PACKAGES} ${WANTED} CROSS JOIN package p ON p.id = w.value ORDER BY p.id`,
+      JSON.stringify([...ids]),
+    );
   }
 
   details(ids: Iterable<number>): Promise<DetailRow[]> {
-    return this.#database.all(`SELECT p.id, p.detail FROM ${WANTED} CROSS JOIN package p ON p.id = w.value`, JSON.stringify([...ids]));
+    return this.#database.all(
+      `SELECT p.id, p.detail FROM ${WANTED} CROSS JOIN package p ON p.id = w.value`,
+      JSON.stringify([...ids]),
+    );
   }
 
   named(names: Iterable<string>): Promise<PackageRow[]> {
-    return this.#database.all(`${PACKAGES} ${WANTED} CROSS JOIN package p ON p.name = w.value ORDER BY p.id`, JSON.stringify([...names]));
+    return this.#database.all(
+      `${PACKAGES} ${WANTED} CROSS JOIN package p ON p.name = w.value ORDER BY p.id`,
+      JSON.stringify([...names]),
+    );
   }
 
   /** What versions there are of these names. */
@@ -169,13 +185,19 @@ export class PackageIndex {
 
   /** Names that match a shell pattern. */
   async globbed(pattern: string): Promise<string[]> {
-    const rows = await this.#database.all<{ name: string }>("SELECT DISTINCT name FROM package WHERE name GLOB ? ORDER BY name", pattern);
+    const rows = await this.#database.all<{ name: string }>(
+      "SELECT DISTINCT name FROM package WHERE name GLOB ? ORDER BY name",
+      pattern,
+    );
     return rows.map((row) => row.name);
   }
 
   /** Capabilities that match a shell pattern. */
   async capabilities(pattern: string): Promise<string[]> {
-    const rows = await this.#database.all<{ name: string }>("SELECT DISTINCT name FROM provide WHERE name GLOB ? ORDER BY name", pattern);
+    const rows = await this.#database.all<{ name: string }>(
+      "SELECT DISTINCT name FROM provide WHERE name GLOB ? ORDER BY name",
+      pattern,
+    );
     return rows.map((row) => row.name);
   }
 
@@ -245,7 +267,16 @@ class Writer implements IndexWriter {
     this.#database = database;
   }
 
-  async add({ name, arch, version, data, detail, provides, obsoletes, supplements }: IndexEntry): Promise<void> {
+  async add({
+    name,
+    arch,
+    version,
+    data,
+    detail,
+    provides,
+    obsoletes,
+    supplements,
+  }: IndexEntry): Promise<void> {
     const id = ++this.#id;
     this.#packages.add(id, name, arch, version, JSON.stringify(data), JSON.stringify(detail));
     for (const [capability, range] of provides) this.#provides.add(capability, id, range);

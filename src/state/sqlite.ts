@@ -22,10 +22,14 @@ function load(): Promise<Driver> {
     (module) => module.default as unknown as Driver,
     (cause: unknown) => {
       driver = undefined;
-      throw new AirgapError("environment", `Working out packages needs the native module sqlite3, which did not load: ${messageOf(cause)}`, {
-        cause,
-        suggestions: ["npm install sqlite3", "npm rebuild sqlite3 --build-from-source"],
-      });
+      throw new AirgapError(
+        "environment",
+        `Working out packages needs the native module sqlite3, which did not load: ${messageOf(cause)}`,
+        {
+          cause,
+          suggestions: ["npm install sqlite3", "npm rebuild sqlite3 --build-from-source"],
+        },
+      );
     },
   );
   return driver;
@@ -45,10 +49,14 @@ export class Sqlite {
   static async open(file: string, mode: "read" | "create"): Promise<Sqlite> {
     const { Database, OPEN_READONLY, OPEN_READWRITE, OPEN_CREATE } = await load();
     return new Promise((resolve, reject) => {
-      const database = new Database(file, mode === "read" ? OPEN_READONLY : OPEN_READWRITE | OPEN_CREATE, (cause) => {
-        if (cause) reject(new AirgapError("disk", `${file} can't be opened`, { cause }));
-        else resolve(new Sqlite(file, database));
-      });
+      const database = new Database(
+        file,
+        mode === "read" ? OPEN_READONLY : OPEN_READWRITE | OPEN_CREATE,
+        (cause) => {
+          if (cause) reject(new AirgapError("disk", `${file} can't be opened`, { cause }));
+          else resolve(new Sqlite(file, database));
+        },
+      );
     });
   }
 
@@ -74,7 +82,9 @@ export class Sqlite {
   }
 
   #call(action: (done: (error: Error | null) => void) => void): Promise<void> {
-    return new Promise((resolve, reject) => action((cause) => (cause ? reject(this.#failed(cause)) : resolve())));
+    return new Promise((resolve, reject) =>
+      action((cause) => (cause ? reject(this.#failed(cause)) : resolve())),
+    );
   }
 
   #failed(cause: Error & { code?: string }): AirgapError {

@@ -46,7 +46,9 @@ export class ArchiveDestination implements Destination {
     this.name = `${kind}:${file}`;
     this.store = this.name;
     this.#written = pipeline(this.#tar, createWriteStream(this.#draft)).catch((cause: unknown) => {
-      this.#failure ??= new AirgapError("disk", `${this.name} can't be written: ${messageOf(cause)}`, { cause });
+      this.#failure ??= new AirgapError("disk", `${this.name} can't be written: ${messageOf(cause)}`, {
+        cause,
+      });
       throw this.#failure;
     });
     this.#written.catch(() => {});
@@ -107,7 +109,8 @@ export class ArchiveDestination implements Destination {
     if (this.#failure !== undefined) throw this.#failure;
     if (isManifestLike(descriptor.mediaType)) {
       const bytes = await readBlob(source, descriptor, MAX_MANIFEST_SIZE, signal);
-      if (parseManifest(bytes, descriptor.mediaType, descriptor.digest).subject) this.#listed = withEntry(this.#listed, namedEntry(descriptor, ""));
+      if (parseManifest(bytes, descriptor.mediaType, descriptor.digest).subject)
+        this.#listed = withEntry(this.#listed, namedEntry(descriptor, ""));
     }
     const stream = await source.fetch(descriptor, signal ? { signal } : {});
     const entry = this.#tar.entry({ name: blobPath(descriptor.digest), size: descriptor.size, mtime: EPOCH });
@@ -115,11 +118,30 @@ export class ArchiveDestination implements Destination {
   }
 }
 
-async function loadEntry(descriptor: Descriptor, tag: string, source: Source, signal: AbortSignal | undefined): Promise<LoadEntry> {
-  const content = parseManifest(await readBlob(source, descriptor, MAX_MANIFEST_SIZE, signal), descriptor.mediaType, descriptor.digest);
+async function loadEntry(
+  descriptor: Descriptor,
+  tag: string,
+  source: Source,
+  signal: AbortSignal | undefined,
+): Promise<LoadEntry> {
+  const content = parseManifest(
+    await readBlob(source, descriptor, MAX_MANIFEST_SIZE, signal),
+    descriptor.mediaType,
+    descriptor.digest,
+  );
   if (content.kind === "index") {
-    const choices = content.manifests.flatMap(({ digest, platform }) => (platform?.os === "linux" ? [`${source.name}@${digest}`] : [])).slice(0, 3);
-    throw new AirgapError("usage", `${descriptor.digest} is for several platforms, and docker load takes one`, { suggestions: choices });
+    const choices = content.manifests
+      .flatMap(({ digest, platform }) => (platform?.os === "linux" ? [`${source.name}@${digest}`] : []))
+      .slice(0, 3);
+    throw new AirgapError(
+      "usage",
+      `${descriptor.digest} is for several platforms, and docker load takes one`,
+      { suggestions: choices },
+    );
   }
-  return { Config: blobPath(content.config.digest), RepoTags: tag === "" ? null : [tag], Layers: content.layers.map(({ digest }) => blobPath(digest)) };
+  return {
+    Config: blobPath(content.config.digest),
+    RepoTags: tag === "" ? null : [tag],
+    Layers: content.layers.map(({ digest }) => blobPath(digest)),
+  };
 }

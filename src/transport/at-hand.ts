@@ -20,7 +20,9 @@ export function withAtHand(source: Source, atHand: Source[]): Source {
     const small = options.range === undefined && descriptor.size <= SMALL;
     for (const place of small ? atHand : []) {
       try {
-        return Readable.from([await readBlob(place, descriptor, SMALL, options.signal)], { objectMode: false });
+        return Readable.from([await readBlob(place, descriptor, SMALL, options.signal)], {
+          objectMode: false,
+        });
       } catch (error) {
         if (!isAirgapError(error, "not-found", "corrupt")) throw error;
       }
@@ -33,9 +35,24 @@ export function withAtHand(source: Source, atHand: Source[]): Source {
     },
     resolve: (reference, signal) => source.resolve(reference, signal),
     fetch,
-    ...(source.pour ? { pour: (...args: Parameters<NonNullable<Source["pour"]>>) => source.pour?.(...args) ?? Promise.resolve() } : {}),
-    ...(source.referrers ? { referrers: (...args: Parameters<NonNullable<Source["referrers"]>>) => source.referrers?.(...args) ?? Promise.resolve([]) } : {}),
-    ...(source.tags ? { tags: (...args: Parameters<NonNullable<Source["tags"]>>) => source.tags?.(...args) ?? Promise.resolve([]) } : {}),
+    ...(source.pour
+      ? {
+          pour: (...args: Parameters<NonNullable<Source["pour"]>>) =>
+            source.pour?.(...args) ?? Promise.resolve(),
+        }
+      : {}),
+    ...(source.referrers
+      ? {
+          referrers: (...args: Parameters<NonNullable<Source["referrers"]>>) =>
+            source.referrers?.(...args) ?? Promise.resolve([]),
+        }
+      : {}),
+    ...(source.tags
+      ? {
+          tags: (...args: Parameters<NonNullable<Source["tags"]>>) =>
+            source.tags?.(...args) ?? Promise.resolve([]),
+        }
+      : {}),
     ...(source.close ? { close: () => source.close?.() ?? Promise.resolve() } : {}),
   };
 }

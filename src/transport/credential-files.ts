@@ -41,7 +41,8 @@ function normaliseKey(key: string): string {
 
 function readEntry(value: unknown): Credential | undefined {
   if (!isRecord(value)) return undefined;
-  if (typeof value.identitytoken === "string" && value.identitytoken !== "") return { identityToken: value.identitytoken };
+  if (typeof value.identitytoken === "string" && value.identitytoken !== "")
+    return { identityToken: value.identitytoken };
   if (typeof value.auth === "string" && value.auth !== "") {
     const text = Buffer.from(value.auth, "base64").toString("utf8").replace(/\0+$/, "");
     const colon = text.indexOf(":");
@@ -61,7 +62,10 @@ function parseFile(path: string, text: string): CredentialFile {
     // The parser's own message quotes the text, and the text is secret.
     value = undefined;
   }
-  if (!isRecord(value)) throw new AirgapError("usage", `${path} is not JSON as Docker and podman write it`, { suggestions: ["docker login REGISTRY"] });
+  if (!isRecord(value))
+    throw new AirgapError("usage", `${path} is not JSON as Docker and podman write it`, {
+      suggestions: ["docker login REGISTRY"],
+    });
   const file: CredentialFile = { path, entries: new Map(), helpers: new Map() };
   for (const [key, entry] of Object.entries(isRecord(value.auths) ? value.auths : {})) {
     const credential = readEntry(entry);

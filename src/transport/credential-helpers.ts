@@ -35,7 +35,8 @@ function readAnswer(stdout: string): Credential | undefined {
   } catch {
     return undefined;
   }
-  if (!isRecord(value) || typeof value.Username !== "string" || typeof value.Secret !== "string") return undefined;
+  if (!isRecord(value) || typeof value.Username !== "string" || typeof value.Secret !== "string")
+    return undefined;
   if (value.Username === TOKEN_USER) return { identityToken: value.Secret };
   return value.Username === "" ? undefined : { username: value.Username, password: value.Secret };
 }
@@ -50,15 +51,27 @@ export async function askHelper(question: HelperQuestion, run: RunHelper): Promi
   const command = `docker-credential-${question.name}`;
   const fail = (why: string, cause?: unknown): undefined => {
     if (!question.needed) return undefined;
-    throw new AirgapError("environment", `${command}, which ${question.file} names for ${question.server}, ${why}`, {
-      cause,
-      suggestions: [`echo ${question.server} | ${command} get`],
-    });
+    throw new AirgapError(
+      "environment",
+      `${command}, which ${question.file} names for ${question.server}, ${why}`,
+      {
+        cause,
+        suggestions: [`echo ${question.server} | ${command} get`],
+      },
+    );
   };
   if (!/^[\w.-]+$/.test(question.name)) return fail("is not a program's name");
-  const answer = await run(command, ["get"], { input: question.server, timeoutMs: TIMEOUT_MS }).catch((cause: unknown) => cause as Error);
+  const answer = await run(command, ["get"], { input: question.server, timeoutMs: TIMEOUT_MS }).catch(
+    (cause: unknown) => cause as Error,
+  );
   if (answer instanceof Error) return fail("could not be run", answer);
   const text = `${answer.stdout} ${answer.stderr}`;
-  if (answer.code !== 0) return /not found|no credentials|no usable credential/i.test(text) ? undefined : fail(`failed with exit code ${answer.code}`);
-  return readAnswer(answer.stdout) ?? (answer.stdout.trim() === "" ? undefined : fail("gave no user name and secret"));
+  if (answer.code !== 0)
+    return /not found|no credentials|no usable credential/i.test(text)
+      ? undefined
+      : fail(`failed with exit code ${answer.code}`);
+  return (
+    readAnswer(answer.stdout) ??
+    (answer.stdout.trim() === "" ? undefined : fail("gave no user name and secret"))
+  );
 }

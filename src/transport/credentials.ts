@@ -13,16 +13,28 @@ export interface Credentials {
 export const anonymous: Credentials = { for: async () => undefined };
 
 /** Given credentials by host; for other hosts what `next` says. */
-export function fixedCredentials(byHost: Record<string, Credential>, next: Credentials = anonymous): Credentials {
+export function fixedCredentials(
+  byHost: Record<string, Credential>,
+  next: Credentials = anonymous,
+): Credentials {
   return { for: async (host, repository) => byHost[host] ?? (await next.for(host, repository)) };
 }
 
 /** A helper named for the host comes first, then the store for all hosts, then what stands in the file itself. */
-async function lookUp(file: CredentialFile, host: string, repository: string | undefined, ask: typeof askHelper, run: RunHelper) {
+async function lookUp(
+  file: CredentialFile,
+  host: string,
+  repository: string | undefined,
+  ask: typeof askHelper,
+  run: RunHelper,
+) {
   const keys = keysFor(host, repository);
   const own = keys.map((key) => file.helpers.get(key)).find((name) => name !== undefined);
   for (const [name, needed] of [[own, true] as const, [file.store, false] as const]) {
-    const found = name === undefined ? undefined : await ask({ name, server: serverName(host), file: file.path, needed }, run);
+    const found =
+      name === undefined
+        ? undefined
+        : await ask({ name, server: serverName(host), file: file.path, needed }, run);
     if (found !== undefined) return found;
   }
   return keys.map((key) => file.entries.get(key)).find((entry) => entry !== undefined);

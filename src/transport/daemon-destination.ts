@@ -58,14 +58,17 @@ export class DaemonDestination implements Destination {
   /** The engine answers with JSON lines, and with 200 also where it fails on the way. */
   async #load(): Promise<void> {
     const docker = await connect();
-    const answer = await docker.loadImage(createReadStream(this.#file), { quiet: true }).catch((error: unknown) => {
-      throw explained(error, this.#image);
-    });
+    const answer = await docker
+      .loadImage(createReadStream(this.#file), { quiet: true })
+      .catch((error: unknown) => {
+        throw explained(error, this.#image);
+      });
     let text = "";
     for await (const chunk of answer) text = (text + String(chunk)).slice(-65_536);
     for (const line of text.split("\n")) {
       const value: unknown = line.startsWith("{") ? JSON.parse(line) : undefined;
-      if (isRecord(value) && typeof value.error === "string") throw new AirgapError("refused", `The Docker engine can't load ${this.#image}: ${value.error}`);
+      if (isRecord(value) && typeof value.error === "string")
+        throw new AirgapError("refused", `The Docker engine can't load ${this.#image}: ${value.error}`);
     }
   }
 }

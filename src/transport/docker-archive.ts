@@ -39,7 +39,8 @@ function readList(bytes: Buffer, where: string): SavedImage[] {
   if (!Array.isArray(list)) return fail("is not a list of images");
   return list.map((entry: unknown, i): SavedImage => {
     if (!isRecord(entry) || typeof entry.Config !== "string") return fail(`image ${i} has no Config`);
-    const strings = (value: unknown): string[] => (Array.isArray(value) ? value.filter((each) => typeof each === "string") : []);
+    const strings = (value: unknown): string[] =>
+      Array.isArray(value) ? value.filter((each) => typeof each === "string") : [];
     return { config: entry.Config, names: strings(entry.RepoTags), layers: strings(entry.Layers) };
   });
 }
@@ -52,7 +53,10 @@ function canonical(name: string): string {
 /** The digests of the uncompressed layers, as the image's config lists them. */
 function diffIdsOf(config: Buffer, where: string): Digest[] {
   const value = parseJsonFile(config, "an image's config", where);
-  const ids = isRecord(value) && isRecord(value.rootfs) && Array.isArray(value.rootfs.diff_ids) ? value.rootfs.diff_ids : undefined;
+  const ids =
+    isRecord(value) && isRecord(value.rootfs) && Array.isArray(value.rootfs.diff_ids)
+      ? value.rootfs.diff_ids
+      : undefined;
   if (ids?.every(isDigest)) return ids;
   throw new AirgapError("protocol", `an image's config of ${where} lists no layers (rootfs.diff_ids)`);
 }
@@ -97,9 +101,15 @@ class DockerArchiveSource implements Source {
     return Readable.from([Buffer.from(place.subarray(offset, offset + length))]);
   }
 
-  async pour(descriptor: Descriptor, range: Range, sink: (chunk: Uint8Array) => void, signal?: AbortSignal): Promise<void> {
+  async pour(
+    descriptor: Descriptor,
+    range: Range,
+    sink: (chunk: Uint8Array) => void,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const place = await this.#place(descriptor.digest);
-    if (typeof place === "string") return pourOf(await this.#open(place), range, `${descriptor.digest} of ${this.name}`, sink, signal);
+    if (typeof place === "string")
+      return pourOf(await this.#open(place), range, `${descriptor.digest} of ${this.name}`, sink, signal);
     sink(place.subarray(range.offset, range.length === undefined ? undefined : range.offset + range.length));
   }
 
@@ -113,12 +123,15 @@ class DockerArchiveSource implements Source {
 
   #named(reference: string): SavedImage[] {
     const exact = this.#images.filter(({ names }) => names.includes(reference));
-    return exact.length > 0 ? exact : this.#images.filter(({ names }) => names.some((name) => canonical(name) === canonical(reference)));
+    return exact.length > 0
+      ? exact
+      : this.#images.filter(({ names }) => names.some((name) => canonical(name) === canonical(reference)));
   }
 
   async #open(path: string): Promise<OpenFile> {
     const file = await this.#files.open(path);
-    if (file === undefined) throw new AirgapError("corrupt", `${this.name} names ${path}, which is not in it`);
+    if (file === undefined)
+      throw new AirgapError("corrupt", `${this.name} names ${path}, which is not in it`);
     return file;
   }
 
@@ -138,15 +151,26 @@ class DockerArchiveSource implements Source {
 
   async #makeNow(image: SavedImage): Promise<MadeImage> {
     const bytes = await readFileOf(this.#files, image.config, MAX_CONFIG, this.name);
-    if (bytes === undefined) throw new AirgapError("corrupt", `${this.name} names ${image.config}, which is not in it`);
-    const config: Descriptor = { mediaType: MediaType.ociConfig, digest: digestOf(bytes), size: bytes.length };
+    if (bytes === undefined)
+      throw new AirgapError("corrupt", `${this.name} names ${image.config}, which is not in it`);
+    const config: Descriptor = {
+      mediaType: MediaType.ociConfig,
+      digest: digestOf(bytes),
+      size: bytes.length,
+    };
     const claimed = /([0-9a-f]{64})(?:\.json)?$/.exec(image.config)?.[1];
     if (claimed !== undefined && config.digest !== `sha256:${claimed}`) {
-      throw new AirgapError("corrupt", `${image.config} of ${this.name} is not what its name says: its digest is ${config.digest}`);
+      throw new AirgapError(
+        "corrupt",
+        `${image.config} of ${this.name} is not what its name says: its digest is ${config.digest}`,
+      );
     }
     const diffIds = diffIdsOf(bytes, this.name);
     if (diffIds.length !== image.layers.length) {
-      throw new AirgapError("protocol", `${this.name}: an image of ${diffIds.length} layers names ${image.layers.length} files for them`);
+      throw new AirgapError(
+        "protocol",
+        `${this.name}: an image of ${diffIds.length} layers names ${image.layers.length} files for them`,
+      );
     }
     const files = new Map<Digest, string>([[config.digest, image.config]]);
     const layers: Descriptor[] = [];
@@ -155,8 +179,14 @@ class DockerArchiveSource implements Source {
       layers.push(layer);
       files.set(layer.digest, path);
     }
-    const manifest = Buffer.from(canonicalJson({ schemaVersion: 2, mediaType: MediaType.ociManifest, config, layers }));
-    const root: Descriptor = { mediaType: MediaType.ociManifest, digest: digestOf(manifest), size: manifest.length };
+    const manifest = Buffer.from(
+      canonicalJson({ schemaVersion: 2, mediaType: MediaType.ociManifest, config, layers }),
+    );
+    const root: Descriptor = {
+      mediaType: MediaType.ociManifest,
+      digest: digestOf(manifest),
+      size: manifest.length,
+    };
     for (const [digest, path] of files) this.#places.set(digest, path);
     this.#places.set(root.digest, manifest);
     return { root, manifest, files };
@@ -167,11 +197,18 @@ class DockerArchiveSource implements Source {
     const file = await this.#open(path);
     try {
       const what = `${path} of ${this.name}`;
-      const [start = Buffer.alloc(0)] = (await regionStream({ ...file, size: Math.min(file.size, 8) }, what).toArray()) as Buffer[];
+      const [start = Buffer.alloc(0)] = (await regionStream(
+        { ...file, size: Math.min(file.size, 8) },
+        what,
+      ).toArray()) as Buffer[];
       const compression = compressionOf(start);
-      if (compression === undefined) return { mediaType: MediaType.ociLayer, digest: diffId, size: file.size };
+      if (compression === undefined)
+        return { mediaType: MediaType.ociLayer, digest: diffId, size: file.size };
       if (compression !== "gzip" && compression !== "zstd")
-        throw new AirgapError("unsupported", `${what} is compressed with ${compression}, which OCI images are not`);
+        throw new AirgapError(
+          "unsupported",
+          `${what} is compressed with ${compression}, which OCI images are not`,
+        );
       const hash = createHash("sha256");
       for await (const chunk of regionStream(file, what) as AsyncIterable<Buffer>) hash.update(chunk);
       return { mediaType: `${MediaType.ociLayer}+${compression}`, digest: finish(hash), size: file.size };
@@ -190,9 +227,13 @@ class DockerArchiveSource implements Source {
 
   #ambiguous(found: SavedImage[]): AirgapError {
     const names = found.map((image) => image.names[0] ?? posix.basename(image.config));
-    return new AirgapError("usage", `${this.name} holds ${found.length} images: ${names.slice(0, 10).join(", ")}`, {
-      suggestions: names.slice(0, 3).map((name) => `${this.name}:${name}`),
-    });
+    return new AirgapError(
+      "usage",
+      `${this.name} holds ${found.length} images: ${names.slice(0, 10).join(", ")}`,
+      {
+        suggestions: names.slice(0, 3).map((name) => `${this.name}:${name}`),
+      },
+    );
   }
 }
 
@@ -201,7 +242,11 @@ class DockerArchiveSource implements Source {
  * manifest.json beside it, which is read as the layout that it is: digests stay.
  * @throws AirgapError `not-found` when it is no such archive, `corrupt` when it is no tar
  */
-export async function openDockerArchive(file: string, options: TarOptions, name = `docker-archive:${file}`): Promise<Source> {
+export async function openDockerArchive(
+  file: string,
+  options: TarOptions,
+  name = `docker-archive:${file}`,
+): Promise<Source> {
   const files = new TarFiles(await openTar(file, options));
   try {
     const layout = await files.open("index.json");

@@ -23,10 +23,14 @@ export async function connect(): Promise<import("dockerode")> {
   try {
     return new Dockerode();
   } catch (cause) {
-    throw new AirgapError("usage", `The Docker engine can't be reached as the environment says: ${messageOf(cause)}`, {
-      cause,
-      suggestions: ["unset DOCKER_HOST DOCKER_CERT_PATH"],
-    });
+    throw new AirgapError(
+      "usage",
+      `The Docker engine can't be reached as the environment says: ${messageOf(cause)}`,
+      {
+        cause,
+        suggestions: ["unset DOCKER_HOST DOCKER_CERT_PATH"],
+      },
+    );
   }
 }
 
@@ -34,12 +38,19 @@ export async function connect(): Promise<import("dockerode")> {
 export function explained(error: unknown, name: string): AirgapError {
   const { statusCode, code } = error as { statusCode?: number; code?: string };
   if (statusCode === 404)
-    return new AirgapError("not-found", `The Docker engine has no image ${name}`, { cause: error, suggestions: ["docker images", `docker pull ${name}`] });
-  if (code === "EACCES") {
-    return new AirgapError("environment", "The Docker engine can't be reached: its socket does not let us in", {
+    return new AirgapError("not-found", `The Docker engine has no image ${name}`, {
       cause: error,
-      suggestions: ['sudo usermod -aG docker "$USER"'],
+      suggestions: ["docker images", `docker pull ${name}`],
     });
+  if (code === "EACCES") {
+    return new AirgapError(
+      "environment",
+      "The Docker engine can't be reached: its socket does not let us in",
+      {
+        cause: error,
+        suggestions: ['sudo usermod -aG docker "$USER"'],
+      },
+    );
   }
   if (code === "ENOENT" || code === "ECONNREFUSED") {
     return new AirgapError("environment", `The Docker engine can't be reached: ${messageOf(error)}`, {
@@ -47,7 +58,11 @@ export function explained(error: unknown, name: string): AirgapError {
       suggestions: ["sudo systemctl start docker", "docker info"],
     });
   }
-  return new AirgapError(statusCode === undefined ? "network" : "refused", `The Docker engine can't give ${name}: ${messageOf(error)}`, { cause: error });
+  return new AirgapError(
+    statusCode === undefined ? "network" : "refused",
+    `The Docker engine can't give ${name}: ${messageOf(error)}`,
+    { cause: error },
+  );
 }
 
 /**
@@ -59,7 +74,9 @@ export function explained(error: unknown, name: string): AirgapError {
  */
 export async function openDockerDaemon(name: string, options: DaemonOptions): Promise<Source> {
   if (!/^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,500}$/.test(name))
-    throw new AirgapError("usage", `'${name}' is not the name of an image`, { suggestions: ["docker images"] });
+    throw new AirgapError("usage", `'${name}' is not the name of an image`, {
+      suggestions: ["docker images"],
+    });
   const docker = await connect();
   const { Id: id, Size: size } = await docker
     .getImage(name)
@@ -95,12 +112,21 @@ export async function openDockerDaemon(name: string, options: DaemonOptions): Pr
 async function checkRoom(directory: string, size: number, name: string): Promise<void> {
   const { bavail, bsize } = await statfs(directory);
   if (bavail * bsize > size) return;
-  throw new AirgapError("disk", `There is no room in ${directory} to export ${name}: it takes about ${Math.ceil(size / 2 ** 20)} MiB`, {
-    suggestions: ["AIRGAP_CACHE_DIR=/elsewhere airgap build …"],
-  });
+  throw new AirgapError(
+    "disk",
+    `There is no room in ${directory} to export ${name}: it takes about ${Math.ceil(size / 2 ** 20)} MiB`,
+    {
+      suggestions: ["AIRGAP_CACHE_DIR=/elsewhere airgap build …"],
+    },
+  );
 }
 
-async function save(stream: Readable, file: string, name: string, { signal, emit = silent }: DaemonOptions): Promise<void> {
+async function save(
+  stream: Readable,
+  file: string,
+  name: string,
+  { signal, emit = silent }: DaemonOptions,
+): Promise<void> {
   const draft = `${file}.${process.pid}-${Math.random().toString(36).slice(2)}.part`;
   try {
     const counted = async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {

@@ -12,7 +12,12 @@ import { verifiedStream } from "./verify.ts";
 type Sink = (chunk: Uint8Array) => void | Promise<void>;
 
 /** Hands over a part of a file in one reused buffer. @throws AirgapError `not-found`, `disk`, `corrupt` when it is too short */
-async function pourFile(path: string, { offset, length }: Range, sink: Sink, signal?: AbortSignal): Promise<void> {
+async function pourFile(
+  path: string,
+  { offset, length }: Range,
+  sink: Sink,
+  signal?: AbortSignal,
+): Promise<void> {
   const file = await openPlainFile(path);
   if (file === undefined) throw new AirgapError("not-found", `There is no file ${path}`);
   try {
@@ -27,7 +32,10 @@ async function pourFile(path: string, { offset, length }: Range, sink: Sink, sig
  * @param place a path or a `file:` URL
  * @throws AirgapError `not-found`, `disk`
  */
-export async function measureFile(place: string, signal?: AbortSignal): Promise<{ digest: Digest; size: number }> {
+export async function measureFile(
+  place: string,
+  signal?: AbortSignal,
+): Promise<{ digest: Digest; size: number }> {
   const hash = createHash("sha256");
   let size = 0;
   const sink = (chunk: Uint8Array): void => {
@@ -62,6 +70,11 @@ export class FileSource implements Source {
   }
 
   async pour(descriptor: Descriptor, range: Range, sink: Sink, signal?: AbortSignal): Promise<void> {
-    await pourFile(this.#path, { offset: range.offset, length: range.length ?? descriptor.size - range.offset }, sink, signal);
+    await pourFile(
+      this.#path,
+      { offset: range.offset, length: range.length ?? descriptor.size - range.offset },
+      sink,
+      signal,
+    );
   }
 }

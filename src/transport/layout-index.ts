@@ -10,15 +10,24 @@ export const OCI_LAYOUT = '{"imageLayoutVersion":"1.0.0"}';
 export function namedEntry({ mediaType, digest, size, artifactType }: Descriptor, name: string): Descriptor {
   const whole = name.includes("/") && tryParseReference(name) !== undefined;
   const annotations = { ...(whole ? { [CONTAINERD_NAME]: name } : {}), [REF_NAME]: name };
-  return { mediaType, digest, size, ...(artifactType ? { artifactType } : {}), ...(name === "" ? {} : { annotations }) };
+  return {
+    mediaType,
+    digest,
+    size,
+    ...(artifactType ? { artifactType } : {}),
+    ...(name === "" ? {} : { annotations }),
+  };
 }
 
 /** A list with one more entry: a name moves to it, and content is listed once without a name at most. */
 export function withEntry(entries: Descriptor[], entry: Descriptor): Descriptor[] {
   const name = entry.annotations?.[REF_NAME];
-  const others = entries.filter((other) => (name === undefined ? other.digest !== entry.digest : other.annotations?.[REF_NAME] !== name));
+  const others = entries.filter((other) =>
+    name === undefined ? other.digest !== entry.digest : other.annotations?.[REF_NAME] !== name,
+  );
   const listed = name === undefined ? entries.find((other) => other.digest === entry.digest) : undefined;
   return listed ? entries : [...others, entry];
 }
 
-export const encodeIndex = (manifests: Descriptor[]): string => JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests });
+export const encodeIndex = (manifests: Descriptor[]): string =>
+  JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests });

@@ -28,13 +28,23 @@ export interface LayoutFiles {
 export const blobPath = (digest: Digest): string => `blobs/${algorithmOf(digest)}/${hexOf(digest)}`;
 
 /** A small file, whole. @throws AirgapError `protocol` when it has more than `limit` bytes */
-export async function readFileOf(files: LayoutFiles, path: string, limit: number, where: string): Promise<Buffer | undefined> {
+export async function readFileOf(
+  files: LayoutFiles,
+  path: string,
+  limit: number,
+  where: string,
+): Promise<Buffer | undefined> {
   const file = await files.open(path);
   if (file === undefined) return undefined;
   try {
-    if (file.size > limit) throw new AirgapError("protocol", `${path} of ${where} has ${file.size} bytes; at most ${limit} are expected there`);
+    if (file.size > limit)
+      throw new AirgapError(
+        "protocol",
+        `${path} of ${where} has ${file.size} bytes; at most ${limit} are expected there`,
+      );
     const chunks: Buffer[] = [];
-    for await (const chunk of regionStream(file, `${path} of ${where}`) as AsyncIterable<Buffer>) chunks.push(chunk);
+    for await (const chunk of regionStream(file, `${path} of ${where}`) as AsyncIterable<Buffer>)
+      chunks.push(chunk);
     return Buffer.concat(chunks);
   } finally {
     await file.close();
@@ -42,15 +52,28 @@ export async function readFileOf(files: LayoutFiles, path: string, limit: number
 }
 
 /** The bytes of an open file, or a part of them, as a stream that closes it. Whole, they are checked. */
-export function streamOf(file: OpenFile, descriptor: Descriptor, range: Range | undefined, where: string): Readable {
+export function streamOf(
+  file: OpenFile,
+  descriptor: Descriptor,
+  range: Range | undefined,
+  where: string,
+): Readable {
   const what = `${descriptor.digest} of ${where}`;
-  const stream = range ? regionStream(part(file, range), what) : verifiedStream(regionStream(file, what), descriptor, where);
+  const stream = range
+    ? regionStream(part(file, range), what)
+    : verifiedStream(regionStream(file, what), descriptor, where);
   stream.once("close", () => void file.close());
   return stream;
 }
 
 /** `Source.pour` of an open file, which it closes. */
-export async function pourOf(file: OpenFile, range: Range, what: string, sink: (chunk: Uint8Array) => void, signal?: AbortSignal): Promise<void> {
+export async function pourOf(
+  file: OpenFile,
+  range: Range,
+  what: string,
+  sink: (chunk: Uint8Array) => void,
+  signal?: AbortSignal,
+): Promise<void> {
   try {
     await pourRegion(part(file, range), what, sink, signal);
   } finally {
@@ -100,9 +123,11 @@ export class LayoutSource implements Source {
   static async open(name: string, files: LayoutFiles): Promise<LayoutSource> {
     try {
       const bytes = await readFileOf(files, "index.json", MAX_INDEX, name);
-      if (bytes === undefined) throw new AirgapError("not-found", `${name} is no OCI image layout: it has no index.json`);
+      if (bytes === undefined)
+        throw new AirgapError("not-found", `${name} is no OCI image layout: it has no index.json`);
       const index = parseJsonFile(bytes, "index.json", name);
-      if (!isRecord(index) || !Array.isArray(index.manifests)) throw new AirgapError("protocol", `index.json of ${name} lists no manifests`);
+      if (!isRecord(index) || !Array.isArray(index.manifests))
+        throw new AirgapError("protocol", `index.json of ${name} lists no manifests`);
       return new LayoutSource(
         name,
         files,
@@ -128,8 +153,19 @@ export class LayoutSource implements Source {
     return streamOf(await this.#open(descriptor.digest), descriptor, range, this.name);
   }
 
-  async pour(descriptor: Descriptor, range: Range, sink: (chunk: Uint8Array) => void, signal?: AbortSignal): Promise<void> {
-    await pourOf(await this.#open(descriptor.digest), range, `${descriptor.digest} of ${this.name}`, sink, signal);
+  async pour(
+    descriptor: Descriptor,
+    range: Range,
+    sink: (chunk: Uint8Array) => void,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await pourOf(
+      await this.#open(descriptor.digest),
+      range,
+      `${descriptor.digest} of ${this.name}`,
+      sink,
+      signal,
+    );
   }
 
   async tags(): Promise<string[]> {
@@ -148,7 +184,11 @@ export class LayoutSource implements Source {
   /** Names as written; else as references mean them, so that `nginx` finds `docker.io/library/nginx:latest`. */
   #named(reference: string): Descriptor[] {
     const exact = this.#index.filter((entry) => namesOf(entry).includes(reference));
-    return exact.length > 0 ? exact : this.#index.filter((entry) => namesOf(entry).some((name) => canonical(name) === canonical(reference)));
+    return exact.length > 0
+      ? exact
+      : this.#index.filter((entry) =>
+          namesOf(entry).some((name) => canonical(name) === canonical(reference)),
+        );
   }
 
   async #byDigest(digest: Digest): Promise<Descriptor> {
@@ -157,7 +197,11 @@ export class LayoutSource implements Source {
     const size = await this.#size(digest);
     if (size === undefined) throw this.#absent(digest);
     const descriptor: Descriptor = { mediaType: "", digest, size };
-    const { mediaType } = parseManifest(await readBlob(this, descriptor, MAX_MANIFEST_SIZE), undefined, `${digest} of ${this.name}`);
+    const { mediaType } = parseManifest(
+      await readBlob(this, descriptor, MAX_MANIFEST_SIZE),
+      undefined,
+      `${digest} of ${this.name}`,
+    );
     return { ...descriptor, mediaType };
   }
 
@@ -177,26 +221,50 @@ export class LayoutSource implements Source {
   async #readSubjects(): Promise<Map<Digest, Descriptor[]>> {
     const bySubject = new Map<Digest, Descriptor[]>();
     for (const entry of new Map(this.#index.map((each) => [each.digest, each])).values()) {
-      if (!isManifestLike(entry.mediaType) || entry.size > MAX_MANIFEST_SIZE || (await this.#size(entry.digest)) === undefined) continue;
-      const content = parseManifest(await readBlob(this, entry, MAX_MANIFEST_SIZE), entry.mediaType, `${entry.digest} of ${this.name}`);
-      if (content.subject) bySubject.set(content.subject.digest, [...(bySubject.get(content.subject.digest) ?? []), referrerOf(entry, content)]);
+      if (
+        !isManifestLike(entry.mediaType) ||
+        entry.size > MAX_MANIFEST_SIZE ||
+        (await this.#size(entry.digest)) === undefined
+      )
+        continue;
+      const content = parseManifest(
+        await readBlob(this, entry, MAX_MANIFEST_SIZE),
+        entry.mediaType,
+        `${entry.digest} of ${this.name}`,
+      );
+      if (content.subject)
+        bySubject.set(content.subject.digest, [
+          ...(bySubject.get(content.subject.digest) ?? []),
+          referrerOf(entry, content),
+        ]);
     }
     return bySubject;
   }
 
   #absent(reference: string): AirgapError {
     const names = this.#index.flatMap((entry) => namesOf(entry).slice(0, 1));
-    return new AirgapError("not-found", `${this.name} does not hold ${reference || "any image"}${names.length > 0 ? `; it holds ${listed(names)}` : ""}`);
+    return new AirgapError(
+      "not-found",
+      `${this.name} does not hold ${reference || "any image"}${names.length > 0 ? `; it holds ${listed(names)}` : ""}`,
+    );
   }
 
   #ambiguous(reference: string, found: Descriptor[]): AirgapError {
-    const what = reference === "" ? `holds ${found.length} images` : `holds different images under the name ${reference}`;
-    const choices = found.map((entry) => (reference === "" ? (namesOf(entry)[0] ?? entry.digest) : entry.digest));
-    return new AirgapError("usage", `${this.name} ${what}: ${listed(choices)}`, { suggestions: choices.slice(0, 3).map((choice) => `${this.name}:${choice}`) });
+    const what =
+      reference === ""
+        ? `holds ${found.length} images`
+        : `holds different images under the name ${reference}`;
+    const choices = found.map((entry) =>
+      reference === "" ? (namesOf(entry)[0] ?? entry.digest) : entry.digest,
+    );
+    return new AirgapError("usage", `${this.name} ${what}: ${listed(choices)}`, {
+      suggestions: choices.slice(0, 3).map((choice) => `${this.name}:${choice}`),
+    });
   }
 }
 
-const listed = (names: string[]): string => names.slice(0, 10).join(", ") + (names.length > 10 ? `, and ${names.length - 10} more` : "");
+const listed = (names: string[]): string =>
+  names.slice(0, 10).join(", ") + (names.length > 10 ? `, and ${names.length - 10} more` : "");
 
 /** Annotations of index.json speak of the place, not of the image. */
 function bare({ mediaType, digest, size, artifactType }: Descriptor): Descriptor {

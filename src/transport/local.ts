@@ -36,7 +36,10 @@ export function parseLocal(text: string, baseDir: string): LocalPlace | undefine
   if (kind === "docker-daemon") return { kind, path: rest, name: "" };
   const colon = rest.indexOf(":");
   const path = colon < 0 ? rest : rest.slice(0, colon);
-  if (path === "") throw new AirgapError("usage", `'${text}' names no ${kind === "oci" ? "directory" : "file"}`, { suggestions: [`${kind}:./path:name`] });
+  if (path === "")
+    throw new AirgapError("usage", `'${text}' names no ${kind === "oci" ? "directory" : "file"}`, {
+      suggestions: [`${kind}:./path:name`],
+    });
   return { kind, path: resolve(baseDir, path), name: colon < 0 ? "" : rest.slice(colon + 1) };
 }
 

@@ -51,15 +51,23 @@ function parseMirror(entry: string, registry: string): { host: string; path: str
  */
 export function candidatesFor(reference: Reference, sources: SourceEntries, flat = false): Candidate[] {
   const { host, repository } = reference;
-  const named = sources[host] !== undefined || SAME[host] === undefined || sources[SAME[host]] === undefined ? host : (SAME[host] as string);
+  const named =
+    sources[host] !== undefined || SAME[host] === undefined || sources[SAME[host]] === undefined
+      ? host
+      : (SAME[host] as string);
   const last = repository.slice(repository.lastIndexOf("/") + 1);
   const found = (sources[named]?.mirrors ?? [named]).flatMap((entry): Candidate[] => {
     const mirror = parseMirror(entry, named);
-    const at = (path: string): Candidate => ({ host: mirror.host, repository: mirror.path === "" ? path : `${mirror.path}/${path}` });
+    const at = (path: string): Candidate => ({
+      host: mirror.host,
+      repository: mirror.path === "" ? path : `${mirror.path}/${path}`,
+    });
     if (mirror.flat) return [at(last)];
     return flat && mirror.host !== named ? [at(repository), at(last)] : [at(repository)];
   });
-  return [...new Map(found.map((candidate) => [`${candidate.host}/${candidate.repository}`, candidate])).values()];
+  return [
+    ...new Map(found.map((candidate) => [`${candidate.host}/${candidate.repository}`, candidate])).values(),
+  ];
 }
 
 /** How `sources` wants a host to be believed. */
@@ -114,7 +122,15 @@ interface MirroredOptions {
 }
 
 /** What says that a candidate can't help; anything else (a full disk, Ctrl-C) ends the search. */
-const PASSED_OVER: readonly ErrorCode[] = ["not-found", "unauthorized", "refused", "network", "protocol", "corrupt", "unsupported"];
+const PASSED_OVER: readonly ErrorCode[] = [
+  "not-found",
+  "unauthorized",
+  "refused",
+  "network",
+  "protocol",
+  "corrupt",
+  "unsupported",
+];
 
 /**
  * The candidates of one image as one source: who answers first is asked from then on, and the
@@ -147,10 +163,17 @@ class MirroredSource implements Source {
 
   async fetch(descriptor: Descriptor, { range, signal }: FetchOptions = {}): Promise<Readable> {
     const chunks = this.#bytes(descriptor, new Rest(descriptor, range), signal);
-    return range ? Readable.from(chunks, { objectMode: false }) : verifiedStream(chunks, descriptor, this.name);
+    return range
+      ? Readable.from(chunks, { objectMode: false })
+      : verifiedStream(chunks, descriptor, this.name);
   }
 
-  async pour(descriptor: Descriptor, range: Range, sink: (chunk: Uint8Array) => void, signal?: AbortSignal): Promise<void> {
+  async pour(
+    descriptor: Descriptor,
+    range: Range,
+    sink: (chunk: Uint8Array) => void,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const rest = new Rest(descriptor, range);
     await this.#tryEach(`${descriptor.digest} of ${this.name}`, async (candidate: Source) => {
       const take = (chunk: Uint8Array): void => {
@@ -158,7 +181,9 @@ class MirroredSource implements Source {
         sink(chunk);
       };
       if (candidate.pour) await candidate.pour(descriptor, rest.range, take, signal);
-      else for await (const chunk of await candidate.fetch(descriptor, rest.options(signal))) take(chunk as Uint8Array);
+      else
+        for await (const chunk of await candidate.fetch(descriptor, rest.options(signal)))
+          take(chunk as Uint8Array);
     });
   }
 
@@ -175,7 +200,10 @@ class MirroredSource implements Source {
     const failures: AirgapError[] = [];
     for (const candidate of this.#usable()) {
       try {
-        for await (const chunk of (await candidate.fetch(descriptor, rest.options(signal))) as AsyncIterable<Uint8Array>) {
+        for await (const chunk of (await candidate.fetch(
+          descriptor,
+          rest.options(signal),
+        )) as AsyncIterable<Uint8Array>) {
           rest.take(chunk);
           yield chunk;
         }
@@ -202,7 +230,9 @@ class MirroredSource implements Source {
   /** Who answered first, then the others; hosts that are known to be dead only where nothing else is left. */
   #usable(): RegistrySource[] {
     const { candidates, dead } = this.#options;
-    const ordered = this.#chosen ? [this.#chosen, ...candidates.filter((candidate) => candidate !== this.#chosen)] : candidates;
+    const ordered = this.#chosen
+      ? [this.#chosen, ...candidates.filter((candidate) => candidate !== this.#chosen)]
+      : candidates;
     const alive = ordered.filter(({ client }) => !dead.has(client.host));
     return alive.length > 0 ? alive : ordered;
   }
@@ -211,19 +241,32 @@ class MirroredSource implements Source {
     if (!isAirgapError(error, ...PASSED_OVER)) throw error;
     const { dead, emit, candidates } = this.#options;
     const { host } = candidate.client;
-    if (error.code === "network" && !dead.has(host) && candidates.some(({ client }) => client.host !== host)) {
+    if (
+      error.code === "network" &&
+      !dead.has(host) &&
+      candidates.some(({ client }) => client.host !== host)
+    ) {
       dead.set(host, error);
-      emit({ type: "warning", message: `${host} does not answer and is not asked again in this run: ${messageOf(error)}` });
+      emit({
+        type: "warning",
+        message: `${host} does not answer and is not asked again in this run: ${messageOf(error)}`,
+      });
     }
     return error;
   }
 
   /** A mirror that has the name, but with other content than the lock says, is named with both digests. */
-  async #nameOther(candidate: RegistrySource, expected: Digest, error: unknown, signal?: AbortSignal): Promise<void> {
+  async #nameOther(
+    candidate: RegistrySource,
+    expected: Digest,
+    error: unknown,
+    signal?: AbortSignal,
+  ): Promise<void> {
     if (!isAirgapError(error, "not-found", "corrupt")) return;
     const { tag } = this.#options.reference;
     const wrong = error.data?.["found"];
-    const found = error.code === "corrupt" ? wrong : tag && (await candidate.head(tag, signal).catch(() => undefined));
+    const found =
+      error.code === "corrupt" ? wrong : tag && (await candidate.head(tag, signal).catch(() => undefined));
     if (typeof found !== "string" || found === expected) return;
     this.#options.emit({
       type: "warning",
@@ -259,7 +302,14 @@ class Rest {
 function combined(failures: AirgapError[], what: string): AirgapError {
   const [only, ...others] = failures as [AirgapError, ...AirgapError[]];
   if (others.length === 0) return only;
-  const worst = PASSED_OVER.toReversed().find((code) => code !== "not-found" && failures.some((failure) => failure.code === code)) ?? "not-found";
+  const worst =
+    PASSED_OVER.toReversed().find(
+      (code) => code !== "not-found" && failures.some((failure) => failure.code === code),
+    ) ?? "not-found";
   const suggestions = [...new Set(failures.flatMap((failure) => failure.suggestions))];
-  return new AirgapError(worst, `${what} is to be had from none of its sources: ${failures.map(messageOf).join("; ")}`, { suggestions, cause: only });
+  return new AirgapError(
+    worst,
+    `${what} is to be had from none of its sources: ${failures.map(messageOf).join("; ")}`,
+    { suggestions, cause: only },
+  );
 }

@@ -43,7 +43,11 @@ export class OciDestination implements Destination {
     await this.#writing(async () => {
       await mkdir(dirname(path), { recursive: true });
       try {
-        await pipeline(await source.fetch(descriptor, signal ? { signal } : {}), createWriteStream(draft), signal ? { signal } : {});
+        await pipeline(
+          await source.fetch(descriptor, signal ? { signal } : {}),
+          createWriteStream(draft),
+          signal ? { signal } : {},
+        );
         await rename(draft, path);
       } finally {
         await rm(draft, { force: true });
@@ -59,9 +63,14 @@ export class OciDestination implements Destination {
   }
 
   /** What refers to something is found by way of index.json only. */
-  async #listReferrer(descriptor: Descriptor, source: Source, signal: AbortSignal | undefined): Promise<void> {
+  async #listReferrer(
+    descriptor: Descriptor,
+    source: Source,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const bytes = await readBlob(source, descriptor, MAX_MANIFEST_SIZE, signal);
-    if (parseManifest(bytes, descriptor.mediaType, descriptor.digest).subject) await this.#list(namedEntry(descriptor, ""));
+    if (parseManifest(bytes, descriptor.mediaType, descriptor.digest).subject)
+      await this.#list(namedEntry(descriptor, ""));
   }
 
   async #list(entry: Descriptor): Promise<void> {
@@ -83,8 +92,11 @@ export class OciDestination implements Destination {
       throw error;
     });
     const index = bytes === undefined ? { manifests: [] } : parseJsonFile(bytes, "index.json", this.name);
-    if (!isRecord(index) || !Array.isArray(index.manifests)) throw new AirgapError("protocol", `index.json of ${this.name} lists no manifests`);
-    return index.manifests.map((value, i) => parseDescriptor(value, `manifests[${i}] of index.json of ${this.name}`));
+    if (!isRecord(index) || !Array.isArray(index.manifests))
+      throw new AirgapError("protocol", `index.json of ${this.name} lists no manifests`);
+    return index.manifests.map((value, i) =>
+      parseDescriptor(value, `manifests[${i}] of index.json of ${this.name}`),
+    );
   }
 
   async #writing<T>(work: () => Promise<T>): Promise<T> {

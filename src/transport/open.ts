@@ -14,7 +14,8 @@ export type Place = { kind: "docker"; reference: Reference } | LocalPlace;
  * @throws AirgapError `usage`
  */
 export function parsePlace(text: string, baseDir: string): Place {
-  if (text.startsWith("docker://")) return { kind: "docker", reference: withDefaultTag(parseReference(text.slice("docker://".length))) };
+  if (text.startsWith("docker://"))
+    return { kind: "docker", reference: withDefaultTag(parseReference(text.slice("docker://".length))) };
   const local = parseLocal(text, baseDir);
   if (local !== undefined) return local;
   const meant = tryParseReference(text);
@@ -29,16 +30,26 @@ export interface OpenOptions extends DaemonOptions {
 }
 
 /** Opens a place for reading, with the tag, name or digest to resolve there. */
-export async function openPlace(place: Place, options: OpenOptions): Promise<{ source: Source; reference: string }> {
+export async function openPlace(
+  place: Place,
+  options: OpenOptions,
+): Promise<{ source: Source; reference: string }> {
   if (place.kind !== "docker") return { source: await openLocal(place, options), reference: place.name };
   const { host, repository, tag, digest } = place.reference;
   const { foreignLayers = false } = options;
-  return { source: options.registries.source(host, repository, { foreignLayers }), reference: digest ?? tag ?? "latest" };
+  return {
+    source: options.registries.source(host, repository, { foreignLayers }),
+    reference: digest ?? tag ?? "latest",
+  };
 }
 
 /** Opens a place for writing, with the names that the image gets there; none = its digest alone. */
 export function openTarget(place: Place, options: OpenOptions): { destination: Destination; tags: string[] } {
-  if (place.kind !== "docker") return { destination: openLocalDestination(place, options), tags: [place.name] };
+  if (place.kind !== "docker")
+    return { destination: openLocalDestination(place, options), tags: [place.name] };
   const { host, repository, tag } = place.reference;
-  return { destination: options.registries.destination(host, repository), tags: tag === undefined ? [] : [tag] };
+  return {
+    destination: options.registries.destination(host, repository),
+    tags: tag === undefined ? [] : [tag],
+  };
 }

@@ -41,5 +41,10 @@ export function readHeader(block: Buffer): TarHeader | undefined {
   const prefix = posixMagic ? field(block, 345, 155) : "";
   const name = field(block, 0, 100);
   const type = block[156] === 0 ? "0" : String.fromCharCode(block[156] ?? 0);
-  return { name: prefix === "" ? name : `${prefix}/${name}`, type, size: number(block, 124, 12), link: field(block, 157, 100) };
+  return {
+    name: prefix === "" ? name : `${prefix}/${name}`,
+    type,
+    size: number(block, 124, 12),
+    link: field(block, 157, 100),
+  };
 }

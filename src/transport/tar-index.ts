@@ -84,7 +84,10 @@ export class TarIndex {
     for (let hops = 0; at !== undefined && hops < MAX_LINKS; hops++) {
       const entry = this.#entries.get(at);
       if (entry === undefined) return undefined;
-      if (entry.unusable) throw new AirgapError("unsupported", `${path} in ${this.path} is ${entry.unusable}`, { suggestions: [`tar xf ${this.path}`] });
+      if (entry.unusable)
+        throw new AirgapError("unsupported", `${path} in ${this.path} is ${entry.unusable}`, {
+          suggestions: [`tar xf ${this.path}`],
+        });
       if (entry.target === undefined) return { fd: this.#fd, offset: entry.offset, size: entry.size };
       at = entry.target;
     }
@@ -111,12 +114,16 @@ export class TarIndex {
       const block = await this.#read(offset, BLOCK);
       if (block.every((byte) => byte === 0)) return;
       const header = readHeader(block);
-      if (header === undefined) throw this.#corrupt(offset === 0 ? "it is no tar" : `no header at byte ${offset}, where one is expected`);
+      if (header === undefined)
+        throw this.#corrupt(
+          offset === 0 ? "it is no tar" : `no header at byte ${offset}, where one is expected`,
+        );
       const size = pax.has("size") && !"xgLK".includes(header.type) ? Number(pax.get("size")) : header.size;
       const start = offset + BLOCK;
       if (!Number.isSafeInteger(size) || size < 0) throw this.#corrupt(`${header.name} has no size`);
       const stored = "123456".includes(header.type) ? 0 : size;
-      if (start + stored > this.#fileSize) throw this.#corrupt(`it ends in the middle of ${header.name}: it is not whole`);
+      if (start + stored > this.#fileSize)
+        throw this.#corrupt(`it ends in the middle of ${header.name}: it is not whole`);
       offset = start + padded(stored);
       if (header.type === "g") continue;
       if (header.type === "x" || header.type === "L" || header.type === "K") {
@@ -126,19 +133,39 @@ export class TarIndex {
         else long = { ...long, [header.type === "L" ? "name" : "link"]: field(bytes, 0, bytes.length) };
         continue;
       }
-      this.#add(header, { name: pax.get("path") ?? long.name ?? header.name, link: pax.get("linkpath") ?? long.link ?? header.link, start, size, pax });
+      this.#add(header, {
+        name: pax.get("path") ?? long.name ?? header.name,
+        link: pax.get("linkpath") ?? long.link ?? header.link,
+        start,
+        size,
+        pax,
+      });
       pax = new Map();
       long = {};
     }
     throw this.#corrupt(offset === 0 ? "it is no tar" : "it has no end: it is not whole");
   }
 
-  #add(header: TarHeader, { name, link, start, size, pax }: { name: string; link: string; start: number; size: number; pax: Map<string, string> }): void {
+  #add(
+    header: TarHeader,
+    {
+      name,
+      link,
+      start,
+      size,
+      pax,
+    }: { name: string; link: string; start: number; size: number; pax: Map<string, string> },
+  ): void {
     const path = normalized(name);
     if (path === undefined || path === "" || path === ".") return;
     const sparse = header.type === "S" || [...pax.keys()].some((key) => key.startsWith("GNU.sparse"));
     if (header.type === "0" || header.type === "7" || sparse) {
-      this.#entries.set(path, { type: "0", offset: start, size, ...(sparse ? { unusable: "a sparse file" } : {}) });
+      this.#entries.set(path, {
+        type: "0",
+        offset: start,
+        size,
+        ...(sparse ? { unusable: "a sparse file" } : {}),
+      });
     } else if (header.type === "1" || header.type === "2") {
       // A symbolic link starts where it lies, a hard link at the archive's root.
       const target = normalized(header.type === "1" ? link : posix.join(posix.dirname(path), link));
@@ -146,7 +173,9 @@ export class TarIndex {
         type: header.type,
         offset: 0,
         size: 0,
-        ...(target === undefined || link.startsWith("/") ? { unusable: "a link that leads out of it" } : { target }),
+        ...(target === undefined || link.startsWith("/")
+          ? { unusable: "a link that leads out of it" }
+          : { target }),
       });
     }
   }
@@ -169,6 +198,8 @@ export class TarIndex {
   }
 
   #corrupt(why: string): AirgapError {
-    return new AirgapError("corrupt", `The archive ${this.path} can't be read: ${why}`, { suggestions: [`tar tf ${this.path}`] });
+    return new AirgapError("corrupt", `The archive ${this.path} can't be read: ${why}`, {
+      suggestions: [`tar tf ${this.path}`],
+    });
   }
 }

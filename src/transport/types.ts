@@ -34,7 +34,12 @@ export interface Source {
    * The fast lane: hands over exactly the bytes of the range, in order, unchecked. A chunk is valid
    * only during the call, its buffer is reused. Offered where that is faster than `fetch`.
    */
-  pour?(descriptor: Descriptor, range: Range, sink: (chunk: Uint8Array) => void, signal?: AbortSignal): Promise<void>;
+  pour?(
+    descriptor: Descriptor,
+    range: Range,
+    sink: (chunk: Uint8Array) => void,
+    signal?: AbortSignal,
+  ): Promise<void>;
   /** Where the bytes lie in an open file, for who sends them without copying; undefined where they lie in none. */
   region?(descriptor: Descriptor): Region | undefined;
   close?(): Promise<void>;

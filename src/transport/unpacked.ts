@@ -57,15 +57,25 @@ export async function openTar(path: string, options: TarOptions): Promise<TarInd
 async function firstBytes(path: string): Promise<Buffer> {
   const file = await openPlainFile(path);
   if (file === undefined) throw new AirgapError("disk", `The archive ${path} is not there`);
-  const { buffer, bytesRead } = await readAt(file.fd, Buffer.alloc(8), 0, 8, 0).finally(() => closePlainFile(file.fd));
+  const { buffer, bytesRead } = await readAt(file.fd, Buffer.alloc(8), 0, 8, 0).finally(() =>
+    closePlainFile(file.fd),
+  );
   return buffer.subarray(0, bytesRead);
 }
 
-async function unpack(path: string, compression: Compression, { cacheDir, signal }: TarOptions): Promise<string> {
+async function unpack(
+  path: string,
+  compression: Compression,
+  { cacheDir, signal }: TarOptions,
+): Promise<string> {
   if (compression !== "gzip" && compression !== "zstd") {
-    throw new AirgapError("unsupported", `${path} is compressed with ${compression}, which is not read here`, {
-      suggestions: [`${UNPACK[compression]} ${path}`],
-    });
+    throw new AirgapError(
+      "unsupported",
+      `${path} is compressed with ${compression}, which is not read here`,
+      {
+        suggestions: [`${UNPACK[compression]} ${path}`],
+      },
+    );
   }
   await mkdir(cacheDir, { recursive: true });
   const plain = join(cacheDir, `unpacked-${process.pid}-${Math.random().toString(36).slice(2)}.tar`);
@@ -73,7 +83,13 @@ async function unpack(path: string, compression: Compression, { cacheDir, signal
   const limit = bavail * bsize - RESERVE;
   const inflate = compression === "gzip" ? createGunzip() : createZstdDecompress();
   try {
-    await pipeline(createReadStream(path), inflate, upTo(limit, path, cacheDir), createWriteStream(plain, { mode: 0o600 }), signal ? { signal } : {});
+    await pipeline(
+      createReadStream(path),
+      inflate,
+      upTo(limit, path, cacheDir),
+      createWriteStream(plain, { mode: 0o600 }),
+      signal ? { signal } : {},
+    );
     return plain;
   } catch (cause) {
     await rm(plain, { force: true });
@@ -89,7 +105,12 @@ function upTo(limit: number, path: string, cacheDir: string): Transform {
     transform(chunk: Buffer, _, done) {
       size += chunk.length;
       if (size <= limit) return done(null, chunk);
-      done(new AirgapError("disk", `${path} is compressed, and there is no room in ${cacheDir} to unpack it (more than ${Math.floor(size / 2 ** 20)} MiB)`));
+      done(
+        new AirgapError(
+          "disk",
+          `${path} is compressed, and there is no room in ${cacheDir} to unpack it (more than ${Math.floor(size / 2 ** 20)} MiB)`,
+        ),
+      );
     },
   });
 }

@@ -30,7 +30,12 @@ export function localPath(place: string): string {
  * read from its start and the bytes before it are dropped.
  * @throws AirgapError `not-found`, `unauthorized`, `refused`, `network`
  */
-export async function openPlace(http: Http, place: string, range: Range = { offset: 0 }, signal?: AbortSignal): Promise<Readable> {
+export async function openPlace(
+  http: Http,
+  place: string,
+  range: Range = { offset: 0 },
+  signal?: AbortSignal,
+): Promise<Readable> {
   return isRemote(place) ? openUrl(http, place, range, signal) : openFile(place, range);
 }
 
@@ -38,28 +43,46 @@ export async function openPlace(http: Http, place: string, range: Range = { offs
 export async function openFile(place: string, { offset, length }: Range): Promise<Readable> {
   const path = localPath(place);
   const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    throw new AirgapError(cause.code === "ENOENT" || cause.code === "ENOTDIR" ? "not-found" : "disk", `${path} can't be read`, { cause });
+    throw new AirgapError(
+      cause.code === "ENOENT" || cause.code === "ENOTDIR" ? "not-found" : "disk",
+      `${path} can't be read`,
+      { cause },
+    );
   });
   if (!found.isFile()) throw new AirgapError("not-found", `${path} is not a file`);
   if (length === 0) return Readable.from([]);
-  return createReadStream(path, { start: offset, ...(length === undefined ? {} : { end: offset + length - 1 }) });
+  return createReadStream(path, {
+    start: offset,
+    ...(length === undefined ? {} : { end: offset + length - 1 }),
+  });
 }
 
-async function openUrl(http: Http, url: string, { offset, length }: Range, signal?: AbortSignal): Promise<Readable> {
+async function openUrl(
+  http: Http,
+  url: string,
+  { offset, length }: Range,
+  signal?: AbortSignal,
+): Promise<Readable> {
   const ranged = offset > 0 || length !== undefined;
   const end = length === undefined ? "" : String(offset + length - 1);
   const response = await http.request(url, {
     headers: { "accept-encoding": "identity", ...(ranged ? { range: `bytes=${offset}-${end}` } : {}) },
     ...(signal ? { signal } : {}),
   });
-  if (response.status === 206 && response.headers["content-range"]?.startsWith(`bytes ${offset}-`)) return response.body;
+  if (response.status === 206 && response.headers["content-range"]?.startsWith(`bytes ${offset}-`))
+    return response.body;
   if (response.status === 200) return ranged ? slice(response.body, offset, length) : response.body;
   await response.discard();
   throw statusError(url, response.status);
 }
 
 function statusError(url: string, status: number): AirgapError {
-  const code = status === 404 || status === 410 ? "not-found" : status === 401 || status === 403 ? "unauthorized" : "refused";
+  const code =
+    status === 404 || status === 410
+      ? "not-found"
+      : status === 401 || status === 403
+        ? "unauthorized"
+        : "refused";
   const hint = code === "unauthorized" ? "; the host may want credentials or a client certificate" : "";
   return new AirgapError(code, `GET ${redactUrl(url)} answered HTTP ${status}${hint}`);
 }
@@ -83,19 +106,33 @@ function slice(stream: Readable, offset: number, length = Number.POSITIVE_INFINI
 }
 
 /** At most `limit` bytes of a place. @throws AirgapError `protocol` when there are more */
-export async function readPlace(http: Http, place: string, limit: number, range?: Range, signal?: AbortSignal): Promise<Buffer> {
+export async function readPlace(
+  http: Http,
+  place: string,
+  limit: number,
+  range?: Range,
+  signal?: AbortSignal,
+): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   const stream = await openPlace(http, place, range, signal);
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       size += chunk.length;
-      if (size > limit) throw new AirgapError("protocol", `${describePlace(place)} has more than ${limit} bytes, too many for what was asked`);
+      if (size > limit)
+        throw new AirgapError(
+          "protocol",
+          `${describePlace(place)} has more than ${limit} bytes, too many for what was asked`,
+        );
       chunks.push(chunk);
     }
   } catch (cause) {
     if (isAirgapError(cause)) throw cause;
-    throw new AirgapError("network", `${describePlace(place)} broke off after ${size} bytes: ${messageOf(cause)}`, { cause });
+    throw new AirgapError(
+      "network",
+      `${describePlace(place)} broke off after ${size} bytes: ${messageOf(cause)}`,
+      { cause },
+    );
   }
   return Buffer.concat(chunks, size);
 }
@@ -137,7 +174,9 @@ export class UrlSource implements Source {
     const { offset = 0, length } = options.range ?? {};
     const size = Math.min(length ?? descriptor.size, descriptor.size - offset);
     const chunks = this.#read(offset, size, options.signal);
-    return options.range ? Readable.from(chunks, { objectMode: false }) : verifiedStream(this.#inspect(chunks), descriptor, this.name);
+    return options.range
+      ? Readable.from(chunks, { objectMode: false })
+      : verifiedStream(this.#inspect(chunks), descriptor, this.name);
   }
 
   /** Gives `size` bytes from `offset` on; a whole file is read to its real end, so that too many bytes are seen. */
@@ -147,8 +186,15 @@ export class UrlSource implements Source {
     for (let attempt = 0; ; attempt++) {
       const place = this.#places[attempt % this.#places.length] as string;
       try {
-        const range: Range = whole ? { offset: offset + done } : { offset: offset + done, length: size - done };
-        for await (const chunk of (await openPlace(this.#http, place, range, signal)) as AsyncIterable<Buffer>) {
+        const range: Range = whole
+          ? { offset: offset + done }
+          : { offset: offset + done, length: size - done };
+        for await (const chunk of (await openPlace(
+          this.#http,
+          place,
+          range,
+          signal,
+        )) as AsyncIterable<Buffer>) {
           done += chunk.length;
           yield chunk;
         }
@@ -161,7 +207,11 @@ export class UrlSource implements Source {
         const hopeless = isAirgapError(error) && this.#places.length === 1;
         if (!last && !hopeless) continue;
         if (isAirgapError(error)) throw error;
-        throw new AirgapError("network", `${describePlace(place)} broke off ${attempt + 1} times: ${messageOf(error)}`, { cause: error });
+        throw new AirgapError(
+          "network",
+          `${describePlace(place)} broke off ${attempt + 1} times: ${messageOf(error)}`,
+          { cause: error },
+        );
       }
     }
   }

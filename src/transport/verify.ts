@@ -8,7 +8,11 @@ import { algorithmOf, finish, hasher } from "../oci/digest.ts";
  * @param where names the origin in messages
  * @throws AirgapError `corrupt`
  */
-export async function* verified(chunks: AsyncIterable<Uint8Array>, descriptor: Descriptor, where: string): AsyncGenerator<Uint8Array> {
+export async function* verified(
+  chunks: AsyncIterable<Uint8Array>,
+  descriptor: Descriptor,
+  where: string,
+): AsyncGenerator<Uint8Array> {
   const { digest, size } = descriptor;
   const hash = hasher(digest);
   let seen = 0;
@@ -36,6 +40,10 @@ export async function* verified(chunks: AsyncIterable<Uint8Array>, descriptor: D
 }
 
 /** `verified` as a stream. Destroying it ends the reading of `chunks`. */
-export function verifiedStream(chunks: AsyncIterable<Uint8Array>, descriptor: Descriptor, where: string): Readable {
+export function verifiedStream(
+  chunks: AsyncIterable<Uint8Array>,
+  descriptor: Descriptor,
+  where: string,
+): Readable {
   return Readable.from(verified(chunks, descriptor, where), { objectMode: false });
 }

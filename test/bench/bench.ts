@@ -1,5 +1,14 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../support/daemon.ts";
 import { Client, type Corpus, fill, type Size, TAG } from "./corpus.ts";
@@ -77,18 +86,31 @@ export class Bench implements AsyncDisposable {
     const { repositories } = this.#corpus;
     const { host } = this.#source;
     writeFileSync(this.#path("site.yaml"), specOf(host, repositories));
-    execFileSync(this.#options.airgap, ["build", this.#path("site.yaml"), "-o", this.#path("bundle.tar"), "--quiet"]);
+    execFileSync(this.#options.airgap, [
+      "build",
+      this.#path("site.yaml"),
+      "-o",
+      this.#path("bundle.tar"),
+      "--quiet",
+    ]);
     const layout = this.#path("layout");
     mkdirSync(layout);
     execFileSync("tar", ["-xf", this.#path("bundle.tar"), "-C", layout]);
-    const { manifests } = JSON.parse(readFileSync(join(layout, "index.json"), "utf8")) as { manifests: { annotations?: Record<string, string> }[] };
+    const { manifests } = JSON.parse(readFileSync(join(layout, "index.json"), "utf8")) as {
+      manifests: { annotations?: Record<string, string> }[];
+    };
     for (const [i, repository] of repositories.entries()) {
-      const entry = manifests.find(({ annotations = {} }) => Object.values(annotations).includes(`${host}/${repository}:${TAG}`));
+      const entry = manifests.find(({ annotations = {} }) =>
+        Object.values(annotations).includes(`${host}/${repository}:${TAG}`),
+      );
       if (entry === undefined) throw new Error(`${repository} is not in the bundle's index`);
       mkdirSync(this.#path(String(i)));
       writeFileSync(join(this.#path(String(i)), "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
       const annotations = { "org.opencontainers.image.ref.name": TAG };
-      writeFileSync(join(this.#path(String(i)), "index.json"), JSON.stringify({ schemaVersion: 2, manifests: [{ ...entry, annotations }] }));
+      writeFileSync(
+        join(this.#path(String(i)), "index.json"),
+        JSON.stringify({ schemaVersion: 2, manifests: [{ ...entry, annotations }] }),
+      );
       symlinkSync(join(layout, "blobs"), join(this.#path(String(i)), "blobs"));
     }
   }
@@ -102,7 +124,11 @@ export class Bench implements AsyncDisposable {
   }
 
   /** All tools in turn, each round beginning with another one. */
-  async #each(links: Link[], action: string, run: (tool: Tool, link: Link) => Promise<Partial<Run>[]>): Promise<Run[]> {
+  async #each(
+    links: Link[],
+    action: string,
+    run: (tool: Tool, link: Link) => Promise<Partial<Run>[]>,
+  ): Promise<Run[]> {
     const runs: Run[] = [];
     const { tools, rounds, say } = this.#options;
     for (const link of links) {
@@ -111,7 +137,15 @@ export class Bench implements AsyncDisposable {
         const shift = round % tools.length;
         for (const tool of [...tools.slice(shift), ...tools.slice(0, shift)]) {
           for (const found of await run(tool, link)) {
-            const whole = { ...NONE, action, link: link.name, tool: tool.name, ours: tool.ours, round, ...found };
+            const whole = {
+              ...NONE,
+              action,
+              link: link.name,
+              tool: tool.name,
+              ours: tool.ours,
+              round,
+              ...found,
+            };
             runs.push(whole);
             say(line(whole));
           }
@@ -119,11 +153,19 @@ export class Bench implements AsyncDisposable {
       }
     }
     // In the tables the tools stand in their own order.
-    return tools.flatMap(({ name }) => runs.filter(({ tool }) => tool === name)).toSorted((a, b) => order(links, a) - order(links, b));
+    return tools
+      .flatMap(({ name }) => runs.filter(({ tool }) => tool === name))
+      .toSorted((a, b) => order(links, a) - order(links, b));
   }
 
   /** A run in a folder of its own, between a look at the registry before and after. */
-  async #observed(script: string, server: Server, link: Link, check: (dir: string) => Promise<void>, proxy?: SlowLine): Promise<Partial<Run>> {
+  async #observed(
+    script: string,
+    server: Server,
+    link: Link,
+    check: (dir: string) => Promise<void>,
+    proxy?: SlowLine,
+  ): Promise<Partial<Run>> {
     const dir = mkdtempSync(join(this.#options.dir, "run-"));
     const env = { HOME: dir, XDG_CACHE_HOME: join(dir, "cache"), DOCKER_CONFIG: dir };
     try {
@@ -166,7 +208,11 @@ export class Bench implements AsyncDisposable {
       const whole = async (): Promise<void> => await this.#checkPushed(target);
       const cold = await this.#observed(script, target, link, whole, proxy);
       const results: Partial<Run>[] = [{ action: "push cold", ...unsized(cold, proxy) }];
-      if (cold.failed === undefined) results.push({ action: "push warm", ...unsized(await this.#observed(script, target, link, whole, proxy), proxy) });
+      if (cold.failed === undefined)
+        results.push({
+          action: "push warm",
+          ...unsized(await this.#observed(script, target, link, whole, proxy), proxy),
+        });
       return results;
     } finally {
       rmSync(content, { recursive: true, force: true });
@@ -178,7 +224,9 @@ export class Bench implements AsyncDisposable {
     const client = new Client(target.host);
     try {
       for (const repository of this.#corpus.repositories)
-        await client.ask("HEAD", `/v2/${repository}/manifests/${TAG}`, 200, undefined, { accept: "*/*, application/vnd.oci.image.manifest.v1+json" });
+        await client.ask("HEAD", `/v2/${repository}/manifests/${TAG}`, 200, undefined, {
+          accept: "*/*, application/vnd.oci.image.manifest.v1+json",
+        });
     } catch (error) {
       throw new RunFailed((error as Error).message);
     } finally {
@@ -187,18 +235,29 @@ export class Bench implements AsyncDisposable {
   }
 
   async #between({ delayMs, rate }: Link, { host }: Server): Promise<SlowLine | undefined> {
-    return delayMs === undefined || rate === undefined ? undefined : await SlowLine.start({ upstream: host, delayMs, rate });
+    return delayMs === undefined || rate === undefined
+      ? undefined
+      : await SlowLine.start({ upstream: host, delayMs, rate });
   }
 
   async #verify(): Promise<Run[]> {
     const { tools, airgap } = this.#options;
     const [ours] = tools.filter((tool) => tool.ours);
     const bundle = this.#path("bundle.tar");
-    const local = (name: string, own: boolean, script: string): Tool => ({ name, ours: own, version: ours?.version ?? "", pull: () => script });
+    const local = (name: string, own: boolean, script: string): Tool => ({
+      name,
+      ours: own,
+      version: ours?.version ?? "",
+      pull: () => script,
+    });
     const list = [
       local("airgap verify", true, `${airgap} verify ${bundle} --quiet`),
       local("sha256sum of the tar", false, `sha256sum ${bundle}`),
-      local("sha256sum of each blob, 2 at once", false, `ls ${this.#path("layout")}/blobs/sha256/* | xargs -P 2 -n 64 sha256sum`),
+      local(
+        "sha256sum of each blob, 2 at once",
+        false,
+        `ls ${this.#path("layout")}/blobs/sha256/* | xargs -P 2 -n 64 sha256sum`,
+      ),
     ];
     const runs = new Bench({ ...this.#options, tools: list }, this.#source, this.#corpus);
     return await runs.#each([{ name: "bare" }], "verify", async (tool) => [{ ...(await this.#local(tool)) }]);
@@ -221,16 +280,30 @@ export class Bench implements AsyncDisposable {
     const { airgap, tools } = this.#options;
     const puller = `${process.execPath} ${join(import.meta.dirname, "puller.ts")}`;
     const clients: { name: string; script: (job: Job) => string }[] = [
-      { name: "our plain client, 8 connections", script: ({ host, repositories }) => `${puller} ${host} ${repositories.join(" ")}` },
-      ...tools.filter(({ ours, name }) => !ours && ["crane", "skopeo", "regctl"].includes(name)).map(({ name, pull }) => ({ name, script: pull })),
+      {
+        name: "our plain client, 8 connections",
+        script: ({ host, repositories }) => `${puller} ${host} ${repositories.join(" ")}`,
+      },
+      ...tools
+        .filter(({ ours, name }) => !ours && ["crane", "skopeo", "regctl"].includes(name))
+        .map(({ name, pull }) => ({ name, script: pull })),
     ];
-    const servers = ["airgap serve", "docker-registry"].map((name): Tool => ({ name, ours: name.startsWith("airgap"), version: "", pull: () => "" }));
+    const servers = ["airgap serve", "docker-registry"].map(
+      (name): Tool => ({ name, ours: name.startsWith("airgap"), version: "", pull: () => "" }),
+    );
     const runs = new Bench({ ...this.#options, tools: servers }, this.#source, this.#corpus);
     const links = clients.map(({ name }) => ({ name }));
     return await runs.#each(links, "serve", async (server, link) => {
       const client = clients.find(({ name }) => name === link.name);
-      await using started = server.ours ? await this.#startServe(airgap) : await startRegistry(this.#options.dir, this.#path("corpus"));
-      const found = await this.#observed(client?.script(this.#job(started.host)) ?? "", started, link, async () => {});
+      await using started = server.ours
+        ? await this.#startServe(airgap)
+        : await startRegistry(this.#options.dir, this.#path("corpus"));
+      const found = await this.#observed(
+        client?.script(this.#job(started.host)) ?? "",
+        started,
+        link,
+        async () => {},
+      );
       const { bytes: _, ...run } = found;
       return [{ ...run, serverRss: started.peakRss }];
     });
@@ -238,7 +311,12 @@ export class Bench implements AsyncDisposable {
 
   async #startServe(airgap: string): Promise<Server> {
     const host = `127.0.0.1:${await freePort()}`;
-    return await Server.start(airgap, ["serve", this.#path("bundle.tar"), "--listen", host], host, this.#path("serve.log"));
+    return await Server.start(
+      airgap,
+      ["serve", this.#path("bundle.tar"), "--listen", host],
+      host,
+      this.#path("serve.log"),
+    );
   }
 }
 

@@ -37,7 +37,9 @@ export const TAG = "1";
  */
 function layer(number: number, size: number): Buffer {
   const key = createHash("sha256").update(`layer ${number}`).digest().subarray(0, 16);
-  return gzipSync(createCipheriv("aes-128-ctr", key, Buffer.alloc(16)).update(Buffer.alloc(size)), { level: 0 });
+  return gzipSync(createCipheriv("aes-128-ctr", key, Buffer.alloc(16)).update(Buffer.alloc(size)), {
+    level: 0,
+  });
 }
 
 interface Part {
@@ -49,13 +51,22 @@ interface Part {
 function design({ images, small, large }: Size): Part[][] {
   const random = new Random(40);
   const bases = [60e6, 30e6, 25e6].map((size, number) => ({ number, size: Math.round(size * large) }));
-  const shared = Array.from({ length: 20 }, (_, i) => ({ number: 100 + i, size: 2000 + random.below(30_000) }));
+  const shared = Array.from({ length: 20 }, (_, i) => ({
+    number: 100 + i,
+    size: 2000 + random.below(30_000),
+  }));
   return Array.from({ length: images }, (_, i) => {
     const parts = [bases[i % 3] as Part];
     if (i < images / 2) {
       for (let k = 0; k < small; k++)
-        parts.push(k % 10 === 9 ? (shared[(k / 10) | 0] as Part) : { number: 1000 * (i + 1) + k, size: 1000 + random.below(24_000) });
-    } else for (let k = 1; k <= 6; k++) parts.push({ number: 1000 * (i + 1) + k, size: Math.round(200_000 * k * large) });
+        parts.push(
+          k % 10 === 9
+            ? (shared[(k / 10) | 0] as Part)
+            : { number: 1000 * (i + 1) + k, size: 1000 + random.below(24_000) },
+        );
+    } else
+      for (let k = 1; k <= 6; k++)
+        parts.push({ number: 1000 * (i + 1) + k, size: Math.round(200_000 * k * large) });
     if (i % 5 === 0) parts.push({ number: 1000 * (i + 1) + 999, size: Math.round(40e6 * large) });
     return [...new Map(parts.map((part) => [part.number, part])).values()];
   });
@@ -77,7 +88,8 @@ export async function fill(host: string, size: Size): Promise<Corpus> {
       parts.map(({ number, size }) =>
         limit(async () => {
           const first = known.get(number);
-          const blob = first ?? client.upload(repository, layer(number, size)).then((sent) => ({ ...sent, repository }));
+          const blob =
+            first ?? client.upload(repository, layer(number, size)).then((sent) => ({ ...sent, repository }));
           known.set(number, blob);
           const { repository: from, ...about } = await blob;
           if (first) await client.mount(repository, about.digest, from);
@@ -89,10 +101,26 @@ export async function fill(host: string, size: Size): Promise<Corpus> {
     const diffIds = layers.map(({ digest }) => digest);
     const config = await client.upload(
       repository,
-      Buffer.from(JSON.stringify({ architecture: "amd64", os: "linux", config: {}, rootfs: { type: "layers", diff_ids: diffIds } })),
+      Buffer.from(
+        JSON.stringify({
+          architecture: "amd64",
+          os: "linux",
+          config: {},
+          rootfs: { type: "layers", diff_ids: diffIds },
+        }),
+      ),
     );
-    const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MANIFEST, config: { mediaType: CONFIG, ...config }, layers }));
-    await client.ask("PUT", `/v2/${repository}/manifests/${TAG}`, 201, manifest, { "content-type": MANIFEST });
+    const manifest = Buffer.from(
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: MANIFEST,
+        config: { mediaType: CONFIG, ...config },
+        layers,
+      }),
+    );
+    await client.ask("PUT", `/v2/${repository}/manifests/${TAG}`, 201, manifest, {
+      "content-type": MANIFEST,
+    });
     count(config.size);
     count(manifest.length);
     corpus.repositories.push(repository);
@@ -124,15 +152,25 @@ export class Client {
   }
 
   /** @returns the answer's `Location`; @throws Error for another status than expected */
-  ask(method: string, target: string, expected: number, body?: Buffer, headers: Record<string, string> = {}): Promise<string> {
+  ask(
+    method: string,
+    target: string,
+    expected: number,
+    body?: Buffer,
+    headers: Record<string, string> = {},
+  ): Promise<string> {
     const url = new URL(target, `http://${this.#host}`);
     return new Promise((resolve, reject) => {
-      const sent = request(url, { method, agent: this.#agent, headers: { ...headers, "content-length": body?.length ?? 0 } }, (answer) => {
-        answer.resume().on("end", () => {
-          if (answer.statusCode === expected) resolve(answer.headers.location ?? "");
-          else reject(new Error(`${method} ${url.pathname}: HTTP ${answer.statusCode}`));
-        });
-      });
+      const sent = request(
+        url,
+        { method, agent: this.#agent, headers: { ...headers, "content-length": body?.length ?? 0 } },
+        (answer) => {
+          answer.resume().on("end", () => {
+            if (answer.statusCode === expected) resolve(answer.headers.location ?? "");
+            else reject(new Error(`${method} ${url.pathname}: HTTP ${answer.statusCode}`));
+          });
+        },
+      );
       sent.on("error", reject).end(body);
     });
   }

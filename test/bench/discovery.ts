@@ -29,7 +29,9 @@ interface Fact {
 const canonical = (text: string): string => formatReference(withDefaultTag(parseReference(text)));
 
 function facts(paths: string[]): Fact[] {
-  const files = paths.flatMap((path) => (statSync(path).isDirectory() ? readdirSync(path).map((name) => join(path, name)) : [path]));
+  const files = paths.flatMap((path) =>
+    statSync(path).isDirectory() ? readdirSync(path).map((name) => join(path, name)) : [path],
+  );
   return files
     .filter((file) => file.endsWith(".json"))
     .sort()
@@ -42,9 +44,17 @@ function facts(paths: string[]): Fact[] {
 function checkOut(repositories: string, { repo, commit, paths, kind }: Fact, folder: string): string[] {
   const git = join(repositories, repo.replace("/", "+"), "repo");
   // A kustomization's bases may be anywhere near it.
-  const wanted = kind === "kustomize" ? [...new Set(paths.flatMap((path) => [path.split("/")[0] as string, "common"]))] : paths;
-  const there = wanted.filter((path) => execFileSync("git", ["--git-dir", git, "ls-tree", "--name-only", commit, path]).length > 0);
-  const tar = execFileSync("git", ["--git-dir", git, "archive", commit, ...there], { maxBuffer: 4e9, stdio: ["ignore", "pipe", "ignore"] });
+  const wanted =
+    kind === "kustomize"
+      ? [...new Set(paths.flatMap((path) => [path.split("/")[0] as string, "common"]))]
+      : paths;
+  const there = wanted.filter(
+    (path) => execFileSync("git", ["--git-dir", git, "ls-tree", "--name-only", commit, path]).length > 0,
+  );
+  const tar = execFileSync("git", ["--git-dir", git, "archive", commit, ...there], {
+    maxBuffer: 4e9,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   execFileSync("tar", ["x", "-C", folder], { input: tar });
   return paths.includes("Chart.yaml") ? [folder] : paths.map((path) => join(folder, path));
 }
@@ -77,7 +87,9 @@ async function measure(repositories: string, fact: Fact, http: Http) {
       true: [...found].filter((ref) => all.has(ref)).length,
       false: carried.filter(({ reference }) => !all.has(reference) && !neutral.has(reference)),
       missing: named.filter((ref) => !found.has(ref)),
-      possible: finds.filter(({ confidence, reference }) => confidence === "possible" && !neutral.has(reference)).length,
+      possible: finds.filter(
+        ({ confidence, reference }) => confidence === "possible" && !neutral.has(reference),
+      ).length,
       sourceOnly: fact.images.filter(({ how }) => how === "source-only").map(({ ref }) => canonical(ref)),
       found_: found,
       warnings,
@@ -107,10 +119,14 @@ for (const fact of facts(rest)) {
     `| ${result.name} | ${result.named} | ${result.found} | ${result.true + result.false.length} | ${result.false.length} | ${result.possible} | ${result.ms} |`,
   );
   for (const ref of new Set(result.missing)) process.stderr.write(`${result.name}: missing ${ref}\n`);
-  for (const { reference, places } of result.false) process.stderr.write(`${result.name}: false ${reference} ${JSON.stringify(places[0])}\n`);
-  for (const ref of result.sourceOnly) if (!result.found_.has(ref)) process.stderr.write(`${result.name}: in no file ${ref}\n`);
+  for (const { reference, places } of result.false)
+    process.stderr.write(`${result.name}: false ${reference} ${JSON.stringify(places[0])}\n`);
+  for (const ref of result.sourceOnly)
+    if (!result.found_.has(ref)) process.stderr.write(`${result.name}: in no file ${ref}\n`);
   for (const warning of result.warnings) process.stderr.write(`${result.name}: warning ${warning}\n`);
 }
 say(`| all | ${named} | ${found} | ${right + wrong} | ${wrong} | | |`);
-say(`recall ${((100 * found) / Math.max(1, named)).toFixed(1)} %, true finds ${((100 * right) / Math.max(1, right + wrong)).toFixed(1)} %`);
+say(
+  `recall ${((100 * found) / Math.max(1, named)).toFixed(1)} %, true finds ${((100 * right) / Math.max(1, right + wrong)).toFixed(1)} %`,
+);
 await http.close();

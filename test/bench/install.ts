@@ -16,11 +16,18 @@ import { writeSection } from "./table.ts";
 
 const root = join(import.meta.dirname, "../..");
 const { values } = parseArgs({
-  options: { hosts: { type: "string", default: "1,3,10" }, rounds: { type: "string", default: "3" }, "no-write": { type: "boolean", default: false } },
+  options: {
+    hosts: { type: "string", default: "1,3,10" },
+    rounds: { type: "string", default: "3" },
+    "no-write": { type: "boolean", default: false },
+  },
 });
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 /** What a cluster would need to be compiled for. */
-const WITHOUT = ["control-plane", "network", "workers", "addons", "verify"].flatMap((stage) => ["--skip", stage]);
+const WITHOUT = ["control-plane", "network", "workers", "addons", "verify"].flatMap((stage) => [
+  "--skip",
+  stage,
+]);
 
 /** Seconds. */
 interface Times {
@@ -37,13 +44,23 @@ async function measure(operator: Operator, hosts: number, what: string, args: st
   const began = performance.now();
   const printed = await operator.airgap(["install", ...args, "--yes", "--json", "--quiet"]);
   const wall = (performance.now() - began) / 1000;
-  if (printed.code !== 0) throw new Error(`${what} on ${hosts} hosts: exit ${printed.code}\n${printed.stderr.slice(-4000)}`);
+  if (printed.code !== 0)
+    throw new Error(`${what} on ${hosts} hosts: exit ${printed.code}\n${printed.stderr.slice(-4000)}`);
   const { time } = JSON.parse(printed.stdout) as InstallResult;
   const { connecting = 0, commands = 0 } = time ?? {};
-  const times = { what, hosts, wall, connecting: connecting / 1000, commands: commands / 1000, ours: wall - (connecting + commands) / 1000 };
+  const times = {
+    what,
+    hosts,
+    wall,
+    connecting: connecting / 1000,
+    commands: commands / 1000,
+    ours: wall - (connecting + commands) / 1000,
+  };
   say(
     `${hosts} hosts, ${what}: ${Object.entries(times)
-      .flatMap(([name, value]) => (typeof value === "number" && name !== "hosts" ? [`${name} ${value.toFixed(2)} s`] : []))
+      .flatMap(([name, value]) =>
+        typeof value === "number" && name !== "hosts" ? [`${name} ${value.toFixed(2)} s`] : [],
+      )
       .join(", ")}`,
   );
   return times;
@@ -57,22 +74,33 @@ async function onHosts(count: number, rounds: number, folder: string, bundle: st
     const host = await rig.host({ name: i === 0 ? "cp1" : `w${i}`, password });
     members.push(i === 0 ? [host, "control-plane", "registry"] : [host, "worker"]);
   }
-  const cluster = await clusterFile(folder, members, { kubernetes: { version: SMALL_VERSION }, network: "none" });
+  const cluster = await clusterFile(folder, members, {
+    kubernetes: { version: SMALL_VERSION },
+    network: "none",
+  });
   const operator = new Operator(rig, { AIRGAP_SSH_PASSWORD: password });
   const args = [cluster, "--bundle", bundle, ...WITHOUT];
   const times = [await measure(operator, count, "first", args)];
-  for (let round = 0; round < rounds; round++) times.push(await measure(operator, count, "again, nothing to do", args));
+  for (let round = 0; round < rounds; round++)
+    times.push(await measure(operator, count, "again, nothing to do", args));
   return times;
 }
 
-const median = (numbers: number[]): string => (numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? 0).toFixed(2);
+const median = (numbers: number[]): string =>
+  (numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? 0).toFixed(2);
 
 function tableOf(times: Times[]): string {
   const rows = [...Map.groupBy(times, ({ hosts, what }) => `${hosts} | ${what}`)].map(([name, group]) => {
-    const cells = (["wall", "connecting", "commands", "ours"] as const).map((key) => median(group.map((each) => each[key])));
+    const cells = (["wall", "connecting", "commands", "ours"] as const).map((key) =>
+      median(group.map((each) => each[key])),
+    );
     return `| ${[name, ...cells].join(" | ")} |`;
   });
-  return ["| hosts | run | wall s | connecting and facts | hosts' own commands | ours |", "| --: | --- | --: | --: | --: | --: |", ...rows].join("\n");
+  return [
+    "| hosts | run | wall s | connecting and facts | hosts' own commands | ours |",
+    "| --: | --- | --: | --: | --: | --: |",
+    ...rows,
+  ].join("\n");
 }
 
 const folder = mkdtempSync(join(tmpdir(), "airgap-bench-install-"));
@@ -82,7 +110,8 @@ try {
   await must("npm", ["run", "pack", "--", process.arch], { cwd: root, timeoutMs: 600_000 });
   const bundle = await smallBundle(join(folder, "bundle"), join(root, "bin/airgap"));
   const times: Times[] = [];
-  for (const count of values.hosts.split(",").map(Number)) times.push(...(await onHosts(count, Number(values.rounds), join(folder, `site-${count}`), bundle)));
+  for (const count of values.hosts.split(",").map(Number))
+    times.push(...(await onHosts(count, Number(values.rounds), join(folder, `site-${count}`), bundle)));
   const table = tableOf(times);
   process.stdout.write(`${table}\n`);
   if (!values["no-write"]) writeSection(join(root, "docs/benchmarks.md"), "install", `${table}\n\n${note}`);

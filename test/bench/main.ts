@@ -23,7 +23,11 @@ const USAGE = `npm run bench -- [options]
   --no-write        print the tables; leave docs/benchmarks.md as it is
 `;
 
-const LINKS: Link[] = [{ name: "bare" }, { name: "20 ms", delayMs: 20, rate: 25e6 }, { name: "100 ms", delayMs: 100, rate: 10e6 }];
+const LINKS: Link[] = [
+  { name: "bare" },
+  { name: "20 ms", delayMs: 20, rate: 25e6 },
+  { name: "100 ms", delayMs: 100, rate: 10e6 },
+];
 
 const root = resolve(import.meta.dirname, "../..");
 const list = (text: string | undefined): string[] | undefined => text?.split(",").filter(Boolean);
@@ -63,7 +67,13 @@ async function main(): Promise<void> {
   const dir = mkdtempSync(join(given.work ?? tmpdir(), "airgap-bench-"));
   const note = conditions(tools);
   say(note);
-  const common = { dir, say, timeoutMs: Number(given.timeout) * 1000, rounds: Number(given.rounds), airgap: resolve(given.airgap) };
+  const common = {
+    dir,
+    say,
+    timeoutMs: Number(given.timeout) * 1000,
+    rounds: Number(given.rounds),
+    airgap: resolve(given.airgap),
+  };
   const file = given["no-write"] ? undefined : join(root, "docs/benchmarks.md");
   const results: Run[] = [];
   try {

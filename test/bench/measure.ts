@@ -17,7 +17,10 @@ export class RunFailed extends Error {}
  * Runs a shell script under GNU time.
  * @throws RunFailed when it fails, or after `timeoutMs`
  */
-export async function measure(script: string, options: { cwd: string; timeoutMs: number; env?: NodeJS.ProcessEnv }): Promise<Cost> {
+export async function measure(
+  script: string,
+  options: { cwd: string; timeoutMs: number; env?: NodeJS.ProcessEnv },
+): Promise<Cost> {
   const report = `${options.cwd}/time.txt`;
   const child = spawn("/usr/bin/time", ["-f", "%e %U %S %M", "-o", report, "sh", "-ec", script], {
     cwd: options.cwd,
@@ -27,7 +30,8 @@ export async function measure(script: string, options: { cwd: string; timeoutMs:
     env: { ...process.env, ...options.env },
   });
   let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (output = (output + chunk.toString()).slice(-2000)));
+  for (const stream of [child.stdout, child.stderr])
+    stream.on("data", (chunk: Buffer) => (output = (output + chunk.toString()).slice(-2000)));
   let late = false;
   const timer = setTimeout(() => {
     late = true;
@@ -37,6 +41,10 @@ export async function measure(script: string, options: { cwd: string; timeoutMs:
   clearTimeout(timer);
   if (late) throw new RunFailed(`over ${options.timeoutMs / 1000} s`);
   if (code !== 0) throw new RunFailed(`failed: ${output.trim()}`);
-  const [wall = 0, user = 0, system = 0, kilobytes = 0] = (readFileSync(report, "utf8").trim().split("\n").at(-1) ?? "").split(" ").map(Number);
+  const [wall = 0, user = 0, system = 0, kilobytes = 0] = (
+    readFileSync(report, "utf8").trim().split("\n").at(-1) ?? ""
+  )
+    .split(" ")
+    .map(Number);
   return { wall, cpu: user + system, rss: kilobytes * 1024 };
 }

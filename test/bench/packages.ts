@@ -65,13 +65,21 @@ export async function benchPackages(options: PackagesOptions): Promise<{ runs: R
 }
 
 const version = (program: string): string =>
-  has(program) ? (/\d[\d.]+/.exec(execFileSync(program, ["--version"], { encoding: "utf8" }))?.[0] ?? "") : "not installed";
+  has(program)
+    ? (/\d[\d.]+/.exec(execFileSync(program, ["--version"], { encoding: "utf8" }))?.[0] ?? "")
+    : "not installed";
 
 function ours(airgap: string, dir: string, name: string, set: string): Asked {
   const spec = join(dir, `${name}.yaml`);
   writeFileSync(spec, `apiVersion: airgap/v1\nkind: Bundle\nname: bench\npackages:\n${set}`);
   const cache = join(dir, `${name}-airgap`);
-  return { tool: "airgap packages resolve", ours: true, script: `XDG_CACHE_HOME=${cache} ${airgap} packages resolve ${spec} --quiet`, count: lines, cache };
+  return {
+    tool: "airgap packages resolve",
+    ours: true,
+    script: `XDG_CACHE_HOME=${cache} ${airgap} packages resolve ${spec} --quiet`,
+    count: lines,
+    cache,
+  };
 }
 
 function rpmRequests(dir: string, airgap: string): Request[] {
@@ -79,13 +87,21 @@ function rpmRequests(dir: string, airgap: string): Request[] {
     const set = `  - name: el9\n    format: rpm\n    for: [rocky-9]\n    arch: x86_64\n    repositories: [{ id: big, baseurl: ${dir}/rpms }]\n    unsigned: ["*"]\n    install: [${install.join(", ")}]\n`;
     return { title, tools: [ours(airgap, dir, name, set), ...(has("dnf") ? [dnf(dir, name, install)] : [])] };
   };
-  return [ask("two", "RPM, two packages", ["pkg999", "pkg20000"]), ask("all", "RPM, one of each name", ["everything"])];
+  return [
+    ask("two", "RPM, two packages", ["pkg999", "pkg20000"]),
+    ask("all", "RPM, one of each name", ["everything"]),
+  ];
 }
 
 function dnf(dir: string, name: string, install: string[]): Asked {
   const cache = join(dir, `${name}-dnf`);
   for (const folder of ["log", "none"]) mkdirSync(join(dir, folder), { recursive: true });
-  const settings = { cachedir: cache, reposdir: `${dir}/none`, logdir: `${dir}/log`, install_weak_deps: "False" };
+  const settings = {
+    cachedir: cache,
+    reposdir: `${dir}/none`,
+    logdir: `${dir}/log`,
+    install_weak_deps: "False",
+  };
   const set = Object.entries(settings).map(([key, value]) => `--setopt=${key}=${value}`);
   const root = `--noplugins --installroot=${dir}/root --releasever=9 --forcearch=x86_64 --nogpgcheck --repofrompath=big,${dir}/rpms --repo=big`;
   // It ends with 1, since it is told not to go on.
@@ -101,7 +117,10 @@ function debRequest(dir: string, airgap: string, { sources, spec }: DebianReposi
   const cache = join(dir, "apt");
   const script = `${SOLVE} ${cache} ${dir}/debian.sources ${dir}/status amd64 false ${NODE_SET.join(" ")}`;
   const apt: Asked = { tool: "apt-get -s install", ours: false, script, count: lines, cache };
-  return { title: `DEB, ${NODE_SET.length} packages of a node`, tools: [ours(airgap, dir, "debian", set), apt] };
+  return {
+    title: `DEB, ${NODE_SET.length} packages of a node`,
+    tools: [ours(airgap, dir, "debian", set), apt],
+  };
 }
 
 /** The tools in turn, with their caches as an earlier run left them, then each time without. */
@@ -111,14 +130,22 @@ async function inTurn({ title, tools }: Request, dir: string, options: PackagesO
   for (const tool of tools) counts.push((await once(tool, dir, options)).found);
   // Alternatives for hosts that differ come on top.
   const [own = 0, ...theirs] = counts;
-  if (theirs.some((count) => count > own)) throw new Error(`${title}: the tools found ${counts.join(", ")} packages`);
+  if (theirs.some((count) => count > own))
+    throw new Error(`${title}: the tools found ${counts.join(", ")} packages`);
   for (const fresh of [false, true]) {
     const link = `${title}: ${own.toLocaleString("en")}${fresh ? ", from nothing" : ""}`;
     for (let round = 0; round < options.rounds; round++) {
       const shift = round % tools.length;
       for (const tool of [...tools.slice(shift), ...tools.slice(0, shift)]) {
         if (fresh) rmSync(tool.cache, { recursive: true, force: true });
-        const run = { action: ACTION, link, tool: tool.tool, ours: tool.ours, round, ...(await attempt(tool, dir, options)) };
+        const run = {
+          action: ACTION,
+          link,
+          tool: tool.tool,
+          ours: tool.ours,
+          round,
+          ...(await attempt(tool, dir, options)),
+        };
         runs.push(run);
         options.say(
           `${ACTION}, ${link}: ${tool.tool}: ${run.failed ?? `${run.wall.toFixed(2)} s, CPU ${run.cpu.toFixed(2)} s, ${Math.round(run.rss / 1e6)} MB`}`,
@@ -129,7 +156,11 @@ async function inTurn({ title, tools }: Request, dir: string, options: PackagesO
   return runs.toSorted((a, b) => Number(b.ours) - Number(a.ours));
 }
 
-async function attempt(tool: Asked, dir: string, options: PackagesOptions): Promise<Cost & { failed?: string }> {
+async function attempt(
+  tool: Asked,
+  dir: string,
+  options: PackagesOptions,
+): Promise<Cost & { failed?: string }> {
   try {
     return (await once(tool, dir, options)).cost;
   } catch (error) {
@@ -139,7 +170,11 @@ async function attempt(tool: Asked, dir: string, options: PackagesOptions): Prom
 }
 
 /** @throws RunFailed also for a run that found nothing */
-async function once(tool: Asked, dir: string, { timeoutMs }: PackagesOptions): Promise<{ cost: Cost; found: number }> {
+async function once(
+  tool: Asked,
+  dir: string,
+  { timeoutMs }: PackagesOptions,
+): Promise<{ cost: Cost; found: number }> {
   const cost = await measure(`{ ${tool.script}; } > ${dir}/found.txt`, { cwd: dir, timeoutMs });
   const found = tool.count(readFileSync(join(dir, "found.txt"), "utf8"));
   if (found === 0) throw new RunFailed("found no packages");

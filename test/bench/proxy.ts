@@ -37,7 +37,8 @@ class Meter {
   /** Counts bytes that were moved; milliseconds to wait before the next. */
   owed(bytes: number): number {
     const now = performance.now();
-    this.#paidUntil = Math.max(this.#paidUntil, now - (BURST / this.#rate) * 1000) + (bytes / this.#rate) * 1000;
+    this.#paidUntil =
+      Math.max(this.#paidUntil, now - (BURST / this.#rate) * 1000) + (bytes / this.#rate) * 1000;
     return this.#paidUntil - now;
   }
 }
@@ -69,15 +70,26 @@ function serve({ upstream, delayMs, rate }: ProxyOptions): void {
   const open = new Set<Socket>();
   const past: Counted = { requests: 0, bytes: 0, connections: 0 };
   let zero = 0;
-  const total = (): number => [...open].reduce((sum, { bytesRead, bytesWritten }) => sum + bytesRead + bytesWritten, past.bytes);
+  const total = (): number =>
+    [...open].reduce((sum, { bytesRead, bytesWritten }) => sum + bytesRead + bytesWritten, past.bytes);
 
   const forward = (req: IncomingMessage, res: ServerResponse): void => {
     const meter = meters.get(req.socket) ?? new Meter(rate);
     const [host, port] = upstream.split(":");
-    const asked = request({ host, port, agent, method: req.method, path: req.url, headers: req.rawHeaders as unknown as string[] }, (answer) => {
-      res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
-      pour(answer, res, meter);
-    });
+    const asked = request(
+      {
+        host,
+        port,
+        agent,
+        method: req.method,
+        path: req.url,
+        headers: req.rawHeaders as unknown as string[],
+      },
+      (answer) => {
+        res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
+        pour(answer, res, meter);
+      },
+    );
     asked.on("error", () => res.destroy());
     // Who goes away early, as clients do that have a blob already, wants no more bytes.
     res.on("close", () => res.writableFinished || asked.destroy());

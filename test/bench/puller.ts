@@ -20,8 +20,12 @@ const first = new LaneSocket(new URL(`http://${host}`), {});
 for (const repository of repositories) {
   const chunks: Buffer[] = [];
   await get(first, `/v2/${repository}/manifests/${TAG}`, (chunk) => void chunks.push(Buffer.from(chunk)));
-  const { config, layers } = JSON.parse(Buffer.concat(chunks).toString()) as { config: { digest: string }; layers: { digest: string }[] };
-  for (const { digest } of [config, ...layers]) if (!todo.has(digest)) todo.set(digest, `/v2/${repository}/blobs/${digest}`);
+  const { config, layers } = JSON.parse(Buffer.concat(chunks).toString()) as {
+    config: { digest: string };
+    layers: { digest: string }[];
+  };
+  for (const { digest } of [config, ...layers])
+    if (!todo.has(digest)) todo.set(digest, `/v2/${repository}/blobs/${digest}`);
 }
 const paths = [...todo.values()];
 let bytes = 0;

@@ -27,7 +27,8 @@ export class Server implements AsyncDisposable {
     closeSync(fd);
     const server = new Server(host, log, child);
     for (let i = 0; i < 200; i++) {
-      if (child.exitCode !== null) throw new Error(`${program} ended: ${readFileSync(log, "utf8").slice(-2000)}`);
+      if (child.exitCode !== null)
+        throw new Error(`${program} ended: ${readFileSync(log, "utf8").slice(-2000)}`);
       if (
         await fetch(`http://${host}/v2/`).then(
           ({ status }) => status === 200,
@@ -49,7 +50,9 @@ export class Server implements AsyncDisposable {
 
   /** Most memory that it ever had. Bytes. */
   get peakRss(): number {
-    return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${this.#child.pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
+    return (
+      Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${this.#child.pid}/status`, "utf8"))?.[1] ?? 0) * 1024
+    );
   }
 
   get logSize(): number {
@@ -90,7 +93,10 @@ async function stop(child: ChildProcess): Promise<void> {
 let registries = 0;
 
 /** Debian's docker-registry with its content below `dir`, which may be there already. */
-export async function startRegistry(dir: string, content = join(dir, `registry-${registries++}`)): Promise<Server> {
+export async function startRegistry(
+  dir: string,
+  content = join(dir, `registry-${registries++}`),
+): Promise<Server> {
   const host = `127.0.0.1:${await freePort()}`;
   mkdirSync(content, { recursive: true });
   const config = `${content}.yml`;

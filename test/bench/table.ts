@@ -34,7 +34,9 @@ interface Row {
 const median = (values: number[]): number => {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
+  return sorted.length % 2 === 1
+    ? (sorted[middle] as number)
+    : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
 };
 
 const good = ({ runs }: Row): Run[] => runs.filter(({ failed }) => failed === undefined);
@@ -46,7 +48,11 @@ const distinct = <T>(values: T[]): T[] => [...new Set(values)];
 
 /** Rows of one table and line; each compared with the fastest peer, round by round. */
 export function rowsOf(runs: Run[]): Row[] {
-  const rows: Row[] = distinct(runs.map(({ tool }) => tool)).map((tool) => ({ tool, ours: false, runs: runs.filter((run) => run.tool === tool) }));
+  const rows: Row[] = distinct(runs.map(({ tool }) => tool)).map((tool) => ({
+    tool,
+    ours: false,
+    runs: runs.filter((run) => run.tool === tool),
+  }));
   for (const row of rows) row.ours = row.runs[0]?.ours ?? false;
   const peers = rows.filter((row) => !row.ours && good(row).length > 0);
   const wall = (row: Row): number => medianOf(row, (run) => run.wall) ?? Number.POSITIVE_INFINITY;
@@ -66,8 +72,10 @@ export function rowsOf(runs: Run[]): Row[] {
   return rows;
 }
 
-const shown = (value: number | undefined, digits: number): string => (value === undefined ? "–" : value.toFixed(digits));
-const megabytes = (bytes: number | undefined): string => (bytes === undefined ? "–" : (bytes / 1e6).toFixed(0));
+const shown = (value: number | undefined, digits: number): string =>
+  value === undefined ? "–" : value.toFixed(digits);
+const megabytes = (bytes: number | undefined): string =>
+  bytes === undefined ? "–" : (bytes / 1e6).toFixed(0);
 
 /** The tables of one action, in Markdown: a row for each line and tool. */
 export function tableOf(runs: Run[]): string {
@@ -136,6 +144,9 @@ export function writeSection(file: string, name: string, text: string): void {
   const from = page.indexOf(begin);
   const to = page.indexOf(end);
   const section = `${begin}\n${text.trim()}\n${end}`;
-  const changed = from >= 0 && to > from ? page.slice(0, from) + section + page.slice(to + end.length) : `${page.trimEnd()}\n\n## ${name}\n\n${section}\n`;
+  const changed =
+    from >= 0 && to > from
+      ? page.slice(0, from) + section + page.slice(to + end.length)
+      : `${page.trimEnd()}\n\n## ${name}\n\n${section}\n`;
   writeFileSync(file, changed);
 }

@@ -57,8 +57,14 @@ function skopeo(program: string, version: string, parallel: number): Tool {
     name: named("skopeo", parallel),
     version,
     ours: false,
-    pull: (job) => each(job, `${copy} --src-tls-verify=false docker://${job.host}/$r:${TAG} ${into}`, parallel),
-    push: (job) => each(job, `${copy} --dest-tls-verify=false oci:${job.prepared}/$i:${TAG} docker://${job.host}/$r:${TAG}`, parallel),
+    pull: (job) =>
+      each(job, `${copy} --src-tls-verify=false docker://${job.host}/$r:${TAG} ${into}`, parallel),
+    push: (job) =>
+      each(
+        job,
+        `${copy} --dest-tls-verify=false oci:${job.prepared}/$i:${TAG} docker://${job.host}/$r:${TAG}`,
+        parallel,
+      ),
   };
 }
 
@@ -68,8 +74,18 @@ function regctl(program: string, version: string, parallel: number, more = ""): 
     name: named(more === "" ? "regctl" : "regctl, signatures too", parallel),
     version,
     ours: false,
-    pull: (job) => each(job, `${copy(job)} ${job.host}/$r:${TAG} ocidir://out${parallel === 0 ? ":$i" : `/$i:${TAG}`}`, parallel),
-    ...(more === "" ? { push: (job) => each(job, `${copy(job)} ocidir://${job.prepared}/$i:${TAG} ${job.host}/$r:${TAG}`, parallel) } : {}),
+    pull: (job) =>
+      each(
+        job,
+        `${copy(job)} ${job.host}/$r:${TAG} ocidir://out${parallel === 0 ? ":$i" : `/$i:${TAG}`}`,
+        parallel,
+      ),
+    ...(more === ""
+      ? {
+          push: (job) =>
+            each(job, `${copy(job)} ocidir://${job.prepared}/$i:${TAG} ${job.host}/$r:${TAG}`, parallel),
+        }
+      : {}),
   };
 }
 
@@ -78,7 +94,8 @@ function airgap(program: string): Tool {
     name: "airgap",
     version: versionOf(program, ["--version"]),
     ours: true,
-    pull: ({ host, repositories }) => `cat > site.yaml <<'END'\n${specOf(host, repositories)}END\n${program} build site.yaml -o out.tar --quiet`,
+    pull: ({ host, repositories }) =>
+      `cat > site.yaml <<'END'\n${specOf(host, repositories)}END\n${program} build site.yaml -o out.tar --quiet`,
     push: ({ host, prepared }) => `${program} push ${prepared}/bundle.tar ${host} --layout path --quiet`,
   };
 }
@@ -88,7 +105,8 @@ export function specOf(host: string, repositories: string[]): string {
   return `apiVersion: airgap/v1\nkind: Bundle\nname: bench\nsiteName: ${host}\nimages:\n${repositories.map((name) => `  - ${host}/${name}:${TAG}\n`).join("")}`;
 }
 
-const named = (name: string, parallel: number): string => (parallel === 0 ? name : `${name}, ${parallel} at once`);
+const named = (name: string, parallel: number): string =>
+  parallel === 0 ? name : `${name}, ${parallel} at once`;
 
 function versionOf(program: string, args: string[]): string {
   const { stdout } = spawnSync(program, args, { encoding: "utf8" });

@@ -55,10 +55,14 @@ describe("build", () => {
     fill(registry.store, "a/one", image("newer"), "1");
     registry.seen.length = 0;
     await scratch.build({ locked: true });
-    expect(registry.seen.filter(({ path }) => path.endsWith("/manifests/1") || path.endsWith("/tags/list"))).toEqual([]);
+    expect(
+      registry.seen.filter(({ path }) => path.endsWith("/manifests/1") || path.endsWith("/tags/list")),
+    ).toEqual([]);
     expect(readLockOf(scratch.path("site.tar")).items[0]?.root.digest).toBe(image("one").root.digest);
     const changed = await scratch.build();
-    expect(changed.changes).toMatchObject([{ change: "changed", from: image("one").root.digest, to: image("newer").root.digest }]);
+    expect(changed.changes).toMatchObject([
+      { change: "changed", from: image("one").root.digest, to: image("newer").root.digest },
+    ]);
   });
 
   it("refuses --locked when spec and lock differ, and a lock that is not there", async () => {
@@ -114,18 +118,26 @@ describe("build", () => {
     scratch.spec(`platforms: [linux/riscv64]\nimages: [${registry.host}/a/one:1]`);
     await expect(scratch.build()).rejects.toMatchObject({
       code: "not-found",
-      message: expect.stringMatching(/linux\/riscv64; it offers linux\/amd64, linux\/arm64; wanted by images\[0\]/),
+      message: expect.stringMatching(
+        /linux\/riscv64; it offers linux\/amd64, linux\/arm64; wanted by images\[0\]/,
+      ),
     });
     fill(registry.store, "a/single", image("one"), "1");
     scratch.spec(`platforms: [linux/arm64]\nimages: [${registry.host}/a/single:1]`);
-    await expect(scratch.build()).rejects.toMatchObject({ code: "not-found", message: expect.stringContaining("an image for linux/amd64 only") });
+    await expect(scratch.build()).rejects.toMatchObject({
+      code: "not-found",
+      message: expect.stringContaining("an image for linux/amd64 only"),
+    });
   });
 
   it("says who wants an image that is not there", async () => {
     await using registry = await startRegistry();
     using scratch = new Scratch();
     scratch.spec(`images: [${registry.host}/a/none:1]`);
-    await expect(scratch.build()).rejects.toMatchObject({ code: "not-found", data: { wantedBy: ["images[0]"] } });
+    await expect(scratch.build()).rejects.toMatchObject({
+      code: "not-found",
+      data: { wantedBy: ["images[0]"] },
+    });
     expect(existsSync(scratch.path("site.lock.json"))).toBe(false);
   });
 
@@ -135,7 +147,9 @@ describe("build", () => {
     scratch.write("tool.tgz", base);
     registry.store.addBlob("a/files", bytesOf("file", 4000));
     const digest = digestOf(bytesOf("file", 4000));
-    scratch.spec(`files:\n- path: tool.tgz\n- url: ${registry.url}/v2/a/files/blobs/${digest}\n  as: remote.bin`);
+    scratch.spec(
+      `files:\n- path: tool.tgz\n- url: ${registry.url}/v2/a/files/blobs/${digest}\n  as: remote.bin`,
+    );
     await scratch.build();
     const { items } = readLockOf(scratch.path("site.tar"));
     expect(items.map(({ kind, name, facts }) => ({ kind, name, facts }))).toEqual([
@@ -144,7 +158,10 @@ describe("build", () => {
     ]);
     await verifyBundle(scratch.path("site.tar"), quick);
     scratch.spec(`files: [{ path: tool.tgz, sha256: ${"f".repeat(64)} }]`);
-    await expect(scratch.build()).rejects.toMatchObject({ code: "corrupt", message: expect.stringContaining(digestOf(base).slice(7)) });
+    await expect(scratch.build()).rejects.toMatchObject({
+      code: "corrupt",
+      message: expect.stringContaining(digestOf(base).slice(7)),
+    });
   });
 
   it("carries what is attached: cosign tags and referrers, on index children too", async () => {
@@ -155,15 +172,26 @@ describe("build", () => {
     fill(registry.store, "a/one", index, "1");
     const signature = makeImage("sig", [bytesOf("signature", 100)]);
     fill(registry.store, "a/one", signature, `${child.root.digest.replace(":", "-")}.sig`);
-    const sbom = makeImage("sbom", [bytesOf("sbom", 100)], { subject: index.root, artifactType: "application/spdx+json" });
+    const sbom = makeImage("sbom", [bytesOf("sbom", 100)], {
+      subject: index.root,
+      artifactType: "application/spdx+json",
+    });
     fill(registry.store, "a/one", sbom);
     scratch.spec(`images: [${registry.host}/a/one:1]`);
     await scratch.build();
     const [item] = readLockOf(scratch.path("site.tar")).items;
     expect(item?.attached).toHaveLength(2);
-    expect(item?.attached).toContainEqual(expect.objectContaining({ subject: child.root.digest, tag: `${child.root.digest.replace(":", "-")}.sig` }));
     expect(item?.attached).toContainEqual(
-      expect.objectContaining({ subject: index.root.digest, descriptor: expect.objectContaining({ digest: sbom.root.digest }) }),
+      expect.objectContaining({
+        subject: child.root.digest,
+        tag: `${child.root.digest.replace(":", "-")}.sig`,
+      }),
+    );
+    expect(item?.attached).toContainEqual(
+      expect.objectContaining({
+        subject: index.root.digest,
+        descriptor: expect.objectContaining({ digest: sbom.root.digest }),
+      }),
     );
     await verifyBundle(scratch.path("site.tar"), quick);
     const again = readFileSync(scratch.path("site.tar"));
@@ -181,10 +209,16 @@ describe("images from elsewhere than a registry", () => {
     );
     await scratch.build();
     await verifyBundle(scratch.path("site.tar"), quick);
-    scratch.spec(`images: [{ ref: register.site/app/one:1, from: "oci-archive:site.tar:register.site/app/one:1" }]`);
+    scratch.spec(
+      `images: [{ ref: register.site/app/one:1, from: "oci-archive:site.tar:register.site/app/one:1" }]`,
+    );
     const { bundle = "" } = await scratch.build({ output: scratch.path("again.tar") });
     expect(readLockOf(bundle).items).toMatchObject([
-      { name: "register.site/app/one:1", root: { digest: image("one").root.digest }, origins: [expect.stringContaining("oci-archive:")] },
+      {
+        name: "register.site/app/one:1",
+        root: { digest: image("one").root.digest },
+        origins: [expect.stringContaining("oci-archive:")],
+      },
     ]);
   });
 
@@ -206,11 +240,19 @@ describe("sha512", () => {
       return { mediaType, digest, size: bytes.length };
     };
     const config = put(MediaType.ociConfig, Buffer.from('{"architecture":"amd64","os":"linux"}'));
-    const layers = [bytesOf("layer", 300_000), Buffer.alloc(0)].map((bytes) => put(MediaType.ociLayerGzip, bytes));
-    const manifest = put(MediaType.ociManifest, Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociManifest, config, layers })));
+    const layers = [bytesOf("layer", 300_000), Buffer.alloc(0)].map((bytes) =>
+      put(MediaType.ociLayerGzip, bytes),
+    );
+    const manifest = put(
+      MediaType.ociManifest,
+      Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociManifest, config, layers })),
+    );
     scratch.write("layout/oci-layout", '{"imageLayoutVersion":"1.0.0"}');
     const annotations = { "org.opencontainers.image.ref.name": "one" };
-    scratch.write("layout/index.json", JSON.stringify({ schemaVersion: 2, manifests: [{ ...manifest, annotations }] }));
+    scratch.write(
+      "layout/index.json",
+      JSON.stringify({ schemaVersion: 2, manifests: [{ ...manifest, annotations }] }),
+    );
     scratch.spec('images: [{ ref: "h.site/one:1", from: "oci:layout:one" }]');
     await scratch.build();
     await verifyBundle(scratch.path("site.tar"), quick);
@@ -227,9 +269,16 @@ describe("foreign layers", () => {
     await using publisher = await startRegistry();
     using scratch = new Scratch();
     const foreign = bytesOf("foreign", 3000);
-    const descriptor = { mediaType: MediaType.dockerForeignLayer, digest: digestOf(foreign), size: foreign.length, urls: [`${publisher.url}/layer`] };
+    const descriptor = {
+      mediaType: MediaType.dockerForeignLayer,
+      digest: digestOf(foreign),
+      size: foreign.length,
+      urls: [`${publisher.url}/layer`],
+    };
     const config = { mediaType: MediaType.dockerConfig, digest: digestOf("{}"), size: 2 };
-    const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.dockerManifest, config, layers: [descriptor] }));
+    const manifest = Buffer.from(
+      JSON.stringify({ schemaVersion: 2, mediaType: MediaType.dockerManifest, config, layers: [descriptor] }),
+    );
     registry.store.addBlob("a/windows", Buffer.from("{}"));
     registry.store.addManifest("a/windows", MediaType.dockerManifest, manifest, "1");
     publisher.hooks.push((exchange) => exchange.url.pathname === "/layer" && exchange.send(200, {}, foreign));
@@ -254,7 +303,10 @@ describe("what lands", () => {
     const bytes = readFileSync(scratch.path("site.tar"));
     await scratch.build({ locked: true });
     expect(readFileSync(scratch.path("site.tar")).equals(bytes)).toBe(true);
-    return { lock: readLockOf(scratch.path("site.tar")), item: readLockOf(scratch.path("site.tar")).items[0] };
+    return {
+      lock: readLockOf(scratch.path("site.tar")),
+      item: readLockOf(scratch.path("site.tar")).items[0],
+    };
   };
 
   it("is the index itself when every child is carried", async () => {
@@ -265,12 +317,17 @@ describe("what lands", () => {
 
   it("is the manifest of one platform, with the original beside it", async () => {
     const { item, lock } = await locked((host) => `images: [${host}/a/one:1]`);
-    expect(item).toMatchObject({ root: { digest: image("one").root.digest }, original: { digest: index.root.digest } });
+    expect(item).toMatchObject({
+      root: { digest: image("one").root.digest },
+      original: { digest: index.root.digest },
+    });
     expect(lock.blobs.map(({ digest }) => digest)).not.toContain(image("two").root.digest);
   });
 
   it("is a derived index for several platforms of more", async () => {
-    const { item } = await locked((host) => `platforms: [linux/amd64, linux/s390x]\nimages: [${host}/a/one:1]`);
+    const { item } = await locked(
+      (host) => `platforms: [linux/amd64, linux/s390x]\nimages: [${host}/a/one:1]`,
+    );
     expect(item?.original?.digest).toBe(index.root.digest);
     expect(item?.root.mediaType).toBe(index.root.mediaType);
     expect([index.root.digest, image("one").root.digest]).not.toContain(item?.root.digest);
@@ -280,7 +337,9 @@ describe("what lands", () => {
     const whole = await locked((host) => `images: ["${host}/a/one:1@${index.root.digest}"]`);
     expect(whole.item).toMatchObject({ root: { digest: index.root.digest } });
     expect(whole.lock.blobs.map(({ digest }) => digest)).toContain(image("three").root.digest);
-    const exact = await locked((host) => `images: [{ ref: "${host}/a/one@${index.root.digest}", platforms: exact }]`);
+    const exact = await locked(
+      (host) => `images: [{ ref: "${host}/a/one@${index.root.digest}", platforms: exact }]`,
+    );
     expect(exact.item).toMatchObject({ root: { digest: index.root.digest }, exact: true });
     expect(exact.lock.blobs.map(({ digest }) => digest)).not.toContain(image("three").root.digest);
   });
@@ -291,7 +350,10 @@ describe("closure", () => {
     await using registry = await startRegistry();
     using scratch = new Scratch();
     fill(registry.store, "app/web", image("one"), "1");
-    scratch.write("app.yaml", "apiVersion: v1\nkind: Pod\nmetadata: { name: web }\nspec: { containers: [{ name: web, image: register.site/app/web:1 }] }\n");
+    scratch.write(
+      "app.yaml",
+      "apiVersion: v1\nkind: Pod\nmetadata: { name: web }\nspec: { containers: [{ name: web, image: register.site/app/web:1 }] }\n",
+    );
     const sources = `sources: { register.site: { mirrors: ["${registry.host}"] } }`;
     scratch.spec(`${sources}\nmanifests: [{ path: app.yaml, as: app }]`);
     await scratch.build();
@@ -306,20 +368,31 @@ describe("closure", () => {
   it("names every image that a Kubernetes version needs and no source has, with who wants it", async () => {
     await using registry = await startRegistry();
     using scratch = new Scratch();
-    scratch.spec(`sources: { registry.k8s.io: { mirrors: ["${registry.host}/google_containers/*"] } }\nkubernetes: [{ version: v1.28.2 }]`);
+    scratch.spec(
+      `sources: { registry.k8s.io: { mirrors: ["${registry.host}/google_containers/*"] } }\nkubernetes: [{ version: v1.28.2 }]`,
+    );
     await expect(scratch.build()).rejects.toMatchObject({
       code: "not-found",
-      message: expect.stringMatching(/^7 images can't be had:.*coredns:v1\.10\.1.*wanted by kubernetes v1\.28\.2/s),
+      message: expect.stringMatching(
+        /^7 images can't be had:.*coredns:v1\.10\.1.*wanted by kubernetes v1\.28\.2/s,
+      ),
     });
   });
 
   it("refuses a bundle whose lock leaves out what a document names", async () => {
     const lock = readClosed();
     const { checkClosed } = await import("../../src/bundle/held.ts");
-    await expect(checkClosed({ ...lock, items: lock.items.filter(({ kind }) => kind !== "image") }, async () => undefined)).rejects.toMatchObject({
+    await expect(
+      checkClosed(
+        { ...lock, items: lock.items.filter(({ kind }) => kind !== "image") },
+        async () => undefined,
+      ),
+    ).rejects.toMatchObject({
       code: "not-closed",
       exit: 3,
-      message: expect.stringContaining("register.site/app/web:1: it is not in the bundle; wanted by manifests app"),
+      message: expect.stringContaining(
+        "register.site/app/web:1: it is not in the bundle; wanted by manifests app",
+      ),
     });
   });
 });
@@ -327,7 +400,9 @@ describe("closure", () => {
 /** A lock that carries one document and the image that it names. */
 function readClosed(): Lock {
   const root = image("one").root;
-  const facts = { images: [{ reference: "register.site/app/web:1", fate: "carried", places: ["app.yaml:4 Pod/web"] }] };
+  const facts = {
+    images: [{ reference: "register.site/app/web:1", fate: "carried", places: ["app.yaml:4 Pod/web"] }],
+  };
   return {
     apiVersion: "airgap/v1",
     kind: "Lock",

@@ -4,7 +4,12 @@ import type { Item } from "../../src/bundle/lock.ts";
 import { kubernetesWants } from "../../src/resolve/kubernetes/closure.ts";
 
 const sha = (letter: string): `sha256:${string}` => `sha256:${letter.repeat(64)}`;
-const item = (kind: Item["kind"], name: string, facts: Record<string, unknown>, wantedBy: string[] = []): Item => ({
+const item = (
+  kind: Item["kind"],
+  name: string,
+  facts: Record<string, unknown>,
+  wantedBy: string[] = [],
+): Item => ({
   kind,
   name,
   root: { mediaType: "x", digest: sha("0"), size: 1 },
@@ -12,20 +17,38 @@ const item = (kind: Item["kind"], name: string, facts: Record<string, unknown>, 
   wantedBy,
   facts,
 });
-const image = (reference: string, fate: string) => ({ reference, fate, confidence: "certain", how: "container", places: ["a.yaml:3 Pod/p spec"] });
+const image = (reference: string, fate: string) => ({
+  reference,
+  fate,
+  confidence: "certain",
+  how: "container",
+  places: ["a.yaml:3 Pod/p spec"],
+});
 
 describe("what is wanted", () => {
   test("carried and added images of documents and charts, with who names them", () => {
     const items = [
-      item("manifests", "net", { images: [image("reg.site/a:1", "carried"), image("reg.site/b:1", "possible"), image("reg.site/c:1", "ignored")] }),
-      item("chart", "web", { images: [image("reg.site/a:1", "added"), image("reg.site/d:1", "off"), { reference: 7 }, null, "x"] }),
+      item("manifests", "net", {
+        images: [
+          image("reg.site/a:1", "carried"),
+          image("reg.site/b:1", "possible"),
+          image("reg.site/c:1", "ignored"),
+        ],
+      }),
+      item("chart", "web", {
+        images: [image("reg.site/a:1", "added"), image("reg.site/d:1", "off"), { reference: 7 }, null, "x"],
+      }),
       item("file", "x", { images: [image("reg.site/z:1", "carried")] }),
     ];
-    expect(wantedImages({ items })).toEqual([{ reference: "reg.site/a:1", wantedBy: ["chart web: a.yaml:3", "manifests net: a.yaml:3"] }]);
+    expect(wantedImages({ items })).toEqual([
+      { reference: "reg.site/a:1", wantedBy: ["chart web: a.yaml:3", "manifests net: a.yaml:3"] },
+    ]);
   });
 
   test("facts of any other shape name nothing", () => {
-    expect(wantedImages({ items: [item("manifests", "x", { images: "no" }), item("chart", "y", {})] })).toEqual([]);
+    expect(
+      wantedImages({ items: [item("manifests", "x", { images: "no" }), item("chart", "y", {})] }),
+    ).toEqual([]);
   });
 });
 
@@ -39,35 +62,54 @@ describe("gaps", () => {
   const gaps = (reference: string, platforms: string[] | "all" = ["linux/amd64"]): string[] =>
     findGaps([{ reference, wantedBy: ["x"] }], held, platforms).map(({ why }) => why);
 
-  test.each(["reg.site/a:1", `reg.site/a:1@${sha("a")}`, `reg.site/a:other@${sha("b")}`, `reg.site/a@${sha("b")}`, `reg.site/c:v9@${sha("c")}`, "busybox"])(
-    "%s is answered",
+  test.each([
+    "reg.site/a:1",
+    `reg.site/a:1@${sha("a")}`,
+    `reg.site/a:other@${sha("b")}`,
+    `reg.site/a@${sha("b")}`,
+    `reg.site/c:v9@${sha("c")}`,
+    "busybox",
+  ])("%s is answered", (reference) => {
+    expect(gaps(reference)).toEqual([]);
+  });
+
+  test.each(["reg.site/a:2", `reg.site/a:1@${sha("f")}`, "reg.site/c:v9", "other.site/a:1", "reg.site/a"])(
+    "%s is not",
     (reference) => {
-      expect(gaps(reference)).toEqual([]);
+      expect(gaps(reference)).toEqual(["it is not in the bundle"]);
     },
   );
 
-  test.each(["reg.site/a:2", `reg.site/a:1@${sha("f")}`, "reg.site/c:v9", "other.site/a:1", "reg.site/a"])("%s is not", (reference) => {
-    expect(gaps(reference)).toEqual(["it is not in the bundle"]);
-  });
-
   test("every platform asked for must be there, unless the spec lists the image itself", () => {
-    expect(gaps("reg.site/a:1", ["linux/amd64", "linux/arm64"])).toEqual(["it is in the bundle without linux/arm64"]);
+    expect(gaps("reg.site/a:1", ["linux/amd64", "linux/arm64"])).toEqual([
+      "it is in the bundle without linux/arm64",
+    ]);
     expect(gaps(`reg.site/c@${sha("c")}`, ["linux/amd64", "linux/arm64"])).toEqual([]);
     expect(gaps("reg.site/own:1", ["linux/arm64"])).toEqual([]);
     expect(gaps("reg.site/a:1", "all")).toEqual([]);
   });
 
   test("the error names what is missing and who wants it, and ends with 3", () => {
-    const error = notClosed(findGaps([{ reference: "reg.site/zz:1", wantedBy: ["manifests net: a.yaml:3"] }], held, "all"));
+    const error = notClosed(
+      findGaps([{ reference: "reg.site/zz:1", wantedBy: ["manifests net: a.yaml:3"] }], held, "all"),
+    );
     expect(error.exit).toBe(3);
     expect(error.code).toBe("not-closed");
-    expect(error.message).toContain("reg.site/zz:1: it is not in the bundle; wanted by manifests net: a.yaml:3");
+    expect(error.message).toContain(
+      "reg.site/zz:1: it is not in the bundle; wanted by manifests net: a.yaml:3",
+    );
   });
 });
 
 describe("Kubernetes, from a lock alone", () => {
   const named = (name: string): Item => item("image", name, {}, ["kubernetes v1.28.2"]);
-  const all = ["kube-apiserver:v1.28.2", "kube-controller-manager:v1.28.2", "kube-scheduler:v1.28.2", "kube-proxy:v1.28.2", "pause:3.9"];
+  const all = [
+    "kube-apiserver:v1.28.2",
+    "kube-controller-manager:v1.28.2",
+    "kube-scheduler:v1.28.2",
+    "kube-proxy:v1.28.2",
+    "pause:3.9",
+  ];
 
   test("images of a moved registry stand for kubeadm's own, and what a configuration did without is not missed", () => {
     const wants = kubernetesWants(

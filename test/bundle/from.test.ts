@@ -26,10 +26,22 @@ images:
     await scratch.build();
     await verifyBundle(scratch.path("site.tar"), { quick: false, emit: () => {} });
     const { items } = readLockOf(scratch.path("site.tar"));
-    expect(items.map(({ name, root, original, origins }) => [name, root.digest, original?.digest, origins[0]])).toEqual([
-      ["register.site/app/index:v1", image("amd64").root.digest, index.root.digest, `oci:${scratch.path("layout")}`],
+    expect(
+      items.map(({ name, root, original, origins }) => [name, root.digest, original?.digest, origins[0]]),
+    ).toEqual([
+      [
+        "register.site/app/index:v1",
+        image("amd64").root.digest,
+        index.root.digest,
+        `oci:${scratch.path("layout")}`,
+      ],
       ["register.site/app/local:v1", image("local").root.digest, undefined, `oci:${scratch.path("layout")}`],
-      ["register.site/app/pulled:v1", image("pulled").root.digest, undefined, `docker://${registry.host}/other/name:7`],
+      [
+        "register.site/app/pulled:v1",
+        image("pulled").root.digest,
+        undefined,
+        `docker://${registry.host}/other/name:7`,
+      ],
     ]);
     const bundle = BundleReader.open(scratch.path("site.tar"));
     for (const [digest, bytes] of image("local").blobs) expect(bundle.read(digest).equals(bytes)).toBe(true);

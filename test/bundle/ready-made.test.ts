@@ -27,6 +27,8 @@ describe("the ready-made cluster files", () => {
     expect(spec.kubernetes?.map(({ version }) => version)).toContain(cluster.kubernetes.version);
     expect(spec.siteName).toBe(cluster.registry.host);
     expect(spec.manifests?.map((each) => each.as)).toContain(cluster.network?.name);
-    expect(JSON.stringify(spec.packages)).toContain(cluster.runtime === "docker" ? "docker-ce" : "containerd");
+    expect(JSON.stringify(spec.packages)).toContain(
+      cluster.runtime === "docker" ? "docker-ce" : "containerd",
+    );
   });
 });

@@ -11,7 +11,8 @@ import { Scratch } from "../support/scratch.ts";
 const big = bytesOf("big", 12_000_000);
 const digest = digestOf(big);
 const image = makeImage("one", [big, bytesOf("small", 1000)]);
-const isBig = ({ target, method }: Exchange): boolean => target.kind === "blob" && target.digest === digest && method === "GET";
+const isBig = ({ target, method }: Exchange): boolean =>
+  target.kind === "blob" && target.digest === digest && method === "GET";
 
 /** Sends the first `count` bytes of what was asked, then says `then()`. */
 function partly(exchange: Exchange, count: number, then: () => void): true {
@@ -30,7 +31,9 @@ async function interrupted(registry: TestRegistry, scratch: Scratch): Promise<vo
   fill(registry.store, "a/one", image, "1");
   scratch.spec(`images: [${registry.host}/a/one:1]`);
   const stop = new AbortController();
-  const hook: Hook = (exchange) => isBig(exchange) && partly(exchange, 9_000_000, () => setTimeout(() => stop.abort(new Error("stopped")), 150));
+  const hook: Hook = (exchange) =>
+    isBig(exchange) &&
+    partly(exchange, 9_000_000, () => setTimeout(() => stop.abort(new Error("stopped")), 150));
   registry.hooks.push(hook);
   await expect(scratch.build({ signal: stop.signal })).rejects.toThrow("stopped");
   expect(existsSync(scratch.path("site.tar"))).toBe(false);
@@ -44,7 +47,8 @@ async function undisturbed(scratch: Scratch): Promise<Buffer> {
   return readFileSync(scratch.path("plain.tar"));
 }
 
-const bigRequests = (registry: TestRegistry) => registry.seen.filter(({ path }) => path.endsWith(digest)).map(({ headers }) => headers["range"]);
+const bigRequests = (registry: TestRegistry) =>
+  registry.seen.filter(({ path }) => path.endsWith(digest)).map(({ headers }) => headers["range"]);
 
 describe("a blob that several places have", () => {
   it("gets as many tries from each of them", async () => {
@@ -79,7 +83,11 @@ describe("two builds of one output", () => {
       return true;
     });
     await scratch.build();
-    await expect(second).rejects.toMatchObject({ code: "conflict", exit: 3, message: expect.stringContaining("site.tar") });
+    await expect(second).rejects.toMatchObject({
+      code: "conflict",
+      exit: 3,
+      message: expect.stringContaining("site.tar"),
+    });
     await verifyBundle(scratch.path("site.tar"), { quick: false, emit: () => {} });
     expect((await scratch.build({ fresh: true })).blobs).toBe(4);
   });
@@ -148,14 +156,20 @@ describe("an interrupted build", () => {
     [
       "sends 206 from the wrong offset",
       (exchange) =>
-        exchange.header("range") ? exchange.send(206, { "content-range": `bytes 0-${big.length - 1}/${big.length}` }, big) : exchange.send(200, {}, big),
+        exchange.header("range")
+          ? exchange.send(206, { "content-range": `bytes 0-${big.length - 1}/${big.length}` }, big)
+          : exchange.send(200, {}, big),
     ],
     [
       "lies about the range it sends",
       (exchange) => {
         const from = Number(/^bytes=(\d+)-/.exec(exchange.header("range"))?.[1] ?? 0);
         if (from === 0) return exchange.send(200, {}, big);
-        return exchange.send(206, { "content-range": `bytes ${from}-${big.length - 1}/${big.length}` }, Buffer.alloc(big.length - from, 1));
+        return exchange.send(
+          206,
+          { "content-range": `bytes ${from}-${big.length - 1}/${big.length}` },
+          Buffer.alloc(big.length - from, 1),
+        );
       },
     ],
     [
@@ -183,7 +197,10 @@ describe("an interrupted build", () => {
     using scratch = new Scratch();
     await interrupted(registry, scratch);
     let tries = 0;
-    registry.hooks.push((exchange) => isBig(exchange) && exchange.send(307, { location: `${storage.url}/signed?try=${++tries}` }));
+    registry.hooks.push(
+      (exchange) =>
+        isBig(exchange) && exchange.send(307, { location: `${storage.url}/signed?try=${++tries}` }),
+    );
     storage.hooks.push((exchange) => {
       if (exchange.query("try") === "1") return exchange.send(403, {}, "expired");
       expect(exchange.header("authorization")).toBe("");
@@ -201,7 +218,12 @@ describe("an interrupted build", () => {
     fill(registry.store, "a/one", image, "1");
     scratch.spec(`images: [${registry.host}/a/one:1]`);
     let breaks = 0;
-    registry.hooks.push((exchange) => isBig(exchange) && ++breaks < 5 && partly(exchange, 2_000_000, () => exchange.request.socket.destroy()));
+    registry.hooks.push(
+      (exchange) =>
+        isBig(exchange) &&
+        ++breaks < 5 &&
+        partly(exchange, 2_000_000, () => exchange.request.socket.destroy()),
+    );
     await scratch.build({ backoffMs: 1 });
     expect(breaks).toBe(5);
     expect(readFileSync(scratch.path("site.tar")).equals(await undisturbed(scratch))).toBe(true);
@@ -213,7 +235,10 @@ describe("an interrupted build", () => {
     fill(registry.store, "a/one", image, "1");
     scratch.spec(`images: [${registry.host}/a/one:1]`);
     registry.hooks.push((exchange) => isBig(exchange) && exchange.send(200, {}, Buffer.alloc(big.length, 7)));
-    await expect(scratch.build()).rejects.toMatchObject({ code: "corrupt", message: expect.stringContaining(`docker://${registry.host}/a/one`) });
+    await expect(scratch.build()).rejects.toMatchObject({
+      code: "corrupt",
+      message: expect.stringContaining(`docker://${registry.host}/a/one`),
+    });
     expect(existsSync(scratch.path("site.tar"))).toBe(false);
   });
 });

@@ -79,7 +79,12 @@ describe("the bundle spec", () => {
     const spec = read(WHOLE);
     expect(spec.images).toEqual([
       { ref: "docker.io/library/nginx:1.27" },
-      { ref: "kubernetes-register.superopsmsb.com/superopsmsb/nginx_web:v0.1", from: "docker-daemon:nginx_web:v0.1", platforms: "all", foreignLayers: false },
+      {
+        ref: "kubernetes-register.superopsmsb.com/superopsmsb/nginx_web:v0.1",
+        from: "docker-daemon:nginx_web:v0.1",
+        platforms: "all",
+        foreignLayers: false,
+      },
     ]);
     expect(spec.manifests[0]).toEqual({ path: "kube-flannel.yml" });
     expect(spec.packages[0]?.repositories[0]).not.toHaveProperty("clientCert");
@@ -102,13 +107,20 @@ describe("the bundle spec", () => {
 
   it("names line, column and the nearest known key", () => {
     expect(problems(`${head}imagez: []`)).toBe("site.yaml:4:1: unknown key 'imagez'; did you mean 'images'?");
-    expect(problems(`${head}images:\n  - ref: a\n    form: oci:x`)).toContain("site.yaml:6:5: images[0]: unknown key 'form'; did you mean 'from'?");
+    expect(problems(`${head}images:\n  - ref: a\n    form: oci:x`)).toContain(
+      "site.yaml:6:5: images[0]: unknown key 'form'; did you mean 'from'?",
+    );
     expect(problems("kind: Bundle\nname: site")).toContain("site.yaml:1:1: 'apiVersion' is missing");
   });
 
   it("says all that is wrong at once, in the order of the file", () => {
     const lines = problems(`${head}platforms: [linux]\nimages: [3, "a/Case"]\nfiles: yes`).split("\n");
-    expect(lines.map((line) => line.split(" ")[0])).toEqual(["site.yaml:4:13:", "site.yaml:5:10:", "site.yaml:5:13:", "site.yaml:6:8:"]);
+    expect(lines.map((line) => line.split(" ")[0])).toEqual([
+      "site.yaml:4:13:",
+      "site.yaml:5:10:",
+      "site.yaml:5:13:",
+      "site.yaml:6:8:",
+    ]);
   });
 
   it.each([
@@ -118,7 +130,11 @@ describe("the bundle spec", () => {
     ["two documents", `${head}---\n${head}`, "only one document"],
     ["a number where text belongs", `${head}charts: [{ chart: x, version: 1.2 }]`, "put it in quotes"],
     ["another kind", head.replace("Bundle", "Bundel"), "did you mean 'Bundle'?"],
-    ["a file name that leaves its folder", `${head}files: [{ url: x, as: ../../etc/passwd }]`, "file name without '..'"],
+    [
+      "a file name that leaves its folder",
+      `${head}files: [{ url: x, as: ../../etc/passwd }]`,
+      "file name without '..'",
+    ],
     [
       "a role that there is not",
       `${head}packages: [{ name: a, format: rpm, for: [x-1], arch: x, repositories: [{ id: a }], install: { master: [] } }]`,
@@ -137,7 +153,9 @@ describe("the bundle spec", () => {
   });
 
   it("follows aliases", () => {
-    expect(read("platforms: &p [linux/arm64]\nimages: [{ ref: a, platforms: *p }]").images[0]?.platforms).toEqual(["linux/arm64"]);
+    expect(
+      read("platforms: &p [linux/arm64]\nimages: [{ ref: a, platforms: *p }]").images[0]?.platforms,
+    ).toEqual(["linux/arm64"]);
   });
 });
 
@@ -164,12 +182,16 @@ describe("the JSON Schema", () => {
       "manifests: [a, { path: b }]",
       "repositoryKey:",
     ];
-    for (const lines of bad) expect([lines, accepts(head + lines), problems(head + lines) === ""]).toEqual([lines, false, false]);
-    for (const lines of good) expect([lines, accepts(head + lines), problems(head + lines)]).toEqual([lines, true, ""]);
+    for (const lines of bad)
+      expect([lines, accepts(head + lines), problems(head + lines) === ""]).toEqual([lines, false, false]);
+    for (const lines of good)
+      expect([lines, accepts(head + lines), problems(head + lines)]).toEqual([lines, true, ""]);
   });
 
   it("is the one that is kept for editors", () => {
-    const kept = JSON.parse(readFileSync(join(import.meta.dirname, "../../docs/bundle.schema.json"), "utf8")) as Record<string, unknown>;
+    const kept = JSON.parse(
+      readFileSync(join(import.meta.dirname, "../../docs/bundle.schema.json"), "utf8"),
+    ) as Record<string, unknown>;
     expect(kept).toMatchObject(bundleSchema.json());
   });
 });

@@ -19,7 +19,8 @@ describe("tar entries", () => {
   it("are read by others, long names too", async () => {
     const long = blobName(digestOf("x", "sha512"));
     const short = blobName(digestOf("x"));
-    const entry = (name: string): Buffer => Buffer.concat([entryHeader(name, 5), Buffer.from("hello".padEnd(padded(5), "\0"))]);
+    const entry = (name: string): Buffer =>
+      Buffer.concat([entryHeader(name, 5), Buffer.from("hello".padEnd(padded(5), "\0"))]);
     expect(await namesIn(Buffer.concat([entry(short), entry(long), END_OF_ARCHIVE]))).toEqual([
       { name: short, size: 5 },
       { name: long, size: 5 },

@@ -17,7 +17,10 @@ import { Scratch } from "../support/scratch.ts";
 
 const scratch = new Scratch();
 const layer = bytesOf("layer", 20_001);
-const index: TestImage = makeIndex([makeImage("one", [layer]), makeImage("two", [layer, bytesOf("second", 777)])]);
+const index: TestImage = makeIndex([
+  makeImage("one", [layer]),
+  makeImage("two", [layer, bytesOf("second", 777)]),
+]);
 let whole: Buffer;
 
 beforeAll(async () => {
@@ -89,7 +92,10 @@ describe("verify", () => {
     for (let i = 0; i < 300; i++) {
       state = (Math.imul(state, 1103515245) + 12345) >>> 0;
       const offset = state % whole.length;
-      expect(await findings(changedAt(offset, state >>> 29)), `bit ${state >>> 29} of byte ${offset}`).not.toEqual([]);
+      expect(
+        await findings(changedAt(offset, state >>> 29)),
+        `bit ${state >>> 29} of byte ${offset}`,
+      ).not.toEqual([]);
     }
   });
 
@@ -98,11 +104,23 @@ describe("verify", () => {
     const entry = [...places.byDigest.values()].find(({ size }) => size === layer.length);
     const [finding, ...others] = await findings(changedAt((entry?.offset ?? 0) + 5000));
     expect(others).toEqual([]);
-    expect(finding).toMatchObject({ what: "content", digest: entry?.digest, items: [lock.items.find(({ kind }) => kind === "image")?.name] });
+    expect(finding).toMatchObject({
+      what: "content",
+      digest: entry?.digest,
+      items: [lock.items.find(({ kind }) => kind === "image")?.name],
+    });
   });
 
   it("tells what is missing of a bundle that was cut, anywhere", async () => {
-    for (const size of [0, 100, 512, 3000, Math.floor(whole.length / 2), whole.length - 1024, whole.length - 1]) {
+    for (const size of [
+      0,
+      100,
+      512,
+      3000,
+      Math.floor(whole.length / 2),
+      whole.length - 1024,
+      whole.length - 1,
+    ]) {
       const cut = await findings(whole.subarray(0, size));
       expect(cut, `${size} bytes`).not.toEqual([]);
     }
@@ -118,11 +136,24 @@ describe("verify", () => {
   it("finds entries in another order, twice, or that the format does not have", async () => {
     const { entries } = layout().layout;
     const at = (name: string) => entries.find((entry) => entry.name === name) ?? entries[4];
-    const [a, b] = entries.slice(-2).map((entry) => ({ start: entry.headerOffset, end: entry.offset + Math.ceil(entry.size / 512) * 512 }));
+    const [a, b] = entries
+      .slice(-2)
+      .map((entry) => ({ start: entry.headerOffset, end: entry.offset + Math.ceil(entry.size / 512) * 512 }));
     if (!a || !b) throw new Error("too few entries");
-    const swapped = Buffer.concat([whole.subarray(0, a.start), whole.subarray(b.start, b.end), whole.subarray(a.start, a.end), whole.subarray(b.end)]);
-    expect(await findings(swapped)).toMatchObject(expect.arrayContaining([expect.objectContaining({ what: "header" })]));
-    const twice = Buffer.concat([whole.subarray(0, b.end), whole.subarray(b.start, b.end), whole.subarray(b.end)]);
+    const swapped = Buffer.concat([
+      whole.subarray(0, a.start),
+      whole.subarray(b.start, b.end),
+      whole.subarray(a.start, a.end),
+      whole.subarray(b.end),
+    ]);
+    expect(await findings(swapped)).toMatchObject(
+      expect.arrayContaining([expect.objectContaining({ what: "header" })]),
+    );
+    const twice = Buffer.concat([
+      whole.subarray(0, b.end),
+      whole.subarray(b.start, b.end),
+      whole.subarray(b.end),
+    ]);
     expect(await findings(twice)).not.toEqual([]);
     for (const [type, word] of [
       ["1", "hard link"],
@@ -153,7 +184,12 @@ describe("verify", () => {
     for (const lie of [
       { ...lock, blobs: lock.blobs.slice(0, -1) },
       { ...lock, items: lock.items.slice(1) },
-      { ...lock, items: lock.items.map((item) => (item.kind === "image" ? { ...item, root: { ...item.root, size: item.root.size + 1 } } : item)) },
+      {
+        ...lock,
+        items: lock.items.map((item) =>
+          item.kind === "image" ? { ...item, root: { ...item.root, size: item.root.size + 1 } } : item,
+        ),
+      },
     ]) {
       const parsed = parseLock(encodeLock(lie), "of a test");
       const forged = layOut(parsed);
@@ -162,37 +198,62 @@ describe("verify", () => {
       for (const entry of forged.entries) {
         entry.header.copy(bytes, entry.headerOffset);
         const from = entry.digest && honest.layout.byDigest.get(entry.digest);
-        (entry.bytes ?? whole.subarray(from?.offset, (from?.offset ?? 0) + entry.size)).copy(bytes, entry.offset);
+        (entry.bytes ?? whole.subarray(from?.offset, (from?.offset ?? 0) + entry.size)).copy(
+          bytes,
+          entry.offset,
+        );
       }
-      expect((await findings(bytes)).map(({ what }) => what)).toEqual(expect.arrayContaining([expect.stringMatching(/graph|unused/)]));
+      expect((await findings(bytes)).map(({ what }) => what)).toEqual(
+        expect.arrayContaining([expect.stringMatching(/graph|unused/)]),
+      );
     }
   });
 
   it("finds indexes nested without end, and a manifest that is none by its size alone", async () => {
     const empty = Buffer.from("{}");
     const config = { mediaType: MediaType.ociConfig, digest: digestOf(empty), size: empty.length };
-    const chain = [Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociManifest, config, layers: [] }))];
+    const chain = [
+      Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociManifest, config, layers: [] })),
+    ];
     const descriptor = (bytes: Buffer, i: number) => ({
       mediaType: i === 0 ? MediaType.ociManifest : MediaType.ociIndex,
       digest: digestOf(bytes),
       size: bytes.length,
     });
     for (let i = 0; i < 20_000; i++) {
-      chain.push(Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [descriptor(chain.at(-1) as Buffer, i)] })));
+      chain.push(
+        Buffer.from(
+          JSON.stringify({
+            schemaVersion: 2,
+            mediaType: MediaType.ociIndex,
+            manifests: [descriptor(chain.at(-1) as Buffer, i)],
+          }),
+        ),
+      );
     }
     const root = descriptor(chain.at(-1) as Buffer, chain.length - 1);
     const nested = await findings(craft([...chain.slice(-20_000), chain[0] as Buffer, empty], root));
-    expect(nested).toContainEqual(expect.objectContaining({ what: "graph", message: expect.stringContaining("nested") }));
+    expect(nested).toContainEqual(
+      expect.objectContaining({ what: "graph", message: expect.stringContaining("nested") }),
+    );
 
     const huge = { mediaType: MediaType.ociManifest, digest: digestOf("huge"), size: 12 * 1024 ** 3 };
     const lock = craftedLock([{ digest: huge.digest, size: huge.size }], huge);
     scratch.write("changed.tar", craft([], huge, lock));
     truncateSync(scratch.path("changed.tar"), layOut(lock).size);
-    await expect(verifyBundle(scratch.path("changed.tar"), { quick: true, emit: () => {} })).rejects.toMatchObject({
+    await expect(
+      verifyBundle(scratch.path("changed.tar"), { quick: true, emit: () => {} }),
+    ).rejects.toMatchObject({
       code: "check-failed",
       message: expect.stringMatching(/12884901888 bytes/),
     });
-    await expect(verifyBundle(scratch.path("changed.tar"), { quick: false, emit: () => {}, signal: AbortSignal.timeout(200) })).rejects.toMatchObject({
+    await expect(
+      verifyBundle(scratch.path("changed.tar"), {
+        quick: false,
+        emit: () => {},
+        signal: AbortSignal.timeout(200),
+      }),
+    ).rejects.toMatchObject({
       name: "TimeoutError",
     });
   });
@@ -203,7 +264,12 @@ describe("verify", () => {
     const changed = (more: object) => Buffer.from(JSON.stringify({ ...lock, items: [{ ...item, ...more }] }));
     expect(() => parseLock(changed({ kind: "file", name: "a\u001b]0;b" }), "x")).toThrow(/control/);
     expect(() => parseLock(changed({ wantedBy: ["a\nb"] }), "x")).toThrow(/control/);
-    expect(() => parseLock(changed({ attached: [{ descriptor: item?.root, subject: item?.root.digest, tag: "../x" }] }), "x")).toThrow(/tag/);
+    expect(() =>
+      parseLock(
+        changed({ attached: [{ descriptor: item?.root, subject: item?.root.digest, tag: "../x" }] }),
+        "x",
+      ),
+    ).toThrow(/tag/);
   });
 
   it("checks the structure only with --quick", async () => {
@@ -215,7 +281,9 @@ describe("verify", () => {
 
   it("says what a file is that is no bundle", async () => {
     expect(await findings(Buffer.from("hello"))).toMatchObject([{ what: "header" }]);
-    await expect(verifyBundle(scratch.path("none.tar"), { quick: false, emit: () => {} })).rejects.toMatchObject({ code: "disk" });
+    await expect(
+      verifyBundle(scratch.path("none.tar"), { quick: false, emit: () => {} }),
+    ).rejects.toMatchObject({ code: "disk" });
   });
 });
 

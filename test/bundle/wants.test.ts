@@ -22,7 +22,11 @@ describe("files of a spec", () => {
       scratch.write(`${dir}/tool`, dir);
     }
     scratch.spec("files: [{ path: a/tool }, { path: b/tool }]");
-    await expect(scratch.build()).rejects.toMatchObject({ code: "spec", message: expect.stringMatching(/tool.*files\[0\].*files\[1\]/), exit: 2 });
+    await expect(scratch.build()).rejects.toMatchObject({
+      code: "spec",
+      message: expect.stringMatching(/tool.*files\[0\].*files\[1\]/),
+      exit: 2,
+    });
     expect(existsSync(scratch.path("site.lock.json"))).toBe(false);
     scratch.spec("files: [{ path: a/tool }, { path: b/tool, as: other }]");
     expect((await scratch.build()).items).toBe(2);
@@ -32,7 +36,10 @@ describe("files of a spec", () => {
     using scratch = new Scratch();
     for (const url of ["https://", "http://h/%zz", "http://h/..%2f..%2fetc", "http://h/a%00b", "http://h/"]) {
       scratch.spec(`files: [{ url: "${url}" }]`);
-      await expect(scratch.build(), url).rejects.toMatchObject({ code: "spec", message: expect.stringContaining("files[0]") });
+      await expect(scratch.build(), url).rejects.toMatchObject({
+        code: "spec",
+        message: expect.stringContaining("files[0]"),
+      });
     }
   });
 
@@ -41,10 +48,14 @@ describe("files of a spec", () => {
     scratch.write("tool", "bytes");
     scratch.spec("files: [{ path: tool }]");
     await scratch.build();
-    expect(existsSync(scratch.path("cache/content")) ? readdirSync(scratch.path("cache/content")) : []).toEqual([]);
+    expect(
+      existsSync(scratch.path("cache/content")) ? readdirSync(scratch.path("cache/content")) : [],
+    ).toEqual([]);
     truncateSync(scratch.path("tool"), 20 * 1024 ** 3);
     const started = Date.now();
-    await expect(scratch.build({ signal: AbortSignal.timeout(300) })).rejects.toMatchObject({ name: "TimeoutError" });
+    await expect(scratch.build({ signal: AbortSignal.timeout(300) })).rejects.toMatchObject({
+      name: "TimeoutError",
+    });
     expect(Date.now() - started).toBeLessThan(5000);
   });
 
@@ -56,7 +67,10 @@ describe("files of a spec", () => {
     for (const changed of ["other", "byte", ""]) {
       scratch.write("tool", changed);
       const told = scratch.build({ locked: true, fresh: true });
-      await expect(told).rejects.toMatchObject({ code: "corrupt", message: expect.stringContaining(scratch.path("tool")) });
+      await expect(told).rejects.toMatchObject({
+        code: "corrupt",
+        message: expect.stringContaining(scratch.path("tool")),
+      });
     }
     scratch.write("tool", "bytes and more");
     expect((await scratch.build({ locked: true, fresh: true })).items).toBe(1);
@@ -65,18 +79,26 @@ describe("files of a spec", () => {
   it("from the network say what is wrong with the cache that they can't be kept in", async () => {
     await using registry = await startRegistry();
     using scratch = new Scratch();
-    registry.hooks.push((exchange) => exchange.url.pathname === "/tool" && exchange.send(200, {}, Buffer.from("bytes")));
+    registry.hooks.push(
+      (exchange) => exchange.url.pathname === "/tool" && exchange.send(200, {}, Buffer.from("bytes")),
+    );
     scratch.spec(`files: [{ url: "${registry.url}/tool" }]`);
     scratch.write("cache", "a file where the folder should be");
-    await expect(scratch.build()).rejects.toMatchObject({ code: "disk", message: expect.stringContaining(scratch.path("cache")) });
+    await expect(scratch.build()).rejects.toMatchObject({
+      code: "disk",
+      message: expect.stringContaining(scratch.path("cache")),
+    });
   });
 });
 
 describe("a lock", () => {
   it("is never made with one name twice in a kind: nothing could read it", () => {
-    const chart = (origin: string) => makeArtifact({ kind: "chart", name: "ingress", files: [], origins: [origin], wantedBy: [origin] });
+    const chart = (origin: string) =>
+      makeArtifact({ kind: "chart", name: "ingress", files: [], origins: [origin], wantedBy: [origin] });
     const spec = parseBundleSpec("apiVersion: airgap/v1\nkind: Bundle\nname: x\n", "x.yaml");
-    expect(() => assemble(spec, [chart("charts[0]"), chart("charts[1]")])).toThrow(/chart are called ingress/);
+    expect(() => assemble(spec, [chart("charts[0]"), chart("charts[1]")])).toThrow(
+      /chart are called ingress/,
+    );
   });
 });
 
@@ -86,7 +108,9 @@ describe("images that a spec names twice", () => {
     using scratch = new Scratch();
     fill(registry.store, "a/one", index, "1");
     const ref = `${registry.host}/a/one:1`;
-    scratch.spec(`images: [{ ref: ${ref}, platforms: [linux/amd64] }, { ref: ${ref}, platforms: [linux/arm64] }]`);
+    scratch.spec(
+      `images: [{ ref: ${ref}, platforms: [linux/amd64] }, { ref: ${ref}, platforms: [linux/arm64] }]`,
+    );
     await scratch.build();
     const [item] = readLockOf(scratch.path("site.tar")).items;
     expect(item).toMatchObject({ root: { digest: index.root.digest }, wantedBy: ["images[0]", "images[1]"] });
@@ -98,7 +122,10 @@ describe("images that a spec names twice", () => {
   it("are refused when they are said to come from two places", async () => {
     using scratch = new Scratch();
     scratch.spec('images: [{ ref: r.site/a:1, from: "oci:x" }, { ref: r.site/a:1, from: "oci:y" }]');
-    await expect(scratch.build()).rejects.toMatchObject({ code: "spec", message: expect.stringMatching(/images\[0\].*images\[1\]/) });
+    await expect(scratch.build()).rejects.toMatchObject({
+      code: "spec",
+      message: expect.stringMatching(/images\[0\].*images\[1\]/),
+    });
   });
 });
 
@@ -108,7 +135,9 @@ describe("a lock that is followed", () => {
     using scratch = new Scratch();
     fill(registry.store, "a/index", index, "1");
     fill(registry.store, "b/other", two, "1");
-    scratch.spec(`images: [{ ref: ${registry.host}/a/index@${index.root.digest}, platforms: exact }, { ref: ${registry.host}/b/other:1, platforms: all }]`);
+    scratch.spec(
+      `images: [{ ref: ${registry.host}/a/index@${index.root.digest}, platforms: exact }, { ref: ${registry.host}/b/other:1, platforms: all }]`,
+    );
     await scratch.build();
     const first = readFileSync(scratch.path("site.tar"));
     await scratch.build({ locked: true });
@@ -123,7 +152,12 @@ describe("a lock that is followed", () => {
     await scratch.build({ lockOnly: true });
     const wanted = readFileSync(scratch.path("site.lock.json"));
     fill(registry.store, "a/one", one, "1");
-    registry.hooks.push((exchange) => exchange.target.kind === "blob" && exchange.target.digest === digestOf(bytesOf("one", 2000)) && exchange.send(404));
+    registry.hooks.push(
+      (exchange) =>
+        exchange.target.kind === "blob" &&
+        exchange.target.digest === digestOf(bytesOf("one", 2000)) &&
+        exchange.send(404),
+    );
     await expect(scratch.build()).rejects.toMatchObject({ code: "not-found" });
     expect(existsSync(scratch.path("site.tar.part"))).toBe(true);
     registry.hooks.length = 0;

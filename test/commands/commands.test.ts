@@ -21,14 +21,23 @@ describe("the commands", () => {
     const bundle = scratch.path("site.tar");
     const env = { AIRGAP_CACHE_DIR: scratch.path("cache") };
     const built = await cli(["build", spec, "-o", bundle], env);
-    expect(built).toMatchObject({ code: 0, stdout: expect.stringMatching(/site\.tar: 1 item, 3 blobs, .*; lock sha256:[0-9a-f]{64}\n$/) });
+    expect(built).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/site\.tar: 1 item, 3 blobs, .*; lock sha256:[0-9a-f]{64}\n$/),
+    });
     expect(built.stderr).toContain(`airgap verify ${bundle}`);
     expect(await cli(["verify", bundle])).toMatchObject({ code: 0 });
-    expect((await cli(["list", bundle])).stdout).toBe(`image\t${registry.host}/a/one:1\t${image.root.digest}\n`);
-    expect((await cli(["list", bundle, "--why", `${registry.host}/a/one`])).stdout).toContain("wanted by images[0]");
+    expect((await cli(["list", bundle])).stdout).toBe(
+      `image\t${registry.host}/a/one:1\t${image.root.digest}\n`,
+    );
+    expect((await cli(["list", bundle, "--why", `${registry.host}/a/one`])).stdout).toContain(
+      "wanted by images[0]",
+    );
     const diff = JSON.parse((await cli(["diff", bundle, bundle, "--json"])).stdout) as unknown;
     expect(diff).toEqual({ changes: [], bytesAdded: 0, bytesRemoved: 0 });
-    const again = JSON.parse((await cli(["build", spec, "-o", bundle, "--json", "--locked"], env)).stdout) as Record<string, unknown>;
+    const again = JSON.parse(
+      (await cli(["build", spec, "-o", bundle, "--json", "--locked"], env)).stdout,
+    ) as Record<string, unknown>;
     expect(again).toMatchObject({ bundle, items: 1, changes: [], resumed: false });
   });
 
@@ -36,15 +45,30 @@ describe("the commands", () => {
     using scratch = new Scratch();
     const spec = scratch.spec("imagez: []");
     const wrong = await cli(["build", spec, "-o", scratch.path("x.tar")]);
-    expect(wrong).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining(`${spec}:4:1: unknown key 'imagez'; did you mean 'images'?`) });
-    expect(await cli(["build", spec])).toMatchObject({ code: 2, stderr: expect.stringContaining("Try this: airgap build") });
+    expect(wrong).toMatchObject({
+      code: 2,
+      stdout: "",
+      stderr: expect.stringContaining(`${spec}:4:1: unknown key 'imagez'; did you mean 'images'?`),
+    });
+    expect(await cli(["build", spec])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("Try this: airgap build"),
+    });
     expect(await cli(["build", spec, "--nonsense"])).toMatchObject({ code: 2 });
     expect(await cli(["build"])).toMatchObject({ code: 2 });
     const json = await cli(["build", spec, "-o", scratch.path("x.tar"), "--json"]);
-    expect(JSON.parse(json.stdout)).toMatchObject({ error: { code: "spec", suggestions: expect.any(Array) } });
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      error: { code: "spec", suggestions: expect.any(Array) },
+    });
     scratch.write("no.tar", "hello");
-    expect(await cli(["verify", scratch.path("no.tar")])).toMatchObject({ code: 3, stderr: expect.stringContaining("Code: check-failed") });
-    expect(await cli(["verify", scratch.path("none.tar")])).toMatchObject({ code: 1, stderr: expect.stringContaining("Code: disk") });
+    expect(await cli(["verify", scratch.path("no.tar")])).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining("Code: check-failed"),
+    });
+    expect(await cli(["verify", scratch.path("none.tar")])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("Code: disk"),
+    });
   });
 
   it("say which command, item or address may be meant", async () => {
@@ -52,43 +76,61 @@ describe("the commands", () => {
       code: 2,
       stderr: expect.stringContaining("no command 'biuld'\nCode: usage\nTry this: airgap build site.yaml"),
     });
-    expect(await cli(["images", "lst"])).toMatchObject({ code: 2, stderr: expect.stringContaining("Try this: airgap images list") });
-    expect(JSON.parse((await cli(["xxxxxxxxx", "--json"])).stdout)).toMatchObject({ error: { code: "usage", suggestions: ["airgap --help"] } });
+    expect(await cli(["images", "lst"])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("Try this: airgap images list"),
+    });
+    expect(JSON.parse((await cli(["xxxxxxxxx", "--json"])).stdout)).toMatchObject({
+      error: { code: "usage", suggestions: ["airgap --help"] },
+    });
     using scratch = new Scratch();
     scratch.spec("files: [path: site.yaml]");
     const env = { AIRGAP_CACHE_DIR: scratch.path("cache"), AIRGAP_QUIET: "1", AIRGAP_JSON: "true" };
     const built = await cli(["build", scratch.path("site.yaml"), "-o", scratch.path("site.tar")], env);
     expect(built).toMatchObject({ code: 0, stderr: "" });
     expect(JSON.parse(built.stdout)).toMatchObject({ items: 1 });
-    expect((await cli(["list", scratch.path("site.tar"), "--why", "site.yam"])).stderr).toContain(`airgap list ${scratch.path("site.tar")} --why site.yaml`);
-    expect((await cli(["serve", scratch.path("site.tar"), "--listen", "no.such.host.invalid:5000"])).stderr).toContain("--listen 127.0.0.1:5000");
+    expect((await cli(["list", scratch.path("site.tar"), "--why", "site.yam"])).stderr).toContain(
+      `airgap list ${scratch.path("site.tar")} --why site.yaml`,
+    );
+    expect(
+      (await cli(["serve", scratch.path("site.tar"), "--listen", "no.such.host.invalid:5000"])).stderr,
+    ).toContain("--listen 127.0.0.1:5000");
   });
 
-  it.each(["SIGINT", "SIGTERM"] as const)("stop cleanly at %s with 4 and say how to go on", async (signal) => {
-    await using registry = await startRegistry();
-    using scratch = new Scratch();
-    fill(registry.store, "a/one", image, "1");
-    const reached = new Promise<void>((resolve) => {
-      registry.hooks.push(({ target, method }) => {
-        if (target.kind !== "blob" || method !== "GET") return false;
-        resolve();
-        return true;
+  it.each(["SIGINT", "SIGTERM"] as const)(
+    "stop cleanly at %s with 4 and say how to go on",
+    async (signal) => {
+      await using registry = await startRegistry();
+      using scratch = new Scratch();
+      fill(registry.store, "a/one", image, "1");
+      const reached = new Promise<void>((resolve) => {
+        registry.hooks.push(({ target, method }) => {
+          if (target.kind !== "blob" || method !== "GET") return false;
+          resolve();
+          return true;
+        });
       });
-    });
-    const bundle = scratch.path("site.tar");
-    const running = startCli(["build", scratch.spec(`images: [${registry.host}/a/one:1]\nplatforms: all`), "-o", bundle], {
-      AIRGAP_CACHE_DIR: scratch.path("cache"),
-    });
-    await reached;
-    running.child.kill(signal);
-    expect(await running.ended).toMatchObject({ code: 4, stderr: expect.stringContaining("run the same command again") });
-    expect(existsSync(bundle)).toBe(false);
-    registry.hooks.length = 0;
-    expect(await cli(["build", scratch.path("site.yaml"), "-o", bundle])).toMatchObject({
-      code: 0,
-      stderr: expect.stringContaining("Going on with the interrupted build"),
-    });
-  });
+      const bundle = scratch.path("site.tar");
+      const running = startCli(
+        ["build", scratch.spec(`images: [${registry.host}/a/one:1]\nplatforms: all`), "-o", bundle],
+        {
+          AIRGAP_CACHE_DIR: scratch.path("cache"),
+        },
+      );
+      await reached;
+      running.child.kill(signal);
+      expect(await running.ended).toMatchObject({
+        code: 4,
+        stderr: expect.stringContaining("run the same command again"),
+      });
+      expect(existsSync(bundle)).toBe(false);
+      registry.hooks.length = 0;
+      expect(await cli(["build", scratch.path("site.yaml"), "-o", bundle])).toMatchObject({
+        code: 0,
+        stderr: expect.stringContaining("Going on with the interrupted build"),
+      });
+    },
+  );
 
   it("say what is wrong on a Node that is too old", async () => {
     const script = join(import.meta.dirname, "../../bin/airgap.mjs");
@@ -102,9 +144,13 @@ describe("the commands", () => {
   it("print a completion script that a shell takes", async () => {
     using scratch = new Scratch();
     const script = scratch.write("completion", (await cli(["completion", "bash"])).stdout);
-    const { stdout } = await promisify(execFile)("bash", ["-c", `. ${script}; COMP_WORDS=(airgap ver); COMP_CWORD=1; _airgap; echo "\${COMPREPLY[*]}"`], {
-      cwd: scratch.dir,
-    });
+    const { stdout } = await promisify(execFile)(
+      "bash",
+      ["-c", `. ${script}; COMP_WORDS=(airgap ver); COMP_CWORD=1; _airgap; echo "\${COMPREPLY[*]}"`],
+      {
+        cwd: scratch.dir,
+      },
+    );
     expect(stdout.trim()).toBe("verify");
   });
 });
@@ -119,10 +165,21 @@ describe("secrets", () => {
     registry.hooks.push(basicAuth("robot$ci", password));
     scratch.write("auth.json", JSON.stringify({ auths: { [registry.host]: { auth: basic } } }));
     const env = { AIRGAP_CACHE_DIR: scratch.path("cache"), REGISTRY_AUTH_FILE: scratch.path("auth.json") };
-    const args = ["build", scratch.spec(`images: [${registry.host}/a/one:1]`), "-o", scratch.path("site.tar"), "--verbose"];
+    const args = [
+      "build",
+      scratch.spec(`images: [${registry.host}/a/one:1]`),
+      "-o",
+      scratch.path("site.tar"),
+      "--verbose",
+    ];
     const good = await cli(args, env);
     expect(good.code).toBe(0);
-    scratch.write("auth.json", JSON.stringify({ auths: { [registry.host]: { auth: Buffer.from(`robot$ci:${password}x`).toString("base64") } } }));
+    scratch.write(
+      "auth.json",
+      JSON.stringify({
+        auths: { [registry.host]: { auth: Buffer.from(`robot$ci:${password}x`).toString("base64") } },
+      }),
+    );
     const bad = await cli(args, env);
     expect(bad).toMatchObject({ code: 1, stderr: expect.stringContaining("Code: unauthorized") });
     const told = [

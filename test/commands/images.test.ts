@@ -6,11 +6,19 @@ import { Scratch } from "../support/scratch.ts";
 
 const POD =
   "# keep me\napiVersion: v1\nkind: Pod\nmetadata: { name: p }\nspec:\n  containers:\n  - { name: a, image: 'reg.site/x:1' } # and me\n  - { name: b, image: busybox }\n";
-const MAYBE = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: { name: c }\ndata: { path: quay.io/org/thing }\n";
+const MAYBE =
+  "---\napiVersion: v1\nkind: ConfigMap\nmetadata: { name: c }\ndata: { path: quay.io/org/thing }\n";
 
 describe("airgap images list", () => {
   test("prints kubeadm's lines on stdout, notes on stderr", async () => {
-    const { code, stdout, stderr } = await cli(["images", "list", "--kubernetes-version", "v1.28", "--image-repository", "r.site/k"]);
+    const { code, stdout, stderr } = await cli([
+      "images",
+      "list",
+      "--kubernetes-version",
+      "v1.28",
+      "--image-repository",
+      "r.site/k",
+    ]);
     expect([code, stdout]).toEqual([
       0,
       "r.site/k/kube-apiserver:v1.28.15\nr.site/k/kube-controller-manager:v1.28.15\nr.site/k/kube-scheduler:v1.28.15\nr.site/k/kube-proxy:v1.28.15\nr.site/k/pause:3.9\nr.site/k/etcd:3.5.15-0\nr.site/k/coredns:v1.10.1\n",
@@ -50,7 +58,16 @@ describe("airgap images find", () => {
     expect(result.images[1]).toMatchObject({
       reference: "reg.site/x:1",
       confidence: "certain",
-      places: [{ file, line: 7, object: "Pod/p", path: "spec.containers[0].image", how: "container", written: "reg.site/x:1" }],
+      places: [
+        {
+          file,
+          line: 7,
+          object: "Pod/p",
+          path: "spec.containers[0].image",
+          how: "container",
+          written: "reg.site/x:1",
+        },
+      ],
     });
     expect(result.possible).toHaveLength(1);
   });
@@ -75,8 +92,19 @@ describe("airgap manifests rewrite", () => {
   test("prints the document with other names and nothing else changed", async () => {
     using scratch = new Scratch();
     const file = scratch.write("a.yaml", POD);
-    const { code, stdout } = await cli(["manifests", "rewrite", file, "--target", "h.site/p", "--map", "docker.io/library/*=base/*"]);
-    expect([code, stdout]).toEqual([0, POD.replace("reg.site/x:1", "h.site/p/reg.site/x:1").replace("busybox", "h.site/p/base/busybox")]);
+    const { code, stdout } = await cli([
+      "manifests",
+      "rewrite",
+      file,
+      "--target",
+      "h.site/p",
+      "--map",
+      "docker.io/library/*=base/*",
+    ]);
+    expect([code, stdout]).toEqual([
+      0,
+      POD.replace("reg.site/x:1", "h.site/p/reg.site/x:1").replace("busybox", "h.site/p/base/busybox"),
+    ]);
   });
 
   test("several files become one stream; digests come from the lock; runtimes get their files", async () => {
@@ -93,13 +121,26 @@ describe("airgap manifests rewrite", () => {
     };
     const files = [
       scratch.write("a.yaml", POD),
-      scratch.write("b.yaml", "apiVersion: v1\nkind: Pod\nmetadata: { name: q }\nspec: { containers: [{ name: a, image: 'reg.site/x:1' }] }"),
+      scratch.write(
+        "b.yaml",
+        "apiVersion: v1\nkind: Pod\nmetadata: { name: q }\nspec: { containers: [{ name: a, image: 'reg.site/x:1' }] }",
+      ),
     ];
-    const args = ["--target", "h.site", "--digests", "--lock", scratch.write("l.json", JSON.stringify(lock)), "--runtime-config", scratch.path("etc")];
+    const args = [
+      "--target",
+      "h.site",
+      "--digests",
+      "--lock",
+      scratch.write("l.json", JSON.stringify(lock)),
+      "--runtime-config",
+      scratch.path("etc"),
+    ];
     const { code, stdout, stderr } = await cli(["manifests", "rewrite", ...files, ...args]);
     expect([code, stderr.includes("Docker has no mirrors for")]).toEqual([0, true]);
     expect(stdout.split("\n---\n")).toHaveLength(2);
     expect(stdout.match(new RegExp(`h\\.site/reg\\.site/x:1@${digest}`, "g"))).toHaveLength(2);
-    expect(readFileSync(join(scratch.path("etc"), "containerd/certs.d/reg.site/hosts.toml"), "utf8")).toContain("https://h.site/v2/reg.site");
+    expect(
+      readFileSync(join(scratch.path("etc"), "containerd/certs.d/reg.site/hosts.toml"), "utf8"),
+    ).toContain("https://h.site/v2/reg.site");
   });
 });

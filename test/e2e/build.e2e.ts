@@ -22,13 +22,24 @@ async function skopeo(...args: string[]): Promise<string> {
 }
 
 const build = (output: string, ...more: string[]) =>
-  command(airgap, ["build", scratch.path("site.yaml"), "-o", output, "--quiet", ...more], { env: { ...process.env, AIRGAP_CACHE_DIR: scratch.path("cache") } });
+  command(airgap, ["build", scratch.path("site.yaml"), "-o", output, "--quiet", ...more], {
+    env: { ...process.env, AIRGAP_CACHE_DIR: scratch.path("cache") },
+  });
 
 beforeAll(async () => {
   registry = await startDockerRegistry(scratch.dir);
   const layout = writeLayout(scratch.path("layout"), { index });
-  for (let i = 0; i < 4; i++) await skopeo("copy", "--all", "--dest-tls-verify=false", `oci:${layout}:index`, `docker://${registry.host}/site/app${i}:1`);
-  scratch.spec(`platforms: all\nimages:\n${[0, 1, 2, 3].map((i) => `- ${registry.host}/site/app${i}:1`).join("\n")}`);
+  for (let i = 0; i < 4; i++)
+    await skopeo(
+      "copy",
+      "--all",
+      "--dest-tls-verify=false",
+      `oci:${layout}:index`,
+      `docker://${registry.host}/site/app${i}:1`,
+    );
+  scratch.spec(
+    `platforms: all\nimages:\n${[0, 1, 2, 3].map((i) => `- ${registry.host}/site/app${i}:1`).join("\n")}`,
+  );
 });
 afterAll(async () => {
   await registry[Symbol.asyncDispose]();
@@ -42,13 +53,21 @@ describe("a bundle", () => {
     const name = `${registry.host}/site/app2:1`;
     const raw = await skopeo("inspect", "--raw", `oci-archive:${output}:${name}`);
     expect(raw).toBe(await skopeo("inspect", "--raw", "--tls-verify=false", `docker://${name}`));
-    await skopeo("copy", "--all", "--preserve-digests", `oci-archive:${output}:${name}`, `dir:${scratch.path("out")}`);
+    await skopeo(
+      "copy",
+      "--all",
+      "--preserve-digests",
+      `oci-archive:${output}:${name}`,
+      `dir:${scratch.path("out")}`,
+    );
     const { stdout } = await command("tar", ["-tvf", output]);
     expect(
       stdout
         .split("\n")
         .filter(Boolean)
-        .every((line) => /^-rw-r--r-- 0\/0 .* blobs\/sha256\/[0-9a-f]{64}$|oci-layout$|index\.json$/.test(line)),
+        .every((line) =>
+          /^-rw-r--r-- 0\/0 .* blobs\/sha256\/[0-9a-f]{64}$|oci-layout$|index\.json$/.test(line),
+        ),
     ).toBe(true);
   });
 

@@ -8,7 +8,17 @@ import type { ConnectedOptions } from "./rig/connected.ts";
 import type { Host } from "./rig/host.ts";
 import { compiled, installPrograms } from "./rig/prepare.ts";
 import { Rig } from "./rig/rig.ts";
-import { clusterFile, heardOutside, KUBEADM, leftOn, type Member, nodesReady, notSo, Operator, workloadsAnswer } from "./rig/site.ts";
+import {
+  clusterFile,
+  heardOutside,
+  KUBEADM,
+  leftOn,
+  type Member,
+  nodesReady,
+  notSo,
+  Operator,
+  workloadsAnswer,
+} from "./rig/site.ts";
 
 const SIDE: Omit<ConnectedOptions, "extra"> = { version: "v1.23.17", systems: ["debian"], runtime: "docker" };
 const PASSWORD = `rig-${Math.random().toString(36).slice(2)}`;
@@ -65,14 +75,19 @@ describe.runIf(compiled(SIDE.version))("scenario A: a real cluster with Docker, 
     expect(notSo(steps)).toEqual([]);
     const { healthy, problems, nodes } = await operator.json<ClusterStatus>("status", cluster);
     expect({ healthy, problems }).toEqual({ healthy: true, problems: [] });
-    expect(nodes.map(({ runtime }) => runtime)).toEqual([expect.stringMatching(/^docker:/), expect.stringMatching(/^docker:/)]);
+    expect(nodes.map(({ runtime }) => runtime)).toEqual([
+      expect.stringMatching(/^docker:/),
+      expect.stringMatching(/^docker:/),
+    ]);
   });
 
   it("Docker has pulled from the site alone, and images have their names from there", async () => {
     for (const host of [cp1, w1]) {
-      const pulls = (await host.sh("docker events --since 0 --until \"$(date +%s)\" --filter type=image --filter event=pull --format '{{.Actor.ID}}'")).split(
-        "\n",
-      );
+      const pulls = (
+        await host.sh(
+          "docker events --since 0 --until \"$(date +%s)\" --filter type=image --filter event=pull --format '{{.Actor.ID}}'",
+        )
+      ).split("\n");
       expect(pulls.length).toBeGreaterThan(2);
       const names = (await host.sh("docker image ls --format '{{.Repository}}'")).split("\n");
       expect([...pulls, ...names].filter((name) => !name.startsWith(SITE))).toEqual([]);
@@ -87,6 +102,7 @@ describe.runIf(compiled(SIDE.version))("scenario A: a real cluster with Docker, 
 
   it("reset gives back bare hosts", { timeout: 600_000 }, async () => {
     await operator.expect(0, "reset", cluster, "--yes");
-    for (const host of rig.hosts) expect(await leftOn(host, "/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd")).toBe("");
+    for (const host of rig.hosts)
+      expect(await leftOn(host, "/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd")).toBe("");
   });
 });

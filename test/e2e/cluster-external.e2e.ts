@@ -13,9 +13,22 @@ import { type Registry, startRegistry } from "./rig/images/registry.ts";
 import { compiled, installPrograms } from "./rig/prepare.ts";
 import { Rig } from "./rig/rig.ts";
 import { must } from "./rig/shell.ts";
-import { askedForImages, clusterFile, debugContainerd, heardOutside, type Member, nodesReady, Operator, workloadsAnswer } from "./rig/site.ts";
+import {
+  askedForImages,
+  clusterFile,
+  debugContainerd,
+  heardOutside,
+  type Member,
+  nodesReady,
+  Operator,
+  workloadsAnswer,
+} from "./rig/site.ts";
 
-const SIDE: Omit<ConnectedOptions, "extra"> = { version: "v1.34.4", systems: ["debian", "el"], runtime: "containerd" };
+const SIDE: Omit<ConnectedOptions, "extra"> = {
+  version: "v1.34.4",
+  systems: ["debian", "el"],
+  runtime: "containerd",
+};
 const PASSWORD = `rig-${Math.random().toString(36).slice(2)}`;
 const REGISTRY_PASSWORD = `registry-${Math.random().toString(36).slice(2)}`;
 const NAME = "register.rig.test";
@@ -24,11 +37,42 @@ const scratch = new Scratch();
 /** A certificate as the site's own authority signs it. */
 async function certificate(address: string): Promise<{ caFile: string; certificate: string; key: string }> {
   const at = (name: string): string => scratch.path(name);
-  const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"];
-  await must("openssl", [...request, "-keyout", at("ca.key"), "-out", at("ca.crt"), "-subj", "/CN=The site's own authority"]);
-  const names = ["-addext", `subjectAltName=DNS:${NAME},IP:${address}`, "-addext", "basicConstraints=critical,CA:FALSE"];
+  const request = [
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:prime256v1",
+    "-nodes",
+    "-days",
+    "30",
+  ];
+  await must("openssl", [
+    ...request,
+    "-keyout",
+    at("ca.key"),
+    "-out",
+    at("ca.crt"),
+    "-subj",
+    "/CN=The site's own authority",
+  ]);
+  const names = [
+    "-addext",
+    `subjectAltName=DNS:${NAME},IP:${address}`,
+    "-addext",
+    "basicConstraints=critical,CA:FALSE",
+  ];
   const signed = ["-CA", at("ca.crt"), "-CAkey", at("ca.key"), "-subj", `/CN=${NAME}`];
-  await must("openssl", [...request, ...signed, ...names, "-keyout", at("registry.key"), "-out", at("registry.crt")]);
+  await must("openssl", [
+    ...request,
+    ...signed,
+    ...names,
+    "-keyout",
+    at("registry.key"),
+    "-out",
+    at("registry.crt"),
+  ]);
   return { caFile: at("ca.crt"), certificate: at("registry.crt"), key: at("registry.key") };
 }
 
@@ -50,8 +94,19 @@ describe.runIf(compiled(SIDE.version))("a real cluster with a registry that the 
     const tls = await certificate(address);
     caFile = tls.caFile;
     const htpasswd = scratch.write("htpasswd", `puller:${hashSync(REGISTRY_PASSWORD, 5)}\n`);
-    registry = await startRegistry({ storage: scratch.path("registry"), work: scratch.path("work"), network: rig.network, address, port: 443, tls, htpasswd });
-    [cp1, w1] = await Promise.all([rig.host({ name: "cp1", password: PASSWORD }), rig.host({ name: "w1", password: PASSWORD })]);
+    registry = await startRegistry({
+      storage: scratch.path("registry"),
+      work: scratch.path("work"),
+      network: rig.network,
+      address,
+      port: 443,
+      tls,
+      htpasswd,
+    });
+    [cp1, w1] = await Promise.all([
+      rig.host({ name: "cp1", password: PASSWORD }),
+      rig.host({ name: "w1", password: PASSWORD }),
+    ]);
     await Promise.all([cp1, w1].map(debugContainerd));
     const members: Member[] = [
       [cp1, "control-plane"],
@@ -71,7 +126,11 @@ describe.runIf(compiled(SIDE.version))("a real cluster with a registry that the 
     await must("mkdir", ["-p", docker]);
     const auth = Buffer.from(`puller:${REGISTRY_PASSWORD}`).toString("base64");
     await writeFile(join(docker, "config.json"), JSON.stringify({ auths: { [registry.host]: { auth } } }));
-    operator = new Operator(rig, { AIRGAP_SSH_PASSWORD: PASSWORD, RIG_REGISTRY_PASSWORD: REGISTRY_PASSWORD, DOCKER_CONFIG: docker });
+    operator = new Operator(rig, {
+      AIRGAP_SSH_PASSWORD: PASSWORD,
+      RIG_REGISTRY_PASSWORD: REGISTRY_PASSWORD,
+      DOCKER_CONFIG: docker,
+    });
   });
 
   afterAll(async () => {
@@ -80,11 +139,21 @@ describe.runIf(compiled(SIDE.version))("a real cluster with a registry that the 
     scratch[Symbol.dispose]?.();
   });
 
-  const push = () => operator.expect(0, "push", bundle, `${registry.host}/mirror`, "--layout", "flat", "--ca-file", caFile);
+  const push = () =>
+    operator.expect(0, "push", bundle, `${registry.host}/mirror`, "--layout", "flat", "--ca-file", caFile);
 
   /** Somebody cleans up in the registry. */
   async function remove(repository: string, tag: string): Promise<void> {
-    const ask = ["curl", "-fsS", "--cacert", caFile, "-u", `puller:${REGISTRY_PASSWORD}`, "-H", "Accept: application/vnd.oci.image.manifest.v1+json"];
+    const ask = [
+      "curl",
+      "-fsS",
+      "--cacert",
+      caFile,
+      "-u",
+      `puller:${REGISTRY_PASSWORD}`,
+      "-H",
+      "Accept: application/vnd.oci.image.manifest.v1+json",
+    ];
     const base = `https://${registry.host}/v2/${repository}/manifests`;
     const { stdout } = await rig.run([...ask, "-I", `${base}/${tag}`]);
     const digest = /^docker-content-digest: (\S+)/im.exec(stdout)?.[1] ?? "";
@@ -92,12 +161,15 @@ describe.runIf(compiled(SIDE.version))("a real cluster with a registry that the 
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   }
 
-  it("stops before kubeadm begins when the registry lacks something, and names all of it", { timeout: 900_000 }, async () => {
+  it("stops before kubeadm begins when the registry lacks something, and names all of it", {
+    timeout: 900_000,
+  }, async () => {
     await push();
     await remove("mirror/kube-proxy", SIDE.version);
     await remove("team/shop", "v0.1");
     const said = await operator.expect(1, "install", cluster, "--bundle", bundle, "--yes");
-    const [, lacking = ""] = /Error: cp1: registry\/images .*? failed\n(.*?)Code: step-failed/s.exec(said) ?? [];
+    const [, lacking = ""] =
+      /Error: cp1: registry\/images .*? failed\n(.*?)Code: step-failed/s.exec(said) ?? [];
     expect(lacking.match(/register\.rig\.test\/(?:mirror|team)\/\S+/g)?.sort()).toEqual([
       `register.rig.test/mirror/kube-proxy:${SIDE.version}`,
       "register.rig.test/team/shop:v0.1",
@@ -123,7 +195,13 @@ describe.runIf(compiled(SIDE.version))("a real cluster with a registry that the 
   it("every image came out of that registry", async () => {
     for (const node of [cp1, w1]) expect((await askedForImages(node)).hosts).toEqual([NAME]);
     const log = await registry.log();
-    for (const name of ["mirror/kube-proxy", "mirror/coredns", "mirror/flannel", "mirror/busybox", "team/shop"]) {
+    for (const name of [
+      "mirror/kube-proxy",
+      "mirror/coredns",
+      "mirror/flannel",
+      "mirror/busybox",
+      "team/shop",
+    ]) {
       expect(log).toMatch(new RegExp(`GET /v2/${name}/blobs/sha256:\\w+ HTTP/1.1" 200`));
     }
   });
@@ -131,10 +209,17 @@ describe.runIf(compiled(SIDE.version))("a real cluster with a registry that the 
   it("its password is in no log and no file that all may read", async () => {
     const texts = [REGISTRY_PASSWORD, Buffer.from(`puller:${REGISTRY_PASSWORD}`).toString("base64")];
     for (const text of texts) {
-      expect((await must("sh", ["-c", `grep -rlsF '${text}' "$0" || true`, scratch.path("site")])).stdout.trim()).toBe("");
+      expect(
+        (await must("sh", ["-c", `grep -rlsF '${text}' "$0" || true`, scratch.path("site")])).stdout.trim(),
+      ).toBe("");
       for (const host of [cp1, w1]) {
-        const files = (await host.sh(`grep -rlsF '${text}' /etc /var/log /var/lib/airgap /root /run/log || true`)).split("\n").filter(Boolean);
-        for (const file of files) expect(`${file} ${await host.sh(`stat -c %a '${file}'`)}`).toBe(`${file} 600`);
+        const files = (
+          await host.sh(`grep -rlsF '${text}' /etc /var/log /var/lib/airgap /root /run/log || true`)
+        )
+          .split("\n")
+          .filter(Boolean);
+        for (const file of files)
+          expect(`${file} ${await host.sh(`stat -c %a '${file}'`)}`).toBe(`${file} 600`);
       }
     }
   });

@@ -15,15 +15,29 @@ const airgap = join(import.meta.dirname, "../../bin/airgap");
 const image = (name: string) => makeImage(name, [bytesOf(`documents ${name}`, 50_000)]);
 let upstream: DockerRegistry;
 
-const environment = (): NodeJS.ProcessEnv => ({ ...process.env, AIRGAP_CACHE_DIR: scratch.path("cache"), HOME: scratch.dir });
-const run = async (...args: string[]): Promise<string> => (await command(airgap, args, { env: environment(), cwd: scratch.dir, maxBuffer: 1 << 26 })).stdout;
-const skopeo = async (...args: string[]): Promise<string> => (await command("skopeo", ["--insecure-policy", ...args], { maxBuffer: 1 << 26 })).stdout;
+const environment = (): NodeJS.ProcessEnv => ({
+  ...process.env,
+  AIRGAP_CACHE_DIR: scratch.path("cache"),
+  HOME: scratch.dir,
+});
+const run = async (...args: string[]): Promise<string> =>
+  (await command(airgap, args, { env: environment(), cwd: scratch.dir, maxBuffer: 1 << 26 })).stdout;
+const skopeo = async (...args: string[]): Promise<string> =>
+  (await command("skopeo", ["--insecure-policy", ...args], { maxBuffer: 1 << 26 })).stdout;
 const lines = (text: string): string[] => text.split("\n").filter(Boolean);
-const isThere = async (reference: string): Promise<string> => skopeo("inspect", "--raw", "--tls-verify=false", `docker://${reference}`);
+const isThere = async (reference: string): Promise<string> =>
+  skopeo("inspect", "--raw", "--tls-verify=false", `docker://${reference}`);
 
 async function put(name: string, content: ReturnType<typeof image>): Promise<void> {
   const layout = writeLayout(scratch.path(`layout-${name.replace(/\W+/g, "-")}`), { it: content });
-  await skopeo("copy", "--all", "--preserve-digests", "--dest-tls-verify=false", `oci:${layout}:it`, `docker://${upstream.host}/${name}`);
+  await skopeo(
+    "copy",
+    "--all",
+    "--preserve-digests",
+    "--dest-tls-verify=false",
+    `oci:${layout}:it`,
+    `docker://${upstream.host}/${name}`,
+  );
 }
 
 beforeAll(async () => {
@@ -38,7 +52,8 @@ describe("scenario A: Kubernetes through a flat mirror", () => {
   it("becomes one spec and one command, and kubeadm finds everything at the site", async () => {
     const kubeadm = lines(await run("images", "list", "--kubernetes-version", "v1.23.9"));
     expect(kubeadm).toContain("k8s.gcr.io/coredns/coredns:v1.8.6");
-    for (const reference of kubeadm) await put(`google_containers/${reference.replace(/^.*\//, "")}`, image(reference));
+    for (const reference of kubeadm)
+      await put(`google_containers/${reference.replace(/^.*\//, "")}`, image(reference));
     scratch.spec(
       `sources:\n  registry.k8s.io: { mirrors: ["${upstream.host}/google_containers/*"] }\n  ${upstream.host}: { insecure: true }\nkubernetes: [{ version: v1.23.9 }]`,
     );
@@ -48,7 +63,16 @@ describe("scenario A: Kubernetes through a flat mirror", () => {
     expect(JSON.stringify(names)).toContain("k8s.gcr.io/pause:3.6");
     await using site = await startDockerRegistry(scratch.dir);
     await run("push", "site.tar", `${site.host}/google_containers`, "--layout", "flat", "--insecure");
-    const asked = lines(await run("images", "list", "--kubernetes-version", "v1.23.9", "--image-repository", `${site.host}/google_containers`));
+    const asked = lines(
+      await run(
+        "images",
+        "list",
+        "--kubernetes-version",
+        "v1.23.9",
+        "--image-repository",
+        `${site.host}/google_containers`,
+      ),
+    );
     expect(asked).toHaveLength(kubeadm.length);
     for (const reference of asked) await isThere(reference);
   });
@@ -74,7 +98,16 @@ describe("scenario E: network and add-ons, rewritten as they are pushed", () => 
     for (const layout of ["host", "path", "flat"]) {
       await using site = await startDockerRegistry(scratch.dir);
       await run("push", "addons.tar", site.host, "--layout", layout, "--insecure");
-      const rewritten = await run("manifests", "rewrite", "net.yml", "addon.yml", "--target", site.host, "--layout", layout);
+      const rewritten = await run(
+        "manifests",
+        "rewrite",
+        "net.yml",
+        "addon.yml",
+        "--target",
+        site.host,
+        "--layout",
+        layout,
+      );
       expect(rewritten).toContain("# CNI");
       scratch.write("rewritten.yml", rewritten);
       const asked = lines(await run("images", "find", "rewritten.yml"));

@@ -23,15 +23,31 @@ let hosts: Host[] = [];
 let [register, node]: Host[] = [];
 
 /** Asks for a whole installation, which must not get as far as the first change. */
-async function refused(code: number, change: (document: ClusterDocument) => void, patterns: RegExp[], env: Record<string, string> = {}, flags: string[] = []) {
+async function refused(
+  code: number,
+  change: (document: ClusterDocument) => void,
+  patterns: RegExp[],
+  env: Record<string, string> = {},
+  flags: string[] = [],
+) {
   const cluster = await box.cluster(change);
   await mark(hosts);
-  await box.expect(code, ["install", cluster, "--bundle", bundle, "--skip", "verify", ...flags], patterns, env);
+  await box.expect(
+    code,
+    ["install", cluster, "--bundle", bundle, "--skip", "verify", ...flags],
+    patterns,
+    env,
+  );
   expect(await changesOn(hosts)).toEqual([]);
 }
 
 /** What a login finds, or why there is none. */
-async function check(code: number, change: (document: ClusterDocument) => void, patterns: RegExp[], env: Record<string, string> = {}) {
+async function check(
+  code: number,
+  change: (document: ClusterDocument) => void,
+  patterns: RegExp[],
+  env: Record<string, string> = {},
+) {
   await box.expect(code, ["hosts", "check", await box.cluster(change)], patterns, env);
 }
 
@@ -47,12 +63,15 @@ const asUser =
 
 async function newKey(name: string, passphrase = ""): Promise<string> {
   const file = join(box.ssh, name);
-  if (!existsSync(file)) await must("ssh-keygen", ["-q", "-t", "ed25519", "-N", passphrase, "-C", "operator", "-f", file]);
+  if (!existsSync(file))
+    await must("ssh-keygen", ["-q", "-t", "ed25519", "-N", passphrase, "-C", "operator", "-f", file]);
   return readFileSync(`${file}.pub`, "utf8").trim();
 }
 
 const letIn = (host: Host, line: string): Promise<string> =>
-  host.sh(`mkdir -p -m 700 /root/.ssh && printf '%s\n' '${line}' >>/root/.ssh/authorized_keys && chmod 600 /root/.ssh/authorized_keys`);
+  host.sh(
+    `mkdir -p -m 700 /root/.ssh && printf '%s\n' '${line}' >>/root/.ssh/authorized_keys && chmod 600 /root/.ssh/authorized_keys`,
+  );
 
 describe.runIf(hostsArePossible)("ways into hosts", () => {
   beforeAll(async () => {
@@ -100,7 +119,9 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
   });
 
   it("no password where the cluster file names its variable", async () => {
-    await refused(1, () => {}, [/no key was accepted/, /export AIRGAP_SSH_PASSWORD=/], { AIRGAP_SSH_PASSWORD: "" });
+    await refused(1, () => {}, [/no key was accepted/, /export AIRGAP_SSH_PASSWORD=/], {
+      AIRGAP_SSH_PASSWORD: "",
+    });
   });
 
   it("a host key that nobody has accepted, and nobody to ask", async () => {
@@ -118,37 +139,74 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
     await box.expect(
       1,
       ["install", cluster, "--bundle", bundle],
-      [/d1: .*the host key of 10\.81\.0\.12 has changed to SHA256:/, /say so in the cluster file: hostKey: "SHA256:/],
+      [
+        /d1: .*the host key of 10\.81\.0\.12 has changed to SHA256:/,
+        /say so in the cluster file: hostKey: "SHA256:/,
+      ],
     );
-    await refused(1, withoutKeys, [/d1: the host key of 10\.81\.0\.12 has changed to SHA256:/, /ssh-keygen -R 10\.81\.0\.12/]);
+    await refused(1, withoutKeys, [
+      /d1: the host key of 10\.81\.0\.12 has changed to SHA256:/,
+      /ssh-keygen -R 10\.81\.0\.12/,
+    ]);
     expect((await box.run(["ssh-keygen", "-R", "10.81.0.12"])).code).toBe(0);
     await check(0, () => {}, [/d1: Debian/]);
   });
 
   it("a user with sudo and a password for it", async () => {
     const env = { ADMIN_PASSWORD: ADMIN };
-    const admin = (more: Record<string, unknown>) => asUser("admin", { passwordEnv: "ADMIN_PASSWORD", ...more });
+    const admin = (more: Record<string, unknown>) =>
+      asUser("admin", { passwordEnv: "ADMIN_PASSWORD", ...more });
     await check(0, admin({ sudo: true, sudoPasswordEnv: "ADMIN_PASSWORD" }), [/d1: Debian/], env);
-    await refused(1, admin({ sudo: true, sudoPasswordEnv: "WRONG" }), [/d1: sudo refused the password/, /correct what `sudoPasswordEnv` names/], {
-      ...env,
-      WRONG: "wrong",
-    });
+    await refused(
+      1,
+      admin({ sudo: true, sudoPasswordEnv: "WRONG" }),
+      [/d1: sudo refused the password/, /correct what `sudoPasswordEnv` names/],
+      {
+        ...env,
+        WRONG: "wrong",
+      },
+    );
     await refused(1, admin({ sudo: true }), [/d1: sudo wants a password/, /sudoPasswordEnv: NAME/], env);
     await refused(1, admin({}), [/d1: commands would not be root's/, /sudo: true/], env);
-    await refused(2, admin({ sudo: true, sudoPasswordEnv: "UNSET" }), [/names the variable UNSET, which is not set/, /export UNSET=/], env);
+    await refused(
+      2,
+      admin({ sudo: true, sudoPasswordEnv: "UNSET" }),
+      [/names the variable UNSET, which is not set/, /export UNSET=/],
+      env,
+    );
   });
 
   it("a user with sudo without a password, and one who may not use it", async () => {
-    await check(0, asUser("free", { passwordEnv: "ADMIN_PASSWORD", sudo: true }), [/d1: Debian/], { ADMIN_PASSWORD: ADMIN });
-    const plain = asUser("plain", { passwordEnv: "PLAIN_PASSWORD", sudo: true, sudoPasswordEnv: "PLAIN_PASSWORD" });
-    await refused(1, plain, [/d1: the user may not use sudo/, /log in as root, or add the user to the host's sudoers/], { PLAIN_PASSWORD: PLAIN });
+    await check(0, asUser("free", { passwordEnv: "ADMIN_PASSWORD", sudo: true }), [/d1: Debian/], {
+      ADMIN_PASSWORD: ADMIN,
+    });
+    const plain = asUser("plain", {
+      passwordEnv: "PLAIN_PASSWORD",
+      sudo: true,
+      sudoPasswordEnv: "PLAIN_PASSWORD",
+    });
+    await refused(
+      1,
+      plain,
+      [/d1: the user may not use sudo/, /log in as root, or add the user to the host's sudoers/],
+      { PLAIN_PASSWORD: PLAIN },
+    );
   });
 
   it("what a sudo user installs is root's, and can be taken back", async () => {
     const env = { ADMIN_PASSWORD: ADMIN };
-    const cluster = await box.cluster(asUser("admin", { passwordEnv: "ADMIN_PASSWORD", sudo: true, sudoPasswordEnv: "ADMIN_PASSWORD" }));
-    await box.expect(0, ["install", cluster, "--bundle", bundle, "--only", "hosts", "--only", "trust"], [/steps were done/], env);
-    expect(await node?.sh("stat -c '%U:%G %a' /etc/airgap/ca.crt /etc/hosts")).toBe("root:root 644\nroot:root 644");
+    const cluster = await box.cluster(
+      asUser("admin", { passwordEnv: "ADMIN_PASSWORD", sudo: true, sudoPasswordEnv: "ADMIN_PASSWORD" }),
+    );
+    await box.expect(
+      0,
+      ["install", cluster, "--bundle", bundle, "--only", "hosts", "--only", "trust"],
+      [/steps were done/],
+      env,
+    );
+    expect(await node?.sh("stat -c '%U:%G %a' /etc/airgap/ca.crt /etc/hosts")).toBe(
+      "root:root 644\nroot:root 644",
+    );
     await box.expect(0, ["reset", cluster, "--yes"], [/d1: \d+ steps taken back/], env);
   });
 
@@ -160,7 +218,9 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
     };
     await check(0, locked({ passphraseEnv: "PHRASE" }), [/d1: Debian/], { PHRASE: PASSPHRASE });
     await refused(1, locked({}), [/the key has a passphrase/, /passphraseEnv: NAME/]);
-    await refused(1, locked({ passphraseEnv: "PHRASE" }), [/the key's passphrase is wrong/], { PHRASE: "wrong" });
+    await refused(1, locked({ passphraseEnv: "PHRASE" }), [/the key's passphrase is wrong/], {
+      PHRASE: "wrong",
+    });
   });
 
   it("a key in an agent", async () => {
@@ -170,8 +230,18 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
       document.ssh = { user: "root" };
     });
     // The agent ends with the command that it is there for.
-    const script = 'ssh-add -q "$1"; mv "$1" "$1.away"; "$2" hosts check "$3"; code=$?; mv "$1.away" "$1"; exit "$code"';
-    const { code, stdout, stderr } = await box.run(["ssh-agent", "sh", "-c", script, "sh", box.path("in-agent"), AIRGAP, cluster]);
+    const script =
+      'ssh-add -q "$1"; mv "$1" "$1.away"; "$2" hosts check "$3"; code=$?; mv "$1.away" "$1"; exit "$code"';
+    const { code, stdout, stderr } = await box.run([
+      "ssh-agent",
+      "sh",
+      "-c",
+      script,
+      "sh",
+      box.path("in-agent"),
+      AIRGAP,
+      cluster,
+    ]);
     expect(`${code} ${stdout}${stderr}`).toMatch(/^0 d1: Debian/);
     await box.expect(1, ["hosts", "check", cluster], [/no key was accepted/]);
   });
@@ -185,9 +255,14 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
       `Host 10.81.0.12\n  ProxyJump root@10.81.0.11\nHost 10.81.0.11\n  IdentityFile ${key}\n  IdentitiesOnly yes\n  StrictHostKeyChecking accept-new\n`,
     );
     const file = await box.cluster();
-    const [, before] = /^-- cursor: (.+)$/m.exec((await node?.sh("journalctl --sync; journalctl -u ssh --no-pager -n 1 --show-cursor")) ?? "") ?? [];
+    const [, before] =
+      /^-- cursor: (.+)$/m.exec(
+        (await node?.sh("journalctl --sync; journalctl -u ssh --no-pager -n 1 --show-cursor")) ?? "",
+      ) ?? [];
     await box.expect(0, ["hosts", "check", file, "--hosts", "d1"], [/d1: Debian/]);
-    const journal = await node?.sh(`journalctl --sync; journalctl -u ssh --no-pager -o cat --after-cursor '${before}'`);
+    const journal = await node?.sh(
+      `journalctl --sync; journalctl -u ssh --no-pager -o cat --after-cursor '${before}'`,
+    );
     expect(journal).toMatch(/Accepted password for root from 10\.81\.0\.11/);
     expect(journal).not.toMatch(/from 10\.81\.0\.1 /);
     box.sshFile("config", "");
@@ -199,7 +274,11 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
     };
     const cluster = await box.cluster(keyed);
     await box.expect(1, ["hosts", "check", cluster], [/can't log in/], { AIRGAP_SSH_PASSWORD: "" });
-    await box.expect(0, ["hosts", "authorize", cluster], [/d1: \S+\/site is installed for root/, /register: \S+\/site is installed for root/]);
+    await box.expect(
+      0,
+      ["hosts", "authorize", cluster],
+      [/d1: \S+\/site is installed for root/, /register: \S+\/site is installed for root/],
+    );
     await box.expect(0, ["hosts", "authorize", cluster], [/d1: \S+\/site was there already for root/]);
     await box.expect(0, ["hosts", "check", cluster], [/d1: Debian/], { AIRGAP_SSH_PASSWORD: "" });
     expect(await node?.sh("stat -c %a /root/.ssh /root/.ssh/authorized_keys")).toBe("700\n600");
@@ -207,15 +286,28 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
   });
 
   it("for a user with sudo too", async () => {
-    const user = asUser("admin", { identityFile: "~/.ssh/site", passwordEnv: "ADMIN_PASSWORD", sudo: true, sudoPasswordEnv: "ADMIN_PASSWORD" });
+    const user = asUser("admin", {
+      identityFile: "~/.ssh/site",
+      passwordEnv: "ADMIN_PASSWORD",
+      sudo: true,
+      sudoPasswordEnv: "ADMIN_PASSWORD",
+    });
     const cluster = await box.cluster(user);
-    await box.expect(0, ["hosts", "authorize", cluster, "--hosts", "d1"], [/d1: \S+\/site is installed for admin/], { ADMIN_PASSWORD: ADMIN });
-    expect(await node?.sh("stat -c '%U %a' /home/admin/.ssh /home/admin/.ssh/authorized_keys")).toBe("admin 700\nadmin 600");
+    await box.expect(
+      0,
+      ["hosts", "authorize", cluster, "--hosts", "d1"],
+      [/d1: \S+\/site is installed for admin/],
+      { ADMIN_PASSWORD: ADMIN },
+    );
+    expect(await node?.sh("stat -c '%U %a' /home/admin/.ssh /home/admin/.ssh/authorized_keys")).toBe(
+      "admin 700\nadmin 600",
+    );
   });
 
   it("no password and no key is where it does not belong", async () => {
     const secrets = [ROOT, ADMIN, PLAIN, PASSPHRASE];
-    for (const name of ["locked", "in-agent", "jump", "site"]) secrets.push(...readFileSync(join(box.ssh, name), "utf8").split("\n").slice(3, -2));
+    for (const name of ["locked", "in-agent", "jump", "site"])
+      secrets.push(...readFileSync(join(box.ssh, name), "utf8").split("\n").slice(3, -2));
     const patterns = secrets.map((secret) => `${secret}\n`).join("");
     for (const host of hosts) {
       const found = await host.must(
@@ -228,9 +320,18 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
       );
       expect(found).toBe("");
     }
-    const { stdout } = await must("sh", ["-c", 'grep -rlsF -f - "$0" "$1" || :', join(scratch.dir, "site", ".airgap"), scratch.path("connected")], {
-      input: patterns,
-    });
+    const { stdout } = await must(
+      "sh",
+      [
+        "-c",
+        'grep -rlsF -f - "$0" "$1" || :',
+        join(scratch.dir, "site", ".airgap"),
+        scratch.path("connected"),
+      ],
+      {
+        input: patterns,
+      },
+    );
     expect(stdout).toBe("");
   });
 });

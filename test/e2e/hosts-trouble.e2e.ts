@@ -25,7 +25,14 @@ let cluster = "";
 let hosts: Host[] = [];
 
 const at = (name: string): Host => hosts.find((host) => host.name === name) as Host;
-const install = (...more: string[]): string[] => ["install", cluster, "--bundle", bundle, ...(more.includes("--only") ? [] : only(...STAGES)), ...more];
+const install = (...more: string[]): string[] => [
+  "install",
+  cluster,
+  "--bundle",
+  bundle,
+  ...(more.includes("--only") ? [] : only(...STAGES)),
+  ...more,
+];
 
 /** Waits until a run has come to a stage. */
 async function begins(stage: string, printed: () => string, ended: Promise<unknown>): Promise<void> {
@@ -33,7 +40,11 @@ async function begins(stage: string, printed: () => string, ended: Promise<unkno
   void ended.then(() => {
     over = true;
   });
-  await eventually(`the stage ${stage} to begin`, 200, () => over || new RegExp(`^${stage}$`, "m").test(printed()) || undefined);
+  await eventually(
+    `the stage ${stage} to begin`,
+    200,
+    () => over || new RegExp(`^${stage}$`, "m").test(printed()) || undefined,
+  );
   if (over) throw new Error(`it ended before ${stage}:\n${printed().slice(-3000)}`);
 }
 
@@ -46,7 +57,9 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
     const el = (await elSystem()).root;
     const debian = await debianTree();
     const trees = { register: debian, d1: debian, e1: el };
-    hosts = await Promise.all(Object.entries(trees).map(([name, tree]) => rig.host({ name, tree, password: ROOT })));
+    hosts = await Promise.all(
+      Object.entries(trees).map(([name, tree]) => rig.host({ name, tree, password: ROOT })),
+    );
     box = new Box(
       rig,
       scratch.path("site"),
@@ -68,7 +81,9 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
   });
 
   it("everything that hosts are not ready for is told at once, and nothing is changed", async () => {
-    await at("d1").sh("mkdir -p /etc/kubernetes && printf 'clusters:\n- cluster:\n    server: https://192.0.2.9:6443\n' >/etc/kubernetes/kubelet.conf");
+    await at("d1").sh(
+      "mkdir -p /etc/kubernetes && printf 'clusters:\n- cluster:\n    server: https://192.0.2.9:6443\n' >/etc/kubernetes/kubelet.conf",
+    );
     await at("d1").sh("systemd-run -q --unit=other openssl s_server -accept 6443 -nocert");
     await at("register").sh("mount -t tmpfs -o size=20m tmpfs /opt");
     const patterns = [
@@ -106,18 +121,30 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
   it("a configuration that can't be read is not guessed at", async () => {
     await at("e1").sh("mkdir -p /etc/containerd && echo '[plugins' >/etc/containerd/config.toml");
     await mark(hosts);
-    await box.expect(3, install(), [/e1: \/etc\/containerd\/config\.toml can't be read/, /mv \/etc\/containerd\/config\.toml/]);
+    await box.expect(3, install(), [
+      /e1: \/etc\/containerd\/config\.toml can't be read/,
+      /mv \/etc\/containerd\/config\.toml/,
+    ]);
     expect(await changesOn(hosts)).toEqual([]);
     await at("e1").sh("rm -r /etc/containerd");
   });
 
   it("a disk that is too small is seen before, and one that fills up is named", async () => {
     await at("register").sh("mkdir -p /var/lib/airgap && mount -t tmpfs -o size=60m tmpfs /var/lib/airgap");
-    await box.expect(3, install(), [/register: disk: \/var\/lib\/airgap has 60 MiB left; the bundle needs \d+ MiB/]);
-    const patterns = [/register: .*No space left on device/, /the host's disk is full/, /df -h/, /run the same command again/];
+    await box.expect(3, install(), [
+      /register: disk: \/var\/lib\/airgap has 60 MiB left; the bundle needs \d+ MiB/,
+    ]);
+    const patterns = [
+      /register: .*No space left on device/,
+      /the host's disk is full/,
+      /df -h/,
+      /run the same command again/,
+    ];
     await box.expect(1, install("--ignore-check", "disk"), patterns);
     await at("register").sh("umount /var/lib/airgap");
-    await box.expect(0, install("--only", "hosts", "--only", "trust", "--only", "serve"), [/steps were done/]);
+    await box.expect(0, install("--only", "hosts", "--only", "trust", "--only", "serve"), [
+      /steps were done/,
+    ]);
   });
 
   it("a host that boots in the middle is waited for", async () => {
@@ -158,10 +185,16 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
   it("a server that is down is named, and started by the next whole run", async () => {
     await at("register").sh("systemctl stop airgap-serve");
     await at("d1").sh("apt-get -qq purge -y --allow-change-held-packages kubectl");
-    const patterns = [/d1: packages\/install .* failed/, /a server of the site can't be reached/, /systemctl status airgap-serve/];
+    const patterns = [
+      /d1: packages\/install .* failed/,
+      /a server of the site can't be reached/,
+      /systemctl status airgap-serve/,
+    ];
     await box.expect(1, install("--only", "packages"), patterns);
     await box.expect(0, install(), [/steps were done/]);
-    expect(await at("d1").sh("kubectl version || dpkg-query -W -f '${Status}' kubectl")).toBe("hold ok installed");
+    expect(await at("d1").sh("kubectl version || dpkg-query -W -f '${Status}' kubectl")).toBe(
+      "hold ok installed",
+    );
   });
 
   it("a server with a certificate of somebody else's is refused, and put right by the next whole run", async () => {
@@ -172,7 +205,12 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
       systemctl restart airgap-serve; sleep 2; rm /run/k`);
     await at("d1").sh("apt-get -qq purge -y --allow-change-held-packages kubectl");
     await at("e1").sh("dnf -q -y --disableexcludes=all remove kubeadm");
-    const patterns = [/d1: packages\/install/, /e1: packages\/install/, /signed by an authority that the host does not trust/, /install without --only/];
+    const patterns = [
+      /d1: packages\/install/,
+      /e1: packages\/install/,
+      /signed by an authority that the host does not trust/,
+      /install without --only/,
+    ];
     await box.expect(1, install("--only", "packages"), patterns);
     await box.expect(0, install(), [/steps were done/]);
     await at("register").sh("cmp /run/key /etc/airgap/serve/tls.key && rm /run/key /run/crt /run/c");
@@ -182,7 +220,9 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
     const home = scratch.path("site/.airgap/bare");
     const base64 = Buffer.from(`site:${REGISTRY}`).toString("base64");
     const kept = JSON.stringify(JSON.parse(readFileSync(join(home, "secrets.json"), "utf8")) as unknown);
-    const keys = [...kept.matchAll(/-----BEGIN (?:RSA |EC )?PRIVATE KEY-----\\n([^\\]{40,})\\n/g)].map(([, line = ""]) => line);
+    const keys = [...kept.matchAll(/-----BEGIN (?:RSA |EC )?PRIVATE KEY-----\\n([^\\]{40,})\\n/g)].map(
+      ([, line = ""]) => line,
+    );
     expect(keys.length).toBeGreaterThan(3);
     const secrets = [ROOT, REGISTRY, base64, ...keys].map((secret) => `${secret}\n`).join("");
     const places: Record<string, RegExp> = {
@@ -197,7 +237,13 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
       expect(found.filter((path) => !places[host.name]?.test(path))).toEqual([]);
       for (const path of found) expect(await host.sh(`stat -c '%U %a' '${path}'`), path).toBe("root 600");
     }
-    const mine = (await must("sh", ["-c", 'grep -rlsF -f - "$0" "$1" || :', scratch.path("site"), scratch.path("connected")], { input: secrets })).stdout;
+    const mine = (
+      await must(
+        "sh",
+        ["-c", 'grep -rlsF -f - "$0" "$1" || :', scratch.path("site"), scratch.path("connected")],
+        { input: secrets },
+      )
+    ).stdout;
     expect(mine.split("\n").filter(Boolean)).toEqual([join(home, "secrets.json")]);
     expect((await must("stat", ["-c", "%a", home, join(home, "secrets.json")])).stdout).toBe("700\n600\n");
     expect(readdirSync(join(home, "runs")).length).toBeGreaterThan(5);
@@ -206,7 +252,16 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
   it("a registry of others: its authority, its name and its content are told apart, and one that is not there", async () => {
     const at = (name: string): string => scratch.path(name);
     for (const name of ["hub", "other"]) {
-      const subject = ["-subj", `/CN=${name}`, "-addext", "subjectAltName=DNS:hub.rig.test", "-keyout", at(`${name}.key`), "-out", at(`${name}.pem`)];
+      const subject = [
+        "-subj",
+        `/CN=${name}`,
+        "-addext",
+        "subjectAltName=DNS:hub.rig.test",
+        "-keyout",
+        at(`${name}.key`),
+        "-out",
+        at(`${name}.pem`),
+      ];
       await must("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", ...subject]);
     }
     const external = (host: string, authority: string): Promise<string> =>
@@ -217,15 +272,40 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
       }, "external");
     const refused = async (host: string, authority: string, ...patterns: RegExp[]): Promise<void> => {
       const flags = only("hosts", "trust", "serve", "registry");
-      await box.expect(1, ["install", await external(host, authority), "--bundle", bundle, ...flags], [/register: registry\/images .* failed/, ...patterns]);
+      await box.expect(
+        1,
+        ["install", await external(host, authority), "--bundle", bundle, ...flags],
+        [/register: registry\/images .* failed/, ...patterns],
+      );
     };
     const tls = { certificate: at("hub.pem"), key: at("hub.key") };
-    const storage = { storage: at("hub"), work: at("hub-work"), network: rig.network, address: rig.network.operator, port: 5443 };
+    const storage = {
+      storage: at("hub"),
+      work: at("hub-work"),
+      network: rig.network,
+      address: rig.network.operator,
+      port: 5443,
+    };
     {
       await using _registry = await startRegistry({ ...storage, tls });
-      await refused("hub.rig.test", "other", /signed by an authority that the host does not trust/, /registry: \{ caFile: … \}/);
-      await refused("hob.rig.test", "hub", /certificate is for another name/, /set registry\.host to a name in the certificate/);
-      await refused("hub.rig.test", "hub", /the registry does not have.*registry\.k8s\.io\/pause/, /airgap push BUNDLE hub\.rig\.test:5443/);
+      await refused(
+        "hub.rig.test",
+        "other",
+        /signed by an authority that the host does not trust/,
+        /registry: \{ caFile: … \}/,
+      );
+      await refused(
+        "hob.rig.test",
+        "hub",
+        /certificate is for another name/,
+        /set registry\.host to a name in the certificate/,
+      );
+      await refused(
+        "hub.rig.test",
+        "hub",
+        /the registry does not have.*registry\.k8s\.io\/pause/,
+        /airgap push BUNDLE hub\.rig\.test:5443/,
+      );
     }
     await refused("hub.rig.test", "hub", /can't be reached/);
   });

@@ -13,7 +13,10 @@ import { debianWithFirewalls, hostsArePossible, smallBundle } from "./rig/small.
 import { elSystem } from "./rig/system/el.ts";
 
 const PASSWORD = `rig-${Math.random().toString(36).slice(2)}`;
-const STAGES = ["hosts", "trust", "serve", "repository", "packages", "runtime"].flatMap((stage) => ["--only", stage]);
+const STAGES = ["hosts", "trust", "serve", "repository", "packages", "runtime"].flatMap((stage) => [
+  "--only",
+  stage,
+]);
 const scratch = new Scratch();
 
 let rig: Rig;
@@ -23,14 +26,25 @@ let cluster = "";
 let hosts: Host[] = [];
 let [register, debian, el]: Host[] = [];
 
-const install = (...more: string[]): string[] => ["install", cluster, "--bundle", bundle, "--yes", ...STAGES, ...more];
+const install = (...more: string[]): string[] => [
+  "install",
+  cluster,
+  "--bundle",
+  bundle,
+  "--yes",
+  ...STAGES,
+  ...more,
+];
 
 /** What of a host's files is airgap's own doing, by host and path, with its digest. */
 async function ownFiles(host: Host): Promise<[string, string][]> {
   const places =
     "/etc/airgap /etc/containerd /etc/crictl.yaml /etc/hosts /etc/hostname /etc/fstab /etc/sysctl.d /etc/sysctl.conf /etc/modules-load.d/airgap.conf";
-  const more = "/etc/yum.repos.d /etc/dnf/dnf.conf /usr/local/share/ca-certificates /etc/pki/ca-trust/source/anchors /etc/systemd/system/airgap*";
-  const text = await host.sh(`find ${places} ${more} -type f ! -name '*.airgap' ! -name '*.rpmnew' -exec sha256sum {} + 2>/dev/null || :`);
+  const more =
+    "/etc/yum.repos.d /etc/dnf/dnf.conf /usr/local/share/ca-certificates /etc/pki/ca-trust/source/anchors /etc/systemd/system/airgap*";
+  const text = await host.sh(
+    `find ${places} ${more} -type f ! -name '*.airgap' ! -name '*.rpmnew' -exec sha256sum {} + 2>/dev/null || :`,
+  );
   return text.split("\n").map((line) => [`${host.name} ${line.slice(66)}`, line.slice(0, 64)]);
 }
 
@@ -97,7 +111,11 @@ describe.runIf(hostsArePossible)("bare hosts, up to a running container runtime"
 
   it("a dry run changes nothing", async () => {
     await mark(hosts);
-    await box.expect(0, [...install(), "--dry-run"], [/d1: hosts-file: /, /e1: sysctl-file: .*\+ net.ipv4.ip_forward = 1/, /of \d+ steps would change/]);
+    await box.expect(
+      0,
+      [...install(), "--dry-run"],
+      [/d1: hosts-file: /, /e1: sysctl-file: .*\+ net.ipv4.ip_forward = 1/, /of \d+ steps would change/],
+    );
     expect(await changesOn(hosts)).toEqual([]);
   });
 
@@ -118,7 +136,10 @@ describe.runIf(hostsArePossible)("bare hosts, up to a running container runtime"
 
   it("again: nothing is to do, and nothing is touched", async () => {
     await mark(hosts);
-    const services = (): Promise<string[]> => Promise.all(hosts.map((host) => host.sh("systemctl show -p Id,MainPID containerd airgap-serve kubelet")));
+    const services = (): Promise<string[]> =>
+      Promise.all(
+        hosts.map((host) => host.sh("systemctl show -p Id,MainPID containerd airgap-serve kubelet")),
+      );
     const running = await services();
     await box.expect(0, [...install(), "--dry-run"], [/Nothing is to do/]);
     await box.expect(0, install(), [/nothing is to do/]);
@@ -144,7 +165,10 @@ describe.runIf(hostsArePossible)("bare hosts, up to a running container runtime"
         host,
         now.filter((line) => !then.includes(line)),
       );
-      return [...then.filter((line) => !now.includes(line)).map((line) => `${host.name} - ${line}`), ...gained.map((line) => `${host.name} + ${line}`)];
+      return [
+        ...then.filter((line) => !now.includes(line)).map((line) => `${host.name} - ${line}`),
+        ...gained.map((line) => `${host.name} + ${line}`),
+      ];
     });
     expect((await Promise.all(differences)).flat()).toEqual([]);
   });
@@ -156,7 +180,9 @@ describe.runIf(hostsArePossible)("bare hosts, up to a running container runtime"
     expect(after).toEqual(first);
   });
 
-  it("killed at 20 moments and run again: converges, and no file is half written", { timeout: 1_200_000 }, async () => {
+  it("killed at 20 moments and run again: converges, and no file is half written", {
+    timeout: 1_200_000,
+  }, async () => {
     await mark(hosts);
     const seen = new Set<string>();
     let interrupted = 0;
@@ -189,8 +215,13 @@ describe.runIf(hostsArePossible)("bare hosts, up to a running container runtime"
         ),
       ).toBe("");
     await box.expect(0, [...install(), "--dry-run"], [/Nothing is to do/]);
-    const connections = async (): Promise<boolean> => (await output("ps", ["-eo", "args"])).includes(join(scratch.dir, "site/.airgap"));
-    await eventually("connections of killed runs to end", 30, async () => !(await connections()) || undefined);
+    const connections = async (): Promise<boolean> =>
+      (await output("ps", ["-eo", "args"])).includes(join(scratch.dir, "site/.airgap"));
+    await eventually(
+      "connections of killed runs to end",
+      30,
+      async () => !(await connections()) || undefined,
+    );
   });
 
   /** The state beside the cluster file can be read at any time. */

@@ -40,7 +40,9 @@ const ids = (closure: Closure | undefined): string[] =>
     .sort();
 
 /** The answer, with the names by which it is installed, or undefined where there is none. */
-async function ours(resolve: () => Promise<Closure[]>): Promise<{ mine: string[]; names: string[]; from: Map<string, string> } | undefined> {
+async function ours(
+  resolve: () => Promise<Closure[]>,
+): Promise<{ mine: string[]; names: string[]; from: Map<string, string> } | undefined> {
   try {
     const [closure] = await resolve();
     const byId = new Map(closure?.packages.map(({ id, name }) => [id, name]));
@@ -57,40 +59,72 @@ async function ours(resolve: () => Promise<Closure[]>): Promise<{ mine: string[]
 
 describe("against dnf, on random repositories", () => {
   const modes = [
-    { title: "versions, conflicts, obsoletes, cycles", rich: false, weak: false, repositories: 1, recommends: false },
-    { title: "two repositories with priorities", rich: false, weak: false, repositories: 2, recommends: false },
+    {
+      title: "versions, conflicts, obsoletes, cycles",
+      rich: false,
+      weak: false,
+      repositories: 1,
+      recommends: false,
+    },
+    {
+      title: "two repositories with priorities",
+      rich: false,
+      weak: false,
+      repositories: 2,
+      recommends: false,
+    },
     { title: "rich dependencies", rich: true, weak: false, repositories: 1, recommends: false },
     { title: "wishes that only decide choices", rich: true, weak: true, repositories: 1, recommends: false },
     { title: "weak dependencies taken along", rich: true, weak: true, repositories: 1, recommends: true },
   ];
-  test.each(modes)("$title: the same set, impossible where dnf says so, and installable from what is carried", async (mode) => {
-    using dnf = new DnfOracle();
-    const at = await packageContext();
-    const differing: string[] = [];
-    let solved = 0;
-    for (let seed = 1; seed <= 40; seed++) {
-      const { repositories, install } = randomRpmCase(new Random(seed * 7919 + modes.indexOf(mode)), mode);
-      const root = join(at.dir, String(seed));
-      const listed = repositories.map(({ priority }, i) => ({ id: `r${i}`, path: join(root, `r${i}`), baseurl: join(root, `r${i}`), priority }));
-      for (const [i, { rpms }] of repositories.entries()) await writeRpmRepository(join(root, `r${i}`), rpms);
-      const theirs = await dnf.solve({ repositories: listed, install, recommends: mode.recommends });
-      const set = rpmSet({ repositories: listed.map(({ path: _, ...repository }) => repository), install, recommends: mode.recommends });
-      const answer = await ours(() => resolveClosures(set, at.context));
-      const mine = answer?.mine;
-      if ((mine === undefined) !== (theirs === undefined) || mine?.some((id) => !theirs?.includes(id)))
-        differing.push(`seed ${seed}: ours ${mine}, dnf's ${theirs}`);
-      if (answer === undefined || mine === undefined) continue;
-      solved++;
-      const carried = repositories.flatMap(({ rpms }, i) => rpms.filter((rpm) => mine.includes(idOf(rpm)) && answer.from.get(idOf(rpm)) === `r${i}`));
-      await writeRpmRepository(join(root, "carried"), carried);
-      const again = await dnf.solve({ repositories: [{ id: "carried", path: join(root, "carried") }], install: answer.names, recommends: mode.recommends });
-      if (again === undefined) differing.push(`seed ${seed}: dnf can't install from what is carried: ${mine}`);
-      rmSync(root, { recursive: true, force: true });
-    }
-    await at.close();
-    expect(differing).toEqual([]);
-    expect(solved).toBeGreaterThan(15);
-  });
+  test.each(modes)(
+    "$title: the same set, impossible where dnf says so, and installable from what is carried",
+    async (mode) => {
+      using dnf = new DnfOracle();
+      const at = await packageContext();
+      const differing: string[] = [];
+      let solved = 0;
+      for (let seed = 1; seed <= 40; seed++) {
+        const { repositories, install } = randomRpmCase(new Random(seed * 7919 + modes.indexOf(mode)), mode);
+        const root = join(at.dir, String(seed));
+        const listed = repositories.map(({ priority }, i) => ({
+          id: `r${i}`,
+          path: join(root, `r${i}`),
+          baseurl: join(root, `r${i}`),
+          priority,
+        }));
+        for (const [i, { rpms }] of repositories.entries())
+          await writeRpmRepository(join(root, `r${i}`), rpms);
+        const theirs = await dnf.solve({ repositories: listed, install, recommends: mode.recommends });
+        const set = rpmSet({
+          repositories: listed.map(({ path: _, ...repository }) => repository),
+          install,
+          recommends: mode.recommends,
+        });
+        const answer = await ours(() => resolveClosures(set, at.context));
+        const mine = answer?.mine;
+        if ((mine === undefined) !== (theirs === undefined) || mine?.some((id) => !theirs?.includes(id)))
+          differing.push(`seed ${seed}: ours ${mine}, dnf's ${theirs}`);
+        if (answer === undefined || mine === undefined) continue;
+        solved++;
+        const carried = repositories.flatMap(({ rpms }, i) =>
+          rpms.filter((rpm) => mine.includes(idOf(rpm)) && answer.from.get(idOf(rpm)) === `r${i}`),
+        );
+        await writeRpmRepository(join(root, "carried"), carried);
+        const again = await dnf.solve({
+          repositories: [{ id: "carried", path: join(root, "carried") }],
+          install: answer.names,
+          recommends: mode.recommends,
+        });
+        if (again === undefined)
+          differing.push(`seed ${seed}: dnf can't install from what is carried: ${mine}`);
+        rmSync(root, { recursive: true, force: true });
+      }
+      await at.close();
+      expect(differing).toEqual([]);
+      expect(solved).toBeGreaterThan(15);
+    },
+  );
 });
 
 /** One answer of ours, with the warnings that came before it; undefined where there is none. */
@@ -101,7 +135,11 @@ async function asked(
   at.events.length = 0;
   try {
     const [closure] = await resolveClosures(set, at.context);
-    return { mine: ids(closure), ...(closure ? { closure } : {}), warned: at.events.some(({ type }) => type === "warning") };
+    return {
+      mine: ids(closure),
+      ...(closure ? { closure } : {}),
+      warned: at.events.some(({ type }) => type === "warning"),
+    };
   } catch (error) {
     if (isAirgapError(error, "unsatisfiable", "spec")) return { mine: undefined, warned: true };
     throw error;
@@ -117,20 +155,42 @@ describe("against dnf, on random modules", () => {
     for (let seed = 1; seed <= 60; seed++) {
       const { repositories, install } = randomModularCase(new Random(seed * 7919));
       const root = join(at.dir, String(seed));
-      const listed = repositories.map(({ moduleHotfixes }, i) => ({ id: `r${i}`, path: join(root, `r${i}`), baseurl: join(root, `r${i}`), moduleHotfixes }));
-      for (const [i, { rpms, modules }] of repositories.entries()) await writeRpmRepository(join(root, `r${i}`), rpms, { modules });
+      const listed = repositories.map(({ moduleHotfixes }, i) => ({
+        id: `r${i}`,
+        path: join(root, `r${i}`),
+        baseurl: join(root, `r${i}`),
+        moduleHotfixes,
+      }));
+      for (const [i, { rpms, modules }] of repositories.entries())
+        await writeRpmRepository(join(root, `r${i}`), rpms, { modules });
       const { packages: theirs, error = "" } = await dnf.answer({ repositories: listed, install });
-      const { mine, warned, closure } = await asked(at, rpmSet({ repositories: listed.map(({ path: _, ...repository }) => repository), install }));
+      const { mine, warned, closure } = await asked(
+        at,
+        rpmSet({ repositories: listed.map(({ path: _, ...repository }) => repository), install }),
+      );
       if (closure) {
         const all = new Set(closure.packages.map(({ id }) => id));
-        const yaml = carriedYaml(closure.modules ?? [], all, new Set(closure.packages.map(({ name }) => name)));
+        const yaml = carriedYaml(
+          closure.modules ?? [],
+          all,
+          new Set(closure.packages.map(({ name }) => name)),
+        );
         const from = new Map(closure.packages.map(({ id, repository }) => [id, repository]));
-        const carried = repositories.flatMap(({ rpms }, i) => rpms.filter((rpm) => from.get(idOf(rpm)) === `r${i}`));
+        const carried = repositories.flatMap(({ rpms }, i) =>
+          rpms.filter((rpm) => from.get(idOf(rpm)) === `r${i}`),
+        );
         await writeRpmRepository(join(root, "carried"), carried, yaml ? { modules: yaml } : {});
-        const names = new Set(closure.asked.map((each) => closure.packages.find(({ id }) => id === each.package)?.name ?? ""));
-        const again = await dnf.answer({ repositories: [{ id: "carried", path: join(root, "carried"), moduleHotfixes: true }], install: [...names] });
+        const names = new Set(
+          closure.asked.map((each) => closure.packages.find(({ id }) => id === each.package)?.name ?? ""),
+        );
+        const again = await dnf.answer({
+          repositories: [{ id: "carried", path: join(root, "carried"), moduleHotfixes: true }],
+          install: [...names],
+        });
         if (again.packages?.some((id) => !all.has(id)) !== false)
-          differing.push(`seed ${seed}: dnf can't install ${[...names]} from what is carried: ${again.error}`);
+          differing.push(
+            `seed ${seed}: dnf can't install ${[...names]} from what is carried: ${again.error}`,
+          );
       }
       rmSync(root, { recursive: true, force: true });
       // dnf refuses every @module while any default or newest build can't be had; here that is a warning.
@@ -138,7 +198,8 @@ describe("against dnf, on random modules", () => {
       // It takes the stream named last when one is named twice in different ways.
       const twice = install.filter((word) => word.startsWith("@")).map((word) => word.replace(/[:/].*/, ""));
       if (strict || (theirs === undefined && new Set(twice).size < twice.length)) continue;
-      if (String(mine) !== String(theirs)) differing.push(`seed ${seed}, ${install}: ours ${mine}, dnf's ${theirs ?? error}`);
+      if (String(mine) !== String(theirs))
+        differing.push(`seed ${seed}, ${install}: ours ${mine}, dnf's ${theirs ?? error}`);
       if (mine !== undefined) solved++;
     }
     await at.close();
@@ -154,12 +215,21 @@ describe("against dnf, on random modules", () => {
     for (let seed = 1; seed <= 40; seed++) {
       const { repositories, install } = randomGroupCase(new Random(seed * 6101));
       const root = join(at.dir, String(seed));
-      const listed = repositories.map((_, i) => ({ id: `r${i}`, path: join(root, `r${i}`), baseurl: join(root, `r${i}`) }));
-      for (const [i, { rpms, comps }] of repositories.entries()) await writeRpmRepository(join(root, `r${i}`), rpms, { group: comps });
+      const listed = repositories.map((_, i) => ({
+        id: `r${i}`,
+        path: join(root, `r${i}`),
+        baseurl: join(root, `r${i}`),
+      }));
+      for (const [i, { rpms, comps }] of repositories.entries())
+        await writeRpmRepository(join(root, `r${i}`), rpms, { group: comps });
       const { packages: theirs, error = "" } = await dnf.answer({ repositories: listed, install });
-      const { mine } = await asked(at, rpmSet({ repositories: listed.map(({ path: _, ...repository }) => repository), install }));
+      const { mine } = await asked(
+        at,
+        rpmSet({ repositories: listed.map(({ path: _, ...repository }) => repository), install }),
+      );
       rmSync(root, { recursive: true, force: true });
-      if (String(mine) !== String(theirs)) differing.push(`seed ${seed}, ${install}: ours ${mine}, dnf's ${theirs ?? error}`);
+      if (String(mine) !== String(theirs))
+        differing.push(`seed ${seed}, ${install}: ours ${mine}, dnf's ${theirs ?? error}`);
       if (mine !== undefined) solved++;
     }
     await at.close();
@@ -188,16 +258,23 @@ describe("against dnf, on a large repository", () => {
       () => `m${random.below(70)}-a`,
       () => random.pick(["@server", "@group7", "@Group 9/optional"]),
     ];
-    const requests = Array.from({ length: 16 }, () => Array.from({ length: 1 + random.below(3) }, () => random.pick(asking)()));
+    const requests = Array.from({ length: 16 }, () =>
+      Array.from({ length: 1 + random.below(3) }, () => random.pick(asking)()),
+    );
     const differing: string[] = [];
     let solved = 0;
     for (const install of [["everything"], ...requests]) {
-      const { packages: theirs, error = "" } = await dnf.answer({ repositories: [{ id: "large", path }], install, cache: join(at.dir, "dnf") });
+      const { packages: theirs, error = "" } = await dnf.answer({
+        repositories: [{ id: "large", path }],
+        install,
+        cache: join(at.dir, "dnf"),
+      });
       const { mine } = await asked(at, rpmSet({ repositories: [{ id: "large", baseurl: path }], install }));
       if (mine !== undefined) solved++;
       // Where only an i686 package will do, dnf takes it.
       else if (theirs?.some((id) => id.endsWith(".i686"))) continue;
-      if (String(mine) !== String(theirs)) differing.push(`${install}: ${mine?.length} packages, dnf's ${theirs?.length} ${error}`);
+      if (String(mine) !== String(theirs))
+        differing.push(`${install}: ${mine?.length} packages, dnf's ${theirs?.length} ${error}`);
     }
     await at.close();
     expect(differing).toEqual([]);
@@ -208,12 +285,24 @@ describe("against dnf, on a large repository", () => {
 const idOf = (rpm: TestRpm): string => `${rpm.name}-${rpm.evr}.${rpm.arch ?? "noarch"}`;
 
 describe("against apt-get, on random repositories", () => {
-  async function apt(state: string, repository: string, recommends: boolean, install: string[]): Promise<string[] | undefined> {
+  async function apt(
+    state: string,
+    repository: string,
+    recommends: boolean,
+    install: string[],
+  ): Promise<string[] | undefined> {
     mkdirSync(state, { recursive: true });
     writeFileSync(join(state, "sources.list"), `deb [trusted=yes] file:${repository} ./\n`);
     writeFileSync(join(state, "status"), "");
     try {
-      const out = await run(aptSolve, [state, join(state, "sources.list"), join(state, "status"), "amd64", String(recommends), ...install]);
+      const out = await run(aptSolve, [
+        state,
+        join(state, "sources.list"),
+        join(state, "status"),
+        "amd64",
+        String(recommends),
+        ...install,
+      ]);
       return out
         .split("\n")
         .filter((line) => line !== "")
@@ -228,35 +317,47 @@ describe("against apt-get, on random repositories", () => {
     { title: "without contradictions", hardship: 0, recommends: false },
     { title: "with conflicts", hardship: 0.5, recommends: false },
     { title: "with Recommends", hardship: 0.2, recommends: true },
-  ])("$title: the same set where apt has one, and installable from what is carried", async ({ hardship, recommends }) => {
-    const at = await packageContext();
-    const differing: string[] = [];
-    let solved = 0;
-    for (let seed = 1; seed <= 25; seed++) {
-      const { debs, install } = randomDebCase(new Random(seed * 104729 + Math.round(hardship * 10)), hardship, recommends);
-      const root = join(at.dir, String(seed));
-      await writeDebRepository(join(root, "repo"), debs);
-      const theirs = await apt(join(root, "state"), join(root, "repo"), recommends, install);
-      const set = debSet({ repositories: [{ id: "r", uris: join(root, "repo"), suites: ["./"] }], install, recommends });
-      const answer = await ours(() => resolveClosures(set, at.context));
-      const mine = answer?.mine;
-      // apt looks at candidate versions only, so we may find an answer where it does not.
-      if (theirs !== undefined && (mine === undefined || mine.some((id) => !theirs.includes(id))))
-        differing.push(`seed ${seed}: ours ${mine}, apt's ${theirs}`);
-      if (answer === undefined || mine === undefined) continue;
-      solved++;
-      await writeDebRepository(
-        join(root, "carried"),
-        debs.filter(({ name, version }) => mine.includes(`${name}=${version}`)),
-      );
-      const again = await apt(join(root, "state2"), join(root, "carried"), recommends, answer.names);
-      if (again === undefined) differing.push(`seed ${seed}: apt can't install from what is carried: ${mine}`);
-      rmSync(root, { recursive: true, force: true });
-    }
-    await at.close();
-    expect(differing).toEqual([]);
-    expect(solved).toBeGreaterThan(5);
-  });
+  ])(
+    "$title: the same set where apt has one, and installable from what is carried",
+    async ({ hardship, recommends }) => {
+      const at = await packageContext();
+      const differing: string[] = [];
+      let solved = 0;
+      for (let seed = 1; seed <= 25; seed++) {
+        const { debs, install } = randomDebCase(
+          new Random(seed * 104729 + Math.round(hardship * 10)),
+          hardship,
+          recommends,
+        );
+        const root = join(at.dir, String(seed));
+        await writeDebRepository(join(root, "repo"), debs);
+        const theirs = await apt(join(root, "state"), join(root, "repo"), recommends, install);
+        const set = debSet({
+          repositories: [{ id: "r", uris: join(root, "repo"), suites: ["./"] }],
+          install,
+          recommends,
+        });
+        const answer = await ours(() => resolveClosures(set, at.context));
+        const mine = answer?.mine;
+        // apt looks at candidate versions only, so we may find an answer where it does not.
+        if (theirs !== undefined && (mine === undefined || mine.some((id) => !theirs.includes(id))))
+          differing.push(`seed ${seed}: ours ${mine}, apt's ${theirs}`);
+        if (answer === undefined || mine === undefined) continue;
+        solved++;
+        await writeDebRepository(
+          join(root, "carried"),
+          debs.filter(({ name, version }) => mine.includes(`${name}=${version}`)),
+        );
+        const again = await apt(join(root, "state2"), join(root, "carried"), recommends, answer.names);
+        if (again === undefined)
+          differing.push(`seed ${seed}: apt can't install from what is carried: ${mine}`);
+        rmSync(root, { recursive: true, force: true });
+      }
+      await at.close();
+      expect(differing).toEqual([]);
+      expect(solved).toBeGreaterThan(5);
+    },
+  );
 });
 
 /** `airgap serve` for as long as `work` runs. */
@@ -287,14 +388,30 @@ describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
   beforeAll(async () => {
     mkdirSync(join(dir, "gnupg"), { mode: 0o700 });
     mkdirSync(repo);
-    await run("gpg", ["--homedir", "gnupg", "--batch", "--passphrase", "", "--quick-gen-key", "Vendor", "rsa2048", "sign", "never"]);
+    await run("gpg", [
+      "--homedir",
+      "gnupg",
+      "--batch",
+      "--passphrase",
+      "",
+      "--quick-gen-key",
+      "Vendor",
+      "rsa2048",
+      "sign",
+      "never",
+    ]);
     writeFileSync(join(repo, "KEY"), await run("gpg", ["--homedir", "gnupg", "--armor", "--export"]));
-    await rpmbuild("app", "Requires: lib >= 2, /opt/deep/data\nRequires(pre): tool\nRequires: (extra if other)");
+    await rpmbuild(
+      "app",
+      "Requires: lib >= 2, /opt/deep/data\nRequires(pre): tool\nRequires: (extra if other)",
+    );
     await rpmbuild("lib", "Epoch: 2\nProvides: libcap = 2");
     for (const name of ["deep", "extra", "other"]) await rpmbuild(name, "");
     await rpmbuild("tool", "Conflicts: bad");
     await rpmbuild("plain", "Requires: app");
-    const signed = ["app", "lib", "deep", "extra", "other", "tool"].map((name) => join(repo, `${name}-1-1.noarch.rpm`));
+    const signed = ["app", "lib", "deep", "extra", "other", "tool"].map((name) =>
+      join(repo, `${name}-1-1.noarch.rpm`),
+    );
     await sign(signed);
     await run("createrepo_c", ["-q", repo]);
     writeFileSync(
@@ -305,16 +422,26 @@ describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
   });
 
   async function sign(files: string[]): Promise<void> {
-    await run("rpmsign", ["--define", "__gpg /usr/bin/gpg", "--define", `_gpg_path ${dir}/gnupg`, "--define", "_gpg_name Vendor", "--addsign", ...files]);
+    await run("rpmsign", [
+      "--define",
+      "__gpg /usr/bin/gpg",
+      "--define",
+      `_gpg_path ${dir}/gnupg`,
+      "--define",
+      "_gpg_name Vendor",
+      "--addsign",
+      ...files,
+    ]);
   }
 
   async function rpmbuild(name: string, header: string, { release = "1", to = repo } = {}): Promise<void> {
     const spec = `Name: ${name}\nVersion: 1\nRelease: ${release}\nSummary: The <${name}> & co\nLicense: MIT\nAutoReqProv: no\nBuildArch: noarch\n${header}\n%description\nx\n%install\nmkdir -p %{buildroot}/opt/${name} %{buildroot}/usr/bin\necho hi > %{buildroot}/opt/${name}/data\nln -s ../../opt/${name}/data %{buildroot}/usr/bin/${name}\n%files\n/opt/${name}\n/usr/bin/${name}\n`;
     writeFileSync(join(dir, `${name}.spec`), spec);
-    const defines = [`_topdir ${dir}/rpmbuild`, `_rpmdir ${to}`, "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm"].flatMap((define) => [
-      "--define",
-      define,
-    ]);
+    const defines = [
+      `_topdir ${dir}/rpmbuild`,
+      `_rpmdir ${to}`,
+      "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
+    ].flatMap((define) => ["--define", define]);
     await run("rpmbuild", ["-bb", "--target", "noarch", ...defines, join(dir, `${name}.spec`)]);
   }
 
@@ -328,9 +455,23 @@ describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
     await serving("rpm.tar", async (url) => {
       const install = async (root: string, repo: string, names: string[]): Promise<string> => {
         mkdirSync(join(dir, root, "repos"), { recursive: true });
-        writeFileSync(join(dir, root, "repos/airgap.repo"), await (await fetch(`${url}/packages/el9/${repo}`)).text());
-        writeFileSync(join(dir, root, "dnf.conf"), `[main]\ngpgcheck=1\nreposdir=${dir}/${root}/repos\ncachedir=${dir}/${root}/cache\nlogdir=${dir}/${root}\n`);
-        const common = ["--noplugins", "-c", `${dir}/${root}/dnf.conf`, `--installroot=${dir}/${root}/root`, "--releasever=9", "--forcearch=x86_64", "-y"];
+        writeFileSync(
+          join(dir, root, "repos/airgap.repo"),
+          await (await fetch(`${url}/packages/el9/${repo}`)).text(),
+        );
+        writeFileSync(
+          join(dir, root, "dnf.conf"),
+          `[main]\ngpgcheck=1\nreposdir=${dir}/${root}/repos\ncachedir=${dir}/${root}/cache\nlogdir=${dir}/${root}\n`,
+        );
+        const common = [
+          "--noplugins",
+          "-c",
+          `${dir}/${root}/dnf.conf`,
+          `--installroot=${dir}/${root}/root`,
+          "--releasever=9",
+          "--forcearch=x86_64",
+          "-y",
+        ];
         await run("dnf", [...common, "install", ...names]);
         return run("rpm", ["--root", `${dir}/${root}/root`, "-qa", "--qf", "%{NAME}\\n"]);
       };
@@ -341,7 +482,9 @@ describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
           .filter((name) => name !== "" && name !== "gpg-pubkey")
           .sort(),
       ).toEqual(["app", "deep", "lib", "plain", "tool"]);
-      await expect(install("balancer", "roles/load-balancer/airgap-el9-load-balancer.repo", ["plain"])).rejects.toThrow(/plain/);
+      await expect(
+        install("balancer", "roles/load-balancer/airgap-el9-load-balancer.repo", ["plain"]),
+      ).rejects.toThrow(/plain/);
     });
   });
 
@@ -358,11 +501,26 @@ describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
     const artifact = (name: string, release = "1"): string => `${name}-0:1-${release}.noarch`;
     const streams = [
       { name: "web", stream: "1", artifacts: [artifact("web", "1.m1")], profiles: { common: ["web"] } },
-      { name: "web", stream: "2", artifacts: [artifact("web", "2.m2")], profiles: { common: ["web"] }, requires: { platform: ["el9"], libs: ["a"] } },
+      {
+        name: "web",
+        stream: "2",
+        artifacts: [artifact("web", "2.m2")],
+        profiles: { common: ["web"] },
+        requires: { platform: ["el9"], libs: ["a"] },
+      },
       { name: "libs", stream: "a", artifacts: [artifact("weblib")] },
     ];
-    writeFileSync(join(dir, "modules.yaml"), modulesYaml(streams, [{ module: "web", stream: "1", profiles: { "1": ["common"], "2": ["common"] } }]));
-    await run("modifyrepo_c", ["--mdtype=modules", "--compress", "--compress-type=xz", join(dir, "modules.yaml"), join(modular, "repodata")]);
+    writeFileSync(
+      join(dir, "modules.yaml"),
+      modulesYaml(streams, [{ module: "web", stream: "1", profiles: { "1": ["common"], "2": ["common"] } }]),
+    );
+    await run("modifyrepo_c", [
+      "--mdtype=modules",
+      "--compress",
+      "--compress-type=xz",
+      join(dir, "modules.yaml"),
+      join(modular, "repodata"),
+    ]);
     const bundle = (name: string, install: string): string =>
       `apiVersion: airgap/v1\nkind: Bundle\nname: ${name}\npackages:\n  - name: ${name}\n    format: rpm\n    for: [rocky-9]\n    arch: x86_64\n    repositories: [{ id: base, baseurl: modular, gpgkey: [rpms/KEY] }]\n    install: ${install}\n`;
     const install = async (root: string, set: string, words: string[]): Promise<string[]> => {
@@ -374,14 +532,25 @@ describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
         join(at, "dnf.conf"),
         `[main]\ngpgcheck=1\nbest=1\nmodule_platform_id=platform:el9\nreposdir=${at}/repos\ncachedir=${at}/cache\nlogdir=${at}\n`,
       );
-      await run("dnf", ["--noplugins", "-c", `${at}/dnf.conf`, `--installroot=${at}/root`, "--releasever=9", "--forcearch=x86_64", "-y", "install", ...words]);
+      await run("dnf", [
+        "--noplugins",
+        "-c",
+        `${at}/dnf.conf`,
+        `--installroot=${at}/root`,
+        "--releasever=9",
+        "--forcearch=x86_64",
+        "-y",
+        "install",
+        ...words,
+      ]);
       const installed = await run("rpm", ["--root", `${at}/root`, "-qa", "--qf", "%{NAME}-%{RELEASE}\n"]);
       return installed
         .split("\n")
         .filter((name) => name !== "" && !name.startsWith("gpg-pubkey"))
         .sort();
     };
-    const state = (root: string, module: string): string => readFileSync(join(dir, root, `root/etc/dnf/modules.d/${module}.module`), "utf8");
+    const state = (root: string, module: string): string =>
+      readFileSync(join(dir, root, `root/etc/dnf/modules.d/${module}.module`), "utf8");
 
     writeFileSync(join(dir, "two.yaml"), bundle("two", '["@web:2"]'));
     await run(airgap, ["build", "two.yaml", "-o", "two.tar"]);
@@ -402,7 +571,9 @@ describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
     await run(airgap, ["packages", "export", "one.tar", "modular-out"]);
     expect(await install("default", "one", ["web"])).toEqual(["web-1.m1"]);
     writeFileSync(join(dir, "hidden.yaml"), bundle("hidden", "[helper]"));
-    await expect(run(airgap, ["packages", "resolve", "hidden.yaml"])).rejects.toThrow(/helper-1-1\.noarch \(base\) is hidden/);
+    await expect(run(airgap, ["packages", "resolve", "hidden.yaml"])).rejects.toThrow(
+      /helper-1-1\.noarch \(base\) is hidden/,
+    );
   });
 
   test("what is exported has metadata that say what createrepo_c says", async () => {
@@ -412,7 +583,11 @@ describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
       const text = await run("sh", ["-c", `zcat -f ${name}`]);
       const packages = text.split("<package ").slice(1);
       const facts = packages.map((entry) =>
-        [...entry.matchAll(/<(?:name|arch|checksum|rpm:license|rpm:sourcerpm|rpm:entry|rpm:header-range|version|size)\b[^>]*>[^<]*/g)]
+        [
+          ...entry.matchAll(
+            /<(?:name|arch|checksum|rpm:license|rpm:sourcerpm|rpm:entry|rpm:header-range|version|size)\b[^>]*>[^<]*/g,
+          ),
+        ]
           .map(([match]) =>
             match
               .trim()
@@ -427,7 +602,13 @@ describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
     };
     const own = await primary(join(dir, "out/el9"));
     mkdirSync(join(dir, "theirs"));
-    await run("createrepo_c", ["-q", "--general-compress-type=gz", "-o", join(dir, "theirs"), join(dir, "out/el9/Packages")]);
+    await run("createrepo_c", [
+      "-q",
+      "--general-compress-type=gz",
+      "-o",
+      join(dir, "theirs"),
+      join(dir, "out/el9/Packages"),
+    ]);
     expect(own).toEqual(await primary(join(dir, "theirs")));
   });
 });
@@ -437,7 +618,9 @@ describe("Debian's own repository, through this machine's apt settings", () => {
   const sources = join(dir, "debian.sources");
   const [empty, essential, own] = [join(dir, "empty"), join(dir, "essential"), "/var/lib/dpkg/status"];
   const solve = async (status: string, recommends: boolean, names: string[]): Promise<string[]> =>
-    lines(await run(aptSolve, [join(dir, "apt-state"), sources, status, "amd64", String(recommends), ...names]));
+    lines(
+      await run(aptSolve, [join(dir, "apt-state"), sources, status, "amd64", String(recommends), ...names]),
+    );
   beforeAll(async () => {
     await run("apt-get", ["update", "-q"]);
     const debian = debianRepository();
@@ -451,9 +634,21 @@ describe("Debian's own repository, through this machine's apt settings", () => {
   /** What dpkg knows of a host that has nothing but what Debian calls essential. */
   async function essentialStatus(): Promise<string> {
     const state = join(dir, "apt-state");
-    const settings = { "Dir::State": state, "Dir::State::status": empty, "Dir::Cache": `${state}/cache`, "Dir::Etc::sourcelist": sources };
-    const options = [...Object.entries(settings), ["Dir::Etc::sourceparts", "-"]].flatMap(([key, value]) => ["-o", `${key}=${value}`]);
-    const shown = await run("apt-cache", [...options, "show", ...(await solve(empty, false, ["?essential"]))]);
+    const settings = {
+      "Dir::State": state,
+      "Dir::State::status": empty,
+      "Dir::Cache": `${state}/cache`,
+      "Dir::Etc::sourcelist": sources,
+    };
+    const options = [...Object.entries(settings), ["Dir::Etc::sourceparts", "-"]].flatMap(([key, value]) => [
+      "-o",
+      `${key}=${value}`,
+    ]);
+    const shown = await run("apt-cache", [
+      ...options,
+      "show",
+      ...(await solve(empty, false, ["?essential"])),
+    ]);
     return shown.replace(/^Package: .*$/gm, "$&\nStatus: install ok installed");
   }
 
@@ -486,8 +681,12 @@ describe("Debian's own repository, through this machine's apt settings", () => {
     const expected = lines(await run(airgap, ["packages", "resolve", "few.yaml"]));
     await serving("deb.tar", async (url) => {
       const state = join(dir, "served");
-      for (const folder of ["lists/partial", "cache/archives/partial"]) mkdirSync(join(state, folder), { recursive: true });
-      writeFileSync(join(state, "airgap.sources"), await (await fetch(`${url}/packages/debian/airgap-debian.sources`)).text());
+      for (const folder of ["lists/partial", "cache/archives/partial"])
+        mkdirSync(join(state, folder), { recursive: true });
+      writeFileSync(
+        join(state, "airgap.sources"),
+        await (await fetch(`${url}/packages/debian/airgap-debian.sources`)).text(),
+      );
       const settings = {
         Dir: "/",
         "Dir::State": state,
@@ -502,7 +701,16 @@ describe("Debian's own repository, through this machine's apt settings", () => {
       };
       const options = Object.entries(settings).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
       await run("apt-get", [...options, "update"]);
-      await run("apt-get", [...options, "install", "-y", "--download-only", "--no-install-recommends", "conntrack", "socat", "ipset"]);
+      await run("apt-get", [
+        ...options,
+        "install",
+        "-y",
+        "--download-only",
+        "--no-install-recommends",
+        "conntrack",
+        "socat",
+        "ipset",
+      ]);
       const fetched = lines(await run("sh", ["-c", `ls ${state}/cache/archives | grep deb$`])).map((file) =>
         file
           .replace(/_[a-z0-9]+\.deb$/, "")

@@ -24,7 +24,13 @@ afterAll(async () => {
 
 function open(user: string, options: Partial<SshOptions> = {}, identityFile?: string): Promise<SshHost> {
   return SshHost.open(
-    { name: "master1", address: "127.0.0.1", user, port: sshd.port, ...(identityFile ? { identityFile } : {}) },
+    {
+      name: "master1",
+      address: "127.0.0.1",
+      user,
+      port: sshd.port,
+      ...(identityFile ? { identityFile } : {}),
+    },
     { become: { sudo: false }, knownHosts: join(dir, "known"), fingerprint: sshd.fingerprint, ...options },
   );
 }
@@ -55,7 +61,10 @@ describe("ssh, against a real sshd", () => {
     const outputs = await Promise.all(Array.from({ length: 6 }, (_, i) => host.run(`sleep 0.1; echo ${i}`)));
     expect(outputs.map(({ stdout }) => stdout.trim())).toEqual(["0", "1", "2", "3", "4", "5"]);
     const big = Buffer.alloc(5_000_000, "x");
-    const { stdout } = await host.pour("wc -c", Readable.from([big.subarray(0, 3_000_000), big.subarray(3_000_000)]));
+    const { stdout } = await host.pour(
+      "wc -c",
+      Readable.from([big.subarray(0, 3_000_000), big.subarray(3_000_000)]),
+    );
     expect(stdout.trim()).toBe("5000000");
     const seen: string[] = [];
     await host.run("echo one; sleep 0.2; echo two", { onStdout: (text) => seen.push(text) });
@@ -70,7 +79,9 @@ describe("ssh, against a real sshd", () => {
     const locked = sshd.key("root", "opens it");
     const second = await open("root", { passphrase: "opens it" }, locked);
     await second.close();
-    expect(await failure(open("root", {}, locked))).toMatch(/unauthorized: .*the key has a passphrase[\s\S]*passphraseEnv/);
+    expect(await failure(open("root", {}, locked))).toMatch(
+      /unauthorized: .*the key has a passphrase[\s\S]*passphraseEnv/,
+    );
     expect(await failure(open("root", { passphrase: "wrong" }, locked))).toMatch(/passphrase is wrong/);
   });
 
@@ -93,29 +104,45 @@ describe("ssh, against a real sshd", () => {
   });
 
   it("becomes root by sudo with a password, and without one", async () => {
-    const withPassword = await open("admin", { password: "adminpw", become: { sudo: true, password: "adminpw" } });
+    const withPassword = await open("admin", {
+      password: "adminpw",
+      become: { sudo: true, password: "adminpw" },
+    });
     expect((await withPassword.run("id -u; cat")).stdout).toBe("0\n");
     expect((await withPassword.pour("cat", Readable.from([Buffer.from("data\n")]))).stdout).toBe("data\n");
     await withPassword.close();
     // What sudo does not ask for must not run as a command.
-    const notAsked = await open("free", { password: "freepw", become: { sudo: true, password: "touch /tmp/airgap-must-not-exist" } });
+    const notAsked = await open("free", {
+      password: "freepw",
+      become: { sudo: true, password: "touch /tmp/airgap-must-not-exist" },
+    });
     expect((await notAsked.run("id -u; cat")).stdout).toBe("0\n");
     expect((await notAsked.run("ls /tmp/airgap-must-not-exist")).code).not.toBe(0);
     await notAsked.close();
   });
 
   it("says why commands would not be root's", async () => {
-    expect(await failure(open("admin", { password: "adminpw", become: { sudo: true, password: "wrong" } }))).toMatch(
-      /sudo refused the password[\s\S]*sudoPasswordEnv/,
+    expect(
+      await failure(open("admin", { password: "adminpw", become: { sudo: true, password: "wrong" } })),
+    ).toMatch(/sudo refused the password[\s\S]*sudoPasswordEnv/);
+    expect(await failure(open("admin", { password: "adminpw", become: { sudo: true } }))).toMatch(
+      /sudo wants a password[\s\S]*sudoPasswordEnv/,
     );
-    expect(await failure(open("admin", { password: "adminpw", become: { sudo: true } }))).toMatch(/sudo wants a password[\s\S]*sudoPasswordEnv/);
-    expect(await failure(open("powerless", { password: "powerlesspw", become: { sudo: true, password: "powerlesspw" } }))).toMatch(/may not use sudo/);
-    expect(await failure(open("admin", { password: "adminpw" }))).toMatch(/would not be root's[\s\S]*sudo: true/);
+    expect(
+      await failure(
+        open("powerless", { password: "powerlesspw", become: { sudo: true, password: "powerlesspw" } }),
+      ),
+    ).toMatch(/may not use sudo/);
+    expect(await failure(open("admin", { password: "adminpw" }))).toMatch(
+      /would not be root's[\s\S]*sudo: true/,
+    );
   });
 
   it("says why it can't log in", async () => {
     const message = await failure(open("root", { password: "wrong" }));
-    expect(message).toMatch(/^unauthorized: master1: root@127.0.0.1 can't log in: the password was refused \(the host takes publickey,password/);
+    expect(message).toMatch(
+      /^unauthorized: master1: root@127.0.0.1 can't log in: the password was refused \(the host takes publickey,password/,
+    );
     expect(message).not.toContain("wrong");
     expect(await failure(open("root"))).toMatch(/no key was accepted[\s\S]*passwordEnv/);
   });
@@ -137,9 +164,18 @@ describe("ssh, against a real sshd", () => {
       ...(confirm ? { confirm } : {}),
     });
     const own = join(process.env["HOME"] ?? "/root", ".ssh/known_hosts");
-    execFileSync("sh", ["-c", `touch '${own}' 2>/dev/null; ssh-keygen -R '[127.0.0.1]:${sshd.port}' >/dev/null 2>&1 || :`]);
-    expect(await failure(SshHost.open(target, options(ask(false))))).toMatch(/nobody has accepted yet[\s\S]*hostKey: "SHA256:/);
-    expect(asked[0]).toMatchObject({ host: `[127.0.0.1]:${sshd.port}`, type: "ED25519", fingerprint: sshd.fingerprint });
+    execFileSync("sh", [
+      "-c",
+      `touch '${own}' 2>/dev/null; ssh-keygen -R '[127.0.0.1]:${sshd.port}' >/dev/null 2>&1 || :`,
+    ]);
+    expect(await failure(SshHost.open(target, options(ask(false))))).toMatch(
+      /nobody has accepted yet[\s\S]*hostKey: "SHA256:/,
+    );
+    expect(asked[0]).toMatchObject({
+      host: `[127.0.0.1]:${sshd.port}`,
+      type: "ED25519",
+      fingerprint: sshd.fingerprint,
+    });
     await (await SshHost.open(target, options(ask(true)))).close();
     expect(asked).toHaveLength(2);
     await (await SshHost.open(target, options(ask(false)))).close();
@@ -151,7 +187,9 @@ describe("ssh, against a real sshd", () => {
   it("takes no other key than the cluster file's, and notices a changed one", async () => {
     const before = sshd.fingerprint;
     await (await open("root", { password: "rootpw" })).close();
-    expect(await failure(open("root", { password: "rootpw", fingerprint: `SHA256:${"A".repeat(43)}` }))).toMatch(/the cluster file says SHA256:AAAA/);
+    expect(
+      await failure(open("root", { password: "rootpw", fingerprint: `SHA256:${"A".repeat(43)}` })),
+    ).toMatch(/the cluster file says SHA256:AAAA/);
     sshd.changeHostKey();
     await new Promise((resolve) => setTimeout(resolve, 300));
     await (await open("root", { password: "rootpw" })).close();
@@ -168,9 +206,13 @@ describe("ssh, against a real sshd", () => {
 
   it("says when the connection breaks", async () => {
     const host = await open("root", { password: "rootpw" });
-    expect(await failure(host.run('p=$$; while [ "$(cat /proc/$p/comm)" != sshd ]; do p=$(ps -o ppid= -p $p | tr -d " "); done; kill -9 $p; sleep 5'))).toMatch(
-      /^network: master1: the connection broke/,
-    );
+    expect(
+      await failure(
+        host.run(
+          'p=$$; while [ "$(cat /proc/$p/comm)" != sshd ]; do p=$(ps -o ppid= -p $p | tr -d " "); done; kill -9 $p; sleep 5',
+        ),
+      ),
+    ).toMatch(/^network: master1: the connection broke/);
     await host.close();
   });
 

@@ -25,9 +25,14 @@ async function run(program: string, ...args: string[]): Promise<string> {
 const skopeo = (...args: string[]): Promise<string> => run("skopeo", "--insecure-policy", ...args);
 const docker = (...args: string[]): Promise<string> => run("docker", ...args);
 const copy = (...args: string[]): Promise<string> => run(airgap, "copy", "--quiet", ...args);
-const raw = (reference: string): Promise<string> => skopeo("inspect", "--raw", "--tls-verify=false", reference);
+const raw = (reference: string): Promise<string> =>
+  skopeo("inspect", "--raw", "--tls-verify=false", reference);
 const diffIds = async (reference: string): Promise<string[]> =>
-  (JSON.parse(await skopeo("inspect", "--config", "--tls-verify=false", reference)) as { rootfs: { diff_ids: string[] } }).rootfs.diff_ids;
+  (
+    JSON.parse(await skopeo("inspect", "--config", "--tls-verify=false", reference)) as {
+      rootfs: { diff_ids: string[] };
+    }
+  ).rootfs.diff_ids;
 
 beforeAll(async () => {
   image = await realImage([{ hello: "one", big: Buffer.alloc(2_000_000, "y") }, { more: "two" }]);
@@ -36,9 +41,22 @@ beforeAll(async () => {
   registry = await startDockerRegistry(scratch.dir);
   const dir = scratch.path("docker");
   mkdirSync(dir);
-  const options = ["--data-root", `${dir}/data`, "--exec-root", `${dir}/exec`, "-H", socket, "--pidfile", `${dir}/pid`, "--storage-driver", "vfs"];
-  engine = await Daemon.start("dockerd", [...options, "--iptables=false", "--ip6tables=false", "--bridge=none"], async () =>
-    (await docker("info")).includes("Server Version"),
+  const options = [
+    "--data-root",
+    `${dir}/data`,
+    "--exec-root",
+    `${dir}/exec`,
+    "-H",
+    socket,
+    "--pidfile",
+    `${dir}/pid`,
+    "--storage-driver",
+    "vfs",
+  ];
+  engine = await Daemon.start(
+    "dockerd",
+    [...options, "--iptables=false", "--ip6tables=false", "--bridge=none"],
+    async () => (await docker("info")).includes("Server Version"),
   );
 });
 afterAll(async () => {
@@ -53,7 +71,15 @@ describe("layouts and archives that other tools write", () => {
     await skopeo("copy", `oci:${layout}:app:v1`, `oci-archive:${scratch.path("skopeo.tar")}:app:v1`);
     await run("umoci", "init", "--layout", scratch.path("umoci"));
     await run("umoci", "new", "--image", `${scratch.path("umoci")}:made`);
-    await run("umoci", "insert", "--image", `${scratch.path("umoci")}:made`, "--rootless", scratch.write("inserted", "by umoci"), "/inserted");
+    await run(
+      "umoci",
+      "insert",
+      "--image",
+      `${scratch.path("umoci")}:made`,
+      "--rootless",
+      scratch.write("inserted", "by umoci"),
+      "/inserted",
+    );
     for (const [from, name] of [
       [`oci:${layout}:app:v1`, "layout"],
       [`oci-archive:${scratch.path("skopeo.tar")}:app:v1`, "archive"],
@@ -62,14 +88,20 @@ describe("layouts and archives that other tools write", () => {
     ] as const) {
       await copy(from, `docker://${registry.host}/${name}/x:1`);
       const place = from.startsWith("oci:") || from.includes(":app") ? from : `${from}:app:v1`;
-      expect(await raw(`docker://${registry.host}/${name}/x:1`)).toBe(await skopeo("inspect", "--raw", place));
+      expect(await raw(`docker://${registry.host}/${name}/x:1`)).toBe(
+        await skopeo("inspect", "--raw", place),
+      );
     }
     await copy("--all", `oci:${layout}:index`, `docker://${registry.host}/all/x:1`);
     expect(digestOf(await raw(`docker://${registry.host}/all/x:1`))).toBe(index.root.digest);
   });
 
   it("include docker-archive, skopeo's and compressed ones, whose layers stay their diffIDs", async () => {
-    await skopeo("copy", `oci:${scratch.path("layout")}:app:v1`, `docker-archive:${scratch.path("saved.tar")}:app:v1`);
+    await skopeo(
+      "copy",
+      `oci:${scratch.path("layout")}:app:v1`,
+      `docker-archive:${scratch.path("saved.tar")}:app:v1`,
+    );
     scratch.write("saved.tar.gz", gzipSync(readFileSync(scratch.path("saved.tar"))));
     const digests = new Set<string>();
     for (const file of ["saved.tar", "saved.tar.gz"]) {
@@ -92,7 +124,14 @@ describe("layouts and archives that we write", () => {
       expect(digestOf(await skopeo("inspect", "--raw", place))).toBe(image.root.digest);
       await skopeo("copy", place, `dir:${scratch.path("dir")}`);
     }
-    await run("umoci", "unpack", "--rootless", "--image", `${scratch.path("out")}:v1`, scratch.path("unpacked"));
+    await run(
+      "umoci",
+      "unpack",
+      "--rootless",
+      "--image",
+      `${scratch.path("out")}:v1`,
+      scratch.path("unpacked"),
+    );
     expect(readFileSync(scratch.path("unpacked/rootfs/more"), "utf8")).toBe("two");
     await copy(from, `docker-archive:${scratch.path("load.tar")}:loaded/by:hand`);
     expect(await docker("load", "-i", scratch.path("load.tar"))).toContain("loaded/by:hand");
@@ -101,11 +140,14 @@ describe("layouts and archives that we write", () => {
 });
 
 describe("Docker's engine", () => {
-  const idOf = async (name: string): Promise<string> => (await docker("inspect", "--format", "{{.Id}}", name)).trim();
+  const idOf = async (name: string): Promise<string> =>
+    (await docker("inspect", "--format", "{{.Id}}", name)).trim();
 
   it("gets images, and gives them back: same id, the same manifest every time", async () => {
     await copy(`oci:${scratch.path("layout")}:app:v1`, "docker-daemon:site/app:v1");
-    const config = JSON.parse((image.blobs.get(image.root.digest) as Buffer).toString()) as { config: { digest: string } };
+    const config = JSON.parse((image.blobs.get(image.root.digest) as Buffer).toString()) as {
+      config: { digest: string };
+    };
     expect(await idOf("site/app:v1")).toBe(config.config.digest);
     const first = `docker://${registry.host}/daemon/first:1`;
     await copy("docker-daemon:site/app:v1", first);
@@ -117,7 +159,10 @@ describe("Docker's engine", () => {
     expect(mtimeMs).toBeGreaterThan(0);
     expect(await raw(`docker://${registry.host}/daemon/second:1`)).toBe(await raw(first));
     await docker("save", "-o", scratch.path("docker-save.tar"), "site/app:v1");
-    await copy(`docker-archive:${scratch.path("docker-save.tar")}:site/app:v1`, `docker://${registry.host}/daemon/third:1`);
+    await copy(
+      `docker-archive:${scratch.path("docker-save.tar")}:site/app:v1`,
+      `docker://${registry.host}/daemon/third:1`,
+    );
     expect(await raw(`docker://${registry.host}/daemon/third:1`)).toBe(await raw(first));
     const { layers } = JSON.parse(await raw(first)) as { layers: { digest: string }[] };
     expect(layers.map(({ digest }) => digest)).toEqual(await diffIds(first));
@@ -133,7 +178,15 @@ describe("Docker's engine", () => {
     await docker("import", tar, "large:1");
     const { stdout, stderr } = await command(
       "/usr/bin/time",
-      ["-f", "%M", airgap, "copy", "--quiet", "docker-daemon:large:1", `oci-archive:${scratch.path("large-out.tar")}:large:1`],
+      [
+        "-f",
+        "%M",
+        airgap,
+        "copy",
+        "--quiet",
+        "docker-daemon:large:1",
+        `oci-archive:${scratch.path("large-out.tar")}:large:1`,
+      ],
       { env },
     );
     expect(stdout).toContain("sha256:");
@@ -146,19 +199,23 @@ describe("Docker's engine", () => {
       /has no image no\/such:image[\s\S]*docker pull no\/such:image/,
     );
     const nobody = { ...env, DOCKER_HOST: `unix://${scratch.path("nobody.sock")}` };
-    await expect(command(airgap, ["copy", "docker-daemon:x", `oci:${scratch.path("none")}`], { env: nobody })).rejects.toThrow(
-      /can't be reached[\s\S]*systemctl start docker/,
-    );
+    await expect(
+      command(airgap, ["copy", "docker-daemon:x", `oci:${scratch.path("none")}`], { env: nobody }),
+    ).rejects.toThrow(/can't be reached[\s\S]*systemctl start docker/);
   });
 
   it("is where a spec's own images come from; the bundle is the same from the lock", async () => {
     await copy(`oci:${scratch.path("layout")}:app:v1`, "docker-daemon:nginx_web:v0.1");
     const name = "kubernetes-register.superopsmsb.com/superopsmsb/nginx_web:v0.1";
-    const spec = scratch.spec(`siteName: kubernetes-register.superopsmsb.com\nimages: [{ ref: "${name}", from: "docker-daemon:nginx_web:v0.1" }]`);
+    const spec = scratch.spec(
+      `siteName: kubernetes-register.superopsmsb.com\nimages: [{ ref: "${name}", from: "docker-daemon:nginx_web:v0.1" }]`,
+    );
     await run(airgap, "build", spec, "-o", scratch.path("site.tar"), "--quiet");
     await run(airgap, "verify", scratch.path("site.tar"), "--quiet");
     await run(airgap, "build", spec, "-o", scratch.path("again.tar"), "--quiet", "--locked");
     expect(readFileSync(scratch.path("again.tar")).equals(readFileSync(scratch.path("site.tar")))).toBe(true);
-    expect(await skopeo("inspect", "--config", `oci-archive:${scratch.path("site.tar")}:${name}`)).toContain("rootfs");
+    expect(await skopeo("inspect", "--config", `oci-archive:${scratch.path("site.tar")}:${name}`)).toContain(
+      "rootfs",
+    );
   });
 });

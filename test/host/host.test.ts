@@ -2,18 +2,48 @@ import { spawnSync } from "node:child_process";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { describe, expect, it, test } from "vitest";
-import { type Become, type Output, prefixed, proveRoot, quote, shell, wholeScript } from "../../src/host/host.ts";
+import {
+  type Become,
+  type Output,
+  prefixed,
+  proveRoot,
+  quote,
+  shell,
+  wholeScript,
+} from "../../src/host/host.ts";
 import { LocalHost } from "../../src/host/local.ts";
 import { run } from "../../src/host/process.ts";
 import { shipped, shippedPath } from "../../src/host/shipped.ts";
 import { Scratch } from "../support/scratch.ts";
 
-const WORDS = ["", "plain", "two words", "it's", "''", '"', "$HOME", "`id`", "\\", "a\nb", "*", "~", "-n", "ünïcode 🦜", "!", "#", "a=b", ";rm", "\t"];
+const WORDS = [
+  "",
+  "plain",
+  "two words",
+  "it's",
+  "''",
+  '"',
+  "$HOME",
+  "`id`",
+  "\\",
+  "a\nb",
+  "*",
+  "~",
+  "-n",
+  "ünïcode 🦜",
+  "!",
+  "#",
+  "a=b",
+  ";rm",
+  "\t",
+];
 
 describe("a word for sh", () => {
   test.each(WORDS)("%j comes back as it was", (word) => {
     for (const program of ["sh", "bash"]) {
-      expect(spawnSync(program, ["-c", `printf '%s|' ${quote(word)} end`], { encoding: "utf8" }).stdout).toBe(`${word}|end|`);
+      expect(spawnSync(program, ["-c", `printf '%s|' ${quote(word)} end`], { encoding: "utf8" }).stdout).toBe(
+        `${word}|end|`,
+      );
     }
   });
 
@@ -35,7 +65,11 @@ if [ "$1 $2" = 'id -u' ]; then echo 0; else exec "$@"; fi
 `;
 
 describe("commands that become root's", () => {
-  const withSudo = (become: Become, script: string, wants: "yes" | "no"): { stdout: string; status: number | null } => {
+  const withSudo = (
+    become: Become,
+    script: string,
+    wants: "yes" | "no",
+  ): { stdout: string; status: number | null } => {
     using scratch = new Scratch();
     spawnSync("mkdir", [scratch.path("bin")]);
     scratch.write("bin/sudo", SUDO);
@@ -92,20 +126,28 @@ describe("commands that become root's", () => {
 
   it("are root's when id says 0, whatever else is printed at login", async () => {
     await prove({ sudo: false }, { stdout: "Welcome to this host\n0\n" });
-    await expect(prove({ sudo: false }, { stdout: "1000\n" })).rejects.toMatchObject({ code: "unauthorized" });
+    await expect(prove({ sudo: false }, { stdout: "1000\n" })).rejects.toMatchObject({
+      code: "unauthorized",
+    });
   });
 });
 
 describe("a stream with something before it", () => {
   it("is whole", async () => {
-    expect(await text(Readable.from(prefixed("one\n", Readable.from([Buffer.from("two")]))))).toBe("one\ntwo");
+    expect(await text(Readable.from(prefixed("one\n", Readable.from([Buffer.from("two")]))))).toBe(
+      "one\ntwo",
+    );
     expect(await text(Readable.from(prefixed("", Readable.from([Buffer.from("two")]))))).toBe("two");
   });
 });
 
 describe("programs of this machine", () => {
   it("give what they print, and their exit code", async () => {
-    expect(await run("sh", ["-c", "cat; echo err >&2; exit 4"], { input: "in", timeoutMs: 5000 })).toEqual({ code: 4, stdout: "in", stderr: "err\n" });
+    expect(await run("sh", ["-c", "cat; echo err >&2; exit 4"], { input: "in", timeoutMs: 5000 })).toEqual({
+      code: 4,
+      stdout: "in",
+      stderr: "err\n",
+    });
     let heard = "";
     await run("printf", ["%s", "ünï"], {
       timeoutMs: 5000,
@@ -117,9 +159,15 @@ describe("programs of this machine", () => {
   });
 
   it("are stopped when they take too long or print too much, and missed when they are not there", async () => {
-    await expect(run("sleep", ["10"], { timeoutMs: 50 })).rejects.toThrow("sleep gave no answer within 50 ms");
-    await expect(run("yes", [], { timeoutMs: 5000, maxOutput: 10_000 })).rejects.toThrow("yes printed more than 10000 bytes");
-    await expect(run("there-is-no-such-program", [], { timeoutMs: 1000 })).rejects.toThrow("spawn there-is-no-such-program");
+    await expect(run("sleep", ["10"], { timeoutMs: 50 })).rejects.toThrow(
+      "sleep gave no answer within 50 ms",
+    );
+    await expect(run("yes", [], { timeoutMs: 5000, maxOutput: 10_000 })).rejects.toThrow(
+      "yes printed more than 10000 bytes",
+    );
+    await expect(run("there-is-no-such-program", [], { timeoutMs: 1000 })).rejects.toThrow(
+      "spawn there-is-no-such-program",
+    );
     const stop = new AbortController();
     const running = run("sleep", ["10"], { timeoutMs: 5000, signal: stop.signal });
     stop.abort();
@@ -132,7 +180,10 @@ describe("programs of this machine", () => {
 
   it.runIf(process.getuid?.() === 0)("are a host, when one is root here", async () => {
     const host = await LocalHost.open("here", { sudo: true, password: "not needed" });
-    expect(await host.run("read x || echo nothing\nid -u")).toMatchObject({ code: 0, stdout: "nothing\n0\n" });
+    expect(await host.run("read x || echo nothing\nid -u")).toMatchObject({
+      code: 0,
+      stdout: "nothing\n0\n",
+    });
     expect(await host.pour("cat", Readable.from(["poured"]))).toMatchObject({ stdout: "poured" });
     expect(await host.run("sleep 5", { timeoutMs: 50 })).toMatchObject({ code: null });
     await host.close();

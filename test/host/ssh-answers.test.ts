@@ -21,7 +21,11 @@ describe("ssh's question about a host's key", () => {
   test.each([
     [question("10.0.0.12 (10.0.0.12)"), "10.0.0.12", "ED25519"],
     [question("[10.0.0.12]:2222 ([10.0.0.12]:2222)"), "[10.0.0.12]:2222", "ED25519"],
-    [question("master1 (fd00::12)", "ECDSA", "This key is not known by any other names.\n"), "master1", "ECDSA"],
+    [
+      question("master1 (fd00::12)", "ECDSA", "This key is not known by any other names.\n"),
+      "master1",
+      "ECDSA",
+    ],
     [question("h (<no hostip for proxy command>)", "RSA"), "h", "RSA"],
     [question("h").replace("SHA256:", "MD5:SHA256:"), "h", "ED25519"],
   ])("is understood: %s", (text, host, type) => {
@@ -29,10 +33,13 @@ describe("ssh's question about a host's key", () => {
     expect(readHostKey(scratch.dir)).toEqual({ host, type, fingerprint: KEY, question: text });
   });
 
-  test.each(["", "Password: ", "authenticity of host 'x'", question("x").replace(KEY, "SHA256:short")])("is not made of something else: %j", (text) => {
-    scratch.write("host-key", text);
-    expect(readHostKey(scratch.dir)).toBeUndefined();
-  });
+  test.each(["", "Password: ", "authenticity of host 'x'", question("x").replace(KEY, "SHA256:short")])(
+    "is not made of something else: %j",
+    (text) => {
+      scratch.write("host-key", text);
+      expect(readHostKey(scratch.dir)).toBeUndefined();
+    },
+  );
 
   it("was perhaps never asked", () => expect(readHostKey(scratch.dir)).toBeUndefined());
 });
@@ -63,15 +70,17 @@ describe("askpass.sh", () => {
     ["Enter passphrase for key '/root/.ssh/id_ed25519': ", "phrase\n"],
   ])("answers %s", (prompt, answer) => expect(ask(prompt)).toEqual({ status: 0, stdout: answer }));
 
-  it.each(["ops@jump's password: ", "root@10.0.0.120's password: ", "(root@jump) Password: ", "root@10.0.0.12.evil's password: "])(
-    "gives no other host the password: %s",
-    (prompt) => {
-      const { status, stdout } = ask(prompt);
-      expect(stdout).not.toContain("pass");
-      expect(status).not.toBe(0);
-      expect(readFileSync(scratch.path("other"), "utf8")).toBe(`${prompt}\n`);
-    },
-  );
+  it.each([
+    "ops@jump's password: ",
+    "root@10.0.0.120's password: ",
+    "(root@jump) Password: ",
+    "root@10.0.0.12.evil's password: ",
+  ])("gives no other host the password: %s", (prompt) => {
+    const { status, stdout } = ask(prompt);
+    expect(stdout).not.toContain("pass");
+    expect(status).not.toBe(0);
+    expect(readFileSync(scratch.path("other"), "utf8")).toBe(`${prompt}\n`);
+  });
 
   it("says nothing to a prompt without a name when a jump host is in between", () => {
     expect(ask("Password: ", { AIRGAP_ASK_DIRECT: "" }).stdout).toBe("");
@@ -93,7 +102,15 @@ describe("askpass.sh", () => {
 
 describe("why ssh did not connect", () => {
   const asked: HostKey = { host: "[10.0.0.12]:2222", type: "ED25519", fingerprint: KEY, question: "" };
-  const why = (stderr: string, more: { options?: Partial<SshOptions>; asked?: HostKey; answers?: Record<string, string>; port?: number } = {}) =>
+  const why = (
+    stderr: string,
+    more: {
+      options?: Partial<SshOptions>;
+      asked?: HostKey;
+      answers?: Record<string, string>;
+      port?: number;
+    } = {},
+  ) =>
     explain({
       target: { name: "master1", address: "10.0.0.12", ...(more.port ? { port: more.port } : {}) },
       resolved: { args: [], names: [], user: "root", direct: true },
@@ -119,17 +136,30 @@ describe("why ssh did not connect", () => {
     expect(why(stderr, { asked })).toMatchObject({
       code: "unauthorized",
       message: `master1: [10.0.0.12]:2222 shows the ED25519 key ${KEY}, which nobody has accepted yet`,
-      suggestions: [expect.stringContaining(`hostKey: "${KEY}"`), "or connect once by hand: ssh -p 2222 10.0.0.12"],
+      suggestions: [
+        expect.stringContaining(`hostKey: "${KEY}"`),
+        "or connect once by hand: ssh -p 2222 10.0.0.12",
+      ],
     });
-    expect(why(stderr, { asked, options: { fingerprint: OTHER } }).message).toContain(`the cluster file says ${OTHER}`);
+    expect(why(stderr, { asked, options: { fingerprint: OTHER } }).message).toContain(
+      `the cluster file says ${OTHER}`,
+    );
   });
 
   it.each([
     [{}, "no key was accepted", "`ssh: { identityFile: …, passwordEnv: NAME }`"],
     [{ options: { password: "x" } }, "the password was refused", "try it by hand"],
     [{ answers: { passphrase: "?" } }, "the key has a passphrase", "passphraseEnv"],
-    [{ answers: { passphrase: "?" }, options: { passphrase: "x" } }, "the key's passphrase is wrong, or the key was refused", "try it by hand"],
-    [{ answers: { other: "ops@jump's password: " } }, 'ssh asked "ops@jump\'s password: ", which is not about this host', "try it by hand"],
+    [
+      { answers: { passphrase: "?" }, options: { passphrase: "x" } },
+      "the key's passphrase is wrong, or the key was refused",
+      "try it by hand",
+    ],
+    [
+      { answers: { other: "ops@jump's password: " } },
+      'ssh asked "ops@jump\'s password: ", which is not about this host',
+      "try it by hand",
+    ],
   ])("a login that was refused: %j", (more, message, suggestion) => {
     const error = why(DENIED, more);
     expect(error).toMatchObject({ code: "unauthorized", message: expect.stringContaining(message) });

@@ -5,7 +5,8 @@ import { withDashboardAccess } from "../../src/install/stages/dashboard.ts";
 import { withKubeletAccess } from "../../src/install/stages/metrics-server.ts";
 
 const parse = (text: string) => parseManifests([{ path: "addon.yaml", text }]);
-const cluster = (kubelet: Record<string, unknown> = {}) => ({ kubeadm: { KubeletConfiguration: kubelet } }) as unknown as Cluster;
+const cluster = (kubelet: Record<string, unknown> = {}) =>
+  ({ kubeadm: { KubeletConfiguration: kubelet } }) as unknown as Cluster;
 
 const metricsServer = (args: string) => `apiVersion: apps/v1
 kind: Deployment
@@ -19,11 +20,14 @@ spec:
 ${args}`;
 
 describe("metrics-server", () => {
-  const tuned = (args: string, kubelet?: Record<string, unknown>) => printManifests(withKubeletAccess(parse(metricsServer(args)), cluster(kubelet)));
+  const tuned = (args: string, kubelet?: Record<string, unknown>) =>
+    printManifests(withKubeletAccess(parse(metricsServer(args)), cluster(kubelet)));
   const times = (text: string) => text.split("--kubelet-insecure-tls").length - 1;
 
   it("takes the certificates that kubeadm's kubelets signed themselves", () => {
-    expect(tuned("          args: [--secure-port=10250]\n")).toContain("--secure-port=10250, --kubelet-insecure-tls");
+    expect(tuned("          args: [--secure-port=10250]\n")).toContain(
+      "--secure-port=10250, --kubelet-insecure-tls",
+    );
     expect(times(tuned(""))).toBe(1);
   });
 
@@ -44,15 +48,21 @@ spec: { ports: [{ port: 443, targetPort: 8443 }] }
 
   it("is at a port of every node, with an administrator's account beside it", () => {
     for (const name of ["kubernetes-dashboard", "kubernetes-dashboard-kong-proxy"]) {
-      const printed = printManifests(withDashboardAccess(parse(service(name, ", namespace: kubernetes-dashboard"))));
+      const printed = printManifests(
+        withDashboardAccess(parse(service(name, ", namespace: kubernetes-dashboard"))),
+      );
       expect(printed).toContain("type: NodePort");
       expect(printed).toContain("nodePort: 30443");
-      expect(printed).toContain("metadata: { name: airgap-dashboard-admin, namespace: kubernetes-dashboard }");
+      expect(printed).toContain(
+        "metadata: { name: airgap-dashboard-admin, namespace: kubernetes-dashboard }",
+      );
     }
   });
 
   it("has its account where a chart that names no namespace is put", () => {
-    expect(printManifests(withDashboardAccess(parse(service("kubernetes-dashboard")), "ops"))).toContain("name: airgap-dashboard-admin, namespace: ops");
+    expect(printManifests(withDashboardAccess(parse(service("kubernetes-dashboard")), "ops"))).toContain(
+      "name: airgap-dashboard-admin, namespace: ops",
+    );
   });
 
   it("is left alone when it is something else", () => {

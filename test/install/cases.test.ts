@@ -42,7 +42,10 @@ describe.each(stages)("%s", (stage) => {
     const [first, ...others] = systemsOf(read);
     if (first === undefined) throw new Error(`${name} names no system`);
     const text = textOf(stage, read, first);
-    expectGolden(`# ${read.about}\n# ${[first, ...others].join(", ")}\n\n${text}`, join(CASES, stage, name, "steps.txt"));
+    expectGolden(
+      `# ${read.about}\n# ${[first, ...others].join(", ")}\n\n${text}`,
+      join(CASES, stage, name, "steps.txt"),
+    );
     for (const os of others) expect(textOf(stage, read, os), `${os} differs from ${first}`).toBe(text);
   });
 

@@ -4,7 +4,15 @@ import { Ajv } from "ajv";
 import { describe, expect, it, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { isAirgapError } from "../../src/errors.ts";
-import { apiAddress, hostsOf, namedHosts, nodesOf, parseCluster, readCluster, registryName } from "../../src/install/cluster.ts";
+import {
+  apiAddress,
+  hostsOf,
+  namedHosts,
+  nodesOf,
+  parseCluster,
+  readCluster,
+  registryName,
+} from "../../src/install/cluster.ts";
 import { clusterSchema } from "../../src/install/schema.ts";
 import { cli } from "../support/cli.ts";
 import { clusterOf, clusterText } from "../support/install/site.ts";
@@ -42,11 +50,24 @@ const FULL = {
     passwordEnv: "HARBOR_PASSWORD",
   },
   repository: { host: "register", port: 9443 },
-  endpoint: { address: "10.0.0.200", port: 8443, loadBalancers: ["lb1"], ingress: { address: "10.0.0.201", nodePort: 30_080 } },
+  endpoint: {
+    address: "10.0.0.200",
+    port: 8443,
+    loadBalancers: ["lb1"],
+    ingress: { address: "10.0.0.201", nodePort: 30_080 },
+  },
   etcd: "external",
   addons: ["dashboard", { manifest: "apps/" }],
   time: { servers: ["10.0.0.1"] },
-  ssh: { user: "ops", port: 2222, identityFile: "keys/id", passphraseEnv: "PHRASE", passwordEnv: "PASSWORD", sudo: true, sudoPasswordEnv: "SUDO" },
+  ssh: {
+    user: "ops",
+    port: 2222,
+    identityFile: "keys/id",
+    passphraseEnv: "PHRASE",
+    passwordEnv: "PASSWORD",
+    sudo: true,
+    sudoPasswordEnv: "SUDO",
+  },
   hosts: [
     {
       name: "master1",
@@ -62,7 +83,13 @@ const FULL = {
     { name: "register", address: "10.0.0.20", roles: ["registry", "etcd"] },
     { name: "node1", address: "fd00::15", roles: ["worker"] },
   ],
-  kubeadm: { ClusterConfiguration: { a: 1 }, InitConfiguration: {}, JoinConfiguration: {}, KubeletConfiguration: {}, KubeProxyConfiguration: {} },
+  kubeadm: {
+    ClusterConfiguration: { a: 1 },
+    InitConfiguration: {},
+    JoinConfiguration: {},
+    KubeletConfiguration: {},
+    KubeProxyConfiguration: {},
+  },
 };
 
 const read = (value: object) => parseCluster(stringify(value), "/site/cluster.yaml");
@@ -82,7 +109,12 @@ describe("the cluster file", () => {
     expect(cluster).toMatchObject({
       name: "superops",
       baseDir: "/site",
-      kubernetes: { version: "v1.28.2", podSubnet: "10.50.0.0/16", proxyMode: "ipvs", dnsHosts: { "*.shop.site": "10.0.0.51" } },
+      kubernetes: {
+        version: "v1.28.2",
+        podSubnet: "10.50.0.0/16",
+        proxyMode: "ipvs",
+        dnsHosts: { "*.shop.site": "10.0.0.51" },
+      },
       runtime: "docker",
       network: { name: "flannel", backend: "host-gw", interface: "eth1" },
       registry: {
@@ -96,7 +128,12 @@ describe("the cluster file", () => {
         user: "robot",
       },
       repository: { host: "register", port: 9443 },
-      endpoint: { address: "10.0.0.200", port: 8443, loadBalancers: ["lb1"], ingress: { address: "10.0.0.201", nodePort: 30_080 } },
+      endpoint: {
+        address: "10.0.0.200",
+        port: 8443,
+        loadBalancers: ["lb1"],
+        ingress: { address: "10.0.0.201", nodePort: 30_080 },
+      },
       etcd: "external",
       addons: [{ name: "dashboard" }, { manifest: "/site/apps" }],
       time: { servers: ["10.0.0.1"] },
@@ -110,7 +147,15 @@ describe("the cluster file", () => {
       connection: "local",
       labels: { a: "b" },
       taints: ["k=v:NoSchedule"],
-      ssh: { user: "root", port: 2222, identityFile: "/site/keys/id", passphraseEnv: "PHRASE", passwordEnv: "PASSWORD", sudo: false, sudoPasswordEnv: "SUDO" },
+      ssh: {
+        user: "root",
+        port: 2222,
+        identityFile: "/site/keys/id",
+        passphraseEnv: "PHRASE",
+        passwordEnv: "PASSWORD",
+        sudo: false,
+        sudoPasswordEnv: "SUDO",
+      },
     });
     expect(cluster.hosts[1]?.ssh).toMatchObject({ user: "ops", sudo: true });
   });
@@ -124,17 +169,40 @@ describe("the cluster file", () => {
         time: { servers: [] },
         kubeadm: {},
         repository: { host: "master1", port: 443 },
-        registry: { host: "register.site.local", port: 443, address: "10.0.0.12", scheme: "https", mode: "serve", layout: "host", prefix: "", map: [] },
-        kubernetes: { version: "v1.28.2", podSubnet: "10.244.0.0/16", serviceSubnet: "10.96.0.0/12", dnsDomain: "cluster.local", extraSans: [], dnsHosts: {} },
+        registry: {
+          host: "register.site.local",
+          port: 443,
+          address: "10.0.0.12",
+          scheme: "https",
+          mode: "serve",
+          layout: "host",
+          prefix: "",
+          map: [],
+        },
+        kubernetes: {
+          version: "v1.28.2",
+          podSubnet: "10.244.0.0/16",
+          serviceSubnet: "10.96.0.0/12",
+          dnsDomain: "cluster.local",
+          extraSans: [],
+          dnsHosts: {},
+        },
       }),
     );
     const cluster = clusterOf({ network: null });
     for (const key of ["network", "endpoint"]) expect(Object.hasOwn(cluster, key)).toBe(false);
-    expect(cluster.hosts[1]).toMatchObject({ connection: "ssh", labels: {}, taints: [], ssh: { port: 22, sudo: false } });
+    expect(cluster.hosts[1]).toMatchObject({
+      connection: "ssh",
+      labels: {},
+      taints: [],
+      ssh: { port: 22, sudo: false },
+    });
     expect(clusterOf({ registry: { scheme: "http" } }).registry.port).toBe(80);
     expect(clusterOf({ network: "none" }).network).toBeUndefined();
     expect(clusterOf({ network: { name: "calico" } }).network).toEqual({ name: "calico", backend: "vxlan" });
-    expect(clusterOf({ registry: { mode: "external" }, repository: { host: "master1" } }).repository).toEqual({ host: "master1", port: 8443 });
+    expect(clusterOf({ registry: { mode: "external" }, repository: { host: "master1" } }).repository).toEqual(
+      { host: "master1", port: 8443 },
+    );
   });
 
   it("takes a key with nothing behind it for one that is not there", () => {
@@ -143,34 +211,88 @@ describe("the cluster file", () => {
   });
 
   it("finds ~ in the user's home", () => {
-    expect(clusterOf({ ssh: { identityFile: "~/.ssh/site" } }).hosts[0]?.ssh.identityFile).toBe(`${process.env["HOME"]}/.ssh/site`);
+    expect(clusterOf({ ssh: { identityFile: "~/.ssh/site" } }).hosts[0]?.ssh.identityFile).toBe(
+      `${process.env["HOME"]}/.ssh/site`,
+    );
   });
 
   test.each([
-    ["an unknown key, with the one that was meant", "kuberntes: { version: v1.28.2 }", "1: unknown key 'kuberntes'; did you mean 'kubernetes'?"],
-    ["an unknown key deep inside", "registry: { host: r.site, scheme: https, usr: x }", "unknown key 'usr'; did you mean 'user'?"],
-    ["a word that is none of those", "runtime: contanerd", "runtime: must be one of containerd, docker (did you mean 'containerd'?), not"],
-    ["a role that there is not", "hosts: [{ name: a, address: 10.0.0.1, roles: [master] }]", "hosts[0].roles[0]: must be one of control-plane, worker"],
-    ["no roles", "hosts: [{ name: a, address: 10.0.0.1, roles: [] }]", "hosts[0].roles: needs at least 1 entry"],
-    ["a name that no node may have", "hosts: [{ name: Node_1, address: 10.0.0.1, roles: [worker] }]", "'Node_1' is not a host name of lower-case letters"],
-    ["what is no address", "hosts: [{ name: a, address: 10.0.0.256, roles: [worker] }]", "hosts[0].address: '10.0.0.256' is not an IP address"],
+    [
+      "an unknown key, with the one that was meant",
+      "kuberntes: { version: v1.28.2 }",
+      "1: unknown key 'kuberntes'; did you mean 'kubernetes'?",
+    ],
+    [
+      "an unknown key deep inside",
+      "registry: { host: r.site, scheme: https, usr: x }",
+      "unknown key 'usr'; did you mean 'user'?",
+    ],
+    [
+      "a word that is none of those",
+      "runtime: contanerd",
+      "runtime: must be one of containerd, docker (did you mean 'containerd'?), not",
+    ],
+    [
+      "a role that there is not",
+      "hosts: [{ name: a, address: 10.0.0.1, roles: [master] }]",
+      "hosts[0].roles[0]: must be one of control-plane, worker",
+    ],
+    [
+      "no roles",
+      "hosts: [{ name: a, address: 10.0.0.1, roles: [] }]",
+      "hosts[0].roles: needs at least 1 entry",
+    ],
+    [
+      "a name that no node may have",
+      "hosts: [{ name: Node_1, address: 10.0.0.1, roles: [worker] }]",
+      "'Node_1' is not a host name of lower-case letters",
+    ],
+    [
+      "what is no address",
+      "hosts: [{ name: a, address: 10.0.0.256, roles: [worker] }]",
+      "hosts[0].address: '10.0.0.256' is not an IP address",
+    ],
     [
       "a fingerprint of another kind",
       'hosts: [{ name: a, address: 10.0.0.1, roles: [worker], hostKey: "MD5:aa" }]',
       "hosts[0].hostKey: must be a fingerprint SHA256:…",
     ],
-    ["what is no range", "kubernetes: { version: v1.28.2, podSubnet: 10.244.0.0 }", "kubernetes.podSubnet: '10.244.0.0' is not a range like"],
-    ["a range that is too long", "kubernetes: { version: v1.28.2, podSubnet: 10.244.0.0/33 }", "is not a range like"],
-    ["a version without a patch", "kubernetes: { version: v1.28 }", "kubernetes.version: must be a patch release like v1.28.2"],
+    [
+      "what is no range",
+      "kubernetes: { version: v1.28.2, podSubnet: 10.244.0.0 }",
+      "kubernetes.podSubnet: '10.244.0.0' is not a range like",
+    ],
+    [
+      "a range that is too long",
+      "kubernetes: { version: v1.28.2, podSubnet: 10.244.0.0/33 }",
+      "is not a range like",
+    ],
+    [
+      "a version without a patch",
+      "kubernetes: { version: v1.28 }",
+      "kubernetes.version: must be a patch release like v1.28.2",
+    ],
     ["a version that YAML takes for a number", "kubernetes: { version: 1.28 }", "put it in quotes"],
-    ["a port that there is not", "registry: { host: r.site, port: 65536 }", "registry.port: must be a whole number from 1 to 65535"],
-    ["a port in the name", "registry: { host: r.site:5000 }", "'r.site:5000' is not a host name without a port"],
+    [
+      "a port that there is not",
+      "registry: { host: r.site, port: 65536 }",
+      "registry.port: must be a whole number from 1 to 65535",
+    ],
+    [
+      "a port in the name",
+      "registry: { host: r.site:5000 }",
+      "'r.site:5000' is not a host name without a port",
+    ],
     [
       "a password instead of its variable",
       'registry: { host: r.site, user: a, passwordEnv: "geheim!" }',
       "registry.passwordEnv: must be the name of an environment variable",
     ],
-    ["a taint without an effect", "hosts: [{ name: a, address: 10.0.0.1, roles: [worker], taints: [gpu] }]", "must be a taint like key=value:NoSchedule"],
+    [
+      "a taint without an effect",
+      "hosts: [{ name: a, address: 10.0.0.1, roles: [worker], taints: [gpu] }]",
+      "must be a taint like key=value:NoSchedule",
+    ],
     ["a rule that is none", "registry: { host: r.site, map: [nonsense] }", "registry.map[0]:"],
     ["a list in the place of a mapping", "registry: []", "registry: must be a mapping, not a list"],
     ["a key twice", "runtime: docker\nruntime: docker", "Map keys must be unique"],
@@ -196,8 +318,16 @@ describe("the cluster file", () => {
   });
 
   test.each<[string, Record<string, unknown>, string]>([
-    ["two hosts of one name", { hosts: [host("a", 1, "control-plane", "registry"), host("a", 2)] }, "hosts: two are called a"],
-    ["two hosts at one address", { hosts: [host("a", 1, "control-plane", "registry"), host("b", 1)] }, "hosts: two have the address 10.0.0.1"],
+    [
+      "two hosts of one name",
+      { hosts: [host("a", 1, "control-plane", "registry"), host("a", 2)] },
+      "hosts: two are called a",
+    ],
+    [
+      "two hosts at one address",
+      { hosts: [host("a", 1, "control-plane", "registry"), host("b", 1)] },
+      "hosts: two have the address 10.0.0.1",
+    ],
     [
       "two hosts at one address, written differently",
       {
@@ -224,26 +354,65 @@ describe("the cluster file", () => {
       { hosts: [host("a", 1, "control-plane", "registry"), host("b", 2, "control-plane")] },
       "endpoint: several control planes need an address",
     ],
-    ["two registries", { hosts: [host("a", 1, "control-plane", "registry"), host("b", 2, "registry")] }, "hosts: only one can have the role registry"],
-    ["nobody who serves", { hosts: [host("a", 1, "control-plane")] }, "repository: no host has the role registry"],
-    ["a server that is not among the hosts", { repository: { host: "x" } }, "repository.host: x is not among the hosts"],
-    ["a server beside the registry", { repository: { host: "node1" } }, "with registry.mode serve it is the registry host itself, master1"],
-    ["a load balancer that there is not", { endpoint: { address: "10.0.0.9", loadBalancers: ["x"] } }, "endpoint.loadBalancers: x is not among the hosts"],
-    ["a load balancer without the role", { endpoint: { address: "10.0.0.9", loadBalancers: ["node1"] } }, "node1 does not have the role load-balancer"],
-    ["another layout for our own registry", { registry: { layout: "flat", prefix: "x" } }, "layout, prefix can only be said of others"],
+    [
+      "two registries",
+      { hosts: [host("a", 1, "control-plane", "registry"), host("b", 2, "registry")] },
+      "hosts: only one can have the role registry",
+    ],
+    [
+      "nobody who serves",
+      { hosts: [host("a", 1, "control-plane")] },
+      "repository: no host has the role registry",
+    ],
+    [
+      "a server that is not among the hosts",
+      { repository: { host: "x" } },
+      "repository.host: x is not among the hosts",
+    ],
+    [
+      "a server beside the registry",
+      { repository: { host: "node1" } },
+      "with registry.mode serve it is the registry host itself, master1",
+    ],
+    [
+      "a load balancer that there is not",
+      { endpoint: { address: "10.0.0.9", loadBalancers: ["x"] } },
+      "endpoint.loadBalancers: x is not among the hosts",
+    ],
+    [
+      "a load balancer without the role",
+      { endpoint: { address: "10.0.0.9", loadBalancers: ["node1"] } },
+      "node1 does not have the role load-balancer",
+    ],
+    [
+      "another layout for our own registry",
+      { registry: { layout: "flat", prefix: "x" } },
+      "layout, prefix can only be said of others",
+    ],
     [
       "subnets that overlap",
       { kubernetes: { version: "v1.28.2", podSubnet: "10.96.0.0/16" } },
       "podSubnet 10.96.0.0/16 and serviceSubnet 10.96.0.0/12 overlap",
     ],
-    ["a user without a password", { registry: { user: "x" } }, "registry: user and passwordEnv belong together, passwordEnv is missing"],
-    ["nftables where there is none", { kubernetes: { version: "v1.28.2", proxyMode: "nftables" } }, "kubernetes.proxyMode: nftables needs v1.31"],
+    [
+      "a user without a password",
+      { registry: { user: "x" } },
+      "registry: user and passwordEnv belong together, passwordEnv is missing",
+    ],
+    [
+      "nftables where there is none",
+      { kubernetes: { version: "v1.28.2", proxyMode: "nftables" } },
+      "kubernetes.proxyMode: nftables needs v1.31",
+    ],
   ])("refuses %s", (_, over, message) => {
     expect(problems(clusterText(over))).toContain(message);
   });
 
   it("is not there: says how it looks", async () => {
-    await expect(readCluster("/nowhere/cluster.yaml")).rejects.toMatchObject({ code: "spec", suggestions: ["airgap schema cluster shows every key"] });
+    await expect(readCluster("/nowhere/cluster.yaml")).rejects.toMatchObject({
+      code: "spec",
+      suggestions: ["airgap schema cluster shows every key"],
+    });
   });
 });
 
@@ -254,7 +423,10 @@ function host(name: string, last: number, ...roles: string[]): Record<string, un
 describe("what a cluster is asked", () => {
   const cluster = read({ ...FULL, endpoint: undefined });
   it("is answered", () => {
-    expect(hostsOf(cluster, "registry", "load-balancer").map(({ name }) => name)).toEqual(["lb1", "register"]);
+    expect(hostsOf(cluster, "registry", "load-balancer").map(({ name }) => name)).toEqual([
+      "lb1",
+      "register",
+    ]);
     expect(nodesOf(cluster).map(({ name }) => name)).toEqual(["master1", "node1"]);
     expect(apiAddress(cluster)).toEqual({ address: "10.0.0.12", port: 6443 });
     expect(apiAddress(read(FULL))).toMatchObject({ address: "10.0.0.200", port: 8443 });
@@ -263,7 +435,9 @@ describe("what a cluster is asked", () => {
     expect(registryName(clusterOf({ registry: { scheme: "http" } }).registry)).toBe("register.site.local:80");
     expect(namedHosts(cluster, undefined)).toBe(cluster.hosts);
     expect(namedHosts(cluster, ["node1", "lb1"]).map(({ name }) => name)).toEqual(["lb1", "node1"]);
-    expect(() => namedHosts(cluster, ["nod1"])).toThrow(expect.objectContaining({ code: "usage", suggestions: ["did you mean node1?"] }));
+    expect(() => namedHosts(cluster, ["nod1"])).toThrow(
+      expect.objectContaining({ code: "usage", suggestions: ["did you mean node1?"] }),
+    );
   });
 });
 
@@ -280,8 +454,14 @@ describe("the schema of cluster files", () => {
     const { stdout, code } = await cli(["schema", "cluster"]);
     expect(code).toBe(0);
     const printed = JSON.parse(stdout) as Record<string, unknown>;
-    expect(printed).toEqual({ $schema: "https://json-schema.org/draft/2020-12/schema", title: "airgap cluster", ...clusterSchema.json() });
-    const kept = JSON.parse(readFileSync(join(import.meta.dirname, "../../docs/cluster.schema.json"), "utf8")) as unknown;
+    expect(printed).toEqual({
+      $schema: "https://json-schema.org/draft/2020-12/schema",
+      title: "airgap cluster",
+      ...clusterSchema.json(),
+    });
+    const kept = JSON.parse(
+      readFileSync(join(import.meta.dirname, "../../docs/cluster.schema.json"), "utf8"),
+    ) as unknown;
     expect(kept).toEqual(printed);
   });
 
@@ -297,10 +477,14 @@ describe("the schema of cluster files", () => {
     };
     const used = (value: unknown): string[] => {
       if (Array.isArray(value)) return value.flatMap(used);
-      return typeof value === "object" && value !== null ? Object.entries(value).flatMap(([key, inner]) => [key, ...used(inner)]) : [];
+      return typeof value === "object" && value !== null
+        ? Object.entries(value).flatMap(([key, inner]) => [key, ...used(inner)])
+        : [];
     };
     const free = new Set(["app.site", "*.shop.site", "a"]);
-    expect([...new Set(used(FULL))].filter((key) => !free.has(key)).sort()).toEqual([...new Set(names(clusterSchema.json()))].sort());
+    expect([...new Set(used(FULL))].filter((key) => !free.has(key)).sort()).toEqual(
+      [...new Set(names(clusterSchema.json()))].sort(),
+    );
   });
 
   it("agrees with the parser about changed files", () => {
@@ -315,7 +499,12 @@ describe("the schema of cluster files", () => {
         const key = random.pick(Object.keys(at));
         path.push(key);
         const inner = at[key];
-        if (typeof inner !== "object" || inner === null || Object.keys(inner).length === 0 || random.chance(0.3)) {
+        if (
+          typeof inner !== "object" ||
+          inner === null ||
+          Object.keys(inner).length === 0 ||
+          random.chance(0.3)
+        ) {
           if (random.chance(0.3) && !Array.isArray(at)) delete at[key];
           else if (random.chance(0.2) && !Array.isArray(at)) at[`${key}x`] = inner;
           else at[key] = random.pick(values);

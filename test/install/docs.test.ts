@@ -17,23 +17,31 @@ function keysOf(schema: JsonSchema, path: string): string[] {
     oneOf?: JsonSchema[];
   };
   const inner = [
-    ...Object.entries(properties ?? {}).flatMap(([key, value]) => keysOf(value, path === "" ? key : `${path}.${key}`)),
+    ...Object.entries(properties ?? {}).flatMap(([key, value]) =>
+      keysOf(value, path === "" ? key : `${path}.${key}`),
+    ),
     ...(items ? keysOf(items, `${path}[]`).filter((each) => each !== `${path}[]`) : []),
-    ...[...(anyOf ?? []), ...(oneOf ?? [])].flatMap((each) => keysOf(each, path)).filter((each) => each !== path),
+    ...[...(anyOf ?? []), ...(oneOf ?? [])]
+      .flatMap((each) => keysOf(each, path))
+      .filter((each) => each !== path),
   ];
   return inner.length > 0 ? inner : [path];
 }
 
 describe("docs/cluster.schema.json", () => {
   it("is what airgap schema cluster prints", () => {
-    const kept = JSON.parse(readFileSync(join(import.meta.dirname, "../../docs/cluster.schema.json"), "utf8")) as Record<string, unknown>;
+    const kept = JSON.parse(
+      readFileSync(join(import.meta.dirname, "../../docs/cluster.schema.json"), "utf8"),
+    ) as Record<string, unknown>;
     expect(kept).toMatchObject(clusterSchema.json());
   });
 });
 
 describe("docs/install.md", () => {
   it("speaks of every key of the cluster file", () => {
-    const keys = keysOf(clusterSchema.json(), "").filter((key) => !key.startsWith("hosts[].ssh.") && key !== "addons[].manifest");
+    const keys = keysOf(clusterSchema.json(), "").filter(
+      (key) => !key.startsWith("hosts[].ssh.") && key !== "addons[].manifest",
+    );
     expect(keys).toContain("registry.passwordEnv");
     expect(keys.filter((key) => !page.includes(`\`${key}\``))).toEqual([]);
   });

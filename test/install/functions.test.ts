@@ -4,13 +4,34 @@ import { dnsQuery } from "../../src/install/stages/verify.ts";
 import { libraryIn, type Ran, runShell, SHELLS } from "../support/install/shells.ts";
 import { Scratch } from "../support/scratch.ts";
 
-const octal = (bytes: number[]): string => bytes.map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
-const label = (name: string): number[] => [...name.split(".").flatMap((part) => [part.length, ...Buffer.from(part)]), 0];
+const octal = (bytes: number[]): string =>
+  bytes.map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
+const label = (name: string): number[] => [
+  ...name.split(".").flatMap((part) => [part.length, ...Buffer.from(part)]),
+  0,
+];
 
 /** An answer as a DNS server sends it. */
-function answer(name: string, records: { name?: number[]; type: number; data: number[] }[], code = 0): number[] {
+function answer(
+  name: string,
+  records: { name?: number[]; type: number; data: number[] }[],
+  code = 0,
+): number[] {
   const question = [...label(name), 0, 1, 0, 1];
-  const rest = records.flatMap(({ name: own = [0xc0, 12], type, data }) => [...own, 0, type, 0, 1, 0, 0, 0, 30, 0, data.length, ...data]);
+  const rest = records.flatMap(({ name: own = [0xc0, 12], type, data }) => [
+    ...own,
+    0,
+    type,
+    0,
+    1,
+    0,
+    0,
+    0,
+    30,
+    0,
+    data.length,
+    ...data,
+  ]);
   return [0x41, 0x47, 0x81, 0x80 + code, 0, 1, 0, records.length, 0, 0, 0, 0, ...question, ...rest];
 }
 
@@ -44,18 +65,24 @@ describe.each(SHELLS)("verify.sh and cluster.sh by %s", (...shell) => {
       ["nothing", [], ""],
       ["an address with a line feed in it", [A(10, 10, 10, 10)], "10.10.10.10\n"],
     ])("reads %s", (_, records, said) => {
-      expect(ask("kubernetes.default.svc.cluster.local", answer("kubernetes.default.svc.cluster.local", records))).toMatchObject({ code: 0, stdout: said });
+      expect(
+        ask("kubernetes.default.svc.cluster.local", answer("kubernetes.default.svc.cluster.local", records)),
+      ).toMatchObject({ code: 0, stdout: said });
     });
 
     it("tells an error, and that nobody answers", () => {
-      expect(ask("no.site", answer("no.site", [], 3))).toMatchObject({ code: 1, stdout: "DNS says error 3\n" });
+      expect(ask("no.site", answer("no.site", [], 3))).toMatchObject({
+        code: 1,
+        stdout: "DNS says error 3\n",
+      });
       expect(ask("no.site", [])).toMatchObject({ code: 1, stdout: "" });
       expect(ask("no.site", [1, 2, 3])).toMatchObject({ code: 1, stdout: "" });
     });
 
     it("does not run away with what is cut off or points astray", () => {
       const whole = answer("a.site", [A(10, 0, 0, 1), A(10, 0, 0, 2)]);
-      for (const length of [13, 20, 30, 40, whole.length - 1]) expect(ask("a.site", whole.slice(0, length)).code).not.toBeNull();
+      for (const length of [13, 20, 30, 40, whole.length - 1])
+        expect(ask("a.site", whole.slice(0, length)).code).not.toBeNull();
     });
   });
 
@@ -64,7 +91,10 @@ describe.each(SHELLS)("verify.sh and cluster.sh by %s", (...shell) => {
     it("takes being refused for an answer, and nothing else", () => {
       expect(reach("return 0").code).toBe(0);
       expect(reach("echo 'bash: connect: Connection refused'; return 1").code).toBe(0);
-      expect(reach("return 124")).toMatchObject({ code: 1, output: expect.stringContaining("does not reach the pod at 10.244.0.2: no answer") });
+      expect(reach("return 124")).toMatchObject({
+        code: 1,
+        output: expect.stringContaining("does not reach the pod at 10.244.0.2: no answer"),
+      });
       expect(reach("echo 'No route to host'; return 1").output).toContain("No route to host");
     });
   });
@@ -73,21 +103,50 @@ describe.each(SHELLS)("verify.sh and cluster.sh by %s", (...shell) => {
     const first = "io.containerd.content.v1  content  -            ok";
     it.each([
       ["of containerd 1", "io.containerd.grpc.v1  cri  linux/amd64  ok", 0, ""],
-      ["that did not load", "io.containerd.grpc.v1  cri  linux/amd64  error", 1, "not loaded: io.containerd.grpc.v1.cri\n"],
-      ["that is switched off", "io.containerd.grpc.v1  images  -  ok", 1, "not loaded: io.containerd.grpc.v1.cri\n"],
-      ["of containerd 2", "io.containerd.cri.v1  images  -  ok\nio.containerd.cri.v1  runtime  linux/amd64  ok\nio.containerd.grpc.v1  cri  -  ok", 0, ""],
-      ["half of it", "io.containerd.cri.v1  images  -  ok\nio.containerd.cri.v1  runtime  linux/amd64  error", 1, "not loaded: io.containerd.cri.v1.runtime\n"],
+      [
+        "that did not load",
+        "io.containerd.grpc.v1  cri  linux/amd64  error",
+        1,
+        "not loaded: io.containerd.grpc.v1.cri\n",
+      ],
+      [
+        "that is switched off",
+        "io.containerd.grpc.v1  images  -  ok",
+        1,
+        "not loaded: io.containerd.grpc.v1.cri\n",
+      ],
+      [
+        "of containerd 2",
+        "io.containerd.cri.v1  images  -  ok\nio.containerd.cri.v1  runtime  linux/amd64  ok\nio.containerd.grpc.v1  cri  -  ok",
+        0,
+        "",
+      ],
+      [
+        "half of it",
+        "io.containerd.cri.v1  images  -  ok\nio.containerd.cri.v1  runtime  linux/amd64  error",
+        1,
+        "not loaded: io.containerd.cri.v1.runtime\n",
+      ],
     ])("knows a CRI plugin %s", (_, lines, code, said) => {
-      expect(sh(`systemctl() { :; }\nctr() { printf '%s\\n' 'TYPE  ID  PLATFORMS  STATUS' '${first}' '${lines}'; }\ncri_loaded`)).toMatchObject({
+      expect(
+        sh(
+          `systemctl() { :; }\nctr() { printf '%s\\n' 'TYPE  ID  PLATFORMS  STATUS' '${first}' '${lines}'; }\ncri_loaded`,
+        ),
+      ).toMatchObject({
         code,
         stdout: said,
       });
     });
     it("takes a containerd that does not answer for none", () => {
-      expect(sh("systemctl() { :; }\nctr() { echo 'connection error' >&2; return 1; }\ncri_loaded").code).toBe(1);
+      expect(
+        sh("systemctl() { :; }\nctr() { echo 'connection error' >&2; return 1; }\ncri_loaded").code,
+      ).toBe(1);
     });
     it("does not ask a containerd that does not run", () => {
-      expect(sh("systemctl() { return 3; }\nctr() { echo asked; }\ncri_loaded")).toMatchObject({ code: 1, output: expect.stringMatching(/does not run/) });
+      expect(sh("systemctl() { return 3; }\nctr() { echo asked; }\ncri_loaded")).toMatchObject({
+        code: 1,
+        output: expect.stringMatching(/does not run/),
+      });
     });
   });
 
@@ -107,7 +166,10 @@ describe.each(SHELLS)("verify.sh and cluster.sh by %s", (...shell) => {
     });
 
     it("of what is not there says so", () => {
-      expect(sh("kubectl() { return 1; }\nrolled_out a deployment/x")).toMatchObject({ code: 1, output: "deployment/x in a is not there\n" });
+      expect(sh("kubectl() { return 1; }\nrolled_out a deployment/x")).toMatchObject({
+        code: 1,
+        output: "deployment/x in a is not there\n",
+      });
     });
   });
 
@@ -117,7 +179,9 @@ describe.each(SHELLS)("verify.sh and cluster.sh by %s", (...shell) => {
         `kubectl() { echo "kubectl $*" >>'${scratch.dir}/log'; case $* in *--server-side*) return 0 ;; esac; echo 'metadata.annotations: Too long: must have at most 262144 bytes'; return 1; }\napply_manifest /x.yaml`,
       );
       expect(ran.code).toBe(0);
-      expect(readFileSync(scratch.path("log"), "utf8")).toBe("kubectl apply -f /x.yaml\nkubectl apply --server-side --force-conflicts -f /x.yaml\n");
+      expect(readFileSync(scratch.path("log"), "utf8")).toBe(
+        "kubectl apply -f /x.yaml\nkubectl apply --server-side --force-conflicts -f /x.yaml\n",
+      );
     });
 
     it("makes the namespace that objects without one go to, in a configuration of its own", () => {
@@ -139,7 +203,13 @@ describe.each(SHELLS)("verify.sh and cluster.sh by %s", (...shell) => {
 
   describe("airgap_rules", () => {
     it("takes away what the cluster put in, and nothing of anybody else", () => {
-      const theirs = ["*filter", ":INPUT ACCEPT [0:0]", "-A INPUT -p tcp --dport 22 -j ACCEPT", "-A INPUT -s 10.0.0.0/8 -j DROP", "COMMIT"];
+      const theirs = [
+        "*filter",
+        ":INPUT ACCEPT [0:0]",
+        "-A INPUT -p tcp --dport 22 -j ACCEPT",
+        "-A INPUT -s 10.0.0.0/8 -j DROP",
+        "COMMIT",
+      ];
       const ours = [
         ":KUBE-FIREWALL - [0:0]",
         "-A INPUT -j KUBE-FIREWALL",
@@ -149,7 +219,8 @@ describe.each(SHELLS)("verify.sh and cluster.sh by %s", (...shell) => {
       ];
       mkdirSync(scratch.path("bin"));
       scratch.write("rules", `${[theirs[0], theirs[1], ...ours, ...theirs.slice(2)].join("\n")}\n`);
-      const program = (name: string, body: string): void => writeFileSync(scratch.path(`bin/${name}`), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+      const program = (name: string, body: string): void =>
+        writeFileSync(scratch.path(`bin/${name}`), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
       program("iptables", ":");
       program("iptables-save", `cat '${scratch.path("rules")}'`);
       program("iptables-restore", `cat >'${scratch.path("restored")}'`);

@@ -7,27 +7,57 @@ const CASES: [string, string][] = [
     'container runtime is not running: output: time="2026-11-20T10:00:00Z" level=fatal msg="validate service connection: CRI v1 runtime API is not implemented for endpoint: rpc error: code = Unimplemented desc = unknown service runtime.v1.RuntimeService"',
     "CRI plugin is off",
   ],
-  ["rpc error: code = Unimplemented desc = unknown service runtime.v1alpha2.ImageService", "CRI plugin is off"],
-  ['failed to run Kubelet: misconfiguration: kubelet cgroup driver: "systemd" is different from docker cgroup driver: "cgroupfs"', "different cgroup drivers"],
-  ["found multiple CRI endpoints on the host. Please define which one do you wish to use by setting the 'criSocket' field", "several container runtimes"],
+  [
+    "rpc error: code = Unimplemented desc = unknown service runtime.v1alpha2.ImageService",
+    "CRI plugin is off",
+  ],
+  [
+    'failed to run Kubelet: misconfiguration: kubelet cgroup driver: "systemd" is different from docker cgroup driver: "cgroupfs"',
+    "different cgroup drivers",
+  ],
+  [
+    "found multiple CRI endpoints on the host. Please define which one do you wish to use by setting the 'criSocket' field",
+    "several container runtimes",
+  ],
   ["x509: certificate signed by unknown authority", "does not trust"],
   ["curl: (60) SSL certificate problem: unable to get local issuer certificate", "does not trust"],
   ["Certificate verification failed: The certificate is NOT trusted.", "does not trust"],
   ["x509: certificate is valid for harbor.site, not register.site", "for another name"],
-  ["x509: certificate has expired or is not yet valid: current time 2020-01-01T00:00:00Z is before", "expired"],
-  ["pulling from host register.site failed with status code [manifests 3.9]: 401 Unauthorized", "wants a login"],
-  ['Error response from daemon: Head "https://r/v2/x/manifests/1": no basic auth credentials', "wants a login"],
-  ['failed to resolve reference "registry.k8s.io/pause:3.9": registry.k8s.io/pause:3.9: not found', "does not have that image"],
-  ['Error response from daemon: manifest for r.site/pause:3.9 not found: manifest unknown: manifest tagged by "3.9" is not found', "does not have that image"],
+  [
+    "x509: certificate has expired or is not yet valid: current time 2020-01-01T00:00:00Z is before",
+    "expired",
+  ],
+  [
+    "pulling from host register.site failed with status code [manifests 3.9]: 401 Unauthorized",
+    "wants a login",
+  ],
+  [
+    'Error response from daemon: Head "https://r/v2/x/manifests/1": no basic auth credentials',
+    "wants a login",
+  ],
+  [
+    'failed to resolve reference "registry.k8s.io/pause:3.9": registry.k8s.io/pause:3.9: not found',
+    "does not have that image",
+  ],
+  [
+    'Error response from daemon: manifest for r.site/pause:3.9 not found: manifest unknown: manifest tagged by "3.9" is not found',
+    "does not have that image",
+  ],
   ["http: server gave HTTP response to HTTPS client", "speaks http"],
   ["failed to create fsnotify watcher: inotify_init: too many open files", "inotify"],
   ["tar: write error: No space left on device", "disk is full"],
   ["mkdir /etc/kubernetes: Read-only file system", "read-only"],
-  ["E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1234 (unattended-upgr)", "another package manager"],
+  [
+    "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1234 (unattended-upgr)",
+    "another package manager",
+  ],
   ["Another app is currently holding the yum lock; waiting for it to exit...", "another package manager"],
   ["The following signatures were invalid: EXPKEYSIG 234654DA9A296436", "not signed by a key"],
   ["Public key for kubelet-1.28.2.rpm is not installed\nError: GPG check FAILED", "not signed by a key"],
-  ["No available modular metadata for modular package 'perl-1.module_el8', it cannot be installed on the system", "module stream"],
+  [
+    "No available modular metadata for modular package 'perl-1.module_el8', it cannot be installed on the system",
+    "module stream",
+  ],
   ['plugin/loop: Loop (127.0.0.1:49153 -> :53) detected for zone "."', "forwards to itself"],
   ["plugin/forward: no nameservers found", "names no server"],
   ["dial tcp 10.96.0.1:443: connect: network is unreachable", "no route"],
@@ -44,14 +74,32 @@ const CASES: [string, string][] = [
   ["[ERROR Mem]: the system RAM (978 MB) is less than the minimum 1700 MB", "too small"],
   ["Unfortunately, an error has occurred:\n\ttimed out waiting for the condition", "kubelet did not come up"],
   ["failed to create shim task: OCI runtime create failed: runc create failed", "can't start containers"],
-  ['E1120 run.go:74] "command failed" err="failed to parse kubelet flag: unknown flag: --network-plugin"', "no longer has"],
+  [
+    'E1120 run.go:74] "command failed" err="failed to parse kubelet flag: unknown flag: --network-plugin"',
+    "no longer has",
+  ],
   ["failed to parse kubelet flag: unknown flag: --container-runtime", "no longer has"],
-  ["kubelet is configured to not run on a host using cgroup v1. cgroup v1 support is in maintenance mode", "refuses cgroup v1"],
-  ["this version of kubeadm only supports deploying clusters with the control plane version >= 1.33.0. Current version: v1.28.2", "newer than the version"],
+  [
+    "kubelet is configured to not run on a host using cgroup v1. cgroup v1 support is in maintenance mode",
+    "refuses cgroup v1",
+  ],
+  [
+    "this version of kubeadm only supports deploying clusters with the control plane version >= 1.33.0. Current version: v1.28.2",
+    "newer than the version",
+  ],
   ["runc: symbol lookup error: runc: undefined symbol: seccomp_api_set", "libseccomp is older"],
-  ["Error: package containerd.io-1.7.27-3.1.el9.x86_64 conflicts with runc provided by runc-4:1.1.12", "another runtime's packages"],
-  ["dpkg-deb: error: archive 'x.deb' uses unknown compression for member 'control.tar.zst', giving up", "dpkg is too old"],
-  ["Warning: Extension addrtype revision 0 not supported, missing kernel module?", "no module that iptables needs"],
+  [
+    "Error: package containerd.io-1.7.27-3.1.el9.x86_64 conflicts with runc provided by runc-4:1.1.12",
+    "another runtime's packages",
+  ],
+  [
+    "dpkg-deb: error: archive 'x.deb' uses unknown compression for member 'control.tar.zst', giving up",
+    "dpkg is too old",
+  ],
+  [
+    "Warning: Extension addrtype revision 0 not supported, missing kernel module?",
+    "no module that iptables needs",
+  ],
 ];
 
 describe("hints", () => {

@@ -17,7 +17,9 @@ import { Scratch } from "../support/scratch.ts";
 const LOOKING =
   /^(?:systemctl (?:is-|--quiet is-)|systemctl is-enabled|uname|hostname$|getenforce|firewall-cmd (?!.*--(?:add|remove))|ufw show|dpkg-query|rpm -q|apt-mark showhold|ctr .*images ls|ctr plugins ls|docker image (?:ls|inspect)|kubectl .*(?:get|diff)|kubectl (?:get|diff)|getent|ip -4 route show|timeout|sleep|date)/;
 
-const ALONE = { hosts: [{ name: "master1", address: "10.0.0.12", roles: ["control-plane", "worker", "registry"] }] };
+const ALONE = {
+  hosts: [{ name: "master1", address: "10.0.0.12", roles: ["control-plane", "worker", "registry"] }],
+};
 
 let scratch: Scratch;
 beforeEach(() => {
@@ -47,12 +49,21 @@ async function build(wishes: Wishes): Promise<Built> {
   await writeBundleFile(scratch.path("site.tar"), input.bundle, packed());
   mkdirSync(scratch.path("api"));
   scratch.write("api/version", input.cluster.kubernetes.version);
-  scratch.write("api/corefile", ".:53 {\n    errors\n    kubernetes cluster.local in-addr.arpa\n    forward . /etc/resolv.conf\n}\n");
+  scratch.write(
+    "api/corefile",
+    ".:53 {\n    errors\n    kubernetes cluster.local in-addr.arpa\n    forward . /etc/resolv.conf\n}\n",
+  );
   mkdirSync(scratch.path("manifests"));
   copyFileSync(join(HOME, "manifests/shop.yaml"), scratch.path("manifests/shop.yaml"));
   const hosts = Object.fromEntries(
     input.cluster.hosts.map(({ name, address }) => {
-      const host = new ScratchHost(name, wishes.on?.[name] ?? wishes.os ?? "debian-12", scratch.path("hosts"), scratch.path("api"), input.cluster.runtime);
+      const host = new ScratchHost(
+        name,
+        wishes.on?.[name] ?? wishes.os ?? "debian-12",
+        scratch.path("hosts"),
+        scratch.path("api"),
+        input.cluster.runtime,
+      );
       host.address = address;
       return [name, host];
     }),
@@ -60,7 +71,16 @@ async function build(wishes: Wishes): Promise<Built> {
   const open = async ({ name }: { name: string }): Promise<ScratchHost> => hosts[name] as ScratchHost;
   return {
     hosts,
-    run: (more = {}) => install({ clusterFile, bundle: scratch.path("site.tar"), dryRun: false, ignoreChecks: [], open, emit: () => {}, ...more }),
+    run: (more = {}) =>
+      install({
+        clusterFile,
+        bundle: scratch.path("site.tar"),
+        dryRun: false,
+        ignoreChecks: [],
+        open,
+        emit: () => {},
+        ...more,
+      }),
     reset: (packages) => reset({ clusterFile, packages, sure: async () => true, open, emit: () => {} }),
   };
 }
@@ -74,19 +94,38 @@ const SITES: Record<string, Wishes> = {
       runtime: "docker",
       kubernetes: { version: "v1.23.17" },
       hosts: [
-        { name: "master1", address: "10.0.0.12", roles: ["control-plane", "worker"], labels: { disk: "ssd" }, taints: ["gpu:NoSchedule"] },
+        {
+          name: "master1",
+          address: "10.0.0.12",
+          roles: ["control-plane", "worker"],
+          labels: { disk: "ssd" },
+          taints: ["gpu:NoSchedule"],
+        },
         { name: "register", address: "10.0.0.20", roles: ["registry"] },
       ],
     },
   },
   "Rocky 9 with add-ons and a worker": {
     os: "rocky-9.4",
-    cluster: { addons: ["dashboard", { manifest: "manifests/shop.yaml" }], kubernetes: { version: "v1.28.2", dnsHosts: { "app.site": "10.244.0.2" } } },
+    cluster: {
+      addons: ["dashboard", { manifest: "manifests/shop.yaml" }],
+      kubernetes: { version: "v1.28.2", dnsHosts: { "app.site": "10.244.0.2" } },
+    },
     bundle: { manifests: ["flannel", "dashboard"] },
   },
   "Debian 12 with a registry that others fill": {
     os: "debian-12",
-    cluster: { ...ALONE, registry: { mode: "external", scheme: "http", layout: "path", prefix: "k8s", user: "robot", passwordEnv: "SITE_PASSWORD" } },
+    cluster: {
+      ...ALONE,
+      registry: {
+        mode: "external",
+        scheme: "http",
+        layout: "path",
+        prefix: "k8s",
+        user: "robot",
+        passwordEnv: "SITE_PASSWORD",
+      },
+    },
   },
   "Ubuntu 24.04 with Docker and the bundle's cri-dockerd": {
     os: "ubuntu-24.04",
@@ -103,11 +142,17 @@ async function roundTrip(wishes: Wishes): Promise<void> {
   const before = Object.fromEntries(Object.entries(hosts).map(([name, host]) => [name, host.snapshot()]));
   const first = await run();
   for (const host of Object.values(hosts)) expect(host.unknown, host.name).toBe("");
-  expect(first.steps.filter(({ state }) => state !== "done" && state !== "already").map(({ host, step, state }) => `${host} ${step} ${state}`)).toEqual([]);
+  expect(
+    first.steps
+      .filter(({ state }) => state !== "done" && state !== "already")
+      .map(({ host, step, state }) => `${host} ${step} ${state}`),
+  ).toEqual([]);
   for (const { stage } of first.steps) seen.add(stage);
 
   // So already: the checks are all that is sent, and they only look.
-  const calls = Object.fromEntries(Object.entries(hosts).map(([name, host]) => [name, [host.calls.length, host.modes.length] as const]));
+  const calls = Object.fromEntries(
+    Object.entries(hosts).map(([name, host]) => [name, [host.calls.length, host.modes.length] as const]),
+  );
   const between = Object.fromEntries(Object.entries(hosts).map(([name, host]) => [name, host.snapshot()]));
   const again = await run();
   expect(again.steps.filter(({ state }) => state !== "already")).toEqual([]);
@@ -124,7 +169,9 @@ async function roundTrip(wishes: Wishes): Promise<void> {
   rmSync(join(master1.root, "etc/crictl.yaml"), { force: true });
   appendFileSync(join(master1.root, "etc/sysctl.conf"), "net.ipv4.ip_forward=0\n");
   writeFileSync(join(master1.root, "proc/sys/net/ipv4/ip_forward"), "0\n");
-  const mended = (await run()).steps.filter(({ state }) => state === "done").map(({ stage, step }) => `${stage}/${step}`);
+  const mended = (await run()).steps
+    .filter(({ state }) => state === "done")
+    .map(({ stage, step }) => `${stage}/${step}`);
   const hasCrictl = first.steps.some(({ step }) => step === "crictl");
   expect(mended).toEqual(["hosts/sysctl", ...(hasCrictl ? ["runtime/crictl"] : [])]);
 
@@ -163,7 +210,9 @@ describe("install, install again and reset, with scripts that are really run", (
       master1.dieAfter(1 + random.below(all / 2));
       const outcome = await run({ patienceMs: 0 }).catch((error: unknown) => error);
       if (!isAirgapError(outcome)) continue;
-      expect(outcome, outcome.message).toMatchObject({ code: expect.stringMatching(/^(?:interrupted|network)$/) });
+      expect(outcome, outcome.message).toMatchObject({
+        code: expect.stringMatching(/^(?:interrupted|network)$/),
+      });
       deaths++;
     }
     rmSync(join(master1.root, "dies-at"), { force: true });
@@ -181,5 +230,7 @@ describe("install, install again and reset, with scripts that are really run", (
 
   // What the others do differently is in the cases; each takes seconds.
   const others = systems.filter((system) => system !== "centos-7.9");
-  it.runIf(process.env["EVERY_SYSTEM"] === "1").each(others)("%s", { timeout: 120_000 }, (os: System) => roundTrip({ os, cluster: ALONE }));
+  it.runIf(process.env["EVERY_SYSTEM"] === "1").each(others)("%s", { timeout: 120_000 }, (os: System) =>
+    roundTrip({ os, cluster: ALONE }),
+  );
 });

@@ -33,13 +33,29 @@ async function journal<T>(ask: (journal: Journal) => Promise<T>): Promise<T> {
 describe("install", () => {
   it("makes a cluster of bare hosts, and has nothing to do the second time", async () => {
     const first = await site.install();
-    expect(first).toMatchObject({ cluster: "site", findings: [], kubeconfig: site.scratch.path(".airgap/site/kubeconfig") });
+    expect(first).toMatchObject({
+      cluster: "site",
+      findings: [],
+      kubeconfig: site.scratch.path(".airgap/site/kubeconfig"),
+    });
     expect(first.changed).toBe(first.steps.length);
-    expect(site.host("master1").poured.map(({ command }) => command)).toEqual([expect.stringContaining("/var/lib/airgap/bundles/site-")]);
+    expect(site.host("master1").poured.map(({ command }) => command)).toEqual([
+      expect.stringContaining("/var/lib/airgap/bundles/site-"),
+    ]);
     expect(site.host("node1").poured).toEqual([]);
     const order = site.host("master1").applied;
     const stages = [...new Set(order.map((step) => step.split("/")[0]))];
-    expect(stages).toEqual(["hosts", "trust", "serve", "repository", "packages", "runtime", "control-plane", "network", "verify"]);
+    expect(stages).toEqual([
+      "hosts",
+      "trust",
+      "serve",
+      "repository",
+      "packages",
+      "runtime",
+      "control-plane",
+      "network",
+      "verify",
+    ]);
 
     const sent = new Map([...site.hosts].map(([name, host]) => [name, host.sent.length]));
     const again = await site.install();
@@ -47,13 +63,17 @@ describe("install", () => {
     for (const [name, host] of site.hosts) {
       const now = host.sent.slice(sent.get(name));
       expect(now.map(({ mode }) => mode)).toEqual(["check"]);
-      expect(host.commands.filter((command) => command.includes("admin.conf"))).toHaveLength(name === "master1" ? 1 : 0);
+      expect(host.commands.filter((command) => command.includes("admin.conf"))).toHaveLength(
+        name === "master1" ? 1 : 0,
+      );
     }
   });
 
   it("keeps a journal of runs, steps and hosts beside the cluster file, for the user's eyes only", async () => {
     await site.install();
-    const [steps, hosts] = await journal(async (opened) => [await opened.steps(1000), await opened.hosts()] as const);
+    const [steps, hosts] = await journal(
+      async (opened) => [await opened.steps(1000), await opened.hosts()] as const,
+    );
     expect(steps[0]).toMatchObject({ run: 1, host: "master1", step: "verify/probe-gone", state: "done" });
     expect(steps.length).toBe(site.host("master1").applied.length + site.host("node1").applied.length);
     expect(hosts.map(({ name }) => name)).toEqual(["master1", "node1"]);
@@ -62,7 +82,8 @@ describe("install", () => {
     const home = site.scratch.path(".airgap");
     expect(statSync(home).mode & 0o777).toBe(0o700);
     expect(readFileSync(`${home}/.gitignore`, "utf8")).toBe("*\n");
-    for (const name of ["secrets.json", "kubeconfig"]) expect(statSync(`${home}/site/${name}`).mode & 0o777).toBe(0o600);
+    for (const name of ["secrets.json", "kubeconfig"])
+      expect(statSync(`${home}/site/${name}`).mode & 0o777).toBe(0o600);
   });
 
   it("keeps a host's first facts when it is run again", async () => {
@@ -77,9 +98,16 @@ describe("install", () => {
   it("changes nothing when a check fails, and names the check: exit 3", async () => {
     site.tell("node1", "listening|10250");
     const error = await site.install().catch((thrown: unknown) => thrown);
-    expect(error).toMatchObject({ code: "check-failed", exit: 3, message: expect.stringContaining("node1: ports: something listens at 10250 already") });
-    expect((error as { suggestions: string[] }).suggestions.at(-1)).toBe("or go on all the same: --ignore-check ports");
-    for (const host of site.hosts.values()) expect([...host.sent, ...host.commands, ...host.poured]).toEqual([]);
+    expect(error).toMatchObject({
+      code: "check-failed",
+      exit: 3,
+      message: expect.stringContaining("node1: ports: something listens at 10250 already"),
+    });
+    expect((error as { suggestions: string[] }).suggestions.at(-1)).toBe(
+      "or go on all the same: --ignore-check ports",
+    );
+    for (const host of site.hosts.values())
+      expect([...host.sent, ...host.commands, ...host.poured]).toEqual([]);
 
     await site.install({ ignoreChecks: ["ports"] });
     expect(site.told).toContain("node1: something listens at 10250 already (ports)");
@@ -91,7 +119,10 @@ describe("install", () => {
 
   it("goes on where it was when a step has failed", async () => {
     site.host("node1").failing.set("runtime/service", ["containerd does not run"]);
-    await expect(site.install()).rejects.toMatchObject({ code: "step-failed", message: expect.stringContaining("node1: runtime/service") });
+    await expect(site.install()).rejects.toMatchObject({
+      code: "step-failed",
+      message: expect.stringContaining("node1: runtime/service"),
+    });
     expect(site.host("master1").applied.some((step) => step.startsWith("control-plane/"))).toBe(false);
     expect(site.host("master1").applied).toContain("runtime/pull");
     const before = site.host("master1").applied.length;
@@ -112,7 +143,10 @@ describe("install", () => {
   });
 
   it("says so when the wish names a host that is not there", async () => {
-    await expect(site.install({ hosts: ["nodeX"] })).rejects.toMatchObject({ code: "usage", message: expect.stringContaining("nodeX") });
+    await expect(site.install({ hosts: ["nodeX"] })).rejects.toMatchObject({
+      code: "usage",
+      message: expect.stringContaining("nodeX"),
+    });
     expect(site.opened).toEqual([]);
   });
 
@@ -121,8 +155,16 @@ describe("install", () => {
     try {
       await site.write({ registry: { user: "site", passwordEnv: "SITE_PASSWORD" } });
       const secrets = (): string[] => {
-        const kept = JSON.parse(readFileSync(site.scratch.path(".airgap/site/secrets.json"), "utf8")) as { keys: { ca: { key: string } }; joinToken: string };
-        return [kept.keys.ca.key.split("\n")[1] ?? "?", kept.joinToken, "correct horse battery", Buffer.from("site:correct horse battery").toString("base64")];
+        const kept = JSON.parse(readFileSync(site.scratch.path(".airgap/site/secrets.json"), "utf8")) as {
+          keys: { ca: { key: string } };
+          joinToken: string;
+        };
+        return [
+          kept.keys.ca.key.split("\n")[1] ?? "?",
+          kept.joinToken,
+          "correct horse battery",
+          Buffer.from("site:correct horse battery").toString("base64"),
+        ];
       };
       // A host that prints everything that it is told.
       const host = site.host("node1");
@@ -132,9 +174,17 @@ describe("install", () => {
         return run(script, options);
       };
       const error = (await site.install().catch((thrown: unknown) => thrown)) as Error & { data: unknown };
-      const logs = readdirSync(site.scratch.path(".airgap/site/runs")).map((name) => readFileSync(site.scratch.path(`.airgap/site/runs/${name}`), "utf8"));
+      const logs = readdirSync(site.scratch.path(".airgap/site/runs")).map((name) =>
+        readFileSync(site.scratch.path(`.airgap/site/runs/${name}`), "utf8"),
+      );
       const told = await journal((opened) => opened.hosts());
-      const everything = [error.message, JSON.stringify(error.data), JSON.stringify(site.events), ...logs, JSON.stringify(told)].join("\n");
+      const everything = [
+        error.message,
+        JSON.stringify(error.data),
+        JSON.stringify(site.events),
+        ...logs,
+        JSON.stringify(told),
+      ].join("\n");
       expect(everything).toContain("airgap_mode=apply");
       expect(everything).toContain("***");
       for (const secret of secrets()) expect(everything.includes(secret), secret.slice(0, 6)).toBe(false);
@@ -153,13 +203,24 @@ describe("day two", () => {
     site.host("master1").so.delete("control-plane/token");
     await site.write({ hosts: [MASTER, NODE, NEXT] });
     // What is about the whole cluster is to be asked anew.
-    for (const step of ["nodes", "probe", "node-port", "probe-gone"]) site.host("master1").so.delete(`verify/${step}`);
+    for (const step of ["nodes", "probe", "node-port", "probe-gone"])
+      site.host("master1").so.delete(`verify/${step}`);
     await site.install();
 
     expect(site.host("node2").applied).toContain("workers/join");
     const node1 = site.host("node1").sent.slice(applied.node1);
-    expect(node1.filter(({ mode, steps }) => mode === "apply" && steps.some((step) => !step.startsWith("verify/")))).toEqual([]);
-    expect(site.host("node1").applied.filter((step) => !node1.includes(site.host("node1").sent[0] as never) && step === "workers/join")).toHaveLength(1);
+    expect(
+      node1.filter(
+        ({ mode, steps }) => mode === "apply" && steps.some((step) => !step.startsWith("verify/")),
+      ),
+    ).toEqual([]);
+    expect(
+      site
+        .host("node1")
+        .applied.filter(
+          (step) => !node1.includes(site.host("node1").sent[0] as never) && step === "workers/join",
+        ),
+    ).toHaveLength(1);
     // The control plane gives the worker a token and looks at the nodes; nothing else of it is changed.
     expect(site.host("master1").applied.slice(applied.master1)).toEqual([
       "control-plane/token",
@@ -182,7 +243,11 @@ describe("day two", () => {
       suggestion: `airgap reset ${site.clusterFile} --hosts node2`,
     });
     expect(site.host("node2").sent).toHaveLength(sent);
-    expect([...site.hosts.values()].flatMap(({ commands }) => commands).filter((command) => /drain|delete node/.test(command))).toEqual([]);
+    expect(
+      [...site.hosts.values()]
+        .flatMap(({ commands }) => commands)
+        .filter((command) => /drain|delete node/.test(command)),
+    ).toEqual([]);
   });
 });
 
@@ -199,8 +264,21 @@ describe("a dry run", () => {
       expect(poured).toEqual([]);
       expect(sent[0]?.script).not.toMatch(/^(?:apply|taken_back)\(\) \{$/m);
     }
-    expect(steps).toContainEqual({ host: "node1", stage: "hosts", step: "hostname", title: "The host is called node1", state: "already" });
-    expect(steps).toContainEqual(expect.objectContaining({ host: "node1", step: "swap", state: "would-change", reason: "swap is on: /dev/dm-1" }));
+    expect(steps).toContainEqual({
+      host: "node1",
+      stage: "hosts",
+      step: "hostname",
+      title: "The host is called node1",
+      state: "already",
+    });
+    expect(steps).toContainEqual(
+      expect.objectContaining({
+        host: "node1",
+        step: "swap",
+        state: "would-change",
+        reason: "swap is on: /dev/dm-1",
+      }),
+    );
     expect(steps).toContainEqual(
       expect.objectContaining({
         step: "crictl",
@@ -216,14 +294,20 @@ describe("a dry run", () => {
     const text = formatForeseen(steps as Parameters<typeof formatForeseen>[0]);
     expect(text).toContain("  node1: swap: Swap is off, now and after a reboot");
     expect(text.at(-1)).toBe(`${steps.length - 1} of ${steps.length} steps would change something`);
-    const secrets = JSON.parse(readFileSync(site.scratch.path(".airgap/site/secrets.json"), "utf8")) as { keys: { ca: { key: string } }; joinToken: string };
-    for (const secret of [secrets.keys.ca.key.split("\n")[1] ?? "?", secrets.joinToken]) expect(JSON.stringify(steps)).not.toContain(secret);
+    const secrets = JSON.parse(readFileSync(site.scratch.path(".airgap/site/secrets.json"), "utf8")) as {
+      keys: { ca: { key: string } };
+      joinToken: string;
+    };
+    for (const secret of [secrets.keys.ca.key.split("\n")[1] ?? "?", secrets.joinToken])
+      expect(JSON.stringify(steps)).not.toContain(secret);
     expect(existsSync(site.scratch.path(".airgap/site/journal.sqlite"))).toBe(false);
   });
 
   it("says that nothing is to do when all is so", async () => {
     await site.install();
     const { steps } = await site.install({ dryRun: true });
-    expect(formatForeseen(steps as Parameters<typeof formatForeseen>[0])).toEqual(["Nothing is to do: everything is so already"]);
+    expect(formatForeseen(steps as Parameters<typeof formatForeseen>[0])).toEqual([
+      "Nothing is to do: everything is so already",
+    ]);
   });
 });

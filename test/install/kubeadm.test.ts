@@ -11,7 +11,8 @@ import { HOME, siteOf, type Wishes } from "../support/install/site.ts";
 const GOLDEN = join(HOME, "kubeadm");
 const contextOf = (wishes: Wishes) => makeContext(siteOf(wishes));
 type Json = Record<string, unknown>;
-const documents = (text: string): Json[] => parseAllDocuments(text).map((document) => document.toJS() as Json);
+const documents = (text: string): Json[] =>
+  parseAllDocuments(text).map((document) => document.toJS() as Json);
 const init = (wishes: Wishes): Json[] => documents(initConfiguration(contextOf(wishes)));
 function join_(wishes: Wishes, name = "node1"): Json {
   const context = contextOf(wishes);
@@ -19,7 +20,8 @@ function join_(wishes: Wishes, name = "node1"): Json {
   if (host === undefined) throw new Error(`no ${name}`);
   return documents(joinConfiguration(context, host))[0] as Json;
 }
-const at = (value: unknown, ...path: string[]): unknown => path.reduce<unknown>((inner, key) => (inner as Json | undefined)?.[key], value);
+const at = (value: unknown, ...path: string[]): unknown =>
+  path.reduce<unknown>((inner, key) => (inner as Json | undefined)?.[key], value);
 
 /** Something of everything, in each API that kubeadm has had. */
 const APIS: Record<string, Wishes> = {
@@ -27,16 +29,31 @@ const APIS: Record<string, Wishes> = {
   "v1beta3-1.28": {},
   "v1beta4-1.34": {
     os: "debian-13",
-    cluster: { kubernetes: { version: "v1.34.2", proxyMode: "nftables", extraSans: ["api.site.local"], dnsDomain: "site.local" } },
+    cluster: {
+      kubernetes: {
+        version: "v1.34.2",
+        proxyMode: "nftables",
+        extraSans: ["api.site.local"],
+        dnsDomain: "site.local",
+      },
+    },
   },
 };
 const COMMON = {
   hosts: [
-    { name: "master1", address: "10.0.0.12", roles: ["control-plane", "registry"], taints: ["dedicated=infra:PreferNoSchedule"] },
+    {
+      name: "master1",
+      address: "10.0.0.12",
+      roles: ["control-plane", "registry"],
+      taints: ["dedicated=infra:PreferNoSchedule"],
+    },
     { name: "node1", address: "10.0.0.15", roles: ["worker"], taints: ["gpu:NoSchedule"] },
   ],
   kubeadm: {
-    ClusterConfiguration: { apiServer: { extraArgs: { "audit-log-maxage": "30", v: "2" } }, scheduler: { extraArgs: { v: 4 } } },
+    ClusterConfiguration: {
+      apiServer: { extraArgs: { "audit-log-maxage": "30", v: "2" } },
+      scheduler: { extraArgs: { v: 4 } },
+    },
     InitConfiguration: { nodeRegistration: { kubeletExtraArgs: { "max-pods": "200" } } },
     JoinConfiguration: { nodeRegistration: { imagePullPolicy: "Never" } },
     KubeletConfiguration: { maxPods: 200, evictionHard: { "memory.available": "200Mi" } },
@@ -83,7 +100,9 @@ describe("the configuration", () => {
     ["v1.34.2", ["control-plane"]],
   ])("gives a control plane of %s the taints that kubeadm itself would", (version, names) => {
     const taints = at(init({ cluster: { kubernetes: { version } } })[0], "nodeRegistration", "taints");
-    expect(taints).toEqual(names.map((name) => ({ key: `node-role.kubernetes.io/${name}`, effect: "NoSchedule" })));
+    expect(taints).toEqual(
+      names.map((name) => ({ key: `node-role.kubernetes.io/${name}`, effect: "NoSchedule" })),
+    );
   });
 
   it("gives none to a control plane that works too, and says so: kubeadm would give its own", () => {
@@ -97,7 +116,10 @@ describe("the configuration", () => {
     ["gpu=:NoSchedule", { key: "gpu", effect: "NoSchedule" }],
     ["example.com/gpu=a.b:NoExecute", { key: "example.com/gpu", value: "a.b", effect: "NoExecute" }],
   ])("reads the taint %s", (taint, read) => {
-    const hosts = [...COMMON.hosts.slice(0, 1), { name: "node1", address: "10.0.0.15", roles: ["worker"], taints: [taint] }];
+    const hosts = [
+      ...COMMON.hosts.slice(0, 1),
+      { name: "node1", address: "10.0.0.15", roles: ["worker"], taints: [taint] },
+    ];
     expect(at(join_({ cluster: { hosts } }), "nodeRegistration", "taints")).toEqual([read]);
   });
 
@@ -107,7 +129,9 @@ describe("the configuration", () => {
     ["docker", "v1.23.17", "/var/run/dockershim.sock"],
     ["docker", "v1.24.9", "unix:///var/run/cri-dockerd.sock"],
   ])("names the socket of %s at %s", (runtime, version, socket) => {
-    expect(at(join_({ cluster: { runtime, kubernetes: { version } } }), "nodeRegistration", "criSocket")).toBe(socket);
+    expect(
+      at(join_({ cluster: { runtime, kubernetes: { version } } }), "nodeRegistration", "criSocket"),
+    ).toBe(socket);
   });
 
   it("lets a node trust the API by the hash of its authority, with the token, at the endpoint", () => {
@@ -125,7 +149,14 @@ describe("the configuration", () => {
 
   it("writes addresses of IPv6 as kubeadm reads them", () => {
     const hosts = [{ name: "master1", address: "fd00::12", roles: ["control-plane", "registry"] }];
-    expect(init({ cluster: { hosts, kubernetes: { version: "v1.28.2", podSubnet: "fd01::/48", serviceSubnet: "fd02::/112" } } })[1]).toMatchObject({
+    expect(
+      init({
+        cluster: {
+          hosts,
+          kubernetes: { version: "v1.28.2", podSubnet: "fd01::/48", serviceSubnet: "fd02::/112" },
+        },
+      })[1],
+    ).toMatchObject({
       controlPlaneEndpoint: "[fd00::12]:6443",
       networking: { podSubnet: "fd01::/48" },
     });
@@ -133,15 +164,21 @@ describe("the configuration", () => {
 
   it("of another control plane says where it is", () => {
     const hosts = [...COMMON.hosts, { name: "master2", address: "10.0.0.13", roles: ["control-plane"] }];
-    expect(at(join_({ cluster: { hosts, endpoint: { address: "10.0.0.200" } } }, "master2"), "controlPlane")).toEqual({
+    expect(
+      at(join_({ cluster: { hosts, endpoint: { address: "10.0.0.200" } } }, "master2"), "controlPlane"),
+    ).toEqual({
       localAPIEndpoint: { advertiseAddress: "10.0.0.13", bindPort: 6443 },
     });
   });
 
   it("tells kubelet another resolv.conf where the host's own is a loop", () => {
-    const args = (facts: Wishes["facts"]) => at(join_({ hostFacts: { node1: facts ?? {} } }), "nodeRegistration", "kubeletExtraArgs");
+    const args = (facts: Wishes["facts"]) =>
+      at(join_({ hostFacts: { node1: facts ?? {} } }), "nodeRegistration", "kubeletExtraArgs");
     expect(args({})).toEqual({ "node-ip": "10.0.0.15" });
-    expect(args({ nameservers: ["127.0.0.1"] })).toEqual({ "node-ip": "10.0.0.15", "resolv-conf": "/etc/airgap/resolv.conf" });
+    expect(args({ nameservers: ["127.0.0.1"] })).toEqual({
+      "node-ip": "10.0.0.15",
+      "resolv-conf": "/etc/airgap/resolv.conf",
+    });
   });
 
   it("asks for images by the names of the site where a runtime knows no mirrors", () => {
@@ -160,11 +197,17 @@ describe("the configuration", () => {
 
   it("lets the user's part win, key by key", () => {
     const kubeadm = {
-      ClusterConfiguration: { apiServer: { certSANs: ["only.this"] }, networking: { dnsDomain: "other.local" } },
+      ClusterConfiguration: {
+        apiServer: { certSANs: ["only.this"] },
+        networking: { dnsDomain: "other.local" },
+      },
       KubeletConfiguration: { cgroupDriver: "cgroupfs" },
     };
     const [, cluster, kubelet] = init({ cluster: { kubeadm } });
-    expect(cluster).toMatchObject({ apiServer: { certSANs: ["only.this"] }, networking: { dnsDomain: "other.local", podSubnet: "10.244.0.0/16" } });
+    expect(cluster).toMatchObject({
+      apiServer: { certSANs: ["only.this"] },
+      networking: { dnsDomain: "other.local", podSubnet: "10.244.0.0/16" },
+    });
     expect(kubelet).toMatchObject({ cgroupDriver: "cgroupfs" });
   });
 });
@@ -174,8 +217,16 @@ describe("merge", () => {
     [{ a: 1, b: { c: 1, d: 2 } }, { b: { c: 3 } }, { a: 1, b: { c: 3, d: 2 } }],
     [{ a: [1, 2] }, { a: [3] }, { a: [3] }],
     [{ a: { b: 1 } }, { a: null }, { a: null }],
-    [{ extraArgs: { a: "1", b: "2" } }, { extraArgs: [{ name: "b", value: "3" }] }, { extraArgs: { a: "1", b: "3" } }],
-    [{ kubeletExtraArgs: { a: "1" } }, { kubeletExtraArgs: { c: "x" } }, { kubeletExtraArgs: { a: "1", c: "x" } }],
+    [
+      { extraArgs: { a: "1", b: "2" } },
+      { extraArgs: [{ name: "b", value: "3" }] },
+      { extraArgs: { a: "1", b: "3" } },
+    ],
+    [
+      { kubeletExtraArgs: { a: "1" } },
+      { kubeletExtraArgs: { c: "x" } },
+      { kubeletExtraArgs: { a: "1", c: "x" } },
+    ],
     [{}, { a: { b: 1 } }, { a: { b: 1 } }],
   ])("of %j and %j", (base, over, result) => {
     const before = structuredClone([base, over]);

@@ -1,6 +1,13 @@
 import { describe, expect, it, test } from "vitest";
 import type { Document } from "yaml";
-import { addressValue, contains, nthAddress, overlap, parseSubnet, type Subnet } from "../../src/install/address.ts";
+import {
+  addressValue,
+  contains,
+  nthAddress,
+  overlap,
+  parseSubnet,
+  type Subnet,
+} from "../../src/install/address.ts";
 import { makeContext } from "../../src/install/context.ts";
 import { parseManifests, printManifests, workloads } from "../../src/install/manifest.ts";
 import { makePlan } from "../../src/install/plan.ts";
@@ -11,31 +18,49 @@ import { dnsQuery } from "../../src/install/stages/verify.ts";
 import { siteOf, type Wishes } from "../support/install/site.ts";
 
 type Json = Record<string, unknown>;
-const at = (value: unknown, ...path: (string | number)[]): unknown => path.reduce<unknown>((inner, key) => (inner as Json | undefined)?.[key as string], value);
+const at = (value: unknown, ...path: (string | number)[]): unknown =>
+  path.reduce<unknown>((inner, key) => (inner as Json | undefined)?.[key as string], value);
 
 function tuned(name: "flannel" | "calico", wishes: Wishes = {}): Json[] {
-  const context = makeContext(siteOf({ ...wishes, cluster: { network: { name }, ...wishes.cluster }, bundle: { manifests: [name] } }));
+  const context = makeContext(
+    siteOf({ ...wishes, cluster: { network: { name }, ...wishes.cluster }, bundle: { manifests: [name] } }),
+  );
   const documents = parseManifests(context.bundle.manifests[name]?.files ?? []);
   (name === "flannel" ? tuneFlannel : tuneCalico)(documents, context);
-  return parseManifests([{ path: "again.yaml", text: printManifests(documents) }]).map((document) => document.toJS() as Json);
+  return parseManifests([{ path: "again.yaml", text: printManifests(documents) }]).map(
+    (document) => document.toJS() as Json,
+  );
 }
 const network = (more: object) => ({ cluster: { network: { name: "flannel", ...more } } });
-const second = (iface: string, address = "10.0.0.15"): Wishes => ({ hostFacts: { node1: { addresses: [{ interface: iface, cidr: `${address}/24` }] } } });
+const second = (iface: string, address = "10.0.0.15"): Wishes => ({
+  hostFacts: { node1: { addresses: [{ interface: iface, cidr: `${address}/24` }] } },
+});
 
 describe("flannel", () => {
-  const conf = (wishes?: Wishes): Json => JSON.parse(at(tuned("flannel", wishes)[1], "data", "net-conf.json") as string) as Json;
-  const args = (wishes?: Wishes): unknown => at(tuned("flannel", wishes)[2], "spec", "template", "spec", "containers", 0, "args");
+  const conf = (wishes?: Wishes): Json =>
+    JSON.parse(at(tuned("flannel", wishes)[1], "data", "net-conf.json") as string) as Json;
+  const args = (wishes?: Wishes): unknown =>
+    at(tuned("flannel", wishes)[2], "spec", "template", "spec", "containers", 0, "args");
 
   it("gets the pod subnet and keeps the rest of its configuration", () => {
-    expect(conf()).toEqual({ Network: "10.244.0.0/16", EnableNFTables: false, Backend: { Type: "vxlan", VNI: 7 } });
-    expect(conf({ cluster: { kubernetes: { version: "v1.28.2", podSubnet: "10.50.0.0/16" } } })).toMatchObject({ Network: "10.50.0.0/16" });
+    expect(conf()).toEqual({
+      Network: "10.244.0.0/16",
+      EnableNFTables: false,
+      Backend: { Type: "vxlan", VNI: 7 },
+    });
+    expect(
+      conf({ cluster: { kubernetes: { version: "v1.28.2", podSubnet: "10.50.0.0/16" } } }),
+    ).toMatchObject({ Network: "10.50.0.0/16" });
   });
 
   it("gets another backend without what only the one before understands", () => {
     expect(conf(network({ backend: "host-gw" }))).toMatchObject({ Backend: { Type: "host-gw" } });
     expect(conf(network({ backend: "host-gw" }))).not.toMatchObject({ Backend: { VNI: 7 } });
     expect(() => conf(network({ backend: "none" }))).toThrow(
-      expect.objectContaining({ code: "spec", message: expect.stringContaining("flannel has no backend none") }),
+      expect.objectContaining({
+        code: "spec",
+        message: expect.stringContaining("flannel has no backend none"),
+      }),
     );
   });
 
@@ -73,7 +98,9 @@ describe("flannel", () => {
     const context = makeContext(siteOf());
     const documents = parseManifests([{ path: "x", text: "kind: ConfigMap\n" }]);
     expect(() => tuneFlannel(documents, context)).toThrow(expect.objectContaining({ code: "spec" }));
-    const broken = parseManifests([{ path: "x", text: "kind: ConfigMap\ndata: { net-conf.json: '{' }\n---\nkind: DaemonSet\n" }]);
+    const broken = parseManifests([
+      { path: "x", text: "kind: ConfigMap\ndata: { net-conf.json: '{' }\n---\nkind: DaemonSet\n" },
+    ]);
     expect(() => tuneFlannel(broken, context)).toThrow("net-conf.json of the flannel manifest is no JSON");
   });
 });
@@ -81,8 +108,12 @@ describe("flannel", () => {
 describe("calico", () => {
   const calico = (backend?: string, more: Wishes = {}) =>
     tuned("calico", { ...more, cluster: { network: { name: "calico", ...(backend ? { backend } : {}) } } });
-  const container = (documents: Json[]): unknown => at(documents[1], "spec", "template", "spec", "containers", 0);
-  const env = (documents: Json[]): Json => Object.fromEntries((at(container(documents), "env") as { name: string }[]).map(({ name, ...rest }) => [name, rest]));
+  const container = (documents: Json[]): unknown =>
+    at(documents[1], "spec", "template", "spec", "containers", 0);
+  const env = (documents: Json[]): Json =>
+    Object.fromEntries(
+      (at(container(documents), "env") as { name: string }[]).map(({ name, ...rest }) => [name, rest]),
+    );
 
   it.each([
     [undefined, "Never", "Always", "vxlan", false],
@@ -99,33 +130,51 @@ describe("calico", () => {
       IP_AUTODETECTION_METHOD: { value: "interface=ens192" },
     });
     expect(at(documents[0], "data", "calico_backend")).toBe(name);
-    expect(at(container(documents), "livenessProbe", "exec", "command")).toEqual(["/bin/calico-node", "-felix-live", ...(bird ? ["-bird-live"] : [])]);
+    expect(at(container(documents), "livenessProbe", "exec", "command")).toEqual([
+      "/bin/calico-node",
+      "-felix-live",
+      ...(bird ? ["-bird-live"] : []),
+    ]);
   });
 
   it("looks for addresses by their network where interfaces differ", () => {
-    expect(env(calico("vxlan", second("eth1")))).toMatchObject({ IP_AUTODETECTION_METHOD: { value: "cidr=10.0.0.0/24" } });
+    expect(env(calico("vxlan", second("eth1")))).toMatchObject({
+      IP_AUTODETECTION_METHOD: { value: "cidr=10.0.0.0/24" },
+    });
   });
 
   it("has no other backends, and is not what is not calico", () => {
-    expect(() => calico("host-gw")).toThrow(expect.objectContaining({ code: "spec", suggestions: ["backend: vxlan", "backend: ipip"] }));
-    expect(() => tuneCalico([], makeContext(siteOf({ cluster: { network: { name: "calico" } }, bundle: { manifests: ["calico"] } })))).toThrow(
-      "no manifest of Calico's",
+    expect(() => calico("host-gw")).toThrow(
+      expect.objectContaining({ code: "spec", suggestions: ["backend: vxlan", "backend: ipip"] }),
     );
+    expect(() =>
+      tuneCalico(
+        [],
+        makeContext(siteOf({ cluster: { network: { name: "calico" } }, bundle: { manifests: ["calico"] } })),
+      ),
+    ).toThrow("no manifest of Calico's");
   });
 });
 
 describe("the dashboard", () => {
   const parse = (text: string): Document[] => parseManifests([{ path: "x", text }]);
-  const service = (name: string, namespace = "") => `kind: Service\nmetadata: { name: ${name}${namespace} }\nspec: { ports: [{ port: 443 }] }\n`;
+  const service = (name: string, namespace = "") =>
+    `kind: Service\nmetadata: { name: ${name}${namespace} }\nspec: { ports: [{ port: 443 }] }\n`;
 
   it.each([
     ["kubernetes-dashboard", ", namespace: kubernetes-dashboard", "kubernetes-dashboard"],
     ["dashboard-kong-proxy", "", "boards"],
   ])("of %s is at a port of every node, with an administrator", (name, namespace, where) => {
-    const [first, account, binding] = withDashboardAccess(parse(service(name, namespace)), "boards").map((document) => document.toJS() as Json);
+    const [first, account, binding] = withDashboardAccess(parse(service(name, namespace)), "boards").map(
+      (document) => document.toJS() as Json,
+    );
     expect(first).toMatchObject({ spec: { type: "NodePort", ports: [{ port: 443, nodePort: 30_443 }] } });
     expect(account).toMatchObject({ kind: "ServiceAccount", metadata: { namespace: where } });
-    expect(binding).toMatchObject({ kind: "ClusterRoleBinding", roleRef: { name: "cluster-admin" }, subjects: [{ namespace: where }] });
+    expect(binding).toMatchObject({
+      kind: "ClusterRoleBinding",
+      roleRef: { name: "cluster-admin" },
+      subjects: [{ namespace: where }],
+    });
   });
 
   it("that is something else stays as it is", () => {
@@ -136,7 +185,9 @@ describe("the dashboard", () => {
 describe("manifests", () => {
   it("are waited for by what rolls out, in their namespaces", () => {
     const text = ["Deployment", "DaemonSet", "StatefulSet", "Job", "ConfigMap"]
-      .map((kind) => `kind: ${kind}\nmetadata: { name: x${kind === "DaemonSet" ? ", namespace: own" : ""} }\n`)
+      .map(
+        (kind) => `kind: ${kind}\nmetadata: { name: x${kind === "DaemonSet" ? ", namespace: own" : ""} }\n`,
+      )
       .join("---\n");
     expect(workloads(parseManifests([{ path: "x", text }]), "shops")).toEqual([
       { namespace: "shops", name: "deployment/x" },
@@ -176,9 +227,12 @@ describe("addresses", () => {
     ["1:2:3:4:5:6:7:8", 0x00010002000300040005000600070008n],
   ])("%s", (text, value) => expect(addressValue(text)).toBe(value));
 
-  test.each(["10.0.0.0/33", "10.0.0/8", "x", "10.0.0.0/8/8", "10.0.0.0/", "10.0.0.0/-1", "fd00::/129", ""])("%j is no range", (text) => {
-    expect(parseSubnet(text)).toBeUndefined();
-  });
+  test.each(["10.0.0.0/33", "10.0.0/8", "x", "10.0.0.0/8/8", "10.0.0.0/", "10.0.0.0/-1", "fd00::/129", ""])(
+    "%j is no range",
+    (text) => {
+      expect(parseSubnet(text)).toBeUndefined();
+    },
+  );
 
   test.each([
     ["10.0.0.0/8", "10.255.0.0/16", true],
@@ -208,7 +262,12 @@ describe("a route for services", () => {
       .stages[0]?.waves[0]?.find(({ host }) => host === "node1")
       ?.steps.map(({ id }) => id) ?? [];
   const routes = (...list: string[]): Wishes => ({
-    hostFacts: { node1: { routes: list.map((to) => ({ to, interface: "ens192" })), defaultRoute: list.includes("default") } },
+    hostFacts: {
+      node1: {
+        routes: list.map((to) => ({ to, interface: "ens192" })),
+        defaultRoute: list.includes("default"),
+      },
+    },
   });
 
   it("is set only where there is no default route", () => {
@@ -220,7 +279,9 @@ describe("a route for services", () => {
 describe("a question for DNS", () => {
   it("is as RFC 1035 has it, in octal", () => {
     const { octal, length } = dnsQuery("a.bc");
-    expect(octal).toBe("\\101\\107\\001\\000\\000\\001\\000\\000\\000\\000\\000\\000\\001\\141\\002\\142\\143\\000\\000\\001\\000\\001");
+    expect(octal).toBe(
+      "\\101\\107\\001\\000\\000\\001\\000\\000\\000\\000\\000\\000\\001\\141\\002\\142\\143\\000\\000\\001\\000\\001",
+    );
     expect(length).toBe(22);
   });
 });

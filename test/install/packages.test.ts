@@ -70,10 +70,22 @@ describe.each(["rocky-9.4", "centos-7.9"] as const)("a transaction on %s", (os) 
   });
 
   it.each([
-    ["Removing:\n podman           x86_64   5.2.2-1.el9           @appstream                16 M\n", "would remove or downgrade podman"],
-    ["Removing dependent packages:\n buildah          x86_64   1.37.2-1.el9          @appstream                30 M\n", "would remove or downgrade buildah"],
-    ["Removing for dependencies:\n buildah          x86_64   1.37.2-1.el7          @extras                   30 M\n", "would remove or downgrade buildah"],
-    ["Downgrading:\n glibc            x86_64   2.17-1.el7            airgap-el9-all            4 M\n", "would remove or downgrade glibc"],
+    [
+      "Removing:\n podman           x86_64   5.2.2-1.el9           @appstream                16 M\n",
+      "would remove or downgrade podman",
+    ],
+    [
+      "Removing dependent packages:\n buildah          x86_64   1.37.2-1.el9          @appstream                30 M\n",
+      "would remove or downgrade buildah",
+    ],
+    [
+      "Removing for dependencies:\n buildah          x86_64   1.37.2-1.el7          @extras                   30 M\n",
+      "would remove or downgrade buildah",
+    ],
+    [
+      "Downgrading:\n glibc            x86_64   2.17-1.el7            airgap-el9-all            4 M\n",
+      "would remove or downgrade glibc",
+    ],
     [
       "Installing:\n containerd.io    x86_64   1.7.27-3.1.el9        airgap-el9-all            44 M\n     replacing  runc.x86_64 4:1.1.12-3.el9\n",
       "would remove or downgrade runc.x86_64",
@@ -83,26 +95,44 @@ describe.each(["rocky-9.4", "centos-7.9"] as const)("a transaction on %s", (os) 
     expect(output).toContain(`package-removal: ${manager} ${message}`);
     expect(output).not.toContain("INSTALLED");
     expect(code).toBe(1);
-    expect(transaction(os, DNF_INSTALL + section + END, { ignored: ["package-removal"] }).output).toContain("INSTALLED");
+    expect(transaction(os, DNF_INSTALL + section + END, { ignored: ["package-removal"] }).output).toContain(
+      "INSTALLED",
+    );
   });
 
-  test.each(["glibc", "glibc-common", "systemd-libs", "openssl-libs", "kernel-core", "selinux-policy-targeted", "rpm", "dnf-plugins-core", "sudo"])(
-    "that would upgrade %s is refused",
-    (name) => {
-      const table = `${DNF_INSTALL}Upgrading:\n socat            x86_64   1.7.4-6               airgap-el9-all            1 M\n ${name.padEnd(16)} x86_64   2.34-100              airgap-el9-all            4 M\n${END}`;
-      expect(transaction(os, table).output).toContain(`base-packages: ${manager} would replace packages that the system stands on: ${name}\n`);
-      expect(transaction(os, table, { ignored: ["base-packages"] }).output).toContain("INSTALLED");
-    },
-  );
+  test.each([
+    "glibc",
+    "glibc-common",
+    "systemd-libs",
+    "openssl-libs",
+    "kernel-core",
+    "selinux-policy-targeted",
+    "rpm",
+    "dnf-plugins-core",
+    "sudo",
+  ])("that would upgrade %s is refused", (name) => {
+    const table = `${DNF_INSTALL}Upgrading:\n socat            x86_64   1.7.4-6               airgap-el9-all            1 M\n ${name.padEnd(16)} x86_64   2.34-100              airgap-el9-all            4 M\n${END}`;
+    expect(transaction(os, table).output).toContain(
+      `base-packages: ${manager} would replace packages that the system stands on: ${name}\n`,
+    );
+    expect(transaction(os, table, { ignored: ["base-packages"] }).output).toContain("INSTALLED");
+  });
 
   it("that upgrades what nothing stands on is made", () => {
-    expect(transaction(os, `${DNF_INSTALL}Upgrading:\n libseccomp       x86_64   2.5.2-2               airgap-el9-all            1 M\n${END}`).code).toBe(0);
+    expect(
+      transaction(
+        os,
+        `${DNF_INSTALL}Upgrading:\n libseccomp       x86_64   2.5.2-2               airgap-el9-all            1 M\n${END}`,
+      ).code,
+    ).toBe(0);
   });
 });
 
 describe("a transaction on Debian", () => {
-  const plain = "Inst containerd (1.6.20~ds1-1+deb12u1 site [amd64])\nConf containerd (1.6.20~ds1-1+deb12u1 site [amd64])";
-  const apt = (more: string, wishes?: Wishes) => transaction("debian-12", `NOTE: This is only a simulation!\n${plain}\n${more}`, wishes);
+  const plain =
+    "Inst containerd (1.6.20~ds1-1+deb12u1 site [amd64])\nConf containerd (1.6.20~ds1-1+deb12u1 site [amd64])";
+  const apt = (more: string, wishes?: Wishes) =>
+    transaction("debian-12", `NOTE: This is only a simulation!\n${plain}\n${more}`, wishes);
 
   it("that only installs is made, upgrades of what nothing stands on too", () => {
     expect(apt("").output).toContain("INSTALLED apt-get -c /etc/airgap/packages/apt.conf -y install");
@@ -111,7 +141,10 @@ describe("a transaction on Debian", () => {
 
   it.each([
     ["Remv podman [4.3.1+ds1-8]", "package-removal: apt would remove podman"],
-    ["Inst libc6 [2.36-9] (2.41-1 site [amd64])", "base-packages: apt would replace packages that the system stands on: libc6"],
+    [
+      "Inst libc6 [2.36-9] (2.41-1 site [amd64])",
+      "base-packages: apt would replace packages that the system stands on: libc6",
+    ],
     ["Inst libssl3 [3.0.11-1] (3.0.15-1 site [amd64])", "the system stands on: libssl3"],
     ["Inst systemd [252.1] (252.2 site [amd64])", "the system stands on: systemd"],
   ])("is refused for %s", (line, message) => {

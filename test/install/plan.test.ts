@@ -29,18 +29,29 @@ function randomWishes(seed: number): Wishes {
     name: `${random.pick(["node", "worker", "k8s-n"])}${i}`,
     address: `10.0.${random.below(3)}.${20 + i}`,
     roles: ["worker"],
-    ...(random.chance(0.3) ? { labels: { [`l${i}`]: random.pick(["a", "b", ""]) }, taints: [random.pick(["gpu:NoSchedule", "k=v:NoExecute"])] } : {}),
+    ...(random.chance(0.3)
+      ? {
+          labels: { [`l${i}`]: random.pick(["a", "b", ""]) },
+          taints: [random.pick(["gpu:NoSchedule", "k=v:NoExecute"])],
+        }
+      : {}),
   }));
   const planes = random.chance(0.3) ? 3 : 1;
   const masters = Array.from({ length: planes }, (_, i) => ({
     name: `master${i}`,
     address: `10.0.0.${10 + i}`,
-    roles: ["control-plane", ...(random.chance(0.3) ? ["worker"] : []), ...(i === 0 && !external ? ["registry"] : [])],
+    roles: [
+      "control-plane",
+      ...(random.chance(0.3) ? ["worker"] : []),
+      ...(i === 0 && !external ? ["registry"] : []),
+    ],
   }));
   const docker = random.chance(0.3);
   return {
     os: random.pick(systems),
-    on: Object.fromEntries(nodes.filter(() => random.chance(0.5)).map(({ name }) => [name, random.pick(systems)])),
+    on: Object.fromEntries(
+      nodes.filter(() => random.chance(0.5)).map(({ name }) => [name, random.pick(systems)]),
+    ),
     facts: {
       ...(random.chance(0.3) ? { routes: [] } : {}),
       ...(random.chance(0.3) ? { nameservers: ["127.0.0.1"] } : {}),
@@ -58,13 +69,24 @@ function randomWishes(seed: number): Wishes {
         ...(random.chance(0.3) ? { dnsHosts: { "app.site": "10.0.0.50", "*.x.site": "10.0.0.51" } } : {}),
       },
       runtime: docker ? "docker" : "containerd",
-      network: random.pick([null, "none", { name: "flannel" }, { name: "flannel", backend: "host-gw" }, { name: "calico" }]),
+      network: random.pick([
+        null,
+        "none",
+        { name: "flannel" },
+        { name: "flannel", backend: "host-gw" },
+        { name: "calico" },
+      ]),
       registry: {
         ...login,
         ...(random.chance(0.3) ? { scheme: "http" } : {}),
         ...(random.chance(0.3) ? { port: 5000 } : {}),
         ...(external
-          ? { mode: "external", layout: random.pick(["host", "path", "flat"]), ...(random.chance(0.5) ? { prefix: "k8s" } : {}), caFile: "ca.crt" }
+          ? {
+              mode: "external",
+              layout: random.pick(["host", "path", "flat"]),
+              ...(random.chance(0.5) ? { prefix: "k8s" } : {}),
+              caFile: "ca.crt",
+            }
           : {}),
       },
       ...(external ? { repository: { host: random.pick(["master0", nodes[0]?.name ?? "master0"]) } } : {}),
@@ -73,7 +95,9 @@ function randomWishes(seed: number): Wishes {
       time: random.chance(0.3) ? { servers: ["ntp.site", "10.0.0.1"] } : {},
       ssh: random.chance(0.3) ? { user: "ops", sudo: true } : {},
       hosts: [...masters, ...nodes],
-      kubeadm: random.chance(0.3) ? { ClusterConfiguration: { apiServer: { extraArgs: { a: random.pick(odd) } } } } : {},
+      kubeadm: random.chance(0.3)
+        ? { ClusterConfiguration: { apiServer: { extraArgs: { a: random.pick(odd) } } } }
+        : {},
     },
     bundle: {
       manifests: ["flannel", "calico", "dashboard"],
@@ -81,13 +105,22 @@ function randomWishes(seed: number): Wishes {
       ...(random.chance(0.2) ? { unsigned: ["kubelet"], moduleHotfixes: true } : {}),
     },
     secrets:
-      "user" in login ? { registryPassword: `${random.pick(odd)}-secret`, ...(external ? {} : { htpasswd: "robot:$2b$10$abcdefghijklmnopqrstuv" }) } : {},
+      "user" in login
+        ? {
+            registryPassword: `${random.pick(odd)}-secret`,
+            ...(external ? {} : { htpasswd: "robot:$2b$10$abcdefghijklmnopqrstuv" }),
+          }
+        : {},
   };
 }
 
 const SEEDS = Array.from({ length: 40 }, (_, i) => i + 1);
 const stepsOf = (plan: Plan): { host: string; stage: string; step: Step }[] =>
-  plan.stages.flatMap(({ name, waves }) => waves.flatMap((wave) => wave.flatMap(({ host, steps }) => steps.map((step) => ({ host, stage: name, step })))));
+  plan.stages.flatMap(({ name, waves }) =>
+    waves.flatMap((wave) =>
+      wave.flatMap(({ host, steps }) => steps.map((step) => ({ host, stage: name, step }))),
+    ),
+  );
 
 /** Control planes join before workers. */
 const rank = ({ roles }: { roles: readonly string[] }): number => (roles.includes("control-plane") ? 0 : 1);
@@ -117,7 +150,9 @@ describe("a plan", () => {
   it("is the same for the same input, and takes nothing from it away", () => {
     each((plan, input, seed) => {
       expect(makePlan(frozen(input)), `seed ${seed}`).toEqual(plan);
-      expect(JSON.parse(JSON.stringify(plan)), "is data").toEqual(JSON.parse(JSON.stringify(makePlan(siteOf(randomWishes(seed))))));
+      expect(JSON.parse(JSON.stringify(plan)), "is data").toEqual(
+        JSON.parse(JSON.stringify(makePlan(siteOf(randomWishes(seed))))),
+      );
     });
   });
 
@@ -153,20 +188,29 @@ describe("a plan", () => {
 
   it("lets control planes join one by one, after the first", () => {
     each((plan, { cluster }) => {
-      const joins = plan.stages.find(({ name }) => name === "control-plane")?.waves.map((wave) => wave.map(({ host }) => host)) ?? [];
-      expect(joins).toEqual(cluster.hosts.filter(({ roles }) => roles.includes("control-plane")).map(({ name }) => [name]));
+      const joins =
+        plan.stages
+          .find(({ name }) => name === "control-plane")
+          ?.waves.map((wave) => wave.map(({ host }) => host)) ?? [];
+      expect(joins).toEqual(
+        cluster.hosts.filter(({ roles }) => roles.includes("control-plane")).map(({ name }) => [name]),
+      );
     });
   });
 
   it("makes every node a node once, and nobody else", () => {
     each((plan, { cluster }) => {
-      const joins = stepsOf(plan).flatMap(({ host, stage, step }) => (step.id === "init" || step.id === "join" ? [`${host} ${stage}`] : []));
+      const joins = stepsOf(plan).flatMap(({ host, stage, step }) =>
+        step.id === "init" || step.id === "join" ? [`${host} ${stage}`] : [],
+      );
       const [first, ...nodes] = cluster.hosts
         .filter(({ roles }) => roles.includes("control-plane") || roles.includes("worker"))
         .toSorted((a, b) => rank(a) - rank(b));
       expect(joins).toEqual([
         `${first?.name} control-plane`,
-        ...nodes.map(({ name, roles }) => `${name} ${roles.includes("control-plane") ? "control-plane" : "workers"}`),
+        ...nodes.map(
+          ({ name, roles }) => `${name} ${roles.includes("control-plane") ? "control-plane" : "workers"}`,
+        ),
       ]);
     });
   });
@@ -189,7 +233,8 @@ describe("a plan", () => {
         const order = turnsOf(plan, hosts).flatMap(({ steps }) => steps.map(({ stage }) => stage as string));
         for (const [stage, ...before] of needs) {
           const first = order.indexOf(stage);
-          for (const each of before) if (first >= 0) expect(order.lastIndexOf(each), `${each} before ${stage}`).toBeLessThan(first);
+          for (const each of before)
+            if (first >= 0) expect(order.lastIndexOf(each), `${each} before ${stage}`).toBeLessThan(first);
         }
       }
     });
@@ -218,9 +263,10 @@ describe("a plan", () => {
     each((plan, { secrets, cluster }) => {
       const hidden = secretTexts(secrets).filter((text) => text.length >= 4);
       const turns = turnsOf(plan, scriptOrder(cluster.hosts, cluster.repository.host));
-      const shown = [...stepsOf(plan).map(({ step: { id, title, upload } }) => JSON.stringify([id, title, upload])), ...turns.map(({ host }) => host)].join(
-        "\n",
-      );
+      const shown = [
+        ...stepsOf(plan).map(({ step: { id, title, upload } }) => JSON.stringify([id, title, upload])),
+        ...turns.map(({ host }) => host),
+      ].join("\n");
       for (const secret of hidden) expect(shown.includes(secret)).toBe(false);
       expect(hidden.length).toBeGreaterThan(3);
     });
@@ -245,7 +291,11 @@ describe("a plan", () => {
     const files: string[] = [];
     each((plan, { cluster }, seed) => {
       const turns = turnsOf(plan, scriptOrder(cluster.hosts, cluster.repository.host));
-      expect(turns.flatMap(({ host, steps }) => steps.map(({ stage, step }) => `${host} ${stage}/${step.id}`)).sort()).toEqual(
+      expect(
+        turns
+          .flatMap(({ host, steps }) => steps.map(({ stage, step }) => `${host} ${stage}/${step.id}`))
+          .sort(),
+      ).toEqual(
         stepsOf(plan)
           .map(({ host, stage, step }) => `${host} ${stage}/${step.id}`)
           .sort(),
@@ -256,7 +306,11 @@ describe("a plan", () => {
       });
     });
     // How a step is taken back stands in its script as text.
-    const undone = new Set([...plans.values()].flatMap((plan) => stepsOf(plan).map(({ step }) => `taken_back() {\n${step.undo ?? ":"}\n}\n`)));
+    const undone = new Set(
+      [...plans.values()].flatMap((plan) =>
+        stepsOf(plan).map(({ step }) => `taken_back() {\n${step.undo ?? ":"}\n}\n`),
+      ),
+    );
     for (const text of undone) files.push(scratch.write(`undo-${files.length}.sh`, text));
     const all = files.map((file) => `sh -n '${file}' || echo '${basename(file)}'`).join("\n");
     expect(spawnSync("sh", [], { input: all, encoding: "utf8" })).toMatchObject({ stdout: "", stderr: "" });
@@ -268,7 +322,9 @@ describe("what a version can't do yet", () => {
     ["registry.mode: harbor", { registry: { mode: "harbor" }, repository: { host: "master1" } }],
     ["etcd: external", { etcd: "external" }],
   ])("%s is refused by name", (name, cluster) => {
-    expect(() => makePlan(siteOf({ cluster }))).toThrow(expect.objectContaining({ code: "unsupported", message: expect.stringContaining(name) }));
+    expect(() => makePlan(siteOf({ cluster }))).toThrow(
+      expect.objectContaining({ code: "unsupported", message: expect.stringContaining(name) }),
+    );
   });
 });
 
@@ -280,10 +336,17 @@ describe("stages", () => {
     const look = (file: string): void => {
       if (seen.has(file)) return;
       seen.add(file);
-      for (const [, from = ""] of readFileSync(file, "utf8").matchAll(/^import (?!type)[\s\S]*?from "([^"]+)";$/gm)) {
-        if (/^node:(?:fs|http|https|child_process|os|timers|dns)/.test(from) || from === "undici") asking.push(`${basename(file)} ${from}`);
+      for (const [, from = ""] of readFileSync(file, "utf8").matchAll(
+        /^import (?!type)[\s\S]*?from "([^"]+)";$/gm,
+      )) {
+        if (/^node:(?:fs|http|https|child_process|os|timers|dns)/.test(from) || from === "undici")
+          asking.push(`${basename(file)} ${from}`);
         // `isIP` is all that is taken of node:net. Reading a bundle, a cluster file or what the product ships comes before; their modules hold types and pure functions too.
-        else if (from.startsWith(".") && !/(?:bundle|cluster|shipped|user-manifests|tool|images|table)\.ts$/.test(from)) look(join(file, "..", from));
+        else if (
+          from.startsWith(".") &&
+          !/(?:bundle|cluster|shipped|user-manifests|tool|images|table)\.ts$/.test(from)
+        )
+          look(join(file, "..", from));
       }
     };
     look(join(folder, "plan.ts"));

@@ -1,12 +1,19 @@
 import { describe, expect, it, test } from "vitest";
 import { makeContext } from "../../src/install/context.ts";
 import { CHECKS, type Finding } from "../../src/install/preflight/finding.ts";
-import { formatFinding, parseIgnored, preflight, preflightHosts, refuse } from "../../src/install/preflight/preflight.ts";
+import {
+  formatFinding,
+  parseIgnored,
+  preflight,
+  preflightHosts,
+  refuse,
+} from "../../src/install/preflight/preflight.ts";
 import { siteOf, type Wishes } from "../support/install/site.ts";
 import { factsOf, systems } from "../support/install/systems.ts";
 
 const found = (wishes: Wishes): Finding[] => preflight(makeContext(siteOf(wishes)));
-const lines = (wishes: Wishes): string[] => found(wishes).map((finding) => `${finding.severity}: ${formatFinding(finding)}`);
+const lines = (wishes: Wishes): string[] =>
+  found(wishes).map((finding) => `${finding.severity}: ${formatFinding(finding)}`);
 const node = (facts: Wishes["facts"]): Wishes => ({ hostFacts: { node1: facts ?? {} } });
 const rocky = factsOf("rocky-9.4");
 const with_ = (more: Partial<Wishes>, facts: Wishes["facts"]): Wishes => ({ ...more, ...node(facts) });
@@ -24,21 +31,36 @@ const CASES: [string, Wishes, string[]][] = [
     ],
   ],
   ["init", node({ init: "openrc" }), ["error: node1: init: its init is openrc, not systemd"]],
-  ["package-manager", { hostFacts: { node1: without("packageManager") } }, ["error: node1: package-manager: neither apt-get nor dnf nor yum is there"]],
-  ["kernel", node({ kernel: "2.6.32-754.el6.x86_64" }), ["error: node1: kernel: kernel 2.6.32-754.el6.x86_64 is older than 3.10"]],
+  [
+    "package-manager",
+    { hostFacts: { node1: without("packageManager") } },
+    ["error: node1: package-manager: neither apt-get nor dnf nor yum is there"],
+  ],
+  [
+    "kernel",
+    node({ kernel: "2.6.32-754.el6.x86_64" }),
+    ["error: node1: kernel: kernel 2.6.32-754.el6.x86_64 is older than 3.10"],
+  ],
   [
     "kernel",
     with_({ cluster: { kubernetes: { version: "v1.32.1" } } }, { kernel: "4.18.0-553.el8_10.x86_64" }),
-    ["error: node1: kernel: kernel 4.18.0-553.el8_10.x86_64: Kubernetes v1.32.1 refuses what is older than 4.19"],
+    [
+      "error: node1: kernel: kernel 4.18.0-553.el8_10.x86_64: Kubernetes v1.32.1 refuses what is older than 4.19",
+    ],
   ],
   [
     "kernel",
     with_({ cluster: { kubernetes: { version: "v1.34.2" } } }, { kernel: "4.18.0-553.el8_10.x86_64" }),
-    ["warning: node1: kernel: kernel 4.18.0-553.el8_10.x86_64 is older than the 4.19 that Kubernetes v1.34.2 is tested with"],
+    [
+      "warning: node1: kernel: kernel 4.18.0-553.el8_10.x86_64 is older than the 4.19 that Kubernetes v1.34.2 is tested with",
+    ],
   ],
   [
     "kernel",
-    with_({ cluster: { kubernetes: { version: "v1.34.2", proxyMode: "nftables" } } }, { kernel: "5.10.0-32-amd64" }),
+    with_(
+      { cluster: { kubernetes: { version: "v1.34.2", proxyMode: "nftables" } } },
+      { kernel: "5.10.0-32-amd64" },
+    ),
     ["error: node1: kernel: kernel 5.10.0-32-amd64: proxyMode nftables needs 5.13"],
   ],
   [
@@ -46,38 +68,77 @@ const CASES: [string, Wishes, string[]][] = [
     with_({ cluster: { kubernetes: { version: "v1.35.1" } } }, { cgroup: "v1" }),
     ["error: node1: cgroup: it has cgroup v1, which Kubernetes v1.35.1 refuses"],
   ],
-  ["cgroup", with_({ cluster: { kubernetes: { version: "v1.35.1" }, kubeadm: { KubeletConfiguration: { failCgroupV1: false } } } }, { cgroup: "v1" }), []],
+  [
+    "cgroup",
+    with_(
+      {
+        cluster: {
+          kubernetes: { version: "v1.35.1" },
+          kubeadm: { KubeletConfiguration: { failCgroupV1: false } },
+        },
+      },
+      { cgroup: "v1" },
+    ),
+    [],
+  ],
   ["cgroup", with_({ cluster: { kubernetes: { version: "v1.34.2" } } }, { cgroup: "v1" }), []],
   ["modules", node({ modules: ["overlay"] }), ["error: node1: modules: its kernel has no br_netfilter"]],
   [
     "modules",
-    with_({ cluster: { kubernetes: { version: "v1.28.2", proxyMode: "ipvs" } } }, { modules: ["overlay", "br_netfilter"] }),
+    with_(
+      { cluster: { kubernetes: { version: "v1.28.2", proxyMode: "ipvs" } } },
+      { modules: ["overlay", "br_netfilter"] },
+    ),
     ["error: node1: modules: its kernel has no ip_vs, ip_vs_rr"],
   ],
-  ["cores", { hostFacts: { master1: { cores: 1 }, node1: { cores: 1 } } }, ["error: master1: cores: it has 1 core; a control plane needs 2"]],
+  [
+    "cores",
+    { hostFacts: { master1: { cores: 1 }, node1: { cores: 1 } } },
+    ["error: master1: cores: it has 1 core; a control plane needs 2"],
+  ],
   [
     "memory",
     { hostFacts: { master1: { memoryKiB: 1_700_000 }, node1: { memoryKiB: 900_000 } } },
-    ["error: master1: memory: it has 1660 MB of memory; 1700 MB are needed", "error: node1: memory: it has 878 MB of memory; 900 MB are needed"],
+    [
+      "error: master1: memory: it has 1660 MB of memory; 1700 MB are needed",
+      "error: node1: memory: it has 878 MB of memory; 900 MB are needed",
+    ],
   ],
-  ["disk", node({ free: { "/": { kib: 1_000_000, mount: "/" } } }), ["error: node1: disk: / has 977 MiB left; images and packages need 1.8 GiB"]],
-  ["disk", node({ free: { "/": { kib: 1_000_000, mount: "/" }, "/var/lib": { kib: 90_000_000, mount: "/var" } } }), []],
+  [
+    "disk",
+    node({ free: { "/": { kib: 1_000_000, mount: "/" } } }),
+    ["error: node1: disk: / has 977 MiB left; images and packages need 1.8 GiB"],
+  ],
+  [
+    "disk",
+    node({ free: { "/": { kib: 1_000_000, mount: "/" }, "/var/lib": { kib: 90_000_000, mount: "/var" } } }),
+    [],
+  ],
   ["disk", with_({}, { free: { "/": { kib: 1, mount: "/" } }, owner: "site" }), []],
   [
     "ports",
     { hostFacts: { master1: { listening: [22, 443, 2379, 6443] }, node1: { listening: [10_250, 6443] } } },
-    ["error: master1: ports: something listens at 6443, 2379, 443 already", "error: node1: ports: something listens at 10250 already"],
+    [
+      "error: master1: ports: something listens at 6443, 2379, 443 already",
+      "error: node1: ports: something listens at 10250 already",
+    ],
   ],
   [
     "address",
     node({ addresses: [{ interface: "eth0", cidr: "10.0.0.99/24" }] }),
     ["error: node1: address: it does not have the address 10.0.0.15, only 10.0.0.99/24"],
   ],
-  ["host-unique", { facts: { productUuid: "564d-x" } }, ["error: host-unique: master1, node1 have the same product_uuid: Kubernetes would take them for one"]],
+  [
+    "host-unique",
+    { facts: { productUuid: "564d-x" } },
+    ["error: host-unique: master1, node1 have the same product_uuid: Kubernetes would take them for one"],
+  ],
   [
     "host-unique",
     { facts: { machineId: "0123" } },
-    ["notice: host-unique: master1, node1 have the same machine-id, as clones do: all but the first get a new one"],
+    [
+      "notice: host-unique: master1, node1 have the same machine-id, as clones do: all but the first get a new one",
+    ],
   ],
   [
     "host-unique",
@@ -85,7 +146,11 @@ const CASES: [string, Wishes, string[]][] = [
     ["error: host-unique: master1, node1 have the same MAC address 02:00:00:00:00:01"],
   ],
   ["host-unique", { facts: { productUuid: "", machineId: "", macs: [] } }, []],
-  ["time", node({ time: { host: 1_764_000_100, ours: 1_764_000_000 } }), ["error: time: the clocks differ by 100 s: master1 is behind, node1 ahead"]],
+  [
+    "time",
+    node({ time: { host: 1_764_000_100, ours: 1_764_000_000 } }),
+    ["error: time: the clocks differ by 100 s: master1 is behind, node1 ahead"],
+  ],
   ["time", node({ time: { host: 1_764_000_020, ours: 1_764_000_000 } }), []],
   [
     "subnets",
@@ -120,32 +185,57 @@ const CASES: [string, Wishes, string[]][] = [
   [
     "route",
     node({ routes: [{ to: "10.0.0.0/24", interface: "ens192" }], defaultRoute: false }),
-    ["notice: node1: route: it has no default route: a route for services (10.96.0.0/12) will be set, and the network is told its interface"],
+    [
+      "notice: node1: route: it has no default route: a route for services (10.96.0.0/12) will be set, and the network is told its interface",
+    ],
   ],
   [
     "resolv-conf",
     node({ nameservers: ["127.0.0.1"] }),
-    ["notice: node1: resolv-conf: its name server is 127.0.0.1, which for a pod is the pod itself: pods get another list"],
+    [
+      "notice: node1: resolv-conf: its name server is 127.0.0.1, which for a pod is the pod itself: pods get another list",
+    ],
   ],
-  ["resolv-conf", node({ nameservers: [] }), ["notice: node1: resolv-conf: it has no name server: pods get its own address, which refuses at once"]],
-  ["vip", { cluster: { endpoint: { address: "10.0.0.12" } } }, ["notice: vip: 10.0.0.12 is master1's: the API is reached there and nowhere else"]],
+  [
+    "resolv-conf",
+    node({ nameservers: [] }),
+    ["notice: node1: resolv-conf: it has no name server: pods get its own address, which refuses at once"],
+  ],
+  [
+    "vip",
+    { cluster: { endpoint: { address: "10.0.0.12" } } },
+    ["notice: vip: 10.0.0.12 is master1's: the API is reached there and nowhere else"],
+  ],
   [
     "runtime",
     node({ versions: { podman: "5.2.0" } }),
-    ["warning: node1: runtime: podman 5.2.0 is there; packages of containerd.io and of runc may conflict with it"],
+    [
+      "warning: node1: runtime: podman 5.2.0 is there; packages of containerd.io and of runc may conflict with it",
+    ],
   ],
   [
     "runtime",
     node({ active: ["docker"] }),
-    ["warning: node1: runtime: Docker runs here; its containerd is reconfigured and started anew, which stops nothing but is seen by its users"],
+    [
+      "warning: node1: runtime: Docker runs here; its containerd is reconfigured and started anew, which stops nothing but is seen by its users",
+    ],
   ],
   ["cluster", node({ owner: "another" }), ["error: node1: cluster: it belongs to the cluster another"]],
   [
     "cluster",
-    node({ exists: ["/etc/kubernetes/kubelet.conf", "/etc/cni/net.d/10-x.conflist"], kubeletServer: "https://10.9.9.9:6443" }),
-    ["error: node1: cluster: it has been a node of https://10.9.9.9:6443, which airgap did not set up: /etc/kubernetes/kubelet.conf"],
+    node({
+      exists: ["/etc/kubernetes/kubelet.conf", "/etc/cni/net.d/10-x.conflist"],
+      kubeletServer: "https://10.9.9.9:6443",
+    }),
+    [
+      "error: node1: cluster: it has been a node of https://10.9.9.9:6443, which airgap did not set up: /etc/kubernetes/kubelet.conf",
+    ],
   ],
-  ["cluster", node({ exists: ["/etc/kubernetes/kubelet.conf"], kubeletServer: "https://10.0.0.12:6443" }), []],
+  [
+    "cluster",
+    node({ exists: ["/etc/kubernetes/kubelet.conf"], kubeletServer: "https://10.0.0.12:6443" }),
+    [],
+  ],
   ["cluster", node({ exists: ["/etc/cni/net.d/87-podman.conflist"] }), []],
   [
     "kubernetes",
@@ -162,7 +252,12 @@ const CASES: [string, Wishes, string[]][] = [
   ],
   [
     "containerd-version",
-    { os: "debian-11", bundle: { packages: { all: ["containerd 1.4.13~ds1-1", "=kubelet 1.28.2-1.1", "=kubeadm 1.28.2-1.1"] } } },
+    {
+      os: "debian-11",
+      bundle: {
+        packages: { all: ["containerd 1.4.13~ds1-1", "=kubelet 1.28.2-1.1", "=kubeadm 1.28.2-1.1"] },
+      },
+    },
     [
       "error: master1: containerd-version: containerd 1.4.13~ds1-1 is too old: Kubernetes v1.28.2 needs 1.6",
       "error: node1: containerd-version: containerd 1.4.13~ds1-1 is too old: Kubernetes v1.28.2 needs 1.6",
@@ -170,18 +265,28 @@ const CASES: [string, Wishes, string[]][] = [
   ],
   [
     "containerd-version",
-    with_({ bundle: { packages: { all: ["=kubelet 1.28.2-1", "=kubeadm 1.28.2-1"] } }, facts: { versions: { containerd: "1.7.27" } } }, { versions: {} }),
+    with_(
+      {
+        bundle: { packages: { all: ["=kubelet 1.28.2-1", "=kubeadm 1.28.2-1"] } },
+        facts: { versions: { containerd: "1.7.27" } },
+      },
+      { versions: {} },
+    ),
     ["error: node1: containerd-version: neither the host nor the bundle's packages for it have containerd"],
   ],
   [
     "registry-glibc",
     { hostFacts: { master1: { glibc: "2.17" } } },
-    ["error: master1: registry-glibc: it is to serve the bundle, and airgap's own Node needs glibc 2.28; it has glibc 2.17"],
+    [
+      "error: master1: registry-glibc: it is to serve the bundle, and airgap's own Node needs glibc 2.28; it has glibc 2.17",
+    ],
   ],
   [
     "bundle-images",
     { bundle: { without: ["registry.k8s.io/pause", "registry.k8s.io/etcd"] } },
-    ["error: bundle-images: site.tar does not have registry.k8s.io/pause:3.9, registry.k8s.io/etcd:3.5.9-0, which Kubernetes v1.28.2 needs"],
+    [
+      "error: bundle-images: site.tar does not have registry.k8s.io/pause:3.9, registry.k8s.io/etcd:3.5.9-0, which Kubernetes v1.28.2 needs",
+    ],
   ],
   [
     "bundle-platform",
@@ -195,17 +300,31 @@ const CASES: [string, Wishes, string[]][] = [
   [
     "bundle-packages",
     { bundle: { packages: { all: ["containerd.io 1.7.27", "=kubelet 1.28.2-1"] } } },
-    ["error: master1: bundle-packages: the set el9 installs no kubeadm on it", "error: node1: bundle-packages: the set el9 installs no kubeadm on it"],
+    [
+      "error: master1: bundle-packages: the set el9 installs no kubeadm on it",
+      "error: node1: bundle-packages: the set el9 installs no kubeadm on it",
+    ],
   ],
   [
     "bundle-packages",
     with_({}, { os: { ...rocky.os, version: "8.10" }, versions: { containerd: "1.7.27" } }),
-    ["error: node1: bundle-packages: site.tar has no packages for rocky-8.10 or rocky-8 on x86_64, only el9 (rocky-9, rocky-9.4; x86_64)"],
+    [
+      "error: node1: bundle-packages: site.tar has no packages for rocky-8.10 or rocky-8 on x86_64, only el9 (rocky-9, rocky-9.4; x86_64)",
+    ],
   ],
   [
     "bundle-packages",
-    with_({}, { os: { ...rocky.os, version: "8.10" }, versions: { containerd: "1.7.27", kubelet: "1.28.2" }, tools: ["kubeadm"] }),
-    ["notice: node1: bundle-packages: site.tar has no packages for rocky-8.10 or rocky-8 on x86_64, only el9 (rocky-9, rocky-9.4; x86_64)"],
+    with_(
+      {},
+      {
+        os: { ...rocky.os, version: "8.10" },
+        versions: { containerd: "1.7.27", kubelet: "1.28.2" },
+        tools: ["kubeadm"],
+      },
+    ),
+    [
+      "notice: node1: bundle-packages: site.tar has no packages for rocky-8.10 or rocky-8 on x86_64, only el9 (rocky-9, rocky-9.4; x86_64)",
+    ],
   ],
   [
     "bundle-packages",
@@ -217,18 +336,31 @@ const CASES: [string, Wishes, string[]][] = [
   ],
   [
     "bundle-packages",
-    { cluster: { runtime: "docker", kubernetes: { version: "v1.23.17" } }, bundle: { packages: { all: ["=kubelet 1.23.17-0", "=kubeadm 1.23.17-0"] } } },
+    {
+      cluster: { runtime: "docker", kubernetes: { version: "v1.23.17" } },
+      bundle: { packages: { all: ["=kubelet 1.23.17-0", "=kubeadm 1.23.17-0"] } },
+    },
     [
       "error: master1: bundle-packages: neither the host nor the bundle's packages for it have Docker",
       "error: node1: bundle-packages: neither the host nor the bundle's packages for it have Docker",
     ],
   ],
-  ["bundle-manifests", { cluster: { network: { name: "flanel" } } }, ["error: bundle-manifests: network: site.tar has no manifests called flanel"]],
-  ["bundle-manifests", { cluster: { addons: ["metrics-server"] } }, ["error: bundle-manifests: addons: site.tar has no manifests called metrics-server"]],
+  [
+    "bundle-manifests",
+    { cluster: { network: { name: "flanel" } } },
+    ["error: bundle-manifests: network: site.tar has no manifests called flanel"],
+  ],
+  [
+    "bundle-manifests",
+    { cluster: { addons: ["metrics-server"] } },
+    ["error: bundle-manifests: addons: site.tar has no manifests called metrics-server"],
+  ],
   [
     "bundle-manifests",
     { bundle: { tools: [] } },
-    ["error: bundle-manifests: master1 serves the bundle and needs airgap itself for linux/x64, which the bundle does not carry"],
+    [
+      "error: bundle-manifests: master1 serves the bundle and needs airgap itself for linux/x64, which the bundle does not carry",
+    ],
   ],
 ];
 
@@ -239,7 +371,11 @@ function without(key: "packageManager" | "glibc"): NonNullable<Wishes["facts"]> 
 describe("preflight", () => {
   test.each(systems)("finds nothing on %s but what the system really lacks", (os) => {
     const glibc =
-      os === "centos-7.9" ? ["error: master1: registry-glibc: it is to serve the bundle, and airgap's own Node needs glibc 2.28; it has glibc 2.17"] : [];
+      os === "centos-7.9"
+        ? [
+            "error: master1: registry-glibc: it is to serve the bundle, and airgap's own Node needs glibc 2.28; it has glibc 2.17",
+          ]
+        : [];
     expect(lines({ os })).toEqual(glibc);
   });
 
@@ -250,13 +386,21 @@ describe("preflight", () => {
 
   it("has a case for each name, but for those that are looked at while packages are installed", () => {
     const shown = new Set(CASES.map(([check]) => check));
-    expect(Object.keys(CHECKS).filter((check) => !shown.has(check))).toEqual(["package-removal", "base-packages"]);
+    expect(Object.keys(CHECKS).filter((check) => !shown.has(check))).toEqual([
+      "package-removal",
+      "base-packages",
+    ]);
   });
 
   it("names images that the user's own add-ons want", () => {
-    const wishes = { cluster: { addons: [{ manifest: "manifests/shop.yaml" }] }, bundle: { without: ["register.site.local/shop/web"] } };
+    const wishes = {
+      cluster: { addons: [{ manifest: "manifests/shop.yaml" }] },
+      bundle: { without: ["register.site.local/shop/web"] },
+    };
     expect(lines(wishes)).toEqual([
-      expect.stringMatching(/^error: bundle-images: .*shop\.yaml names register\.site\.local\/shop\/web:v1, which site\.tar does not have$/),
+      expect.stringMatching(
+        /^error: bundle-images: .*shop\.yaml names register\.site\.local\/shop\/web:v1, which site\.tar does not have$/,
+      ),
     ]);
   });
 
@@ -265,12 +409,23 @@ describe("preflight", () => {
       { name: "master1", address: "10.0.0.12", roles: ["control-plane"] },
       { name: "register", address: "10.0.0.20", roles: ["registry"] },
     ];
-    const small = { cores: 1, memoryKiB: 500_000, modules: [], kernel: "3.10.0", cgroup: "v1" as const, routes: [], nameservers: [], listening: [6443] };
+    const small = {
+      cores: 1,
+      memoryKiB: 500_000,
+      modules: [],
+      kernel: "3.10.0",
+      cgroup: "v1" as const,
+      routes: [],
+      nameservers: [],
+      listening: [6443],
+    };
     expect(lines({ cluster: { hosts }, hostFacts: { register: small } })).toEqual([]);
   });
 
   it("of hosts alone needs no bundle", () => {
-    const findings = preflightHosts(makeContext(siteOf({ bundle: { noPackages: true, manifests: [], tools: [] }, facts: { cores: 1 } })));
+    const findings = preflightHosts(
+      makeContext(siteOf({ bundle: { noPackages: true, manifests: [], tools: [] }, facts: { cores: 1 } })),
+    );
     expect(findings.map(({ check }) => check)).toEqual(["cores"]);
   });
 });
@@ -298,6 +453,7 @@ describe("what is refused", () => {
 
   it("may be ignored by a name that there is", () => {
     expect(parseIgnored(["cores", "package-removal"])).toEqual(["cores", "package-removal"]);
-    for (const name of ["core", "toString", ""]) expect(() => parseIgnored([name])).toThrow(expect.objectContaining({ code: "usage" }));
+    for (const name of ["core", "toString", ""])
+      expect(() => parseIgnored([name])).toThrow(expect.objectContaining({ code: "usage" }));
   });
 });

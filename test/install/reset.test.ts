@@ -12,7 +12,14 @@ const asked: string[][] = [];
 
 function run(more: Partial<ResetOptions> = {}): Promise<ResetResult> {
   const sure = async (hosts: string[]): Promise<boolean> => asked.push(hosts) > 0;
-  return reset({ clusterFile: site.clusterFile, packages: false, sure, open: site.open, emit: (event) => site.events.push(event), ...more });
+  return reset({
+    clusterFile: site.clusterFile,
+    packages: false,
+    sure,
+    open: site.open,
+    emit: (event) => site.events.push(event),
+    ...more,
+  });
 }
 
 async function known(): Promise<string[]> {
@@ -30,7 +37,8 @@ beforeEach(async () => {
   site = new PlayedSite();
   await site.write({ hosts: [MASTER, NODE, NEXT] });
   await site.install();
-  for (const name of ["master1", "node1", "node2"]) site.host(name).remembers = [{ step: "workers/join" }, { step: "hosts/swap" }];
+  for (const name of ["master1", "node1", "node2"])
+    site.host(name).remembers = [{ step: "workers/join" }, { step: "hosts/swap" }];
   site.host("master1").answers(/kubectl drain/, "");
   return () => site[Symbol.dispose]();
 });
@@ -63,7 +71,9 @@ describe("reset", () => {
     const [command = "", ...more] = asks();
     expect(more).toEqual([]);
     expect(command.indexOf("kubectl drain node1 ")).toBeGreaterThan(0);
-    expect(command.indexOf("kubectl delete node node1")).toBeGreaterThan(command.indexOf("kubectl drain node1"));
+    expect(command.indexOf("kubectl delete node node1")).toBeGreaterThan(
+      command.indexOf("kubectl drain node1"),
+    );
     expect(command).toContain("--delete-emptydir-data");
     expect(site.host("node2").sent).toHaveLength(sent);
     expect(site.host("master1").sent.some(({ mode }) => mode === "undo")).toBe(false);
@@ -88,12 +98,18 @@ describe("reset", () => {
   });
 
   it("does nothing without a yes", async () => {
-    await expect(run({ sure: async () => false })).rejects.toMatchObject({ code: "usage", suggestions: ["--yes takes it for granted"] });
+    await expect(run({ sure: async () => false })).rejects.toMatchObject({
+      code: "usage",
+      suggestions: ["--yes takes it for granted"],
+    });
     for (const host of site.hosts.values()) expect(host.sent.some(({ mode }) => mode === "undo")).toBe(false);
   });
 
   it("names what could not be taken back, remembers that host, and goes on with the rest", async () => {
-    site.host("node1").remembers = [{ step: "workers/join", output: "kubeadm: device or resource busy\n" }, { step: "hosts/swap" }];
+    site.host("node1").remembers = [
+      { step: "workers/join", output: "kubeadm: device or resource busy\n" },
+      { step: "hosts/swap" },
+    ];
     await expect(run()).rejects.toMatchObject({
       code: "step-failed",
       message: expect.stringContaining("node1: workers/join: kubeadm: device or resource busy"),
@@ -105,20 +121,31 @@ describe("reset", () => {
       },
     });
     expect(await known()).toEqual(["node1"]);
-    expect(await run()).toMatchObject({ hosts: expect.arrayContaining([{ host: "node1", undone: 1, failed: [] }]) });
+    expect(await run()).toMatchObject({
+      hosts: expect.arrayContaining([{ host: "node1", undone: 1, failed: [] }]),
+    });
     expect(await known()).toEqual([]);
   });
 
   it("stops when a worker can't be taken out of the cluster", async () => {
     const host = site.host("master1");
     const play = host.run.bind(host);
-    host.run = async (script, options) => (script.includes("kubectl drain") ? { code: 1, stdout: "", stderr: "the server refused" } : play(script, options));
-    await expect(run({ hosts: ["node1"] })).rejects.toMatchObject({ code: "step-failed", message: expect.stringContaining("the server refused") });
+    host.run = async (script, options) =>
+      script.includes("kubectl drain")
+        ? { code: 1, stdout: "", stderr: "the server refused" }
+        : play(script, options);
+    await expect(run({ hosts: ["node1"] })).rejects.toMatchObject({
+      code: "step-failed",
+      message: expect.stringContaining("the server refused"),
+    });
     expect(site.host("node1").sent.some(({ mode }) => mode === "undo")).toBe(false);
     expect(await known()).toContain("node1");
   });
 
   it("says which name may be meant", async () => {
-    await expect(run({ hosts: ["nod1"] })).rejects.toMatchObject({ code: "usage", suggestions: ["did you mean node1?"] });
+    await expect(run({ hosts: ["nod1"] })).rejects.toMatchObject({
+      code: "usage",
+      suggestions: ["did you mean node1?"],
+    });
   });
 });

@@ -10,7 +10,13 @@ import type { Step } from "../../src/install/step.ts";
 import { Rig } from "../support/install/runs.ts";
 import { siteOf } from "../support/install/site.ts";
 
-const step = (id: string, more: Partial<Step> = {}): Step => ({ id, title: `Title of ${id}`, check: "false", apply: ":", ...more });
+const step = (id: string, more: Partial<Step> = {}): Step => ({
+  id,
+  title: `Title of ${id}`,
+  check: "false",
+  apply: ":",
+  ...more,
+});
 const stage = (name: StageName, ...waves: Record<string, Step[]>[]) => ({
   name,
   waves: waves.map((wave) => Object.entries(wave).map(([host, steps]) => ({ host, steps }))),
@@ -81,7 +87,9 @@ describe("a run", () => {
   });
 
   it("makes the waves of a stage one after the other", async () => {
-    const plan: Plan = { stages: [stage("control-plane", { a: [step("init")] }, { b: [step("join")] }, { a: [step("after")] })] };
+    const plan: Plan = {
+      stages: [stage("control-plane", { a: [step("init")] }, { b: [step("join")] }, { a: [step("after")] })],
+    };
     const order: string[] = [];
     make(plan);
     for (const host of Object.values(rig.hosts)) {
@@ -93,7 +101,11 @@ describe("a run", () => {
     }
     await rig.run(plan);
     const ends = order.filter((line) => line.startsWith("end"));
-    expect(ends.slice(-3)).toEqual(["end control-plane/init", "end control-plane/join", "end control-plane/after"]);
+    expect(ends.slice(-3)).toEqual([
+      "end control-plane/init",
+      "end control-plane/join",
+      "end control-plane/after",
+    ]);
   });
 
   it("goes on with the other hosts to the end of the stage when one fails, and no further", async () => {
@@ -105,7 +117,11 @@ describe("a run", () => {
     expect(error.message).toContain("a: hosts/one (Title of one) failed");
     expect(error.message).toContain("  | some words\n  | No space left on device");
     expect(error.message).toContain("likely cause: the host's disk is full");
-    expect(error.suggestions).toEqual(["on the host: df -h", `the whole output is in ${rig.log.path}`, expect.stringContaining("run the same command again")]);
+    expect(error.suggestions).toEqual([
+      "on the host: df -h",
+      `the whole output is in ${rig.log.path}`,
+      expect.stringContaining("run the same command again"),
+    ]);
     expect(error.data).toMatchObject({ failures: [{ host: "a", stage: "hosts", step: "one" }] });
     expect(readFileSync(rig.log.path, "utf8")).toContain("a| No space left on device");
     expect(rig.recorded).toContain("a hosts/one failed");
@@ -156,22 +172,35 @@ describe("a run", () => {
   it("tells every step as it goes, with its title and its time", async () => {
     await rig.run(small);
     const steps = rig.events.filter((event) => event.type === "step");
-    expect(steps.filter(({ host, step: id }) => host === "a" && id === "hosts/one").map(({ state }) => state)).toEqual(["checking", "applying", "done"]);
-    expect(steps.every(({ detail, state, ms }) => detail?.startsWith("Title of ") && (state !== "done" || (ms ?? -1) >= 0))).toBe(true);
-    expect(rig.events.filter((event) => event.type === "phase").map(({ name }) => name)).toEqual(["hosts", "runtime", "verify"]);
+    expect(
+      steps.filter(({ host, step: id }) => host === "a" && id === "hosts/one").map(({ state }) => state),
+    ).toEqual(["checking", "applying", "done"]);
+    expect(
+      steps.every(
+        ({ detail, state, ms }) => detail?.startsWith("Title of ") && (state !== "done" || (ms ?? -1) >= 0),
+      ),
+    ).toBe(true);
+    expect(rig.events.filter((event) => event.type === "phase").map(({ name }) => name)).toEqual([
+      "hosts",
+      "runtime",
+      "verify",
+    ]);
     expect(rig.recorded).toHaveLength(6);
   });
 });
 
 describe("a connection that breaks", () => {
-  it.each(["before", "after"] as const)("%s a step was made: the host is asked anew, and nothing is made twice", async (when) => {
-    rig.host("a").breaking.set("hosts/two", [when]);
-    rig.context.patienceMs = 5000;
-    await rig.run(small);
-    expect(rig.reconnected).toBe(1);
-    expect(rig.host("a").applied).toEqual(["hosts/one", "hosts/two", "runtime/three", "verify/look"]);
-    expect(rig.events).toContainEqual(expect.objectContaining({ type: "retry", what: "a", attempt: 1 }));
-  });
+  it.each(["before", "after"] as const)(
+    "%s a step was made: the host is asked anew, and nothing is made twice",
+    async (when) => {
+      rig.host("a").breaking.set("hosts/two", [when]);
+      rig.context.patienceMs = 5000;
+      await rig.run(small);
+      expect(rig.reconnected).toBe(1);
+      expect(rig.host("a").applied).toEqual(["hosts/one", "hosts/two", "runtime/three", "verify/look"]);
+      expect(rig.events).toContainEqual(expect.objectContaining({ type: "retry", what: "a", attempt: 1 }));
+    },
+  );
 
   it("for good: the others finish, and the run says that it may be run again", async () => {
     rig.host("a").breaking.set("hosts/one", ["before", "before", "before", "before"]);
@@ -185,7 +214,8 @@ describe("a connection that breaks", () => {
     rig.host("a").breaking.set("hosts/one", ["before"]);
     rig.context.patienceMs = 5000;
     const { AirgapError } = await import("../../src/errors.ts");
-    rig.context.connections.again = () => Promise.reject(new AirgapError("unauthorized", "a: the host key of 10.0.0.1 has changed"));
+    rig.context.connections.again = () =>
+      Promise.reject(new AirgapError("unauthorized", "a: the host key of 10.0.0.1 has changed"));
     const error = await failure(rig.run(small));
     expect(error).toMatchObject({ code: "step-failed" });
     expect(error.message).toContain("the host key of 10.0.0.1 has changed");
@@ -195,7 +225,8 @@ describe("a connection that breaks", () => {
     const stop = new AbortController();
     rig.context.signal = stop.signal;
     rig.host("b").onStep = (name) => {
-      if (name === "hosts/one" && rig.host("b").sent.at(-1)?.mode === "apply") stop.abort(new Error("stopped by the user"));
+      if (name === "hosts/one" && rig.host("b").sent.at(-1)?.mode === "apply")
+        stop.abort(new Error("stopped by the user"));
     };
     await expect(rig.run(small)).rejects.toThrow("stopped by the user");
     expect(rig.host("a").applied).not.toContain("runtime/three");
@@ -231,7 +262,15 @@ describe("a host whose script ends before its time", () => {
 describe("something that is sent", () => {
   const content = "0123456789".repeat(100);
   const uploading = (from: string): Plan => ({
-    stages: [stage("serve", { a: [step("before"), step("copy", { upload: { from, offset: 10, size: 900, to: "/var/lib/x", beside: "x" } }), step("after")] })],
+    stages: [
+      stage("serve", {
+        a: [
+          step("before"),
+          step("copy", { upload: { from, offset: 10, size: 900, to: "/var/lib/x", beside: "x" } }),
+          step("after"),
+        ],
+      }),
+    ],
   });
 
   it("goes there once, from where an earlier try ended, and not at all when it is there", async () => {
@@ -244,7 +283,11 @@ describe("something that is sent", () => {
     await own.run(plan);
     expect(own.host("a").poured).toEqual([{ command: "cat >>'/var/lib/x.part'", bytes: 600 }]);
     expect(own.host("a").applied).toEqual(["serve/before", "serve/copy", "serve/after"]);
-    expect(own.events.flatMap((event) => (event.type === "progress" ? [event.bytes] : [])).reduce((sum, bytes) => sum + bytes, 0)).toBe(600);
+    expect(
+      own.events
+        .flatMap((event) => (event.type === "progress" ? [event.bytes] : []))
+        .reduce((sum, bytes) => sum + bytes, 0),
+    ).toBe(600);
 
     await own.run(plan);
     expect(own.host("a").poured).toHaveLength(1);
@@ -267,7 +310,10 @@ describe("a plan for fewer", () => {
 
   it.each([
     [{ only: ["hosts", "trust"] as StageName[] }, ["hosts", "trust"]],
-    [{ skip: ["verify", "addons", "network", "workers", "control-plane"] as StageName[] }, ["hosts", "trust", "serve", "repository", "packages", "runtime"]],
+    [
+      { skip: ["verify", "addons", "network", "workers", "control-plane"] as StageName[] },
+      ["hosts", "trust", "serve", "repository", "packages", "runtime"],
+    ],
     [{ only: ["hosts", "trust"] as StageName[], skip: ["trust"] as StageName[] }, ["hosts"]],
     [{ only: ["etcd"] as StageName[] }, []],
   ])("%j", (wishes, names) => {
@@ -298,7 +344,11 @@ describe("a survey", () => {
       expect(script).not.toMatch(/^apply\(\)/m);
     }
     const scripts = Object.values(own.hosts).flatMap(({ sent }) => sent.map(({ script }) => script));
-    for (const secret of [input.secrets.keys?.ca.key ?? "?", input.secrets.tls?.server.key ?? "?", input.secrets.joinToken]) {
+    for (const secret of [
+      input.secrets.keys?.ca.key ?? "?",
+      input.secrets.tls?.server.key ?? "?",
+      input.secrets.joinToken,
+    ]) {
       const shown = scripts.some((script) => script.includes(secret));
       expect(shown, createHash("sha256").update(secret).digest("hex")).toBe(false);
     }

@@ -17,8 +17,10 @@ const wishes = (major: number, over: object = {}) => ({
   configPath: "/etc/containerd/certs.d",
   ...over,
 });
-const merged = (text: string | undefined, major: number, over: object = {}): Json => parse(mergeContainerdConfig(text, wishes(major, over), "node1")) as Json;
-const at = (value: unknown, ...path: string[]): unknown => path.reduce<unknown>((inner, key) => (inner as Json | undefined)?.[key], value);
+const merged = (text: string | undefined, major: number, over: object = {}): Json =>
+  parse(mergeContainerdConfig(text, wishes(major, over), "node1")) as Json;
+const at = (value: unknown, ...path: string[]): unknown =>
+  path.reduce<unknown>((inner, key) => (inner as Json | undefined)?.[key], value);
 
 const CRI = ["plugins", "io.containerd.grpc.v1.cri"];
 const IMAGES = ["plugins", "io.containerd.cri.v1.images"];
@@ -35,7 +37,12 @@ function expectKubernetes(config: Json, third: boolean): void {
         at(config, ...RUNTIME, "containerd", "runtimes", "runc"),
         at(config, ...RUNTIME, "cni"),
       ]
-    : [at(config, ...CRI, "sandbox_image"), at(config, ...CRI, "registry"), at(config, ...CRI, "containerd", "runtimes", "runc"), at(config, ...CRI, "cni")];
+    : [
+        at(config, ...CRI, "sandbox_image"),
+        at(config, ...CRI, "registry"),
+        at(config, ...CRI, "containerd", "runtimes", "runc"),
+        at(config, ...CRI, "cni"),
+      ];
   expect(sandbox).toBe("registry.k8s.io/pause:3.9");
   expect(registry).toMatchObject({ config_path: "/etc/containerd/certs.d" });
   expect(registry).not.toHaveProperty("mirrors");
@@ -50,7 +57,12 @@ const THEIRS: [name: string, major: number, third: boolean, text: string | undef
   ["nothing, 2.0", 2, true, undefined],
   ["containerd.io's own", 1, false, 'disabled_plugins = ["cri"]\n\n#root = "/var/lib/containerd"\n'],
   ["containerd.io's own, by a 2.x", 2, true, 'disabled_plugins = ["cri"]\n'],
-  ["long names of the plugin", 1, false, 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]\n'],
+  [
+    "long names of the plugin",
+    1,
+    false,
+    'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]\n',
+  ],
   [
     "long names of the plugins of 2.x",
     2,
@@ -81,7 +93,12 @@ const THEIRS: [name: string, major: number, third: boolean, text: string | undef
     true,
     "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/etc/containerd/certs.d:/etc/docker/certs.d'\n[plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = 'registry.k8s.io/pause:3.10'\n[plugins.'io.containerd.cri.v1.runtime'.cni]\nbin_dirs = ['/opt/cni/bin', '/usr/libexec/cni']\n",
   ],
-  ["a first form of the file", 1, false, '[plugins.cri]\nsandbox_image = "x"\n[plugins.cri.registry.mirrors."docker.io"]\nendpoint = ["https://m.example"]\n'],
+  [
+    "a first form of the file",
+    1,
+    false,
+    '[plugins.cri]\nsandbox_image = "x"\n[plugins.cri.registry.mirrors."docker.io"]\nendpoint = ["https://m.example"]\n',
+  ],
   [
     "mirrors and logins",
     1,
@@ -125,7 +142,10 @@ pool_name = "p"
       grpc: { max_recv_message_size: 16_777_216 },
       plugins: {
         "io.containerd.grpc.v1.cri": {
-          containerd: { default_runtime_name: "nvidia", runtimes: { nvidia: { options: { BinaryName: "/usr/bin/nvidia-container-runtime" } } } },
+          containerd: {
+            default_runtime_name: "nvidia",
+            runtimes: { nvidia: { options: { BinaryName: "/usr/bin/nvidia-container-runtime" } } },
+          },
           registry: { configs: { "r.example": { auth: { username: "u" } } } },
         },
         "io.containerd.snapshotter.v1.devmapper": { pool_name: "p" },
@@ -139,19 +159,34 @@ pool_name = "p"
   });
 
   it("leaves cgroups to cgroupfs where kubelet is told so", () => {
-    expect(at(merged(undefined, 1, { systemdCgroup: false }), ...CRI, "containerd", "runtimes", "runc", "options", "SystemdCgroup")).toBe(false);
+    expect(
+      at(
+        merged(undefined, 1, { systemdCgroup: false }),
+        ...CRI,
+        "containerd",
+        "runtimes",
+        "runc",
+        "options",
+        "SystemdCgroup",
+      ),
+    ).toBe(false);
   });
 
-  test.each(["version = ", "[a\n", "a = 1\na = 2\n", "<xml/>"])("says which host has one that can't be read: %j", (text) => {
-    const error = ((): unknown => {
-      try {
-        return merged(text, 1);
-      } catch (thrown) {
-        return thrown;
-      }
-    })();
-    expect(isAirgapError(error, "check-failed") && error.message).toMatch(/^node1: \/etc\/containerd\/config\.toml can't be read: /);
-  });
+  test.each(["version = ", "[a\n", "a = 1\na = 2\n", "<xml/>"])(
+    "says which host has one that can't be read: %j",
+    (text) => {
+      const error = ((): unknown => {
+        try {
+          return merged(text, 1);
+        } catch (thrown) {
+          return thrown;
+        }
+      })();
+      expect(isAirgapError(error, "check-failed") && error.message).toMatch(
+        /^node1: \/etc\/containerd\/config\.toml can't be read: /,
+      );
+    },
+  );
 
   test.each(systems)("is of the version that will be there on %s", (os) => {
     const context = makeContext(siteOf({ os }));
@@ -161,7 +196,13 @@ pool_name = "p"
 
   it("is of the version that is there, unless another one is pinned", () => {
     const version = (wanted: string) => {
-      const context = makeContext(siteOf({ os: "rocky-9.4", facts: { versions: { containerd: "1.6.33" } }, bundle: { packages: { all: [wanted] } } }));
+      const context = makeContext(
+        siteOf({
+          os: "rocky-9.4",
+          facts: { versions: { containerd: "1.6.33" } },
+          bundle: { packages: { all: [wanted] } },
+        }),
+      );
       return containerdVersion(context, context.first);
     };
     expect(version("containerd.io 2.1.5-1.el9")).toBe("1.6.33");
@@ -173,31 +214,54 @@ pool_name = "p"
 describe("hosts.toml", () => {
   const files = (cluster: Record<string, unknown>, access: Parameters<typeof hostsFiles>[2] = {}) =>
     Object.fromEntries(
-      hostsFiles(["docker.io", "quay.io:8443", "registry.k8s.io"], clusterOf(cluster), access).map(({ registry, content }) => [
-        registry,
-        parse(content) as Json,
-      ]),
+      hostsFiles(["docker.io", "quay.io:8443", "registry.k8s.io"], clusterOf(cluster), access).map(
+        ({ registry, content }) => [registry, parse(content) as Json],
+      ),
     );
-  const external = (more: object) => ({ registry: { mode: "external", ...more }, repository: { host: "master1" } });
+  const external = (more: object) => ({
+    registry: { mode: "external", ...more },
+    repository: { host: "master1" },
+  });
 
   it("sends every registry to the site's, and nothing upstream", () => {
     const found = files({}, { ca: "/etc/airgap/registry-ca.crt" });
-    expect(Object.keys(found)).toEqual(["docker.io", "quay.io:8443", "registry.k8s.io", "register.site.local", "_default"]);
+    expect(Object.keys(found)).toEqual([
+      "docker.io",
+      "quay.io:8443",
+      "registry.k8s.io",
+      "register.site.local",
+      "_default",
+    ]);
     for (const file of Object.values(found)) {
       expect(file).toEqual({
         server: "https://register.site.local",
         capabilities: ["pull", "resolve"],
         ca: "/etc/airgap/registry-ca.crt",
-        host: { "https://register.site.local": { capabilities: ["pull", "resolve"], ca: "/etc/airgap/registry-ca.crt" } },
+        host: {
+          "https://register.site.local": {
+            capabilities: ["pull", "resolve"],
+            ca: "/etc/airgap/registry-ca.crt",
+          },
+        },
       });
     }
   });
 
   it.each([
     [external({ layout: "host" }), "quay.io:8443", "https://register.site.local/v2/quay.io-8443", true],
-    [external({ layout: "host", prefix: "a/b" }), "docker.io", "https://register.site.local/v2/a/b/docker.io", true],
+    [
+      external({ layout: "host", prefix: "a/b" }),
+      "docker.io",
+      "https://register.site.local/v2/a/b/docker.io",
+      true,
+    ],
     [external({ layout: "path" }), "docker.io", "https://register.site.local", false],
-    [external({ layout: "path", prefix: "k8s", port: 5000 }), "docker.io", "https://register.site.local:5000/v2/k8s", true],
+    [
+      external({ layout: "path", prefix: "k8s", port: 5000 }),
+      "docker.io",
+      "https://register.site.local:5000/v2/k8s",
+      true,
+    ],
     [external({ scheme: "http", layout: "path" }), "docker.io", "http://register.site.local:80", false],
   ])("%j: %s is at %s", (cluster, registry, url, override) => {
     const host = at(files(cluster)[registry], "host") as Json;
@@ -207,7 +271,10 @@ describe("hosts.toml", () => {
 
   it("has no mirrors where names are the site's own", () => {
     expect(Object.keys(files(external({ layout: "flat" })))).toEqual(["register.site.local", "_default"]);
-    expect(Object.keys(files({ ...external({ map: ["registry.k8s.io/**=k8s/*"] }) }))).toEqual(["register.site.local", "_default"]);
+    expect(Object.keys(files({ ...external({ map: ["registry.k8s.io/**=k8s/*"] }) }))).toEqual([
+      "register.site.local",
+      "_default",
+    ]);
   });
 
   it("logs in, whatever the password is", () => {
@@ -216,22 +283,32 @@ describe("hosts.toml", () => {
     const basic = `Basic ${Buffer.from(`robot:${password}`).toString("base64")}`;
     for (const file of Object.values(found)) {
       expect(file["header"]).toEqual({ Authorization: basic });
-      expect(Object.values(file["host"] as Json)).toEqual([expect.objectContaining({ header: { Authorization: basic } })]);
+      expect(Object.values(file["host"] as Json)).toEqual([
+        expect.objectContaining({ header: { Authorization: basic } }),
+      ]);
     }
   });
 });
 
 describe("Docker's configuration", () => {
-  const docker = (text: string | undefined, more: object = {}): Json => JSON.parse(mergeDockerConfig(text, { systemdCgroup: true, ...more }, "node1")) as Json;
+  const docker = (text: string | undefined, more: object = {}): Json =>
+    JSON.parse(mergeDockerConfig(text, { systemdCgroup: true, ...more }, "node1")) as Json;
 
   it.each([
     [undefined, { "exec-opts": ["native.cgroupdriver=systemd"] }],
     [" \n", { "exec-opts": ["native.cgroupdriver=systemd"] }],
     [
       '{ "data-root": "/data", "log-opts": { "max-size": "10m" } }',
-      { "data-root": "/data", "log-opts": { "max-size": "10m" }, "exec-opts": ["native.cgroupdriver=systemd"] },
+      {
+        "data-root": "/data",
+        "log-opts": { "max-size": "10m" },
+        "exec-opts": ["native.cgroupdriver=systemd"],
+      },
     ],
-    ['{ "exec-opts": ["native.cgroupdriver=cgroupfs", "isolation=x"] }', { "exec-opts": ["isolation=x", "native.cgroupdriver=systemd"] }],
+    [
+      '{ "exec-opts": ["native.cgroupdriver=cgroupfs", "isolation=x"] }',
+      { "exec-opts": ["isolation=x", "native.cgroupdriver=systemd"] },
+    ],
   ])("%j", (text, config) => {
     expect(docker(text)).toEqual(config);
     const first = mergeDockerConfig(text, { systemdCgroup: true }, "node1");
@@ -240,14 +317,26 @@ describe("Docker's configuration", () => {
 
   it("knows a registry that speaks http, once", () => {
     const theirs = '{ "insecure-registries": ["10.0.0.0/8"] }';
-    expect(docker(theirs, { insecure: "r.site:80" })).toMatchObject({ "insecure-registries": ["10.0.0.0/8", "r.site:80"] });
-    expect(docker('{ "insecure-registries": ["r.site:80"] }', { insecure: "r.site:80" })).toMatchObject({ "insecure-registries": ["r.site:80"] });
-    expect(docker(undefined, { systemdCgroup: false })).toEqual({ "exec-opts": ["native.cgroupdriver=cgroupfs"] });
+    expect(docker(theirs, { insecure: "r.site:80" })).toMatchObject({
+      "insecure-registries": ["10.0.0.0/8", "r.site:80"],
+    });
+    expect(docker('{ "insecure-registries": ["r.site:80"] }', { insecure: "r.site:80" })).toMatchObject({
+      "insecure-registries": ["r.site:80"],
+    });
+    expect(docker(undefined, { systemdCgroup: false })).toEqual({
+      "exec-opts": ["native.cgroupdriver=cgroupfs"],
+    });
   });
 
-  it.each(["{", "[]", "null", '"x"', "// a comment\n{}"])("says which host has one that can't be read: %j", (text) => {
-    expect(() => docker(text)).toThrow(
-      expect.objectContaining({ code: "check-failed", message: expect.stringContaining("node1: /etc/docker/daemon.json can't be read") }),
-    );
-  });
+  it.each(["{", "[]", "null", '"x"', "// a comment\n{}"])(
+    "says which host has one that can't be read: %j",
+    (text) => {
+      expect(() => docker(text)).toThrow(
+        expect.objectContaining({
+          code: "check-failed",
+          message: expect.stringContaining("node1: /etc/docker/daemon.json can't be read"),
+        }),
+      );
+    },
+  );
 });

@@ -24,7 +24,11 @@ const SITES: Record<string, Wishes> = {
     os: "debian-12",
     on: { node1: "ubuntu-24.04" },
     facts: { proxies: ["http_proxy=http://10.0.0.1:3128"] },
-    cluster: { kubernetes: { version: "v1.34.2" }, network: { name: "calico" }, addons: ["dashboard", { manifest: "manifests/shop.yaml" }] },
+    cluster: {
+      kubernetes: { version: "v1.34.2" },
+      network: { name: "calico" },
+      addons: ["dashboard", { manifest: "manifests/shop.yaml" }],
+    },
     bundle: { manifests: ["calico", "dashboard"], files: [] },
   },
   "registry-apart": {
@@ -44,7 +48,11 @@ const SITES: Record<string, Wishes> = {
 function scriptsOf(wishes: Wishes): { name: string; host: string; text: string }[] {
   const input = siteOf(wishes);
   const turns = turnsOf(makePlan(input), scriptOrder(input.cluster.hosts, input.cluster.repository.host));
-  return turns.map(({ host, steps }, i) => ({ name: `${i + 1}-${host}`, host, text: renderScript(host, steps) }));
+  return turns.map(({ host, steps }, i) => ({
+    name: `${i + 1}-${host}`,
+    host,
+    text: renderScript(host, steps),
+  }));
 }
 
 /** What steps take from the functions' file. */
@@ -56,7 +64,10 @@ describe.each(Object.entries(SITES))("the scripts of %s", (name, wishes) => {
     const scripts = scriptsOf(wishes);
     if (updating) rmSync(join(GOLDEN, name), { recursive: true, force: true });
     for (const script of scripts) {
-      const text = script.text.replace(stepLibrary(), "# … the functions of manifests/host/steps.sh, cluster.sh and verify.sh …\n");
+      const text = script.text.replace(
+        stepLibrary(),
+        "# … the functions of manifests/host/steps.sh, cluster.sh and verify.sh …\n",
+      );
       expectGolden(short(text), join(GOLDEN, name, `${script.name}.txt`));
     }
     expect(readdirSync(join(GOLDEN, name))).toEqual(scripts.map((script) => `${script.name}.txt`));
@@ -64,13 +75,18 @@ describe.each(Object.entries(SITES))("the scripts of %s", (name, wishes) => {
 
   it("hold every step of the plan once", () => {
     const plan = makePlan(siteOf(wishes));
-    const ran = scriptsOf(wishes).flatMap(({ host, text }) => [...text.matchAll(/^run ('?)([^ ']+)\1 /gm)].map((match) => `${host} ${match[2]}`));
-    const wanted = siteOf(wishes).cluster.hosts.flatMap((host) => stepsOn(plan, host.name).map(({ stage, step }) => `${host.name} ${stage}/${step.id}`));
+    const ran = scriptsOf(wishes).flatMap(({ host, text }) =>
+      [...text.matchAll(/^run ('?)([^ ']+)\1 /gm)].map((match) => `${host} ${match[2]}`),
+    );
+    const wanted = siteOf(wishes).cluster.hosts.flatMap((host) =>
+      stepsOn(plan, host.name).map(({ stage, step }) => `${host.name} ${stage}/${step.id}`),
+    );
     expect(ran.toSorted()).toEqual(wanted.toSorted());
   });
 
   it.each(SHELLS)("are taken for scripts by %s", (...shell) => {
-    for (const { text } of scriptsOf(wishes)) expect(runShell([...shell, "-n"], text)).toMatchObject({ code: 0, output: "" });
+    for (const { text } of scriptsOf(wishes))
+      expect(runShell([...shell, "-n"], text)).toMatchObject({ code: 0, output: "" });
   });
 
   it.skipIf(shellcheck.error)("have nothing that shellcheck finds", { timeout: 120_000 }, () => {
@@ -87,10 +103,17 @@ describe.each(Object.entries(SITES))("the scripts of %s", (name, wishes) => {
 });
 
 describe("shellcheck", () => {
-  it.runIf(shellcheck.error)("is not here: scripts are checked only where it is (apt-get install shellcheck)", ({ skip }) => skip());
+  it.runIf(shellcheck.error)(
+    "is not here: scripts are checked only where it is (apt-get install shellcheck)",
+    ({ skip }) => skip(),
+  );
 
   it.skipIf(shellcheck.error)("finds nothing in what hosts are asked by", () => {
-    const { stdout } = spawnSync("shellcheck", ["--shell=sh", "--format=gcc", "manifests/host/facts.sh", "manifests/host/askpass.sh"], { encoding: "utf8" });
+    const { stdout } = spawnSync(
+      "shellcheck",
+      ["--shell=sh", "--format=gcc", "manifests/host/facts.sh", "manifests/host/askpass.sh"],
+      { encoding: "utf8" },
+    );
     expect(stdout).toBe("");
   });
 });
@@ -114,17 +137,33 @@ describe("install --script", () => {
     const { AirgapError } = await import("../../src/errors.ts");
     const open = (): Promise<never> => Promise.reject(new AirgapError("network", "no route to host"));
     const error = await site.install({ script: dir, open }).catch((thrown: unknown) => thrown);
-    expect(error).toMatchObject({ code: "check-failed", exit: 3, message: expect.stringContaining("The facts of master1, node1 are needed") });
+    expect(error).toMatchObject({
+      code: "check-failed",
+      exit: 3,
+      message: expect.stringContaining("The facts of master1, node1 are needed"),
+    });
     expect(readFileSync(join(dir, "facts.sh"), "utf8")).toBe(readFileSync("manifests/host/facts.sh", "utf8"));
 
     const raw = readFileSync(join(RAW, "rocky-9.4.txt"), "utf8");
     writeFileSync(join(dir, "facts/master1"), raw);
-    writeFileSync(join(dir, "facts/node1"), raw.replaceAll("10.0.0.12", "10.0.0.15").replace(/^(machine-id|product-uuid|mac)\|.*\n/gm, "$1|\n"));
-    expect(readGatheredFacts(dir, "node1")).toMatchObject({ time: { host: 0, ours: 0 }, os: { id: "rocky" } });
+    writeFileSync(
+      join(dir, "facts/node1"),
+      raw.replaceAll("10.0.0.12", "10.0.0.15").replace(/^(machine-id|product-uuid|mac)\|.*\n/gm, "$1|\n"),
+    );
+    expect(readGatheredFacts(dir, "node1")).toMatchObject({
+      time: { host: 0, ours: 0 },
+      os: { id: "rocky" },
+    });
     expect(readGatheredFacts(dir, "node9")).toBeUndefined();
     const { scripts, steps } = await site.install({ script: dir, open });
     for (const file of scripts ?? []) expect(statSync(file).mode & 0o777).toBe(0o700);
-    expect(scripts?.map((file) => basename(file))).toEqual(["01-master1.sh", "02-node1.sh", "03-master1.sh", "04-node1.sh", "05-master1.sh"]);
+    expect(scripts?.map((file) => basename(file))).toEqual([
+      "01-master1.sh",
+      "02-node1.sh",
+      "03-master1.sh",
+      "04-node1.sh",
+      "05-master1.sh",
+    ]);
     expect(steps).toEqual([]);
     expect(site.hosts.size).toBe(0);
 

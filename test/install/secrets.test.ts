@@ -18,7 +18,8 @@ beforeEach(() => {
     scratch[Symbol.dispose]();
   };
 });
-const clusterOf = (over: Record<string, unknown> = {}): Cluster => parseCluster(clusterText(over), scratch.path("cluster.yaml"));
+const clusterOf = (over: Record<string, unknown> = {}): Cluster =>
+  parseCluster(clusterText(over), scratch.path("cluster.yaml"));
 const load = (over: Record<string, unknown> = {}, standing = {}) => {
   const cluster = clusterOf(over);
   return loadSecrets(cluster, Home.open(cluster), standing);
@@ -31,7 +32,9 @@ describe("secrets", () => {
     expect(statSync(scratch.path(".airgap/site/secrets.json")).mode & 0o777).toBe(0o600);
     expect(statSync(scratch.path(".airgap")).mode & 0o777).toBe(0o700);
     expect(first.ca).toBe(first.keys?.ca.cert);
-    const names = [first.keys?.ca, first.keys?.etcdCa, first.keys?.frontProxyCa].map((pair) => new X509Certificate(pair?.cert ?? "").subject);
+    const names = [first.keys?.ca, first.keys?.etcdCa, first.keys?.frontProxyCa].map(
+      (pair) => new X509Certificate(pair?.cert ?? "").subject,
+    );
     expect(names).toEqual(["CN=kubernetes", "CN=etcd-ca", "CN=front-proxy-ca"]);
   });
 
@@ -50,7 +53,10 @@ describe("secrets", () => {
   it("that are damaged are named, with the way on", async () => {
     await load();
     writeFileSync(scratch.path(".airgap/site/secrets.json"), "{ half");
-    await expect(load()).rejects.toMatchObject({ code: "corrupt", message: expect.stringContaining("secrets.json is damaged") });
+    await expect(load()).rejects.toMatchObject({
+      code: "corrupt",
+      message: expect.stringContaining("secrets.json is damaged"),
+    });
   });
 
   it("are what the cluster file asks for", async () => {
@@ -70,15 +76,21 @@ describe("secrets", () => {
       suggestions: ["export SITE_PASSWORD=…"],
     });
     vi.stubEnv("SITE_PASSWORD", "swordfish");
-    expect(await load(login)).toMatchObject({ registryPassword: "swordfish", htpasswd: expect.stringMatching(/^site:\$2[aby]\$10\$/) });
+    expect(await load(login)).toMatchObject({
+      registryPassword: "swordfish",
+      htpasswd: expect.stringMatching(/^site:\$2[aby]\$10\$/),
+    });
     expect(fromEnvironment(undefined, "x")).toBeUndefined();
     vi.stubEnv("EMPTY", "");
-    expect(() => fromEnvironment("EMPTY", "ssh.passwordEnv")).toThrow("ssh.passwordEnv names the variable EMPTY");
+    expect(() => fromEnvironment("EMPTY", "ssh.passwordEnv")).toThrow(
+      "ssh.passwordEnv names the variable EMPTY",
+    );
   });
 
   describe("the registry's authority", () => {
     const external = { registry: { mode: "external", caFile: "ca.crt" }, repository: { host: "master1" } };
-    const pem = async (name: string): Promise<string> => (await makeAuthority({ commonName: name, days: 10 })).cert;
+    const pem = async (name: string): Promise<string> =>
+      (await makeAuthority({ commonName: name, days: 10 })).cert;
 
     it("is one certificate or several, in whatever form they are, and always has lines of the usual length", async () => {
       const [one, two] = [await pem("one"), await pem("two")];
@@ -99,13 +111,16 @@ describe("secrets", () => {
       }
     });
 
-    it.each(["", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])("that is none is named: %j", async (text) => {
-      writeFileSync(scratch.path("ca.crt"), text);
-      await expect(load(external)).rejects.toMatchObject({
-        code: "spec",
-        message: expect.stringMatching(/^registry\.caFile: .*ca\.crt is no readable certificate/),
-      });
-    });
+    it.each(["", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])(
+      "that is none is named: %j",
+      async (text) => {
+        writeFileSync(scratch.path("ca.crt"), text);
+        await expect(load(external)).rejects.toMatchObject({
+          code: "spec",
+          message: expect.stringMatching(/^registry\.caFile: .*ca\.crt is no readable certificate/),
+        });
+      },
+    );
   });
 
   it("have tokens as kubeadm wants them", () => {
@@ -115,7 +130,10 @@ describe("secrets", () => {
 });
 
 describe("what is hidden", () => {
-  const secrets = secretsOf(parseCluster(clusterText(), "/x/cluster.yaml"), { registryPassword: 'sword"fish', htpasswd: "site:$2b$10$abcdefghijklmnopqrstuv" });
+  const secrets = secretsOf(parseCluster(clusterText(), "/x/cluster.yaml"), {
+    registryPassword: 'sword"fish',
+    htpasswd: "site:$2b$10$abcdefghijklmnopqrstuv",
+  });
   const mask = new Mask(secretTexts(secrets));
 
   test.each([
@@ -136,7 +154,9 @@ describe("what is hidden", () => {
   it.each(["a", "ab", "robot", "a-longer-user", ""])("a login of the user '%s'", (user) => {
     const hidden = mask.hide(`Authorization: Basic ${Buffer.from(`${user}:sword"fish`).toString("base64")}`);
     expect(hidden).toContain("***");
-    const left = hidden.split("***").map((part) => Buffer.from(part.split(" ").at(-1) ?? "", "base64").toString());
+    const left = hidden
+      .split("***")
+      .map((part) => Buffer.from(part.split(" ").at(-1) ?? "", "base64").toString());
     expect(left.join()).not.toMatch(/sword|fish/);
   });
 
@@ -147,7 +167,9 @@ describe("what is hidden", () => {
 
   it("are longest first, special letters as they are, and nothing short", () => {
     expect(new Mask(["abcd", "abcdef"]).hide("abcdef abcd")).toBe("*** ***");
-    expect(new Mask(["a.c*d", "(x|y)", "[z]\\^$"]).hide("a.c*d abccd (x|y) x [z]\\^$")).toBe("*** abccd *** x ***");
+    expect(new Mask(["a.c*d", "(x|y)", "[z]\\^$"]).hide("a.c*d abccd (x|y) x [z]\\^$")).toBe(
+      "*** abccd *** x ***",
+    );
     expect(new Mask(["abc", ""]).hide("abc")).toBe("abc");
     expect(new Mask([]).hide("abc")).toBe("abc");
     expect(new Mask(["$&$1"]).hide("x$&$1y")).toBe("x***y");
@@ -178,6 +200,8 @@ describe("what is kept beside the cluster file", () => {
     home.write("a", "two");
     expect(home.read("a")).toBe("two");
     expect(() => home.write("no/such/folder", "x")).toThrow(expect.objectContaining({ code: "disk" }));
-    expect(() => Home.open({ baseDir: scratch.write("file", ""), name: "site" })).toThrow(expect.objectContaining({ code: "disk" }));
+    expect(() => Home.open({ baseDir: scratch.write("file", ""), name: "site" })).toThrow(
+      expect.objectContaining({ code: "disk" }),
+    );
   });
 });

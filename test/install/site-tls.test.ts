@@ -48,7 +48,10 @@ describe("the site's certificate", () => {
     const standing = { ca: made.ca, cert: made.server.cert };
     expect(await siteTls(cluster, here, standing)).toEqual(made);
     const elsewhere = {};
-    expect(await siteTls(cluster, elsewhere, standing)).toEqual({ ca: made.ca, server: { cert: made.server.cert } });
+    expect(await siteTls(cluster, elsewhere, standing)).toEqual({
+      ca: made.ca,
+      server: { cert: made.server.cert },
+    });
     expect(elsewhere).toEqual({});
     const other = {};
     await siteTls(cluster, other, undefined);
@@ -74,9 +77,14 @@ describe("the site's certificate", () => {
   it("and who may ask the server are the same from every machine; the password is kept nowhere", async () => {
     process.env["SITE_PASSWORD"] = "not-to-be-found";
     const cluster = clusterOf(scratch.path("d"), ", user: nodes, passwordEnv: SITE_PASSWORD");
-    const [one, two] = ["one", "two"].map((name) => Home.open({ baseDir: mkdtempSync(scratch.path(name)), name: "site" })) as [Home, Home];
+    const [one, two] = ["one", "two"].map((name) =>
+      Home.open({ baseDir: mkdtempSync(scratch.path(name)), name: "site" }),
+    ) as [Home, Home];
     const first = await loadSecrets(cluster, one, {});
-    const second = await loadSecrets(cluster, two, { ca: first.ca, ...(first.tls ? { tls: { ca: first.tls.ca, cert: first.tls.server.cert } } : {}) });
+    const second = await loadSecrets(cluster, two, {
+      ca: first.ca,
+      ...(first.tls ? { tls: { ca: first.tls.ca, cert: first.tls.server.cert } } : {}),
+    });
     expect(second.htpasswd).toBe(first.htpasswd);
     expect(second.keys).toBeUndefined();
     expect(compareSync("not-to-be-found", first.htpasswd?.split(":")[1] ?? "")).toBe(true);

@@ -16,7 +16,11 @@ beforeEach(async () => {
   return () => site[Symbol.dispose]();
 });
 const emit = (): void => {};
-const options = (): { clusterFile: string; open: PlayedSite["open"]; emit: () => void } => ({ clusterFile: site.clusterFile, open: site.open, emit });
+const options = (): { clusterFile: string; open: PlayedSite["open"]; emit: () => void } => ({
+  clusterFile: site.clusterFile,
+  open: site.open,
+  emit,
+});
 
 const condition = (type: string, state: string, message = ""): object => ({ type, status: state, message });
 const node = (name: string, labels: object, conditions: object[], version = "v1.28.2"): object => ({
@@ -35,12 +39,18 @@ const pod = (name: string, phase: string, ready: boolean, reason?: string): obje
   status: {
     phase,
     conditions: [condition("Ready", ready ? "True" : "False")],
-    ...(reason ? { containerStatuses: [{ state: { running: {} } }, { state: { waiting: { reason } } }] } : {}),
+    ...(reason
+      ? { containerStatuses: [{ state: { running: {} } }, { state: { waiting: { reason } } }] }
+      : {}),
   },
 });
 const plane = { "node-role.kubernetes.io/control-plane": "" };
 
-function play(nodes: object[], pods: object[], more: { certificates?: string; origins?: Record<string, string> } = {}): void {
+function play(
+  nodes: object[],
+  pods: object[],
+  more: { certificates?: string; origins?: Record<string, string> } = {},
+): void {
   for (const name of ["master1", "node1"]) {
     site
       .host(name)
@@ -55,16 +65,28 @@ const ask = (more: object = {}): Promise<ClusterStatus> => status({ ...options()
 
 describe("status", () => {
   it("of a cluster that is well", async () => {
-    play([node("master1", plane, ready), node("node1", {}, ready)], [pod("coredns-1", "Running", true), pod("job", "Succeeded", false)], {
-      certificates: `=== ca.crt\n${readFileSync(join(HOME, "certificates/kubernetes.pem"), "utf8")}`,
-    });
+    play(
+      [node("master1", plane, ready), node("node1", {}, ready)],
+      [pod("coredns-1", "Running", true), pod("job", "Succeeded", false)],
+      {
+        certificates: `=== ca.crt\n${readFileSync(join(HOME, "certificates/kubernetes.pem"), "utf8")}`,
+      },
+    );
     expect(await ask()).toMatchObject({
       cluster: "site",
       version: "v1.28.2",
       healthy: true,
       problems: [],
       nodes: [
-        { name: "master1", roles: ["control-plane"], ready: true, address: "10.0.0.12", version: "v1.28.2", runtime: "containerd://1.7.27", conditions: [] },
+        {
+          name: "master1",
+          roles: ["control-plane"],
+          ready: true,
+          address: "10.0.0.12",
+          version: "v1.28.2",
+          runtime: "containerd://1.7.27",
+          conditions: [],
+        },
         { name: "node1", roles: ["worker"] },
       ],
       pods: { total: 2, notReady: [] },
@@ -79,11 +101,20 @@ describe("status", () => {
   it("names everything that is not", async () => {
     const { cert } = await makeAuthority({ commonName: "old", days: 12 });
     play(
-      [node("master1", plane, [condition("DiskPressure", "True"), condition("Ready", "False", "container runtime is down")], "v1.27.1")],
+      [
+        node(
+          "master1",
+          plane,
+          [condition("DiskPressure", "True"), condition("Ready", "False", "container runtime is down")],
+          "v1.27.1",
+        ),
+      ],
       [pod("coredns-1", "Pending", false, "ImagePullBackOff"), pod("web", "Running", false)],
       {
         certificates: `=== apiserver.crt\n${cert}=== junk.crt\nnot a certificate\n`,
-        origins: { node1: "https://register.site.local/v2/x\nhttps://registry-1.docker.io\nupstream registries\n" },
+        origins: {
+          node1: "https://register.site.local/v2/x\nhttps://registry-1.docker.io\nupstream registries\n",
+        },
       },
     );
     const { healthy, problems, certificates, origins } = await ask();
@@ -98,7 +129,11 @@ describe("status", () => {
       "node1 looks for images at https://registry-1.docker.io, upstream registries too",
     ]);
     expect(certificates).toHaveLength(1);
-    expect(origins[1]).toEqual({ host: "node1", onlySite: false, others: ["https://registry-1.docker.io", "upstream registries"] });
+    expect(origins[1]).toEqual({
+      host: "node1",
+      onlySite: false,
+      others: ["https://registry-1.docker.io", "upstream registries"],
+    });
   });
 
   it("of some hosts only", async () => {
@@ -108,14 +143,20 @@ describe("status", () => {
   });
 
   it("survives answers that are not what they should be", async () => {
-    play([{}, { metadata: [], status: 7 }, node("node1", {}, [])], [{}, { status: { conditions: "x", containerStatuses: 1 } }]);
+    play(
+      [{}, { metadata: [], status: 7 }, node("node1", {}, [])],
+      [{}, { status: { conditions: "x", containerStatuses: 1 } }],
+    );
     expect(await ask()).toMatchObject({ healthy: false });
     site.host("master1").answers(/./, "");
     const host = site.host("master1");
     host.run = async () => ({ code: 0, stdout: "<html>", stderr: "" });
     await expect(ask()).rejects.toMatchObject({ code: "protocol" });
     host.run = async () => ({ code: 1, stdout: "", stderr: "connection refused" });
-    await expect(ask()).rejects.toMatchObject({ code: "refused", message: expect.stringContaining("the cluster does not answer: connection refused") });
+    await expect(ask()).rejects.toMatchObject({
+      code: "refused",
+      message: expect.stringContaining("the cluster does not answer: connection refused"),
+    });
   });
 
   it("reads the registries that a runtime asks out of its own files, by sh", () => {
@@ -124,7 +165,8 @@ describe("status", () => {
     const dir = site.scratch.path("root");
     execFileSync("mkdir", ["-p", `${dir}/etc/containerd/certs.d/docker.io`, `${dir}/etc/docker`]);
     execFileSync("sh", ["-c", `cat >"${dir}/etc/containerd/certs.d/docker.io/hosts.toml"`], {
-      input: 'server = "https://register.site.local"\n[host."https://mirror.example/v2/x"]\n  capabilities = ["pull"]\n',
+      input:
+        'server = "https://register.site.local"\n[host."https://mirror.example/v2/x"]\n  capabilities = ["pull"]\n',
     });
     execFileSync("sh", ["-c", `cat >"${dir}/etc/docker/daemon.json"`], {
       input: '{"registry-mirrors": ["https://a.example", "http://b.example"], "log-driver": "x"}',
@@ -139,7 +181,18 @@ describe("status", () => {
       return { code: 0, stdout: execFileSync("sh", ["-c", asked], { encoding: "utf8" }), stderr: "" };
     };
     return expect(ask()).resolves.toMatchObject({
-      origins: [{ host: "master1", others: ["https://mirror.example/v2/x", "upstream registries", "https://a.example", "http://b.example"] }, {}],
+      origins: [
+        {
+          host: "master1",
+          others: [
+            "https://mirror.example/v2/x",
+            "upstream registries",
+            "https://a.example",
+            "http://b.example",
+          ],
+        },
+        {},
+      ],
     });
   });
 });
@@ -148,7 +201,10 @@ describe("a token", () => {
   it("is printed for the dashboard, and for nothing that is not there", async () => {
     site.host("master1").answers(/create token/, "eyJhbGciOi\n");
     expect(await token({ ...options(), name: "dashboard" })).toBe("eyJhbGciOi");
-    await expect(token({ ...options(), name: "grafana" })).rejects.toMatchObject({ code: "usage", suggestions: ["--token dashboard"] });
+    await expect(token({ ...options(), name: "grafana" })).rejects.toMatchObject({
+      code: "usage",
+      suggestions: ["--token dashboard"],
+    });
     const host = site.host("master1");
     host.run = async () => ({ code: 44, stdout: "", stderr: "" });
     await expect(token({ ...options(), name: "dashboard" })).rejects.toMatchObject({ code: "not-found" });
@@ -175,7 +231,9 @@ describe("hosts check", () => {
     const host = site.host("node1");
     host.facts = host.facts?.replace("machine|x86_64\n", "");
     const { findings } = await checkHosts({ ...options(), bundle: site.scratch.path("site.tar") });
-    expect(findings.map(({ check }) => check)).toEqual(expect.arrayContaining(["bundle-platform", "bundle-packages"]));
+    expect(findings.map(({ check }) => check)).toEqual(
+      expect.arrayContaining(["bundle-platform", "bundle-packages"]),
+    );
   });
 });
 
@@ -186,11 +244,16 @@ describe("authorize", () => {
       await site.write({ ssh: { user: "ops", identityFile: "keys/site", passwordEnv: "SITE_SSH" } });
       const opened: object[] = [];
       const open: PlayedSite["open"] = (host) => {
-        opened.push({ name: host.name, password: host.ssh.passwordEnv !== undefined, key: host.ssh.identityFile });
+        opened.push({
+          name: host.name,
+          password: host.ssh.passwordEnv !== undefined,
+          key: host.ssh.identityFile,
+        });
         return site.open(host);
       };
       execFileSync("mkdir", [site.scratch.path("keys")]);
-      for (const name of ["master1", "node1"]) site.host(name).answers(/authorized_keys/, name === "node1" ? "present\n" : "installed\n");
+      for (const name of ["master1", "node1"])
+        site.host(name).answers(/authorized_keys/, name === "node1" ? "present\n" : "installed\n");
       const key = site.scratch.path("keys/site");
       expect(await authorize({ ...options(), open })).toEqual({
         hosts: [
@@ -211,7 +274,9 @@ describe("authorize", () => {
       // Once more: the key that is there is taken.
       await authorize({ ...options(), open, hosts: ["node1"] });
       expect(readFileSync(`${key}.pub`, "utf8").trim()).toBe(line);
-      await expect(authorize({ ...options(), open, hosts: ["nodeX"] })).rejects.toMatchObject({ code: "usage" });
+      await expect(authorize({ ...options(), open, hosts: ["nodeX"] })).rejects.toMatchObject({
+        code: "usage",
+      });
     },
   );
 
@@ -224,7 +289,11 @@ describe("authorize", () => {
   });
 
   it("says so when no host is reached by SSH", async () => {
-    await site.write({ hosts: [{ name: "master1", address: "10.0.0.12", roles: ["control-plane", "registry"], connection: "local" }] });
+    await site.write({
+      hosts: [
+        { name: "master1", address: "10.0.0.12", roles: ["control-plane", "registry"], connection: "local" },
+      ],
+    });
     await expect(authorize(options())).rejects.toMatchObject({ code: "usage" });
   });
 });

@@ -1,5 +1,16 @@
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { quote } from "../../src/host/host.ts";
@@ -7,7 +18,19 @@ import { libraryIn, type Ran, runShell, SHELLS } from "../support/install/shells
 import { Scratch } from "../support/scratch.ts";
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
-const NAMES = ["plain.conf", "with space", "it's", '"quoted"', "-n", "star*[a]", "$HOME", "back\\slash", "ünïcode 🦜", ".hidden", "a/deeper/one"];
+const NAMES = [
+  "plain.conf",
+  "with space",
+  "it's",
+  '"quoted"',
+  "-n",
+  "star*[a]",
+  "$HOME",
+  "back\\slash",
+  "ünïcode 🦜",
+  ".hidden",
+  "a/deeper/one",
+];
 
 describe.each(SHELLS)("steps.sh by %s", (...shell) => {
   let scratch: Scratch;
@@ -18,7 +41,8 @@ describe.each(SHELLS)("steps.sh by %s", (...shell) => {
   });
   const path = (name: string): string => scratch.path(`etc/${name}`);
   const kept = (file: string): string => scratch.path(`kept/before${file}`);
-  const sh = (script: string, mode?: "check"): Ran => runShell(shell, `${libraryIn(scratch.dir, mode)}${script}\n`);
+  const sh = (script: string, mode?: "check"): Ran =>
+    runShell(shell, `${libraryIn(scratch.dir, mode)}${script}\n`);
   const good = (script: string): string => {
     const { code, output } = sh(`set -e\n${script}`);
     expect(code, output).toBe(0);
@@ -32,13 +56,15 @@ describe.each(SHELLS)("steps.sh by %s", (...shell) => {
   };
   const read = (name: string): string => readFileSync(path(name), "utf8");
   const mode = (name: string): number => statSync(path(name)).mode & 0o777;
-  const put = (name: string, text: string, octal = "644"): string => good(`put ${quote(path(name))} ${octal} <<'AIRGAP'\n${text}AIRGAP`);
+  const put = (name: string, text: string, octal = "644"): string =>
+    good(`put ${quote(path(name))} ${octal} <<'AIRGAP'\n${text}AIRGAP`);
 
   describe("put, same and give_back", () => {
     const file = (name: string): string => quote(path(name));
     /** The same for every name, in one script. */
     const each = (script: (name: string) => string): string => good(NAMES.map(script).join("\n"));
-    const putting = (text: string, octal: string) => (name: string) => `put ${file(name)} ${octal} <<'AIRGAP'\n${text}AIRGAP`;
+    const putting = (text: string, octal: string) => (name: string) =>
+      `put ${file(name)} ${octal} <<'AIRGAP'\n${text}AIRGAP`;
     const states = (): [string, number][] => NAMES.map((name) => [read(name), mode(name)]);
     const all = (text: string, octal: number): [string, number][] => NAMES.map(() => [text, octal]);
 
@@ -48,7 +74,8 @@ describe.each(SHELLS)("steps.sh by %s", (...shell) => {
       each(putting(one, "600"));
       expect(states()).toEqual(all(one, 0o600));
       each(
-        (name) => `same ${file(name)} 600 ${sha256(one)}\n! same ${file(name)} 644 ${sha256(one)} || exit 1\n! same ${file(name)} 600 ${sha256(two)} || exit 1`,
+        (name) =>
+          `same ${file(name)} 600 ${sha256(one)}\n! same ${file(name)} 644 ${sha256(one)} || exit 1\n! same ${file(name)} 600 ${sha256(two)} || exit 1`,
       );
       each(putting(two, "644"));
       each(putting(two, "644"));
@@ -119,7 +146,8 @@ describe.each(SHELLS)("steps.sh by %s", (...shell) => {
   });
 
   describe("put_block, block and drop_block", () => {
-    const block = (name: string, lines: string): string => good(`put_block ${quote(path(name))} <<'AIRGAP'\n${lines}\nAIRGAP`);
+    const block = (name: string, lines: string): string =>
+      good(`put_block ${quote(path(name))} <<'AIRGAP'\n${lines}\nAIRGAP`);
 
     it.each([
       ["a file of lines", "127.0.0.1 localhost\n::1 localhost\n", "127.0.0.1 localhost\n::1 localhost\n"],
@@ -135,7 +163,9 @@ describe.each(SHELLS)("steps.sh by %s", (...shell) => {
       expect(mode("hosts")).toBe(0o640);
       block("hosts", "10.0.0.1 a\n10.0.0.2 b");
       expect(read("hosts")).toBe(once);
-      expect(good(`block ${quote(path("hosts"))}`)).toBe("# BEGIN airgap\n10.0.0.1 a\n10.0.0.2 b\n# END airgap\n");
+      expect(good(`block ${quote(path("hosts"))}`)).toBe(
+        "# BEGIN airgap\n10.0.0.1 a\n10.0.0.2 b\n# END airgap\n",
+      );
       block("hosts", "10.0.0.9 z");
       expect(read("hosts")).toBe(`${after}# BEGIN airgap\n10.0.0.9 z\n# END airgap\n`);
       good(`drop_block ${quote(path("hosts"))}`);
@@ -149,7 +179,9 @@ describe.each(SHELLS)("steps.sh by %s", (...shell) => {
       block("hosts", "ours");
       writeFileSync(path("hosts"), `${read("hosts")}later\n# BEGIN airgap of somebody else\n`);
       block("hosts", "ours anew");
-      expect(read("hosts")).toBe("first\nlater\n# BEGIN airgap of somebody else\n# BEGIN airgap\nours anew\n# END airgap\n");
+      expect(read("hosts")).toBe(
+        "first\nlater\n# BEGIN airgap of somebody else\n# BEGIN airgap\nours anew\n# END airgap\n",
+      );
     });
 
     it("make the file where there is none", () => {
@@ -182,7 +214,10 @@ describe.each(SHELLS)("steps.sh by %s", (...shell) => {
 
     it("changes nothing in check mode, and shows why", () => {
       const script = `show() { echo shown; }\n${step(`fail "no flag"`, `: >${flag()}`, "rm it")}`;
-      expect(sh(script, "check")).toMatchObject({ code: 0, stdout: expect.stringMatching(/^no flag\nshown\nwould-change +a\/b/) });
+      expect(sh(script, "check")).toMatchObject({
+        code: 0,
+        stdout: expect.stringMatching(/^no flag\nshown\nwould-change +a\/b/),
+      });
       expect(existsSync(path("flag"))).toBe(false);
       expect(existsSync(scratch.path("kept"))).toBe(false);
     });
@@ -201,10 +236,11 @@ describe.each(SHELLS)("steps.sh by %s", (...shell) => {
 
     it("keeps the way back before it applies, and goes it in the opposite order, each once", () => {
       const keep = (id: string): string =>
-        step(`[ -e ${quote(path(id))} ]`, `: >${quote(path(id))}`, `rm ${quote(path(id))}\necho "back ${id}" >>${quote(path("log"))}`).replaceAll(
-          "a/b",
-          `stage/${id}`,
-        );
+        step(
+          `[ -e ${quote(path(id))} ]`,
+          `: >${quote(path(id))}`,
+          `rm ${quote(path(id))}\necho "back ${id}" >>${quote(path("log"))}`,
+        ).replaceAll("a/b", `stage/${id}`);
       sh(`${keep("one")}${keep("two")}${keep("three")}`);
       const files = readdirSync(scratch.path("kept/undo"));
       expect(files).toEqual(["9997-stage+three", "9998-stage+two", "9999-stage+one"]);
@@ -246,8 +282,14 @@ describe.each(SHELLS)("steps.sh by %s", (...shell) => {
   describe("wait_for", () => {
     it("tries until it succeeds, and says the last words when it does not", () => {
       const tries = quote(path("tries"));
-      expect(sh(`try() { echo x >>${tries}; [ "$(wc -l <${tries})" -ge 2 ]; }\nwait_for 10 try && echo yes`).stdout).toBe("yes\n");
-      expect(sh("never() { fail 'last words'; }\nwait_for 0 never")).toMatchObject({ code: 1, stdout: "last words\n" });
+      expect(
+        sh(`try() { echo x >>${tries}; [ "$(wc -l <${tries})" -ge 2 ]; }\nwait_for 10 try && echo yes`)
+          .stdout,
+      ).toBe("yes\n");
+      expect(sh("never() { fail 'last words'; }\nwait_for 0 never")).toMatchObject({
+        code: 1,
+        stdout: "last words\n",
+      });
     });
   });
 });

@@ -40,7 +40,14 @@ describe("a script of words", () => {
       echo after`).toBe(`cat <<'AIRGAP'\n${inner}AIRGAP\necho after`);
   });
 
-  test.each(["", "no end", "AIRGAP\n", "a\nAIRGAP\nb\n", `AIRGAP\nAIRGAP_${"0".repeat(8)}\n`, "$x `y` \\ 'z'\n"])("has here-documents of %j", (content) => {
+  test.each([
+    "",
+    "no end",
+    "AIRGAP\n",
+    "a\nAIRGAP\nb\n",
+    `AIRGAP\nAIRGAP_${"0".repeat(8)}\n`,
+    "$x `y` \\ 'z'\n",
+  ])("has here-documents of %j", (content) => {
     const twice = printed(`${sh`cat ${here(content)}`}\n`);
     expect(twice).toBe(content.endsWith("\n") ? content : `${content}\n`);
     const nested = here(`cat ${here(content).text}\n`);
@@ -50,7 +57,15 @@ describe("a script of words", () => {
 
 describe("steps", () => {
   it("of files say what they write, end it, and take it back", () => {
-    const step = fileStep({ id: "x", title: "X", path: "/etc/a b", content: "one", mode: "600", after: "reload", undone: "reload back" });
+    const step = fileStep({
+      id: "x",
+      title: "X",
+      path: "/etc/a b",
+      content: "one",
+      mode: "600",
+      after: "reload",
+      undone: "reload back",
+    });
     expect(step).toMatchObject({
       check: expect.stringMatching(/^same '\/etc\/a b' 600 [0-9a-f]{64}$/),
       apply: "put '/etc/a b' 600 <<'AIRGAP'\none\nAIRGAP\nreload",
@@ -67,7 +82,13 @@ describe("steps", () => {
   });
 
   it("of blocks look for their own lines", () => {
-    const step = blockStep({ id: "b", title: "B", path: "/etc/hosts", lines: ["one", "-two"], needed: ["-two"] });
+    const step = blockStep({
+      id: "b",
+      title: "B",
+      path: "/etc/hosts",
+      lines: ["one", "-two"],
+      needed: ["-two"],
+    });
     expect(step.check).toContain("for line in -two; do");
     expect(step.apply).toContain("one\n-two\n");
   });
@@ -77,7 +98,9 @@ describe("a file with holes", () => {
   it("is filled wholly, or it is a mistake", () => {
     expect(fill("systemd/airgap-serve.service", { COMMAND: "x $& y" })).toContain("ExecStart=x $& y\n");
     expect(() => fill("systemd/airgap-serve.service", {})).toThrow("@COMMAND@");
-    expect(() => fill("systemd/airgap-serve.service", { COMMAND: "x", OTHER: "y" })).toThrow("has no @OTHER@");
+    expect(() => fill("systemd/airgap-serve.service", { COMMAND: "x", OTHER: "y" })).toThrow(
+      "has no @OTHER@",
+    );
   });
 });
 
@@ -99,11 +122,28 @@ describe("what a script tells", () => {
   it("is taken apart by its marked lines", () => {
     const { frames, states } = told(TEXT);
     expect(frames.reports).toEqual([
-      { id: "a/one", state: "would-change", output: "why not\n", shown: "old file\n", ms: expect.any(Number) },
+      {
+        id: "a/one",
+        state: "would-change",
+        output: "why not\n",
+        shown: "old file\n",
+        ms: expect.any(Number),
+      },
       { id: "a/two", state: "done", output: "words without end", shown: "", ms: expect.any(Number) },
     ]);
-    expect(states).toEqual(["a/one checking", "a/one would-change", "a/two checking", "a/two applying", "a/two done", "a/three checking"]);
-    expect([frames.current, frames.currentOutput, frames.outside]).toEqual(["a/three", "half\n", "early\n\n\n\n"]);
+    expect(states).toEqual([
+      "a/one checking",
+      "a/one would-change",
+      "a/two checking",
+      "a/two applying",
+      "a/two done",
+      "a/three checking",
+    ]);
+    expect([frames.current, frames.currentOutput, frames.outside]).toEqual([
+      "a/three",
+      "half\n",
+      "early\n\n\n\n",
+    ]);
   });
 
   it("is the same in whatever pieces it comes", () => {
@@ -116,8 +156,12 @@ describe("what a script tells", () => {
   });
 
   it("is not mistaken for what a command prints", () => {
-    const { frames } = told("@@m begin a/one\n x@@m end a/one done\n@@mend a/one done\n@@m end a/one nonsense\n\n@@m end a/one done\n");
-    expect(frames.reports).toEqual([expect.objectContaining({ state: "done", output: expect.stringContaining("x@@m end a/one done") })]);
+    const { frames } = told(
+      "@@m begin a/one\n x@@m end a/one done\n@@mend a/one done\n@@m end a/one nonsense\n\n@@m end a/one done\n",
+    );
+    expect(frames.reports).toEqual([
+      expect.objectContaining({ state: "done", output: expect.stringContaining("x@@m end a/one done") }),
+    ]);
   });
 
   it("is bounded", () => {
@@ -135,13 +179,18 @@ describe("a diff", () => {
     ["a\n", "a\n", []],
     ["a\nb\nc\n", "a\nx\nc\n", ["  a", "- b", "+ x", "  c"]],
     ["1\n2\n3\n4\n5\n6\n7\n8\n9\n", "1\n2\n3\n4\n5\n6\n7\n8\nx\n", ["  7", "  8", "- 9", "+ x"]],
-    ["a\n1\n2\n3\n4\n5\n6\nb\n", "A\n1\n2\n3\n4\n5\n6\nB\n", ["- a", "+ A", "  1", "  2", "  …", "  5", "  6", "- b", "+ B"]],
+    [
+      "a\n1\n2\n3\n4\n5\n6\nb\n",
+      "A\n1\n2\n3\n4\n5\n6\nB\n",
+      ["- a", "+ A", "  1", "  2", "  …", "  5", "  6", "- b", "+ B"],
+    ],
   ])("of %j and %j", (before, after, lines) => expect(diffLines(before, after)).toEqual(lines));
 
   it("of any two short texts leads from one to the other", () => {
     const random = new Random(9);
     for (let i = 0; i < 300; i++) {
-      const text = (): string => Array.from({ length: random.below(4) }, () => `${random.pick(["a", "b", "c"])}\n`).join("");
+      const text = (): string =>
+        Array.from({ length: random.below(4) }, () => `${random.pick(["a", "b", "c"])}\n`).join("");
       const [before, after] = [text(), text()];
       const lines = diffLines(before, after);
       const without = (sign: string): string =>
@@ -164,19 +213,43 @@ describe("a dry run", () => {
   it("hides secrets in what it shows", () => {
     const step = fileStep({ id: "f", title: "F", path: "/f", content: "password=swordfish\n" });
     const plan = { stages: [{ name: "hosts" as const, waves: [[{ host: "a", steps: [step] }]] }] };
-    const report = { id: "hosts/f", state: "would-change" as const, output: "it has swordfish", shown: "password=other\n", ms: 1 };
-    const found = foresee(plan, ["a"], new Map([["a", new Map([["hosts/f", report]])]]), new Mask(["swordfish"]));
-    expect(found).toEqual([expect.objectContaining({ reason: "it has ***", diff: ["- password=other", "+ password=***"] })]);
-    expect(formatForeseen(found)).toEqual(["hosts", "  a: f: F", "      - password=other", "      + password=***", "1 of 1 steps would change something"]);
+    const report = {
+      id: "hosts/f",
+      state: "would-change" as const,
+      output: "it has swordfish",
+      shown: "password=other\n",
+      ms: 1,
+    };
+    const found = foresee(
+      plan,
+      ["a"],
+      new Map([["a", new Map([["hosts/f", report]])]]),
+      new Mask(["swordfish"]),
+    );
+    expect(found).toEqual([
+      expect.objectContaining({ reason: "it has ***", diff: ["- password=other", "+ password=***"] }),
+    ]);
+    expect(formatForeseen(found)).toEqual([
+      "hosts",
+      "  a: f: F",
+      "      - password=other",
+      "      + password=***",
+      "1 of 1 steps would change something",
+    ]);
   });
 });
 
 describe("images", () => {
-  const external = (more: object) => clusterOf({ registry: { mode: "external", ...more }, repository: { host: "master1" } });
+  const external = (more: object) =>
+    clusterOf({ registry: { mode: "external", ...more }, repository: { host: "master1" } });
   const of = (cluster: ReturnType<typeof clusterOf>) => imagesFor(cluster, bundleOf(cluster, []).lock);
 
   it("are asked for by their own names where a mirror can answer", () => {
-    for (const cluster of [clusterOf(), external({ layout: "path" }), external({ layout: "host", prefix: "x" })]) {
+    for (const cluster of [
+      clusterOf(),
+      external({ layout: "path" }),
+      external({ layout: "host", prefix: "x" }),
+    ]) {
       expect(asksByLandedName(cluster)).toBe(false);
       expect(of(cluster)).toMatchObject({ sandbox: "registry.k8s.io/pause:3.9" });
       expect(of(cluster).kubeadm.every(({ upstream, asked }) => upstream === asked)).toBe(true);
@@ -185,7 +258,11 @@ describe("images", () => {
 
   it.each([
     [external({ layout: "flat" }), "register.site.local/pause:3.9", "register.site.local/coredns:v1.10.1"],
-    [external({ layout: "flat", prefix: "k8s", port: 5000 }), "register.site.local:5000/k8s/pause:3.9", "register.site.local:5000/k8s/coredns:v1.10.1"],
+    [
+      external({ layout: "flat", prefix: "k8s", port: 5000 }),
+      "register.site.local:5000/k8s/pause:3.9",
+      "register.site.local:5000/k8s/coredns:v1.10.1",
+    ],
     [
       external({ map: ["registry.k8s.io/**=google_containers/**"] }),
       "register.site.local/google_containers/pause:3.9",
@@ -200,14 +277,23 @@ describe("images", () => {
 
   it("that kubeadm can't be told to take are an error before anything is done", () => {
     expect(() => of(external({ map: ["registry.k8s.io/kube-proxy=other/kube-proxy"] }))).toThrow(
-      expect.objectContaining({ code: "spec", message: expect.stringContaining("kubeadm can't be told to take registry.k8s.io/kube-proxy:v1.28.2") }),
+      expect.objectContaining({
+        code: "spec",
+        message: expect.stringContaining("kubeadm can't be told to take registry.k8s.io/kube-proxy:v1.28.2"),
+      }),
     );
-    expect(() => of(clusterOf({ kubernetes: { version: "v1.99.0" } }))).toThrow(expect.objectContaining({ code: "unsupported" }));
+    expect(() => of(clusterOf({ kubernetes: { version: "v1.99.0" } }))).toThrow(
+      expect.objectContaining({ code: "unsupported" }),
+    );
   });
 
   it("are found in a lock however they are written", () => {
     const { lock } = bundleOf(clusterOf(), [], {
-      images: ["docker.io/library/nginx:1.27", `quay.io/x/y@sha256:${"a".repeat(64)}`, "docker.io/library/busybox:latest"],
+      images: [
+        "docker.io/library/nginx:1.27",
+        `quay.io/x/y@sha256:${"a".repeat(64)}`,
+        "docker.io/library/busybox:latest",
+      ],
     });
     for (const name of [
       "nginx:1.27",
@@ -219,7 +305,8 @@ describe("images", () => {
     ]) {
       expect(carries(lock, name), name).toBe(true);
     }
-    for (const name of ["nginx", "nginx:1.28", "quay.io/x/y:v1", "registry.k8s.io/pause:3.10"]) expect(carries(lock, name), name).toBe(false);
+    for (const name of ["nginx", "nginx:1.28", "quay.io/x/y:v1", "registry.k8s.io/pause:3.10"])
+      expect(carries(lock, name), name).toBe(false);
   });
 });
 
@@ -232,11 +319,16 @@ describe("connections", () => {
       if (name === "master1") return open;
       throw new AirgapError("unauthorized", `${name}: no key was accepted`, { suggestions: ["name a key"] });
     });
-    await expect(session).rejects.toMatchObject({ code: "unauthorized", message: "node1: no key was accepted" });
+    await expect(session).rejects.toMatchObject({
+      code: "unauthorized",
+      message: "node1: no key was accepted",
+    });
     expect(open.closed).toBe(true);
 
     const both = Session.start(hosts, async ({ name }) => {
-      throw new AirgapError(name === "node1" ? "network" : "unauthorized", `${name}: no`, { suggestions: ["the same for both"] });
+      throw new AirgapError(name === "node1" ? "network" : "unauthorized", `${name}: no`, {
+        suggestions: ["the same for both"],
+      });
     });
     await expect(both).rejects.toMatchObject({
       code: "network",
@@ -273,7 +365,11 @@ describe("words of the commands", () => {
   it("ask about a key that nobody knows", async () => {
     const asked: string[] = [];
     const ask = hostKeyQuestion(async (text) => asked.push(text) > 0);
-    expect(await ask("node1", { host: "10.0.0.15", type: "ED25519", fingerprint: "SHA256:x", question: "" })).toBe(true);
-    expect(asked[0]).toBe("node1 (10.0.0.15) is met for the first time and shows the ED25519 key SHA256:x. Is it that host's own?");
+    expect(
+      await ask("node1", { host: "10.0.0.15", type: "ED25519", fingerprint: "SHA256:x", question: "" }),
+    ).toBe(true);
+    expect(asked[0]).toBe(
+      "node1 (10.0.0.15) is met for the first time and shows the ED25519 key SHA256:x. Is it that host's own?",
+    );
   });
 });

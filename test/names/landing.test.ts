@@ -1,10 +1,22 @@
 import { describe, expect, it } from "vitest";
-import { checkNames, HARBOR_NAMES, type LandingRules, land, landAll, limitsOfHost, parseTarget } from "../../src/names/landing.ts";
+import {
+  checkNames,
+  HARBOR_NAMES,
+  type LandingRules,
+  land,
+  landAll,
+  limitsOfHost,
+  parseTarget,
+} from "../../src/names/landing.ts";
 import { parseMapRule } from "../../src/names/map-rule.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import { formatReference, parseReference } from "../../src/oci/reference.ts";
 
-const rules = (layout: LandingRules["layout"], target = "harbor.site:8443/mirror", more: Partial<LandingRules> & { maps?: string[] } = {}): LandingRules => ({
+const rules = (
+  layout: LandingRules["layout"],
+  target = "harbor.site:8443/mirror",
+  more: Partial<LandingRules> & { maps?: string[] } = {},
+): LandingRules => ({
   target: parseTarget(target),
   layout,
   map: (more.maps ?? []).map(parseMapRule),
@@ -15,7 +27,11 @@ const landed = (text: string, by: LandingRules): string => formatReference(land(
 describe("land", () => {
   it.each([
     ["registry.k8s.io/pause:3.9", "host", "harbor.site:8443/mirror/registry.k8s.io/pause:3.9"],
-    ["registry.k8s.io/coredns/coredns:v1.11.1", "host", "harbor.site:8443/mirror/registry.k8s.io/coredns/coredns:v1.11.1"],
+    [
+      "registry.k8s.io/coredns/coredns:v1.11.1",
+      "host",
+      "harbor.site:8443/mirror/registry.k8s.io/coredns/coredns:v1.11.1",
+    ],
     ["nginx:1.27", "host", "harbor.site:8443/mirror/docker.io/library/nginx:1.27"],
     ["localhost:5000/a/b:v1", "host", "harbor.site:8443/mirror/localhost-5000/a/b:v1"],
     ["[::1]:5000/a/b:v1", "host", "harbor.site:8443/mirror/1-5000/a/b:v1"],
@@ -31,19 +47,31 @@ describe("land", () => {
     expect(landed(`quay.io/a/b@${digest}`, rules("flat", "h.io/p"))).toBe(`h.io/p/b@${digest}`);
   });
 
-  it.each(["host", "path", "flat"] as const)("lands the site's own images under their plain path in layout %s", (layout) => {
-    const site = { siteName: "kubernetes-register.superopsmsb.com" };
-    expect(landed("kubernetes-register.superopsmsb.com/superopsmsb/nginx_web:v0.1", rules(layout, "10.0.0.20:5000/mirror", site))).toBe(
-      "10.0.0.20:5000/superopsmsb/nginx_web:v0.1",
-    );
-    expect(landed("harbor.site:8443/a/b/c:1", rules(layout))).toBe("harbor.site:8443/a/b/c:1");
-    expect(landed("harbor.site/a/b:1", rules(layout, "harbor.site:443/mirror"))).toBe("harbor.site:443/a/b:1");
-  });
+  it.each(["host", "path", "flat"] as const)(
+    "lands the site's own images under their plain path in layout %s",
+    (layout) => {
+      const site = { siteName: "kubernetes-register.superopsmsb.com" };
+      expect(
+        landed(
+          "kubernetes-register.superopsmsb.com/superopsmsb/nginx_web:v0.1",
+          rules(layout, "10.0.0.20:5000/mirror", site),
+        ),
+      ).toBe("10.0.0.20:5000/superopsmsb/nginx_web:v0.1");
+      expect(landed("harbor.site:8443/a/b/c:1", rules(layout))).toBe("harbor.site:8443/a/b/c:1");
+      expect(landed("harbor.site/a/b:1", rules(layout, "harbor.site:443/mirror"))).toBe(
+        "harbor.site:443/a/b:1",
+      );
+    },
+  );
 
   it("applies rules before the layout and before the site's own names", () => {
-    const by = rules("host", "h.io/p", { maps: ["registry.k8s.io/**=google_containers/*", "h.io/own/*=moved/*"] });
+    const by = rules("host", "h.io/p", {
+      maps: ["registry.k8s.io/**=google_containers/*", "h.io/own/*=moved/*"],
+    });
     expect(landed("registry.k8s.io/pause:3.9", by)).toBe("h.io/p/google_containers/pause:3.9");
-    expect(landed("registry.k8s.io/coredns/coredns:v1.11.1", by)).toBe("h.io/p/google_containers/coredns:v1.11.1");
+    expect(landed("registry.k8s.io/coredns/coredns:v1.11.1", by)).toBe(
+      "h.io/p/google_containers/coredns:v1.11.1",
+    );
     expect(landed("h.io/own/app:1", by)).toBe("h.io/p/moved/app:1");
     expect(landed("quay.io/a/b:1", by)).toBe("h.io/p/quay.io/a/b:1");
   });
@@ -81,7 +109,17 @@ describe("parseMapRule", () => {
     expect(landed(text, by(rule))).toBe(`h.io/${parseReference(text).repository}:1`);
   });
 
-  it.each(["", "a", "a=", "=b", "quay.io/a:1=b", "quay.io/a=B", "quay.io/a=b:1", "quay.io/*=x/*/*", `quay.io/a@${digestOf("x")}=b`])("refuses '%s'", (rule) => {
+  it.each([
+    "",
+    "a",
+    "a=",
+    "=b",
+    "quay.io/a:1=b",
+    "quay.io/a=B",
+    "quay.io/a=b:1",
+    "quay.io/*=x/*/*",
+    `quay.io/a@${digestOf("x")}=b`,
+  ])("refuses '%s'", (rule) => {
     expect(() => parseMapRule(rule)).toThrow(expect.objectContaining({ code: "usage" }));
   });
 });
@@ -93,28 +131,44 @@ describe("parseTarget", () => {
   });
 
   it("says how a URL is to be written", () => {
-    expect(() => parseTarget("https://harbor.site/a/")).toThrow(expect.objectContaining({ suggestions: ["write it as harbor.site/a"] }));
+    expect(() => parseTarget("https://harbor.site/a/")).toThrow(
+      expect.objectContaining({ suggestions: ["write it as harbor.site/a"] }),
+    );
     expect(() => parseTarget("harbor.site/A")).toThrow(expect.objectContaining({ code: "usage" }));
   });
 });
 
 describe("landAll", () => {
-  const image = (text: string, content: string) => ({ reference: parseReference(text), digest: digestOf(content) });
+  const image = (text: string, content: string) => ({
+    reference: parseReference(text),
+    digest: digestOf(content),
+  });
 
   it("keeps images of one base name apart that come from different repositories", () => {
     const both = [image("quay.io/a/app:v1", "a"), image("quay.io/b/app:v1", "b")];
-    expect(landAll(both, rules("path")).map(({ to }) => to.repository)).toEqual(["mirror/a/app", "mirror/b/app"]);
+    expect(landAll(both, rules("path")).map(({ to }) => to.repository)).toEqual([
+      "mirror/a/app",
+      "mirror/b/app",
+    ]);
   });
 
   it("refuses different content on one name and names both", () => {
     const both = [image("quay.io/a/app:v1", "a"), image("quay.io/b/app:v1", "b")];
     expect(() => landAll(both, rules("flat"))).toThrow(
-      expect.objectContaining({ code: "conflict", message: expect.stringMatching(/a\/app:v1 \(sha256:.*b\/app:v1 \(sha256:.*mirror\/app:v1/) }),
+      expect.objectContaining({
+        code: "conflict",
+        message: expect.stringMatching(/a\/app:v1 \(sha256:.*b\/app:v1 \(sha256:.*mirror\/app:v1/),
+      }),
     );
   });
 
   it("lets the same content land twice on one name, and other tags beside", () => {
-    expect(landAll([image("quay.io/a/app:v1", "a"), image("gcr.io/a/app:v1", "a"), image("gcr.io/a/app:v2", "b")], rules("path"))).toHaveLength(3);
+    expect(
+      landAll(
+        [image("quay.io/a/app:v1", "a"), image("gcr.io/a/app:v1", "a"), image("gcr.io/a/app:v2", "b")],
+        rules("path"),
+      ),
+    ).toHaveLength(3);
   });
 
   it("lets digests of one repository stand beside each other", () => {
@@ -124,7 +178,9 @@ describe("landAll", () => {
 
   it("refuses a name that grows too long", () => {
     const long = `quay.io/${"a".repeat(200)}`;
-    expect(() => land(parseReference(long), rules("path", `h.io/${"b".repeat(60)}`))).toThrow(expect.objectContaining({ code: "conflict" }));
+    expect(() => land(parseReference(long), rules("path", `h.io/${"b".repeat(60)}`))).toThrow(
+      expect.objectContaining({ code: "conflict" }),
+    );
   });
 });
 
@@ -140,6 +196,8 @@ describe("checkNames", () => {
 
   it("knows Docker Hub's depth", () => {
     const limits = limitsOfHost("docker.io");
-    expect(() => checkNames(landings("docker.io/me/deep"), limits ?? HARBOR_NAMES)).toThrow(/at most 2 components/);
+    expect(() => checkNames(landings("docker.io/me/deep"), limits ?? HARBOR_NAMES)).toThrow(
+      /at most 2 components/,
+    );
   });
 });

@@ -22,7 +22,11 @@ describe("documents keep every byte that is no image's name", () => {
   test("comments, quotes, odd spacing, CRLF, anchors, several documents", () => {
     const text = `# reg.site/x:1 stays in a comment\r\n---\r\n${head}spec:\r\n    containers:   # the one\r\n    -   name:  a\r\n        image:   "reg.site/x:1"    # why: reg.site/x:1\r\n    -   {image: 'busybox' , name: b}\r\n---\r\nimages: &i [ ]\r\n`;
     const done = rewrite(text);
-    expect(done.text).toBe(text.replace('"reg.site/x:1"', '"h.site:8443/reg.site/x:1"').replace("'busybox'", "'h.site:8443/docker.io/library/busybox'"));
+    expect(done.text).toBe(
+      text
+        .replace('"reg.site/x:1"', '"h.site:8443/reg.site/x:1"')
+        .replace("'busybox'", "'h.site:8443/docker.io/library/busybox'"),
+    );
     expect(done.changes.map(({ from, to }) => [from, to])).toEqual([
       ["reg.site/x:1", "h.site:8443/reg.site/x:1"],
       ["docker.io/library/busybox:latest", "h.site:8443/docker.io/library/busybox"],
@@ -39,7 +43,10 @@ describe("every kind of place that find knows", () => {
   test.each([
     ["args: ['--solver-image=quay.io/s:1']", "args: ['--solver-image=h.site:8443/quay.io/s:1']"],
     ["args: [--x-image, org/s:1]", "args: [--x-image, h.site:8443/docker.io/org/s:1]"],
-    ["env: [{ name: X_IMAGE, value: org/s:1 }]", "env: [{ name: X_IMAGE, value: h.site:8443/docker.io/org/s:1 }]"],
+    [
+      "env: [{ name: X_IMAGE, value: org/s:1 }]",
+      "env: [{ name: X_IMAGE, value: h.site:8443/docker.io/org/s:1 }]",
+    ],
     [
       "env:\n  - name: IMAGES\n    value: |\n      1=quay.io/s:1\n      2=quay.io/s:2",
       "env:\n  - name: IMAGES\n    value: |\n      1=h.site:8443/quay.io/s:1\n      2=h.site:8443/quay.io/s:2",
@@ -48,14 +55,21 @@ describe("every kind of place that find knows", () => {
     ['json: \'{"image":"quay.io/s:1"}\'', 'json: \'{"image":"h.site:8443/quay.io/s:1"}\''],
     ['json: "{\\"image\\":\\"quay.io/s:1\\"}"', 'json: "{\\"image\\":\\"h.site:8443/quay.io/s:1\\"}"'],
     ["image: { repository: org/s, tag: v1 }", "image: { repository: h.site:8443/docker.io/org/s, tag: v1 }"],
-    ["image: { registry: quay.io, repository: org/s, tag: v1 }", "image: { registry: h.site:8443/quay.io, repository: org/s, tag: v1 }"],
-    ["driver: { repository: quay.io/org, image: s, version: '1.2' }", "driver: { repository: h.site:8443/quay.io/org, image: s, version: '1.2' }"],
+    [
+      "image: { registry: quay.io, repository: org/s, tag: v1 }",
+      "image: { registry: h.site:8443/quay.io, repository: org/s, tag: v1 }",
+    ],
+    [
+      "driver: { repository: quay.io/org, image: s, version: '1.2' }",
+      "driver: { repository: h.site:8443/quay.io/org, image: s, version: '1.2' }",
+    ],
     [
       "hub: quay.io/mesh\n  tag: '1'\n  a: { image: one }\n  b: { image: two }",
       "hub: h.site:8443/quay.io/mesh\n  tag: '1'\n  a: { image: one }\n  b: { image: two }",
     ],
   ])("%s", (before, after) => {
-    const text = (fields: string): string => `apiVersion: example.org/v1\nkind: Thing\nmetadata: { name: t }\nspec:\n  ${fields}\n`;
+    const text = (fields: string): string =>
+      `apiVersion: example.org/v1\nkind: Thing\nmetadata: { name: t }\nspec:\n  ${fields}\n`;
     expect(rewrite(text(before)).text).toBe(text(after));
   });
 
@@ -76,8 +90,15 @@ describe("rules", () => {
   const text = (image: string): string => `${head}spec: { containers: [{ name: a, image: ${image} }] }\n`;
 
   test("layouts, the site's own name, digests on wish", () => {
-    expect(rewrite(text("registry.k8s.io/coredns/coredns:v1"), { layout: "flat", target: { host: "h", prefix: "p" } }).text).toBe(text("h/p/coredns:v1"));
-    expect(rewrite(text("registry.k8s.io/coredns/coredns:v1"), { layout: "path" }).text).toBe(text("h.site:8443/coredns/coredns:v1"));
+    expect(
+      rewrite(text("registry.k8s.io/coredns/coredns:v1"), {
+        layout: "flat",
+        target: { host: "h", prefix: "p" },
+      }).text,
+    ).toBe(text("h/p/coredns:v1"));
+    expect(rewrite(text("registry.k8s.io/coredns/coredns:v1"), { layout: "path" }).text).toBe(
+      text("h.site:8443/coredns/coredns:v1"),
+    );
     expect(rewrite(text("own.site/app:1"), { siteName: "own.site" }).text).toBe(text("h.site:8443/app:1"));
     expect(rewrite(text("reg.site/x:1"), {}, true).text).toBe(text(`h.site:8443/reg.site/x:1@${digest}`));
   });
@@ -87,18 +108,24 @@ describe("rules", () => {
     expect(rewrite(text(pinned), {}, true).text).toBe(text(`h.site:8443/${pinned}`));
     const split = (tag: string): string =>
       `apiVersion: example.org/v1\nkind: Thing\nmetadata: { name: t }\nspec: { image: { repository: org/s, tag: ${tag} } }\n`;
-    expect(rewrite(split("v1"), {}, true).text).toBe(split(`v1@${digest}`).replace("org/s", "h.site:8443/docker.io/org/s"));
+    expect(rewrite(split("v1"), {}, true).text).toBe(
+      split(`v1@${digest}`).replace("org/s", "h.site:8443/docker.io/org/s"),
+    );
   });
 
   test("a registry that images of several layouts share is changed so that all fit", () => {
     const values = (registry: string, a: string, b: string): string =>
       `apiVersion: example.org/v1\nkind: Thing\nmetadata: { name: t }\nspec:\n  imageRegistry: ${registry}\n  a: { image: ${a}, tag: v1 }\n  b: { image: ${b}, tag: v2 }\n`;
-    expect(rewrite(values("quay.io", "org/a", "other/b"), { layout: "flat" }).text).toBe(values("h.site:8443", "a", "b"));
+    expect(rewrite(values("quay.io", "org/a", "other/b"), { layout: "flat" }).text).toBe(
+      values("h.site:8443", "a", "b"),
+    );
   });
 
   test("a text that is not the one that was read is refused", () => {
     expect(() =>
-      rewriteText("abc def", [{ reference: "reg.site/x:1", whole: true, names: [{ start: 2, end: 6 }] }], { land: (reference) => reference }),
+      rewriteText("abc def", [{ reference: "reg.site/x:1", whole: true, names: [{ start: 2, end: 6 }] }], {
+        land: (reference) => reference,
+      }),
     ).toThrow(/not the one that was read/);
   });
 });
@@ -107,7 +134,11 @@ describe("runtimes that need no rewriting", () => {
   const access = { scheme: "https" as const, ca: "PEM\n" };
 
   test("containerd gets a hosts.toml for each registry, that never leads upstream", () => {
-    const files = containerdFiles(["registry.k8s.io", "localhost:5000"], { ...rules, target: { host: "h.site:8443", prefix: "m" } }, access);
+    const files = containerdFiles(
+      ["registry.k8s.io", "localhost:5000"],
+      { ...rules, target: { host: "h.site:8443", prefix: "m" } },
+      access,
+    );
     expect(Object.keys(files).sort()).toEqual([
       "containerd/certs.d/h.site_8443_/ca.crt",
       "containerd/certs.d/h.site_8443_/hosts.toml",
@@ -128,7 +159,10 @@ describe("runtimes that need no rewriting", () => {
   test("docker has mirrors for docker.io only, and only at a registry's root", () => {
     const path = { ...rules, layout: "path" as const };
     expect(dockerFiles(["docker.io", "quay.io"], path, access)).toEqual({
-      files: { "docker/daemon.json": '{\n  "registry-mirrors": [\n    "https://h.site:8443"\n  ]\n}\n', "docker/certs.d/h.site:8443/ca.crt": "PEM\n" },
+      files: {
+        "docker/daemon.json": '{\n  "registry-mirrors": [\n    "https://h.site:8443"\n  ]\n}\n',
+        "docker/certs.d/h.site:8443/ca.crt": "PEM\n",
+      },
       unserved: ["quay.io"],
     });
     expect(dockerFiles(["docker.io"], rules, { scheme: "http", insecure: true })).toEqual({

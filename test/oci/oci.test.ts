@@ -59,13 +59,26 @@ describe("platforms", () => {
     expect(parsePlatform("linux/x86_64")).toEqual({ os: "linux", architecture: "amd64" });
     expect(parsePlatform("Linux/aarch64")).toEqual({ os: "linux", architecture: "arm64" });
     expect(formatPlatform(parsePlatform("linux/armhf"))).toBe("linux/arm/v7");
-    for (const text of ["linux", "", "a/b/c/d", "linux/arm/"]) expect(() => parsePlatform(text)).toThrow(/is not a platform/);
+    for (const text of ["linux", "", "a/b/c/d", "linux/arm/"])
+      expect(() => parsePlatform(text)).toThrow(/is not a platform/);
   });
 
   it("match with the architecture's own variant left out or written", () => {
-    expect(matchesPlatform({ os: "linux", architecture: "arm64", variant: "v8" }, { os: "linux", architecture: "arm64" })).toBe(true);
-    expect(matchesPlatform({ os: "linux", architecture: "arm", variant: "v6" }, { os: "linux", architecture: "arm" })).toBe(false);
-    expect(matchesPlatform({ os: "windows", architecture: "amd64" }, { os: "linux", architecture: "amd64" })).toBe(false);
+    expect(
+      matchesPlatform(
+        { os: "linux", architecture: "arm64", variant: "v8" },
+        { os: "linux", architecture: "arm64" },
+      ),
+    ).toBe(true);
+    expect(
+      matchesPlatform(
+        { os: "linux", architecture: "arm", variant: "v6" },
+        { os: "linux", architecture: "arm" },
+      ),
+    ).toBe(false);
+    expect(
+      matchesPlatform({ os: "windows", architecture: "amd64" }, { os: "linux", architecture: "amd64" }),
+    ).toBe(false);
   });
 });
 
@@ -75,13 +88,18 @@ describe("manifests", () => {
 
   it("are read with or without their own mediaType", () => {
     const content = { schemaVersion: 2, config: descriptor, layers: [descriptor] };
-    expect(parseManifest(bytes(content), undefined, "x")).toMatchObject({ kind: "manifest", mediaType: MediaType.ociManifest });
+    expect(parseManifest(bytes(content), undefined, "x")).toMatchObject({
+      kind: "manifest",
+      mediaType: MediaType.ociManifest,
+    });
     expect(childrenOf(parseManifest(bytes(content), MediaType.ociManifest, "x"))).toHaveLength(2);
     expect(parseManifest(bytes({ schemaVersion: 2, manifests: [] }), undefined, "x").kind).toBe("index");
   });
 
   it("refuse schema 1 by name", () => {
-    expect(() => parseManifest(bytes({ schemaVersion: 1, fsLayers: [] }), MediaType.dockerSchema1Signed, "x:1")).toThrow(/x:1 is a Docker schema 1 manifest/);
+    expect(() =>
+      parseManifest(bytes({ schemaVersion: 1, fsLayers: [] }), MediaType.dockerSchema1Signed, "x:1"),
+    ).toThrow(/x:1 is a Docker schema 1 manifest/);
   });
 
   it.each([
@@ -89,16 +107,28 @@ describe("manifests", () => {
     ["a list", "[]"],
     ["nothing known", "{}"],
     ["a size below zero", JSON.stringify({ config: { ...descriptor, size: -1 }, layers: [] })],
-    ["a digest that is none", JSON.stringify({ config: { ...descriptor, digest: "sha256:x/../y" }, layers: [] })],
-    ["layers that are no list", JSON.stringify({ config: descriptor, layers: {}, mediaType: MediaType.ociManifest })],
+    [
+      "a digest that is none",
+      JSON.stringify({ config: { ...descriptor, digest: "sha256:x/../y" }, layers: [] }),
+    ],
+    [
+      "layers that are no list",
+      JSON.stringify({ config: descriptor, layers: {}, mediaType: MediaType.ociManifest }),
+    ],
   ])("refuse %s", (_, text) => {
-    expect(() => parseManifest(Buffer.from(text), undefined, "x")).toThrow(expect.objectContaining({ code: "protocol" }));
+    expect(() => parseManifest(Buffer.from(text), undefined, "x")).toThrow(
+      expect.objectContaining({ code: "protocol" }),
+    );
   });
 
   it("refuse content that says it is something else than what it is served as", () => {
-    expect(() => parseManifest(bytes({ mediaType: MediaType.dockerManifest, config: descriptor, layers: [] }), MediaType.ociManifest, "x")).toThrow(
-      /served as/,
-    );
+    expect(() =>
+      parseManifest(
+        bytes({ mediaType: MediaType.dockerManifest, config: descriptor, layers: [] }),
+        MediaType.ociManifest,
+        "x",
+      ),
+    ).toThrow(/served as/);
   });
 
   it("refuse what is too large", () => {
@@ -106,7 +136,12 @@ describe("manifests", () => {
   });
 
   it("keep of a descriptor only what the specification names", () => {
-    expect(parseDescriptor({ ...descriptor, __proto__: { x: 1 }, other: 1, urls: [1], annotations: { a: "b" } }, "x")).toEqual({
+    expect(
+      parseDescriptor(
+        { ...descriptor, __proto__: { x: 1 }, other: 1, urls: [1], annotations: { a: "b" } },
+        "x",
+      ),
+    ).toEqual({
       ...descriptor,
       annotations: { a: "b" },
     });
@@ -115,6 +150,8 @@ describe("manifests", () => {
 
 describe("canonical JSON", () => {
   it("is the same for the same value", () => {
-    expect(canonicalJson({ b: 1, a: [{ d: undefined, c: null }], é: "\n" })).toBe('{"a":[{"c":null}],"b":1,"é":"\\n"}');
+    expect(canonicalJson({ b: 1, a: [{ d: undefined, c: null }], é: "\n" })).toBe(
+      '{"a":[{"c":null}],"b":1,"é":"\\n"}',
+    );
   });
 });

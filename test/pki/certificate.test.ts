@@ -12,14 +12,25 @@ describe("certificates", () => {
   it("makes an authority and a server certificate that openssl believes", async () => {
     const authority = await makeAuthority(NAME);
     const hosts = ["registry.site.local", "127.0.0.1", "fd00::1:2", "::1"];
-    const leaf = await makeCertificate({ ...authority, name: NAME }, { commonName: "registry.site.local", days: 90, hosts, usage: ["server"] });
+    const leaf = await makeCertificate(
+      { ...authority, name: NAME },
+      { commonName: "registry.site.local", days: 90, hosts, usage: ["server"] },
+    );
     const dir = mkdtempSync(join(tmpdir(), "airgap-pki-"));
     const [ca, server] = [join(dir, "ca.crt"), join(dir, "leaf.crt")];
     writeFileSync(ca, authority.cert);
     writeFileSync(server, leaf.cert);
-    expect(execFileSync("openssl", ["verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", ca, server], { encoding: "utf8" })).toContain("OK");
-    const text = execFileSync("openssl", ["x509", "-in", server, "-noout", "-ext", "subjectAltName"], { encoding: "utf8" });
-    expect(text).toContain("DNS:registry.site.local, IP Address:127.0.0.1, IP Address:FD00:0:0:0:0:0:1:2, IP Address:0:0:0:0:0:0:0:1");
+    expect(
+      execFileSync("openssl", ["verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", ca, server], {
+        encoding: "utf8",
+      }),
+    ).toContain("OK");
+    const text = execFileSync("openssl", ["x509", "-in", server, "-noout", "-ext", "subjectAltName"], {
+      encoding: "utf8",
+    });
+    expect(text).toContain(
+      "DNS:registry.site.local, IP Address:127.0.0.1, IP Address:FD00:0:0:0:0:0:1:2, IP Address:0:0:0:0:0:0:0:1",
+    );
     rmSync(dir, { recursive: true });
   });
 
@@ -35,17 +46,23 @@ describe("certificates", () => {
 
   it("hashes the public key as kubeadm does", async () => {
     const { cert } = await makeAuthority({ commonName: "kubernetes", days: 10 });
-    const der = execFileSync("sh", ["-c", "openssl x509 -pubkey -noout | openssl pkey -pubin -outform der"], { input: cert });
+    const der = execFileSync("sh", ["-c", "openssl x509 -pubkey -noout | openssl pkey -pubin -outform der"], {
+      input: cert,
+    });
     expect(publicKeyHash(cert)).toBe(`sha256:${createHash("sha256").update(der).digest("hex")}`);
   });
 
   it("writes years from 2050 on as such", async () => {
     const { cert } = await makeAuthority({ commonName: "late", days: 36_500 });
-    expect(new Date(new X509Certificate(cert).validTo).getUTCFullYear()).toBe(new Date(Date.now() + 36_500 * 86_400_000).getUTCFullYear());
+    expect(new Date(new X509Certificate(cert).validTo).getUTCFullYear()).toBe(
+      new Date(Date.now() + 36_500 * 86_400_000).getUTCFullYear(),
+    );
   });
 
   it("makes a key pair that openssl reads", async () => {
     const { publicKey, privateKey } = await makeKeyPair();
-    expect(execFileSync("openssl", ["pkey", "-pubout"], { input: privateKey, encoding: "utf8" })).toBe(publicKey);
+    expect(execFileSync("openssl", ["pkey", "-pubout"], { input: privateKey, encoding: "utf8" })).toBe(
+      publicKey,
+    );
   });
 });

@@ -8,7 +8,9 @@ import { type Answer, errorCode, Serving } from "../support/serve.ts";
 
 /** As `htpasswd -nbs joe secret` writes it. */
 const SHA = "joe:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=";
-const basic = (user: string, password: string): Record<string, string> => ({ authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` });
+const basic = (user: string, password: string): Record<string, string> => ({
+  authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`,
+});
 
 async function start(lines: string[]): Promise<Serving> {
   const serving = new Serving();
@@ -16,7 +18,8 @@ async function start(lines: string[]): Promise<Serving> {
   return serving;
 }
 
-const ask = (serving: Serving, headers: Record<string, string> = {}, path = "/v2/"): Promise<Answer> => serving.call("GET", path, { headers });
+const ask = (serving: Serving, headers: Record<string, string> = {}, path = "/v2/"): Promise<Answer> =>
+  serving.call("GET", path, { headers });
 
 describe("htpasswd", () => {
   it("asks for a user, everywhere but at /healthz", async () => {
@@ -30,7 +33,12 @@ describe("htpasswd", () => {
   });
 
   it.each(["$2a$", "$2b$", "$2y$"])("believes bcrypt hashes that begin with %s", async (prefix) => {
-    await using serving = await start(["# users", "", `jane:${hashSync("pa:ss wörd", 4).replace("$2b$", prefix)}`, SHA]);
+    await using serving = await start([
+      "# users",
+      "",
+      `jane:${hashSync("pa:ss wörd", 4).replace("$2b$", prefix)}`,
+      SHA,
+    ]);
     expect((await ask(serving, basic("jane", "pa:ss wörd"))).status).toBe(200);
     expect((await ask(serving, basic("joe", "secret"))).status).toBe(200);
     for (const wrong of [
@@ -56,7 +64,10 @@ describe("htpasswd", () => {
     await using serving = await start([`jane:${hashSync("old", 4)}`]);
     expect((await ask(serving, basic("jane", "old"))).status).toBe(200);
     serving.scratch.write("htpasswd", `jane:${hashSync("new", 4)}\n\n`);
-    expect([(await ask(serving, basic("jane", "old"))).status, (await ask(serving, basic("jane", "new"))).status]).toEqual([401, 200]);
+    expect([
+      (await ask(serving, basic("jane", "old"))).status,
+      (await ask(serving, basic("jane", "new"))).status,
+    ]).toEqual([401, 200]);
     serving.scratch.write("htpasswd", "half a li");
     expect((await ask(serving, basic("jane", "new"))).status).toBe(200);
   });
@@ -64,9 +75,14 @@ describe("htpasswd", () => {
   it("turns away a flood of guesses", async () => {
     using scratch = new Scratch();
     const users = new Htpasswd(scratch.write("htpasswd", `jane:${hashSync("x", 4)}`));
-    const guess = (i: number): Promise<string> => users.check({ header: () => basic("jane", `guess${i}`).authorization } as unknown as Exchange);
-    const outcomes = await Promise.all(Array.from({ length: 40 }, (_, i) => guess(i).catch((error: ApiError) => error)));
-    const refused = outcomes.filter((error) => error instanceof ApiError && error.status === 429) as ApiError[];
+    const guess = (i: number): Promise<string> =>
+      users.check({ header: () => basic("jane", `guess${i}`).authorization } as unknown as Exchange);
+    const outcomes = await Promise.all(
+      Array.from({ length: 40 }, (_, i) => guess(i).catch((error: ApiError) => error)),
+    );
+    const refused = outcomes.filter(
+      (error) => error instanceof ApiError && error.status === 429,
+    ) as ApiError[];
     expect(refused).toHaveLength(8);
     expect(refused[0]?.headers["retry-after"]).toBe("2");
     expect(outcomes.filter((error) => error instanceof ApiError && error.status === 401)).toHaveLength(32);
@@ -81,7 +97,10 @@ describe("htpasswd", () => {
     expect(log).not.toContain(basic("jane", "hush-hush").authorization?.slice(6));
   });
 
-  it.each(["jane:plain", "jane", ":x", "jane:$apr1$abc$defghijklmnopqrstuvwxyz."])("names the line that it can't take: %s", (line) => {
-    expect(() => parseHtpasswd(`# first\n${line}\n`, "users")).toThrow(/users, line 2/);
-  });
+  it.each(["jane:plain", "jane", ":x", "jane:$apr1$abc$defghijklmnopqrstuvwxyz."])(
+    "names the line that it can't take: %s",
+    (line) => {
+      expect(() => parseHtpasswd(`# first\n${line}\n`, "users")).toThrow(/users, line 2/);
+    },
+  );
 });

@@ -65,7 +65,10 @@ describe("hostile and unlucky clients", () => {
       [`GET /v2/${"a".repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, "431"],
       ["\x16\x03\x01 TLS to a plain port\r\n\r\n", "400"],
       ["GET /v2/ HTTP/1.1\r\n\r\n", "400"],
-      ["POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", "400"],
+      [
+        "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "400",
+      ],
     ] as const) {
       const socket = await open(serving);
       socket.write(text);
@@ -94,17 +97,33 @@ describe("hostile and unlucky clients", () => {
     await using serving = await Serving.start();
     await serving.pushBlob("a", blob);
     const socket = await open(serving);
-    const paths = ["/v2/", `/v2/a/blobs/${digestOf(blob)}`, "/v2/a/tags/list", `/v2/a/blobs/${digestOf(blob)}`, "/healthz"];
-    socket.write(paths.map((path, i) => `GET ${path} HTTP/1.1\r\nHost: x\r\n${i === 4 ? "Connection: close\r\n" : ""}\r\n`).join(""));
+    const paths = [
+      "/v2/",
+      `/v2/a/blobs/${digestOf(blob)}`,
+      "/v2/a/tags/list",
+      `/v2/a/blobs/${digestOf(blob)}`,
+      "/healthz",
+    ];
+    socket.write(
+      paths
+        .map((path, i) => `GET ${path} HTTP/1.1\r\nHost: x\r\n${i === 4 ? "Connection: close\r\n" : ""}\r\n`)
+        .join(""),
+    );
     const text = await untilClosed(socket);
-    const lengths = [...text.matchAll(/HTTP\/1.1 200 OK[\s\S]*?content-length: (\d+)/gi)].map(([, length]) => Number(length));
+    const lengths = [...text.matchAll(/HTTP\/1.1 200 OK[\s\S]*?content-length: (\d+)/gi)].map(([, length]) =>
+      Number(length),
+    );
     expect(lengths).toEqual([2, blob.length, 22, blob.length, 15]);
     expect(text.endsWith('{"status":"ok"}')).toBe(true);
   });
 
   it("answers before it has read a body that it does not want", async () => {
     await using serving = await Serving.start();
-    const answer = await serving.call("PUT", `/v2/a/blobs/uploads/00000000-0000-0000-0000-000000000000?digest=${digestOf(blob)}`, { body: blob });
+    const answer = await serving.call(
+      "PUT",
+      `/v2/a/blobs/uploads/00000000-0000-0000-0000-000000000000?digest=${digestOf(blob)}`,
+      { body: blob },
+    );
     expect(errorCode(answer)).toBe("BLOB_UPLOAD_UNKNOWN");
   });
 });
@@ -151,16 +170,24 @@ describe("the address to listen on", () => {
     ["0.0.0.0:0", "0.0.0.0", 0],
   ])("reads %s", (text, host, port) => expect(parseListen(text)).toEqual({ host, port }));
 
-  it.each([":5000", "5000", "host:99999", "::1:5000", "http://host:1", "", "a b:1"])("refuses '%s', and says how", (text) => {
-    expect(() => parseListen(text)).toThrow(
-      expect.objectContaining({ code: "usage", suggestions: expect.arrayContaining([expect.stringContaining("--listen 127.0.0.1:")]) }),
-    );
-  });
+  it.each([":5000", "5000", "host:99999", "::1:5000", "http://host:1", "", "a b:1"])(
+    "refuses '%s', and says how",
+    (text) => {
+      expect(() => parseListen(text)).toThrow(
+        expect.objectContaining({
+          code: "usage",
+          suggestions: expect.arrayContaining([expect.stringContaining("--listen 127.0.0.1:")]),
+        }),
+      );
+    },
+  );
 
   it("says who has it when somebody has it", async () => {
     await using serving = await Serving.start();
     await using other = new Serving();
-    await expect(other.open({ listen: serving.server.host })).rejects.toThrow(/something listens there already/);
+    await expect(other.open({ listen: serving.server.host })).rejects.toThrow(
+      /something listens there already/,
+    );
     await other.open();
   });
 });

@@ -59,7 +59,8 @@ async function open(serving: Serving): Promise<Client> {
   const socket = connectPlain(Number(new URL(serving.server.url).port), "127.0.0.1");
   socket.on("error", () => {});
   await once(socket, "connect");
-  if (!serving.server.url.startsWith("https:")) return { stream: socket, send: async (texts) => void socket.write(texts.join("")) };
+  if (!serving.server.url.startsWith("https:"))
+    return { stream: socket, send: async (texts) => void socket.write(texts.join("")) };
   const packet = new OnePacket(socket);
   const stream = connectTls({ socket: packet, ca: site.cert, checkServerIdentity: () => undefined });
   stream.on("error", () => {}).on("close", () => socket.destroy());
@@ -72,7 +73,8 @@ async function open(serving: Serving): Promise<Client> {
   return { stream, send };
 }
 
-const request = (path: string, headers = "", method = "GET"): string => `${method} ${path} HTTP/1.1\r\nHost: register.site\r\n${headers}\r\n`;
+const request = (path: string, headers = "", method = "GET"): string =>
+  `${method} ${path} HTTP/1.1\r\nHost: register.site\r\n${headers}\r\n`;
 
 /** Everything until the server ends the connection. */
 async function read({ stream }: Client): Promise<string> {
@@ -92,7 +94,8 @@ function answers(text: string, methods: string[] = []): { status: number; length
     const end = text.indexOf("\r\n\r\n", at) + 4;
     const head = text.slice(at, end);
     const [, status] = /^HTTP\/1\.1 (\d+) /.exec(head) ?? [];
-    if (status === undefined) throw new Error(`no answer begins with ${JSON.stringify(text.slice(at, at + 60))}`);
+    if (status === undefined)
+      throw new Error(`no answer begins with ${JSON.stringify(text.slice(at, at + 60))}`);
     const bodiless = methods[found.length] === "HEAD" || status === "304";
     const length = bodiless ? 0 : Number(/^content-length: (\d+)/im.exec(head)?.[1] ?? 0);
     found.push({ status: Number(status), length: Math.min(length, text.length - end) });
@@ -124,9 +127,19 @@ describe.each([
     const kinds = [
       { text: request(blobPath(small)), status: 200, length: small.length, method: "GET" },
       { text: request(blobPath(small), "", "HEAD"), status: 200, length: 0, method: "HEAD" },
-      { text: request(blobPath(small), `If-None-Match: "${digestOf(small)}"\r\n`), status: 304, length: 0, method: "GET" },
+      {
+        text: request(blobPath(small), `If-None-Match: "${digestOf(small)}"\r\n`),
+        status: 304,
+        length: 0,
+        method: "GET",
+      },
       { text: request(blobPath(small), "Range: bytes=29000-\r\n"), status: 206, length: 1000, method: "GET" },
-      { text: request(blobPath(small), "If-Modified-Since: Sat, 21 Nov 2026 00:00:00 GMT\r\n"), status: 200, length: small.length, method: "GET" },
+      {
+        text: request(blobPath(small), "If-Modified-Since: Sat, 21 Nov 2026 00:00:00 GMT\r\n"),
+        status: 200,
+        length: small.length,
+        method: "GET",
+      },
       { text: request(blobPath(medium)), status: 200, length: medium.length, method: "GET" },
     ];
     const asked = Array.from({ length: 4 }, () => kinds).flat();
@@ -143,7 +156,10 @@ describe.each([
     const client = await open(serving);
     client.stream.pause();
     const before = process.memoryUsage().arrayBuffers;
-    await client.send([request(blobPath(large)), ...Array.from({ length: 900 }, () => `GET ${blobPath(small)} HTTP/1.1\r\nHost:x\r\n\r\n`)]);
+    await client.send([
+      request(blobPath(large)),
+      ...Array.from({ length: 900 }, () => `GET ${blobPath(small)} HTTP/1.1\r\nHost:x\r\n\r\n`),
+    ]);
     await sleep(200);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(10 << 20);
     client.stream.destroy();
@@ -165,7 +181,10 @@ describe.each([
   it("have their time for a header when the answers before are out, not while nobody reads it", async () => {
     await using serving = await serve(tls, { header: 300 });
     const [patient, idle] = [await open(serving), await open(serving)];
-    const [begin, rest] = [request("/healthz", "Connection: close\r\n").slice(0, 20), request("/healthz", "Connection: close\r\n").slice(20)];
+    const [begin, rest] = [
+      request("/healthz", "Connection: close\r\n").slice(0, 20),
+      request("/healthz", "Connection: close\r\n").slice(20),
+    ];
     for (const client of [patient, idle]) {
       client.stream.pause();
       await client.send([request(blobPath(large)), begin]);

@@ -18,41 +18,72 @@ const begin = async (serving: Serving, repository = "a", query = ""): Promise<st
   String((await serving.call("POST", `/v2/${repository}/blobs/uploads/${query}`)).headers.location);
 
 const patch = (serving: Serving, location: string, start: number, end: number): Promise<Answer> =>
-  serving.call("PATCH", location, { body: blob.subarray(start, end), headers: { "content-range": `${start}-${end - 1}` } });
+  serving.call("PATCH", location, {
+    body: blob.subarray(start, end),
+    headers: { "content-range": `${start}-${end - 1}` },
+  });
 
-const read = (serving: Serving, digest: string, repository = "a"): Promise<Answer> => serving.call("GET", `/v2/${repository}/blobs/${digest}`);
+const read = (serving: Serving, digest: string, repository = "a"): Promise<Answer> =>
+  serving.call("GET", `/v2/${repository}/blobs/${digest}`);
 
 describe("blobs", () => {
-  it.each(["sha256", "sha512"] as const)("come in by POST and PUT, by POST alone, and by a stream (%s)", async (algorithm) => {
-    await using serving = await Serving.start();
-    const digest = digestOf(blob, algorithm);
-    const put = await serving.call("PUT", `${await begin(serving, "put")}?digest=${digest}`, { body: blob });
-    expect(put).toMatchObject({ status: 201, headers: { location: `/v2/put/blobs/${digest}`, "docker-content-digest": digest } });
-    expect((await serving.call("POST", `/v2/post/blobs/uploads/?digest=${digest}`, { body: blob })).status).toBe(201);
-    const location = await begin(serving, "stream", `?digest-algorithm=${algorithm}`);
-    const streamed = await serving.call("PATCH", location, { headers: { "transfer-encoding": "chunked" }, body: blob });
-    expect(streamed).toMatchObject({ status: 202, headers: { range: "0-700000" } });
-    expect((await serving.call("PUT", `${streamed.headers.location}?digest=${digest}`)).status).toBe(201);
-    for (const repository of ["put", "post", "stream"]) expect((await read(serving, digest, repository)).body.equals(blob)).toBe(true);
-  });
+  it.each(["sha256", "sha512"] as const)(
+    "come in by POST and PUT, by POST alone, and by a stream (%s)",
+    async (algorithm) => {
+      await using serving = await Serving.start();
+      const digest = digestOf(blob, algorithm);
+      const put = await serving.call("PUT", `${await begin(serving, "put")}?digest=${digest}`, {
+        body: blob,
+      });
+      expect(put).toMatchObject({
+        status: 201,
+        headers: { location: `/v2/put/blobs/${digest}`, "docker-content-digest": digest },
+      });
+      expect(
+        (await serving.call("POST", `/v2/post/blobs/uploads/?digest=${digest}`, { body: blob })).status,
+      ).toBe(201);
+      const location = await begin(serving, "stream", `?digest-algorithm=${algorithm}`);
+      const streamed = await serving.call("PATCH", location, {
+        headers: { "transfer-encoding": "chunked" },
+        body: blob,
+      });
+      expect(streamed).toMatchObject({ status: 202, headers: { range: "0-700000" } });
+      expect((await serving.call("PUT", `${streamed.headers.location}?digest=${digest}`)).status).toBe(201);
+      for (const repository of ["put", "post", "stream"])
+        expect((await read(serving, digest, repository)).body.equals(blob)).toBe(true);
+    },
+  );
 
   it("come in chunks, the last one in the PUT; a chunk out of order is 416 and tells how far we are", async () => {
     await using serving = await Serving.start();
     const location = await begin(serving);
     expect((await serving.call("GET", location)).headers.range).toBe("0-0");
     expect(await patch(serving, location, 10, 20)).toMatchObject({ status: 416, headers: { location } });
-    expect(await patch(serving, location, 0, 300_000)).toMatchObject({ status: 202, headers: { range: "0-299999" } });
+    expect(await patch(serving, location, 0, 300_000)).toMatchObject({
+      status: 202,
+      headers: { range: "0-299999" },
+    });
     for (const [start, end] of [
       [0, 300_000],
       [299_999, 400_000],
       [300_001, 400_000],
     ] as const) {
       const refused = await patch(serving, location, start, end);
-      expect([refused.status, errorCode(refused), refused.headers.range]).toEqual([416, "BLOB_UPLOAD_INVALID", "0-299999"]);
+      expect([refused.status, errorCode(refused), refused.headers.range]).toEqual([
+        416,
+        "BLOB_UPLOAD_INVALID",
+        "0-299999",
+      ]);
     }
-    expect(await serving.call("GET", location)).toMatchObject({ status: 204, headers: { range: "0-299999", location } });
+    expect(await serving.call("GET", location)).toMatchObject({
+      status: 204,
+      headers: { range: "0-299999", location },
+    });
     await patch(serving, location, 300_000, 600_000);
-    const late = await serving.call("PUT", `${location}?digest=${digestOf(blob)}`, { body: "x", headers: { "content-range": "5-5" } });
+    const late = await serving.call("PUT", `${location}?digest=${digestOf(blob)}`, {
+      body: "x",
+      headers: { "content-range": "5-5" },
+    });
     expect(late.status).toBe(416);
     const last = { body: blob.subarray(600_000), headers: { "content-range": "600000-700000" } };
     expect((await serving.call("PUT", `${location}?digest=${digestOf(blob)}`, last)).status).toBe(201);
@@ -62,7 +93,10 @@ describe("blobs", () => {
 
   it("refuses a chunk that is not as long as it says", async () => {
     await using serving = await Serving.start();
-    const answer = await serving.call("PATCH", await begin(serving), { body: "four", headers: { "content-range": "0-9" } });
+    const answer = await serving.call("PATCH", await begin(serving), {
+      body: "four",
+      headers: { "content-range": "0-9" },
+    });
     expect([answer.status, errorCode(answer)]).toEqual([400, "SIZE_INVALID"]);
   });
 
@@ -95,7 +129,9 @@ describe("blobs", () => {
     await new Promise<void>((done) => {
       const socket = connect(Number(new URL(serving.server.url).port), "127.0.0.1", () => {
         socket.write(`PATCH ${location} HTTP/1.1\r\nHost: x\r\nContent-Length: ${blob.length}\r\n\r\n`);
-        socket.write(blob.subarray(0, 123_456), () => setTimeout(() => done(socket.destroy() as unknown as undefined), 100));
+        socket.write(blob.subarray(0, 123_456), () =>
+          setTimeout(() => done(socket.destroy() as unknown as undefined), 100),
+        );
       });
     });
     await sleep(100);
@@ -108,7 +144,10 @@ describe("blobs", () => {
   it("lets the newest request for an upload win: its predecessor hangs on a dead connection", async () => {
     await using serving = await Serving.start();
     const location = await begin(serving);
-    const stuck = request(new URL(location, serving.server.url), { method: "PATCH", headers: { "content-length": blob.length } });
+    const stuck = request(new URL(location, serving.server.url), {
+      method: "PATCH",
+      headers: { "content-length": blob.length },
+    });
     const broken = new Promise<Error>((resolve) => stuck.on("error", resolve));
     stuck.write(blob.subarray(0, 1000));
     await sleep(100);
@@ -122,9 +161,12 @@ describe("blobs", () => {
 
   it("takes the same blob from many clients at once", async () => {
     await using serving = await Serving.start();
-    const answers = await Promise.all(Array.from({ length: 24 }, (_, i) => serving.pushBlob(`r${i % 3}`, blob)));
+    const answers = await Promise.all(
+      Array.from({ length: 24 }, (_, i) => serving.pushBlob(`r${i % 3}`, blob)),
+    );
     expect(answers.map(({ status }) => status)).toEqual(Array(24).fill(201));
-    for (const repository of ["r0", "r1", "r2"]) expect((await read(serving, digestOf(blob), repository)).body.equals(blob)).toBe(true);
+    for (const repository of ["r0", "r1", "r2"])
+      expect((await read(serving, digestOf(blob), repository)).body.equals(blob)).toBe(true);
     expect(readdirSync(join(serving.storePath, "uploads"))).toEqual([]);
   });
 
@@ -142,7 +184,10 @@ describe("blobs", () => {
     const ask = (path: string): Promise<[continued: boolean, status: number]> =>
       new Promise((resolve, reject) => {
         let continued = false;
-        const req = request(new URL(path, serving.server.url), { method: "PUT", headers: { expect: "100-continue", "content-length": blob.length } });
+        const req = request(new URL(path, serving.server.url), {
+          method: "PUT",
+          headers: { expect: "100-continue", "content-length": blob.length },
+        });
         req.on("continue", () => {
           continued = true;
           req.end(blob);
@@ -152,7 +197,9 @@ describe("blobs", () => {
         req.flushHeaders();
       });
     expect(await ask(`${await begin(serving)}?digest=${digestOf(blob)}`)).toEqual([true, 201]);
-    expect(await ask(`/v2/a/blobs/uploads/00000000-0000-0000-0000-000000000000?digest=${digestOf("x")}`)).toEqual([false, 404]);
+    expect(
+      await ask(`/v2/a/blobs/uploads/00000000-0000-0000-0000-000000000000?digest=${digestOf("x")}`),
+    ).toEqual([false, 404]);
   });
 });
 
@@ -162,12 +209,22 @@ describe("mounting", () => {
     await serving.pushBlob("from/here", blob);
     const digest = digestOf(blob);
     const mounted = await serving.call("POST", `/v2/to/there/blobs/uploads/?mount=${digest}&from=from/here`);
-    expect(mounted).toMatchObject({ status: 201, headers: { location: `/v2/to/there/blobs/${digest}`, "docker-content-digest": digest } });
+    expect(mounted).toMatchObject({
+      status: 201,
+      headers: { location: `/v2/to/there/blobs/${digest}`, "docker-content-digest": digest },
+    });
     expect((await serving.call("POST", `/v2/anonymous/blobs/uploads/?mount=${digest}`)).status).toBe(201);
-    for (const query of [`mount=${digest}&from=not/there`, `mount=${digest}&from=..%2F..`, `mount=${digestOf("absent")}&from=from/here`]) {
+    for (const query of [
+      `mount=${digest}&from=not/there`,
+      `mount=${digest}&from=..%2F..`,
+      `mount=${digestOf("absent")}&from=from/here`,
+    ]) {
       const upload = await serving.call("POST", `/v2/other/blobs/uploads/?${query}`);
       expect(upload.status).toBe(202);
-      expect((await serving.call("PUT", `${upload.headers.location}?digest=${digestOf("else")}`, { body: "else" })).status).toBe(201);
+      expect(
+        (await serving.call("PUT", `${upload.headers.location}?digest=${digestOf("else")}`, { body: "else" }))
+          .status,
+      ).toBe(201);
     }
     await serving.call("DELETE", `/v2/from/here/blobs/${digest}`);
     expect((await read(serving, digest, "to/there")).body.equals(blob)).toBe(true);
@@ -188,18 +245,38 @@ describe("manifests", () => {
     await using serving = await Serving.start();
     const index = makeIndex([image, makeImage("left out", [])]);
     await serving.pushImage("a", image, "one");
-    const answer = await serving.pushManifest("a", "v1", index.blobs.get(index.root.digest) as Buffer, MediaType.ociIndex);
+    const answer = await serving.pushManifest(
+      "a",
+      "v1",
+      index.blobs.get(index.root.digest) as Buffer,
+      MediaType.ociIndex,
+    );
     expect(answer.status).toBe(201);
     expect(answer.headers.warning).toMatch(/^299 - "1 of the manifests/);
   });
 
   it("needs no foreign layers, which nobody may distribute", async () => {
     await using serving = await Serving.start();
-    const foreign = { mediaType: MediaType.dockerForeignLayer, digest: digestOf("windows"), size: 7, urls: ["https://example.com/layer"] };
+    const foreign = {
+      mediaType: MediaType.dockerForeignLayer,
+      digest: digestOf("windows"),
+      size: 7,
+      urls: ["https://example.com/layer"],
+    };
     const config = makeImage("windows", []);
-    for (const [digest, bytes] of config.blobs) if (digest !== config.root.digest) await serving.pushBlob("a", bytes);
+    for (const [digest, bytes] of config.blobs)
+      if (digest !== config.root.digest) await serving.pushBlob("a", bytes);
     const own = JSON.parse((config.blobs.get(config.root.digest) as Buffer).toString()) as object;
-    expect((await serving.pushManifest("a", "v1", JSON.stringify({ ...own, layers: [foreign] }), MediaType.ociManifest)).status).toBe(201);
+    expect(
+      (
+        await serving.pushManifest(
+          "a",
+          "v1",
+          JSON.stringify({ ...own, layers: [foreign] }),
+          MediaType.ociManifest,
+        )
+      ).status,
+    ).toBe(201);
   });
 
   it.each([
@@ -223,19 +300,34 @@ describe("manifests", () => {
   it("takes 4 MiB and not a byte more", async () => {
     await using serving = await Serving.start();
     for (const bytes of image.blobs.values()) await serving.pushBlob("a", bytes);
-    const padded = (size: number): Buffer => Buffer.concat([manifest, Buffer.alloc(size - manifest.length, " ")]);
-    expect((await serving.pushManifest("a", "v1", padded(MAX_MANIFEST_SIZE), MediaType.ociManifest)).status).toBe(201);
-    const larger = await serving.pushManifest("a", "v2", padded(MAX_MANIFEST_SIZE + 1), MediaType.ociManifest);
+    const padded = (size: number): Buffer =>
+      Buffer.concat([manifest, Buffer.alloc(size - manifest.length, " ")]);
+    expect(
+      (await serving.pushManifest("a", "v1", padded(MAX_MANIFEST_SIZE), MediaType.ociManifest)).status,
+    ).toBe(201);
+    const larger = await serving.pushManifest(
+      "a",
+      "v2",
+      padded(MAX_MANIFEST_SIZE + 1),
+      MediaType.ociManifest,
+    );
     expect([larger.status, errorCode(larger)]).toEqual([413, "SIZE_INVALID"]);
-    const streamed = { body: padded(MAX_MANIFEST_SIZE + 1), headers: { "content-type": MediaType.ociManifest, "transfer-encoding": "chunked" } };
+    const streamed = {
+      body: padded(MAX_MANIFEST_SIZE + 1),
+      headers: { "content-type": MediaType.ociManifest, "transfer-encoding": "chunked" },
+    };
     expect((await serving.call("PUT", "/v2/a/manifests/v2", streamed)).status).toBe(413);
   });
 
   it("ignores parameters of the content type", async () => {
     await using serving = await Serving.start();
     await serving.pushImage("a", image, "v1");
-    expect((await serving.pushManifest("a", "v2", manifest, `${MediaType.ociManifest}; charset=utf-8`)).status).toBe(201);
-    expect((await serving.call("GET", "/v2/a/manifests/v2")).headers["content-type"]).toBe(MediaType.ociManifest);
+    expect(
+      (await serving.pushManifest("a", "v2", manifest, `${MediaType.ociManifest}; charset=utf-8`)).status,
+    ).toBe(201);
+    expect((await serving.call("GET", "/v2/a/manifests/v2")).headers["content-type"]).toBe(
+      MediaType.ociManifest,
+    );
   });
 
   it("checks a digest that it is pushed by, and tags it as asked", async () => {
@@ -243,12 +335,25 @@ describe("manifests", () => {
     await serving.pushImage("a", image, "v1");
     const wrong = await serving.pushManifest("a", digestOf("x"), manifest, MediaType.ociManifest);
     expect([wrong.status, errorCode(wrong)]).toEqual([400, "DIGEST_INVALID"]);
-    expect(errorCode(await serving.pushManifest("a", "sha256:bad", manifest, MediaType.ociManifest))).toBe("DIGEST_INVALID");
+    expect(errorCode(await serving.pushManifest("a", "sha256:bad", manifest, MediaType.ociManifest))).toBe(
+      "DIGEST_INVALID",
+    );
     const digest = digestOf(manifest, "sha512");
-    const tagged = await serving.pushManifest("a", `${digest}?tag=one&tag=two`, manifest, MediaType.ociManifest);
-    expect([tagged.status, tagged.headers["oci-tag"], tagged.headers["docker-content-digest"]]).toEqual([201, "one, two", digest]);
+    const tagged = await serving.pushManifest(
+      "a",
+      `${digest}?tag=one&tag=two`,
+      manifest,
+      MediaType.ociManifest,
+    );
+    expect([tagged.status, tagged.headers["oci-tag"], tagged.headers["docker-content-digest"]]).toEqual([
+      201,
+      "one, two",
+      digest,
+    ]);
     expect((await serving.call("HEAD", "/v2/a/manifests/two")).headers["docker-content-digest"]).toBe(digest);
-    expect((await serving.pushManifest("a", `${digest}?tag=-bad`, manifest, MediaType.ociManifest)).status).toBe(400);
+    expect(
+      (await serving.pushManifest("a", `${digest}?tag=-bad`, manifest, MediaType.ociManifest)).status,
+    ).toBe(400);
   });
 });
 
@@ -262,12 +367,17 @@ describe("deleting", () => {
     expect((await serving.call("DELETE", "/v2/a/manifests/v1")).status).toBe(202);
     expect((await serving.call("GET", "/v2/a/manifests/v1")).status).toBe(404);
     expect((await serving.call("GET", "/v2/a/manifests/v2")).status).toBe(200);
-    for (const { root } of [signature, image]) expect((await serving.call("DELETE", `/v2/a/manifests/${root.digest}`)).status).toBe(202);
+    for (const { root } of [signature, image])
+      expect((await serving.call("DELETE", `/v2/a/manifests/${root.digest}`)).status).toBe(202);
     expect((await serving.call("GET", "/v2/a/manifests/v2")).status).toBe(404);
     const { body } = await serving.call("GET", `/v2/a/referrers/${image.root.digest}`);
     expect(JSON.parse(body.toString())).toMatchObject({ manifests: [] });
-    expect(JSON.parse((await serving.call("GET", "/v2/a/tags/list")).body.toString())).toEqual({ name: "a", tags: [] });
-    for (const gone of ["v1", image.root.digest, "never"]) expect(errorCode(await serving.call("DELETE", `/v2/a/manifests/${gone}`))).toBe("MANIFEST_UNKNOWN");
+    expect(JSON.parse((await serving.call("GET", "/v2/a/tags/list")).body.toString())).toEqual({
+      name: "a",
+      tags: [],
+    });
+    for (const gone of ["v1", image.root.digest, "never"])
+      expect(errorCode(await serving.call("DELETE", `/v2/a/manifests/${gone}`))).toBe("MANIFEST_UNKNOWN");
   });
 
   it("removes a blob from one repository, and from the disk with the last", async () => {

@@ -22,12 +22,19 @@ describe("pulling", () => {
       expect(byTag.headers["docker-content-digest"]).toBe(each.root.digest);
       expect(byTag.body.equals(each.blobs.get(each.root.digest) as Buffer)).toBe(true);
       const head = await serving.call("HEAD", `/v2/a/b/manifests/${each.root.digest}`);
-      expect(head).toMatchObject({ status: 200, headers: { "content-length": String(each.root.size), "docker-content-digest": each.root.digest } });
+      expect(head).toMatchObject({
+        status: 200,
+        headers: { "content-length": String(each.root.size), "docker-content-digest": each.root.digest },
+      });
       expect(head.body).toHaveLength(0);
     }
     const blob = await serving.call("GET", `/v2/a/b/blobs/${digestOf(layer)}`);
     expect(blob.body.equals(layer)).toBe(true);
-    expect(blob.headers).toMatchObject({ "content-type": "application/octet-stream", "accept-ranges": "bytes", "docker-content-digest": digestOf(layer) });
+    expect(blob.headers).toMatchObject({
+      "content-type": "application/octet-stream",
+      "accept-ranges": "bytes",
+      "docker-content-digest": digestOf(layer),
+    });
   });
 
   it.each([
@@ -46,29 +53,39 @@ describe("pulling", () => {
     expect(part.body.equals(layer.subarray(start, end))).toBe(true);
   });
 
-  it.each(["bytes=3000000-", "bytes=500-0", "bytes=-0"])("refuses %s with 416 and the size", async (range) => {
-    await using serving = await Serving.start();
-    await serving.pushBlob("a", layer);
-    const part = await serving.call("GET", `/v2/a/blobs/${digestOf(layer)}`, { headers: { range } });
-    expect(part.status).toBe(416);
-    expect(part.headers["content-range"]).toBe("bytes */3000000");
-  });
+  it.each(["bytes=3000000-", "bytes=500-0", "bytes=-0"])(
+    "refuses %s with 416 and the size",
+    async (range) => {
+      await using serving = await Serving.start();
+      await serving.pushBlob("a", layer);
+      const part = await serving.call("GET", `/v2/a/blobs/${digestOf(layer)}`, { headers: { range } });
+      expect(part.status).toBe(416);
+      expect(part.headers["content-range"]).toBe("bytes */3000000");
+    },
+  );
 
-  it.each(["bytes=0-1,4-5", "lines=1-2", "bytes=a-b", "bytes=-"])("sends everything for %s", async (range) => {
-    await using serving = await Serving.start();
-    await serving.pushBlob("a", "0123456789");
-    expect(await serving.call("GET", `/v2/a/blobs/${digestOf("0123456789")}`, { headers: { range } })).toMatchObject({
-      status: 200,
-      body: Buffer.from("0123456789"),
-    });
-  });
+  it.each(["bytes=0-1,4-5", "lines=1-2", "bytes=a-b", "bytes=-"])(
+    "sends everything for %s",
+    async (range) => {
+      await using serving = await Serving.start();
+      await serving.pushBlob("a", "0123456789");
+      expect(
+        await serving.call("GET", `/v2/a/blobs/${digestOf("0123456789")}`, { headers: { range } }),
+      ).toMatchObject({
+        status: 200,
+        body: Buffer.from("0123456789"),
+      });
+    },
+  );
 
   it("knows what has not changed", async () => {
     await using serving = await Serving.start();
     await serving.pushImage("a", image, "v1");
     const etag = `"${image.root.digest}"`;
     expect((await serving.call("GET", "/v2/a/manifests/v1")).headers.etag).toBe(etag);
-    const same = await serving.call("GET", "/v2/a/manifests/v1", { headers: { "if-none-match": `"other", W/${etag}` } });
+    const same = await serving.call("GET", "/v2/a/manifests/v1", {
+      headers: { "if-none-match": `"other", W/${etag}` },
+    });
     expect(same).toMatchObject({ status: 304, body: Buffer.alloc(0) });
     const blob = `/v2/a/blobs/${digestOf(layer)}`;
     const other = await serving.call("GET", blob, { headers: { range: "bytes=0-9", "if-range": '"other"' } });
@@ -122,8 +139,14 @@ describe("lists", () => {
       next = /<(.+)>; rel="next"/.exec(String(page.headers.link ?? ""))?.[1];
     }
     expect(seen).toEqual(tags);
-    expect(json((await serving.call("GET", "/v2/a/tags/list?last=1.9&n=2")).body)).toEqual({ name: "a", tags: ["Z", "_x"] });
-    expect(json((await serving.call("GET", "/v2/a/tags/list?last=b")).body)).toEqual({ name: "a", tags: ["latest"] });
+    expect(json((await serving.call("GET", "/v2/a/tags/list?last=1.9&n=2")).body)).toEqual({
+      name: "a",
+      tags: ["Z", "_x"],
+    });
+    expect(json((await serving.call("GET", "/v2/a/tags/list?last=b")).body)).toEqual({
+      name: "a",
+      tags: ["latest"],
+    });
     const none = await serving.call("GET", "/v2/a/tags/list?n=0");
     expect([json(none.body), none.headers.link]).toEqual([{ name: "a", tags: [] }, undefined]);
     expect((await serving.call("GET", "/v2/a/tags/list?n=-1")).status).toBe(400);
@@ -132,15 +155,23 @@ describe("lists", () => {
   it("lists repositories, also one within another", async () => {
     await using serving = await Serving.start();
     for (const name of ["b", "a/b/c", "a", "a-b"]) await serving.pushImage(name, image, "v1");
-    expect(json((await serving.call("GET", "/v2/_catalog")).body)).toEqual({ repositories: ["a", "a-b", "a/b/c", "b"] });
+    expect(json((await serving.call("GET", "/v2/_catalog")).body)).toEqual({
+      repositories: ["a", "a-b", "a/b/c", "b"],
+    });
     const page = await serving.call("GET", "/v2/_catalog?n=2");
     expect(json(page.body)).toEqual({ repositories: ["a", "a-b"] });
-    expect(json((await serving.call("GET", String(page.headers.link).slice(1, -13))).body)).toEqual({ repositories: ["a/b/c", "b"] });
+    expect(json((await serving.call("GET", String(page.headers.link).slice(1, -13))).body)).toEqual({
+      repositories: ["a/b/c", "b"],
+    });
   });
 });
 
 describe("referrers", () => {
-  const signature = makeImage("signature", [bytesOf("sig", 50)], { subject: image.root, artifactType: "application/x.sig", annotations: { by: "me" } });
+  const signature = makeImage("signature", [bytesOf("sig", 50)], {
+    subject: image.root,
+    artifactType: "application/x.sig",
+    annotations: { by: "me" },
+  });
   const sbom = makeImage("sbom", [bytesOf("sbom", 60)], { subject: image.root });
 
   it("lists what refers to a manifest, pushed before or after it, filtered by type", async () => {
@@ -154,9 +185,16 @@ describe("referrers", () => {
     expect(all.headers["oci-filters-applied"]).toBeUndefined();
     const { manifests } = json(all.body) as { manifests: { digest: string }[] };
     expect(manifests).toHaveLength(2);
-    expect(manifests).toContainEqual({ ...signature.root, artifactType: "application/x.sig", annotations: { by: "me" } });
+    expect(manifests).toContainEqual({
+      ...signature.root,
+      artifactType: "application/x.sig",
+      annotations: { by: "me" },
+    });
     expect(manifests).toContainEqual({ ...sbom.root, artifactType: MediaType.ociConfig });
-    const filtered = await serving.call("GET", `/v2/a/referrers/${image.root.digest}?artifactType=application/x.sig`);
+    const filtered = await serving.call(
+      "GET",
+      `/v2/a/referrers/${image.root.digest}?artifactType=application/x.sig`,
+    );
     expect(filtered.headers["oci-filters-applied"]).toBe("artifactType");
     expect((json(filtered.body) as { manifests: unknown[] }).manifests).toHaveLength(1);
   });
@@ -165,7 +203,10 @@ describe("referrers", () => {
     await using serving = await Serving.start();
     for (const path of [`/v2/none/referrers/${image.root.digest}`]) {
       const answer = await serving.call("GET", path);
-      expect([answer.status, json(answer.body)]).toEqual([200, { schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [] }]);
+      expect([answer.status, json(answer.body)]).toEqual([
+        200,
+        { schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [] },
+      ]);
     }
   });
 
@@ -173,7 +214,10 @@ describe("referrers", () => {
     await using serving = await Serving.start();
     await serving.pushImage("a", image, "v1");
     for (let i = 0; i < 5; i++) {
-      const big = makeImage(`big${i}`, [bytesOf("x", 10)], { subject: image.root, annotations: { filler: "x".repeat(1_500_000) } });
+      const big = makeImage(`big${i}`, [bytesOf("x", 10)], {
+        subject: image.root,
+        annotations: { filler: "x".repeat(1_500_000) },
+      });
       expect((await serving.pushImage("a", big, `big${i}`)).status).toBe(201);
     }
     const digests: string[] = [];
@@ -181,7 +225,9 @@ describe("referrers", () => {
     for (let next: string | undefined = `/v2/a/referrers/${image.root.digest}`; next; pages++) {
       const page = await serving.call("GET", next);
       expect(page.body.length).toBeLessThanOrEqual(4 << 20);
-      digests.push(...(json(page.body) as { manifests: { digest: string }[] }).manifests.map(({ digest }) => digest));
+      digests.push(
+        ...(json(page.body) as { manifests: { digest: string }[] }).manifests.map(({ digest }) => digest),
+      );
       next = /<(.+)>; rel="next"/.exec(String(page.headers.link ?? ""))?.[1];
     }
     expect(pages).toBe(3);
@@ -192,6 +238,8 @@ describe("referrers", () => {
     await using serving = await Serving.start();
     const tag = attachedTag(image.root.digest, "sig");
     await serving.pushImage("a", signature, tag);
-    expect((await serving.call("HEAD", `/v2/a/manifests/${tag}`)).headers["docker-content-digest"]).toBe(signature.root.digest);
+    expect((await serving.call("HEAD", `/v2/a/manifests/${tag}`)).headers["docker-content-digest"]).toBe(
+      signature.root.digest,
+    );
   });
 });

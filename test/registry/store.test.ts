@@ -21,7 +21,9 @@ const signature = makeImage("signature", [], { subject: image.root });
 async function startProcess(store: string): Promise<{ url: string; process: ChildProcess }> {
   const code = `import { startServer } from ${JSON.stringify(new URL("../../registry/server.ts", import.meta.url).href)};
     console.log((await startServer({ listen: "127.0.0.1:0", store: ${JSON.stringify(store)} })).url);`;
-  const child = spawn(process.execPath, ["--input-type=module-typescript", "-e", code], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, ["--input-type=module-typescript", "-e", code], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   const [line] = (await once(child.stdout, "data")) as [Buffer];
   return { url: line.toString().trim(), process: child };
 }
@@ -43,7 +45,8 @@ function libraryOf(scratch: Scratch, name: string, image: TestImage, tag: string
   const fd = openSync(scratch.write("library.bin", Buffer.concat(parts.map(([, bytes]) => bytes))), "r");
   const repository: Repository = {
     tags: async () => [tag],
-    resolve: async (reference): Promise<Descriptor | undefined> => (reference === tag || reference === image.root.digest ? image.root : undefined),
+    resolve: async (reference): Promise<Descriptor | undefined> =>
+      reference === tag || reference === image.root.digest ? image.root : undefined,
     open: async (digest) => {
       const place = places.get(digest);
       return place && { fd, ...place, close: () => {} };
@@ -65,10 +68,12 @@ describe("a restart", () => {
     await serving.pushImage("a/b", signature, "sig");
     const ask = async (): Promise<unknown[]> =>
       Promise.all(
-        ["manifests/v1", `blobs/${digestOf(blob)}`, "tags/list", `referrers/${image.root.digest}`].map(async (path) => {
-          const { status, body } = await serving.call("GET", `/v2/a/b/${path}`);
-          return [status, body.toString("base64")];
-        }),
+        ["manifests/v1", `blobs/${digestOf(blob)}`, "tags/list", `referrers/${image.root.digest}`].map(
+          async (path) => {
+            const { status, body } = await serving.call("GET", `/v2/a/b/${path}`);
+            return [status, body.toString("base64")];
+          },
+        ),
       );
     const before = await ask();
     await serving.server.close();
@@ -92,7 +97,8 @@ describe("a restart", () => {
     socket.destroy();
     const second = await startProcess(scratch.path("store"));
     try {
-      const size = Number(/^0-(\d+)$/.exec(String((await call(second.url + location, "GET")).headers.range))?.[1]) + 1;
+      const size =
+        Number(/^0-(\d+)$/.exec(String((await call(second.url + location, "GET")).headers.range))?.[1]) + 1;
       expect(size).toBeGreaterThanOrEqual(1_000_000);
       expect(size).toBeLessThanOrEqual(1_700_000);
       const rest = { body: blob.subarray(size), headers: { "content-range": `${size}-${blob.length - 1}` } };
@@ -110,13 +116,19 @@ describe("a restart", () => {
       const { url, process: child } = await startProcess(scratch.path("store"));
       const whole = Promise.withResolvers<void>();
       // The first ones die at any moment, the others once something is there to be kept.
-      const death = (round < 3 ? Promise.resolve() : whole.promise).then(() => sleep(40 + round * 25)).then(() => kill(child));
+      const death = (round < 3 ? Promise.resolve() : whole.promise)
+        .then(() => sleep(40 + round * 25))
+        .then(() => kill(child));
       for (let i = 0; ; i++) {
         const one = makeImage(`${round}-${i}`, [bytesOf(`${round}-${i}`, 50_000)]);
         try {
           for (const [digest, bytes] of one.blobs)
-            if (digest !== one.root.digest) await call(`${url}/v2/a/blobs/uploads/?digest=${digest}`, "POST", { body: bytes });
-          const put = { body: one.blobs.get(one.root.digest) as Buffer, headers: { "content-type": one.root.mediaType } };
+            if (digest !== one.root.digest)
+              await call(`${url}/v2/a/blobs/uploads/?digest=${digest}`, "POST", { body: bytes });
+          const put = {
+            body: one.blobs.get(one.root.digest) as Buffer,
+            headers: { "content-type": one.root.mediaType },
+          };
           if ((await call(`${url}/v2/a/manifests/v${round}-${i}`, "PUT", put)).status !== 201) continue;
           confirmed++;
           whole.resolve();
@@ -128,14 +140,17 @@ describe("a restart", () => {
     }
     await using serving = new Serving();
     await serving.open({ store: scratch.path("store") });
-    const { tags } = JSON.parse((await serving.call("GET", "/v2/a/tags/list")).body.toString()) as { tags: string[] };
+    const { tags } = JSON.parse((await serving.call("GET", "/v2/a/tags/list")).body.toString()) as {
+      tags: string[];
+    };
     expect(tags.length).toBeGreaterThanOrEqual(confirmed);
     expect(confirmed).toBeGreaterThan(0);
     for (const tag of tags) {
       const { body, headers } = await serving.call("GET", `/v2/a/manifests/${tag}`);
       expect(digestOf(body)).toBe(headers["docker-content-digest"]);
       const { config, layers } = JSON.parse(body.toString()) as { config: Descriptor; layers: Descriptor[] };
-      for (const { digest } of [config, ...layers]) expect(digestOf((await serving.call("GET", `/v2/a/blobs/${digest}`)).body)).toBe(digest);
+      for (const { digest } of [config, ...layers])
+        expect(digestOf((await serving.call("GET", `/v2/a/blobs/${digest}`)).body)).toBe(digest);
     }
     expect(readdirSync(join(scratch.path("store"), "tmp"))).toEqual([]);
   });
@@ -150,7 +165,10 @@ describe("the store", () => {
     const yesterday = Date.now() / 1000 - 25 * 3600;
     for (const file of [old.file, old.file.replace(/data$/, "json")]) utimesSync(file, yesterday, yesterday);
     await store.uploads.sweep();
-    expect([(await store.uploads.find("a", old.id))?.id, (await store.uploads.find("a", young.id))?.id]).toEqual([undefined, young.id]);
+    expect([
+      (await store.uploads.find("a", old.id))?.id,
+      (await store.uploads.find("a", young.id))?.id,
+    ]).toEqual([undefined, young.id]);
     expect(readdirSync(scratch.path("store/uploads"))).toHaveLength(2);
   });
 
@@ -171,9 +189,19 @@ describe("the store", () => {
     expect((await serving.call("GET", `/v2/a/blobs/${digestOf(blob)}`)).body.equals(blob)).toBe(true);
     library.end();
     const short = { fd: openSync(scratch.path("library.bin"), "r"), offset: 0, size: 1000, close: () => {} };
-    const broken: Repository = { tags: async () => [], resolve: async () => undefined, referrers: async () => [], open: async () => short };
-    await using second = await Serving.start({ libraries: [{ ...library, repository: async () => broken }], store: "" });
-    await expect(second.call("GET", `/v2/a/blobs/${digestOf(blob)}`)).rejects.toThrow(/aborted|hang up|reset/);
+    const broken: Repository = {
+      tags: async () => [],
+      resolve: async () => undefined,
+      referrers: async () => [],
+      open: async () => short,
+    };
+    await using second = await Serving.start({
+      libraries: [{ ...library, repository: async () => broken }],
+      store: "",
+    });
+    await expect(second.call("GET", `/v2/a/blobs/${digestOf(blob)}`)).rejects.toThrow(
+      /aborted|hang up|reset/,
+    );
     expect(second.log.at(-1)?.error).toContain("the file ends at 0");
     closeSync(short.fd);
   });
@@ -183,16 +211,28 @@ describe("the store", () => {
     const index = makeIndex([image, makeImage("two", [blob, bytesOf("more", 1000)])]);
     const library = libraryOf(scratch, "base", index, "v1");
     await using serving = await Serving.start({ libraries: [library] });
-    expect((await serving.call("POST", `/v2/mine/blobs/uploads/?mount=${digestOf(blob)}&from=base`)).status).toBe(201);
-    const put = await serving.pushManifest("base", "copy", index.blobs.get(index.root.digest) as Buffer, index.root.mediaType);
+    expect(
+      (await serving.call("POST", `/v2/mine/blobs/uploads/?mount=${digestOf(blob)}&from=base`)).status,
+    ).toBe(201);
+    const put = await serving.pushManifest(
+      "base",
+      "copy",
+      index.blobs.get(index.root.digest) as Buffer,
+      index.root.mediaType,
+    );
     expect([put.status, put.headers.warning]).toEqual([201, undefined]);
     await serving.server.close();
     library.end();
     await serving.open();
     expect((await serving.call("GET", `/v2/mine/blobs/${digestOf(blob)}`)).body.equals(blob)).toBe(true);
-    expect((await serving.call("GET", "/v2/base/manifests/copy")).headers["docker-content-digest"]).toBe(index.root.digest);
+    expect((await serving.call("GET", "/v2/base/manifests/copy")).headers["docker-content-digest"]).toBe(
+      index.root.digest,
+    );
     for (const [digest, bytes] of index.blobs) {
-      const kind = bytes[0] === 0x7b && bytes.includes("mediaType") && bytes.includes("schemaVersion") ? "manifests" : "blobs";
+      const kind =
+        bytes[0] === 0x7b && bytes.includes("mediaType") && bytes.includes("schemaVersion")
+          ? "manifests"
+          : "blobs";
       expect((await serving.call("GET", `/v2/base/${kind}/${digest}`)).body.equals(bytes)).toBe(true);
     }
   });
@@ -205,9 +245,13 @@ describe("the store", () => {
       expect((await serving.call("DELETE", `/v2/a/${path}`)).status).toBe(405);
     const newer = makeImage("newer", [blob]);
     await serving.pushImage("a", newer, "v1");
-    expect((await serving.call("GET", "/v2/a/manifests/v1")).headers["docker-content-digest"]).toBe(newer.root.digest);
+    expect((await serving.call("GET", "/v2/a/manifests/v1")).headers["docker-content-digest"]).toBe(
+      newer.root.digest,
+    );
     expect((await serving.call("DELETE", "/v2/a/manifests/v1")).status).toBe(202);
-    expect((await serving.call("GET", "/v2/a/manifests/v1")).headers["docker-content-digest"]).toBe(image.root.digest);
+    expect((await serving.call("GET", "/v2/a/manifests/v1")).headers["docker-content-digest"]).toBe(
+      image.root.digest,
+    );
     library.end();
   });
 
@@ -217,7 +261,8 @@ describe("the store", () => {
     await serving.pushImage("registry.k8s.io/pause", image, "3.9");
     await serving.pushImage("pause", other, "3.9");
     await serving.pushImage("localhost-5000/x", image, "1");
-    const digest = async (path: string): Promise<unknown> => (await serving.call("HEAD", `/v2/${path}`)).headers["docker-content-digest"];
+    const digest = async (path: string): Promise<unknown> =>
+      (await serving.call("HEAD", `/v2/${path}`)).headers["docker-content-digest"];
     expect(await digest("pause/manifests/3.9?ns=registry.k8s.io")).toBe(image.root.digest);
     expect(await digest("registry.k8s.io/pause/manifests/3.9?ns=registry.k8s.io")).toBe(image.root.digest);
     expect(await digest("pause/manifests/3.9?ns=k8s.gcr.io")).toBe(other.root.digest);

@@ -15,13 +15,18 @@ const base = bytesOf("base", 200_000);
 const one = makeImage("one", [base, bytesOf("one", 100_000)]);
 const two = makeImage("two", [base, bytesOf("two", 80_000)]);
 const docker = makeImage("docker", [base], {}, true);
-const index = makeIndex([makeImage("amd", [base, bytesOf("amd", 500)]), makeImage("arm", [bytesOf("arm", 500)])]);
+const index = makeIndex([
+  makeImage("amd", [base, bytesOf("amd", 500)]),
+  makeImage("arm", [bytesOf("arm", 500)]),
+]);
 const plain = makeBundle({ "quay.io/team/one:v1": { image: one }, "quay.io/team/two:v1": { image: two } });
 
 const repository = (name: string) => `quay.io/${name}`;
-const stored = (registry: TestRegistry, name: string, tag: string) => registry.store.manifest(repository(name), tag)?.digest;
+const stored = (registry: TestRegistry, name: string, tag: string) =>
+  registry.store.manifest(repository(name), tag)?.digest;
 /** Requests that change something. */
-const writes = (registry: TestRegistry) => registry.seen.filter(({ method }) => !["GET", "HEAD"].includes(method));
+const writes = (registry: TestRegistry) =>
+  registry.seen.filter(({ method }) => !["GET", "HEAD"].includes(method));
 
 describe("push", () => {
   it("sends each blob once, mounts what images share, and reads every root back", async () => {
@@ -29,7 +34,11 @@ describe("push", () => {
     const { result, asked } = await pushTo(registry, plain);
     expect(stored(registry, "team/one", "v1")).toBe(one.root.digest);
     expect(stored(registry, "team/two", "v1")).toBe(two.root.digest);
-    expect(result.totals).toMatchObject({ sent: { blobs: 5 }, mounted: { blobs: 1, bytes: base.length }, present: { blobs: 0 } });
+    expect(result.totals).toMatchObject({
+      sent: { blobs: 5 },
+      mounted: { blobs: 1, bytes: base.length },
+      present: { blobs: 0 },
+    });
     // Besides the first questions to the host: a HEAD a root, a POST a blob, a PUT each that was sent, a GET to read back.
     expect(counts(asked.slice(asked.indexOf("HEAD manifest")))).toEqual({
       "HEAD manifest": 2,
@@ -59,7 +68,10 @@ describe("push", () => {
   it("asks one request a root the second time, plus a handful for the registry, and sends nothing", async () => {
     await using registry = await startRegistry();
     const images = Object.fromEntries(
-      Array.from({ length: 20 }, (_, i) => [`quay.io/team/app${i}:v1`, { image: makeImage(`app${i}`, [base, bytesOf(`app${i}`, 100)]) }]),
+      Array.from({ length: 20 }, (_, i) => [
+        `quay.io/team/app${i}:v1`,
+        { image: makeImage(`app${i}`, [base, bytesOf(`app${i}`, 100)]) },
+      ]),
     );
     const bundle = makeBundle(images);
     await pushTo(registry, bundle);
@@ -74,24 +86,34 @@ describe("push", () => {
   it("pushes children before parents and names last", async () => {
     await using registry = await startRegistry();
     await pushTo(registry, makeBundle({ "quay.io/team/multi:v1": { image: index } }));
-    const manifests = registry.seen.filter(({ label }) => label === "PUT manifest").map(({ path }) => path.split("/").at(-1));
+    const manifests = registry.seen
+      .filter(({ label }) => label === "PUT manifest")
+      .map(({ path }) => path.split("/").at(-1));
     expect(manifests).toHaveLength(3);
     expect(manifests.slice(0, 2).every((reference) => reference?.startsWith("sha256:"))).toBe(true);
     expect(manifests.at(-1)).toBe("v1");
     const lastBlob = registry.seen.findLastIndex(({ label }) => label === "PUT upload");
-    expect(registry.seen.findIndex(({ label, path }) => label === "PUT manifest" && path.endsWith("v1"))).toBeGreaterThan(lastBlob);
+    expect(
+      registry.seen.findIndex(({ label, path }) => label === "PUT manifest" && path.endsWith("v1")),
+    ).toBeGreaterThan(lastBlob);
   });
 
   it("keeps Docker's manifests byte for byte (trap 8)", async () => {
     await using registry = await startRegistry();
     await pushTo(registry, makeBundle({ "docker.io/library/app:v1": { image: docker } }));
     const manifest = registry.store.manifest("docker.io/library/app", "v1")?.manifest;
-    expect(manifest).toEqual({ mediaType: MediaType.dockerManifest, bytes: docker.blobs.get(docker.root.digest) });
+    expect(manifest).toEqual({
+      mediaType: MediaType.dockerManifest,
+      bytes: docker.blobs.get(docker.root.digest),
+    });
   });
 
   it("pushes by digest what has no tag", async () => {
     await using registry = await startRegistry();
-    const { result } = await pushTo(registry, makeBundle({ [`quay.io/team/one@${one.root.digest}`]: { image: one } }));
+    const { result } = await pushTo(
+      registry,
+      makeBundle({ [`quay.io/team/one@${one.root.digest}`]: { image: one } }),
+    );
     expect(registry.store.manifest("quay.io/team/one", one.root.digest)?.digest).toBe(one.root.digest);
     expect([...(registry.store.repositories.get("quay.io/team/one")?.tags ?? [])]).toEqual([]);
     expect(result.images[0]?.name).toBe(`${registry.host}/quay.io/team/one@${one.root.digest}`);
@@ -111,9 +133,13 @@ describe("push", () => {
       return undefined;
     };
     await using registry = await startRegistry({ hooks: [slow] });
-    const images = Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`quay.io/t/a${i}:v1`, { image: makeImage(`a${i}`, [base]) }]));
+    const images = Object.fromEntries(
+      Array.from({ length: 8 }, (_, i) => [`quay.io/t/a${i}:v1`, { image: makeImage(`a${i}`, [base]) }]),
+    );
     await pushTo(registry, makeBundle(images), { concurrency: 8 });
-    const puts = registry.seen.filter(({ label, query }) => label === "PUT upload" && query.get("digest") === digestOf(base));
+    const puts = registry.seen.filter(
+      ({ label, query }) => label === "PUT upload" && query.get("digest") === digestOf(base),
+    );
     expect(puts).toHaveLength(1);
   });
 
@@ -141,12 +167,17 @@ describe("push", () => {
   it("never mounts across hosts (trap 6)", async () => {
     await using registry = await startRegistry();
     await pushTo(registry, plain);
-    for (const { query } of registry.seen) if (query.has("from")) expect(query.get("from")).toMatch(/^quay\.io\/team\/(one|two)$/);
+    for (const { query } of registry.seen)
+      if (query.has("from")) expect(query.get("from")).toMatch(/^quay\.io\/team\/(one|two)$/);
   });
 
   it("keeps repositories of one base name apart (trap 7)", async () => {
     await using registry = await startRegistry();
-    await pushTo(registry, makeBundle({ "quay.io/a/app:v1": { image: one }, "quay.io/b/app:v1": { image: two } }), { layout: "path" });
+    await pushTo(
+      registry,
+      makeBundle({ "quay.io/a/app:v1": { image: one }, "quay.io/b/app:v1": { image: two } }),
+      { layout: "path" },
+    );
     expect(registry.store.manifest("a/app", "v1")?.digest).toBe(one.root.digest);
     expect(registry.store.manifest("b/app", "v1")?.digest).toBe(two.root.digest);
   });
@@ -154,7 +185,10 @@ describe("push", () => {
   it("refuses to land two images on one name before anything is asked (trap 7)", async () => {
     await using registry = await startRegistry();
     const both = makeBundle({ "quay.io/a/app:v1": { image: one }, "quay.io/b/app:v1": { image: two } });
-    await expect(pushTo(registry, both, { layout: "flat", prefix: "/p" })).rejects.toMatchObject({ code: "conflict", exit: 3 });
+    await expect(pushTo(registry, both, { layout: "flat", prefix: "/p" })).rejects.toMatchObject({
+      code: "conflict",
+      exit: 3,
+    });
     expect(registry.seen).toEqual([]);
   });
 
@@ -162,7 +196,9 @@ describe("push", () => {
     await using registry = await startRegistry({
       hooks: [
         (exchange) =>
-          exchange.method !== "GET" && exchange.method !== "HEAD" && exchange.url.pathname.includes("/team/two/")
+          exchange.method !== "GET" &&
+          exchange.method !== "HEAD" &&
+          exchange.url.pathname.includes("/team/two/")
             ? exchange.fail(403, "DENIED", "no")
             : undefined,
       ],
@@ -172,12 +208,19 @@ describe("push", () => {
   });
 
   it("ends at the first failure: nothing is tried again behind it", async () => {
-    const images = Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`quay.io/t/a${i}:v1`, { image: makeImage(`a${i}`, [base]) }]));
-    const busy: Hook = (exchange) => (exchange.url.pathname.includes("/a0/") ? exchange.fail(403, "DENIED") : exchange.send(503, { "retry-after": "20" }));
+    const images = Object.fromEntries(
+      Array.from({ length: 30 }, (_, i) => [`quay.io/t/a${i}:v1`, { image: makeImage(`a${i}`, [base]) }]),
+    );
+    const busy: Hook = (exchange) =>
+      exchange.url.pathname.includes("/a0/")
+        ? exchange.fail(403, "DENIED")
+        : exchange.send(503, { "retry-after": "20" });
     const hooks: Hook[] = [(exchange) => (exchange.label === "HEAD manifest" ? busy(exchange) : undefined)];
     await using registry = await startRegistry({ hooks });
     const startedAt = Date.now();
-    await expect(pushTo(registry, makeBundle(images), { concurrency: 30 })).rejects.toMatchObject({ code: "unauthorized" });
+    await expect(pushTo(registry, makeBundle(images), { concurrency: 30 })).rejects.toMatchObject({
+      code: "unauthorized",
+    });
     expect(Date.now() - startedAt).toBeLessThan(2000);
   });
 
@@ -189,15 +232,22 @@ describe("push", () => {
     };
     const hooks: Hook[] = [(exchange) => (exchange.label === "PUT upload" ? stopAt(exchange) : undefined)];
     await using registry = await startRegistry({ hooks });
-    await expect(pushTo(registry, plain, { signal: stop.signal })).rejects.toMatchObject({ code: "interrupted" });
+    await expect(pushTo(registry, plain, { signal: stop.signal })).rejects.toMatchObject({
+      code: "interrupted",
+    });
     expect(registry.count("PUT manifest")).toBe(0);
   });
 
   it("says what a zot needs to take Docker's manifests", async () => {
     await using registry = await startRegistry({
-      hooks: [(exchange) => (exchange.label === "PUT manifest" ? exchange.fail(415, "MANIFEST_INVALID") : undefined)],
+      hooks: [
+        (exchange) =>
+          exchange.label === "PUT manifest" ? exchange.fail(415, "MANIFEST_INVALID") : undefined,
+      ],
     });
-    await expect(pushTo(registry, makeBundle({ "quay.io/a/docker:v1": { image: docker } }))).rejects.toMatchObject({
+    await expect(
+      pushTo(registry, makeBundle({ "quay.io/a/docker:v1": { image: docker } })),
+    ).rejects.toMatchObject({
       suggestions: [expect.stringContaining("docker2s2")],
     });
   });
@@ -205,16 +255,27 @@ describe("push", () => {
   it("sees from a token that it does not allow to push", async () => {
     const auth = tokenAuth({ anonymous: "pull" });
     await using registry = await startRegistry({ hooks: [auth.hook] });
-    await expect(pushTo(registry, plain)).rejects.toMatchObject({ code: "unauthorized", suggestions: [`docker login ${registry.host}`] });
+    await expect(pushTo(registry, plain)).rejects.toMatchObject({
+      code: "unauthorized",
+      suggestions: [`docker login ${registry.host}`],
+    });
     expect(registry.count("PUT upload")).toBe(0);
   });
 
   it("asks one token for each repository and never piles up scopes (trap 13)", async () => {
     const auth = tokenAuth({ username: "ci", password: "geheim", anonymous: "none" });
-    const limit: Hook = (exchange) => (exchange.header("authorization").length > 600 ? exchange.send(400) : undefined);
+    const limit: Hook = (exchange) =>
+      exchange.header("authorization").length > 600 ? exchange.send(400) : undefined;
     await using registry = await startRegistry({ hooks: [limit, auth.hook] });
-    const images = Object.fromEntries(Array.from({ length: 120 }, (_, i) => [`quay.io/team/app${i}:v1`, { image: makeImage(`app${i}`, [base]) }]));
-    const { result } = await pushTo(registry, makeBundle(images), { credential: { username: "ci", password: "geheim" } });
+    const images = Object.fromEntries(
+      Array.from({ length: 120 }, (_, i) => [
+        `quay.io/team/app${i}:v1`,
+        { image: makeImage(`app${i}`, [base]) },
+      ]),
+    );
+    const { result } = await pushTo(registry, makeBundle(images), {
+      credential: { username: "ci", password: "geheim" },
+    });
     expect(result.totals.mounted.blobs).toBe(119);
     for (const scopes of auth.issued) expect(scopes.length).toBeLessThanOrEqual(2);
   });
@@ -227,7 +288,12 @@ describe("push", () => {
 
   it("goes on after an interruption, and says with exit code 4 that it can", async () => {
     let broken = true;
-    const hooks: Hook[] = [(exchange) => (broken && exchange.label === "PUT manifest" && exchange.url.pathname.includes("two") ? exchange.drop() : undefined)];
+    const hooks: Hook[] = [
+      (exchange) =>
+        broken && exchange.label === "PUT manifest" && exchange.url.pathname.includes("two")
+          ? exchange.drop()
+          : undefined,
+    ];
     await using registry = await startRegistry({ hooks });
     await expect(pushTo(registry, plain)).rejects.toMatchObject({
       code: "network",
@@ -257,14 +323,20 @@ describe("what a registry says to have", () => {
         gone.delete(exchange.query("digest") ?? "");
         return undefined;
       }
-      if (exchange.query("mount") && gone.has(exchange.query("mount") as string) && exchange.query("from") !== null) {
+      if (
+        exchange.query("mount") &&
+        gone.has(exchange.query("mount") as string) &&
+        exchange.query("from") !== null
+      ) {
         registry()
           .store.repository((target as { repository: string }).repository)
           .blobs.set(exchange.query("mount") as string, Buffer.alloc(0));
         return exchange.send(201, { location: "/" });
       }
       if (target.kind !== "blob" || !gone.has(target.digest)) return undefined;
-      return method === "HEAD" ? exchange.send(200, { "content-length": 0 }) : exchange.fail(404, "BLOB_UNKNOWN", "blob unknown to registry");
+      return method === "HEAD"
+        ? exchange.send(200, { "content-length": 0 })
+        : exchange.fail(404, "BLOB_UNKNOWN", "blob unknown to registry");
     };
   };
 
@@ -279,7 +351,10 @@ describe("what a registry says to have", () => {
 
   it("is repaired below a root that is there (trap 4)", async () => {
     await using registry = await startRegistry();
-    const bundle = makeBundle({ "quay.io/team/multi:v1": { image: index }, "quay.io/team/one:v1": { image: one } });
+    const bundle = makeBundle({
+      "quay.io/team/multi:v1": { image: index },
+      "quay.io/team/one:v1": { image: one },
+    });
     await pushTo(registry, bundle);
     registry.store.repositories.get("quay.io/team/one")?.blobs.delete(digestOf(base));
     registry.store.repositories.get("quay.io/team/multi")?.blobs.delete(digestOf(bytesOf("arm", 500)));
@@ -288,16 +363,22 @@ describe("what a registry says to have", () => {
     const { result } = await pushTo(registry, bundle, { repair: true });
     expect(result.totals.sent.blobs).toBe(2);
     expect(registry.store.repositories.get("quay.io/team/one")?.blobs.get(digestOf(base))).toEqual(base);
-    expect(registry.store.repositories.get("quay.io/team/multi")?.blobs.has(digestOf(bytesOf("arm", 500)))).toBe(true);
+    expect(
+      registry.store.repositories.get("quay.io/team/multi")?.blobs.has(digestOf(bytesOf("arm", 500))),
+    ).toBe(true);
   });
 
   it("is repaired by one upload, however many images lack the blob", async () => {
     await using registry = await startRegistry();
     await pushTo(registry, plain);
-    for (const name of ["one", "two"]) registry.store.repositories.get(`quay.io/team/${name}`)?.blobs.delete(digestOf(base));
+    for (const name of ["one", "two"])
+      registry.store.repositories.get(`quay.io/team/${name}`)?.blobs.delete(digestOf(base));
     const { result } = await pushTo(registry, plain, { repair: true });
     expect(result.totals).toMatchObject({ sent: { blobs: 1 }, mounted: { blobs: 1 } });
-    for (const name of ["one", "two"]) expect(registry.store.repositories.get(`quay.io/team/${name}`)?.blobs.get(digestOf(base))).toEqual(base);
+    for (const name of ["one", "two"])
+      expect(registry.store.repositories.get(`quay.io/team/${name}`)?.blobs.get(digestOf(base))).toEqual(
+        base,
+      );
   });
 
   it("is compared after pushing: a tag that reads back as something else is an error", async () => {
@@ -308,7 +389,9 @@ describe("what a registry says to have", () => {
       if (exchange.label !== "GET manifest" || !exchange.url.pathname.endsWith("/v1")) return undefined;
       return exchange.send(200, { "content-type": MediaType.ociManifest }, two.blobs.get(two.root.digest));
     });
-    await expect(pushTo(registry, makeBundle({ "quay.io/team/one:v1": { image: one } }))).rejects.toMatchObject({
+    await expect(
+      pushTo(registry, makeBundle({ "quay.io/team/one:v1": { image: one } })),
+    ).rejects.toMatchObject({
       code: "corrupt",
       data: { expected: one.root.digest, found: two.root.digest },
     });
@@ -325,7 +408,9 @@ describe("what a registry says to have", () => {
       return exchange.send(201, { location: "/" });
     });
     hooks.push((exchange) =>
-      exchange.method === "GET" && exchange.target.kind === "blob" ? exchange.send(206, { "content-range": `bytes 0-0/${base.length}` }, "x") : undefined,
+      exchange.method === "GET" && exchange.target.kind === "blob"
+        ? exchange.send(206, { "content-range": `bytes 0-0/${base.length}` }, "x")
+        : undefined,
     );
     await pushTo(registry, makeBundle({ "quay.io/team/one:v1": { image: one } }));
     expect(stored(registry, "team/one", "v1")).toBe(one.root.digest);
@@ -335,19 +420,37 @@ describe("what a registry says to have", () => {
 describe("what is attached", () => {
   const signature = makeImage("signature", [bytesOf("sig", 300)]);
   const child = index.root.digest;
-  const subjectOf = (digest: string) => ({ subject: { mediaType: MediaType.ociManifest, digest, size: one.root.size } });
-  const sbom = makeImage("sbom", [bytesOf("sbom", 300)], { artifactType: "application/spdx", ...subjectOf(one.root.digest) });
-  const overSbom = makeImage("over", [bytesOf("over", 300)], { artifactType: "application/sig", ...subjectOf(sbom.root.digest) });
+  const subjectOf = (digest: string) => ({
+    subject: { mediaType: MediaType.ociManifest, digest, size: one.root.size },
+  });
+  const sbom = makeImage("sbom", [bytesOf("sbom", 300)], {
+    artifactType: "application/spdx",
+    ...subjectOf(one.root.digest),
+  });
+  const overSbom = makeImage("over", [bytesOf("over", 300)], {
+    artifactType: "application/sig",
+    ...subjectOf(sbom.root.digest),
+  });
   const bundle = makeBundle({
     "quay.io/team/one:v1": {
       image: one,
       attached: [
         { descriptor: overSbom.root, subject: sbom.root.digest, image: overSbom },
         { descriptor: sbom.root, subject: one.root.digest, image: sbom },
-        { descriptor: signature.root, subject: one.root.digest, tag: attachedTag(one.root.digest, "sig"), image: signature },
+        {
+          descriptor: signature.root,
+          subject: one.root.digest,
+          tag: attachedTag(one.root.digest, "sig"),
+          image: signature,
+        },
       ],
     },
-    "quay.io/team/multi:v1": { image: index, attached: [{ descriptor: signature.root, subject: child, tag: attachedTag(child, "att"), image: signature }] },
+    "quay.io/team/multi:v1": {
+      image: index,
+      attached: [
+        { descriptor: signature.root, subject: child, tag: attachedTag(child, "att"), image: signature },
+      ],
+    },
   });
 
   it("travels, after what it speaks of, on indexes too (trap 9)", async () => {
@@ -355,8 +458,12 @@ describe("what is attached", () => {
     const { result } = await pushTo(registry, bundle);
     expect(stored(registry, "team/one", attachedTag(one.root.digest, "sig"))).toBe(signature.root.digest);
     expect(stored(registry, "team/multi", attachedTag(child, "att"))).toBe(signature.root.digest);
-    expect(registry.store.referrers("quay.io/team/one", one.root.digest)).toMatchObject([{ digest: sbom.root.digest, artifactType: "application/spdx" }]);
-    const puts = registry.seen.filter(({ label, path }) => label === "PUT manifest" && path.includes("/one/")).map(({ path }) => path.split("/").at(-1));
+    expect(registry.store.referrers("quay.io/team/one", one.root.digest)).toMatchObject([
+      { digest: sbom.root.digest, artifactType: "application/spdx" },
+    ]);
+    const puts = registry.seen
+      .filter(({ label, path }) => label === "PUT manifest" && path.includes("/one/"))
+      .map(({ path }) => path.split("/").at(-1));
     expect(puts[0]).toBe("v1");
     expect(puts.indexOf(sbom.root.digest)).toBeLessThan(puts.indexOf(overSbom.root.digest));
     expect(result.images.find(({ image }) => image.includes("one"))?.attached).toHaveLength(3);
@@ -395,13 +502,17 @@ describe("what is attached", () => {
     await pushTo(registry, makeBundle({ "quay.io/team/one:v1": { image: one } }));
     const before = registry.seen.length;
     await pushTo(registry, bundle);
-    const sent = registry.seen.slice(before).filter(({ label, path }) => label === "PUT manifest" && path.includes("/one/"));
+    const sent = registry.seen
+      .slice(before)
+      .filter(({ label, path }) => label === "PUT manifest" && path.includes("/one/"));
     expect(sent).toHaveLength(3);
   });
 });
 
 describe("an index with missing children", () => {
-  const arm = [...index.blobs].filter(([, bytes]) => bytes.equals(bytesOf("arm", 500))).map(([digest]) => digest);
+  const arm = [...index.blobs]
+    .filter(([, bytes]) => bytes.equals(bytesOf("arm", 500)))
+    .map(([digest]) => digest);
   const children = JSON.parse(String(index.blobs.get(index.root.digest))).manifests as { digest: string }[];
   const missing = new Set([children[1]?.digest as string, ...arm]);
   const name = `quay.io/team/multi@${index.root.digest}`;
@@ -409,7 +520,11 @@ describe("an index with missing children", () => {
 
   it("stops a push before the first byte where the target refuses it, and names the image", async () => {
     await using registry = await startRegistry();
-    await expect(pushTo(registry, bundle)).rejects.toMatchObject({ code: "check-failed", exit: 3, message: expect.stringContaining(name) });
+    await expect(pushTo(registry, bundle)).rejects.toMatchObject({
+      code: "check-failed",
+      exit: 3,
+      message: expect.stringContaining(name),
+    });
     expect(registry.count("PUT upload")).toBe(0);
     expect(registry.store.repositories.get("quay.io/team/multi")?.manifests.size ?? 0).toBe(0);
   });
@@ -418,9 +533,9 @@ describe("an index with missing children", () => {
     await using registry = await startRegistry({ whole: false });
     await pushTo(registry, bundle);
     expect(registry.store.manifest("quay.io/team/multi", index.root.digest)?.digest).toBe(index.root.digest);
-    expect([...(registry.store.repositories.get("quay.io/team/multi")?.manifests.keys() ?? [])].toSorted()).toEqual(
-      [index.root.digest, children[0]?.digest].toSorted(),
-    );
+    expect(
+      [...(registry.store.repositories.get("quay.io/team/multi")?.manifests.keys() ?? [])].toSorted(),
+    ).toEqual([index.root.digest, children[0]?.digest].toSorted());
   });
 });
 
@@ -434,7 +549,11 @@ describe("a dry run", () => {
     expect(result.images.map(({ state }) => state)).toEqual(["present", "would-push"]);
     expect(result.totals.sent).toEqual({
       blobs: 2,
-      bytes: 80_000 + [...two.blobs.values()].filter((bytes) => bytes[0] === 0x7b && bytes.includes("rootfs")).reduce((sum, { length }) => sum + length, 0),
+      bytes:
+        80_000 +
+        [...two.blobs.values()]
+          .filter((bytes) => bytes[0] === 0x7b && bytes.includes("rootfs"))
+          .reduce((sum, { length }) => sum + length, 0),
     });
   });
 });
@@ -444,7 +563,10 @@ describe("the site's own images", () => {
     await using registry = await startRegistry();
     await pushTo(
       registry,
-      makeBundle({ "kubernetes-register.superopsmsb.com/superopsmsb/web:v0.1": { image: one } }, { siteName: "kubernetes-register.superopsmsb.com" }),
+      makeBundle(
+        { "kubernetes-register.superopsmsb.com/superopsmsb/web:v0.1": { image: one } },
+        { siteName: "kubernetes-register.superopsmsb.com" },
+      ),
     );
     expect(registry.store.manifest("superopsmsb/web", "v0.1")?.digest).toBe(one.root.digest);
   });

@@ -10,13 +10,23 @@ import { call } from "../support/serve.ts";
 describe("a self-signed server", () => {
   it("is believed by who trusts its authority, under every name, and by nobody else", async () => {
     using scratch = new Scratch();
-    const { tls, authority } = await selfSigned(scratch.path("tls"), ["register.site", "127.0.0.1", "::1"], "test");
+    const { tls, authority } = await selfSigned(
+      scratch.path("tls"),
+      ["register.site", "127.0.0.1", "::1"],
+      "test",
+    );
     const raw = new X509Certificate(authority.cert).raw;
-    expect(authority.fingerprint.replaceAll(":", "").toLowerCase()).toBe(createHash("sha256").update(raw).digest("hex"));
+    expect(authority.fingerprint.replaceAll(":", "").toLowerCase()).toBe(
+      createHash("sha256").update(raw).digest("hex"),
+    );
     expect(statSync(scratch.path("tls/ca.key")).mode & 0o777).toBe(0o600);
     expect(statSync(scratch.path("tls/server.key")).mode & 0o777).toBe(0o600);
     const leaf = new X509Certificate(tls.cert);
-    expect([leaf.checkHost("register.site"), leaf.checkHost("other.site"), leaf.checkIP("::1")]).toEqual(["register.site", undefined, "::1"]);
+    expect([leaf.checkHost("register.site"), leaf.checkHost("other.site"), leaf.checkIP("::1")]).toEqual([
+      "register.site",
+      undefined,
+      "::1",
+    ]);
     const server = createServer(tls, (_, res) => res.end("believed"));
     await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
     const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}/`;

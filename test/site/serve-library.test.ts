@@ -19,7 +19,10 @@ const arm64 = image("arm64");
 const nginx = image("nginx");
 const index = makeIndex([amd64, arm64]);
 const cosign = makeImage("cosign", [bytesOf("cosign", 40)]);
-const sbom = makeImage("sbom", [bytesOf("sbom", 40)], { subject: index.root, artifactType: "application/x.sbom" });
+const sbom = makeImage("sbom", [bytesOf("sbom", 40)], {
+  subject: index.root,
+  artifactType: "application/x.sbom",
+});
 
 let registry: TestRegistry;
 const scratches: Scratch[] = [];
@@ -55,7 +58,8 @@ afterAll(async () => {
 });
 
 /** Upstream registries, all of them our own one. */
-const SOURCES = "sources: { registry.k8s.io: { mirrors: [REGISTRY] }, docker.io: { mirrors: [REGISTRY] }, register.site: { mirrors: [REGISTRY] } }";
+const SOURCES =
+  "sources: { registry.k8s.io: { mirrors: [REGISTRY] }, docker.io: { mirrors: [REGISTRY] }, register.site: { mirrors: [REGISTRY] } }";
 const SITE = `${SOURCES}
 siteName: register.site
 images: [registry.k8s.io/pause:3.9, registry.k8s.io/coredns/coredns:v1.10.1, nginx:1.27, register.site/app/web:v1]
@@ -88,7 +92,13 @@ describe("a bundle as a registry", () => {
       expect([path, await digest(path)]).toEqual([path, answer]);
     }
     expect(JSON.parse((await serving.call("GET", "/v2/_catalog")).body.toString())).toEqual({
-      repositories: ["app/web", "docker.io/library/nginx", "register.site/app/web", "registry.k8s.io/coredns/coredns", "registry.k8s.io/pause"],
+      repositories: [
+        "app/web",
+        "docker.io/library/nginx",
+        "register.site/app/web",
+        "registry.k8s.io/coredns/coredns",
+        "registry.k8s.io/pause",
+      ],
     });
   });
 
@@ -98,31 +108,53 @@ describe("a bundle as a registry", () => {
     const original = await get("manifests/3.9");
     expect(original.body.equals(index.blobs.get(index.root.digest) as Buffer)).toBe(true);
     expect(original.headers["content-type"]).toBe(index.root.mediaType);
-    expect((await get(`manifests/${amd64.root.digest}`)).body.equals(amd64.blobs.get(amd64.root.digest) as Buffer)).toBe(true);
-    for (const [digest, bytes] of amd64.blobs) expect((await get(`blobs/${digest}`)).body.equals(bytes)).toBe(true);
+    expect(
+      (await get(`manifests/${amd64.root.digest}`)).body.equals(amd64.blobs.get(amd64.root.digest) as Buffer),
+    ).toBe(true);
+    for (const [digest, bytes] of amd64.blobs)
+      expect((await get(`blobs/${digest}`)).body.equals(bytes)).toBe(true);
     expect((await get(`manifests/${arm64.root.digest}`)).status).toBe(404);
     expect((await get(`blobs/${digestOf(bytesOf("nginx", 3000))}`)).status).toBe(404);
-    expect((await serving.call("GET", `/v2/docker.io/library/nginx/blobs/${digestOf(bytesOf("nginx", 3000))}`)).status).toBe(200);
+    expect(
+      (await serving.call("GET", `/v2/docker.io/library/nginx/blobs/${digestOf(bytesOf("nginx", 3000))}`))
+        .status,
+    ).toBe(200);
   });
 
   it("serves signatures by cosign's tag, and referrers", async () => {
     await using serving = await serve(await site());
     const tag = attachedTag(index.root.digest, "sig");
-    expect((await serving.call("HEAD", `/v2/pause/manifests/${tag}?ns=registry.k8s.io`)).headers["docker-content-digest"]).toBe(cosign.root.digest);
-    expect(JSON.parse((await serving.call("GET", "/v2/registry.k8s.io/pause/tags/list")).body.toString())).toEqual({
+    expect(
+      (await serving.call("HEAD", `/v2/pause/manifests/${tag}?ns=registry.k8s.io`)).headers[
+        "docker-content-digest"
+      ],
+    ).toBe(cosign.root.digest);
+    expect(
+      JSON.parse((await serving.call("GET", "/v2/registry.k8s.io/pause/tags/list")).body.toString()),
+    ).toEqual({
       name: "registry.k8s.io/pause",
       tags: ["3.9", tag],
     });
     const { body } = await serving.call("GET", `/v2/pause/referrers/${index.root.digest}?ns=registry.k8s.io`);
-    expect(JSON.parse(body.toString())).toMatchObject({ manifests: [{ ...sbom.root, artifactType: "application/x.sbom" }] });
-    expect((await serving.call("GET", `/v2/registry.k8s.io/pause/manifests/${sbom.root.digest}`)).status).toBe(200);
+    expect(JSON.parse(body.toString())).toMatchObject({
+      manifests: [{ ...sbom.root, artifactType: "application/x.sbom" }],
+    });
+    expect(
+      (await serving.call("GET", `/v2/registry.k8s.io/pause/manifests/${sbom.root.digest}`)).status,
+    ).toBe(200);
   });
 
   it("serves files by their names, with ranges and lists", async () => {
     await using serving = await serve(await site());
     const file = await serving.call("GET", "/files/tool.tgz");
-    expect([file.status, file.body.toString(), file.headers["content-type"]]).toEqual([200, "a tool", "application/gzip"]);
-    expect((await serving.call("GET", "/files/tool.tgz", { headers: { range: "bytes=2-" } })).body.toString()).toBe("tool");
+    expect([file.status, file.body.toString(), file.headers["content-type"]]).toEqual([
+      200,
+      "a tool",
+      "application/gzip",
+    ]);
+    expect(
+      (await serving.call("GET", "/files/tool.tgz", { headers: { range: "bytes=2-" } })).body.toString(),
+    ).toBe("tool");
     expect((await serving.call("GET", "/files/docs/README.txt")).body.toString()).toBe("read me");
     expect((await serving.call("GET", "/files")).headers.location).toBe("/files/");
     const list = (await serving.call("GET", "/files/")).body.toString();
@@ -133,7 +165,9 @@ describe("a bundle as a registry", () => {
   });
 
   it("shows what it has on its page, with nothing foreign in it as HTML", async () => {
-    await using serving = await serve(await build(`files: [{ path: a.txt, as: "<b>&'.txt" }]`, { "a.txt": "x" }));
+    await using serving = await serve(
+      await build(`files: [{ path: a.txt, as: "<b>&'.txt" }]`, { "a.txt": "x" }),
+    );
     const page = await serving.call("GET", "/");
     expect(page.headers["content-security-policy"]).toContain("default-src 'none'");
     expect(page.body.toString()).toContain("&#60;b&#62;&#38;&#39;.txt");
@@ -145,7 +179,9 @@ describe("a bundle as a registry", () => {
 
 describe("package sets", () => {
   const set = (name: string, files: Record<string, string>): BundleReader => {
-    const made = Object.entries(files).map(([title, content]) => fileFromBytes(title, "application/octet-stream", Buffer.from(content)));
+    const made = Object.entries(files).map(([title, content]) =>
+      fileFromBytes(title, "application/octet-stream", Buffer.from(content)),
+    );
     const { item } = makeArtifact({ kind: "packages", name, files: made, origins: [], wantedBy: [] });
     const scratch = new Scratch();
     scratches.push(scratch);
@@ -153,16 +189,28 @@ describe("package sets", () => {
     const fd = openSync(scratch.write("content", contents.join("")), "r");
     const region = (digest: string): Region | undefined => {
       const at = contents.findIndex((content) => digestOf(content) === digest);
-      return at < 0 ? undefined : { fd, offset: contents.slice(0, at).join("").length, size: (contents[at] ?? "").length };
+      return at < 0
+        ? undefined
+        : { fd, offset: contents.slice(0, at).join("").length, size: (contents[at] ?? "").length };
     };
-    const layers = made.map(({ title, mediaType, digest, size }) => ({ mediaType, digest, size, annotations: { "org.opencontainers.image.title": title } }));
+    const layers = made.map(({ title, mediaType, digest, size }) => ({
+      mediaType,
+      digest,
+      size,
+      annotations: { "org.opencontainers.image.title": title },
+    }));
     const config = { mediaType: "application/vnd.oci.empty.v1+json", digest: digestOf("{}"), size: 2 };
-    const read = (): Buffer => Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: item.root.mediaType, config, layers }));
+    const read = (): Buffer =>
+      Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: item.root.mediaType, config, layers }));
     return { path: `${name}.tar`, lock: { items: [item] }, region, read } as unknown as BundleReader;
   };
 
   it("are served as repositories, path by path", async () => {
-    const el9 = set("el9", { "repodata/repomd.xml": "<repomd/>", "Packages/k/kubelet-1.28.2.rpm": "an rpm", "../escape": "no" });
+    const el9 = set("el9", {
+      "repodata/repomd.xml": "<repomd/>",
+      "Packages/k/kubelet-1.28.2.rpm": "an rpm",
+      "../escape": "no",
+    });
     const debian = set("debian12", { "dists/site/InRelease": "signed" });
     await using serving = await Serving.start({ libraries: [bundleLibrary([el9, debian])], store: "" });
     const get = async (path: string): Promise<unknown[]> => {
@@ -170,25 +218,46 @@ describe("package sets", () => {
       return [status, headers["content-type"], body.toString()];
     };
     expect(await get("/packages/el9/repodata/repomd.xml")).toEqual([200, "application/xml", "<repomd/>"]);
-    expect(await get("/packages/el9/Packages/k/kubelet-1.28.2.rpm")).toEqual([200, "application/x-rpm", "an rpm"]);
-    expect(await get("/packages/debian12/dists/site/InRelease")).toEqual([200, "application/octet-stream", "signed"]);
-    expect((await serving.call("GET", "/packages/el9/repodata/repomd.xml", { headers: { range: "bytes=1-6" } })).body.toString()).toBe("repomd");
+    expect(await get("/packages/el9/Packages/k/kubelet-1.28.2.rpm")).toEqual([
+      200,
+      "application/x-rpm",
+      "an rpm",
+    ]);
+    expect(await get("/packages/debian12/dists/site/InRelease")).toEqual([
+      200,
+      "application/octet-stream",
+      "signed",
+    ]);
+    expect(
+      (
+        await serving.call("GET", "/packages/el9/repodata/repomd.xml", { headers: { range: "bytes=1-6" } })
+      ).body.toString(),
+    ).toBe("repomd");
     for (const [path, names] of [
       ["/packages/", ["debian12/", "el9/"]],
       ["/packages/el9/", ["Packages/", "repodata/"]],
     ] as const) {
       for (const name of names) expect((await get(path))[2]).toContain(`href="./${name}"`);
     }
-    for (const path of ["/packages/el9/escape", "/packages/el9/%2e%2e/escape", "/packages/el8/", "/packages/el9/repodata/none"])
+    for (const path of [
+      "/packages/el9/escape",
+      "/packages/el9/%2e%2e/escape",
+      "/packages/el8/",
+      "/packages/el9/repodata/none",
+    ])
       expect((await get(path))[0]).toBe(404);
   });
 });
 
 describe("several bundles", () => {
   it("answer as one, each with what it carries of an index", async () => {
-    const spec = (platform: string): string => `${SOURCES}\nplatforms: [linux/${platform}]\nimages: [registry.k8s.io/pause:3.9]`;
+    const spec = (platform: string): string =>
+      `${SOURCES}\nplatforms: [linux/${platform}]\nimages: [registry.k8s.io/pause:3.9]`;
     await using serving = await serve(await build(spec("amd64")), await build(spec("arm64")));
-    for (const { root } of [index, amd64, arm64]) expect((await serving.call("HEAD", `/v2/registry.k8s.io/pause/manifests/${root.digest}`)).status).toBe(200);
+    for (const { root } of [index, amd64, arm64])
+      expect((await serving.call("HEAD", `/v2/registry.k8s.io/pause/manifests/${root.digest}`)).status).toBe(
+        200,
+      );
   });
 
   it("are refused when they mean different things by one name, both named", async () => {
@@ -197,14 +266,22 @@ describe("several bundles", () => {
     const two = await build("images: [REGISTRY/app/web:v1]");
     fill(registry.store, "app/web", amd64, "v1");
     const paths = [one, two].map((path) => BundleReader.open(path));
-    expect(() => bundleLibrary(paths)).toThrow(expect.objectContaining({ code: "conflict", data: expect.objectContaining({ bundles: [one, two] }) }));
-    const files = await Promise.all(["a", "b"].map((content) => build("files: [{ path: f }]", { f: content })));
-    expect(() => bundleLibrary(files.map((path) => BundleReader.open(path)))).toThrow(new RegExp(`file f is not the same in ${files[0]} .* and ${files[1]}`));
+    expect(() => bundleLibrary(paths)).toThrow(
+      expect.objectContaining({ code: "conflict", data: expect.objectContaining({ bundles: [one, two] }) }),
+    );
+    const files = await Promise.all(
+      ["a", "b"].map((content) => build("files: [{ path: f }]", { f: content })),
+    );
+    expect(() => bundleLibrary(files.map((path) => BundleReader.open(path)))).toThrow(
+      new RegExp(`file f is not the same in ${files[0]} .* and ${files[1]}`),
+    );
   });
 
   it("may pin an old digest of a tag beside the tag itself", async () => {
     await using serving = await serve(
-      await build(`images: [REGISTRY/app/web:v1, "REGISTRY/app/web:v2@${arm64.root.digest}", "REGISTRY/app/web:v1@${arm64.root.digest}"]`),
+      await build(
+        `images: [REGISTRY/app/web:v1, "REGISTRY/app/web:v2@${arm64.root.digest}", "REGISTRY/app/web:v1@${arm64.root.digest}"]`,
+      ),
     );
     const path = `/v2/${registry.host.replace(":", "-")}/app/web/manifests/`;
     for (const [reference, { root }] of [
@@ -212,7 +289,9 @@ describe("several bundles", () => {
       ["v2", arm64],
       [arm64.root.digest, arm64],
     ] as const) {
-      expect((await serving.call("HEAD", path + reference)).headers["docker-content-digest"]).toBe(root.digest);
+      expect((await serving.call("HEAD", path + reference)).headers["docker-content-digest"]).toBe(
+        root.digest,
+      );
     }
   });
 });

@@ -17,7 +17,8 @@ const entry = (name: string, provides: [string, string][] = []): IndexEntry => (
 test("packages are found by name, capability and pattern, in the order of the metadata", async () => {
   using scratch = new Scratch();
   const index = await PackageIndex.open(scratch.path("i.sqlite"), "r1", async (writer) => {
-    for (const name of ["b", "a", 'it\'s "odd"']) await writer.add(entry(name, [["cap", name === "a" ? "" : "= 2"]]));
+    for (const name of ["b", "a", 'it\'s "odd"'])
+      await writer.add(entry(name, [["cap", name === "a" ? "" : "= 2"]]));
     await writer.note("paths", ["/opt/x"]);
   });
   expect(await index.providers(["cap", "nobody"])).toEqual([
@@ -31,7 +32,9 @@ test("packages are found by name, capability and pattern, in the order of the me
   ]);
   expect(await index.globbed("[ab]")).toEqual(["a", "b"]);
   expect((await index.obsoleters(["old-a"])).map(({ name }) => name)).toEqual(["a"]);
-  expect((await index.details([3])).map(({ detail }) => JSON.parse(detail))).toEqual([{ where: 'it\'s "odd"' }]);
+  expect((await index.details([3])).map(({ detail }) => JSON.parse(detail))).toEqual([
+    { where: 'it\'s "odd"' },
+  ]);
   expect(await index.value("paths")).toEqual(["/opt/x"]);
   await index.close();
 });
@@ -41,13 +44,21 @@ test("rows of any size and script arrive as they are, however many go at once", 
   const sizes = [10, 100_000, 1, 400_000, ...Array.from({ length: 3000 }, (_, i) => i)];
   const dataOf = (i: number, size: number): string => `${i} 空隙 ${"ö".repeat(size)}\u{1f4e6}"\\`;
   const index = await PackageIndex.open(scratch.path("i.sqlite"), "r1", async (writer) => {
-    for (const [i, size] of sizes.entries()) await writer.add({ ...entry(`p${i}`, [[`cap(${i % 7})`, `= ${i}`]]), data: dataOf(i, size) });
+    for (const [i, size] of sizes.entries())
+      await writer.add({ ...entry(`p${i}`, [[`cap(${i % 7})`, `= ${i}`]]), data: dataOf(i, size) });
   });
   const rows = await index.packages(sizes.map((_, i) => i + 1));
   expect(rows.length).toBe(sizes.length);
-  expect(rows.every(({ id, name, data }) => name === `p${id - 1}` && JSON.parse(data) === dataOf(id - 1, sizes[id - 1] as number))).toBe(true);
+  expect(
+    rows.every(
+      ({ id, name, data }) =>
+        name === `p${id - 1}` && JSON.parse(data) === dataOf(id - 1, sizes[id - 1] as number),
+    ),
+  ).toBe(true);
   const provides = await index.providers(["cap(3)"]);
-  expect(provides.map(({ range }) => Number(range.slice(2)))).toEqual(sizes.map((_, i) => i).filter((i) => i % 7 === 3));
+  expect(provides.map(({ range }) => Number(range.slice(2)))).toEqual(
+    sizes.map((_, i) => i).filter((i) => i % 7 === 3),
+  );
   await index.close();
 });
 
@@ -67,7 +78,10 @@ test("is made once for a revision, anew for another, and for a damaged file", as
   expect(made).toBe(1);
   await open("r2");
   expect(made).toBe(2);
-  writeFileSync(scratch.path("i.sqlite"), "this is no database, but it is long enough to be looked at".repeat(100));
+  writeFileSync(
+    scratch.path("i.sqlite"),
+    "this is no database, but it is long enough to be looked at".repeat(100),
+  );
   await open("r2");
   expect(made).toBe(3);
 });

@@ -1,7 +1,8 @@
 import type { Exchange } from "./exchange.ts";
 import type { Hook } from "./registry.ts";
 
-export const basicHeader = (username: string, password: string): string => `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
+export const basicHeader = (username: string, password: string): string =>
+  `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
 
 /** A registry that wants Basic. */
 export function basicAuth(username: string, password: string): Hook {
@@ -9,7 +10,9 @@ export function basicAuth(username: string, password: string): Hook {
   return (exchange) =>
     exchange.header("authorization") === wanted
       ? undefined
-      : exchange.fail(401, "UNAUTHORIZED", "authentication required", { "www-authenticate": 'Basic realm="test"' });
+      : exchange.fail(401, "UNAUTHORIZED", "authentication required", {
+          "www-authenticate": 'Basic realm="test"',
+        });
 }
 
 export interface TokenOptions {
@@ -57,13 +60,18 @@ export function tokenAuth(options: TokenOptions = {}): TokenServer {
     const token = `token-${issued.length}-${Math.random().toString(36).slice(2)}`;
     issued.push(scopes);
     valid.set(token, granted);
-    return exchange.json(200, { token, expires_in: expiresIn, issued_at: (options.issuedAt?.() ?? new Date()).toISOString() });
+    return exchange.json(200, {
+      token,
+      expires_in: expiresIn,
+      issued_at: (options.issuedAt?.() ?? new Date()).toISOString(),
+    });
   };
   const token = async (exchange: Exchange): Promise<true> => {
     if (exchange.method === "POST") {
       if (options.postStatus !== undefined) return exchange.fail(options.postStatus, "UNSUPPORTED");
       const body = new URLSearchParams((await exchange.body()).toString("utf8"));
-      if (body.get("grant_type") !== "refresh_token" || body.get("refresh_token") !== options.refreshToken) return exchange.fail(401, "UNAUTHORIZED");
+      if (body.get("grant_type") !== "refresh_token" || body.get("refresh_token") !== options.refreshToken)
+        return exchange.fail(401, "UNAUTHORIZED");
       return give(exchange, (body.get("scope") ?? "").split(" ").filter(Boolean), "push");
     }
     const rights = rightsOf(exchange);
@@ -74,7 +82,10 @@ export function tokenAuth(options: TokenOptions = {}): TokenServer {
     if (!("repository" in target)) return [];
     const from = url.searchParams.get("from");
     const write = method !== "GET" && method !== "HEAD";
-    return [`repository:${target.repository}:${write ? "pull,push" : "pull"}`, ...(from ? [`repository:${from}:pull`] : [])];
+    return [
+      `repository:${target.repository}:${write ? "pull,push" : "pull"}`,
+      ...(from ? [`repository:${from}:pull`] : []),
+    ];
   };
   const covers = (granted: string[], wanted: string): boolean => {
     const [, name = "", actions = ""] = /^repository:(.*):([^:]*)$/.exec(wanted) ?? [];
@@ -90,7 +101,9 @@ export function tokenAuth(options: TokenOptions = {}): TokenServer {
     if (granted && wanted.every((scope) => covers(granted, scope))) return undefined;
     const realm = options.realm?.(exchange.url.host) ?? `http://${exchange.url.host}/token`;
     const scope = wanted.length > 0 ? `,scope="${wanted.join(" ")}"` : "";
-    return exchange.fail(401, "UNAUTHORIZED", "authentication required", { "www-authenticate": `Bearer realm="${realm}",service="${service}"${scope}` });
+    return exchange.fail(401, "UNAUTHORIZED", "authentication required", {
+      "www-authenticate": `Bearer realm="${realm}",service="${service}"${scope}`,
+    });
   };
   return {
     issued,

@@ -24,7 +24,13 @@ export function makeBundle(items: Record<string, TestBundleItem>, more: Partial<
   const locked = Object.entries(items).map(([name, { image, attached = [], exact, without }]): Item => {
     for (const each of [image, ...attached.map((one) => one.image)])
       for (const [digest, bytes] of each.blobs) if (!without?.has(digest)) blobs.set(digest, bytes);
-    const list = attached.map(({ descriptor, subject, tag }): Attached => ({ descriptor, subject, ...(tag === undefined ? {} : { tag }) }));
+    const list = attached.map(
+      ({ descriptor, subject, tag }): Attached => ({
+        descriptor,
+        subject,
+        ...(tag === undefined ? {} : { tag }),
+      }),
+    );
     return {
       kind: "image",
       name,

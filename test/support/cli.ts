@@ -16,7 +16,10 @@ export interface RunningCli {
 
 /** Starts the command as a user does. */
 export function startCli(args: string[], env: NodeJS.ProcessEnv = {}): RunningCli {
-  const child = spawn(AIRGAP, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: "1", ...env } });
+  const child = spawn(AIRGAP, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, NO_COLOR: "1", ...env },
+  });
   const result = { stdout: "", stderr: "" };
   child.stdout.on("data", (chunk: Buffer) => (result.stdout += chunk.toString()));
   child.stderr.on("data", (chunk: Buffer) => (result.stderr += chunk.toString()));

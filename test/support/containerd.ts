@@ -21,7 +21,8 @@ export async function startContainerd(dir: string, within: string[] = []): Promi
     `version = 2\nroot = "${dir}/root"\nstate = "${dir}/state"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\n  address = "${address}"\n`,
   );
   const [program = "", ...first] = [...within, "ctr", "--address", address];
-  const ctr = async (...args: string[]): Promise<string> => (await command(program, [...first, ...args], { maxBuffer: 1 << 26 })).stdout;
+  const ctr = async (...args: string[]): Promise<string> =>
+    (await command(program, [...first, ...args], { maxBuffer: 1 << 26 })).stdout;
   const [start = "", ...rest] = [...within, "containerd", "--config", config];
   const daemon = await Daemon.start(start, rest, async () => (await ctr("version")).includes("Server"));
   return { ctr, certs: join(dir, "certs.d"), [Symbol.asyncDispose]: () => daemon[Symbol.asyncDispose]() };

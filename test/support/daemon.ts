@@ -24,14 +24,23 @@ export class Daemon implements AsyncDisposable {
 
   private constructor(child: ChildProcess) {
     this.child = child;
-    for (const stream of [child.stdout, child.stderr]) stream?.on("data", (chunk: Buffer) => (this.output = (this.output + chunk.toString()).slice(-100_000)));
+    for (const stream of [child.stdout, child.stderr])
+      stream?.on("data", (chunk: Buffer) => (this.output = (this.output + chunk.toString()).slice(-100_000)));
   }
 
   /** Starts a program and waits until `ready` resolves to true. */
-  static async start(program: string, args: string[], ready: () => Promise<boolean>, env: NodeJS.ProcessEnv = {}): Promise<Daemon> {
-    const daemon = new Daemon(spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } }));
+  static async start(
+    program: string,
+    args: string[],
+    ready: () => Promise<boolean>,
+    env: NodeJS.ProcessEnv = {},
+  ): Promise<Daemon> {
+    const daemon = new Daemon(
+      spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } }),
+    );
     for (let i = 0; i < 300; i++) {
-      if (daemon.child.exitCode !== null) throw new Error(`${program} ended with ${daemon.child.exitCode}: ${daemon.output}`);
+      if (daemon.child.exitCode !== null)
+        throw new Error(`${program} ended with ${daemon.child.exitCode}: ${daemon.output}`);
       if (await ready().catch(() => false)) return daemon;
       await sleep(100);
     }

@@ -27,7 +27,8 @@ export function packagesText(debs: TestDeb[]): string {
   return debs
     .map((deb) => {
       const arch = deb.arch ?? "all";
-      const field = (name: string, list: string[] | undefined): string[] => (list && list.length > 0 ? [`${name}: ${list.join(", ")}`] : []);
+      const field = (name: string, list: string[] | undefined): string[] =>
+        list && list.length > 0 ? [`${name}: ${list.join(", ")}`] : [];
       return [
         `Package: ${deb.name}`,
         `Version: ${deb.version}`,

@@ -14,12 +14,24 @@ export type Target =
 
 const ROUTES: [RegExp, (match: string[]) => Target][] = [
   [/^\/v2\/?$/, () => ({ kind: "ping" })],
-  [/^\/v2\/(.+)\/manifests\/([^/]+)$/, ([, repository = "", reference = ""]) => ({ kind: "manifest", repository, reference })],
+  [
+    /^\/v2\/(.+)\/manifests\/([^/]+)$/,
+    ([, repository = "", reference = ""]) => ({ kind: "manifest", repository, reference }),
+  ],
   [/^\/v2\/(.+)\/blobs\/uploads\/?$/, ([, repository = ""]) => ({ kind: "start-upload", repository })],
-  [/^\/v2\/(.+)\/blobs\/uploads\/([^/]+)$/, ([, repository = "", id = ""]) => ({ kind: "upload", repository, id })],
-  [/^\/v2\/(.+)\/blobs\/([^/]+)$/, ([, repository = "", digest = ""]) => ({ kind: "blob", repository, digest })],
+  [
+    /^\/v2\/(.+)\/blobs\/uploads\/([^/]+)$/,
+    ([, repository = "", id = ""]) => ({ kind: "upload", repository, id }),
+  ],
+  [
+    /^\/v2\/(.+)\/blobs\/([^/]+)$/,
+    ([, repository = "", digest = ""]) => ({ kind: "blob", repository, digest }),
+  ],
   [/^\/v2\/(.+)\/tags\/list$/, ([, repository = ""]) => ({ kind: "tags", repository })],
-  [/^\/v2\/(.+)\/referrers\/([^/]+)$/, ([, repository = "", digest = ""]) => ({ kind: "referrers", repository, digest })],
+  [
+    /^\/v2\/(.+)\/referrers\/([^/]+)$/,
+    ([, repository = "", digest = ""]) => ({ kind: "referrers", repository, digest }),
+  ],
 ];
 
 /** One request with its answer, as hooks and servers of the tests see it. */

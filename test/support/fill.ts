@@ -3,10 +3,16 @@ import type { TestImage } from "./images.ts";
 import type { RegistryStore } from "./registry-store.ts";
 
 /** Puts an image into a registry behind its back. */
-export function fill(store: RegistryStore, repository: string, { root, blobs }: TestImage, tag?: string): void {
+export function fill(
+  store: RegistryStore,
+  repository: string,
+  { root, blobs }: TestImage,
+  tag?: string,
+): void {
   for (const [digest, bytes] of blobs) {
     const type = digest === root.digest ? root.mediaType : mediaTypeOf(bytes);
-    if (type !== undefined && isManifestLike(type)) store.addManifest(repository, type, bytes, digest === root.digest ? tag : undefined);
+    if (type !== undefined && isManifestLike(type))
+      store.addManifest(repository, type, bytes, digest === root.digest ? tag : undefined);
     else store.addBlob(repository, bytes);
   }
 }

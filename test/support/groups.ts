@@ -15,10 +15,15 @@ export interface TestEnvironment {
 }
 
 export function compsXml(groups: TestGroup[], environments: TestEnvironment[] = []): string {
-  const list = (name: string, ids: string[]): string => `<${name}>${ids.map((id) => `<groupid>${escapeXml(id)}</groupid>`).join("")}</${name}>`;
+  const list = (name: string, ids: string[]): string =>
+    `<${name}>${ids.map((id) => `<groupid>${escapeXml(id)}</groupid>`).join("")}</${name}>`;
   const own = groups.map(({ id, name, packages }) => {
     const members = packages.map(({ name: member, type, requires, baseArchOnly }) => {
-      const attributes = [type && `type="${type}"`, requires && `requires="${escapeXml(requires)}"`, baseArchOnly && 'basearchonly="true"'].filter(Boolean);
+      const attributes = [
+        type && `type="${type}"`,
+        requires && `requires="${escapeXml(requires)}"`,
+        baseArchOnly && 'basearchonly="true"',
+      ].filter(Boolean);
       return `<packagereq ${attributes.join(" ")}>${escapeXml(member)}</packagereq>`;
     });
     return `<group><id>${id}</id><name>${escapeXml(name)}</name><description>x</description><default>false</default><uservisible>true</uservisible><packagelist>${members.join("")}</packagelist></group>`;
@@ -62,14 +67,35 @@ export function randomGroupCase(random: Random): GroupCase {
             .filter(() => random.chance(0.3))
             .map((name) => {
               const type = random.pick(["mandatory", "default", "optional", "conditional", ""]);
-              return { name, type, ...(type === "conditional" ? { requires: random.pick(names) } : {}), baseArchOnly: random.chance(0.1) };
+              return {
+                name,
+                type,
+                ...(type === "conditional" ? { requires: random.pick(names) } : {}),
+                baseArchOnly: random.chance(0.1),
+              };
             }),
         }),
       );
-    const environments = [{ id: "env", name: "An environment", groups: groupIds.filter(() => random.chance(0.5)), optional: groupIds.slice(0, 1) }];
+    const environments = [
+      {
+        id: "env",
+        name: "An environment",
+        groups: groupIds.filter(() => random.chance(0.5)),
+        optional: groupIds.slice(0, 1),
+      },
+    ];
     return { rpms, comps: compsXml(groups, environments) };
   });
-  const asked = [random.pick([...groupIds.map((id) => `@${id}`), "@The group-1", "@env", "@An environment", "@*-2", "@group-0/optional,mandatory"])];
+  const asked = [
+    random.pick([
+      ...groupIds.map((id) => `@${id}`),
+      "@The group-1",
+      "@env",
+      "@An environment",
+      "@*-2",
+      "@group-0/optional,mandatory",
+    ]),
+  ];
   if (random.chance(0.5)) asked.push(random.pick(names));
   if (random.chance(0.3)) asked.push(`@${random.pick(groupIds)}`);
   return { repositories, install: [...new Set(asked)] };

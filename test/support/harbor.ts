@@ -57,18 +57,27 @@ class Harbor {
 
   constructor(options: HarborOptions) {
     this.#options = options;
-    this.#users = options.users ?? { admin: { password: "Harbor12345", admin: true, rights: { "*": "push" } } };
+    this.#users = options.users ?? {
+      admin: { password: "Harbor12345", admin: true, rights: { "*": "push" } },
+    };
     for (const [name, project] of Object.entries(options.projects ?? {})) this.#make(name, project);
   }
 
   #make(name: string, project: Partial<HarborProject>): void {
-    this.projects.set(name, { public: false, quota: -1, immutable: new Set(), made: ++this.#clock, ...project });
+    this.projects.set(name, {
+      public: false,
+      quota: -1,
+      immutable: new Set(),
+      made: ++this.#clock,
+      ...project,
+    });
   }
 
   hook(registry: () => TestRegistry): Hook {
     return async (exchange) => {
       const { pathname } = exchange.url;
-      if (pathname.startsWith("/api/v2.0/")) return await this.#api(exchange, pathname.slice("/api/v2.0/".length), registry());
+      if (pathname.startsWith("/api/v2.0/"))
+        return await this.#api(exchange, pathname.slice("/api/v2.0/".length), registry());
       if (pathname === "/service/token") return this.#token(exchange);
       return this.#guard(exchange) ?? (await this.#policy(exchange, registry()));
     };
@@ -76,19 +85,24 @@ class Harbor {
 
   #userOf(exchange: Exchange): { name: string; user: HarborUser } | undefined {
     const authorization = exchange.header("authorization");
-    const found = Object.entries(this.#users).find(([name, { password }]) => authorization === basicHeader(name, password));
+    const found = Object.entries(this.#users).find(
+      ([name, { password }]) => authorization === basicHeader(name, password),
+    );
     return found && { name: found[0], user: found[1] };
   }
 
   #right(user: HarborUser | undefined, project: string): "none" | "pull" | "push" {
     if (!this.projects.has(project)) return "none";
-    return user?.rights[project] ?? user?.rights["*"] ?? (this.projects.get(project)?.public ? "pull" : "none");
+    return (
+      user?.rights[project] ?? user?.rights["*"] ?? (this.projects.get(project)?.public ? "pull" : "none")
+    );
   }
 
   #token(exchange: Exchange): true {
     if (exchange.method !== "GET") return exchange.send(405);
     const known = this.#userOf(exchange);
-    if (exchange.header("authorization") !== "" && !known) return exchange.fail(401, "UNAUTHORIZED", "unauthorized");
+    if (exchange.header("authorization") !== "" && !known)
+      return exchange.fail(401, "UNAUTHORIZED", "unauthorized");
     const scopes = exchange.url.searchParams.getAll("scope");
     this.tokens.push(scopes);
     const access = scopes.map((scope) => {
@@ -99,7 +113,12 @@ class Harbor {
     });
     const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
     const token = `${encode({ alg: "RS256" })}.${encode({ access, iat: ++this.#clock })}.signature`;
-    return exchange.json(200, { token, access_token: "", expires_in: 1800, issued_at: new Date().toISOString() });
+    return exchange.json(200, {
+      token,
+      access_token: "",
+      expires_in: 1800,
+      issued_at: new Date().toISOString(),
+    });
   }
 
   /** What a request may do in a project. */
@@ -113,7 +132,9 @@ class Harbor {
     };
     // Since 2.14.3 a token that is older than its project is refused.
     if (claims.iat < (this.projects.get(project)?.made ?? Number.POSITIVE_INFINITY)) return "none";
-    const actions = claims.access.filter(({ name }) => name.split("/")[0] === project).flatMap((entry) => entry.actions);
+    const actions = claims.access
+      .filter(({ name }) => name.split("/")[0] === project)
+      .flatMap((entry) => entry.actions);
     return actions.includes("push") ? "push" : actions.includes("pull") ? "pull" : "none";
   }
 
@@ -124,26 +145,41 @@ class Harbor {
     const realm = `${this.#options.tls ? "https" : "http"}://${exchange.header("host")}/service/token`;
     if (target.kind === "ping") {
       return anonymous
-        ? exchange.fail(401, "UNAUTHORIZED", "unauthorized", { "www-authenticate": `Bearer realm="${realm}",service="harbor-registry"` })
+        ? exchange.fail(401, "UNAUTHORIZED", "unauthorized", {
+            "www-authenticate": `Bearer realm="${realm}",service="harbor-registry"`,
+          })
         : undefined;
     }
     if (!("repository" in target)) return undefined;
     const { repository } = target;
     const [project = "", ...rest] = repository.split("/");
-    if (rest.length === 0) return exchange.fail(400, "BAD_REQUEST", `bad request: invalid repository name: ${repository}`);
+    if (rest.length === 0)
+      return exchange.fail(400, "BAD_REQUEST", `bad request: invalid repository name: ${repository}`);
     if (!this.projects.has(project)) {
-      return exchange.fail(401, "UNAUTHORIZED", `project ${project} not found`, anonymous ? {} : { "www-authenticate": 'Basic realm="harbor"' });
+      return exchange.fail(
+        401,
+        "UNAUTHORIZED",
+        `project ${project} not found`,
+        anonymous ? {} : { "www-authenticate": 'Basic realm="harbor"' },
+      );
     }
     const from = exchange.query("from");
-    if (from !== null && !from.includes("/")) return exchange.fail(400, "BAD_REQUEST", `invalid repository name: ${from}`);
+    if (from !== null && !from.includes("/"))
+      return exchange.fail(400, "BAD_REQUEST", `invalid repository name: ${from}`);
     const needed = exchange.method === "GET" || exchange.method === "HEAD" ? "pull" : "push";
     const right = this.#rightOf(exchange, project);
     const enough = right === "push" || right === needed;
-    if (enough && (from === null || this.#rightOf(exchange, from.split("/")[0] ?? "") !== "none")) return undefined;
+    if (enough && (from === null || this.#rightOf(exchange, from.split("/")[0] ?? "") !== "none"))
+      return undefined;
     const challenge = anonymous
       ? `Bearer realm="${realm}",service="harbor-registry",scope="repository:${repository}:${needed === "pull" ? "pull" : "pull,push"}"`
       : 'Basic realm="harbor"';
-    return exchange.fail(401, "UNAUTHORIZED", `unauthorized to access repository: ${repository}, action: ${needed}`, { "www-authenticate": challenge });
+    return exchange.fail(
+      401,
+      "UNAUTHORIZED",
+      `unauthorized to access repository: ${repository}, action: ${needed}`,
+      { "www-authenticate": challenge },
+    );
   }
 
   async #policy(exchange: Exchange, registry: TestRegistry): Promise<true | undefined> {
@@ -151,12 +187,17 @@ class Harbor {
     if (!("repository" in target) || method === "GET" || method === "HEAD") return undefined;
     const name = target.repository.split("/")[0] as string;
     const project = this.projects.get(name) as HarborProject;
-    if (this.#options.readOnly) return exchange.fail(403, "DENIED", "The system is in read only mode. Any modification is prohibited.");
+    if (this.#options.readOnly)
+      return exchange.fail(403, "DENIED", "The system is in read only mode. Any modification is prohibited.");
     if (project.proxyCache) return exchange.fail(403, "DENIED", "can not push artifact to a proxy project");
     if (target.kind === "manifest") {
-      if (Number(exchange.header("content-length")) > MAX_MANIFEST) return exchange.fail(413, "MANIFEST_INVALID", "manifest too large");
+      if (Number(exchange.header("content-length")) > MAX_MANIFEST)
+        return exchange.fail(413, "MANIFEST_INVALID", "manifest too large");
       // Also where the tag means the same already.
-      if (project.immutable.has(target.reference) && registry.store.manifest(target.repository, target.reference)) {
+      if (
+        project.immutable.has(target.reference) &&
+        registry.store.manifest(target.repository, target.reference)
+      ) {
         return exchange.fail(
           412,
           "PRECONDITION",
@@ -164,7 +205,14 @@ class Harbor {
         );
       }
     }
-    if (exchange.label === "PUT upload") return this.#charge(exchange, name, project, exchange.query("digest") ?? "", this.#sizeOf(exchange, registry));
+    if (exchange.label === "PUT upload")
+      return this.#charge(
+        exchange,
+        name,
+        project,
+        exchange.query("digest") ?? "",
+        this.#sizeOf(exchange, registry),
+      );
     const mount = exchange.query("mount");
     const from = exchange.query("from");
     const mounted = mount && from ? registry.store.repositories.get(from)?.blobs.get(mount) : undefined;
@@ -177,7 +225,13 @@ class Harbor {
     return pieces + Number(request.headers["content-length"] ?? 0);
   }
 
-  #charge(exchange: Exchange, name: string, project: HarborProject, digest: string, size: number): true | undefined {
+  #charge(
+    exchange: Exchange,
+    name: string,
+    project: HarborProject,
+    digest: string,
+    size: number,
+  ): true | undefined {
     const used = this.used.get(name) ?? 0;
     if (this.#charged.has(`${name} ${digest}`)) return undefined;
     if (project.quota >= 0 && used + size > project.quota) {
@@ -190,46 +244,79 @@ class Harbor {
   }
 
   async #api(exchange: Exchange, path: string, registry: TestRegistry): Promise<true> {
-    if (exchange.header("cookie") !== "") return exchange.fail(403, "FORBIDDEN", "CSRF token not found in request");
+    if (exchange.header("cookie") !== "")
+      return exchange.fail(403, "FORBIDDEN", "CSRF token not found in request");
     const known = this.#userOf(exchange);
     if (path === "systeminfo")
-      return exchange.json(200, { auth_mode: "db_auth", ...(known ? { harbor_version: "v2.15.2-test", read_only: this.#options.readOnly === true } : {}) });
+      return exchange.json(200, {
+        auth_mode: "db_auth",
+        ...(known ? { harbor_version: "v2.15.2-test", read_only: this.#options.readOnly === true } : {}),
+      });
     if (path === "health") return this.#health(exchange);
     if (!known) return exchange.fail(401, "UNAUTHORIZED", "unauthorized");
     const { user } = known;
     if (path === "systeminfo/volumes") {
-      return user.admin ? exchange.json(200, { storage: [{ total: 100e9, free: this.#options.free ?? 50e9 }] }) : exchange.fail(403, "FORBIDDEN", "forbidden");
+      return user.admin
+        ? exchange.json(200, { storage: [{ total: 100e9, free: this.#options.free ?? 50e9 }] })
+        : exchange.fail(403, "FORBIDDEN", "forbidden");
     }
-    if (path === "projects" && exchange.method === "HEAD") return exchange.send(this.projects.has(exchange.query("project_name") ?? "") ? 200 : 404);
+    if (path === "projects" && exchange.method === "HEAD")
+      return exchange.send(this.projects.has(exchange.query("project_name") ?? "") ? 200 : 404);
     if (path === "projects" && exchange.method === "POST") return await this.#create(exchange, user);
     const match = /^projects\/([^/]+)(\/summary)?$/.exec(path);
-    if (match) return this.#project(exchange, decodeURIComponent(match[1] as string), match[2] !== undefined, user);
+    if (match)
+      return this.#project(exchange, decodeURIComponent(match[1] as string), match[2] !== undefined, user);
     return this.#artifact(exchange, path, registry);
   }
 
   #health(exchange: Exchange): true {
     const ill = this.#options.unhealthy ?? [];
     const components = ["core", "database", "registry", "redis", "jobservice", "portal"].map((name) =>
-      ill.includes(name) ? { name, status: "unhealthy", error: "connection refused" } : { name, status: "healthy" },
+      ill.includes(name)
+        ? { name, status: "unhealthy", error: "connection refused" }
+        : { name, status: "healthy" },
     );
     return exchange.json(200, { status: ill.length > 0 ? "unhealthy" : "healthy", components });
   }
 
   async #create(exchange: Exchange, user: HarborUser): Promise<true> {
-    const body = JSON.parse((await exchange.body()).toString()) as { project_name: string; metadata?: { public?: string }; storage_limit?: number };
+    const body = JSON.parse((await exchange.body()).toString()) as {
+      project_name: string;
+      metadata?: { public?: string };
+      storage_limit?: number;
+    };
     if (!user.admin) return exchange.fail(403, "FORBIDDEN", "Only system admin can create project");
     if (!NAME.test(body.project_name)) return exchange.fail(400, "BAD_REQUEST", "invalid project name");
-    if (this.projects.has(body.project_name)) return exchange.fail(409, "CONFLICT", `The project named ${body.project_name} already exists`);
-    this.#make(body.project_name, { public: body.metadata?.public === "true", quota: body.storage_limit ?? -1 });
+    if (this.projects.has(body.project_name))
+      return exchange.fail(409, "CONFLICT", `The project named ${body.project_name} already exists`);
+    this.#make(body.project_name, {
+      public: body.metadata?.public === "true",
+      quota: body.storage_limit ?? -1,
+    });
     return exchange.send(201, { location: `/api/v2.0/projects/${this.projects.size}` });
   }
 
   #project(exchange: Exchange, name: string, summary: boolean, user: HarborUser): true {
     // Without this header a name of digits is an id.
-    const project = /^\d+$/.test(name) && exchange.header("x-is-resource-name") !== "true" ? undefined : this.projects.get(name);
-    if (!project) return user.robot ? exchange.fail(403, "FORBIDDEN", "forbidden") : exchange.fail(404, "NOT_FOUND", `project ${name} not found`);
-    if (!summary) return exchange.json(200, { name, project_id: 1, registry_id: project.proxyCache ? 7 : 0, metadata: { public: String(project.public) } });
-    return exchange.json(200, { repo_count: 0, quota: { hard: { storage: project.quota }, used: { storage: this.used.get(name) ?? 0 } } });
+    const project =
+      /^\d+$/.test(name) && exchange.header("x-is-resource-name") !== "true"
+        ? undefined
+        : this.projects.get(name);
+    if (!project)
+      return user.robot
+        ? exchange.fail(403, "FORBIDDEN", "forbidden")
+        : exchange.fail(404, "NOT_FOUND", `project ${name} not found`);
+    if (!summary)
+      return exchange.json(200, {
+        name,
+        project_id: 1,
+        registry_id: project.proxyCache ? 7 : 0,
+        metadata: { public: String(project.public) },
+      });
+    return exchange.json(200, {
+      repo_count: 0,
+      quota: { hard: { storage: project.quota }, used: { storage: this.used.get(name) ?? 0 } },
+    });
   }
 
   #artifact(exchange: Exchange, path: string, registry: TestRegistry): true {
@@ -238,10 +325,14 @@ class Harbor {
     const [, project = "", repository = "", tag = ""] = match;
     // A slash that was encoded once is gone before Harbor looks for the repository.
     const name = decodeURIComponent(decodeURIComponent(repository));
-    if (name.includes("/") && !repository.includes("%252F")) return exchange.fail(404, "NOT_FOUND", "repository not found");
+    if (name.includes("/") && !repository.includes("%252F"))
+      return exchange.fail(404, "NOT_FOUND", "repository not found");
     const found = registry.store.manifest(`${project}/${name}`, tag);
     if (!found) return exchange.fail(404, "NOT_FOUND", "artifact not found");
-    return exchange.json(200, { digest: found.digest, tags: [{ name: tag, immutable: this.projects.get(project)?.immutable.has(tag) === true }] });
+    return exchange.json(200, {
+      digest: found.digest,
+      tags: [{ name: tag, immutable: this.projects.get(project)?.immutable.has(tag) === true }],
+    });
   }
 }
 

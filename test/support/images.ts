@@ -8,7 +8,11 @@ export interface TestImage {
   blobs: Map<Digest, Buffer>;
 }
 
-const describe = (mediaType: string, bytes: Buffer): Descriptor => ({ mediaType, digest: digestOf(bytes), size: bytes.length });
+const describe = (mediaType: string, bytes: Buffer): Descriptor => ({
+  mediaType,
+  digest: digestOf(bytes),
+  size: bytes.length,
+});
 
 /** Bytes that are different for each seed and always the same for one. */
 export function bytesOf(seed: string, size: number): Buffer {
@@ -22,8 +26,20 @@ export function bytesOf(seed: string, size: number): Buffer {
 }
 
 /** An image of the given layers. */
-export function makeImage(name: string, layers: Buffer[], extra: Record<string, unknown> = {}, docker = false): TestImage {
-  const config = Buffer.from(JSON.stringify({ architecture: "amd64", os: "linux", config: { Labels: { name } }, rootfs: { type: "layers", diff_ids: [] } }));
+export function makeImage(
+  name: string,
+  layers: Buffer[],
+  extra: Record<string, unknown> = {},
+  docker = false,
+): TestImage {
+  const config = Buffer.from(
+    JSON.stringify({
+      architecture: "amd64",
+      os: "linux",
+      config: { Labels: { name } },
+      rootfs: { type: "layers", diff_ids: [] },
+    }),
+  );
   const types = docker
     ? [MediaType.dockerManifest, MediaType.dockerConfig, MediaType.dockerLayerGzip]
     : [MediaType.ociManifest, MediaType.ociConfig, MediaType.ociLayerGzip];
@@ -44,7 +60,15 @@ export function makeImage(name: string, layers: Buffer[], extra: Record<string, 
 /** An index over images, each with a platform of its own. */
 export function makeIndex(children: TestImage[], extra: Record<string, unknown> = {}): TestImage {
   const architectures = ["amd64", "arm64", "s390x", "ppc64le"];
-  const manifests = children.map(({ root }, i) => ({ ...root, platform: { os: "linux", architecture: architectures[i] ?? `cpu${i}` } }));
-  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests, ...extra }));
-  return { root: describe(MediaType.ociIndex, bytes), blobs: new Map([...children.flatMap(({ blobs }) => [...blobs]), [digestOf(bytes), bytes]]) };
+  const manifests = children.map(({ root }, i) => ({
+    ...root,
+    platform: { os: "linux", architecture: architectures[i] ?? `cpu${i}` },
+  }));
+  const bytes = Buffer.from(
+    JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests, ...extra }),
+  );
+  return {
+    root: describe(MediaType.ociIndex, bytes),
+    blobs: new Map([...children.flatMap(({ blobs }) => [...blobs]), [digestOf(bytes), bytes]]),
+  };
 }

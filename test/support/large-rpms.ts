@@ -15,7 +15,9 @@ export function largeRpms(random: Random, names: number): TestRpm[] {
   for (let i = 0; i < count; i++) {
     const releases = 1 + (i % 7 === 0 ? random.below(3) : 0);
     for (let release = 1; release <= releases; release++) {
-      const requires = Array.from({ length: random.below(6) }, () => soname(random.below(Math.max(1, i)))).filter((name) => name !== soname(i));
+      const requires = Array.from({ length: random.below(6) }, () =>
+        soname(random.below(Math.max(1, i))),
+      ).filter((name) => name !== soname(i));
       if (i % 50 === 1) requires.push(`(pkg${random.below(i)} if pkg${random.below(i)})`);
       if (i % 40 === 1) requires.push(`(pkg${random.below(i)} or pkg${random.below(i)})`);
       if (i > 10) requires.push(`pkg${random.below(i)} >= 1.0`);
@@ -26,15 +28,36 @@ export function largeRpms(random: Random, names: number): TestRpm[] {
         evr: `1.${i % 10}-${release}.el9`,
         arch: "x86_64",
         requires: [...new Set(requires), "rtld(GNU_HASH)"],
-        provides: [soname(i), `${name}(x86-64) = 1.${i % 10}-${release}.el9`, `config(${name}) = 1.${i % 10}-${release}.el9`],
+        provides: [
+          soname(i),
+          `${name}(x86-64) = 1.${i % 10}-${release}.el9`,
+          `config(${name}) = 1.${i % 10}-${release}.el9`,
+        ],
         files: [`/usr/bin/tool${i}`, `/usr/lib64/lib${i}.so.1`, `/usr/share/doc/${name}/README`],
         ...(i % 60 === 0 && i > 0 ? { obsoletes: [`old${i} < 1.0`], conflicts: [`nothing${i}`] } : {}),
       });
-      if (i % 5 === 0) rpms.push({ name, evr: `1.${i % 10}-${release}.el9`, arch: "i686", provides: [`lib${i}.so.1`], requires: [] });
+      if (i % 5 === 0)
+        rpms.push({
+          name,
+          evr: `1.${i % 10}-${release}.el9`,
+          arch: "i686",
+          provides: [`lib${i}.so.1`],
+          requires: [],
+        });
     }
   }
-  rpms.push({ name: "glibc", evr: "2.34-1.el9", arch: "x86_64", provides: ["rtld(GNU_HASH)", "libc.so.6()(64bit)"] });
-  rpms.push({ name: "everything", evr: "1-1", arch: "noarch", requires: Array.from({ length: count }, (_, i) => `pkg${i}`) });
+  rpms.push({
+    name: "glibc",
+    evr: "2.34-1.el9",
+    arch: "x86_64",
+    provides: ["rtld(GNU_HASH)", "libc.so.6()(64bit)"],
+  });
+  rpms.push({
+    name: "everything",
+    evr: "1-1",
+    arch: "noarch",
+    requires: Array.from({ length: count }, (_, i) => `pkg${i}`),
+  });
   return rpms;
 }
 
@@ -66,7 +89,11 @@ export function largeRepository(random: Random, names: number): LargeRepository 
   for (let i = 0; i < extras; i++) {
     const evr = `${1 + (i % 3)}-${1 + random.below(2)}`;
     const requires = [anyPlain(), ...(random.chance(0.3) ? [rich()] : [])];
-    const provides = [`virtual${i % 40} = ${1 + random.below(3)}`, ...(random.chance(0.5) ? [`feature${i % 4}`] : []), ...(i % 97 === 0 ? ["m3-a"] : [])];
+    const provides = [
+      `virtual${i % 40} = ${1 + random.below(3)}`,
+      ...(random.chance(0.5) ? [`feature${i % 4}`] : []),
+      ...(i % 97 === 0 ? ["m3-a"] : []),
+    ];
     const conflicts = i % 30 === 0 ? [`virtual${(i + 1) % 40} > 3`] : [];
     rpms.push({ name: `x${i}`, evr, arch: i % 3 === 0 ? "noarch" : "x86_64", requires, provides, conflicts });
     if (i % 3 === 1) rpms.push({ name: `x${i}`, evr, arch: "i686", provides });
@@ -81,12 +108,20 @@ export function largeRepository(random: Random, names: number): LargeRepository 
       for (let build = 1; build <= 1 + (m % 3); build++) {
         const tag = `${s + 1}.${build}-1.module+${m}`;
         const made = ["a", "b", "c"].map((part): TestRpm => {
-          const requires = part === "a" ? [`${name}-b = ${tag}`, anyPlain()] : part === "b" && m > 0 ? [`m${m - 1}-c`] : [anyPlain()];
+          const requires =
+            part === "a"
+              ? [`${name}-b = ${tag}`, anyPlain()]
+              : part === "b" && m > 0
+                ? [`m${m - 1}-c`]
+                : [anyPlain()];
           return { name: `${name}-${part}`, evr: tag, arch: part === "c" ? "noarch" : "x86_64", requires };
         });
         rpms.push(...made);
         if (build === 1) rpms.push({ name: `${name}-a`, evr: tag, arch: "i686" });
-        const requires = { platform: ["el9"], ...(m > 0 && m % 4 === 1 ? { [`m${m - 1}`]: stream === "1" ? ["1"] : [] } : {}) };
+        const requires = {
+          platform: ["el9"],
+          ...(m > 0 && m % 4 === 1 ? { [`m${m - 1}`]: stream === "1" ? ["1"] : [] } : {}),
+        };
         const profiles = { common: [`${name}-a`], all: [`${name}-a`, `${name}-c`] };
         streams.push({
           name,
@@ -100,13 +135,24 @@ export function largeRepository(random: Random, names: number): LargeRepository 
         });
       }
     }
-    if (m % 4 !== 3) defaults.push({ module: name, stream: "1", profiles: Object.fromEntries(own.map((stream) => [stream, ["common"]])) });
+    if (m % 4 !== 3)
+      defaults.push({
+        module: name,
+        stream: "1",
+        profiles: Object.fromEntries(own.map((stream) => [stream, ["common"]])),
+      });
     if (m % 7 === 0) rpms.push({ name: `${name}-c`, evr: "9-1", arch: "noarch" });
   }
   const groups = Array.from({ length: 20 }, (_, g): TestGroup => {
     const types = ["mandatory", "default", "optional"];
-    return { id: `group${g}`, name: `Group ${g}`, packages: Array.from({ length: 12 }, (_, i) => ({ name: anyPlain(), type: types[i % 3] as string })) };
+    return {
+      id: `group${g}`,
+      name: `Group ${g}`,
+      packages: Array.from({ length: 12 }, (_, i) => ({ name: anyPlain(), type: types[i % 3] as string })),
+    };
   });
-  const comps = compsXml(groups, [{ id: "server", name: "Server", groups: ["group0", "group1", "group2"], optional: ["group3"] }]);
+  const comps = compsXml(groups, [
+    { id: "server", name: "Server", groups: ["group0", "group1", "group2"], optional: ["group3"] },
+  ]);
   return { rpms, modules: modulesYaml(streams, defaults), comps };
 }

@@ -7,7 +7,12 @@ import { HttpClients } from "../../src/http.ts";
 import type { ResolveContext } from "../../src/resolve/types.ts";
 
 /** A folder of its own with a context to resolve in; `events` collects what is told. */
-export async function packageContext(): Promise<{ dir: string; context: ResolveContext; events: Event[]; close(): Promise<void> }> {
+export async function packageContext(): Promise<{
+  dir: string;
+  context: ResolveContext;
+  events: Event[];
+  close(): Promise<void>;
+}> {
   const dir = await mkdtemp(join(tmpdir(), "airgap-packages-"));
   const clients = new HttpClients({ retries: 0 });
   const events: Event[] = [];
@@ -29,10 +34,14 @@ export async function packageContext(): Promise<{ dir: string; context: ResolveC
   };
 }
 
-export function rpmSet(over: Partial<PackageSetSpec> & Pick<PackageSetSpec, "repositories" | "install">): PackageSetSpec {
+export function rpmSet(
+  over: Partial<PackageSetSpec> & Pick<PackageSetSpec, "repositories" | "install">,
+): PackageSetSpec {
   return { name: "el9", format: "rpm", for: ["rocky-9"], arch: "x86_64", ...over };
 }
 
-export function debSet(over: Partial<PackageSetSpec> & Pick<PackageSetSpec, "repositories" | "install">): PackageSetSpec {
+export function debSet(
+  over: Partial<PackageSetSpec> & Pick<PackageSetSpec, "repositories" | "install">,
+): PackageSetSpec {
   return { name: "debian12", format: "deb", for: ["debian-12"], arch: "amd64", unsigned: ["*"], ...over };
 }

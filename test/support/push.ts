@@ -19,7 +19,11 @@ export interface PushTestOptions extends Partial<Omit<PushOptions, "bundle" | "t
 }
 
 /** Pushes as the command does. */
-export async function pushTo(registry: TestRegistry, bundle: TestBundle, options: PushTestOptions = {}): Promise<Pushed> {
+export async function pushTo(
+  registry: TestRegistry,
+  bundle: TestBundle,
+  options: PushTestOptions = {},
+): Promise<Pushed> {
   const { prefix = "", credential, caFile, ...rest } = options;
   const events: Event[] = [];
   const emit = (event: Event): void => void events.push(event);

@@ -10,9 +10,13 @@ const OPERATORS = ["", "", "", ">=", ">=", "=", "<<", "<="];
 
 /** A small repository with several versions a name, alternatives, virtual packages, conflicts and cycles. `hardship` from 0 to 1: how much contradicts. */
 export function randomDebCase(random: Random, hardship: number, recommends: boolean): RandomDebCase {
-  const names = Array.from({ length: 6 + random.below(14) }, (_, i) => `p${String.fromCharCode(97 + (i % 26))}${i}`);
+  const names = Array.from(
+    { length: 6 + random.below(14) },
+    (_, i) => `p${String.fromCharCode(97 + (i % 26))}${i}`,
+  );
   const virtuals = Array.from({ length: 2 + random.below(4) }, (_, i) => `virt${i}`);
-  const version = (): string => `${random.chance(0.1) ? "1:" : ""}${1 + random.below(3)}-${1 + random.below(2)}`;
+  const version = (): string =>
+    `${random.chance(0.1) ? "1:" : ""}${1 + random.below(3)}-${1 + random.below(2)}`;
   const one = (): string => {
     const name = random.chance(0.3) ? random.pick(virtuals) : random.pick(names);
     const op = random.pick(OPERATORS);
@@ -33,7 +37,9 @@ export function randomDebCase(random: Random, hardship: number, recommends: bool
         recommends: recommends ? some(1, 0.3, group) : [],
         conflicts: some(1, 0.15 * hardship, one),
         breaks: some(1, 0.15 * hardship, one),
-        provides: some(2, 0.35, () => (random.chance(0.6) ? random.pick(virtuals) : `${random.pick(virtuals)} (= ${version()})`)),
+        provides: some(2, 0.35, () =>
+          random.chance(0.6) ? random.pick(virtuals) : `${random.pick(virtuals)} (= ${version()})`,
+        ),
         priority: random.pick(["optional", "optional", "optional", "important", "extra"]),
       };
       made.set(`${name} ${deb.version}`, deb);

@@ -16,7 +16,10 @@ const OPERATORS = ["", "", "", ">=", ">=", "=", "<", "<="];
 
 /** A small repository with several versions a name, capabilities, conflicts, obsoletes, cycles, and, on wish, rich and weak dependencies. */
 export function randomRpmCase(random: Random, options: RandomOptions): RandomCase {
-  const names = Array.from({ length: 6 + random.below(14) }, (_, i) => `p${String.fromCharCode(97 + (i % 26))}${i}`);
+  const names = Array.from(
+    { length: 6 + random.below(14) },
+    (_, i) => `p${String.fromCharCode(97 + (i % 26))}${i}`,
+  );
   const capabilities = Array.from({ length: 2 + random.below(5) }, (_, i) => `cap${i}`);
   const version = (): string => `${1 + random.below(3)}-${1 + random.below(2)}`;
   const simple = (): string => {
@@ -39,10 +42,18 @@ export function randomRpmCase(random: Random, options: RandomOptions): RandomCas
     evr: `${random.chance(0.1) ? "1:" : ""}${version()}`,
     arch: random.chance(0.5) ? "noarch" : "x86_64",
     requires: some(3, 0.4, relation),
-    provides: some(2, 0.35, () => (random.chance(0.5) ? random.pick(capabilities) : `${random.pick(capabilities)} = ${version()}`)),
+    provides: some(2, 0.35, () =>
+      random.chance(0.5) ? random.pick(capabilities) : `${random.pick(capabilities)} = ${version()}`,
+    ),
     conflicts: some(1, 0.12, () => (options.rich && random.chance(0.1) ? rich() : simple())),
     obsoletes: some(1, 0.06, simple),
-    ...(options.weak ? { recommends: some(2, 0.2, simple), suggests: some(1, 0.1, simple), supplements: some(1, 0.05, simple) } : {}),
+    ...(options.weak
+      ? {
+          recommends: some(2, 0.2, simple),
+          suggests: some(1, 0.1, simple),
+          supplements: some(1, 0.05, simple),
+        }
+      : {}),
   });
   const repositories = Array.from({ length: options.repositories }, () => {
     const made = new Map<string, TestRpm>();
@@ -54,6 +65,12 @@ export function randomRpmCase(random: Random, options: RandomOptions): RandomCas
     }
     return { priority: random.chance(0.7) ? 99 : 50, rpms: [...made.values()] };
   });
-  const install = [...new Set(Array.from({ length: 1 + random.below(3) }, () => (random.chance(0.15) ? random.pick(capabilities) : random.pick(names))))];
+  const install = [
+    ...new Set(
+      Array.from({ length: 1 + random.below(3) }, () =>
+        random.chance(0.15) ? random.pick(capabilities) : random.pick(names),
+      ),
+    ),
+  ];
   return { repositories, install };
 }

@@ -64,9 +64,18 @@ export class RegistryStore {
   referrers(repository: string, digest: string): object[] {
     const found: object[] = [];
     for (const [own, { mediaType, bytes }] of this.repositories.get(repository)?.manifests ?? []) {
-      const content = JSON.parse(bytes.toString("utf8")) as { subject?: { digest: string }; artifactType?: string; config?: { mediaType: string } };
+      const content = JSON.parse(bytes.toString("utf8")) as {
+        subject?: { digest: string };
+        artifactType?: string;
+        config?: { mediaType: string };
+      };
       if (content.subject?.digest !== digest) continue;
-      found.push({ mediaType, digest: own, size: bytes.length, artifactType: content.artifactType ?? content.config?.mediaType ?? "" });
+      found.push({
+        mediaType,
+        digest: own,
+        size: bytes.length,
+        artifactType: content.artifactType ?? content.config?.mediaType ?? "",
+      });
     }
     return found;
   }

@@ -48,7 +48,14 @@ export async function startRegistry(options: TestRegistryOptions = {}): Promise<
   server.on("request", async (request, response) => {
     const exchange = new Exchange(request, response);
     const { label, method, url } = exchange;
-    const entry: Seen = { label, method, path: url.pathname, query: url.searchParams, headers: request.headers as Record<string, string>, status: 0 };
+    const entry: Seen = {
+      label,
+      method,
+      path: url.pathname,
+      query: url.searchParams,
+      headers: request.headers as Record<string, string>,
+      status: 0,
+    };
     seen.push(entry);
     response.on("close", () => (entry.status = response.statusCode));
     response.on("error", () => {});
@@ -68,5 +75,14 @@ export async function startRegistry(options: TestRegistryOptions = {}): Promise<
     await new Promise((resolve) => server.close(resolve));
   };
   const count = (label: string): number => seen.filter((entry) => entry.label === label).length;
-  return { host, url: `${tls ? "https" : "http"}://${host}`, store, seen, hooks, count, close, [Symbol.asyncDispose]: close };
+  return {
+    host,
+    url: `${tls ? "https" : "http"}://${host}`,
+    store,
+    seen,
+    hooks,
+    count,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }

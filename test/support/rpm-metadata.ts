@@ -25,22 +25,37 @@ export interface TestRpm {
 }
 
 const FLAGS: Record<string, string> = { "<": "LT", "<=": "LE", "=": "EQ", ">=": "GE", ">": "GT" };
-const KINDS = ["provides", "requires", "conflicts", "obsoletes", "recommends", "suggests", "supplements", "enhances"] as const;
+const KINDS = [
+  "provides",
+  "requires",
+  "conflicts",
+  "obsoletes",
+  "recommends",
+  "suggests",
+  "supplements",
+  "enhances",
+] as const;
 
 export const escapeXml = (text: string): string =>
-  text.replace(/[<>&"]/g, (char) => ({ "<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;" })[char] as string);
+  text.replace(
+    /[<>&"]/g,
+    (char) => ({ "<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;" })[char] as string,
+  );
 const sha256 = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex");
 
 function entry(text: string): string {
   const words = text.split(" ");
   const flags = FLAGS[words[1] ?? ""];
-  if (text.startsWith("(") || words.length !== 3 || flags === undefined) return `<rpm:entry name="${escapeXml(text)}"/>`;
+  if (text.startsWith("(") || words.length !== 3 || flags === undefined)
+    return `<rpm:entry name="${escapeXml(text)}"/>`;
   const { epoch, version, release } = parseEvr(words[2] as string);
   return `<rpm:entry name="${escapeXml(words[0] as string)}" flags="${flags}" epoch="${epoch}" ver="${version}"${release === undefined ? "" : ` rel="${release}"`}/>`;
 }
 
-export const pkgid = (rpm: TestRpm): string => rpm.sha256 ?? sha256(`${rpm.name}-${rpm.evr}.${rpm.arch ?? "noarch"}`);
-const isPrimary = (path: string): boolean => path.startsWith("/etc/") || path.includes("bin/") || path === "/usr/lib/sendmail";
+export const pkgid = (rpm: TestRpm): string =>
+  rpm.sha256 ?? sha256(`${rpm.name}-${rpm.evr}.${rpm.arch ?? "noarch"}`);
+const isPrimary = (path: string): boolean =>
+  path.startsWith("/etc/") || path.includes("bin/") || path === "/usr/lib/sendmail";
 
 export function primaryXml(rpms: TestRpm[]): string {
   const body = rpms.map((rpm) => {
@@ -66,7 +81,9 @@ export function filelistsXml(rpms: TestRpm[]): string {
 }
 
 /** repomd.xml over files given by type: name below repodata/, its bytes, and what they unpack to. */
-export function repomdXml(files: { type: string; name: string; bytes: Uint8Array; open: Uint8Array | string }[]): string {
+export function repomdXml(
+  files: { type: string; name: string; bytes: Uint8Array; open: Uint8Array | string }[],
+): string {
   const data = files.map(
     ({ type, name, bytes, open }) =>
       `<data type="${type}"><checksum type="sha256">${sha256(bytes)}</checksum><open-checksum type="sha256">${sha256(open)}</open-checksum><location href="repodata/${name}"/><timestamp>1</timestamp><size>${bytes.length}</size><open-size>${Buffer.byteLength(open)}</open-size></data>`,
@@ -75,7 +92,11 @@ export function repomdXml(files: { type: string; name: string; bytes: Uint8Array
 }
 
 /** Writes a repository of metadata alone: enough for a solver. `further` are files by type, as text. */
-export async function writeRpmRepository(dir: string, rpms: TestRpm[], further: Record<string, string> = {}): Promise<void> {
+export async function writeRpmRepository(
+  dir: string,
+  rpms: TestRpm[],
+  further: Record<string, string> = {},
+): Promise<void> {
   await mkdir(join(dir, "repodata"), { recursive: true });
   const files = [
     { type: "primary", name: "primary.xml.gz", open: primaryXml(rpms) },

@@ -4,7 +4,11 @@ import { signDetached } from "../../src/resolve/packages/openpgp.ts";
 import { Tag } from "../../src/resolve/rpm/header.ts";
 import { parseEvr } from "../../src/resolve/rpm/version.ts";
 
-type Value = { type: 4; numbers: number[] } | { type: 6; text: string } | { type: 8; texts: string[] } | { type: 7; bytes: Uint8Array };
+type Value =
+  | { type: 4; numbers: number[] }
+  | { type: 6; text: string }
+  | { type: 8; texts: string[] }
+  | { type: 7; bytes: Uint8Array };
 
 /** A header section: magic, index, store. */
 export function headerSection(values: [number, Value][]): Buffer {
@@ -37,7 +41,8 @@ export function headerSection(values: [number, Value][]): Buffer {
 function encode(value: Value): [Buffer, number] {
   if (value.type === 7) return [Buffer.from(value.bytes), value.bytes.length];
   if (value.type === 6) return [Buffer.from(`${value.text}\0`), 1];
-  if (value.type === 8) return [Buffer.from(value.texts.map((text) => `${text}\0`).join("")), value.texts.length];
+  if (value.type === 8)
+    return [Buffer.from(value.texts.map((text) => `${text}\0`).join("")), value.texts.length];
   const data = Buffer.alloc(value.numbers.length * 4);
   for (const [i, number] of value.numbers.entries()) data.writeUInt32BE(number, i * 4);
   return [data, value.numbers.length];
@@ -57,7 +62,15 @@ export interface SmallRpm {
 const SENSE: Record<string, number> = { "<": 2, "<=": 10, "=": 8, ">=": 12, ">": 4 };
 
 /** A small RPM with a real header; its payload is only bytes. */
-export async function smallRpm({ name, evr, arch = "noarch", requires = [], key, payload = "payload", payloadDigest }: SmallRpm): Promise<Buffer> {
+export async function smallRpm({
+  name,
+  evr,
+  arch = "noarch",
+  requires = [],
+  key,
+  payload = "payload",
+  payloadDigest,
+}: SmallRpm): Promise<Buffer> {
   const { epoch, version, release = "1" } = parseEvr(evr);
   const split = requires.map((text) => (text.startsWith("(") ? [text] : text.split(" ")));
   const digest = payloadDigest ?? createHash("sha256").update(payload).digest("hex");

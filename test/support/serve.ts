@@ -21,16 +21,29 @@ export interface CallOptions {
 }
 
 /** One HTTP request, exactly as it says. */
-export function call(url: string, method: string, { headers = {}, body, ca }: CallOptions = {}): Promise<Answer> {
+export function call(
+  url: string,
+  method: string,
+  { headers = {}, body, ca }: CallOptions = {},
+): Promise<Answer> {
   const send = url.startsWith("https:") ? tlsRequest : request;
-  const length: Record<string, string> = body === undefined || headers["transfer-encoding"] ? {} : { "content-length": String(Buffer.byteLength(body)) };
+  const length: Record<string, string> =
+    body === undefined || headers["transfer-encoding"]
+      ? {}
+      : { "content-length": String(Buffer.byteLength(body)) };
   return new Promise((resolve, reject) => {
-    const req = send(url, { method, headers: { ...length, ...headers }, agent: false, ...(ca ? { ca } : {}) }, (res) => {
-      const chunks: Buffer[] = [];
-      res.on("data", (chunk: Buffer) => chunks.push(chunk));
-      res.on("end", () => resolve({ status: res.statusCode ?? 0, headers: res.headers, body: Buffer.concat(chunks) }));
-      res.on("error", reject);
-    });
+    const req = send(
+      url,
+      { method, headers: { ...length, ...headers }, agent: false, ...(ca ? { ca } : {}) },
+      (res) => {
+        const chunks: Buffer[] = [];
+        res.on("data", (chunk: Buffer) => chunks.push(chunk));
+        res.on("end", () =>
+          resolve({ status: res.statusCode ?? 0, headers: res.headers, body: Buffer.concat(chunks) }),
+        );
+        res.on("error", reject);
+      },
+    );
     req.on("error", reject);
     req.end(body);
   });
@@ -55,7 +68,12 @@ export class Serving implements AsyncDisposable {
 
   async open(options: ServerOptions = {}): Promise<void> {
     const { store = this.storePath, ...rest } = options;
-    this.server = await startServer({ listen: "127.0.0.1:0", ...(store === "" ? {} : { store }), log: (entry) => this.log.push(entry), ...rest });
+    this.server = await startServer({
+      listen: "127.0.0.1:0",
+      ...(store === "" ? {} : { store }),
+      log: (entry) => this.log.push(entry),
+      ...rest,
+    });
   }
 
   call(method: string, path: string, options: CallOptions = {}): Promise<Answer> {
@@ -68,8 +86,16 @@ export class Serving implements AsyncDisposable {
     return this.call("PUT", `${headers.location}?digest=${digest}`, { body: bytes });
   }
 
-  pushManifest(repository: string, reference: string, bytes: Buffer | string, mediaType: string): Promise<Answer> {
-    return this.call("PUT", `/v2/${repository}/manifests/${reference}`, { headers: { "content-type": mediaType }, body: bytes });
+  pushManifest(
+    repository: string,
+    reference: string,
+    bytes: Buffer | string,
+    mediaType: string,
+  ): Promise<Answer> {
+    return this.call("PUT", `/v2/${repository}/manifests/${reference}`, {
+      headers: { "content-type": mediaType },
+      body: bytes,
+    });
   }
 
   /** A whole image, blobs before manifests, the root last. */
@@ -81,9 +107,20 @@ export class Serving implements AsyncDisposable {
       else manifests.set(digest, type);
     }
     for (const [digest, type] of manifests) {
-      if (digest !== image.root.digest) await this.pushManifest(repository, digest, image.blobs.get(digest as Descriptor["digest"]) as Buffer, type);
+      if (digest !== image.root.digest)
+        await this.pushManifest(
+          repository,
+          digest,
+          image.blobs.get(digest as Descriptor["digest"]) as Buffer,
+          type,
+        );
     }
-    return this.pushManifest(repository, tag, image.blobs.get(image.root.digest) as Buffer, image.root.mediaType);
+    return this.pushManifest(
+      repository,
+      tag,
+      image.blobs.get(image.root.digest) as Buffer,
+      image.root.mediaType,
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

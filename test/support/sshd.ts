@@ -38,17 +38,26 @@ export class Sshd implements AsyncDisposable {
     Sshd.#newHostKey(dir);
     writeFileSync(join(dir, "empty"), "");
     const names = Object.keys(users);
-    const homes = names.map((name, i) => `${name}:x:${name === "root" ? "0:0" : `${4242 + i}:4242`}::${join(dir, "home", name)}:/bin/sh`);
+    const homes = names.map(
+      (name, i) =>
+        `${name}:x:${name === "root" ? "0:0" : `${4242 + i}:4242`}::${join(dir, "home", name)}:/bin/sh`,
+    );
     const rest = (file: string): string =>
       readFileSync(file, "utf8")
         .split("\n")
         .filter((line) => line && !names.includes(line.split(":")[0] ?? ""))
         .join("\n");
     writeFileSync(join(dir, "passwd"), `${rest("/etc/passwd")}\n${homes.join("\n")}\n`);
-    const hashes = Object.entries(users).map(([name, password]) => `${name}:${sh(`openssl passwd -6 '${password}'`).trim()}:20000:0:99999:7:::`);
+    const hashes = Object.entries(users).map(
+      ([name, password]) => `${name}:${sh(`openssl passwd -6 '${password}'`).trim()}:20000:0:99999:7:::`,
+    );
     writeFileSync(join(dir, "shadow"), `${rest("/etc/shadow")}\n${hashes.join("\n")}\n`, { mode: 0o600 });
-    const rules = names.filter((name) => name !== "root" && name !== "powerless").map((name) => `${name} ALL=(ALL) ${name === "free" ? "NOPASSWD: " : ""}ALL`);
-    writeFileSync(join(dir, "sudoers"), `Defaults !lecture, timestamp_timeout=0\n${rules.join("\n")}\n`, { mode: 0o440 });
+    const rules = names
+      .filter((name) => name !== "root" && name !== "powerless")
+      .map((name) => `${name} ALL=(ALL) ${name === "free" ? "NOPASSWD: " : ""}ALL`);
+    writeFileSync(join(dir, "sudoers"), `Defaults !lecture, timestamp_timeout=0\n${rules.join("\n")}\n`, {
+      mode: 0o440,
+    });
     for (const [i, name] of names.entries()) {
       mkdirSync(join(dir, "home", name, ".ssh"), { recursive: true, mode: 0o700 });
       if (name !== "root") sh(`chown -R ${4242 + i}:4242 '${join(dir, "home", name)}'`);
@@ -69,7 +78,9 @@ export class Sshd implements AsyncDisposable {
         ...config,
       ].join("\n"),
     );
-    const mounts = ["passwd", "shadow", "sudoers"].map((name) => `mount --bind '${join(dir, name)}' /etc/${name}`).join(" && ");
+    const mounts = ["passwd", "shadow", "sudoers"]
+      .map((name) => `mount --bind '${join(dir, name)}' /etc/${name}`)
+      .join(" && ");
     mkdirSync("/run/sshd", { recursive: true });
     const command = `mount --make-rprivate / && ${mounts} && exec /usr/sbin/sshd -D -e -f '${join(dir, "config")}'`;
     const child = spawn("unshare", ["--mount", "sh", "-c", command], { stdio: ["ignore", "ignore", "pipe"] });
@@ -107,7 +118,10 @@ export class Sshd implements AsyncDisposable {
   key(user: string, passphrase = ""): string {
     const file = join(this.dir, `key-${user}-${passphrase ? "locked" : "open"}`);
     sh(`ssh-keygen -q -t ed25519 -N '${passphrase}' -f '${file}'`);
-    writeFileSync(join(this.home(user), ".ssh/authorized_keys"), readFileSync(`${file}.pub`), { flag: "a", mode: 0o644 });
+    writeFileSync(join(this.home(user), ".ssh/authorized_keys"), readFileSync(`${file}.pub`), {
+      flag: "a",
+      mode: 0o644,
+    });
     return file;
   }
 

@@ -17,10 +17,13 @@ export async function startTally(upstream: string): Promise<Tally> {
     seen.push(`${request.method} ${request.url}`);
     request.on("data", (chunk: Buffer) => (tally.sent += chunk.length));
     const [host, port] = upstream.split(":");
-    const onward = forward({ host, port, path: request.url, method: request.method, headers: request.headers }, (answer) => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(response);
-    });
+    const onward = forward(
+      { host, port, path: request.url, method: request.method, headers: request.headers },
+      (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(response);
+      },
+    );
     onward.on("error", () => response.destroy());
     response.on("close", () => onward.destroy());
     request.pipe(onward);

@@ -6,7 +6,11 @@ import type { FetchOptions, Source } from "../../src/transport/types.ts";
 import type { TestImage } from "./images.ts";
 
 /** Registries with everything they tell, closed at the end of the scope. */
-export function openRegistries(options: RegistriesOptions = {}): { registries: Registries; events: Event[]; [Symbol.asyncDispose](): Promise<void> } {
+export function openRegistries(options: RegistriesOptions = {}): {
+  registries: Registries;
+  events: Event[];
+  [Symbol.asyncDispose](): Promise<void>;
+} {
   const events: Event[] = [];
   const registries = new Registries({ emit: (event) => events.push(event), ...options });
   return { registries, events, [Symbol.asyncDispose]: () => registries.close() };

@@ -17,7 +17,16 @@ const arm = makeImage("arm", [base, bytesOf("arm", 10)]);
 const index = makeIndex([amd, arm]);
 const signature = makeImage("signature", [bytesOf("signature", 10)]);
 
-async function copy(image: TestImage, options: { all?: boolean; platform?: string; expect?: typeof index.root.digest; tags?: string[]; same?: boolean } = {}) {
+async function copy(
+  image: TestImage,
+  options: {
+    all?: boolean;
+    platform?: string;
+    expect?: typeof index.root.digest;
+    tags?: string[];
+    same?: boolean;
+  } = {},
+) {
   await using from = await startRegistry();
   await using other = await startRegistry();
   const to = options.same ? from : other;
@@ -93,25 +102,46 @@ describe("Copier", () => {
     const copier = new Copier();
     await Promise.all(
       images.map((image, i) =>
-        copier.copy({ name: `i${i}`, root: image.root, tags: ["v1"], source, destination: opened.registries.destination(registry.host, `team/i${i}`) }),
+        copier.copy({
+          name: `i${i}`,
+          root: image.root,
+          tags: ["v1"],
+          source,
+          destination: opened.registries.destination(registry.host, `team/i${i}`),
+        }),
       ),
     );
-    expect(source.reads.filter((digest) => digest === [...(images[0] as TestImage).blobs.keys()].at(-1))).toHaveLength(1);
+    expect(
+      source.reads.filter((digest) => digest === [...(images[0] as TestImage).blobs.keys()].at(-1)),
+    ).toHaveLength(1);
     expect(copier.totals).toMatchObject({ mounted: { blobs: 4 }, manifests: 5 });
   });
 
   it("tries for itself when the one that it waited for failed", async () => {
-    await using broken = await startRegistry({ hooks: [(exchange) => (exchange.method === "GET" ? undefined : exchange.fail(403, "DENIED"))] });
+    await using broken = await startRegistry({
+      hooks: [(exchange) => (exchange.method === "GET" ? undefined : exchange.fail(403, "DENIED"))],
+    });
     await using opened = openRegistries({ retries: 0 });
     const copier = new Copier();
     const source = sourceOf(amd);
-    const job = (name: string) => ({ name, root: amd.root, tags: ["v1"], source, destination: opened.registries.destination(broken.host, name) });
+    const job = (name: string) => ({
+      name,
+      root: amd.root,
+      tags: ["v1"],
+      source,
+      destination: opened.registries.destination(broken.host, name),
+    });
     const results = await Promise.allSettled([copier.copy(job("a/a")), copier.copy(job("b/b"))]);
     expect(results.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
   });
 
   it("leaves foreign layers out of what it asks for", async () => {
-    const foreign = { mediaType: MediaType.dockerForeignLayer, digest: `sha256:${"a".repeat(64)}`, size: 5, urls: ["https://publisher.site/x"] };
+    const foreign = {
+      mediaType: MediaType.dockerForeignLayer,
+      digest: `sha256:${"a".repeat(64)}`,
+      size: 5,
+      urls: ["https://publisher.site/x"],
+    };
     const own = makeImage("own", [base]);
     const content = JSON.parse(String(own.blobs.get(own.root.digest)));
     const image = makeImage("own", [base], { layers: [foreign, ...content.layers] });
@@ -132,13 +162,18 @@ describe("Copier", () => {
 
 describe("parsePlace", () => {
   it("reads each transport", () => {
-    expect(parsePlace("docker://nginx", "/")).toEqual({ kind: "docker", reference: { host: "docker.io", repository: "library/nginx", tag: "latest" } });
+    expect(parsePlace("docker://nginx", "/")).toEqual({
+      kind: "docker",
+      reference: { host: "docker.io", repository: "library/nginx", tag: "latest" },
+    });
     expect(parsePlace("oci:dir:name:1", "/base")).toEqual({ kind: "oci", path: "/base/dir", name: "name:1" });
     expect(parsePlace("docker-daemon:web:v1", "/")).toMatchObject({ kind: "docker-daemon", path: "web:v1" });
   });
 
   it("says how a bare reference is written", () => {
-    expect(() => parsePlace("quay.io/a/b:1", "/")).toThrow(expect.objectContaining({ code: "usage", suggestions: ["docker://quay.io/a/b:1"] }));
+    expect(() => parsePlace("quay.io/a/b:1", "/")).toThrow(
+      expect.objectContaining({ code: "usage", suggestions: ["docker://quay.io/a/b:1"] }),
+    );
     expect(() => parsePlace("::", "/")).toThrow(expect.objectContaining({ code: "usage" }));
   });
 });

@@ -10,7 +10,9 @@ let home = "";
 beforeEach(() => (home = mkdtempSync(join(tmpdir(), "airgap-credentials-"))));
 afterEach(() => rmSync(home, { recursive: true, force: true }));
 
-const auth = (username: string, password: string) => ({ auth: Buffer.from(`${username}:${password}`).toString("base64") });
+const auth = (username: string, password: string) => ({
+  auth: Buffer.from(`${username}:${password}`).toString("base64"),
+});
 function write(path: string, value: unknown): string {
   const full = join(home, path);
   mkdirSync(dirname(full), { recursive: true });
@@ -23,19 +25,28 @@ function helper(name: string, script: string): void {
 }
 const runHelper: Parameters<typeof storedCredentials>[0] = (command, args, options) =>
   run("/bin/sh", [join(home, "bin", command), ...args], options).then((result) => {
-    if (result.code === 127 || /can't open|No such file/i.test(result.stderr)) throw new Error(`spawn ${command} ENOENT`);
+    if (result.code === 127 || /can't open|No such file/i.test(result.stderr))
+      throw new Error(`spawn ${command} ENOENT`);
     return result;
   });
-const stored = (env: NodeJS.ProcessEnv = {}) => storedCredentials(runHelper, { HOME: home, XDG_RUNTIME_DIR: join(home, "run"), ...env });
+const stored = (env: NodeJS.ProcessEnv = {}) =>
+  storedCredentials(runHelper, { HOME: home, XDG_RUNTIME_DIR: join(home, "run"), ...env });
 
 describe("stored credentials", () => {
   it("come from Docker's config.json, its hub under its old key too", async () => {
     write(".docker/config.json", {
-      auths: { "https://index.docker.io/v1/": auth("hub", "a"), "harbor.site:8443": auth("robot$site+ci", "p:w$d"), "https://quay.io": auth("q", "b") },
+      auths: {
+        "https://index.docker.io/v1/": auth("hub", "a"),
+        "harbor.site:8443": auth("robot$site+ci", "p:w$d"),
+        "https://quay.io": auth("q", "b"),
+      },
     });
     const credentials = stored();
     expect(await credentials.for("docker.io", "library/nginx")).toEqual({ username: "hub", password: "a" });
-    expect(await credentials.for("harbor.site:8443")).toEqual({ username: "robot$site+ci", password: "p:w$d" });
+    expect(await credentials.for("harbor.site:8443")).toEqual({
+      username: "robot$site+ci",
+      password: "p:w$d",
+    });
     expect(await credentials.for("quay.io")).toEqual({ username: "q", password: "b" });
     expect(await credentials.for("harbor.site")).toBeUndefined();
   });
@@ -43,18 +54,31 @@ describe("stored credentials", () => {
   it("come from DOCKER_CONFIG instead of the home", async () => {
     write(".docker/config.json", { auths: { "a.site": auth("home", "x") } });
     write("elsewhere/config.json", { auths: { "a.site": auth("there", "y") } });
-    expect(await stored({ DOCKER_CONFIG: join(home, "elsewhere") }).for("a.site")).toEqual({ username: "there", password: "y" });
+    expect(await stored({ DOCKER_CONFIG: join(home, "elsewhere") }).for("a.site")).toEqual({
+      username: "there",
+      password: "y",
+    });
   });
 
   it("are an identity token, or a plain name and password", async () => {
-    write(".docker/config.json", { auths: { "a.site": { identitytoken: "lang" }, "b.site": { username: "u", password: "p" } } });
+    write(".docker/config.json", {
+      auths: { "a.site": { identitytoken: "lang" }, "b.site": { username: "u", password: "p" } },
+    });
     expect(await stored().for("a.site")).toEqual({ identityToken: "lang" });
     expect(await stored().for("b.site")).toEqual({ username: "u", password: "p" });
   });
 
   it("come from podman's files, by namespace, the longest first", async () => {
-    write("run/containers/auth.json", { auths: { "a.site/team": auth("team", "1"), "a.site": auth("all", "2"), "a.site/team/app": auth("app", "3") } });
-    write(".config/containers/auth.json", { auths: { "a.site": auth("config", "4"), "b.site": auth("b", "5") } });
+    write("run/containers/auth.json", {
+      auths: {
+        "a.site/team": auth("team", "1"),
+        "a.site": auth("all", "2"),
+        "a.site/team/app": auth("app", "3"),
+      },
+    });
+    write(".config/containers/auth.json", {
+      auths: { "a.site": auth("config", "4"), "b.site": auth("b", "5") },
+    });
     const credentials = stored();
     expect(await credentials.for("a.site", "team/app")).toMatchObject({ username: "app" });
     expect(await credentials.for("a.site", "team/other/deep")).toMatchObject({ username: "team" });
@@ -99,12 +123,19 @@ describe("stored credentials", () => {
 
 describe("credential helpers", () => {
   it("are asked with the server on stdin; the one for a host before the one for all", async () => {
-    helper("one", `read server; echo "{\\"ServerURL\\":\\"$server\\",\\"Username\\":\\"one-$server\\",\\"Secret\\":\\"s\\$1\\"}"`);
+    helper(
+      "one",
+      `read server; echo "{\\"ServerURL\\":\\"$server\\",\\"Username\\":\\"one-$server\\",\\"Secret\\":\\"s\\$1\\"}"`,
+    );
     helper(
       "all",
       `read server; [ "$server" = https://index.docker.io/v1/ ] || { echo credentials not found in native keychain; exit 1; }; echo '{"Username":"<token>","Secret":"lang"}'`,
     );
-    write(".docker/config.json", { credHelpers: { "a.site": "one" }, credsStore: "all", auths: { "c.site": auth("file", "x"), "a.site": {} } });
+    write(".docker/config.json", {
+      credHelpers: { "a.site": "one" },
+      credsStore: "all",
+      auths: { "c.site": auth("file", "x"), "a.site": {} },
+    });
     const credentials = stored();
     expect(await credentials.for("a.site")).toEqual({ username: "one-a.site", password: "s$1" });
     expect(await credentials.for("docker.io")).toEqual({ identityToken: "lang" });
@@ -135,7 +166,10 @@ describe("credential helpers", () => {
 
   it("that are missing are an error for their host, and nothing for others", async () => {
     write(".docker/config.json", { credHelpers: { "a.site": "absent" }, credsStore: "gone" });
-    await expect(stored().for("a.site")).rejects.toMatchObject({ code: "environment", suggestions: ["echo a.site | docker-credential-absent get"] });
+    await expect(stored().for("a.site")).rejects.toMatchObject({
+      code: "environment",
+      suggestions: ["echo a.site | docker-credential-absent get"],
+    });
     expect(await stored().for("b.site")).toBeUndefined();
   });
 

@@ -19,7 +19,10 @@ const one = makeImage("one", [base, bytesOf("one", 100)]);
 const two = makeImage("two", [base, bytesOf("two", 100)], {}, true);
 const index = makeIndex([one, two]);
 const signature = makeImage("signature", [bytesOf("sig", 20)]);
-const sbom = makeImage("sbom", [bytesOf("sbom", 20)], { subject: one.root, artifactType: "application/x.sbom" });
+const sbom = makeImage("sbom", [bytesOf("sbom", 20)], {
+  subject: one.root,
+  artifactType: "application/x.sbom",
+});
 
 async function open(text: string, scratch: Scratch): Promise<{ source: Source; name: string }> {
   const place = parseLocal(text, scratch.dir);
@@ -27,12 +30,18 @@ async function open(text: string, scratch: Scratch): Promise<{ source: Source; n
   return { source: await openLocal(place, { cacheDir: scratch.path("cache") }), name: place.name };
 }
 
-async function bytesAt(source: Source, digest: string, size: number, mediaType = "application/octet-stream"): Promise<Buffer> {
+async function bytesAt(
+  source: Source,
+  digest: string,
+  size: number,
+  mediaType = "application/octet-stream",
+): Promise<Buffer> {
   return Buffer.concat(await (await source.fetch({ mediaType, digest, size } as never)).toArray());
 }
 
 async function expectWhole(source: Source, image: TestImage): Promise<void> {
-  for (const [digest, bytes] of image.blobs) expect((await bytesAt(source, digest, bytes.length)).equals(bytes)).toBe(true);
+  for (const [digest, bytes] of image.blobs)
+    expect((await bytesAt(source, digest, bytes.length)).equals(bytes)).toBe(true);
 }
 
 interface Item {
@@ -57,7 +66,10 @@ async function tarWith(items: Item[]): Promise<Buffer> {
 }
 
 const layoutItems = (images: Record<string, TestImage>): Item[] => {
-  const manifests = Object.entries(images).map(([name, { root }]) => ({ ...root, annotations: { "org.opencontainers.image.ref.name": name } }));
+  const manifests = Object.entries(images).map(([name, { root }]) => ({
+    ...root,
+    annotations: { "org.opencontainers.image.ref.name": name },
+  }));
   const blobs = new Map(Object.values(images).flatMap((image) => [...image.blobs]));
   return [
     { name: "oci-layout", content: '{"imageLayoutVersion":"1.0.0"}' },
@@ -70,7 +82,10 @@ describe("where an image is", () => {
   it.each([
     ["oci:dir", { kind: "oci", path: "/base/dir", name: "" }],
     ["oci:/dir:registry.k8s.io/pause:3.9", { kind: "oci", path: "/dir", name: "registry.k8s.io/pause:3.9" }],
-    ["oci-archive:a.tar:localhost:5000/x:1", { kind: "oci-archive", path: "/base/a.tar", name: "localhost:5000/x:1" }],
+    [
+      "oci-archive:a.tar:localhost:5000/x:1",
+      { kind: "oci-archive", path: "/base/a.tar", name: "localhost:5000/x:1" },
+    ],
     ["docker-archive:../a.tar", { kind: "docker-archive", path: "/a.tar", name: "" }],
     ["docker-daemon:nginx_web:v0.1", { kind: "docker-daemon", path: "nginx_web:v0.1", name: "" }],
     ["docker://x/y", undefined],
@@ -101,13 +116,17 @@ describe.each(["oci", "oci-archive"])("%s", (kind) => {
     }
     await expectWhole(source, index);
     const layer = { mediaType: MediaType.ociLayer, digest: digestOf(base), size: base.length };
-    const part = Buffer.concat(await (await source.fetch(layer, { range: { offset: 500_000, length: 10 } })).toArray());
+    const part = Buffer.concat(
+      await (await source.fetch(layer, { range: { offset: 500_000, length: 10 } })).toArray(),
+    );
     expect(part.equals(base.subarray(500_000, 500_010))).toBe(true);
     const poured: Buffer[] = [];
     await source.pour?.(layer, { offset: 100 }, (chunk) => void poured.push(Buffer.from(chunk)));
     expect(Buffer.concat(poured).equals(base.subarray(100))).toBe(true);
     await expect(source.resolve("")).rejects.toThrow(/holds 3 images: docker.io/);
-    await expect(source.resolve("three")).rejects.toThrow(expect.objectContaining({ code: "not-found", message: expect.stringContaining("two") }));
+    await expect(source.resolve("three")).rejects.toThrow(
+      expect.objectContaining({ code: "not-found", message: expect.stringContaining("two") }),
+    );
     await source.close?.();
   });
 
@@ -119,7 +138,9 @@ describe.each(["oci", "oci-archive"])("%s", (kind) => {
     expect(await source.resolve(two.root.digest)).toEqual(two.root);
     expect(await source.tags?.()).toEqual(["index", "sbom", tag].sort());
     expect(await source.resolve(tag)).toEqual(signature.root);
-    expect(await source.referrers?.(one.root.digest)).toEqual([{ ...sbom.root, artifactType: "application/x.sbom" }]);
+    expect(await source.referrers?.(one.root.digest)).toEqual([
+      { ...sbom.root, artifactType: "application/x.sbom" },
+    ]);
     expect(await source.referrers?.(two.root.digest)).toEqual([]);
     await source.close?.();
   });
@@ -150,14 +171,16 @@ describe("oci", () => {
     execFileSync("mkfifo", [`${dir}/blobs/sha256/${"0".repeat(64)}`]);
     symlinkSync("/dev/zero", `${dir}/blobs/sha256/${"1".repeat(64)}`);
     const { source } = await open(`oci:${dir}`, scratch);
-    for (const digit of ["0", "1"]) await expect(bytesAt(source, `sha256:${digit.repeat(64)}`, 10)).rejects.toThrow(/is not a file/);
+    for (const digit of ["0", "1"])
+      await expect(bytesAt(source, `sha256:${digit.repeat(64)}`, 10)).rejects.toThrow(/is not a file/);
     writeFileSync(`${dir}/index.json`, "{");
     await expect(open(`oci:${dir}`, scratch)).rejects.toThrow(/not JSON/);
   });
 });
 
 describe("a tar", () => {
-  const archive = async (scratch: Scratch, bytes: Buffer): Promise<Source> => (await open(`oci-archive:${scratch.write("a.tar", bytes)}`, scratch)).source;
+  const archive = async (scratch: Scratch, bytes: Buffer): Promise<Source> =>
+    (await open(`oci-archive:${scratch.write("a.tar", bytes)}`, scratch)).source;
 
   it("is read as GNU tar, pax and v7 write it, with ./ before its names", async () => {
     using scratch = new Scratch();
@@ -181,7 +204,9 @@ describe("a tar", () => {
       await source.close?.();
     }
     expect(readdirSync(scratch.path("cache"))).toEqual([]);
-    await expect(archive(scratch, gzipSync(plain).subarray(0, 5000))).rejects.toThrow(expect.objectContaining({ code: "corrupt" }));
+    await expect(archive(scratch, gzipSync(plain).subarray(0, 5000))).rejects.toThrow(
+      expect.objectContaining({ code: "corrupt" }),
+    );
     await expect(archive(scratch, Buffer.from("fd377a585a000000", "hex"))).rejects.toThrow(
       expect.objectContaining({ code: "unsupported", suggestions: [`unxz ${scratch.path("a.tar")}`] }),
     );
@@ -192,7 +217,9 @@ describe("a tar", () => {
     using scratch = new Scratch();
     const plain = await tarWith(layoutItems({ one }));
     for (const length of [0, 100, 511, 512, 1024, 5000, 500_000, plain.length - 1024, plain.length - 1500]) {
-      await expect(archive(scratch, plain.subarray(0, length))).rejects.toThrow(expect.objectContaining({ code: "corrupt" }));
+      await expect(archive(scratch, plain.subarray(0, length))).rejects.toThrow(
+        expect.objectContaining({ code: "corrupt" }),
+      );
     }
     await expect(archive(scratch, bytesOf("noise", 10_000))).rejects.toThrow(/it is no tar/);
   });
@@ -232,7 +259,8 @@ describe("a tar", () => {
 });
 
 describe("docker-archive", () => {
-  const layers = (): Promise<Buffer[]> => Promise.all([tarOf({ a: "first" }), tarOf({ b: Buffer.alloc(300_000, 1) })]);
+  const layers = (): Promise<Buffer[]> =>
+    Promise.all([tarOf({ a: "first" }), tarOf({ b: Buffer.alloc(300_000, 1) })]);
   const configOf = (diffs: Buffer[], name = "x"): Buffer =>
     Buffer.from(
       JSON.stringify({
@@ -243,7 +271,9 @@ describe("docker-archive", () => {
       }),
     );
 
-  async function saved(options: { names?: string[]; symlink?: boolean; gzip?: boolean; config?: Buffer; paths?: string[] } = {}): Promise<Buffer> {
+  async function saved(
+    options: { names?: string[]; symlink?: boolean; gzip?: boolean; config?: Buffer; paths?: string[] } = {},
+  ): Promise<Buffer> {
     const [first = Buffer.alloc(0), second = Buffer.alloc(0)] = await layers();
     const config = options.config ?? configOf([first, second, second]);
     const hex = digestOf(config).slice(7);
@@ -252,19 +282,26 @@ describe("docker-archive", () => {
       { name: "aaa/layer.tar", content: content[0] as Buffer },
       { name: "bbb", type: "directory" },
       { name: "bbb/layer.tar", content: content[1] as Buffer },
-      options.symlink === false ? { name: "ccc/layer.tar", content: content[1] as Buffer } : { name: "ccc/layer.tar", link: "../bbb/layer.tar" },
+      options.symlink === false
+        ? { name: "ccc/layer.tar", content: content[1] as Buffer }
+        : { name: "ccc/layer.tar", link: "../bbb/layer.tar" },
       { name: `${hex}.json`, content: config },
       {
         name: "manifest.json",
         content: JSON.stringify([
-          { Config: `${hex}.json`, RepoTags: options.names ?? ["web:v1"], Layers: options.paths ?? ["aaa/layer.tar", "bbb/layer.tar", "ccc/layer.tar"] },
+          {
+            Config: `${hex}.json`,
+            RepoTags: options.names ?? ["web:v1"],
+            Layers: options.paths ?? ["aaa/layer.tar", "bbb/layer.tar", "ccc/layer.tar"],
+          },
         ]),
       },
       { name: "repositories", content: "{}" },
     ]);
   }
 
-  const read = async (scratch: Scratch, bytes: Buffer) => (await open(`docker-archive:${scratch.write("saved.tar", bytes)}`, scratch)).source;
+  const read = async (scratch: Scratch, bytes: Buffer) =>
+    (await open(`docker-archive:${scratch.write("saved.tar", bytes)}`, scratch)).source;
 
   it("is read without a change: layers are their diffIDs, the manifest is always the same", async () => {
     using scratch = new Scratch();
@@ -284,7 +321,9 @@ describe("docker-archive", () => {
         [first, second, second].map((diff) => [digestOf(diff), diff.length, MediaType.ociLayer]),
       );
       expect((await bytesAt(source, digestOf(second), second.length)).equals(second)).toBe(true);
-      expect(digestOf(await bytesAt(source, content.config.digest, content.config.size))).toBe(content.config.digest);
+      expect(digestOf(await bytesAt(source, content.config.digest, content.config.size))).toBe(
+        content.config.digest,
+      );
       await source.close?.();
     }
     expect(roots.size).toBe(1);
@@ -308,14 +347,22 @@ describe("docker-archive", () => {
     const [first = Buffer.alloc(0), second = Buffer.alloc(0)] = await layers();
     const lying = await read(scratch, await saved({ config: configOf([second, first, first]) }));
     await lying.resolve("");
-    await expect(bytesAt(lying, digestOf(second), first.length)).rejects.toThrow(expect.objectContaining({ code: "corrupt" }));
+    await expect(bytesAt(lying, digestOf(second), first.length)).rejects.toThrow(
+      expect.objectContaining({ code: "corrupt" }),
+    );
     for (const [bytes, why] of [
       [await saved({ config: configOf([first]) }), /1 layers names 3 files/],
-      [await saved({ paths: ["aaa/layer.tar", "bbb/layer.tar", "zzz/layer.tar"] }), /names zzz\/layer.tar, which is not in it/],
+      [
+        await saved({ paths: ["aaa/layer.tar", "bbb/layer.tar", "zzz/layer.tar"] }),
+        /names zzz\/layer.tar, which is not in it/,
+      ],
       [
         await tarWith([
           { name: `${"0".repeat(64)}.json`, content: "{}" },
-          { name: "manifest.json", content: `[{"Config":"${"0".repeat(64)}.json","RepoTags":null,"Layers":[]}]` },
+          {
+            name: "manifest.json",
+            content: `[{"Config":"${"0".repeat(64)}.json","RepoTags":null,"Layers":[]}]`,
+          },
         ]),
         /is not what its name says/,
       ],
@@ -324,8 +371,12 @@ describe("docker-archive", () => {
       await expect(source.resolve("")).rejects.toThrow(why);
       await source.close?.();
     }
-    await expect(read(scratch, await tarWith([{ name: "repositories", content: "{}" }]))).rejects.toThrow(/older than 1.10/);
-    await expect(read(scratch, await tarWith([{ name: "x", content: "y" }]))).rejects.toThrow(/has no manifest.json/);
+    await expect(read(scratch, await tarWith([{ name: "repositories", content: "{}" }]))).rejects.toThrow(
+      /older than 1.10/,
+    );
+    await expect(read(scratch, await tarWith([{ name: "x", content: "y" }]))).rejects.toThrow(
+      /has no manifest.json/,
+    );
   });
 
   it("is read as the OCI layout that newer engines write, digests kept", async () => {
@@ -333,7 +384,10 @@ describe("docker-archive", () => {
     const listed = [{ Config: "blobs/sha256/x", RepoTags: ["one:latest"], Layers: [] }];
     const source = await read(
       scratch,
-      await tarWith([...layoutItems({ "docker.io/library/one:latest": one }), { name: "manifest.json", content: JSON.stringify(listed) }]),
+      await tarWith([
+        ...layoutItems({ "docker.io/library/one:latest": one }),
+        { name: "manifest.json", content: JSON.stringify(listed) },
+      ]),
     );
     expect(await source.resolve("one")).toEqual(one.root);
     await expectWhole(source, one);
@@ -342,40 +396,56 @@ describe("docker-archive", () => {
 });
 
 describe("writing", () => {
-  it.each(["oci", "oci-archive", "docker-archive"])("gives an %s that is read back the same, under its name", async (kind) => {
-    using scratch = new Scratch();
-    const place = parseLocal(`${kind}:out:registry.site/app/one:v1`, scratch.dir);
-    if (place === undefined) throw new Error("no place");
-    const destination = openLocalDestination(place, { cacheDir: scratch.path("cache") });
-    const source = sourceOf(one, sbom);
-    for (const [digest, bytes] of [...one.blobs, ...sbom.blobs]) {
-      if (digest === one.root.digest) continue;
-      const mediaType = digest === sbom.root.digest ? sbom.root.mediaType : "application/octet-stream";
-      expect(await destination.push({ mediaType, digest, size: bytes.length }, source)).toBe("done");
-      expect(await destination.push({ mediaType, digest, size: bytes.length }, source)).toBe("present");
-    }
-    await destination.tag(one.root, place.name, source);
-    await destination.close?.();
-    const opened = await openLocal(place, { cacheDir: scratch.path("cache") });
-    expect(await opened.resolve(place.name)).toEqual(one.root);
-    await expectWhole(opened, one);
-    expect((await opened.referrers?.(one.root.digest))?.map(({ digest }) => digest)).toEqual([sbom.root.digest]);
-    await opened.close?.();
-  });
+  it.each(["oci", "oci-archive", "docker-archive"])(
+    "gives an %s that is read back the same, under its name",
+    async (kind) => {
+      using scratch = new Scratch();
+      const place = parseLocal(`${kind}:out:registry.site/app/one:v1`, scratch.dir);
+      if (place === undefined) throw new Error("no place");
+      const destination = openLocalDestination(place, { cacheDir: scratch.path("cache") });
+      const source = sourceOf(one, sbom);
+      for (const [digest, bytes] of [...one.blobs, ...sbom.blobs]) {
+        if (digest === one.root.digest) continue;
+        const mediaType = digest === sbom.root.digest ? sbom.root.mediaType : "application/octet-stream";
+        expect(await destination.push({ mediaType, digest, size: bytes.length }, source)).toBe("done");
+        expect(await destination.push({ mediaType, digest, size: bytes.length }, source)).toBe("present");
+      }
+      await destination.tag(one.root, place.name, source);
+      await destination.close?.();
+      const opened = await openLocal(place, { cacheDir: scratch.path("cache") });
+      expect(await opened.resolve(place.name)).toEqual(one.root);
+      await expectWhole(opened, one);
+      expect((await opened.referrers?.(one.root.digest))?.map(({ digest }) => digest)).toEqual([
+        sbom.root.digest,
+      ]);
+      await opened.close?.();
+    },
+  );
 
   it("moves a name of an oci directory to what it was given last, and keeps the others", async () => {
     using scratch = new Scratch();
-    const destination = openLocalDestination({ kind: "oci", path: scratch.path("out"), name: "" }, { cacheDir: "" });
+    const destination = openLocalDestination(
+      { kind: "oci", path: scratch.path("out"), name: "" },
+      { cacheDir: "" },
+    );
     for (const image of [one, two]) {
       for (const [digest, bytes] of image.blobs)
-        if (digest !== image.root.digest) await destination.push({ mediaType: "x", digest, size: bytes.length }, sourceOf(image));
+        if (digest !== image.root.digest)
+          await destination.push({ mediaType: "x", digest, size: bytes.length }, sourceOf(image));
     }
     await destination.tag(one.root, "a", sourceOf(one));
-    await Promise.all([destination.tag(one.root, "b", sourceOf(one)), destination.tag(two.root, "a", sourceOf(two))]);
+    await Promise.all([
+      destination.tag(one.root, "b", sourceOf(one)),
+      destination.tag(two.root, "a", sourceOf(two)),
+    ]);
     const { manifests } = JSON.parse(readFileSync(scratch.path("out/index.json"), "utf8")) as {
       manifests: { digest: string; annotations: Record<string, string> }[];
     };
-    expect(manifests.map(({ digest, annotations }) => [annotations["org.opencontainers.image.ref.name"], digest]).sort()).toEqual([
+    expect(
+      manifests
+        .map(({ digest, annotations }) => [annotations["org.opencontainers.image.ref.name"], digest])
+        .sort(),
+    ).toEqual([
       ["a", two.root.digest],
       ["b", one.root.digest],
     ]);
@@ -384,16 +454,31 @@ describe("writing", () => {
 
   it("leaves nothing of an archive that failed, or got no image", async () => {
     using scratch = new Scratch();
-    const failing: Source = { name: "failing", resolve: () => Promise.reject(new Error("no")), fetch: () => Promise.reject(new Error("broken off")) };
-    const destination = openLocalDestination({ kind: "oci-archive", path: scratch.path("out.tar"), name: "" }, { cacheDir: "" });
-    await expect(destination.push({ mediaType: "x", digest: digestOf(base), size: base.length }, failing)).rejects.toThrow("broken off");
+    const failing: Source = {
+      name: "failing",
+      resolve: () => Promise.reject(new Error("no")),
+      fetch: () => Promise.reject(new Error("broken off")),
+    };
+    const destination = openLocalDestination(
+      { kind: "oci-archive", path: scratch.path("out.tar"), name: "" },
+      { cacheDir: "" },
+    );
+    await expect(
+      destination.push({ mediaType: "x", digest: digestOf(base), size: base.length }, failing),
+    ).rejects.toThrow("broken off");
     await expect(destination.tag(one.root, "x", sourceOf(one))).rejects.toThrow();
     await destination.close?.();
-    const empty = openLocalDestination({ kind: "docker-archive", path: scratch.path("out.tar"), name: "" }, { cacheDir: "" });
+    const empty = openLocalDestination(
+      { kind: "docker-archive", path: scratch.path("out.tar"), name: "" },
+      { cacheDir: "" },
+    );
     await empty.push({ mediaType: "x", digest: digestOf(base), size: base.length }, sourceOf(one));
     await empty.close?.();
     expect(readdirSync(scratch.dir)).toEqual([]);
-    const several = openLocalDestination({ kind: "docker-archive", path: scratch.path("out.tar"), name: "" }, { cacheDir: "" });
+    const several = openLocalDestination(
+      { kind: "docker-archive", path: scratch.path("out.tar"), name: "" },
+      { cacheDir: "" },
+    );
     await expect(several.tag(index.root, "x", sourceOf(index))).rejects.toThrow(/for several platforms/);
     await several.close?.();
   });

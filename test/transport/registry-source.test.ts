@@ -47,7 +47,13 @@ describe("resolve", () => {
     await using test = await open({
       hooks: [
         (exchange) =>
-          exchange.label === "GET manifest" ? exchange.send(200, { "content-type": MediaType.ociManifest }, other.blobs.get(other.root.digest)) : undefined,
+          exchange.label === "GET manifest"
+            ? exchange.send(
+                200,
+                { "content-type": MediaType.ociManifest },
+                other.blobs.get(other.root.digest),
+              )
+            : undefined,
       ],
     });
     await expect(test.source.resolve(image.root.digest)).rejects.toMatchObject({
@@ -61,7 +67,11 @@ describe("resolve", () => {
       hooks: [
         (exchange) =>
           exchange.label === "GET manifest"
-            ? exchange.send(200, { "content-type": MediaType.ociManifest, "docker-content-digest": image.root.digest }, other.blobs.get(other.root.digest))
+            ? exchange.send(
+                200,
+                { "content-type": MediaType.ociManifest, "docker-content-digest": image.root.digest },
+                other.blobs.get(other.root.digest),
+              )
             : undefined,
       ],
     });
@@ -71,11 +81,28 @@ describe("resolve", () => {
   it.each([MediaType.dockerSchema1, MediaType.dockerSchema1Signed, "application/json"])(
     "refuses schema 1 by name, served as %s (trap 11)",
     async (mediaType) => {
-      const old = Buffer.from(JSON.stringify({ schemaVersion: 1, name: "team/app", tag: "v1", fsLayers: [], history: [], signatures: [] }));
+      const old = Buffer.from(
+        JSON.stringify({
+          schemaVersion: 1,
+          name: "team/app",
+          tag: "v1",
+          fsLayers: [],
+          history: [],
+          signatures: [],
+        }),
+      );
       await using test = await open({
-        hooks: [(exchange) => (exchange.label === "GET manifest" ? exchange.send(200, { "content-type": mediaType }, old) : undefined)],
+        hooks: [
+          (exchange) =>
+            exchange.label === "GET manifest"
+              ? exchange.send(200, { "content-type": mediaType }, old)
+              : undefined,
+        ],
       });
-      await expect(test.source.resolve("v1")).rejects.toMatchObject({ code: "unsupported", message: expect.stringMatching(/schema 1/) });
+      await expect(test.source.resolve("v1")).rejects.toMatchObject({
+        code: "unsupported",
+        message: expect.stringMatching(/schema 1/),
+      });
     },
   );
 
@@ -84,7 +111,11 @@ describe("resolve", () => {
       hooks: [
         (exchange) =>
           exchange.label === "GET manifest"
-            ? exchange.send(200, { "content-type": "text/plain; charset=utf-8" }, image.blobs.get(image.root.digest))
+            ? exchange.send(
+                200,
+                { "content-type": "text/plain; charset=utf-8" },
+                image.blobs.get(image.root.digest),
+              )
             : undefined,
       ],
     });
@@ -93,18 +124,26 @@ describe("resolve", () => {
 
   it("says not-found, with the registry's words", async () => {
     await using test = await open();
-    await expect(test.source.resolve("v2")).rejects.toMatchObject({ code: "not-found", message: expect.stringMatching(/team\/app:v2.*manifest unknown/) });
+    await expect(test.source.resolve("v2")).rejects.toMatchObject({
+      code: "not-found",
+      message: expect.stringMatching(/team\/app:v2.*manifest unknown/),
+    });
     expect(await test.source.head("v2")).toBeUndefined();
   });
 
   it("asks for the whole manifest where HEAD tells no digest", async () => {
-    await using test = await open({ hooks: [(exchange) => (exchange.label === "HEAD manifest" ? exchange.send(200) : undefined)] });
+    await using test = await open({
+      hooks: [(exchange) => (exchange.label === "HEAD manifest" ? exchange.send(200) : undefined)],
+    });
     expect(await test.source.head("v1")).toBe(image.root.digest);
   });
 
   it("keeps a registry's words on one line and out of the terminal's control", async () => {
     await using test = await open({
-      hooks: [(exchange) => (exchange.label === "GET manifest" ? exchange.fail(400, "BAD", "a\u001b[2J\nb\u202ec") : undefined)],
+      hooks: [
+        (exchange) =>
+          exchange.label === "GET manifest" ? exchange.fail(400, "BAD", "a\u001b[2J\nb\u202ec") : undefined,
+      ],
     });
     const error: Error = (await test.source.resolve("v1").catch((thrown: Error) => thrown)) as Error;
     expect(error.message).toMatch(/BAD: a \[2J b c/);
@@ -122,7 +161,10 @@ describe("resolve", () => {
         },
       ],
     });
-    await expect(test.source.resolve("v1")).rejects.toMatchObject({ code: "protocol", message: expect.stringMatching(/more than \d+ bytes/) });
+    await expect(test.source.resolve("v1")).rejects.toMatchObject({
+      code: "protocol",
+      message: expect.stringMatching(/more than \d+ bytes/),
+    });
   });
 });
 
@@ -130,8 +172,12 @@ describe("fetch", () => {
   it("gives a blob whole and in parts", async () => {
     await using test = await open();
     expect(await readAll(await test.source.fetch(layerDescriptor))).toEqual(layer);
-    expect(await readAll(await test.source.fetch(layerDescriptor, { range: { offset: 1000, length: 500 } }))).toEqual(layer.subarray(1000, 1500));
-    expect(await readAll(await test.source.fetch(layerDescriptor, { range: { offset: layer.length - 7 } }))).toEqual(layer.subarray(-7));
+    expect(
+      await readAll(await test.source.fetch(layerDescriptor, { range: { offset: 1000, length: 500 } })),
+    ).toEqual(layer.subarray(1000, 1500));
+    expect(
+      await readAll(await test.source.fetch(layerDescriptor, { range: { offset: layer.length - 7 } })),
+    ).toEqual(layer.subarray(-7));
   });
 
   const answering =
@@ -149,7 +195,10 @@ describe("fetch", () => {
     const read = async () => {
       for await (const chunk of await test.source.fetch(layerDescriptor)) seen += chunk.length;
     };
-    await expect(read()).rejects.toMatchObject({ code: "corrupt", message: expect.stringContaining(layerDescriptor.digest) });
+    await expect(read()).rejects.toMatchObject({
+      code: "corrupt",
+      message: expect.stringContaining(layerDescriptor.digest),
+    });
     expect(seen).toBeLessThan(layer.length);
   });
 
@@ -175,9 +224,15 @@ describe("fetch", () => {
 
   it("does not take a 206 that starts elsewhere", async () => {
     await using test = await open({
-      hooks: [answering((exchange) => exchange.send(206, { "content-range": `bytes 0-99/${layer.length}` }, layer.subarray(0, 100)))],
+      hooks: [
+        answering((exchange) =>
+          exchange.send(206, { "content-range": `bytes 0-99/${layer.length}` }, layer.subarray(0, 100)),
+        ),
+      ],
     });
-    await expect(test.source.fetch(layerDescriptor, { range: { offset: 50, length: 100 } }).then(readAll)).rejects.toMatchObject({ code: "protocol" });
+    await expect(
+      test.source.fetch(layerDescriptor, { range: { offset: 50, length: 100 } }).then(readAll),
+    ).rejects.toMatchObject({ code: "protocol" });
   });
 
   it("follows a redirect to another host, without our authorisation", async () => {
@@ -187,7 +242,11 @@ describe("fetch", () => {
     await using test = await open({
       hooks: [
         auth.hook,
-        answering((exchange) => exchange.send(307, { location: `http://${storage.host}/v2/team/app/blobs/${layerDescriptor.digest}?X-Amz-Signature=geheim` })),
+        answering((exchange) =>
+          exchange.send(307, {
+            location: `http://${storage.host}/v2/team/app/blobs/${layerDescriptor.digest}?X-Amz-Signature=geheim`,
+          }),
+        ),
       ],
     });
     expect(await readAll(await test.source.fetch(layerDescriptor))).toEqual(layer);
@@ -197,7 +256,13 @@ describe("fetch", () => {
   it("waits for a 503 and a 429", async () => {
     let refused = 0;
     await using test = await open({
-      hooks: [answering((exchange) => (refused++ < 2 ? exchange.fail(refused === 1 ? 503 : 429, "BUSY", "later", { "retry-after": "0" }) : undefined))],
+      hooks: [
+        answering((exchange) =>
+          refused++ < 2
+            ? exchange.fail(refused === 1 ? 503 : 429, "BUSY", "later", { "retry-after": "0" })
+            : undefined,
+        ),
+      ],
     });
     expect(await readAll(await test.source.fetch(layerDescriptor))).toEqual(layer);
     expect(test.events.filter(({ type }) => type === "retry")).toHaveLength(2);
@@ -205,7 +270,11 @@ describe("fetch", () => {
 
   it("never puts what a redirect signs into a message", async () => {
     await using test = await open({
-      hooks: [answering((exchange) => exchange.send(307, { location: "http://127.0.0.1:1/x?X-Amz-Signature=geheim&token=geheim" }))],
+      hooks: [
+        answering((exchange) =>
+          exchange.send(307, { location: "http://127.0.0.1:1/x?X-Amz-Signature=geheim&token=geheim" }),
+        ),
+      ],
     });
     const error = await test.source
       .fetch(layerDescriptor)
@@ -217,7 +286,11 @@ describe("fetch", () => {
 });
 
 describe("foreign layers (trap 10)", () => {
-  const foreign = { mediaType: MediaType.dockerForeignLayer, digest: layerDescriptor.digest, size: layer.length };
+  const foreign = {
+    mediaType: MediaType.dockerForeignLayer,
+    digest: layerDescriptor.digest,
+    size: layer.length,
+  };
 
   it("are refused unless asked for", async () => {
     await using test = await open();
@@ -230,9 +303,13 @@ describe("foreign layers (trap 10)", () => {
   it("come from where their publisher says, without our authorisation", async () => {
     await using publisher = await startRegistry({ hooks: [(exchange) => exchange.send(200, {}, layer)] });
     await using registry = await startRegistry({ hooks: [basicAuth("ci", "geheim")] });
-    await using opened = openRegistries({ credentials: fixedCredentials({ [registry.host]: { username: "ci", password: "geheim" } }) });
+    await using opened = openRegistries({
+      credentials: fixedCredentials({ [registry.host]: { username: "ci", password: "geheim" } }),
+    });
     const source = opened.registries.source(registry.host, "team/app", { foreignLayers: true });
-    expect(await readAll(await source.fetch({ ...foreign, urls: ["ftp://nowhere/x", `${publisher.url}/layer`] }))).toEqual(layer);
+    expect(
+      await readAll(await source.fetch({ ...foreign, urls: ["ftp://nowhere/x", `${publisher.url}/layer`] })),
+    ).toEqual(layer);
     expect(publisher.seen.map(({ headers }) => headers["authorization"])).toEqual([undefined]);
   });
 
@@ -242,7 +319,9 @@ describe("foreign layers (trap 10)", () => {
     fill(registry.store, "team/app", image);
     await using opened = openRegistries();
     const source = opened.registries.source(registry.host, "team/app", { foreignLayers: true });
-    expect(await readAll(await source.fetch({ ...foreign, urls: [`${publisher.url}/layer`] }))).toEqual(layer);
+    expect(await readAll(await source.fetch({ ...foreign, urls: [`${publisher.url}/layer`] }))).toEqual(
+      layer,
+    );
   });
 });
 
@@ -253,20 +332,33 @@ describe("referrers", () => {
   it("come from the API", async () => {
     await using test = await open();
     fill(test.registry.store, "team/app", sbom);
-    expect(await test.source.referrers(image.root.digest)).toMatchObject([{ digest: sbom.root.digest, artifactType: "application/spdx" }]);
+    expect(await test.source.referrers(image.root.digest)).toMatchObject([
+      { digest: sbom.root.digest, artifactType: "application/spdx" },
+    ]);
   });
 
-  it.each([404, 405, 400, 401, 403])("come from the tag that stands in where the API answers %d", async (status) => {
-    await using test = await open({ hooks: [(exchange) => (exchange.target.kind === "referrers" ? exchange.send(status) : undefined)] });
-    const list = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [sbom.root] }));
-    test.registry.store.addManifest("team/app", MediaType.ociIndex, list, referrersTag(image.root.digest));
-    expect(await test.source.referrers(image.root.digest)).toEqual([sbom.root]);
-  });
+  it.each([404, 405, 400, 401, 403])(
+    "come from the tag that stands in where the API answers %d",
+    async (status) => {
+      await using test = await open({
+        hooks: [(exchange) => (exchange.target.kind === "referrers" ? exchange.send(status) : undefined)],
+      });
+      const list = Buffer.from(
+        JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [sbom.root] }),
+      );
+      test.registry.store.addManifest("team/app", MediaType.ociIndex, list, referrersTag(image.root.digest));
+      expect(await test.source.referrers(image.root.digest)).toEqual([sbom.root]);
+    },
+  );
 
   it("are none where neither is there, or may be seen", async () => {
     await using test = await open({ referrersApi: false });
     expect(await test.source.referrers(image.root.digest)).toEqual([]);
-    await using guarded = await open({ hooks: [(exchange) => (exchange.url.pathname.includes("sha256") ? exchange.fail(403, "DENIED") : undefined)] });
+    await using guarded = await open({
+      hooks: [
+        (exchange) => (exchange.url.pathname.includes("sha256") ? exchange.fail(403, "DENIED") : undefined),
+      ],
+    });
     expect(await guarded.source.referrers(image.root.digest)).toEqual([]);
   });
 });
@@ -279,12 +371,19 @@ describe("tags", () => {
   });
 
   it("are none for null, and no endless loop", async () => {
-    await using empty = await open({ hooks: [(exchange) => (exchange.target.kind === "tags" ? exchange.json(200, { name: "x", tags: null }) : undefined)] });
+    await using empty = await open({
+      hooks: [
+        (exchange) =>
+          exchange.target.kind === "tags" ? exchange.json(200, { name: "x", tags: null }) : undefined,
+      ],
+    });
     expect(await empty.source.tags()).toEqual([]);
     await using loop = await open({
       hooks: [
         (exchange) =>
-          exchange.target.kind === "tags" ? exchange.json(200, { tags: ["a"] }, { link: `<${exchange.url.pathname}?n=1>; rel="next"` }) : undefined,
+          exchange.target.kind === "tags"
+            ? exchange.json(200, { tags: ["a"] }, { link: `<${exchange.url.pathname}?n=1>; rel="next"` })
+            : undefined,
       ],
     });
     await expect(loop.source.tags()).rejects.toMatchObject({ code: "protocol" });
@@ -293,7 +392,9 @@ describe("tags", () => {
 
 describe("authorisation", () => {
   const login = { username: "ci", password: "geheim" };
-  const credentialsFor = (credential: Parameters<typeof fixedCredentials>[0][string]) => ({ for: async () => credential });
+  const credentialsFor = (credential: Parameters<typeof fixedCredentials>[0][string]) => ({
+    for: async () => credential,
+  });
 
   it("is one token a repository, asked for once", async () => {
     const auth = tokenAuth();
@@ -311,9 +412,14 @@ describe("authorisation", () => {
 
   it("exchanges an identity token by POST", async () => {
     const auth = tokenAuth({ refreshToken: "lang-und-geheim", anonymous: "none" });
-    await using test = await open({ hooks: [auth.hook], credentials: credentialsFor({ identityToken: "lang-und-geheim" }) });
+    await using test = await open({
+      hooks: [auth.hook],
+      credentials: credentialsFor({ identityToken: "lang-und-geheim" }),
+    });
     expect(await test.source.resolve("v1")).toEqual(image.root);
-    expect(test.registry.seen.filter(({ path }) => path === "/token").map(({ method }) => method)).toEqual(["POST"]);
+    expect(test.registry.seen.filter(({ path }) => path === "/token").map(({ method }) => method)).toEqual([
+      "POST",
+    ]);
   });
 
   it("finds a token service on another private address (trap 14)", async () => {
@@ -333,7 +439,10 @@ describe("authorisation", () => {
 
   it("is not repeated for ever", async () => {
     await using test = await open({ hooks: [basicAuth("ci", "anders")], credentials: credentialsFor(login) });
-    await expect(test.source.resolve("v1")).rejects.toMatchObject({ code: "unauthorized", suggestions: [`docker login ${test.registry.host}`] });
+    await expect(test.source.resolve("v1")).rejects.toMatchObject({
+      code: "unauthorized",
+      suggestions: [`docker login ${test.registry.host}`],
+    });
     expect(test.registry.count("GET manifest")).toBe(1);
   });
 
@@ -356,7 +465,12 @@ describe("authorisation", () => {
 
   it.each(["", "x\ny", 42])("refuses a token service's answer %j", async (token) => {
     const guard = tokenAuth();
-    await using test = await open({ hooks: [(exchange) => (exchange.url.pathname === "/token" ? exchange.json(200, { token }) : guard.hook(exchange))] });
+    await using test = await open({
+      hooks: [
+        (exchange) =>
+          exchange.url.pathname === "/token" ? exchange.json(200, { token }) : guard.hook(exchange),
+      ],
+    });
     await expect(test.source.resolve("v1")).rejects.toMatchObject({ code: "protocol" });
   });
 
@@ -369,7 +483,11 @@ describe("authorisation", () => {
 
 describe("mirrors", () => {
   const reference = parseReference;
-  const sources = { "registry.k8s.io": { mirrors: ["registry.aliyuncs.com/google_containers/*", "mirror.site/k8s", "registry.k8s.io"] } };
+  const sources = {
+    "registry.k8s.io": {
+      mirrors: ["registry.aliyuncs.com/google_containers/*", "mirror.site/k8s", "registry.k8s.io"],
+    },
+  };
   const names = (text: string, flat = false, entries: Parameters<typeof candidatesFor>[1] = sources) =>
     candidatesFor(reference(text), entries, flat).map(({ host, repository }) => `${host}/${repository}`);
 
@@ -380,7 +498,9 @@ describe("mirrors", () => {
       "registry.k8s.io/coredns/coredns",
     ]);
     expect(names("quay.io/a/b:1")).toEqual(["quay.io/a/b"]);
-    expect(names("nginx", false, { "docker.io": { mirrors: ["mirror.site"] } })).toEqual(["mirror.site/library/nginx"]);
+    expect(names("nginx", false, { "docker.io": { mirrors: ["mirror.site"] } })).toEqual([
+      "mirror.site/library/nginx",
+    ]);
   });
 
   it("may be flat for kubeadm's own images, but upstream never is", () => {
@@ -393,13 +513,21 @@ describe("mirrors", () => {
   });
 
   it("of registry.k8s.io serve k8s.gcr.io, unless that has its own", () => {
-    expect(names("k8s.gcr.io/pause:3.5")).toEqual(["registry.aliyuncs.com/google_containers/pause", "mirror.site/k8s/pause", "registry.k8s.io/pause"]);
+    expect(names("k8s.gcr.io/pause:3.5")).toEqual([
+      "registry.aliyuncs.com/google_containers/pause",
+      "mirror.site/k8s/pause",
+      "registry.k8s.io/pause",
+    ]);
     expect(names("k8s.gcr.io/pause:3.5", false, {})).toEqual(["k8s.gcr.io/pause"]);
-    expect(names("k8s.gcr.io/pause:3.5", false, { ...sources, "k8s.gcr.io": { mirrors: ["own.site"] } })).toEqual(["own.site/pause"]);
+    expect(
+      names("k8s.gcr.io/pause:3.5", false, { ...sources, "k8s.gcr.io": { mirrors: ["own.site"] } }),
+    ).toEqual(["own.site/pause"]);
   });
 
   it.each(["", "UPPER.site/A", "host/*/x", "https://host"])("refuses '%s'", (mirror) => {
-    expect(() => names("a.site/x", false, { "a.site": { mirrors: [mirror] } })).toThrow(expect.objectContaining({ code: "spec" }));
+    expect(() => names("a.site/x", false, { "a.site": { mirrors: [mirror] } })).toThrow(
+      expect.objectContaining({ code: "spec" }),
+    );
   });
 
   /** Scenario A: a flat mirror, behind one that is dead and one that lacks the image. */
@@ -419,7 +547,9 @@ describe("mirrors", () => {
     expect(first.source.name).toBe(`docker://${flat.host}/google_containers/app`);
     const second = await mirrors.open({ reference: reference("registry.k8s.io/other:v1") });
     expect(await second.source.resolve(second.reference)).toEqual(other.root);
-    expect(opened.events.filter(({ type }) => type === "warning")).toMatchObject([{ message: expect.stringMatching(/^127\.0\.0\.1:1 does not answer/) }]);
+    expect(opened.events.filter(({ type }) => type === "warning")).toMatchObject([
+      { message: expect.stringMatching(/^127\.0\.0\.1:1 does not answer/) },
+    ]);
   });
 
   it("with other content than a lock says are passed over and named with both digests", async () => {
@@ -428,19 +558,31 @@ describe("mirrors", () => {
     fill(wrong.store, "app", other, "v1");
     fill(right.store, "app", image, "v1");
     await using opened = openRegistries();
-    const mirrors = new Mirrors(opened.registries, { "a.site": { mirrors: [wrong.host, right.host] } }, (event) => opened.events.push(event));
-    const { source, reference: asked } = await mirrors.open({ reference: reference("a.site/app:v1"), expect: image.root.digest });
+    const mirrors = new Mirrors(
+      opened.registries,
+      { "a.site": { mirrors: [wrong.host, right.host] } },
+      (event) => opened.events.push(event),
+    );
+    const { source, reference: asked } = await mirrors.open({
+      reference: reference("a.site/app:v1"),
+      expect: image.root.digest,
+    });
     expect(asked).toBe(image.root.digest);
     expect(source.name).toBe(`docker://${right.host}/app`);
     const warning = opened.events.find(({ type }) => type === "warning");
-    expect(warning).toMatchObject({ message: expect.stringMatching(new RegExp(`${wrong.host}/app:v1 .*${other.root.digest}.*${image.root.digest}`)) });
+    expect(warning).toMatchObject({
+      message: expect.stringMatching(
+        new RegExp(`${wrong.host}/app:v1 .*${other.root.digest}.*${image.root.digest}`),
+      ),
+    });
   });
 
   it("stand in for each other's content, in the middle of a blob too", async () => {
     await using breaking = await startRegistry({
       hooks: [
         (exchange) => {
-          if (exchange.target.kind !== "blob" || exchange.target.digest !== layerDescriptor.digest) return undefined;
+          if (exchange.target.kind !== "blob" || exchange.target.digest !== layerDescriptor.digest)
+            return undefined;
           const from = Number(/bytes=(\d+)/.exec(exchange.header("range"))?.[1] ?? 0);
           if (from >= 100_000) return exchange.fail(404, "BLOB_UNKNOWN");
           exchange.response.writeHead(200, { "content-length": layer.length });
@@ -478,8 +620,15 @@ describe("hosts", () => {
   afterEach(() => vi.unstubAllEnvs());
 
   it("on this machine may speak plain http", () => {
-    expect(["localhost", "localhost:5000", "127.0.0.1:80", "127.9.9.9", "[::1]:5000"].map(isLoopback)).toEqual([true, true, true, true, true]);
-    expect(["docker.io", "127.example.com", "localhost.evil.com", "10.0.0.1:5000"].map(isLoopback)).toEqual([false, false, false, false]);
+    expect(
+      ["localhost", "localhost:5000", "127.0.0.1:80", "127.9.9.9", "[::1]:5000"].map(isLoopback),
+    ).toEqual([true, true, true, true, true]);
+    expect(["docker.io", "127.example.com", "localhost.evil.com", "10.0.0.1:5000"].map(isLoopback)).toEqual([
+      false,
+      false,
+      false,
+      false,
+    ]);
     expect(apiHost("docker.io")).toBe("registry-1.docker.io");
   });
 

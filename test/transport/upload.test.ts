@@ -12,7 +12,11 @@ import { openRegistries } from "../support/transport.ts";
 
 const big = bytesOf("big", 3_000_000);
 const small = bytesOf("small", 1000);
-const describe_ = (bytes: Buffer): Descriptor => ({ mediaType: MediaType.ociLayerGzip, digest: digestOf(bytes), size: bytes.length });
+const describe_ = (bytes: Buffer): Descriptor => ({
+  mediaType: MediaType.ociLayerGzip,
+  digest: digestOf(bytes),
+  size: bytes.length,
+});
 const source = new MemorySource("memory:test", [big, small]);
 
 /** Misbehaves while `wrong` says so. */
@@ -45,7 +49,14 @@ async function push(hooks: Hook[], bytes = big, options: Parameters<typeof openR
   const destination = opened.registries.destination(registry.host, "a/app");
   const pushed = await destination.push(describe_(bytes), source);
   const stored = registry.store.repositories.get("a/app")?.blobs.get(describe_(bytes).digest);
-  return { registry, pushed, whole: stored?.equals(bytes) === true, labels: registry.seen.map((seen) => seen.label), destination, events: opened.events };
+  return {
+    registry,
+    pushed,
+    whole: stored?.equals(bytes) === true,
+    labels: registry.seen.map((seen) => seen.label),
+    destination,
+    events: opened.events,
+  };
 }
 
 describe("the upload of a blob", () => {
@@ -75,7 +86,9 @@ describe("the upload of a blob", () => {
   it("counts progress once, however often bytes are sent", async () => {
     const { whole, events } = await push([when(once(label("PUT upload")), breakAfter(1_000_000))]);
     expect(whole).toBe(true);
-    const progress = events.filter((event) => event.type === "progress").reduce((sum, event) => sum + event.bytes, 0);
+    const progress = events
+      .filter((event) => event.type === "progress")
+      .reduce((sum, event) => sum + event.bytes, 0);
     expect(progress).toBe(big.length);
   });
 
@@ -87,19 +100,32 @@ describe("the upload of a blob", () => {
     };
     const { whole, registry } = await push([expire, auth.hook]);
     expect(whole).toBe(true);
-    expect(registry.seen.filter((seen) => seen.label === "PUT upload").map((seen) => seen.status)).toEqual([401, 201]);
+    expect(registry.seen.filter((seen) => seen.label === "PUT upload").map((seen) => seen.status)).toEqual([
+      401, 201,
+    ]);
     expect(auth.issued).toHaveLength(2);
   });
 
-  it.each([-3600_000, 3600_000])("takes no notice of an issued_at that is %d ms off (trap 2)", async (skew) => {
-    const auth = tokenAuth({ anonymous: "push", expiresIn: 60, issuedAt: () => new Date(Date.now() + skew) });
-    const { whole } = await push([auth.hook]);
-    expect(whole).toBe(true);
-    expect(auth.issued).toHaveLength(1);
-  });
+  it.each([-3600_000, 3600_000])(
+    "takes no notice of an issued_at that is %d ms off (trap 2)",
+    async (skew) => {
+      const auth = tokenAuth({
+        anonymous: "push",
+        expiresIn: 60,
+        issuedAt: () => new Date(Date.now() + skew),
+      });
+      const { whole } = await push([auth.hook]);
+      expect(whole).toBe(true);
+      expect(auth.issued).toHaveLength(1);
+    },
+  );
 
   it("trusts a 401 more than a token that should still hold (trap 2)", async () => {
-    const auth = tokenAuth({ anonymous: "push", expiresIn: 36000, issuedAt: () => new Date(Date.now() + 3600_000) });
+    const auth = tokenAuth({
+      anonymous: "push",
+      expiresIn: 36000,
+      issuedAt: () => new Date(Date.now() + 3600_000),
+    });
     let requests = 0;
     const { whole } = await push([
       (exchange) => {
@@ -115,7 +141,9 @@ describe("the upload of a blob", () => {
   it.each([429, 503])("waits as long as a %d to a PUT asks (trap 3)", async (status) => {
     const startedAt = Date.now();
     const { whole, registry } = await push([
-      when(once(label("PUT upload")), (exchange) => exchange.fail(status, "TOOMANYREQUESTS", "slow down", { "retry-after": "1" })),
+      when(once(label("PUT upload")), (exchange) =>
+        exchange.fail(status, "TOOMANYREQUESTS", "slow down", { "retry-after": "1" }),
+      ),
     ]);
     expect(whole).toBe(true);
     expect(Date.now() - startedAt).toBeGreaterThanOrEqual(990);
@@ -131,12 +159,16 @@ describe("the upload of a blob", () => {
         auth.hook,
         when(label("POST start-upload"), (exchange) => {
           const id = elsewhere.store.begin("a/app");
-          return exchange.send(202, { location: `http://${elsewhere.host}/v2/a/app/blobs/uploads/${id}?_state=a%2Fb%3D` });
+          return exchange.send(202, {
+            location: `http://${elsewhere.host}/v2/a/app/blobs/uploads/${id}?_state=a%2Fb%3D`,
+          });
         }),
       ],
     });
     await using opened = openRegistries();
-    expect(await opened.registries.destination(registry.host, "a/app").push(describe_(big), source)).toBe("done");
+    expect(await opened.registries.destination(registry.host, "a/app").push(describe_(big), source)).toBe(
+      "done",
+    );
     expect(elsewhere.store.repositories.get("a/app")?.blobs.get(describe_(big).digest)).toEqual(big);
     // What stood in the Location's query came back byte for byte.
     expect(elsewhere.seen.at(-1)?.query.get("_state")).toBe("a/b=");
@@ -148,7 +180,11 @@ describe("the upload of a blob", () => {
     await using old = await startRegistry({
       hooks: [
         (exchange) =>
-          exchange.target.kind === "ping" ? undefined : exchange.send(status, { location: `${real.url}${exchange.url.pathname}${exchange.url.search}` }),
+          exchange.target.kind === "ping"
+            ? undefined
+            : exchange.send(status, {
+                location: `${real.url}${exchange.url.pathname}${exchange.url.search}`,
+              }),
       ],
     });
     await using opened = openRegistries();
@@ -187,39 +223,51 @@ describe("the upload of a blob", () => {
       hooks: [
         basicAuth("ci", "geheim"),
         when(label("POST start-upload"), (exchange) =>
-          exchange.send(202, { location: `http://${storage.host}/v2/a/app/blobs/uploads/${storage.store.begin("a/app")}` }),
+          exchange.send(202, {
+            location: `http://${storage.host}/v2/a/app/blobs/uploads/${storage.store.begin("a/app")}`,
+          }),
         ),
       ],
     });
-    await using opened = openRegistries({ credentials: fixedCredentials({ [registry.host]: { username: "ci", password: "geheim" } }) });
+    await using opened = openRegistries({
+      credentials: fixedCredentials({ [registry.host]: { username: "ci", password: "geheim" } }),
+    });
     await opened.registries.destination(registry.host, "a/app").push(describe_(small), source);
     expect(storage.seen.map((seen) => seen.headers["authorization"])).toEqual([undefined]);
   });
 
   it("goes on in pieces when large requests are cut off by a time limit (trap 15)", async () => {
-    const cut: Hook = when((exchange) => Number(exchange.header("content-length")) > 1_000_000, breakAfter(900_000));
+    const cut: Hook = when(
+      (exchange) => Number(exchange.header("content-length")) > 1_000_000,
+      breakAfter(900_000),
+    );
     const { whole, labels } = await push([cut]);
     expect(whole).toBe(true);
     expect(labels).toContain("PATCH upload");
   }, 60_000);
 
   it("names zot's time limit when nothing gets through (trap 15)", async () => {
-    await expect(push([when((exchange) => ["PUT upload", "PATCH upload"].includes(exchange.label), breakAfter(1000))])).rejects.toMatchObject({
+    await expect(
+      push([when((exchange) => ["PUT upload", "PATCH upload"].includes(exchange.label), breakAfter(1000))]),
+    ).rejects.toMatchObject({
       code: "network",
       suggestions: expect.arrayContaining([expect.stringMatching(/zot 2\.1\.17.*60 s.*readTimeout/)]),
     });
   });
 
-  it.each([400, 413])("sends pieces to a registry that answers %d to a large PUT (trap 16)", async (status) => {
-    const { whole, labels } = await push([
-      when(
-        (exchange) => Number(exchange.header("content-length")) > 100_000 && exchange.method === "PUT",
-        (exchange) => exchange.fail(status, "SIZE_INVALID"),
-      ),
-    ]);
-    expect(whole).toBe(true);
-    expect(labels).toContain("PATCH upload");
-  });
+  it.each([400, 413])(
+    "sends pieces to a registry that answers %d to a large PUT (trap 16)",
+    async (status) => {
+      const { whole, labels } = await push([
+        when(
+          (exchange) => Number(exchange.header("content-length")) > 100_000 && exchange.method === "PUT",
+          (exchange) => exchange.fail(status, "SIZE_INVALID"),
+        ),
+      ]);
+      expect(whole).toBe(true);
+      expect(labels).toContain("PATCH upload");
+    },
+  );
 
   it("makes pieces smaller where they are too large as well (trap 16)", async () => {
     const { whole, registry } = await push([
@@ -258,7 +306,11 @@ describe("the upload of a blob", () => {
     const other = bytesOf("other", big.length);
     const before = registry.seen.length;
     await destination.push(describe_(other), new MemorySource("memory:other", [other]));
-    expect(registry.seen.slice(before).map((seen) => seen.label)).toEqual(["POST start-upload", "PATCH upload", "PUT upload"]);
+    expect(registry.seen.slice(before).map((seen) => seen.label)).toEqual([
+      "POST start-upload",
+      "PATCH upload",
+      "PUT upload",
+    ]);
   });
 
   it("uses PUT alone with a registry that knows no PATCH, also after a break (trap 16)", async () => {
@@ -292,12 +344,9 @@ describe("the upload of a blob", () => {
     destination.client.learned.upload.piece = 1_000_000;
     await destination.push(describe_(big), source);
     expect(registry.store.repositories.get("a/app")?.blobs.get(describe_(big).digest)).toEqual(big);
-    expect(registry.seen.filter((seen) => seen.method === "PATCH").map((seen) => seen.headers["content-range"])).toEqual([
-      "0-999999",
-      "700000-1699999",
-      "1700000-2699999",
-      "2700000-2999999",
-    ]);
+    expect(
+      registry.seen.filter((seen) => seen.method === "PATCH").map((seen) => seen.headers["content-range"]),
+    ).toEqual(["0-999999", "700000-1699999", "1700000-2699999", "2700000-2999999"]);
   });
 
   it("resumes inside a piece after the connection broke", async () => {
@@ -325,7 +374,9 @@ describe("the upload of a blob", () => {
   });
 
   it("begins anew when the upload is not known any more", async () => {
-    const { whole, registry } = await push([when(once(label("PUT upload")), (exchange) => exchange.fail(404, "BLOB_UPLOAD_UNKNOWN"))]);
+    const { whole, registry } = await push([
+      when(once(label("PUT upload")), (exchange) => exchange.fail(404, "BLOB_UPLOAD_UNKNOWN")),
+    ]);
     expect(whole).toBe(true);
     expect(registry.count("POST start-upload")).toBe(2);
   });
@@ -334,15 +385,24 @@ describe("the upload of a blob", () => {
     await using registry = await startRegistry();
     await using opened = openRegistries();
     const lying = { ...describe_(small), digest: digestOf("something else") };
-    const wrong = { ...source, name: "memory:wrong", fetch: () => source.fetch(describe_(small)), resolve: source.resolve };
-    await expect(opened.registries.destination(registry.host, "a/app").push(lying, wrong)).rejects.toMatchObject({
+    const wrong = {
+      ...source,
+      name: "memory:wrong",
+      fetch: () => source.fetch(describe_(small)),
+      resolve: source.resolve,
+    };
+    await expect(
+      opened.registries.destination(registry.host, "a/app").push(lying, wrong),
+    ).rejects.toMatchObject({
       code: "corrupt",
       message: expect.stringContaining("memory:wrong"),
     });
   });
 
   it("says what the registry said when it refuses", async () => {
-    await expect(push([when(label("PUT upload"), (exchange) => exchange.fail(403, "DENIED", "not you"))])).rejects.toMatchObject({
+    await expect(
+      push([when(label("PUT upload"), (exchange) => exchange.fail(403, "DENIED", "not you"))]),
+    ).rejects.toMatchObject({
       code: "unauthorized",
       message: expect.stringMatching(/a\/app@sha256:.*HTTP 403 \(DENIED: not you\)/),
     });

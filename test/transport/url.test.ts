@@ -11,7 +11,11 @@ const servers: Server[] = [];
 afterEach(() => servers.splice(0).forEach((server) => void server.close()));
 
 /** A mirror: with or without ranges, and one that hangs up after so many bytes. */
-async function mirror(options: { ranges: boolean; breakAfter?: number; bytes?: Buffer }): Promise<{ url: string; asked: string[] }> {
+async function mirror(options: {
+  ranges: boolean;
+  breakAfter?: number;
+  bytes?: Buffer;
+}): Promise<{ url: string; asked: string[] }> {
   const { ranges, breakAfter, bytes = content } = options;
   const asked: string[] = [];
   const server = createServer((req, res) => {
@@ -21,7 +25,9 @@ async function mirror(options: { ranges: boolean; breakAfter?: number; bytes?: B
     const part = bytes.subarray(start, ranges && to !== "" ? Number(to) + 1 : undefined);
     res.writeHead(ranges && req.headers.range ? 206 : 200, {
       "content-length": part.length,
-      ...(ranges && req.headers.range ? { "content-range": `bytes ${start}-${start + part.length - 1}/${bytes.length}` } : {}),
+      ...(ranges && req.headers.range
+        ? { "content-range": `bytes ${start}-${start + part.length - 1}/${bytes.length}` }
+        : {}),
     });
     if (breakAfter === undefined || part.length <= breakAfter) return void res.end(part);
     res.write(part.subarray(0, breakAfter), () => setTimeout(() => res.destroy(), 20));
@@ -35,7 +41,11 @@ async function read(places: string[], range?: { offset: number; length?: number 
   const http = new Http({ retries: 0 });
   const chunks: Buffer[] = [];
   try {
-    for await (const chunk of await new UrlSource({ places, descriptor, http }).fetch(descriptor, range ? { range } : {})) chunks.push(chunk as Buffer);
+    for await (const chunk of await new UrlSource({ places, descriptor, http }).fetch(
+      descriptor,
+      range ? { range } : {},
+    ))
+      chunks.push(chunk as Buffer);
   } finally {
     await http.close();
   }

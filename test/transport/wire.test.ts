@@ -22,7 +22,10 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "airgap-wire-"));
   const name = { commonName: "test authority" };
   authority = await makeAuthority({ ...name, days: 1 });
-  certificate = await makeCertificate({ ...authority, name }, { commonName: "test", days: 1, hosts: ["127.0.0.1", "registry.test"], usage: ["server"] });
+  certificate = await makeCertificate(
+    { ...authority, name },
+    { commonName: "test", days: 1, hosts: ["127.0.0.1", "registry.test"], usage: ["server"] },
+  );
   writeFileSync(join(folder, "ca.pem"), authority.cert);
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -66,7 +69,10 @@ describe("TLS", () => {
   });
 
   it("tells both ways that were tried where nobody listens", async () => {
-    await expect(resolve("127.0.0.1:1")).rejects.toMatchObject({ code: "network", message: expect.stringMatching(/neither https nor http/) });
+    await expect(resolve("127.0.0.1:1")).rejects.toMatchObject({
+      code: "network",
+      message: expect.stringMatching(/neither https nor http/),
+    });
   });
 });
 
@@ -93,7 +99,11 @@ async function startProxy(port: number) {
     for (const socket of sockets) socket.destroy();
     await new Promise((resolve) => server.close(resolve));
   };
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked, [Symbol.asyncDispose]: close };
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    asked,
+    [Symbol.asyncDispose]: close,
+  };
 }
 
 describe("a proxy", () => {
@@ -136,7 +146,12 @@ describe("parseChallenges", () => {
   it.each([
     [
       'Bearer realm="https://a/t",service="s",scope="repository:a/b:pull,push"',
-      [{ scheme: "bearer", parameters: { realm: "https://a/t", service: "s", scope: "repository:a/b:pull,push" } }],
+      [
+        {
+          scheme: "bearer",
+          parameters: { realm: "https://a/t", service: "s", scope: "repository:a/b:pull,push" },
+        },
+      ],
     ],
     ['Basic realm="harbor"', [{ scheme: "basic", parameters: { realm: "harbor" } }]],
     [
@@ -169,10 +184,15 @@ describe("nextLink", () => {
 });
 
 describe("upload addresses", () => {
-  const at = (url: string, location?: string) => locationOf({ url, headers: location === undefined ? {} : { location } } as never).href;
+  const at = (url: string, location?: string) =>
+    locationOf({ url, headers: location === undefined ? {} : { location } } as never).href;
 
   it.each([
-    ["http://h:5000/v2/a/blobs/uploads/", "/v2/a/blobs/uploads/1?x=1", "http://h:5000/v2/a/blobs/uploads/1?x=1"],
+    [
+      "http://h:5000/v2/a/blobs/uploads/",
+      "/v2/a/blobs/uploads/1?x=1",
+      "http://h:5000/v2/a/blobs/uploads/1?x=1",
+    ],
     ["http://h/v2/a/blobs/uploads/", "1", "http://h/v2/a/blobs/uploads/1"],
     ["http://h/v2/", "http://10.0.0.9:5000/u", "http://10.0.0.9:5000/u"],
     // A registry behind a proxy that ends TLS.
@@ -184,12 +204,15 @@ describe("upload addresses", () => {
   });
 
   it("must be given, and be http(s)", () => {
-    for (const location of [undefined, "ftp://h/x", "http://"]) expect(() => at("http://h/", location)).toThrow(expect.objectContaining({ code: "protocol" }));
+    for (const location of [undefined, "ftp://h/x", "http://"])
+      expect(() => at("http://h/", location)).toThrow(expect.objectContaining({ code: "protocol" }));
   });
 
   it("keep their query byte for byte", () => {
     const digest = "sha256:aa" as const;
-    expect(closing(new URL("http://h/u?_state=a%2Fb+c=&y"), digest).search).toBe("?_state=a%2Fb+c=&y&digest=sha256%3Aaa");
+    expect(closing(new URL("http://h/u?_state=a%2Fb+c=&y"), digest).search).toBe(
+      "?_state=a%2Fb+c=&y&digest=sha256%3Aaa",
+    );
     expect(closing(new URL("http://h/u"), digest).search).toBe("?digest=sha256%3Aaa");
   });
 });
@@ -223,7 +246,8 @@ describe("HostLimit", () => {
 
   it("does not grow while answers take several times as long as they could", async () => {
     const limit = new HostLimit({ start: 8, max: 16 });
-    const answer = (latencyMs: number) => limit.run(async () => ({ value: 1, outcome: { overloaded: false, latencyMs } }));
+    const answer = (latencyMs: number) =>
+      limit.run(async () => ({ value: 1, outcome: { overloaded: false, latencyMs } }));
     await answer(10);
     for (let i = 0; i < 50; i++) await answer(200);
     expect(limit.current).toBeLessThanOrEqual(10);
@@ -231,7 +255,8 @@ describe("HostLimit", () => {
 
   it("doubles with each round at first, also on a host that is slower than at its best but still prompt", async () => {
     const limit = new HostLimit({ start: 4, max: 64 });
-    const answer = (latencyMs: number) => limit.run(async () => ({ value: 1, outcome: { overloaded: false, latencyMs } }));
+    const answer = (latencyMs: number) =>
+      limit.run(async () => ({ value: 1, outcome: { overloaded: false, latencyMs } }));
     await answer(1);
     for (let i = 0; i < 11; i++) await answer(20);
     expect(limit.current).toBe(16);

@@ -9,7 +9,9 @@ export default class HostsAuthorize extends BaseCommand<AuthorizeResult> {
     "The key is the cluster file's `ssh.identityFile`, made when it is not there, else the first of ~/.ssh. Proves that it lets one in.";
   static override examples = ["AIRGAP_SSH_PASSWORD=… <%= config.bin %> hosts authorize cluster.yaml"];
   static override args = { cluster: Args.string({ description: "The cluster file (YAML)", required: true }) };
-  static override flags = withEnv({ hosts: Flags.string({ description: "Only these hosts, with commas between them", helpValue: "NAME,…" }) });
+  static override flags = withEnv({
+    hosts: Flags.string({ description: "Only these hosts, with commas between them", helpValue: "NAME,…" }),
+  });
 
   async run(): Promise<AuthorizeResult> {
     const { args, flags } = await this.parse(HostsAuthorize);
@@ -22,7 +24,9 @@ export default class HostsAuthorize extends BaseCommand<AuthorizeResult> {
     });
     this.report.end();
     for (const { host, user, state, key } of result.hosts)
-      this.report.line(`${host}: ${key} ${state === "present" ? "was there already" : "is installed"} for ${user}`);
+      this.report.line(
+        `${host}: ${key} ${state === "present" ? "was there already" : "is installed"} for ${user}`,
+      );
     this.report.say("Next: take `passwordEnv` out of the cluster file, if you like");
     return result;
   }

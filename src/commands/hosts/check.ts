@@ -8,8 +8,12 @@ import { hostKeyQuestion, names } from "../../install/words.ts";
 
 export default class HostsCheck extends BaseCommand<HostsCheckResult> {
   static override summary = "What hosts are, and everything that an installation would find wrong with them";
-  static override description = "Changes nothing. Exits with 3 when a check fails. With --bundle it also checks that the bundle has what these hosts need.";
-  static override examples = ["<%= config.bin %> hosts check cluster.yaml", "<%= config.bin %> hosts check cluster.yaml --bundle site.tar"];
+  static override description =
+    "Changes nothing. Exits with 3 when a check fails. With --bundle it also checks that the bundle has what these hosts need.";
+  static override examples = [
+    "<%= config.bin %> hosts check cluster.yaml",
+    "<%= config.bin %> hosts check cluster.yaml --bundle site.tar",
+  ];
   static override args = { cluster: Args.string({ description: "The cluster file (YAML)", required: true }) };
   static override flags = withEnv({
     bundle: Flags.string({ description: "The bundle", helpValue: "B" }),
@@ -29,7 +33,9 @@ export default class HostsCheck extends BaseCommand<HostsCheckResult> {
     this.report.end();
     for (const [name, facts] of Object.entries(result.facts)) this.report.line(`${name}: ${describe(facts)}`);
     for (const finding of result.findings)
-      this.report.line(`${finding.severity}: ${formatFinding(finding)}${finding.suggestion ? ` (${finding.suggestion})` : ""}`);
+      this.report.line(
+        `${finding.severity}: ${formatFinding(finding)}${finding.suggestion ? ` (${finding.suggestion})` : ""}`,
+      );
     if (result.findings.length === 0) this.report.line("Nothing is wrong with them");
     if (result.findings.some(({ severity }) => severity === "error")) process.exitCode = Exit.check;
     return result;
@@ -37,7 +43,8 @@ export default class HostsCheck extends BaseCommand<HostsCheckResult> {
 }
 
 function describe(facts: Facts): string {
-  const { os, kernel, machine, cgroup, cores, memoryKiB, addresses, versions, selinux, firewall, swap } = facts;
+  const { os, kernel, machine, cgroup, cores, memoryKiB, addresses, versions, selinux, firewall, swap } =
+    facts;
   const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return [
     `${os.name}, kernel ${kernel}, ${machine}, cgroup ${cgroup}`,

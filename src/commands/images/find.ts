@@ -24,7 +24,9 @@ const shown = (find: Find): Shown => ({ ...find, places: find.places.map(({ site
 
 /** `kube-flannel.yml:121 DaemonSet/kube-flannel-ds spec.template…` */
 function placeOf({ file, line, object, path }: Shown["places"][number]): string {
-  return [file === undefined ? "" : line === undefined ? file : `${file}:${line}`, object, path].filter(Boolean).join(" ");
+  return [file === undefined ? "" : line === undefined ? file : `${file}:${line}`, object, path]
+    .filter(Boolean)
+    .join(" ");
 }
 
 export default class ImagesFind extends BaseCommand<Result> {
@@ -42,15 +44,30 @@ export default class ImagesFind extends BaseCommand<Result> {
   static override strict = false;
 
   static override flags = withEnv({
-    values: Flags.string({ description: "A values file for charts; later ones win", multiple: true, multipleNonGreedy: true, default: [] }),
-    set: Flags.string({ description: "key.path=value for charts", multiple: true, multipleNonGreedy: true, default: [] }),
-    "kubernetes-version": Flags.string({ description: "The version that charts are rendered for (default: the newest known that they take)" }),
+    values: Flags.string({
+      description: "A values file for charts; later ones win",
+      multiple: true,
+      multipleNonGreedy: true,
+      default: [],
+    }),
+    set: Flags.string({
+      description: "key.path=value for charts",
+      multiple: true,
+      multipleNonGreedy: true,
+      default: [],
+    }),
+    "kubernetes-version": Flags.string({
+      description: "The version that charts are rendered for (default: the newest known that they take)",
+    }),
   });
 
   async run(): Promise<Result> {
     const { argv, flags } = await this.parse(ImagesFind);
     const paths = argv.map(String);
-    if (paths.length === 0) throw new AirgapError("usage", "Name what to look through", { suggestions: ["airgap images find kube-flannel.yml"] });
+    if (paths.length === 0)
+      throw new AirgapError("usage", "Name what to look through", {
+        suggestions: ["airgap images find kube-flannel.yml"],
+      });
     const warnings: string[] = [];
     const http = new Http({ emit: this.emit, retries: 1 });
     const registries = new Registries({ credentials: storedCredentials(run), emit: this.emit });
@@ -92,7 +109,9 @@ export default class ImagesFind extends BaseCommand<Result> {
     for (const { reference, places } of off) report.say(`  ${reference} (${places[0]?.behind})`);
     if (possible.length > 0) report.say("Possibly images; a build carries them where acceptImages says so:");
     for (const { reference, places, artifact } of possible)
-      report.say(`  ${reference}${artifact ? " (an OCI artifact, no container image)" : ""}: ${places[0] ? placeOf(places[0]) : ""}`);
+      report.say(
+        `  ${reference}${artifact ? " (an OCI artifact, no container image)" : ""}: ${places[0] ? placeOf(places[0]) : ""}`,
+      );
     return { images, possible, warnings };
   }
 }

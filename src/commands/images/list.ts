@@ -16,8 +16,12 @@ export default class ImagesList extends BaseCommand<KubeadmList> {
   ];
 
   static override flags = withEnv({
-    "kubernetes-version": Flags.string({ description: "Kubernetes version, as for kubeadm (default: the configuration's, else the newest known)" }),
-    "image-repository": Flags.string({ description: "Registry and path to use instead of kubeadm's default" }),
+    "kubernetes-version": Flags.string({
+      description: "Kubernetes version, as for kubeadm (default: the configuration's, else the newest known)",
+    }),
+    "image-repository": Flags.string({
+      description: "Registry and path to use instead of kubeadm's default",
+    }),
     config: Flags.string({ description: "A kubeadm configuration file, v1beta1 to v1beta4" }),
   });
 

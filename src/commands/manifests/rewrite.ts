@@ -33,7 +33,10 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
   static override strict = false;
 
   static override flags = withEnv({
-    target: Flags.string({ description: "host[:port][/prefix] of the registry behind the gap", required: true }),
+    target: Flags.string({
+      description: "host[:port][/prefix] of the registry behind the gap",
+      required: true,
+    }),
     layout: Flags.option({
       description: "Names: with the upstream host, its path alone, or the last component alone",
       options: ["host", "path", "flat"] as const,
@@ -46,20 +49,47 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
       default: [],
       helpValue: "FROM=TO",
     }),
-    "site-name": Flags.string({ description: "The site's own registry by the name in the documents: its images keep their paths", helpValue: "HOST" }),
+    "site-name": Flags.string({
+      description: "The site's own registry by the name in the documents: its images keep their paths",
+      helpValue: "HOST",
+    }),
     digests: Flags.boolean({ description: "Add digests: of the lock, or as registries answer now" }),
-    lock: Flags.string({ description: "The lock that digests are taken from", dependsOn: ["digests"], helpValue: "FILE" }),
-    values: Flags.string({ description: "A values file for charts; later ones win", multiple: true, multipleNonGreedy: true, default: [] }),
-    set: Flags.string({ description: "key.path=value for charts", multiple: true, multipleNonGreedy: true, default: [] }),
-    "runtime-config": Flags.string({ description: "Also write containerd's and Docker's configuration below this folder", helpValue: "DIR" }),
-    insecure: Flags.boolean({ description: "In that configuration: http, or https without a certificate check" }),
-    "ca-file": Flags.string({ description: "In that configuration: the authority of the registry (PEM)", helpValue: "FILE" }),
+    lock: Flags.string({
+      description: "The lock that digests are taken from",
+      dependsOn: ["digests"],
+      helpValue: "FILE",
+    }),
+    values: Flags.string({
+      description: "A values file for charts; later ones win",
+      multiple: true,
+      multipleNonGreedy: true,
+      default: [],
+    }),
+    set: Flags.string({
+      description: "key.path=value for charts",
+      multiple: true,
+      multipleNonGreedy: true,
+      default: [],
+    }),
+    "runtime-config": Flags.string({
+      description: "Also write containerd's and Docker's configuration below this folder",
+      helpValue: "DIR",
+    }),
+    insecure: Flags.boolean({
+      description: "In that configuration: http, or https without a certificate check",
+    }),
+    "ca-file": Flags.string({
+      description: "In that configuration: the authority of the registry (PEM)",
+      helpValue: "FILE",
+    }),
   });
 
   async run(): Promise<RewriteResult> {
     const { argv, flags } = await this.parse(ManifestsRewrite);
     if (argv.length === 0)
-      throw new AirgapError("usage", "Name what to rewrite", { suggestions: ["airgap manifests rewrite kube-flannel.yml --target harbor.site.local"] });
+      throw new AirgapError("usage", "Name what to rewrite", {
+        suggestions: ["airgap manifests rewrite kube-flannel.yml --target harbor.site.local"],
+      });
     const rules: LandingRules = {
       target: parseTarget(flags.target),
       layout: flags.layout,
@@ -85,11 +115,19 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
         note: (message: string) => this.emit({ type: "note", message }),
       };
       const result = await rewritePaths(argv.map(String), load, async (references) => {
-        const digests = flags.digests ? await (flags.lock ? lockedDigests(flags.lock) : askedDigests(references, registries, this.signal)) : undefined;
-        return { land: (reference) => land(reference, rules), ...(digests ? { digestOf: (reference: string) => digests.get(reference) } : {}) };
+        const digests = flags.digests
+          ? await (flags.lock ? lockedDigests(flags.lock) : askedDigests(references, registries, this.signal))
+          : undefined;
+        return {
+          land: (reference) => land(reference, rules),
+          ...(digests ? { digestOf: (reference: string) => digests.get(reference) } : {}),
+        };
       });
       if (flags["runtime-config"])
-        await this.#writeConfig(flags["runtime-config"], result.upstreams, rules, { insecure: flags.insecure, caFile: flags["ca-file"] });
+        await this.#writeConfig(flags["runtime-config"], result.upstreams, rules, {
+          insecure: flags.insecure,
+          caFile: flags["ca-file"],
+        });
       this.#tell(result);
       return result;
     } finally {
@@ -118,16 +156,26 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
     { insecure, caFile }: { insecure: boolean; caFile: string | undefined },
   ): Promise<void> {
     const ca = caFile === undefined ? undefined : await readText(caFile);
-    const access = { scheme: insecure && ca === undefined ? ("http" as const) : ("https" as const), ...(ca ? { ca } : {}), ...(insecure ? { insecure } : {}) };
+    const access = {
+      scheme: insecure && ca === undefined ? ("http" as const) : ("https" as const),
+      ...(ca ? { ca } : {}),
+      ...(insecure ? { insecure } : {}),
+    };
     const docker = dockerFiles(upstreams, rules, access);
-    for (const [path, content] of Object.entries({ ...containerdFiles(upstreams, rules, access), ...docker.files })) {
+    for (const [path, content] of Object.entries({
+      ...containerdFiles(upstreams, rules, access),
+      ...docker.files,
+    })) {
       const file = join(folder, path);
       await mkdir(dirname(file), { recursive: true });
       await writeFile(file, content);
       this.report.say(`Wrote ${file}`);
     }
     if (docker.unserved.length > 0)
-      this.emit({ type: "warning", message: `Docker has no mirrors for ${docker.unserved.join(", ")}: there, only rewritten documents find them` });
+      this.emit({
+        type: "warning",
+        message: `Docker has no mirrors for ${docker.unserved.join(", ")}: there, only rewritten documents find them`,
+      });
   }
 }
 
@@ -142,11 +190,16 @@ async function lockedDigests(file: string): Promise<Map<string, Digest>> {
   );
 }
 
-async function askedDigests(references: string[], registries: Registries, signal: AbortSignal): Promise<Map<string, Digest>> {
+async function askedDigests(
+  references: string[],
+  registries: Registries,
+  signal: AbortSignal,
+): Promise<Map<string, Digest>> {
   const found = new Map<string, Digest>();
   for (const text of references) {
     const { host, repository, tag, digest } = parseReference(text);
-    if (digest === undefined && tag !== undefined) found.set(text, (await registries.source(host, repository).resolve(tag, signal)).digest);
+    if (digest === undefined && tag !== undefined)
+      found.set(text, (await registries.source(host, repository).resolve(tag, signal)).digest);
   }
   return found;
 }

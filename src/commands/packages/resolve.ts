@@ -20,7 +20,10 @@ export default class PackagesResolve extends BaseCommand<{ sets: ResolvedPackage
   static override args = { spec: Args.string({ description: "The bundle spec (YAML)", required: true }) };
   static override flags = withEnv({
     set: Flags.string({ description: "Only the package set of this name", helpValue: "NAME" }),
-    why: Flags.string({ description: "Who wants this package, back to what was asked for", helpValue: "PACKAGE" }),
+    why: Flags.string({
+      description: "Who wants this package, back to what was asked for",
+      helpValue: "PACKAGE",
+    }),
   });
 
   async run(): Promise<{ sets: ResolvedPackageSet[] }> {
@@ -55,18 +58,27 @@ export default class PackagesResolve extends BaseCommand<{ sets: ResolvedPackage
   #why(sets: ResolvedPackageSet[], asked: string): void {
     const chains = sets.flatMap((set) => chainsTo(set, asked));
     if (chains.length === 0)
-      throw new AirgapError("not-found", `${asked} is in no package set of the spec`, { suggestions: ["airgap packages resolve SPEC  # lists what is"] });
+      throw new AirgapError("not-found", `${asked} is in no package set of the spec`, {
+        suggestions: ["airgap packages resolve SPEC  # lists what is"],
+      });
     for (const line of chains) this.report.line(line);
   }
 
   #nothing(file: string, set: string | undefined, names: string[]): AirgapError {
     if (set === undefined)
-      return new AirgapError("usage", `${file} has no packages`, { suggestions: ["packages: [{ name: el9, format: rpm, … }]  # see docs/packages.md"] });
+      return new AirgapError("usage", `${file} has no packages`, {
+        suggestions: ["packages: [{ name: el9, format: rpm, … }]  # see docs/packages.md"],
+      });
     const meant = nearest(set, names);
-    return new AirgapError("usage", `${file} has no package set ${set}; it has ${names.join(", ") || "none"}`, {
-      suggestions: meant === undefined ? [] : [`airgap packages resolve ${file} --set ${meant}`],
-    });
+    return new AirgapError(
+      "usage",
+      `${file} has no package set ${set}; it has ${names.join(", ") || "none"}`,
+      {
+        suggestions: meant === undefined ? [] : [`airgap packages resolve ${file} --set ${meant}`],
+      },
+    );
   }
 }
 
-const allOf = (sets: ResolvedPackageSet[]): string[] => [...new Set(sets.flatMap(({ packages }) => packages.map(({ id }) => id)))].sort();
+const allOf = (sets: ResolvedPackageSet[]): string[] =>
+  [...new Set(sets.flatMap(({ packages }) => packages.map(({ id }) => id)))].sort();

@@ -8,8 +8,11 @@ const MOST_SKEW = 30;
 /** Hosts that share a value which must be each one's own. */
 function shared(context: Context, value: (host: string) => string[]): { value: string; hosts: string[] }[] {
   const byValue = new Map<string, string[]>();
-  for (const { name } of context.cluster.hosts) for (const each of value(name)) if (each !== "") byValue.set(each, [...(byValue.get(each) ?? []), name]);
-  return [...byValue].filter(([, hosts]) => hosts.length > 1).map(([each, hosts]) => ({ value: each, hosts }));
+  for (const { name } of context.cluster.hosts)
+    for (const each of value(name)) if (each !== "") byValue.set(each, [...(byValue.get(each) ?? []), name]);
+  return [...byValue]
+    .filter(([, hosts]) => hosts.length > 1)
+    .map(([each, hosts]) => ({ value: each, hosts }));
 }
 
 function unique(context: Context): Finding[] {
@@ -22,7 +25,10 @@ function unique(context: Context): Finding[] {
   });
   return [
     ...shared(context, (host) => [facts(host)?.machineId ?? ""]).map(({ hosts }) =>
-      finding("notice", `${hosts.join(", ")} have the same machine-id, as clones do: all but the first get a new one`),
+      finding(
+        "notice",
+        `${hosts.join(", ")} have the same machine-id, as clones do: all but the first get a new one`,
+      ),
     ),
     ...shared(context, (host) => [facts(host)?.productUuid ?? ""]).map(({ hosts }) =>
       finding(
@@ -32,7 +38,11 @@ function unique(context: Context): Finding[] {
       ),
     ),
     ...shared(context, (host) => [...new Set(facts(host)?.macs ?? [])]).map(({ value, hosts }) =>
-      finding("error", `${hosts.join(", ")} have the same MAC address ${value}`, "give the clones a MAC address of their own in the hypervisor"),
+      finding(
+        "error",
+        `${hosts.join(", ")} have the same MAC address ${value}`,
+        "give the clones a MAC address of their own in the hypervisor",
+      ),
     ),
   ];
 }
@@ -61,8 +71,18 @@ function time(context: Context): Finding[] {
 function vip({ cluster, facts }: Context): Finding[] {
   const { endpoint } = cluster;
   if (endpoint === undefined || endpoint.loadBalancers.length > 0) return [];
-  const owner = cluster.hosts.find(({ name }) => facts[name]?.addresses.some(({ cidr }) => cidr.split("/")[0] === endpoint.address));
-  return owner ? [{ check: "vip", severity: "notice", message: `${endpoint.address} is ${owner.name}'s: the API is reached there and nowhere else` }] : [];
+  const owner = cluster.hosts.find(({ name }) =>
+    facts[name]?.addresses.some(({ cidr }) => cidr.split("/")[0] === endpoint.address),
+  );
+  return owner
+    ? [
+        {
+          check: "vip",
+          severity: "notice",
+          message: `${endpoint.address} is ${owner.name}'s: the API is reached there and nowhere else`,
+        },
+      ]
+    : [];
 }
 
 /** The tool's own Node asks for glibc 2.28. */
@@ -77,7 +97,8 @@ function serving({ cluster, facts }: Context): Finding[] {
       severity: "error",
       host,
       message: `it is to serve the bundle, and airgap's own Node needs glibc 2.28; it has ${glibc ? `glibc ${glibc}` : "no glibc"}`,
-      suggestion: "let another host serve, and name it: `repository: { host: NAME }`; it may be the one that you are on (connection: local)",
+      suggestion:
+        "let another host serve, and name it: `repository: { host: NAME }`; it may be the one that you are on (connection: local)",
     },
   ];
 }

@@ -12,7 +12,9 @@ import { ordinal } from "./hosts.ts";
 
 function images(context: Context): Finding[] {
   const { bundle, cluster } = context;
-  const missing = context.images.kubeadm.filter(({ upstream }) => !carries(bundle.lock, upstream)).map(({ upstream }) => upstream);
+  const missing = context.images.kubeadm
+    .filter(({ upstream }) => !carries(bundle.lock, upstream))
+    .map(({ upstream }) => upstream);
   if (missing.length === 0) return [];
   return [
     {
@@ -42,7 +44,13 @@ function platforms({ bundle, nodes, factsOf }: Context): Finding[] {
     if (bundle.lock.platforms.some((each) => each === platform || each.startsWith(`${platform}/`))) return [];
     const message = `it is ${platform}, and ${localName(bundle)} is for ${bundle.lock.platforms.join(", ")}`;
     return [
-      { check: "bundle-platform" as const, severity: "error" as const, host: host.name, message, suggestion: `add ${platform} to \`platforms:\` of the spec` },
+      {
+        check: "bundle-platform" as const,
+        severity: "error" as const,
+        host: host.name,
+        message,
+        suggestion: `add ${platform} to \`platforms:\` of the spec`,
+      },
     ];
   });
 }
@@ -56,17 +64,30 @@ function packages(context: Context): Finding[] {
     const set = setFor(bundle, facts);
     const names = systemNames(facts).join(" or ");
     if (set === undefined) {
-      const have = bundle.packageSets.map(({ name, facts: { for: systems, arch } }) => `${name} (${systems.join(", ")}; ${arch})`).join("; ");
+      const have = bundle.packageSets
+        .map(({ name, facts: { for: systems, arch } }) => `${name} (${systems.join(", ")}; ${arch})`)
+        .join("; ");
       const message = `${localName(bundle)} has no packages for ${names} on ${facts.machine}${have ? `, only ${have}` : ""}`;
       // A host that has everything already does well without.
       const severity = facts.versions.kubelet && facts.tools.includes("kubeadm") ? "notice" : "error";
       return [
-        { check: "bundle-packages", severity, host: host.name, message, suggestion: `add a set with \`for: [${systemNames(facts).at(-1)}]\` to the spec` },
+        {
+          check: "bundle-packages",
+          severity,
+          host: host.name,
+          message,
+          suggestion: `add a set with \`for: [${systemNames(facts).at(-1)}]\` to the spec`,
+        },
       ];
     }
     const wanted = wantedOn(set, host);
-    const lacking = ["kubelet", "kubeadm"].filter((name) => !wanted.some((each) => each.name === name) && !installed(facts, name));
-    const other = wanted.filter(({ name, version }) => name === "kubeadm" && !version.replace(/^\d+:/, "").startsWith(cluster.kubernetes.version.slice(1)));
+    const lacking = ["kubelet", "kubeadm"].filter(
+      (name) => !wanted.some((each) => each.name === name) && !installed(facts, name),
+    );
+    const other = wanted.filter(
+      ({ name, version }) =>
+        name === "kubeadm" && !version.replace(/^\d+:/, "").startsWith(cluster.kubernetes.version.slice(1)),
+    );
     return [
       ...(lacking.length > 0
         ? [
@@ -90,7 +111,8 @@ function packages(context: Context): Finding[] {
   });
 }
 
-const installed = (facts: Facts, name: string): boolean => (name === "kubelet" ? facts.versions.kubelet !== undefined : facts.tools.includes(name));
+const installed = (facts: Facts, name: string): boolean =>
+  name === "kubelet" ? facts.versions.kubelet !== undefined : facts.tools.includes(name);
 
 function containerd(context: Context): Finding[] {
   const least = context.images.requirements.containerd;
@@ -120,7 +142,8 @@ function docker({ cluster, bundle, nodes, factsOf }: Context): Finding[] {
     const facts = factsOf(host);
     const set = setFor(bundle, facts);
     const names = set ? wantedOn(set, host).map(({ name }) => name) : [];
-    const engine = facts.versions.docker !== undefined || names.some((name) => /^docker(?:-ce|\.io|-engine)?$/.test(name));
+    const engine =
+      facts.versions.docker !== undefined || names.some((name) => /^docker(?:-ce|\.io|-engine)?$/.test(name));
     const shim =
       minorOf(cluster.kubernetes.version) <= 23 ||
       facts.versions["cri-dockerd"] !== undefined ||
@@ -160,7 +183,9 @@ function named(context: Context): Finding[] {
     ...(cluster.network ? [{ name: cluster.network.name, by: "network" }] : []),
     ...cluster.addons.flatMap((addon) => ("name" in addon ? [{ name: addon.name, by: "addons" }] : [])),
   ];
-  const missing = wanted.flatMap(({ name, by }) => failing("bundle-manifests", () => manifestOf(context, name, by)));
+  const missing = wanted.flatMap(({ name, by }) =>
+    failing("bundle-manifests", () => manifestOf(context, name, by)),
+  );
   const serves = context.facts[cluster.repository.host] !== undefined;
   return [...missing, ...(serves ? failing("bundle-manifests", () => toolFor(context)) : [])];
 }
@@ -176,4 +201,12 @@ function failing(check: Finding["check"], ask: () => unknown): Finding[] {
   }
 }
 
-export const BUNDLE_CHECKS: ((context: Context) => Finding[])[] = [images, userImages, platforms, packages, containerd, docker, named];
+export const BUNDLE_CHECKS: ((context: Context) => Finding[])[] = [
+  images,
+  userImages,
+  platforms,
+  packages,
+  containerd,
+  docker,
+  named,
+];

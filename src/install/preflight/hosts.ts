@@ -15,8 +15,16 @@ const error = (check: Finding["check"], message: string, suggestion?: string): O
   message,
   ...(suggestion ? { suggestion } : {}),
 });
-const notice = (check: Finding["check"], message: string): Omit<Finding, "host"> => ({ check, severity: "notice", message });
-const warning = (check: Finding["check"], message: string): Omit<Finding, "host"> => ({ check, severity: "warning", message });
+const notice = (check: Finding["check"], message: string): Omit<Finding, "host"> => ({
+  check,
+  severity: "notice",
+  message,
+});
+const warning = (check: Finding["check"], message: string): Omit<Finding, "host"> => ({
+  check,
+  severity: "warning",
+  message,
+});
 
 /** Major and minor of a version as one number to compare: 4.18 → 4018. */
 export function ordinal(version: string): number {
@@ -24,12 +32,15 @@ export function ordinal(version: string): number {
   return major * 1000 + minor;
 }
 
-const isNode = ({ roles }: ClusterHost): boolean => roles.includes("control-plane") || roles.includes("worker");
+const isNode = ({ roles }: ClusterHost): boolean =>
+  roles.includes("control-plane") || roles.includes("worker");
 const inThisCluster = (facts: Facts, cluster: Cluster): boolean => facts.owner === cluster.name;
 
 const system: HostCheck = (_host, facts) => [
   ...(facts.init === "systemd" ? [] : [error("init", `its init is ${facts.init || "unknown"}, not systemd`)]),
-  ...(["x86_64", "aarch64"].includes(facts.machine) ? [] : [error("machine", `it is a ${facts.machine}; x86_64 and aarch64 are supported`)]),
+  ...(["x86_64", "aarch64"].includes(facts.machine)
+    ? []
+    : [error("machine", `it is a ${facts.machine}; x86_64 and aarch64 are supported`)]),
   ...(facts.packageManager ? [] : [error("package-manager", "neither apt-get nor dnf nor yum is there")]),
 ];
 
@@ -48,7 +59,12 @@ const kernel: HostCheck = (host, facts, { cluster }) => {
           "use Kubernetes v1.31 here, or a newer kernel",
         ),
       ]
-    : [warning("kernel", `kernel ${facts.kernel} is older than the 4.19 that Kubernetes ${cluster.kubernetes.version} is tested with`)];
+    : [
+        warning(
+          "kernel",
+          `kernel ${facts.kernel} is older than the 4.19 that Kubernetes ${cluster.kubernetes.version} is tested with`,
+        ),
+      ];
 };
 
 const nftables: HostCheck = (host, facts, { cluster }) =>
@@ -71,24 +87,40 @@ const cgroup: HostCheck = (host, facts, { cluster, images }) => {
 
 const modules: HostCheck = (host, facts, { cluster }) => {
   if (!isNode(host)) return [];
-  const wanted = ["overlay", "br_netfilter", ...(cluster.kubernetes.proxyMode === "ipvs" ? ["ip_vs", "ip_vs_rr"] : [])];
+  const wanted = [
+    "overlay",
+    "br_netfilter",
+    ...(cluster.kubernetes.proxyMode === "ipvs" ? ["ip_vs", "ip_vs_rr"] : []),
+  ];
   const missing = wanted.filter((name) => !facts.modules.includes(name));
   return missing.length === 0
     ? []
-    : [error("modules", `its kernel has no ${missing.join(", ")}`, "install the kernel's modules (kernel-modules-extra on EL), of exactly the running kernel")];
+    : [
+        error(
+          "modules",
+          `its kernel has no ${missing.join(", ")}`,
+          "install the kernel's modules (kernel-modules-extra on EL), of exactly the running kernel",
+        ),
+      ];
 };
 
 /** What kubeadm asks for: two cores and 1700 MB for a control plane. */
 const size: HostCheck = (host, facts) => {
   const plane = host.roles.includes("control-plane");
-  const cores = plane && facts.cores < 2 ? [error("cores", `it has ${facts.cores} core; a control plane needs 2`)] : [];
+  const cores =
+    plane && facts.cores < 2 ? [error("cores", `it has ${facts.cores} core; a control plane needs 2`)] : [];
   const least = plane ? 1700 : 900;
   const megabytes = Math.floor(facts.memoryKiB / 1024);
-  return isNode(host) && megabytes < least ? [...cores, error("memory", `it has ${megabytes} MB of memory; ${least} MB are needed`)] : cores;
+  return isNode(host) && megabytes < least
+    ? [...cores, error("memory", `it has ${megabytes} MB of memory; ${least} MB are needed`)]
+    : cores;
 };
 
 /** Bytes that a host will take up, by folder. */
-function needs(host: ClusterHost, { cluster, bundle }: Context): { folder: string; bytes: number; what: string }[] {
+function needs(
+  host: ClusterHost,
+  { cluster, bundle }: Context,
+): { folder: string; bytes: number; what: string }[] {
   const serves = cluster.repository.host === host.name;
   const images = bundle.lock.blobs.reduce((sum, blob) => sum + blob.size, 0);
   const packages = bundle.packageSets.reduce(
@@ -109,7 +141,11 @@ function needs(host: ClusterHost, { cluster, bundle }: Context): { folder: strin
     // Images are unpacked beside their layers; not every host pulls all of them.
     ...(isNode(host)
       ? [
-          { folder: `/var/lib/${cluster.runtime}`, bytes: Math.min(images * 3, 20 * 2 ** 30), what: "images" },
+          {
+            folder: `/var/lib/${cluster.runtime}`,
+            bytes: Math.min(images * 3, 20 * 2 ** 30),
+            what: "images",
+          },
           { folder: "/usr", bytes: packages * 4, what: "packages" },
         ]
       : []),
@@ -144,7 +180,8 @@ const disk: HostCheck = (host, facts, context) => {
   );
 };
 
-const roomOf = (bytes: number): string => (bytes < 2 ** 30 ? `${Math.round(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`);
+const roomOf = (bytes: number): string =>
+  bytes < 2 ** 30 ? `${Math.round(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 
 function portsOf(host: ClusterHost, { cluster }: Context): number[] {
   const plane = host.roles.includes("control-plane");
@@ -158,13 +195,26 @@ function portsOf(host: ClusterHost, { cluster }: Context): number[] {
 const ports: HostCheck = (host, facts, context) => {
   if (inThisCluster(facts, context.cluster)) return [];
   const taken = portsOf(host, context).filter((port) => facts.listening.includes(port));
-  return taken.length === 0 ? [] : [error("ports", `something listens at ${taken.join(", ")} already`, "ss -ltnp shows what; stop it, or take another host")];
+  return taken.length === 0
+    ? []
+    : [
+        error(
+          "ports",
+          `something listens at ${taken.join(", ")} already`,
+          "ss -ltnp shows what; stop it, or take another host",
+        ),
+      ];
 };
 
 const address: HostCheck = (host, facts) =>
   facts.addresses.some(({ cidr }) => cidr.split("/")[0] === host.address)
     ? []
-    : [error("address", `it does not have the address ${host.address}, only ${facts.addresses.map(({ cidr }) => cidr).join(", ") || "none"}`)];
+    : [
+        error(
+          "address",
+          `it does not have the address ${host.address}, only ${facts.addresses.map(({ cidr }) => cidr).join(", ") || "none"}`,
+        ),
+      ];
 
 const NEVER_ROUTED = new Set(["default", "0.0.0.0/0"]);
 
@@ -181,9 +231,22 @@ const subnets: HostCheck = (host, facts, { cluster }) => {
       return route !== undefined && overlap(route, range);
     });
     const own = isIP(host.address) !== 0 && contains(range, host.address);
-    if (own) return [error("subnets", `its address ${host.address} is within the ${what}' range ${text}`, "choose another podSubnet or serviceSubnet")];
+    if (own)
+      return [
+        error(
+          "subnets",
+          `its address ${host.address} is within the ${what}' range ${text}`,
+          "choose another podSubnet or serviceSubnet",
+        ),
+      ];
     return clash
-      ? [error("subnets", `its route to ${clash.to} by ${clash.interface} overlaps the ${what}' range ${text}`, "choose another podSubnet or serviceSubnet")]
+      ? [
+          error(
+            "subnets",
+            `its route to ${clash.to} by ${clash.interface} overlaps the ${what}' range ${text}`,
+            "choose another podSubnet or serviceSubnet",
+          ),
+        ]
       : [];
   });
 };
@@ -214,11 +277,22 @@ const runtime: HostCheck = (host, facts, { cluster }) => {
   if (!isNode(host)) return [];
   const docker = cluster.runtime === "docker";
   const podman = facts.versions.podman
-    ? [warning("runtime", `podman ${facts.versions.podman} is there; packages of containerd.io and of runc may conflict with it`)]
+    ? [
+        warning(
+          "runtime",
+          `podman ${facts.versions.podman} is there; packages of containerd.io and of runc may conflict with it`,
+        ),
+      ]
     : [];
   const running = facts.active.includes("docker") && !docker && !inThisCluster(facts, cluster);
   return running
-    ? [...podman, warning("runtime", "Docker runs here; its containerd is reconfigured and started anew, which stops nothing but is seen by its users")]
+    ? [
+        ...podman,
+        warning(
+          "runtime",
+          "Docker runs here; its containerd is reconfigured and started anew, which stops nothing but is seen by its users",
+        ),
+      ]
     : podman;
 };
 
@@ -226,7 +300,13 @@ const runtime: HostCheck = (host, facts, { cluster }) => {
 const membership: HostCheck = (host, facts, { cluster, first }) => {
   if (!isNode(host)) return [];
   if (facts.owner !== undefined && facts.owner !== cluster.name) {
-    return [error("cluster", `it belongs to the cluster ${facts.owner}`, `airgap reset its cluster file, or take another host`)];
+    return [
+      error(
+        "cluster",
+        `it belongs to the cluster ${facts.owner}`,
+        `airgap reset its cluster file, or take another host`,
+      ),
+    ];
   }
   const traces = facts.exists.filter((path) => !path.startsWith("/etc/cni/"));
   if (facts.owner === cluster.name || traces.length === 0) return [];
@@ -245,7 +325,8 @@ const membership: HostCheck = (host, facts, { cluster, first }) => {
 const versions: HostCheck = (host, facts, { cluster }) => {
   const { kubelet } = facts.versions;
   const joined = facts.exists.includes("/etc/kubernetes/kubelet.conf");
-  if (!isNode(host) || kubelet === undefined || !joined || `v${kubelet}` === cluster.kubernetes.version) return [];
+  if (!isNode(host) || kubelet === undefined || !joined || `v${kubelet}` === cluster.kubernetes.version)
+    return [];
   return [
     error(
       "kubernetes",

@@ -13,19 +13,27 @@ export function preflight(context: Context): Finding[] {
 /** Findings about the hosts themselves. */
 export function preflightHosts(context: Context): Finding[] {
   const hosts = context.cluster.hosts.flatMap((host) =>
-    HOST_CHECKS.flatMap((check) => check(host, context.factsOf(host), context).map((finding): Finding => ({ ...finding, host: host.name }))),
+    HOST_CHECKS.flatMap((check) =>
+      check(host, context.factsOf(host), context).map(
+        (finding): Finding => ({ ...finding, host: host.name }),
+      ),
+    ),
   );
   return [...hosts, ...CLUSTER_CHECKS.flatMap((check) => check(context))];
 }
 
 /** One line: `node1: kernel: …`. */
-export const formatFinding = ({ host, check, message }: Finding): string => `${host ? `${host}: ` : ""}${check}: ${message}`;
+export const formatFinding = ({ host, check, message }: Finding): string =>
+  `${host ? `${host}: ` : ""}${check}: ${message}`;
 
 /** @throws AirgapError `usage` for a name that no check has */
 export function parseIgnored(names: string[]): CheckName[] {
   return names.map((name) => {
     if (Object.hasOwn(CHECKS, name)) return name as CheckName;
-    throw new AirgapError("usage", `There is no check '${name}'; there are ${Object.keys(CHECKS).join(", ")}`);
+    throw new AirgapError(
+      "usage",
+      `There is no check '${name}'; there are ${Object.keys(CHECKS).join(", ")}`,
+    );
   });
 }
 
@@ -38,7 +46,10 @@ export function refuse(findings: Finding[], ignored: readonly string[]): void {
     "check-failed",
     `Nothing was changed: ${errors.length === 1 ? "a check" : `${errors.length} checks`} failed.\n${errors.map((each) => `  ${formatFinding(each)}`).join("\n")}`,
     {
-      suggestions: [...suggestions, `or go on all the same: ${[...new Set(errors.map(({ check }) => `--ignore-check ${check}`))].join(" ")}`],
+      suggestions: [
+        ...suggestions,
+        `or go on all the same: ${[...new Set(errors.map(({ check }) => `--ignore-check ${check}`))].join(" ")}`,
+      ],
       data: { findings },
     },
   );

@@ -10,14 +10,24 @@ import { withKubeletAccess } from "./metrics-server.ts";
 import { applySteps, manifestOf } from "./network.ts";
 
 /** Add-ons that need more than their own manifest to be of use on a cluster of kubeadm's. */
-const TUNED: Record<string, (documents: Document[], cluster: Cluster, namespace: string | undefined) => Document[]> = {
+const TUNED: Record<
+  string,
+  (documents: Document[], cluster: Cluster, namespace: string | undefined) => Document[]
+> = {
   dashboard: (documents, _cluster, namespace) => withDashboardAccess(documents, namespace),
   "metrics-server": withKubeletAccess,
 };
 
 /** What runs on the cluster from the first day, in the order of the cluster file; each is waited for. */
 export function addonsStage(context: Context): Wave[] {
-  return [[{ host: context.first.name, steps: context.cluster.addons.flatMap((addon) => addonSteps(context, addon)) }]];
+  return [
+    [
+      {
+        host: context.first.name,
+        steps: context.cluster.addons.flatMap((addon) => addonSteps(context, addon)),
+      },
+    ],
+  ];
 }
 
 /** A node that has just joined would make a DaemonSet that is complete incomplete again. One that does not come keeps nothing from the others. */
@@ -26,8 +36,13 @@ const settled = ({ cluster, nodes }: Context): string =>
 
 function addonSteps(context: Context, addon: Addon): Step[] {
   if ("manifest" in addon) {
-    const files = (context.userManifests.files[addon.manifest] ?? []).map((file) => context.images.rewrite(file));
-    return applySteps(nameOf(addon.manifest), parseManifests(files), { namespace: undefined, before: settled(context) });
+    const files = (context.userManifests.files[addon.manifest] ?? []).map((file) =>
+      context.images.rewrite(file),
+    );
+    return applySteps(nameOf(addon.manifest), parseManifests(files), {
+      namespace: undefined,
+      before: settled(context),
+    });
   }
   const { files, namespace } = manifestOf(context, addon.name, "addons");
   const documents = parseManifests(files);

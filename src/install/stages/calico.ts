@@ -17,18 +17,32 @@ const MODES: Record<string, { ipip: string; vxlan: string; backend: string }> = 
  */
 export function tuneCalico(documents: Document[], context: Context): void {
   const { cluster } = context;
-  const node = documents.find((document) => textAt(document, "kind") === "DaemonSet" && textAt(document, "metadata", "name") === "calico-node");
-  const config = documents.find((document) => textAt(document, "kind") === "ConfigMap" && textAt(document, "metadata", "name") === "calico-config");
+  const node = documents.find(
+    (document) =>
+      textAt(document, "kind") === "DaemonSet" && textAt(document, "metadata", "name") === "calico-node",
+  );
+  const config = documents.find(
+    (document) =>
+      textAt(document, "kind") === "ConfigMap" && textAt(document, "metadata", "name") === "calico-config",
+  );
   const container = node && containersOf(node).find((each) => each.get("name") === "calico-node");
   if (node === undefined || container === undefined) {
-    throw new AirgapError("spec", `network: ${cluster.network?.name} of the bundle is no manifest of Calico's: it has no DaemonSet calico-node`, {
-      suggestions: ["give the manifest another name with `as:`, and name that in the cluster file: it is applied as it is then"],
-    });
+    throw new AirgapError(
+      "spec",
+      `network: ${cluster.network?.name} of the bundle is no manifest of Calico's: it has no DaemonSet calico-node`,
+      {
+        suggestions: [
+          "give the manifest another name with `as:`, and name that in the cluster file: it is applied as it is then",
+        ],
+      },
+    );
   }
   const backend = cluster.network?.backend ?? "vxlan";
   const mode = MODES[backend];
   if (mode === undefined)
-    throw new AirgapError("spec", `network.backend: Calico has no backend ${backend}`, { suggestions: ["backend: vxlan", "backend: ipip"] });
+    throw new AirgapError("spec", `network.backend: Calico has no backend ${backend}`, {
+      suggestions: ["backend: vxlan", "backend: ipip"],
+    });
   setVariable(container, "CALICO_IPV4POOL_CIDR", cluster.kubernetes.podSubnet);
   setVariable(container, "CALICO_IPV4POOL_IPIP", mode.ipip);
   setVariable(container, "CALICO_IPV4POOL_VXLAN", mode.vxlan);
@@ -62,6 +76,9 @@ function setVariable(container: YAMLMap, name: string, value: string): void {
 function withoutBird(container: YAMLMap): void {
   for (const probe of ["livenessProbe", "readinessProbe"]) {
     const command: unknown = container.getIn([probe, "exec", "command"], true);
-    if (isSeq(command)) command.items = command.items.filter((item) => !/^-bird(?:-live|-ready)$/.test(String((item as { value?: unknown }).value)));
+    if (isSeq(command))
+      command.items = command.items.filter(
+        (item) => !/^-bird(?:-live|-ready)$/.test(String((item as { value?: unknown }).value)),
+      );
   }
 }

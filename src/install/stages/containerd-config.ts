@@ -19,7 +19,8 @@ function table(parent: TomlTable, ...path: string[]): TomlTable {
   let at = parent;
   for (const name of path) {
     const next = at[name];
-    if (typeof next !== "object" || next === null || Array.isArray(next) || next instanceof Date) at[name] = {};
+    if (typeof next !== "object" || next === null || Array.isArray(next) || next instanceof Date)
+      at[name] = {};
     at = at[name] as TomlTable;
   }
   return at;
@@ -29,10 +30,16 @@ function read(text: string | undefined, host: string): TomlTable {
   try {
     return text === undefined ? {} : parse(text);
   } catch (cause) {
-    throw new AirgapError("check-failed", `${host}: /etc/containerd/config.toml can't be read: ${messageOf(cause).split("\n")[0]}`, {
-      cause,
-      suggestions: [`correct it, or move it away on ${host}: mv /etc/containerd/config.toml /etc/containerd/config.toml.old`],
-    });
+    throw new AirgapError(
+      "check-failed",
+      `${host}: /etc/containerd/config.toml can't be read: ${messageOf(cause).split("\n")[0]}`,
+      {
+        cause,
+        suggestions: [
+          `correct it, or move it away on ${host}: mv /etc/containerd/config.toml /etc/containerd/config.toml.old`,
+        ],
+      },
+    );
   }
 }
 
@@ -59,7 +66,8 @@ function useHostsFiles(registry: TomlTable, configPath: string): void {
   delete registry["mirrors"];
   const configs = registry["configs"];
   if (typeof configs === "object" && !Array.isArray(configs)) {
-    for (const entry of Object.values(configs as TomlTable)) if (typeof entry === "object" && !Array.isArray(entry)) delete (entry as TomlTable)["tls"];
+    for (const entry of Object.values(configs as TomlTable))
+      if (typeof entry === "object" && !Array.isArray(entry)) delete (entry as TomlTable)["tls"];
   }
   registry["config_path"] = configPath;
 }
@@ -84,7 +92,11 @@ function cni(parent: TomlTable): void {
  * https://github.com/containerd/containerd/blob/main/docs/cri/config.md
  * @param text the file as it is on the host
  */
-export function mergeContainerdConfig(text: string | undefined, wishes: ContainerdWishes, host: string): string {
+export function mergeContainerdConfig(
+  text: string | undefined,
+  wishes: ContainerdWishes,
+  host: string,
+): string {
   const config = read(text, host);
   const version = config["version"];
   const third = version === 3 || (version !== 2 && wishes.major >= 2);

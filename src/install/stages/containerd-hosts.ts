@@ -25,7 +25,9 @@ function mirrorOf(upstream: string, { registry }: Cluster): Entry {
   const base = `${registry.scheme}://${registryName(registry)}`;
   if (registry.mode === "serve") return { url: base, override: false };
   const parts = [registry.prefix, registry.layout === "host" ? hostComponent(upstream) : ""].filter(Boolean);
-  return parts.length === 0 ? { url: base, override: false } : { url: `${base}/v2/${parts.join("/")}`, override: true };
+  return parts.length === 0
+    ? { url: base, override: false }
+    : { url: `${base}/v2/${parts.join("/")}`, override: true };
 }
 
 /**
@@ -35,9 +37,16 @@ function mirrorOf(upstream: string, { registry }: Cluster): Entry {
  */
 function hostsToml(entry: Entry | undefined, { registry }: Cluster, access: RegistryAccess): string {
   const base = `${registry.scheme}://${registryName(registry)}`;
-  const header = access.user === undefined ? undefined : `Basic ${Buffer.from(`${access.user}:${access.password ?? ""}`).toString("base64")}`;
-  const common = [`capabilities = ["pull", "resolve"]`, ...(access.ca ? [`ca = ${JSON.stringify(access.ca)}`] : [])];
-  const headers = (path: string): string[] => (header ? [`[${path}header]`, `Authorization = ${JSON.stringify(header)}`] : []);
+  const header =
+    access.user === undefined
+      ? undefined
+      : `Basic ${Buffer.from(`${access.user}:${access.password ?? ""}`).toString("base64")}`;
+  const common = [
+    `capabilities = ["pull", "resolve"]`,
+    ...(access.ca ? [`ca = ${JSON.stringify(access.ca)}`] : []),
+  ];
+  const headers = (path: string): string[] =>
+    header ? [`[${path}header]`, `Authorization = ${JSON.stringify(header)}`] : [];
   const host = (at: Entry): string[] => {
     const key = `host.${JSON.stringify(at.url)}`;
     return [`[${key}]`, ...common, ...(at.override ? ["override_path = true"] : []), ...headers(`${key}.`)];
@@ -48,9 +57,14 @@ function hostsToml(entry: Entry | undefined, { registry }: Cluster, access: Regi
 /** One file for each registry that images of the bundle are from, one for the site's own, and one for all others. */
 export function hostsFiles(upstreams: string[], cluster: Cluster, access: RegistryAccess): HostsFile[] {
   const own = registryName(cluster.registry);
-  const mirrored = asksByLandedName(cluster) ? [] : upstreams.filter((upstream) => upstream !== own && upstream !== cluster.registry.host);
+  const mirrored = asksByLandedName(cluster)
+    ? []
+    : upstreams.filter((upstream) => upstream !== own && upstream !== cluster.registry.host);
   return [
-    ...mirrored.map((upstream) => ({ registry: upstream, content: hostsToml(mirrorOf(upstream, cluster), cluster, access) })),
+    ...mirrored.map((upstream) => ({
+      registry: upstream,
+      content: hostsToml(mirrorOf(upstream, cluster), cluster, access),
+    })),
     { registry: own, content: hostsToml(undefined, cluster, access) },
     { registry: "_default", content: hostsToml(undefined, cluster, access) },
   ];

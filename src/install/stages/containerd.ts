@@ -22,7 +22,9 @@ export function cgroupDriver({ cluster }: Context): "systemd" | "cgroupfs" {
 export function containerdVersion(context: Context, host: ClusterHost): string | undefined {
   const facts = context.factsOf(host);
   const set = setFor(context.bundle, facts);
-  const wanted = set ? wantedOn(set, host).find(({ name }) => name === "containerd" || name === "containerd.io") : undefined;
+  const wanted = set
+    ? wantedOn(set, host).find(({ name }) => name === "containerd" || name === "containerd.io")
+    : undefined;
   const own = facts.versions.containerd;
   const version = wanted === undefined || (own !== undefined && !wanted.pinned) ? own : wanted.version;
   return version?.replace(/^\d+:/, "");
@@ -43,7 +45,9 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
   );
   const access = {
     ...(secrets.registryCa ? { ca: REGISTRY_CA } : {}),
-    ...(cluster.registry.user === undefined ? {} : { user: cluster.registry.user, password: secrets.registryPassword ?? "" }),
+    ...(cluster.registry.user === undefined
+      ? {}
+      : { user: cluster.registry.user, password: secrets.registryPassword ?? "" }),
   };
   const proxy = proxyStep(context, host, "containerd");
   const limits = limitsStep(context, host, facts);

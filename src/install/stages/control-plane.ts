@@ -27,7 +27,14 @@ export function controlPlaneStage(context: Context): Wave[] {
       ...userSteps(context, host),
       ...tokenStep(context, joiners.length > 0),
     ]),
-    ...others.map((host) => wave([host], () => [...pkiStep(context), imagesStep(context), joinStep(context, host), ...userSteps(context, host)])),
+    ...others.map((host) =>
+      wave([host], () => [
+        ...pkiStep(context),
+        imagesStep(context),
+        joinStep(context, host),
+        ...userSteps(context, host),
+      ]),
+    ),
   ];
 }
 
@@ -58,18 +65,29 @@ function pkiStep({ secrets }: Context): Step[] {
     {
       id: "pki",
       title: "The cluster's authorities are in place, the same on every control plane",
-      check: files.map(({ path, content, mode }) => sh`same ${path} ${mode} ${createHash("sha256").update(content).digest("hex")}`).join(" &&\n"),
+      check: files
+        .map(
+          ({ path, content, mode }) =>
+            sh`same ${path} ${mode} ${createHash("sha256").update(content).digest("hex")}`,
+        )
+        .join(" &&\n"),
       apply: writePki(secrets.keys),
     },
   ];
 }
 
 const writePki = (keys: ClusterKeys): string =>
-  [sh`mkdir -p ${PKI}/etcd`, ...pkiFiles(keys).map(({ path, content, mode }) => sh`put ${path} ${mode} ${here(content)}`)].join("\n");
+  [
+    sh`mkdir -p ${PKI}/etcd`,
+    ...pkiFiles(keys).map(({ path, content, mode }) => sh`put ${path} ${mode} ${here(content)}`),
+  ].join("\n");
 
 function imagesStep({ images, cluster }: Context): Step {
   const wanted = images.kubeadm.map(({ asked }) => asked);
-  const list = cluster.runtime === "docker" ? "docker image ls --format '{{.Repository}}:{{.Tag}}'" : "ask_containerd -n k8s.io images ls -q";
+  const list =
+    cluster.runtime === "docker"
+      ? "docker image ls --format '{{.Repository}}:{{.Tag}}'"
+      : "ask_containerd -n k8s.io images ls -q";
   const pull = cluster.runtime === "docker" ? dockerPull : pullByCri;
   return {
     id: "images",
@@ -87,10 +105,12 @@ function imagesStep({ images, cluster }: Context): Step {
   };
 }
 
-const pullByCri = 'if have crictl; then crictl pull "$image"; else ctr -n k8s.io images pull --hosts-dir /etc/containerd/certs.d "$image"; fi';
+const pullByCri =
+  'if have crictl; then crictl pull "$image"; else ctr -n k8s.io images pull --hosts-dir /etc/containerd/certs.d "$image"; fi';
 
 /** kubeadm's own check of the file, where it has one. */
-const validated = (version: string): string => (minorOf(version) >= 26 ? `kubeadm config validate --config ${CONFIG}` : ":");
+const validated = (version: string): string =>
+  minorOf(version) >= 26 ? `kubeadm config validate --config ${CONFIG}` : ":";
 
 function initStep(context: Context): Step {
   const { cluster, secrets } = context;

@@ -13,7 +13,10 @@ const SERVICE = /^kubernetes-dashboard$|-kong-proxy$/;
  * @param inNamespace where objects go that name no namespace
  */
 export function withDashboardAccess(documents: Document[], inNamespace = "default"): Document[] {
-  const service = documents.find((document) => textAt(document, "kind") === "Service" && SERVICE.test(textAt(document, "metadata", "name")));
+  const service = documents.find(
+    (document) =>
+      textAt(document, "kind") === "Service" && SERVICE.test(textAt(document, "metadata", "name")),
+  );
   if (service === undefined) return documents;
   service.setIn(["spec", "type"], "NodePort");
   service.setIn(["spec", "ports", 0, "nodePort"], DASHBOARD_PORT);

@@ -23,7 +23,10 @@ export function dockerSteps(context: Context, host: ClusterHost): Step[] {
   const registry = registryName(cluster.registry);
   const config = mergeDockerConfig(
     context.factsOf(host).dockerConfig,
-    { systemdCgroup: cgroupDriver(context) === "systemd", ...(cluster.registry.scheme === "http" ? { insecure: registry } : {}) },
+    {
+      systemdCgroup: cgroupDriver(context) === "systemd",
+      ...(cluster.registry.scheme === "http" ? { insecure: registry } : {}),
+    },
     host.name,
   );
   const proxy = proxyStep(context, host, "docker");
@@ -51,7 +54,12 @@ export function dockerSteps(context: Context, host: ClusterHost): Step[] {
       id: "service",
       title: "Docker runs with that",
       unit: "docker",
-      undo: stopIfOurs(["docker.io", "docker-ce", "docker-engine"], "docker.service", "docker.socket", "containerd"),
+      undo: stopIfOurs(
+        ["docker.io", "docker-ce", "docker-engine"],
+        "docker.service",
+        "docker.socket",
+        "containerd",
+      ),
       reads: [{ path: CONFIG, content: config }, ...proxy.map(({ file }) => file ?? "")],
     }),
     ...(minorOf(cluster.kubernetes.version) >= 24 ? shimSteps(context, host) : []),
@@ -65,7 +73,15 @@ function loginStep({ cluster, secrets }: Context, registry: string): Step[] {
   if (user === undefined) return [];
   const auth = Buffer.from(`${user}:${secrets.registryPassword ?? ""}`).toString("base64");
   const content = `${JSON.stringify({ auths: { [registry]: { auth } } })}\n`;
-  return [fileStep({ id: "login", title: "kubelet and Docker can log in at the registry", path: `${DOCKER_LOGIN}/config.json`, content, mode: "600" })];
+  return [
+    fileStep({
+      id: "login",
+      title: "kubelet and Docker can log in at the registry",
+      path: `${DOCKER_LOGIN}/config.json`,
+      content,
+      mode: "600",
+    }),
+  ];
 }
 
 function sandboxStep({ images }: Context): Step {

@@ -9,7 +9,8 @@ export function openPorts({ cluster }: Context, host: ClusterHost): string[] {
   const has = (role: ClusterHost["roles"][number]): boolean => host.roles.includes(role);
   const node = has("control-plane") || has("worker");
   const calico = cluster.network?.name.includes("calico") === true;
-  const overlay = cluster.network === undefined ? [] : calico ? ["4789/udp", "179/tcp", "5473/tcp"] : ["8472/udp"];
+  const overlay =
+    cluster.network === undefined ? [] : calico ? ["4789/udp", "179/tcp", "5473/tcp"] : ["8472/udp"];
   const repository = cluster.repository.host === host.name;
   return [
     ...(has("control-plane") ? ["6443/tcp", "2379-2380/tcp", "10257/tcp", "10259/tcp"] : []),
@@ -109,7 +110,11 @@ function ufwStep({ cluster }: Context, host: ClusterHost, ports: string[]): Step
   const sources = isNode(host) ? [cluster.kubernetes.podSubnet, cluster.kubernetes.serviceSubnet] : [];
   const rules = [
     ...ports.map((port) => `allow ${port.replace("-", ":")}`),
-    ...sources.flatMap((source) => [`allow from ${source}`, `route allow from ${source}`, `route allow to ${source}`]),
+    ...sources.flatMap((source) => [
+      `allow from ${source}`,
+      `route allow from ${source}`,
+      `route allow to ${source}`,
+    ]),
   ];
   return {
     id: "firewall",

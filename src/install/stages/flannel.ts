@@ -12,18 +12,26 @@ const BACKENDS: Record<string, string> = { vxlan: "vxlan", "host-gw": "host-gw",
  * https://github.com/flannel-io/flannel/blob/master/Documentation/configuration.md
  */
 export function tuneFlannel(documents: Document[], context: Context): void {
-  const net = documents.find((document) => textAt(document, "kind") === "ConfigMap" && textAt(document, "data", "net-conf.json") !== "");
+  const net = documents.find(
+    (document) =>
+      textAt(document, "kind") === "ConfigMap" && textAt(document, "data", "net-conf.json") !== "",
+  );
   const sets = documents.filter((document) => textAt(document, "kind") === "DaemonSet");
   if (net === undefined || sets.length === 0) {
     throw new AirgapError(
       "spec",
       `network: ${context.cluster.network?.name} of the bundle is no manifest of flannel's: it has no net-conf.json or no DaemonSet`,
       {
-        suggestions: ["give the manifest another name with `as:`, and name that in the cluster file: it is applied as it is then"],
+        suggestions: [
+          "give the manifest another name with `as:`, and name that in the cluster file: it is applied as it is then",
+        ],
       },
     );
   }
-  net.setIn(["data", "net-conf.json"], `${JSON.stringify(netConf(textAt(net, "data", "net-conf.json"), context), undefined, 2)}\n`);
+  net.setIn(
+    ["data", "net-conf.json"],
+    `${JSON.stringify(netConf(textAt(net, "data", "net-conf.json"), context), undefined, 2)}\n`,
+  );
   const choice = interfaceArguments(context);
   for (const document of sets) setInterface(document, choice);
 }
@@ -38,7 +46,9 @@ function netConf(text: string, { cluster }: Context): Record<string, unknown> {
   const { backend = "vxlan" } = cluster.network ?? {};
   const type = BACKENDS[backend];
   if (type === undefined)
-    throw new AirgapError("spec", `network.backend: flannel has no backend ${backend}`, { suggestions: ["backend: vxlan", "backend: host-gw"] });
+    throw new AirgapError("spec", `network.backend: flannel has no backend ${backend}`, {
+      suggestions: ["backend: vxlan", "backend: host-gw"],
+    });
   const before = isRecord(conf) && isRecord(conf["Backend"]) ? conf["Backend"] : {};
   // Another backend's own settings mean nothing to this one.
   const kept = before["Type"] === type ? before : { Type: type };
@@ -62,7 +72,9 @@ function setInterface(document: Document, choice: string[]): void {
   for (const container of containersOf(document)) {
     const args = wordsOf(container, "args") ?? wordsOf(container, "command");
     if (args === undefined || !args.words.includes("--kube-subnet-mgr") || !isMap(container)) continue;
-    args.list.items = args.list.items.filter((_, i) => !/^--iface(?:-regex)?(?:=|$)/.test(args.words[i] ?? ""));
+    args.list.items = args.list.items.filter(
+      (_, i) => !/^--iface(?:-regex)?(?:=|$)/.test(args.words[i] ?? ""),
+    );
     for (const word of choice) args.list.add(word);
   }
 }

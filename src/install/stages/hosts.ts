@@ -41,7 +41,8 @@ function nodeSteps({ cluster }: Context, host: ClusterHost, facts: Facts): Step[
 }
 
 /** kubelet can be told to live with swap; then it stays. */
-const toleratesSwap = ({ kubeadm }: Cluster): boolean => kubeadm.KubeletConfiguration?.["failSwapOn"] === false;
+const toleratesSwap = ({ kubeadm }: Cluster): boolean =>
+  kubeadm.KubeletConfiguration?.["failSwapOn"] === false;
 
 function ownerStep({ name }: Cluster): Step {
   return {
@@ -77,7 +78,10 @@ function hostsLines(cluster: Cluster): { host: string; line: string }[] {
     const names = [name, ...(address === registry.address && registry.host !== name ? [registry.host] : [])];
     return { host: name, line: `${address} ${names.join(" ")}` };
   });
-  return [...lines, ...(registry.address && !known ? [{ host: "", line: `${registry.address} ${registry.host}` }] : [])];
+  return [
+    ...lines,
+    ...(registry.address && !known ? [{ host: "", line: `${registry.address} ${registry.host}` }] : []),
+  ];
 }
 
 /**
@@ -86,7 +90,9 @@ function hostsLines(cluster: Cluster): { host: string; line: string }[] {
  */
 function hostsFileStep({ cluster }: Context, host: ClusterHost): Step {
   const lines = hostsLines(cluster);
-  const workersOnly = new Set(cluster.hosts.filter(({ roles }) => roles.every((role) => role === "worker")).map(({ name }) => name));
+  const workersOnly = new Set(
+    cluster.hosts.filter(({ roles }) => roles.every((role) => role === "worker")).map(({ name }) => name),
+  );
   const needed = lines.filter((line) => line.host === host.name || !workersOnly.has(line.host));
   return blockStep({
     id: "hosts-file",
@@ -139,7 +145,16 @@ function selinuxStep(facts: Facts): Step[] {
 /** Calico's documentation asks for this; the others' devices are no more NetworkManager's. */
 function networkManagerStep(facts: Facts): Step[] {
   if (!facts.active.includes("NetworkManager")) return [];
-  const devices = ["cali*", "tunl*", "vxlan.calico", "vxlan-v6.calico", "wireguard.cali", "flannel*", "cni*", "veth*"];
+  const devices = [
+    "cali*",
+    "tunl*",
+    "vxlan.calico",
+    "vxlan-v6.calico",
+    "wireguard.cali",
+    "flannel*",
+    "cni*",
+    "veth*",
+  ];
   const content = `[keyfile]\nunmanaged-devices=${devices.map((name) => `interface-name:${name}`).join(";")}\n`;
   const reload = "systemctl reload NetworkManager || :";
   return [
@@ -161,7 +176,8 @@ function networkManagerStep(facts: Facts): Step[] {
 function routeStep(cluster: Cluster, host: ClusterHost, facts: Facts): Step[] {
   const device = interfaceOf(facts, host.address);
   const { serviceSubnet } = cluster.kubernetes;
-  if (facts.routes.some(({ to }) => to === "default") || device === undefined || serviceSubnet.includes(":")) return [];
+  if (facts.routes.some(({ to }) => to === "default") || device === undefined || serviceSubnet.includes(":"))
+    return [];
   const unit = `[Unit]
 Description=Route for the services of Kubernetes, where there is no default route
 After=network.target network-online.target

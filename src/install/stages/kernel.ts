@@ -9,7 +9,13 @@ function modulesFor(cluster: Cluster, facts: Facts): string[] {
   const old = major < 4 || (major === 4 && minor < 19);
   const ipvs = cluster.kubernetes.proxyMode === "ipvs" ? ["ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh"] : [];
   const nft = cluster.kubernetes.proxyMode === "nftables" ? ["nf_tables"] : [];
-  return ["overlay", "br_netfilter", old && facts.modules.includes("nf_conntrack_ipv4") ? "nf_conntrack_ipv4" : "nf_conntrack", ...ipvs, ...nft];
+  return [
+    "overlay",
+    "br_netfilter",
+    old && facts.modules.includes("nf_conntrack_ipv4") ? "nf_conntrack_ipv4" : "nf_conntrack",
+    ...ipvs,
+    ...nft,
+  ];
 }
 
 /** What shows that code is there, or is not, also where it was built into the kernel or loaded outside of our sight. */
@@ -68,7 +74,9 @@ export function sysctlSteps(facts: Facts): Step[] {
   const pattern = `^[[:space:]]*(${Object.keys(all)
     .map((name) => name.replaceAll(".", "[.\\/]"))
     .join("|")})[[:space:]]*=`;
-  const checks = Object.entries(REQUIRED).map(([name, value]) => `[ "$(cat ${procFile(name)})" = ${value} ] || fail '${name} is not ${value}'`);
+  const checks = Object.entries(REQUIRED).map(
+    ([name, value]) => `[ "$(cat ${procFile(name)})" = ${value} ] || fail '${name} is not ${value}'`,
+  );
   const writes = Object.entries(all).map(([name, value]) => {
     const file = procFile(name);
     return `set_to ${file} ${value}`;
@@ -85,7 +93,10 @@ export function sysctlSteps(facts: Facts): Step[] {
     {
       id: "sysctl",
       title: "Kernel settings are made: forwarding, bridged packets through iptables",
-      check: [...checks, sh`! grep -qsE ${pattern} /etc/sysctl.conf || fail "/etc/sysctl.conf has the last word on some of them"`].join("\n"),
+      check: [
+        ...checks,
+        sh`! grep -qsE ${pattern} /etc/sysctl.conf || fail "/etc/sysctl.conf has the last word on some of them"`,
+      ].join("\n"),
       apply: [
         sh`
           # What was there before is put down, once, for the way back.

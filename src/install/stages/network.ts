@@ -20,10 +20,13 @@ export function networkStage(context: Context): Wave[] {
 /** @throws AirgapError `not-closed` when the bundle has nothing of that name */
 export function manifestOf({ bundle, images }: Context, name: string, wanted: string): Manifests {
   const found = bundle.manifests[name];
-  if (found !== undefined && found.files.length > 0) return { ...found, files: found.files.map((file) => images.rewrite(file)) };
+  if (found !== undefined && found.files.length > 0)
+    return { ...found, files: found.files.map((file) => images.rewrite(file)) };
   const near = nearest(name, Object.keys(bundle.manifests));
   throw new AirgapError("not-closed", `${wanted}: ${localName(bundle)} has no manifests called ${name}`, {
-    suggestions: [near ? `did you mean ${near}?` : "name them in the bundle's spec: `manifests: [{ path: …, as: NAME }]`"],
+    suggestions: [
+      near ? `did you mean ${near}?` : "name them in the bundle's spec: `manifests: [{ path: …, as: NAME }]`",
+    ],
   });
 }
 
@@ -56,17 +59,33 @@ export interface Applying {
 }
 
 /** A manifest that the cluster is to have, and that is to be running. */
-export function applySteps(name: string, documents: Document[], { namespace, waits = () => true, before }: Applying): Step[] {
+export function applySteps(
+  name: string,
+  documents: Document[],
+  { namespace, waits = () => true, before }: Applying,
+): Step[] {
   const path = `${DIR}/${name}.yaml`;
   const waitFor = workloads(documents, namespace).filter(waits);
   const where = namespace ? [path, namespace] : [path];
   return [
-    fileStep({ id: `${name}-file`, title: `The manifest of ${name}`, path, content: printManifests(documents) }),
+    fileStep({
+      id: `${name}-file`,
+      title: `The manifest of ${name}`,
+      path,
+      content: printManifests(documents),
+    }),
     {
       id: name,
       title: `${name} runs in the cluster`,
-      check: [sh`manifest_is_applied ${where}`, ...waitFor.map((each) => sh`rolled_out ${each.namespace} ${each.name}`)].join("\n"),
-      apply: [...(before ? [before] : []), sh`apply_manifest ${where}`, ...waitFor.map((each) => sh`roll_out ${each.namespace} ${each.name} 300`)].join("\n"),
+      check: [
+        sh`manifest_is_applied ${where}`,
+        ...waitFor.map((each) => sh`rolled_out ${each.namespace} ${each.name}`),
+      ].join("\n"),
+      apply: [
+        ...(before ? [before] : []),
+        sh`apply_manifest ${where}`,
+        ...waitFor.map((each) => sh`roll_out ${each.namespace} ${each.name} 300`),
+      ].join("\n"),
       timeoutMs: 1_800_000,
     },
   ];

@@ -4,14 +4,17 @@ import { APT_CONF } from "./repository.ts";
 import type { Allowed, Wanted } from "./wanted.ts";
 
 /** Packages that the system itself stands on. */
-const BASE = "^(libc6|libc-bin|libc6-.*|systemd|systemd-sysv|libsystemd0|udev|openssl|libssl[0-9.]*|linux-image-.*|dpkg|apt|libapt-pkg.*|sudo|init)$";
+const BASE =
+  "^(libc6|libc-bin|libc6-.*|systemd|systemd-sysv|libsystemd0|udev|openssl|libssl[0-9.]*|linux-image-.*|dpkg|apt|libapt-pkg.*|sudo|init)$";
 
 /** dpkg's word for each package, one line each: `name status version`. */
 const STATUS = "dpkg-query -W -f='${Package} ${Status} ${Version}\\n'";
 
 export function debSteps(wanted: Wanted[], held: string[], allowed: Allowed): Step[] {
   const checks = wanted.map(({ name, version, pinned }) =>
-    pinned ? sh`has ${name} ${version} || fail ${`${name}=${version} is not installed`}` : sh`has ${name} || fail ${`${name} is not installed`}`,
+    pinned
+      ? sh`has ${name} ${version} || fail ${`${name}=${version} is not installed`}`
+      : sh`has ${name} || fail ${`${name} is not installed`}`,
   );
   const installs = wanted.map(({ name, version }) => `${name}=${version}`);
   const install: Step = {

@@ -19,7 +19,12 @@ const withoutEpoch = (version: string): string => version.replace(/^\d+:/, "");
 /** As yum 3, dnf and rpm all understand it. */
 const exact = ({ name, version, arch }: Wanted): string => `${name}-${withoutEpoch(version)}.${arch}`;
 
-export function rpmSteps(context: Context, host: ClusterHost, set: PackageSet, { wanted, held, allowed }: Transaction): Step[] {
+export function rpmSteps(
+  context: Context,
+  host: ClusterHost,
+  set: PackageSet,
+  { wanted, held, allowed }: Transaction,
+): Step[] {
   const manager = context.factsOf(host).packageManager ?? "dnf";
   const ids = repositoryIds(set, host);
   const checks = wanted.map((each) =>
@@ -73,7 +78,8 @@ const SECTIONS = sh`
 /** The site's repositories alone; what the host keeps from being updated does not keep us from installing. */
 function managerFunction(manager: string, ids: string[]): string {
   const enable = ids.map((id) => `--enablerepo=${id}`).join(" ");
-  if (manager === "yum") return sh`site() { yum --disablerepo='*' ${raw(enable)} --disableexcludes=all "$@"; }`;
+  if (manager === "yum")
+    return sh`site() { yum --disablerepo='*' ${raw(enable)} --disableexcludes=all "$@"; }`;
   return sh`
     case $(dnf --version 2>/dev/null) in
     *dnf5*) excludes='--setopt=disable_excludes=*' ;;

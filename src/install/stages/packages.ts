@@ -10,7 +10,8 @@ import { timeSteps } from "./time.ts";
 import { type Wanted, wantedOn } from "./wanted.ts";
 
 /** What must not be upgraded behind the cluster's back. */
-const HELD = /^(?:kubelet|kubeadm|kubectl|cri-tools|kubernetes-cni|containerd(?:\.io)?|runc|docker(?:-ce|\.io|-ce-cli|-engine)?|cri-dockerd)$/;
+const HELD =
+  /^(?:kubelet|kubeadm|kubectl|cri-tools|kubernetes-cni|containerd(?:\.io)?|runc|docker(?:-ce|\.io|-ce-cli|-engine)?|cri-dockerd)$/;
 
 /** Packages are installed from the site's repository alone, after a look at what that would do. */
 export function packagesStage(context: Context): Wave[] {
@@ -20,7 +21,8 @@ export function packagesStage(context: Context): Wave[] {
       const set = setFor(context.bundle, facts);
       const wanted = set ? wantedOn(set, host) : [];
       const held = wanted.map(({ name }) => name).filter((name) => HELD.test(name));
-      const install = set === undefined || wanted.length === 0 ? [] : installSteps(context, host, set, wanted, held);
+      const install =
+        set === undefined || wanted.length === 0 ? [] : installSteps(context, host, set, wanted, held);
       return [
         ...install,
         ...timeSteps(
@@ -34,10 +36,21 @@ export function packagesStage(context: Context): Wave[] {
   ];
 }
 
-function installSteps(context: Context, host: ClusterHost, set: PackageSet, wanted: Wanted[], held: string[]): Step[] {
-  const allowed = { removal: context.ignored.includes("package-removal"), base: context.ignored.includes("base-packages") };
+function installSteps(
+  context: Context,
+  host: ClusterHost,
+  set: PackageSet,
+  wanted: Wanted[],
+  held: string[],
+): Step[] {
+  const allowed = {
+    removal: context.ignored.includes("package-removal"),
+    base: context.ignored.includes("base-packages"),
+  };
   const family = familyOf(context.factsOf(host));
-  return family === "deb" ? debSteps(wanted, held, allowed) : rpmSteps(context, host, set, { wanted, held, allowed });
+  return family === "deb"
+    ? debSteps(wanted, held, allowed)
+    : rpmSteps(context, host, set, { wanted, held, allowed });
 }
 
 /** It restarts every few seconds until kubeadm has told it what to do; that is as it should be. */

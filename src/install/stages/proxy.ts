@@ -17,7 +17,9 @@ export function proxyStep({ cluster, factsOf }: Context, host: ClusterHost, unit
     registryName(registry).replace(/:\d+$/, ""),
     ...(registry.address ? [registry.address] : []),
     // Workers that come later are no reason to restart a runtime.
-    ...hosts.filter(({ roles }) => roles.some((role) => role !== "worker")).flatMap(({ name, address }) => [name, address]),
+    ...hosts
+      .filter(({ roles }) => roles.some((role) => role !== "worker"))
+      .flatMap(({ name, address }) => [name, address]),
     host.name,
     host.address,
   ];

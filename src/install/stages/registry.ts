@@ -25,7 +25,8 @@ function imagesStep(context: Context): Step {
   ];
   const stamp = fingerprint(bundle.lockDigest, target, ...flags);
   const auth = Buffer.from(`${registry.user ?? ""}:${secrets.registryPassword ?? ""}`).toString("base64");
-  const login = registry.user === undefined ? "{}" : JSON.stringify({ auths: { [registryName(registry)]: { auth } } });
+  const login =
+    registry.user === undefined ? "{}" : JSON.stringify({ auths: { [registryName(registry)]: { auth } } });
   return {
     id: "images",
     title: `${target} has every image of the bundle`,

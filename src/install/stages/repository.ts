@@ -25,7 +25,9 @@ export function repositoryStage(context: Context): Wave[] {
     wave(context.cluster.hosts, (host) => {
       const set = setFor(context.bundle, context.factsOf(host));
       if (set === undefined) return [];
-      return familyOf(context.factsOf(host)) === "deb" ? aptSteps(context, host, set) : rpmSteps(context, host, set);
+      return familyOf(context.factsOf(host)) === "deb"
+        ? aptSteps(context, host, set)
+        : rpmSteps(context, host, set);
     }),
   ];
 }
@@ -40,15 +42,22 @@ function treesFor(set: PackageSet, host: ClusterHost): Tree[] {
   return (plain ? [undefined] : names).flatMap((role): Tree[] => {
     const id = role === undefined ? `airgap-${set.name}` : `airgap-${set.name}-${role}`;
     const path = role === undefined ? "" : `roles/${role}/`;
-    const within = role === undefined ? unsigned : unsigned.filter((each) => set.facts.roles[role]?.packages.includes(each));
+    const within =
+      role === undefined
+        ? unsigned
+        : unsigned.filter((each) => set.facts.roles[role]?.packages.includes(each));
     const signed: Tree = { id, path, signed: true };
-    return set.facts.format === "rpm" && within.length > 0 ? [signed, { id: `${id}-unsigned`, path: `${path}unsigned/`, signed: false }] : [signed];
+    return set.facts.format === "rpm" && within.length > 0
+      ? [signed, { id: `${id}-unsigned`, path: `${path}unsigned/`, signed: false }]
+      : [signed];
   });
 }
 
-export const repositoryIds = (set: PackageSet, host: ClusterHost): string[] => treesFor(set, host).map(({ id }) => id);
+export const repositoryIds = (set: PackageSet, host: ClusterHost): string[] =>
+  treesFor(set, host).map(({ id }) => id);
 
-const baseUrl = (context: Context, set: PackageSet): string => `${context.repositoryUrl}/packages/${set.name}/`;
+const baseUrl = (context: Context, set: PackageSet): string =>
+  `${context.repositoryUrl}/packages/${set.name}/`;
 
 interface Login {
   user: string;
@@ -64,22 +73,44 @@ function loginOf({ cluster, secrets }: Context): Login | undefined {
 
 function aptSteps(context: Context, host: ClusterHost, set: PackageSet): Step[] {
   const key = `${DIR}/airgap.asc`;
-  const sources = treesFor(set, host).map(({ path }) => `deb [signed-by=${key}] ${baseUrl(context, set)}${path} /\n`);
+  const sources = treesFor(set, host).map(
+    ({ path }) => `deb [signed-by=${key}] ${baseUrl(context, set)}${path} /\n`,
+  );
   const login = loginOf(context);
   const { hostname, port } = new URL(context.repositoryUrl);
-  const auth = login ? `machine ${hostname}${port ? `:${port}` : ""} login ${login.user} password ${login.password}\n` : "# The server asks nobody.\n";
+  const auth = login
+    ? `machine ${hostname}${port ? `:${port}` : ""} login ${login.user} password ${login.password}\n`
+    : "# The server asks nobody.\n";
   return [
-    fileStep({ id: "key", title: "Packages are trusted by the site's key", path: key, content: set.facts.signing.publicKey }),
-    fileStep({ id: "sources", title: "The site's packages have a source of their own", path: `${DIR}/sources.list`, content: sources.join("") }),
+    fileStep({
+      id: "key",
+      title: "Packages are trusted by the site's key",
+      path: key,
+      content: set.facts.signing.publicKey,
+    }),
+    fileStep({
+      id: "sources",
+      title: "The site's packages have a source of their own",
+      path: `${DIR}/sources.list`,
+      content: sources.join(""),
+    }),
     fileStep({ id: "auth", title: "apt can log in", path: `${DIR}/auth.conf`, content: auth, mode: "600" }),
-    fileStep({ id: "apt-conf", title: "apt can be told to use that source alone", path: APT_CONF, content: fill("packages/apt.conf", {}) }),
+    fileStep({
+      id: "apt-conf",
+      title: "apt can be told to use that source alone",
+      path: APT_CONF,
+      content: fill("packages/apt.conf", {}),
+    }),
   ];
 }
 
 const fileName = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
 
 function rpmSteps(context: Context, host: ClusterHost, set: PackageSet): Step[] {
-  const vendors = Object.entries(set.facts.keys).map(([path, armored]) => ({ path: `${DIR}/keys/${fileName(path)}`, armored }));
+  const vendors = Object.entries(set.facts.keys).map(([path, armored]) => ({
+    path: `${DIR}/keys/${fileName(path)}`,
+    armored,
+  }));
   const own = { path: `${DIR}/airgap.asc`, armored: set.facts.signing.publicKey };
   const login = loginOf(context);
   const section = ({ id, path, signed }: Tree): string => {
@@ -103,7 +134,12 @@ function rpmSteps(context: Context, host: ClusterHost, set: PackageSet): Step[] 
   };
   return [
     ...[own, ...vendors].map(({ path, armored }) =>
-      fileStep({ id: `key-${fileName(path).replace(/\.asc$/, "")}`, title: `A key by which packages are trusted: ${fileName(path)}`, path, content: armored }),
+      fileStep({
+        id: `key-${fileName(path).replace(/\.asc$/, "")}`,
+        title: `A key by which packages are trusted: ${fileName(path)}`,
+        path,
+        content: armored,
+      }),
     ),
     fileStep({
       id: "repo-file",

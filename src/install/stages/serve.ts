@@ -10,7 +10,11 @@ import { SITE_CA } from "./trust.ts";
 
 export const BUNDLES = "/var/lib/airgap/bundles";
 const UNIT = "airgap-serve.service";
-const FILES = { cert: "/etc/airgap/serve/tls.crt", key: "/etc/airgap/serve/tls.key", users: "/etc/airgap/serve/htpasswd" };
+const FILES = {
+  cert: "/etc/airgap/serve/tls.crt",
+  key: "/etc/airgap/serve/tls.key",
+  users: "/etc/airgap/serve/htpasswd",
+};
 
 /** Where the bundle lies on the host that serves it. */
 export const bundleOnHost = (context: Context): string => `${BUNDLES}/${bundleFileName(context.bundle)}`;
@@ -24,7 +28,13 @@ export function toolOnHost(context: Context): string {
 export function serveStage(context: Context): Wave[] {
   const host = context.cluster.hosts.find(({ name }) => name === context.cluster.repository.host);
   if (host === undefined) return [];
-  const steps = [bundleCopy(context), ...toolSteps(context), bundleCheck(context), ...serverFiles(context), ...service(context, host)];
+  const steps = [
+    bundleCopy(context),
+    ...toolSteps(context),
+    bundleCheck(context),
+    ...serverFiles(context),
+    ...service(context, host),
+  ];
   return [[{ host: host.name, steps }]];
 }
 
@@ -119,7 +129,17 @@ function serverFiles({ secrets }: Context): Step[] {
           fileStep({ id: "certificate", title: "The server's certificate", path: FILES.cert, content: cert }),
           fileStep({ id: "key", title: "The server's key", path: FILES.key, content: key, mode: "600" }),
         ]),
-    ...(secrets.htpasswd ? [fileStep({ id: "users", title: "Who may ask the server", path: FILES.users, content: secrets.htpasswd, mode: "600" })] : []),
+    ...(secrets.htpasswd
+      ? [
+          fileStep({
+            id: "users",
+            title: "Who may ask the server",
+            path: FILES.users,
+            content: secrets.htpasswd,
+            mode: "600",
+          }),
+        ]
+      : []),
   ];
 }
 
@@ -148,7 +168,10 @@ function service(context: Context, host: ClusterHost): Step[] {
       id: "service",
       title: `${context.repositoryUrl} serves images, packages and files`,
       unit: UNIT,
-      reads: [{ path: `/etc/systemd/system/${UNIT}`, content: unit }, ...serverFiles(context).flatMap(({ file }) => file ?? [])],
+      reads: [
+        { path: `/etc/systemd/system/${UNIT}`, content: unit },
+        ...serverFiles(context).flatMap(({ file }) => file ?? []),
+      ],
       undo: sh`systemctl disable --now ${UNIT} 2>/dev/null || :`,
     }),
     {
@@ -163,7 +186,12 @@ function service(context: Context, host: ClusterHost): Step[] {
 /** Asks as a client would: by name, with the site's authority and nothing else. */
 function healthProgram({ cluster, secrets, repositoryUrl }: Context, host: ClusterHost): string {
   const { hostname } = new URL(repositoryUrl);
-  const options = { host: "127.0.0.1", port: cluster.repository.port, path: "/healthz", servername: hostname || host.name };
+  const options = {
+    host: "127.0.0.1",
+    port: cluster.repository.port,
+    path: "/healthz",
+    servername: hostname || host.name,
+  };
   const ca = secrets.tls ? `,ca:require("fs").readFileSync(${JSON.stringify(SITE_CA)})` : "";
   const module = secrets.tls ? "https" : "http";
   return `require("${module}").get({...${JSON.stringify(options)}${ca}},a=>{if(a.statusCode!==200){console.log("it answers "+a.statusCode);process.exit(1)}process.exit(0)}).on("error",e=>{console.log(e.message);process.exit(1)})`;

@@ -13,7 +13,8 @@ export function timeSteps(context: Context, host: ClusterHost, installed: boolea
   const facts = context.factsOf(host);
   if (!facts.setsClock) return [];
   const own = timeServer(cluster.hosts, cluster.time.servers);
-  const servers = cluster.time.servers.length > 0 ? cluster.time.servers : own && own !== host ? [own.address] : [];
+  const servers =
+    cluster.time.servers.length > 0 ? cluster.time.servers : own && own !== host ? [own.address] : [];
   const chrony = installed || facts.enabled.includes("chronyd") || facts.enabled.includes("chrony");
   if (chrony) return chronySteps(familyOf(facts) === "deb", servers, cluster.hosts, host === own);
   if (facts.active.includes("systemd-timesyncd") && servers.length > 0) return timesyncdSteps(servers);
@@ -24,14 +25,23 @@ function chronySteps(deb: boolean, servers: string[], hosts: ClusterHost[], serv
   const path = deb ? "/etc/chrony/chrony.conf" : "/etc/chrony.conf";
   const unit = deb ? "chrony" : "chronyd";
   // Whoever comes later is of the same networks, so a new host is no reason to change this one.
-  const networks = [...new Set(hosts.map(({ address }) => (address.includes(":") ? address : `${address.split(".").slice(0, 2).join(".")}.0.0/16`)))];
+  const networks = [
+    ...new Set(
+      hosts.map(({ address }) =>
+        address.includes(":") ? address : `${address.split(".").slice(0, 2).join(".")}.0.0/16`,
+      ),
+    ),
+  ];
   const lines = [
     ...servers.map((server) => `server ${server} iburst`),
     ...(serves ? ["local stratum 10", ...networks.map((network) => `allow ${network}`)] : []),
   ];
   const conf = blockStep({
     id: "time-conf",
-    title: servers.length > 0 ? `The time comes from ${servers.join(", ")}` : "This host tells the others the time",
+    title:
+      servers.length > 0
+        ? `The time comes from ${servers.join(", ")}`
+        : "This host tells the others the time",
     path,
     lines,
   });
@@ -60,7 +70,12 @@ function chronySteps(deb: boolean, servers: string[], hosts: ClusterHost[], serv
 function timesyncdSteps(servers: string[]): Step[] {
   const content = `[Time]\nNTP=${servers.join(" ")}\nFallbackNTP=\n`;
   return [
-    fileStep({ id: "time-conf", title: `The time comes from ${servers.join(", ")}`, path: "/etc/systemd/timesyncd.conf.d/airgap.conf", content }),
+    fileStep({
+      id: "time-conf",
+      title: `The time comes from ${servers.join(", ")}`,
+      path: "/etc/systemd/timesyncd.conf.d/airgap.conf",
+      content,
+    }),
     serviceStep({
       id: "time",
       title: "systemd-timesyncd asks for the time",

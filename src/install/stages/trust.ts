@@ -21,13 +21,22 @@ export function trustStage(context: Context): Wave[] {
     ...(tls ? [{ id: "ca", file: SITE_CA, pem: tls.ca }] : []),
     ...(registryCa ? [{ id: "registry-ca", file: REGISTRY_CA, pem: registryCa }] : []),
   ];
-  const distinct = authorities.filter(({ pem }, i) => authorities.findIndex((other) => other.pem === pem) === i);
+  const distinct = authorities.filter(
+    ({ pem }, i) => authorities.findIndex((other) => other.pem === pem) === i,
+  );
   return [
     wave(context.cluster.hosts, (host) => [
       ...authorities.map((authority) =>
-        fileStep({ id: authority.id, title: `${authority.file} is the site's authority`, path: authority.file, content: authority.pem }),
+        fileStep({
+          id: authority.id,
+          title: `${authority.file} is the site's authority`,
+          path: authority.file,
+          content: authority.pem,
+        }),
       ),
-      ...distinct.map((authority) => storeStep(authority, context.cluster.name, familyOf(context.factsOf(host)))),
+      ...distinct.map((authority) =>
+        storeStep(authority, context.cluster.name, familyOf(context.factsOf(host))),
+      ),
     ]),
   ];
 }
@@ -38,7 +47,9 @@ export function trustStage(context: Context): Wave[] {
  */
 function storeStep({ id, pem }: Authority, cluster: string, family: "deb" | "rpm" | undefined): Step {
   const deb = family === "deb";
-  const file = deb ? `/usr/local/share/ca-certificates/airgap-${cluster}-${id}.crt` : `/etc/pki/ca-trust/source/anchors/airgap-${cluster}-${id}.crt`;
+  const file = deb
+    ? `/usr/local/share/ca-certificates/airgap-${cluster}-${id}.crt`
+    : `/etc/pki/ca-trust/source/anchors/airgap-${cluster}-${id}.crt`;
   const tool = deb ? "update-ca-certificates" : "update-ca-trust";
   // Links of certificates that are gone are cleared away only when all are made anew.
   const anew = deb ? `${tool} --fresh` : tool;

@@ -14,7 +14,12 @@ const PROBE = "/run/airgap-probe.yaml";
  */
 export function verifyStage(context: Context): Wave[] {
   const networked = context.cluster.network !== undefined;
-  const first = [{ host: context.first.name, steps: [nodesStep(context, networked), ...(networked ? [systemStep()] : [])] }];
+  const first = [
+    {
+      host: context.first.name,
+      steps: [nodesStep(context, networked), ...(networked ? [systemStep()] : [])],
+    },
+  ];
   const untried = context.nodes.filter((host) => context.factsOf(host).verified !== stampOf(context));
   if (untried.length === 0 || !networked) return [first];
   return [
@@ -27,8 +32,13 @@ export function verifyStage(context: Context): Wave[] {
 
 /** What a node's network depends on; not on other nodes, so that a new one leaves the others alone. */
 function stampOf({ cluster, bundle, images }: Context): string {
-  const network = cluster.network ? (bundle.manifests[cluster.network.name]?.files ?? []).map(({ text }) => text) : [];
-  return fingerprint(JSON.stringify([cluster.kubernetes, cluster.network, cluster.runtime, images.sandbox]), ...network);
+  const network = cluster.network
+    ? (bundle.manifests[cluster.network.name]?.files ?? []).map(({ text }) => text)
+    : [];
+  return fingerprint(
+    JSON.stringify([cluster.kubernetes, cluster.network, cluster.runtime, images.sandbox]),
+    ...network,
+  );
 }
 
 /** Without a network of our own making nodes are there, but not ready. */
@@ -91,7 +101,10 @@ function probeStep({ images }: Context): Step {
 export function dnsQuery(name: string): { octal: string; length: number } {
   const labels = name.split(".").flatMap((label) => [label.length, ...Buffer.from(label)]);
   const bytes = [0x41, 0x47, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, ...labels, 0, 0, 1, 0, 1];
-  return { octal: bytes.map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join(""), length: bytes.length };
+  return {
+    octal: bytes.map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join(""),
+    length: bytes.length,
+  };
 }
 
 function networkStep(context: Context): Step {
@@ -105,7 +118,9 @@ function networkStep(context: Context): Step {
   };
   const api = `kubernetes.default.svc.${dnsDomain}`;
   const own = Object.entries(dnsHosts).filter(([, address]) => !address.includes(":"));
-  const ownChecks = own.map(([name, address]) => sh`knows ${name} ${address} || fail ${`DNS does not answer ${address} for ${name}`}`);
+  const ownChecks = own.map(
+    ([name, address]) => sh`knows ${name} ${address} || fail ${`DNS does not answer ${address} for ${name}`}`,
+  );
   const knows = own.map(([name]) => `${quoteCase(name)}) ${ask(name)} ;;`).join("\n    ");
   return {
     id: "pod-network",

@@ -23,9 +23,12 @@ export interface Allowed {
 /** Packages of a host by the roles that it has in this cluster. */
 export function wantedOn(set: PackageSet, host: ClusterHost): Wanted[] {
   return wantedPackages(set, host.roles).flatMap(({ text, package: id }) => {
-    const found = set.facts.packages.find((each) => each.id === id) ?? set.facts.packages.find((each) => each.name === id);
+    const found =
+      set.facts.packages.find((each) => each.id === id) ??
+      set.facts.packages.find((each) => each.name === id);
     if (found === undefined) return [];
-    const pinned = text !== found.name && (text.startsWith(`${found.name}-`) || text.startsWith(`${found.name}=`));
+    const pinned =
+      text !== found.name && (text.startsWith(`${found.name}-`) || text.startsWith(`${found.name}=`));
     return [{ name: found.name, version: found.version, arch: found.arch, text, pinned }];
   });
 }

@@ -8,7 +8,10 @@ import { joinStep } from "./control-plane.ts";
 /** Workers join side by side; then the administrator gives nodes the labels and taints of the cluster file. */
 export function workersStage(context: Context): Wave[] {
   const workers = context.hosts("worker").filter(({ roles }) => !roles.includes("control-plane"));
-  return [wave(workers, (host) => [joinStep(context, host)]), [{ host: context.first.name, steps: context.nodes.flatMap(nodeStep) }]];
+  return [
+    wave(workers, (host) => [joinStep(context, host)]),
+    [{ host: context.first.name, steps: context.nodes.flatMap(nodeStep) }],
+  ];
 }
 
 function nodeStep(host: ClusterHost): Step[] {

@@ -49,7 +49,11 @@ function dependency(node: Node): Dependency {
 
 /** The files below `prefix`, their paths without it. */
 export function subtree(tree: Tree, prefix: string): Tree {
-  return new Map([...tree].flatMap(([path, bytes]) => (path.startsWith(prefix) ? [[path.slice(prefix.length), bytes] as const] : [])));
+  return new Map(
+    [...tree].flatMap(([path, bytes]) =>
+      path.startsWith(prefix) ? [[path.slice(prefix.length), bytes] as const] : [],
+    ),
+  );
 }
 
 /**
@@ -62,7 +66,8 @@ export function readChart(tree: Tree, what: string): Chart {
   const [name, version] = [stringAt(root, "name"), stringAt(root, "version")];
   if (root === undefined || name === undefined || version === undefined)
     throw new AirgapError("spec", `${what} is not a chart: no Chart.yaml with name and version`);
-  const requirements = get(root, "dependencies") ?? get(parseFile(tree, "requirements.yaml", what), "dependencies");
+  const requirements =
+    get(root, "dependencies") ?? get(parseFile(tree, "requirements.yaml", what), "dependencies");
   const [appVersion, kubeVersion] = [stringAt(root, "appVersion"), stringAt(root, "kubeVersion")];
   return {
     name,

@@ -28,12 +28,19 @@ export interface Completed {
  * Chart.lock. What can't be had is taken out of Chart.yaml, so that the rest can be rendered.
  * @param values the chart's values with the user's: what they switch off is not fetched
  */
-export async function completeDependencies(chart: Chart, obtained: Obtained, values: Mapping, reach: ChartReach, depth = 0): Promise<Completed> {
+export async function completeDependencies(
+  chart: Chart,
+  obtained: Obtained,
+  values: Mapping,
+  reach: ChartReach,
+  depth = 0,
+): Promise<Completed> {
   const absent = missingDependencies(chart);
   const missing: Completed["missing"] = [];
   const off: Dependency[] = [];
   if (absent.length === 0) return { tree: obtained.tree, missing };
-  if (depth > 5) throw new AirgapError("spec", `${obtained.what}: dependencies of dependencies, more than 5 deep`);
+  if (depth > 5)
+    throw new AirgapError("spec", `${obtained.what}: dependencies of dependencies, more than 5 deep`);
   const tree = new Map(obtained.tree);
   const locked = lockedVersions(obtained);
   for (const dependency of absent) {
@@ -42,7 +49,13 @@ export async function completeDependencies(chart: Chart, obtained: Obtained, val
       continue;
     }
     try {
-      await add(tree, { ...dependency, version: locked.get(dependency.name) ?? dependency.version }, obtained, reach, depth);
+      await add(
+        tree,
+        { ...dependency, version: locked.get(dependency.name) ?? dependency.version },
+        obtained,
+        reach,
+        depth,
+      );
     } catch (error) {
       if (!isUnreachable(error)) throw error;
       missing.push({ dependency, why: messageOf(error) });
@@ -54,24 +67,54 @@ export async function completeDependencies(chart: Chart, obtained: Obtained, val
 
 function lockedVersions({ tree, what }: Obtained): Map<string, string> {
   const lock = parseFile(tree, "Chart.lock", what) ?? parseFile(tree, "requirements.lock", what);
-  return new Map(itemsOf(get(lock, "dependencies")).map((entry) => [stringAt(entry, "name") ?? "", stringAt(entry, "version") ?? ""]));
+  return new Map(
+    itemsOf(get(lock, "dependencies")).map((entry) => [
+      stringAt(entry, "name") ?? "",
+      stringAt(entry, "version") ?? "",
+    ]),
+  );
 }
 
-async function add(tree: Tree, dependency: Dependency, obtained: Obtained, reach: ChartReach, depth: number): Promise<void> {
+async function add(
+  tree: Tree,
+  dependency: Dependency,
+  obtained: Obtained,
+  reach: ChartReach,
+  depth: number,
+): Promise<void> {
   const { name, repository, version } = dependency;
   if (repository.startsWith("file://")) return addFolder(tree, dependency, obtained, reach, depth);
-  if (repository === "") throw new AirgapError("not-found", `it names no repository, and charts/${name} is not there`);
+  if (repository === "")
+    throw new AirgapError("not-found", `it names no repository, and charts/${name} is not there`);
   const found = repository.startsWith("oci://")
     ? await fromRegistry(reach, `${repository.replace(/\/+$/, "")}/${name}`, version)
     : await fromRepository(reach, repository, name, version);
   tree.set(`charts/${name}.tgz`, found.archive as Buffer);
 }
 
-async function addFolder(tree: Tree, { name, repository }: Dependency, obtained: Obtained, reach: ChartReach, depth: number): Promise<void> {
-  if (obtained.folder === undefined) throw new AirgapError("spec", `${repository} leads outside of the archive`);
+async function addFolder(
+  tree: Tree,
+  { name, repository }: Dependency,
+  obtained: Obtained,
+  reach: ChartReach,
+  depth: number,
+): Promise<void> {
+  if (obtained.folder === undefined)
+    throw new AirgapError("spec", `${repository} leads outside of the archive`);
   const folder = resolve(obtained.folder, repository.slice("file://".length));
-  const inner: Obtained = { tree: await readFolder(folder), what: `${obtained.what}/charts/${name}`, origin: repository, folder };
-  const completed = await completeDependencies(await loadChart(inner.tree, inner.what), inner, { kind: "mapping", entries: [] }, reach, depth + 1);
+  const inner: Obtained = {
+    tree: await readFolder(folder),
+    what: `${obtained.what}/charts/${name}`,
+    origin: repository,
+    folder,
+  };
+  const completed = await completeDependencies(
+    await loadChart(inner.tree, inner.what),
+    inner,
+    { kind: "mapping", entries: [] },
+    reach,
+    depth + 1,
+  );
   for (const [path, bytes] of completed.tree) tree.set(`charts/${name}/${path}`, bytes);
 }
 
@@ -79,7 +122,13 @@ async function addFolder(tree: Tree, { name, repository }: Dependency, obtained:
 function takeOut(tree: Tree, chart: Chart, names: Set<string>): Tree {
   const without = (root: Node | undefined): Node | undefined => {
     if (root?.kind !== "mapping" || get(root, "dependencies") === undefined) return root;
-    return withEntry(root, "dependencies", sequence(itemsOf(get(root, "dependencies")).filter((entry) => !names.has(stringAt(entry, "name") ?? ""))));
+    return withEntry(
+      root,
+      "dependencies",
+      sequence(
+        itemsOf(get(root, "dependencies")).filter((entry) => !names.has(stringAt(entry, "name") ?? "")),
+      ),
+    );
   };
   const result = new Map(tree);
   result.delete("Chart.lock");

@@ -53,29 +53,39 @@ export function givenValues(options: Pick<ChartOptions, "values" | "set">): Mapp
  * Finds a chart's images: in its rendering by helm, and in its values what that leaves unused.
  * Without helm the values are all there is, and that is said.
  */
-export async function findInChart(obtained: Obtained, options: ChartOptions, reach: ChartReach): Promise<ChartFinds> {
+export async function findInChart(
+  obtained: Obtained,
+  options: ChartOptions,
+  reach: ChartReach,
+): Promise<ChartFinds> {
   const { what } = obtained;
   const given = givenValues(options);
   const first = await loadChart(obtained.tree, what);
   const values = mergeValues(parseFile(first.tree, "values.yaml", what), given);
   const { tree, missing } = await completeDependencies(first, obtained, values, reach);
   const warnings = missing.map(
-    ({ dependency: { name, version }, why }) => `${what}: the sub-chart ${name} ${version} could not be had, its images are not in the answer: ${why}`,
+    ({ dependency: { name, version }, why }) =>
+      `${what}: the sub-chart ${name} ${version} could not be had, its images are not in the answer: ${why}`,
   );
   if (options.strict && missing.length > 0) {
-    throw new AirgapError("spec", warnings.join("\n"), { suggestions: [`helm dependency build ${obtained.folder ?? what}`] });
+    throw new AirgapError("spec", warnings.join("\n"), {
+      suggestions: [`helm dependency build ${obtained.folder ?? what}`],
+    });
   }
   // What can't be had was taken out of Chart.yaml, but its values still stand in the chart's.
-  const chart = tree === obtained.tree ? first : { ...(await loadChart(tree, what)), dependencies: first.dependencies };
+  const chart =
+    tree === obtained.tree ? first : { ...(await loadChart(tree, what)), dependencies: first.dependencies };
   const named = imagesInValues(chart, given, what);
   const result = { chart, tree, warnings, notes: [] as string[], documents: [] as Node[] };
-  if (chart.library) return { ...result, sightings: [], notes: [`${what} is a library chart: it installs nothing`] };
+  if (chart.library)
+    return { ...result, sightings: [], notes: [`${what} is a library chart: it installs nothing`] };
   const { rendering, whole } = await tryRender(chart, tree, what, options, warnings, reach);
   if (rendering === undefined) return { ...result, sightings: named };
   result.documents = renderedDocuments(rendering, what);
   const taken = takenKeys(result.documents);
   const rendered = result.documents.flatMap((root) => walkDocument(root, { taken }));
-  if (rendering.hookNames.length > 0) result.notes.push(`${what} has hooks, which are carried and not run: ${rendering.hookNames.join(", ")}`);
+  if (rendering.hookNames.length > 0)
+    result.notes.push(`${what} has hooks, which are carried and not run: ${rendering.hookNames.join(", ")}`);
   return { ...result, rendering, sightings: [...rendered, ...unusedImages(named, rendered, chart, whole)] };
 }
 
@@ -85,14 +95,26 @@ interface Rendered {
   whole: boolean;
 }
 
-async function tryRender(chart: Chart, tree: Tree, what: string, options: ChartOptions, warnings: string[], reach: ChartReach): Promise<Rendered> {
-  const instead = "images were read from the chart's values instead: likely, not certain, and what only templates name is missing";
+async function tryRender(
+  chart: Chart,
+  tree: Tree,
+  what: string,
+  options: ChartOptions,
+  warnings: string[],
+  reach: ChartReach,
+): Promise<Rendered> {
+  const instead =
+    "images were read from the chart's values instead: likely, not certain, and what only templates name is missing";
   const version = await helmVersion();
   if (version === undefined) {
     if (options.strict)
-      throw new AirgapError("environment", `The chart ${what} has to be rendered, and there is no helm on the PATH`, {
-        suggestions: ["install helm 3 or newer: https://helm.sh/docs/intro/install/"],
-      });
+      throw new AirgapError(
+        "environment",
+        `The chart ${what} has to be rendered, and there is no helm on the PATH`,
+        {
+          suggestions: ["install helm 3 or newer: https://helm.sh/docs/intro/install/"],
+        },
+      );
     warnings.push(`${what} was not rendered, since there is no helm on the PATH; ${instead}`);
     return { whole: false };
   }
@@ -110,7 +132,12 @@ async function tryRender(chart: Chart, tree: Tree, what: string, options: ChartO
 const MAX_LEFT_OUT = 20;
 
 /** Renders a chart without the templates that fail, for want of values that only its user knows. */
-async function renderMost(tree: Tree, what: string, options: RenderOptions, warnings: string[]): Promise<Rendered> {
+async function renderMost(
+  tree: Tree,
+  what: string,
+  options: RenderOptions,
+  warnings: string[],
+): Promise<Rendered> {
   let rest = tree;
   const failures: string[] = [];
   for (;;) {
@@ -135,10 +162,18 @@ async function renderMost(tree: Tree, what: string, options: RenderOptions, warn
 /** The newest Kubernetes that is known and the chart takes; helm's own default depends on how it was built. */
 export function fittingVersion({ kubeVersion }: Chart): string {
   const known = knownVersions();
-  return known.find((version) => kubeVersion === undefined || inRange(version, kubeVersion)) ?? (known[0] as string);
+  return (
+    known.find((version) => kubeVersion === undefined || inRange(version, kubeVersion)) ??
+    (known[0] as string)
+  );
 }
 
-function optionsFor(chart: Chart, what: string, { release, namespace, values, set, kubeVersion }: ChartOptions, { signal }: ChartReach): RenderOptions {
+function optionsFor(
+  chart: Chart,
+  what: string,
+  { release, namespace, values, set, kubeVersion }: ChartOptions,
+  { signal }: ChartReach,
+): RenderOptions {
   const name =
     release ??
     what

@@ -16,13 +16,26 @@ export async function loadChart(tree: Tree, what: string): Promise<Chart> {
 
 async function load(tree: Tree, what: string, depth: number, count: { charts: number }): Promise<Chart> {
   if (depth > MAX_DEPTH || ++count.charts > MAX_CHARTS)
-    throw new AirgapError("spec", `${what}: sub-charts nested more than ${MAX_DEPTH} deep, or more than ${MAX_CHARTS} of them`);
+    throw new AirgapError(
+      "spec",
+      `${what}: sub-charts nested more than ${MAX_DEPTH} deep, or more than ${MAX_CHARTS} of them`,
+    );
   const chart = readChart(tree, what);
-  const folders = new Set([...tree.keys()].flatMap((path) => /^charts\/([^/._][^/]*)\/Chart\.yaml$/.exec(path)?.[1] ?? []));
-  for (const name of folders) chart.charts.set(name, await load(subtree(tree, `charts/${name}/`), `${what}/charts/${name}`, depth + 1, count));
+  const folders = new Set(
+    [...tree.keys()].flatMap((path) => /^charts\/([^/._][^/]*)\/Chart\.yaml$/.exec(path)?.[1] ?? []),
+  );
+  for (const name of folders)
+    chart.charts.set(
+      name,
+      await load(subtree(tree, `charts/${name}/`), `${what}/charts/${name}`, depth + 1, count),
+    );
   for (const [path, bytes] of tree) {
     const name = /^charts\/([^/]+\.tgz)$/.exec(path)?.[1];
-    if (name !== undefined) chart.charts.set(name, await load(await readArchive(bytes, `${what}/${path}`), `${what}/${path}`, depth + 1, count));
+    if (name !== undefined)
+      chart.charts.set(
+        name,
+        await load(await readArchive(bytes, `${what}/${path}`), `${what}/${path}`, depth + 1, count),
+      );
   }
   return chart;
 }
@@ -44,7 +57,10 @@ export async function unpackSubcharts(tree: Tree, what: string): Promise<Tree> {
     const name = /^((?:charts\/[^/]+\/)*charts\/[^/]+)\.tgz$/.exec(path)?.[1];
     if (name === undefined) unpacked.set(path, bytes);
     else
-      for (const [inner, content] of await unpackSubcharts(await readArchive(bytes, `${what}/${path}`), `${what}/${path}`))
+      for (const [inner, content] of await unpackSubcharts(
+        await readArchive(bytes, `${what}/${path}`),
+        `${what}/${path}`,
+      ))
         unpacked.set(`${name}/${inner}`, content);
   }
   return unpacked;

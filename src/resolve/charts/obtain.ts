@@ -42,22 +42,39 @@ async function packaged(bytes: Buffer, what: string, origin: string): Promise<Ob
 }
 
 /** Fetches from a registry, when one may be asked. */
-export async function fromRegistry(reach: ChartReach, url: string, version: string | undefined): Promise<Obtained> {
+export async function fromRegistry(
+  reach: ChartReach,
+  url: string,
+  version: string | undefined,
+): Promise<Obtained> {
   if (reach.registry === undefined)
-    throw new AirgapError("unsupported", `${url} can't be read here`, { suggestions: [`helm pull ${url}`, "and name the archive instead"] });
+    throw new AirgapError("unsupported", `${url} can't be read here`, {
+      suggestions: [`helm pull ${url}`, "and name the archive instead"],
+    });
   const { bytes, origin } = await fetchFromRegistry(reach.registry, url, version, reach.signal);
   return packaged(bytes, url, origin);
 }
 
 /** Fetches from a chart repository. */
-export async function fromRepository(reach: ChartReach, repo: string, name: string, version: string | undefined): Promise<Obtained> {
+export async function fromRepository(
+  reach: ChartReach,
+  repo: string,
+  name: string,
+  version: string | undefined,
+): Promise<Obtained> {
   if (/^oci:\/\//.test(repo)) return fromRegistry(reach, `${repo.replace(/\/+$/, "")}/${name}`, version);
   if (!/^(?:https?|file):/i.test(repo)) {
     throw new AirgapError("spec", `'${repo}' is not the URL of a chart repository`, {
-      suggestions: ["write https://…, or oci://… for a registry; `helm repo list` shows the URL behind a name"],
+      suggestions: [
+        "write https://…, or oci://… for a registry; `helm repo list` shows the URL behind a name",
+      ],
     });
   }
-  const { bytes, version: found, origin } = await fetchFromRepository(reach.http(), repo, name, version, reach.signal);
+  const {
+    bytes,
+    version: found,
+    origin,
+  } = await fetchFromRepository(reach.http(), repo, name, version, reach.signal);
   return packaged(bytes, `${name}-${found}.tgz`, origin);
 }
 
@@ -70,7 +87,11 @@ export async function obtainChart(place: ChartPlace, reach: ChartReach): Promise
   if (repo !== undefined) return fromRepository(reach, repo, chart, version);
   if (chart.startsWith("oci://")) return fromRegistry(reach, chart, version);
   if (/^https?:/i.test(chart))
-    return packaged(await readPlace(reach.http(), chart, MAX_ARCHIVE, undefined, reach.signal), basename(new URL(chart).pathname), describePlace(chart));
+    return packaged(
+      await readPlace(reach.http(), chart, MAX_ARCHIVE, undefined, reach.signal),
+      basename(new URL(chart).pathname),
+      describePlace(chart),
+    );
   const path = /^file:/i.test(chart) ? localPath(chart) : resolve(reach.baseDir, chart);
   const found = await stat(path).catch((cause) => {
     throw new AirgapError("spec", `The chart ${chart} can't be read: there is no ${path}`, {
@@ -78,7 +99,8 @@ export async function obtainChart(place: ChartPlace, reach: ChartReach): Promise
       suggestions: ["for a chart of a repository, give its URL with repo:"],
     });
   });
-  if (found.isDirectory()) return { tree: await readFolder(path), what: basename(path), origin: chart, folder: path };
+  if (found.isDirectory())
+    return { tree: await readFolder(path), what: basename(path), origin: chart, folder: path };
   return packaged(await readPlace(reach.http(), path, MAX_ARCHIVE), basename(path), chart);
 }
 

@@ -12,22 +12,44 @@ const CHART_LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 /** Opens a repository of a registry, with the user's credentials and mirrors. */
 export type OpenRepository = (host: string, repository: string) => Source;
 
-async function read(source: Source, descriptor: Descriptor, limit: number, signal?: AbortSignal): Promise<Buffer> {
-  if (descriptor.size > limit) throw new AirgapError("protocol", `${source.name} has ${descriptor.size} bytes, more than a chart may have`);
+async function read(
+  source: Source,
+  descriptor: Descriptor,
+  limit: number,
+  signal?: AbortSignal,
+): Promise<Buffer> {
+  if (descriptor.size > limit)
+    throw new AirgapError(
+      "protocol",
+      `${source.name} has ${descriptor.size} bytes, more than a chart may have`,
+    );
   const chunks: Buffer[] = [];
-  for await (const chunk of (await source.fetch(descriptor, signal ? { signal } : {})) as AsyncIterable<Buffer>) chunks.push(chunk);
+  for await (const chunk of (await source.fetch(
+    descriptor,
+    signal ? { signal } : {},
+  )) as AsyncIterable<Buffer>)
+    chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
 /** A chart's version as a tag: `+` is none there. */
 const tagOf = (version: string): string => version.replaceAll("+", "_");
 
-async function chooseTag(source: Source, range: string | undefined, url: string, signal?: AbortSignal): Promise<string> {
+async function chooseTag(
+  source: Source,
+  range: string | undefined,
+  url: string,
+  signal?: AbortSignal,
+): Promise<string> {
   const exact = range !== undefined && /^v?\d+\.\d+\.\d+/.test(range) ? tagOf(range) : undefined;
   if (exact !== undefined || source.tags === undefined) return exact ?? "latest";
   const tags = (await source.tags(signal)).map((tag) => tag.replaceAll("_", "+"));
   const version = newest(tags, range);
-  if (version === undefined) throw new AirgapError("not-found", `${url} has no version that fits '${range ?? "*"}'; it has ${tags.slice(-10).join(", ")}`);
+  if (version === undefined)
+    throw new AirgapError(
+      "not-found",
+      `${url} has no version that fits '${range ?? "*"}'; it has ${tags.slice(-10).join(", ")}`,
+    );
   return tagOf(version);
 }
 
@@ -36,16 +58,32 @@ async function chooseTag(source: Source, range: string | undefined, url: string,
  * version or range beside it.
  * @throws AirgapError
  */
-export async function fetchFromRegistry(open: OpenRepository, url: string, range: string | undefined, signal?: AbortSignal): Promise<Packaged> {
+export async function fetchFromRegistry(
+  open: OpenRepository,
+  url: string,
+  range: string | undefined,
+  signal?: AbortSignal,
+): Promise<Packaged> {
   const { host, repository, tag, digest } = parseReference(url.replace(/^oci:\/\//, ""));
   const source = open(host, repository);
   const reference = digest ?? tag ?? (await chooseTag(source, range, url, signal));
   const root = await source.resolve(reference, signal).catch((error: unknown) => {
-    throw isAirgapError(error, "not-found") ? new AirgapError("not-found", `${url} has no ${reference}`, { cause: error }) : error;
+    throw isAirgapError(error, "not-found")
+      ? new AirgapError("not-found", `${url} has no ${reference}`, { cause: error })
+      : error;
   });
   const manifest = parseManifest(await read(source, root, 4 << 20, signal), root.mediaType, url);
-  const layer = manifest.kind === "manifest" ? manifest.layers.find(({ mediaType }) => mediaType === CHART_LAYER) : undefined;
-  if (layer === undefined) throw new AirgapError("spec", `${url}:${reference} is not a Helm chart: no layer of type ${CHART_LAYER}`);
-  const version = manifest.annotations?.["org.opencontainers.image.version"] ?? reference.replaceAll("_", "+");
-  return { bytes: await read(source, layer, MAX_ARCHIVE, signal), version, origin: `oci://${host}/${repository}:${reference}` };
+  const layer =
+    manifest.kind === "manifest"
+      ? manifest.layers.find(({ mediaType }) => mediaType === CHART_LAYER)
+      : undefined;
+  if (layer === undefined)
+    throw new AirgapError("spec", `${url}:${reference} is not a Helm chart: no layer of type ${CHART_LAYER}`);
+  const version =
+    manifest.annotations?.["org.opencontainers.image.version"] ?? reference.replaceAll("_", "+");
+  return {
+    bytes: await read(source, layer, MAX_ARCHIVE, signal),
+    version,
+    origin: `oci://${host}/${repository}:${reference}`,
+  };
 }

@@ -79,16 +79,34 @@ export async function renderChart(tree: Tree, what: string, options: RenderOptio
   }
 }
 
-async function helm(chart: string, files: string[], what: string, options: RenderOptions, home: string): Promise<string> {
+async function helm(
+  chart: string,
+  files: string[],
+  what: string,
+  options: RenderOptions,
+  home: string,
+): Promise<string> {
   const { release, namespace, set, kubeVersion, signal } = options;
-  const args = ["template", release, chart, "--namespace", namespace, "--include-crds", "--kube-version", kubeVersion];
+  const args = [
+    "template",
+    release,
+    chart,
+    "--namespace",
+    namespace,
+    "--include-crds",
+    "--kube-version",
+    kubeVersion,
+  ];
   for (const file of files) args.push("--values", file);
   for (const expression of set) args.push("--set", expression);
-  const result = await run("helm", args, { timeoutMs: TIMEOUT_MS, env: environment(home), maxOutput: MAX_FILE, ...(signal ? { signal } : {}) }).catch(
-    (cause) => {
-      throw new AirgapError("spec", `${what} could not be rendered: ${messageOf(cause)}`, { cause });
-    },
-  );
+  const result = await run("helm", args, {
+    timeoutMs: TIMEOUT_MS,
+    env: environment(home),
+    maxOutput: MAX_FILE,
+    ...(signal ? { signal } : {}),
+  }).catch((cause) => {
+    throw new AirgapError("spec", `${what} could not be rendered: ${messageOf(cause)}`, { cause });
+  });
   if (result.code === 0) return result.stdout;
   const said = result.stderr
     .replaceAll(chart, what)

@@ -16,7 +16,11 @@ async function download(http: Http, url: string, limit: number, signal?: AbortSi
   if (response.status === 200) return response.bytes(limit);
   await response.discard();
   throw new AirgapError(
-    response.status === 404 ? "not-found" : response.status === 401 || response.status === 403 ? "unauthorized" : "refused",
+    response.status === 404
+      ? "not-found"
+      : response.status === 401 || response.status === 403
+        ? "unauthorized"
+        : "refused",
     `GET ${redactUrl(url)} answered ${response.status}`,
   );
 }
@@ -53,7 +57,13 @@ export interface Packaged {
  * https://helm.sh/docs/topics/chart_repository/
  * @throws AirgapError `not-found` with the versions there are, `corrupt`, `network`
  */
-export async function fetchFromRepository(http: Http, repository: string, name: string, range: string | undefined, signal?: AbortSignal): Promise<Packaged> {
+export async function fetchFromRepository(
+  http: Http,
+  repository: string,
+  name: string,
+  range: string | undefined,
+  signal?: AbortSignal,
+): Promise<Packaged> {
   const base = repository.replace(/\/*$/, "/");
   const indexUrl = new URL("index.yaml", base).href;
   const index = (await download(http, indexUrl, MAX_INDEX, signal)).toString("utf8");
@@ -73,7 +83,10 @@ export async function fetchFromRepository(http: Http, repository: string, name: 
   const bytes = await download(http, url, MAX_ARCHIVE, signal);
   const digest = stringAt(entry, "digest")?.replace(/^sha256:/, "");
   if (digest !== undefined && /^[0-9a-f]{64}$/.test(digest) && digestOf(bytes) !== `sha256:${digest}`) {
-    throw new AirgapError("corrupt", `${redactUrl(url)} is not what the index says: expected sha256:${digest}, found ${digestOf(bytes)}`);
+    throw new AirgapError(
+      "corrupt",
+      `${redactUrl(url)} is not what the index says: expected sha256:${digest}, found ${digestOf(bytes)}`,
+    );
   }
   return { bytes, version, origin: redactUrl(url) };
 }

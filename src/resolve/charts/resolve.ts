@@ -10,7 +10,14 @@ import { decide } from "../manifests/decide.ts";
 import { group } from "../manifests/find.ts";
 import { operatorImages } from "../manifests/operators.ts";
 import { decode } from "../manifests/read.ts";
-import { checkNames, choicesOf, type DocumentsContext, tellUndecided, wantedOf, YAML_TYPE } from "../manifests/resolve.ts";
+import {
+  checkNames,
+  choicesOf,
+  type DocumentsContext,
+  tellUndecided,
+  wantedOf,
+  YAML_TYPE,
+} from "../manifests/resolve.ts";
 import type { Resolution } from "../types.ts";
 import { type ChartFinds, findInChart, fittingVersion } from "./find.ts";
 import { type ChartReach, type Obtained, obtainChart } from "./obtain.ts";
@@ -45,16 +52,37 @@ export async function resolveCharts(entries: ChartSpec[], context: DocumentsCont
   return found;
 }
 
-async function makeOne(entry: ChartSpec, name: string, at: string, context: DocumentsContext): Promise<Resolution> {
+async function makeOne(
+  entry: ChartSpec,
+  name: string,
+  at: string,
+  context: DocumentsContext,
+): Promise<Resolution> {
   const { baseDir, http, emit, signal, registry, kubeVersion } = context;
-  const reach: ChartReach = { baseDir, http: () => http(), emit, ...(signal ? { signal } : {}), ...(registry ? { registry } : {}) };
+  const reach: ChartReach = {
+    baseDir,
+    http: () => http(),
+    emit,
+    ...(signal ? { signal } : {}),
+    ...(registry ? { registry } : {}),
+  };
   const { chart, repo, version } = entry;
-  const obtained = await obtainChart({ chart, ...(repo ? { repo } : {}), ...(version ? { version } : {}) }, reach);
+  const obtained = await obtainChart(
+    { chart, ...(repo ? { repo } : {}), ...(version ? { version } : {}) },
+    reach,
+  );
   const values = await readValues(entry, reach);
   const namespace = entry.namespace ?? "default";
   const finds = await findInChart(
     obtained,
-    { release: name, namespace, values, set: entry.set ?? [], ...(kubeVersion ? { kubeVersion } : {}), strict: true },
+    {
+      release: name,
+      namespace,
+      values,
+      set: entry.set ?? [],
+      ...(kubeVersion ? { kubeVersion } : {}),
+      strict: true,
+    },
     reach,
   );
   for (const message of finds.warnings) emit({ type: "warning", message });
@@ -71,7 +99,13 @@ async function makeOne(entry: ChartSpec, name: string, at: string, context: Docu
     notRun: hooks === "" ? [] : ["hooks.yaml"],
     images,
     sites: sitesIn([{ title: "rendered.yaml", text: objects }], wantedOf(images)).sites,
-    rendered: { chart: finds.chart.name, version: finds.chart.version, kubeVersion: kubeVersion ?? fittingVersion(finds.chart), namespace, hooks: hookNames },
+    rendered: {
+      chart: finds.chart.name,
+      version: finds.chart.version,
+      kubeVersion: kubeVersion ?? fittingVersion(finds.chart),
+      namespace,
+      hooks: hookNames,
+    },
   };
   const files = [
     fileFromBytes("rendered.yaml", YAML_TYPE, Buffer.from(objects)),
@@ -84,19 +118,32 @@ async function makeOne(entry: ChartSpec, name: string, at: string, context: Docu
 
 /** The chart as it came, when it is whole, else file by file with its sub-charts. */
 function chartFiles(obtained: Obtained, { chart, tree }: ChartFinds): ArtifactFile[] {
-  if (obtained.archive !== undefined && tree === obtained.tree) return [fileFromBytes(`${chart.name}-${chart.version}.tgz`, ARCHIVE_TYPE, obtained.archive)];
+  if (obtained.archive !== undefined && tree === obtained.tree)
+    return [fileFromBytes(`${chart.name}-${chart.version}.tgz`, ARCHIVE_TYPE, obtained.archive)];
   return [...tree].map(([path, bytes]) => fileFromBytes(`chart/${path}`, FILE_TYPE, bytes));
 }
 
 /** A folder or archive has one version; another one asked for is a mistake. */
 function checkVersion({ chart }: ChartFinds, asked: string | undefined, at: string): void {
-  if (asked === undefined || !/^v?\d+\.\d+\.\d+/.test(asked) || asked.replace(/^v/, "") === chart.version.replace(/^v/, "")) return;
-  throw new AirgapError("spec", `${at}: version ${asked} is asked for, the chart ${chart.name} is ${chart.version}`, {
-    suggestions: [`version: ${chart.version}`],
-  });
+  if (
+    asked === undefined ||
+    !/^v?\d+\.\d+\.\d+/.test(asked) ||
+    asked.replace(/^v/, "") === chart.version.replace(/^v/, "")
+  )
+    return;
+  throw new AirgapError(
+    "spec",
+    `${at}: version ${asked} is asked for, the chart ${chart.name} is ${chart.version}`,
+    {
+      suggestions: [`version: ${chart.version}`],
+    },
+  );
 }
 
-async function readValues({ values = [] }: ChartSpec, { baseDir, http, signal }: ChartReach): Promise<{ file: string; text: string }[]> {
+async function readValues(
+  { values = [] }: ChartSpec,
+  { baseDir, http, signal }: ChartReach,
+): Promise<{ file: string; text: string }[]> {
   return Promise.all(
     values.map(async (file) => {
       const place = isRemote(file) || /^file:/i.test(file) ? file : resolve(baseDir, file);

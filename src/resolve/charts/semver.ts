@@ -48,7 +48,9 @@ type Test = (version: Version) => boolean;
 
 /** The first version above all that share the first `kept` numbers. */
 function next({ numbers }: Version, kept: number): Version {
-  const raised = numbers.map((number, i) => (i < kept - 1 ? number : i === kept - 1 ? number + 1 : 0)) as Version["numbers"];
+  const raised = numbers.map((number, i) =>
+    i < kept - 1 ? number : i === kept - 1 ? number + 1 : 0,
+  ) as Version["numbers"];
   return { numbers: raised, pre: [] };
 }
 
@@ -75,7 +77,9 @@ function comparator(text: string): Test | undefined {
     case "~>":
       return between(Math.min(given, 2));
     case ">":
-      return given < 3 ? (version) => compare(version, next(low, given)) >= 0 : (version) => compare(version, low) > 0;
+      return given < 3
+        ? (version) => compare(version, next(low, given)) >= 0
+        : (version) => compare(version, low) > 0;
     case ">=":
     case "=>":
       return (version) => compare(version, low) >= 0;
@@ -83,7 +87,9 @@ function comparator(text: string): Test | undefined {
       return (version) => compare(version, low) < 0;
     case "<=":
     case "=<":
-      return given < 3 ? (version) => compare(version, next(low, given)) < 0 : (version) => compare(version, low) <= 0;
+      return given < 3
+        ? (version) => compare(version, next(low, given)) < 0
+        : (version) => compare(version, low) <= 0;
     case "!=":
       return given < 3 ? (version) => !between(given)(version) : (version) => compare(version, low) !== 0;
     default:
@@ -118,6 +124,8 @@ export function inRange(text: string, range: string): boolean | undefined {
 /** The newest version of a list that is in a range, or of all releases when there is none. */
 export function newest(versions: string[], range?: string): string | undefined {
   if (range !== undefined && versions.includes(range)) return range;
-  const fitting = versions.filter((version) => (range === undefined ? parse(version)?.pre.length === 0 : inRange(version, range)));
+  const fitting = versions.filter((version) =>
+    range === undefined ? parse(version)?.pre.length === 0 : inRange(version, range),
+  );
   return fitting.sort(compareVersions).at(-1);
 }

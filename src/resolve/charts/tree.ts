@@ -83,16 +83,20 @@ export async function readFolder(folder: string): Promise<Tree> {
   const root = await realpath(folder);
   const visit = async (directory: string, depth: number): Promise<void> => {
     if (depth > 32) throw refuse(folder, "its folders are nested more than 32 deep");
-    for (const entry of (await readdir(directory, { withFileTypes: true })).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    for (const entry of (await readdir(directory, { withFileTypes: true })).sort((a, b) =>
+      a.name < b.name ? -1 : 1,
+    )) {
       if (entry.name === ".git") continue;
       const path = join(directory, entry.name);
       const real = await realpath(path).catch((cause) => {
         throw refuse(folder, `the link ${relative(folder, path)} leads nowhere (${messageOf(cause)})`);
       });
-      if (real !== root && !real.startsWith(root + sep)) throw refuse(folder, `the link ${relative(folder, path)} leads outside of it`);
+      if (real !== root && !real.startsWith(root + sep))
+        throw refuse(folder, `the link ${relative(folder, path)} leads outside of it`);
       const found = await stat(real);
       if (found.isDirectory()) await visit(path, depth + 1);
-      else if (found.size > MAX_TOTAL) throw refuse(folder, `${relative(folder, path)} is larger than ${MAX_TOTAL >> 20} MiB`);
+      else if (found.size > MAX_TOTAL)
+        throw refuse(folder, `${relative(folder, path)} is larger than ${MAX_TOTAL >> 20} MiB`);
       else if (found.isFile()) builder.add(relative(folder, path).split(sep).join("/"), await readFile(real));
     }
   };
@@ -104,7 +108,8 @@ export async function readFolder(folder: string): Promise<Tree> {
 export async function writeTree(tree: Tree, folder: string): Promise<void> {
   for (const [path, bytes] of tree) {
     const target = resolve(folder, path);
-    if (!target.startsWith(resolve(folder) + sep)) throw refuse(folder, `the entry '${path}' leads outside of it`);
+    if (!target.startsWith(resolve(folder) + sep))
+      throw refuse(folder, `the entry '${path}' leads outside of it`);
     await mkdir(dirname(target), { recursive: true });
     await writeFile(target, bytes);
   }

@@ -24,11 +24,16 @@ function inChart(chart: Chart, given: Mapping, what: string, behind: string | un
   const annotations = asMapping(get(chart.root, "annotations"));
   const sightings = [
     ...walkDocument(root, { inherited, values: true }),
-    ...walkDocument(mapping([{ key: "annotations", value: annotations }])).map((sighting) => ({ ...sighting, behind: "annotations" })),
+    ...walkDocument(mapping([{ key: "annotations", value: annotations }])).map((sighting) => ({
+      ...sighting,
+      behind: "annotations",
+    })),
   ];
   const mine = behind === undefined ? sightings : sightings.map((sighting) => ({ ...sighting, behind }));
   const absent = missingDependencies(chart).flatMap(({ alias, name }) =>
-    walkDocument(mapping([{ key: alias ?? name, value: asMapping(get(values, alias ?? name)) }]), { values: true }),
+    walkDocument(mapping([{ key: alias ?? name, value: asMapping(get(values, alias ?? name)) }]), {
+      values: true,
+    }),
   );
   return [
     ...mine,
@@ -37,13 +42,24 @@ function inChart(chart: Chart, given: Mapping, what: string, behind: string | un
   ];
 }
 
-function inSubchart(chart: Chart, sub: Chart, values: Mapping, what: string, behind: string | undefined): Sighting[] {
+function inSubchart(
+  chart: Chart,
+  sub: Chart,
+  values: Mapping,
+  what: string,
+  behind: string | undefined,
+): Sighting[] {
   const asked = chart.dependencies.filter(({ name }) => name === sub.name);
   const uses = asked.length > 0 ? asked : [{ name: sub.name, version: "", repository: "" }];
   return uses.flatMap((dependency) => {
     const key = dependency.alias ?? dependency.name;
     const global = get(values, "global");
-    const given = mergeValues(get(values, key), global ? mapping([{ key: "global", value: mergeValues(get(values, key, "global"), global) }]) : undefined);
+    const given = mergeValues(
+      get(values, key),
+      global
+        ? mapping([{ key: "global", value: mergeValues(get(values, key, "global"), global) }])
+        : undefined,
+    );
     const off = behind ?? (isEnabled(dependency, values) ? undefined : (dependency.condition ?? key));
     return inChart(sub, given, `${what}/charts/${stringAt(sub.root, "name") ?? key}`, off);
   });
@@ -60,9 +76,17 @@ const familyOf = (reference: string): string => {
  * How the chart's templates make a tag of `appVersion`, by what its rendering shows for images of
  * the same publisher; undefined where it shows nothing.
  */
-function prefixFor(reference: string, rendered: Sighting[], appVersion: string | undefined): string | undefined {
+function prefixFor(
+  reference: string,
+  rendered: Sighting[],
+  appVersion: string | undefined,
+): string | undefined {
   if (appVersion === undefined) return undefined;
-  const tags = new Set(rendered.filter((each) => familyOf(each.reference) === familyOf(reference)).map((each) => parseReference(each.reference).tag));
+  const tags = new Set(
+    rendered
+      .filter((each) => familyOf(each.reference) === familyOf(reference))
+      .map((each) => parseReference(each.reference).tag),
+  );
   return tags.has(appVersion) ? "" : tags.has(`v${appVersion}`) ? "v" : undefined;
 }
 
@@ -72,7 +96,12 @@ function prefixFor(reference: string, rendered: Sighting[], appVersion: string |
  * whose tag is nowhere written is only possible.
  * @param whole whether every template was rendered; otherwise what is missing may not be switched off
  */
-export function unusedImages(named: Sighting[], rendered: Sighting[], chart: Chart, whole: boolean): Sighting[] {
+export function unusedImages(
+  named: Sighting[],
+  rendered: Sighting[],
+  chart: Chart,
+  whole: boolean,
+): Sighting[] {
   const names = new Set(rendered.map(({ reference }) => nameOf(parseReference(reference))));
   const repositories = [...new Set(rendered.map(({ reference }) => repositoryOf(reference)))];
   return named.flatMap((sighting) => {
@@ -80,14 +109,31 @@ export function unusedImages(named: Sighting[], rendered: Sighting[], chart: Cha
     const { repository } = reference;
     const used =
       names.has(nameOf(reference)) ||
-      repositories.some((known) => known === repository || known.startsWith(`${repository}-`) || known.endsWith(`/${repository}`));
+      repositories.some(
+        (known) =>
+          known === repository || known.startsWith(`${repository}-`) || known.endsWith(`/${repository}`),
+      );
     if (used) return [];
     const behind = sighting.behind ?? (whole ? "nothing in the rendering" : undefined);
     if (behind === undefined) return [sighting];
-    if (!sighting.guessed) return [{ ...sighting, behind, confidence: isPinned(sighting.written) ? sighting.confidence : ("possible" as const) }];
+    if (!sighting.guessed)
+      return [
+        {
+          ...sighting,
+          behind,
+          confidence: isPinned(sighting.written) ? sighting.confidence : ("possible" as const),
+        },
+      ];
     const prefix = prefixFor(sighting.reference, rendered, chart.appVersion);
     const tagged = formatReference({ ...reference, tag: `${prefix ?? ""}${reference.tag ?? "latest"}` });
-    return [{ ...sighting, reference: tagged, behind, confidence: prefix === undefined ? ("possible" as const) : sighting.confidence }];
+    return [
+      {
+        ...sighting,
+        reference: tagged,
+        behind,
+        confidence: prefix === undefined ? ("possible" as const) : sighting.confidence,
+      },
+    ];
   });
 }
 

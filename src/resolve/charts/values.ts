@@ -14,7 +14,8 @@ export function mergeValues(under: Node | undefined, over: Node | undefined, kee
   for (const { key, value } of asMapping(over).entries) {
     const before = get(merged, key);
     if (isNull(value) && !keepNull) merged = withEntry(merged, key, undefined);
-    else if (before?.kind === "mapping" && value.kind === "mapping") merged = withEntry(merged, key, mergeValues(before, value, keepNull));
+    else if (before?.kind === "mapping" && value.kind === "mapping")
+      merged = withEntry(merged, key, mergeValues(before, value, keepNull));
     else merged = withEntry(merged, key, value);
   }
   return merged;
@@ -86,8 +87,14 @@ export function setValues(values: Mapping, expressions: string[]): Mapping {
       if (at <= 0) throw new AirgapError("usage", `--set ${assignment}: key=value is expected`);
       const value = assignment.slice(at + 1);
       const list = /^\{(.*)\}$/s.exec(value);
-      const scalar = (text: string): Scalar => ({ kind: "scalar", value: text.replace(/\\(.)/g, "$1"), plain: true });
-      const node: Node = list ? { kind: "sequence", items: assignments(list[1] as string).map(scalar) } : scalar(value);
+      const scalar = (text: string): Scalar => ({
+        kind: "scalar",
+        value: text.replace(/\\(.)/g, "$1"),
+        plain: true,
+      });
+      const node: Node = list
+        ? { kind: "sequence", items: assignments(list[1] as string).map(scalar) }
+        : scalar(value);
       result = put(result, segments(assignment.slice(0, at), assignment), node);
     }
   }

@@ -29,14 +29,18 @@ function readMember(bytes: Buffer, at: number, what: string): Member {
   const text = bytes.toString("latin1", at, at + MEMBER);
   const size = Number(text.slice(48, 58).trim());
   if (text.slice(58) !== "`\n" || !Number.isSafeInteger(size) || size < 0)
-    throw new AirgapError("corrupt", `${what} is no Debian package: there is no archive member at byte ${at}`);
+    throw new AirgapError(
+      "corrupt",
+      `${what} is no Debian package: there is no archive member at byte ${at}`,
+    );
   return { name: text.slice(0, 16).trim().replace(/\/$/, ""), start: at + MEMBER, size };
 }
 
 /** Reads the start of a .deb. @throws NeedMore when `bytes` ends before its control archive does, AirgapError `corrupt` */
 export async function readDebHead(bytes: Buffer, what: string): Promise<DebHead> {
   if (bytes.length < MAGIC.length) throw new NeedMore(MAGIC.length + MEMBER);
-  if (bytes.toString("latin1", 0, MAGIC.length) !== MAGIC) throw new AirgapError("corrupt", `${what} is no Debian package`);
+  if (bytes.toString("latin1", 0, MAGIC.length) !== MAGIC)
+    throw new AirgapError("corrupt", `${what} is no Debian package`);
   const members: string[] = [];
   let control: Buffer | undefined;
   for (let at = MAGIC.length; members.length < 8; ) {
@@ -47,7 +51,10 @@ export async function readDebHead(bytes: Buffer, what: string): Promise<DebHead>
       return { control: await controlFile(control, what), members, end: member.start };
     }
     if (member.size > MAX_CONTROL)
-      throw new AirgapError("corrupt", `${what} has a member ${JSON.stringify(member.name)} of ${member.size} bytes before its data`);
+      throw new AirgapError(
+        "corrupt",
+        `${what} has a member ${JSON.stringify(member.name)} of ${member.size} bytes before its data`,
+      );
     const end = member.start + member.size;
     if (bytes.length < end) throw new NeedMore(end + (member.size % 2) + MEMBER);
     if (member.name.startsWith("control.tar")) control = bytes.subarray(member.start, end);
@@ -69,7 +76,8 @@ async function controlFile(compressed: Buffer, what: string): Promise<string> {
       8,
     );
     if (!Number.isSafeInteger(size) || size < 0 || at + BLOCK + size > tar.length) break;
-    if (name === "./control" || name === "control") return tar.toString("utf8", at + BLOCK, at + BLOCK + size);
+    if (name === "./control" || name === "control")
+      return tar.toString("utf8", at + BLOCK, at + BLOCK + size);
     at += BLOCK + Math.ceil(size / BLOCK) * BLOCK;
   }
   throw new AirgapError("corrupt", `${what} has no control file`);

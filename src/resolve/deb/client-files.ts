@@ -18,11 +18,19 @@ const indented = (armored: string): string =>
  * For each tree a `.sources` file that holds the key itself, for apt 2.3.10 and newer (Debian 12,
  * Ubuntu 22.04), and a `.list` file for older ones, which need the key beside it.
  */
-export function aptFiles(_set: PackageSetSpec, _facts: UnsignedFacts, trees: Tree<string>[], publicKey: string): ArtifactFile[] {
+export function aptFiles(
+  _set: PackageSetSpec,
+  _facts: UnsignedFacts,
+  trees: Tree<string>[],
+  publicKey: string,
+): ArtifactFile[] {
   return trees.flatMap(({ id, prefix }) => {
     const uri = `@URL@/${prefix}`;
     const sources = `Types: deb\nURIs: ${uri}\nSuites: /\nSigned-By:\n${indented(publicKey)}\n`;
     const list = `deb [signed-by=${keyringPath(id)}] ${uri} /\n`;
-    return [fileFromBytes(`${prefix}${id}.sources`, TEMPLATE, Buffer.from(sources)), fileFromBytes(`${prefix}${id}.list`, TEMPLATE, Buffer.from(list))];
+    return [
+      fileFromBytes(`${prefix}${id}.sources`, TEMPLATE, Buffer.from(sources)),
+      fileFromBytes(`${prefix}${id}.list`, TEMPLATE, Buffer.from(list)),
+    ];
   });
 }

@@ -6,7 +6,10 @@ export type Paragraph = Map<string, string>;
 const MAX_PARAGRAPH = 4 << 20;
 
 /** Reads paragraphs as they come in. @throws AirgapError `corrupt` for a line that is none of the format's */
-export async function* readParagraphs(chunks: AsyncIterable<Buffer>, what: string): AsyncGenerator<Paragraph> {
+export async function* readParagraphs(
+  chunks: AsyncIterable<Buffer>,
+  what: string,
+): AsyncGenerator<Paragraph> {
   const decoder = new TextDecoder("utf-8");
   let rest = "";
   for await (const chunk of chunks) {
@@ -18,7 +21,8 @@ export async function* readParagraphs(chunks: AsyncIterable<Buffer>, what: strin
       start = end + 2;
     }
     rest = rest.slice(start);
-    if (rest.length > MAX_PARAGRAPH) throw new AirgapError("corrupt", `${what} has a paragraph of more than ${MAX_PARAGRAPH} bytes`);
+    if (rest.length > MAX_PARAGRAPH)
+      throw new AirgapError("corrupt", `${what} has a paragraph of more than ${MAX_PARAGRAPH} bytes`);
   }
   const last = parseParagraph(rest + decoder.decode(), what);
   if (last.size > 0) yield last;
@@ -31,12 +35,17 @@ export function parseParagraph(text: string, what: string): Paragraph {
   for (const line of text.split("\n")) {
     if (line === "" || line === "\r" || line.startsWith("#")) continue;
     if (line[0] === " " || line[0] === "\t") {
-      if (name === "") throw new AirgapError("corrupt", `${what}: a line continues no field: ${JSON.stringify(line.slice(0, 80))}`);
+      if (name === "")
+        throw new AirgapError(
+          "corrupt",
+          `${what}: a line continues no field: ${JSON.stringify(line.slice(0, 80))}`,
+        );
       fields.set(name, `${fields.get(name)}\n${line.trimEnd()}`);
       continue;
     }
     const colon = line.indexOf(":");
-    if (colon <= 0) throw new AirgapError("corrupt", `${what}: ${JSON.stringify(line.slice(0, 80))} is no field`);
+    if (colon <= 0)
+      throw new AirgapError("corrupt", `${what}: ${JSON.stringify(line.slice(0, 80))} is no field`);
     name = line.slice(0, colon).toLowerCase();
     fields.set(name, line.slice(colon + 1).trim());
   }

@@ -14,7 +14,14 @@ interface DebRule {
 
 /** Words for rules that contradict each other, from what was asked for on. */
 export function explainDeb(universe: DebUniverse, all: DebRules, involved: number[]): string[] {
-  const rules = involved.map((rule): DebRule => ({ literals: all.literals(rule), kind: all.kind(rule), from: all.from(rule), relation: all.relation(rule) }));
+  const rules = involved.map(
+    (rule): DebRule => ({
+      literals: all.literals(rule),
+      kind: all.kind(rule),
+      from: all.from(rule),
+      relation: all.relation(rule),
+    }),
+  );
   const name = (id: number): string => {
     const solvable = universe.get(id);
     return `${debId(solvable)} (${solvable.repository?.title ?? "installed"})`;
@@ -59,9 +66,13 @@ export function explainDeb(universe: DebUniverse, all: DebRules, involved: numbe
   const isOwned = ({ kind }: DebRule): boolean => kind === "depends" || kind === "nothing-provides";
   for (const rule of rules) if (rule.kind === "job" || rule.kind === "keep") tell(rule);
   const next = (): DebRule | undefined =>
-    [...open].find((rule) => (isOwned(rule) ? told.has(rule.from) : rule.literals.every((literal) => told.has(Math.abs(literal)))));
+    [...open].find((rule) =>
+      isOwned(rule) ? told.has(rule.from) : rule.literals.every((literal) => told.has(Math.abs(literal))),
+    );
   for (let rule = next(); rule !== undefined; rule = next()) tell(rule);
   for (const rule of open) tell(rule);
   const distinct = [...new Set(lines)];
-  return distinct.length > MAX_LINES ? [...distinct.slice(0, MAX_LINES), `… and ${distinct.length - MAX_LINES} more`] : distinct;
+  return distinct.length > MAX_LINES
+    ? [...distinct.slice(0, MAX_LINES), `… and ${distinct.length - MAX_LINES} more`]
+    : distinct;
 }

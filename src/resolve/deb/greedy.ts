@@ -42,8 +42,15 @@ export class Greedy {
 
   /** Candidates that fulfil a group, installed packages first. */
   #solutions(group: string): DebSolvable[] {
-    const all = this.#universe.group(group).filter((solvable) => this.#universe.candidate(solvable.name) === solvable && !this.#discarded.has(solvable.name));
-    const present = all.filter(({ name }) => this.#selected.get(name)?.repository === undefined && this.#selected.has(name));
+    const all = this.#universe
+      .group(group)
+      .filter(
+        (solvable) =>
+          this.#universe.candidate(solvable.name) === solvable && !this.#discarded.has(solvable.name),
+      );
+    const present = all.filter(
+      ({ name }) => this.#selected.get(name)?.repository === undefined && this.#selected.has(name),
+    );
     return [...present, ...all.filter((solvable) => !present.includes(solvable))];
   }
 
@@ -67,7 +74,9 @@ export class Greedy {
         return false;
       }
     }
-    if (this.#recommends) for (const group of data.recommends ?? []) if (!this.#fulfilled(group)) this.#resolve(solvable, group, depth, false);
+    if (this.#recommends)
+      for (const group of data.recommends ?? [])
+        if (!this.#fulfilled(group)) this.#resolve(solvable, group, depth, false);
     return true;
   }
 
@@ -93,7 +102,11 @@ export class Greedy {
         this.#failed = true;
         return false;
       }
-      if (this.#protected.has(solvable.name) && this.#universe.candidate(other.name) === other && !this.#selected.has(other.name))
+      if (
+        this.#protected.has(solvable.name) &&
+        this.#universe.candidate(other.name) === other &&
+        !this.#selected.has(other.name)
+      )
         this.#discarded.add(other.name);
     }
     return true;
@@ -111,8 +124,10 @@ export class Greedy {
     for (const solvable of this.#selected.values()) {
       if (conflictsOf(this.#universe, solvable).some((other) => this.#isSelected(other))) return false;
       const wasFulfilled = (group: string): boolean =>
-        solvable.repository !== undefined || this.#universe.group(group).some((other) => this.#installed.has(other));
-      if (!solvable.data.depends.every((group) => this.#fulfilled(group) || !wasFulfilled(group))) return false;
+        solvable.repository !== undefined ||
+        this.#universe.group(group).some((other) => this.#installed.has(other));
+      if (!solvable.data.depends.every((group) => this.#fulfilled(group) || !wasFulfilled(group)))
+        return false;
     }
     return true;
   }

@@ -20,7 +20,8 @@ export interface ExpectedDeb {
  */
 export function inspectDeb({ control }: DebHead, expected: ExpectedDeb, what: string): void {
   const fields = parseParagraph(control, `The control file of ${what}`);
-  const list = (...names: string[]): string => names.flatMap((name) => splitField(fields.get(name))).join(", ");
+  const list = (...names: string[]): string =>
+    names.flatMap((name) => splitField(fields.get(name))).join(", ");
   const compared: [string, string, string][] = [
     ["Package", expected.name, fields.get("package") ?? ""],
     ["Version", expected.version, fields.get("version") ?? ""],
@@ -46,7 +47,11 @@ export function checkUnpackable({ members }: DebHead, systems: string[], what: s
   const old = systems.find((system) => OLD_DEBIAN.test(system));
   const packed = members.find((member) => member.endsWith(".zst"));
   if (old !== undefined && packed !== undefined)
-    throw new AirgapError("unsupported", `${what} is packed with zstd (${packed}), which the dpkg of ${old} can't unpack`, {
-      suggestions: ["name a repository whose packages are built for that system"],
-    });
+    throw new AirgapError(
+      "unsupported",
+      `${what} is packed with zstd (${packed}), which the dpkg of ${old} can't unpack`,
+      {
+        suggestions: ["name a repository whose packages are built for that system"],
+      },
+    );
 }

@@ -21,7 +21,10 @@ export function parseInstalledDebs(text: string, what: string): InstalledDeb[] {
   if (/^Package: /m.test(text)) return parseStatus(text, what);
   return text
     .split("\n")
-    .filter((line) => line.trim() !== "" && !line.startsWith("#") && !/^(Desired=|\| |\|\/|\+\+\+|Listing)/.test(line))
+    .filter(
+      (line) =>
+        line.trim() !== "" && !line.startsWith("#") && !/^(Desired=|\| |\|\/|\+\+\+|Listing)/.test(line),
+    )
     .map((line) => parseLine(line, what))
     .filter((entry) => entry !== undefined);
 }
@@ -31,8 +34,10 @@ function parseStatus(text: string, what: string): InstalledDeb[] {
   for (const block of text.split(/\n\s*\n/)) {
     const fields = parseParagraph(block, what);
     const [name, version] = [fields.get("package"), fields.get("version")];
-    if (name === undefined || version === undefined || !/ installed$/.test(fields.get("status") ?? "")) continue;
-    const optional = (field: string): string[] | undefined => (fields.has(field) ? splitField(fields.get(field)) : undefined);
+    if (name === undefined || version === undefined || !/ installed$/.test(fields.get("status") ?? ""))
+      continue;
+    const optional = (field: string): string[] | undefined =>
+      fields.has(field) ? splitField(fields.get(field)) : undefined;
     const data: DebData = {
       depends: [...splitField(fields.get("pre-depends")), ...splitField(fields.get("depends"))],
       conflicts: optional("conflicts") ?? [],
@@ -41,22 +46,38 @@ function parseStatus(text: string, what: string): InstalledDeb[] {
       priority: 0,
       mention: 0,
     };
-    found.push({ name, version, arch: fields.get("architecture") ?? "all", data, provides: provided(fields, name, version) });
+    found.push({
+      name,
+      version,
+      arch: fields.get("architecture") ?? "all",
+      data,
+      provides: provided(fields, name, version),
+    });
   }
   return found;
 }
 
 function parseLine(line: string, what: string): InstalledDeb | undefined {
   const listed = /^([a-zA-Z]{2,3})\s+(\S+)\s+(\S+)\s+(\S+)/.exec(line);
-  if (listed && /^[uihrp]/.test(listed[1] ?? "") && /^\S+$/.test(listed[2] ?? "") && (listed[1] ?? "").length <= 3 && /\d/.test(listed[3] ?? "")) {
+  if (
+    listed &&
+    /^[uihrp]/.test(listed[1] ?? "") &&
+    /^\S+$/.test(listed[2] ?? "") &&
+    (listed[1] ?? "").length <= 3 &&
+    /\d/.test(listed[3] ?? "")
+  ) {
     if ((listed[1] ?? "")[1] !== "i") return undefined;
     return installed(listed[2] as string, listed[3] as string);
   }
   const plain = /^\s*([A-Za-z0-9][A-Za-z0-9+.~_:-]*?)(?:\s+|=)(\d\S*)/.exec(line);
   if (!plain)
-    throw new AirgapError("spec", `${what}: ${JSON.stringify(line.slice(0, 100))} is no package with its version`, {
-      suggestions: ["dpkg-query -W > hosts/debian.list"],
-    });
+    throw new AirgapError(
+      "spec",
+      `${what}: ${JSON.stringify(line.slice(0, 100))} is no package with its version`,
+      {
+        suggestions: ["dpkg-query -W > hosts/debian.list"],
+      },
+    );
   return installed(plain[1] as string, plain[2] as string);
 }
 

@@ -15,7 +15,8 @@ export interface DebLoadOptions {
 }
 
 function* namesOf(groups: string[] | undefined): Generator<string> {
-  for (const group of groups ?? []) for (const { name, qualifier } of alternativesOf(group)) yield qualifier === "any" ? `${name}:any` : name;
+  for (const group of groups ?? [])
+    for (const { name, qualifier } of alternativesOf(group)) yield qualifier === "any" ? `${name}:any` : name;
 }
 
 function vocabulary(recommends: boolean): Vocabulary<DebData> {
@@ -40,7 +41,9 @@ function vocabulary(recommends: boolean): Vocabulary<DebData> {
 }
 
 /** Loads what the request can reach. */
-export async function loadDebUniverse(options: DebLoadOptions): Promise<{ universe: DebUniverse; installed: DebSolvable[] }> {
+export async function loadDebUniverse(
+  options: DebLoadOptions,
+): Promise<{ universe: DebUniverse; installed: DebSolvable[] }> {
   const { repositories, arch, recommends, installed } = options;
   const names = [...options.names, ...installed.map(({ name }) => name)];
   const wanted = installed.flatMap(({ data }) => (data ? [...namesOf(data.depends)] : []));
@@ -69,7 +72,9 @@ export async function loadDebUniverse(options: DebLoadOptions): Promise<{ univer
   const all = [...new Set([...hosts, ...solvables.values()])];
   for (const [i, solvable] of all.entries()) solvable.id = i + 1;
   const own = new Map<string, [DebSolvable, string][]>();
-  for (const [i, host] of hosts.entries()) for (const [name, range] of installed[i]?.provides ?? []) own.set(name, [...(own.get(name) ?? []), [host, range]]);
+  for (const [i, host] of hosts.entries())
+    for (const [name, range] of installed[i]?.provides ?? [])
+      own.set(name, [...(own.get(name) ?? []), [host, range]]);
   const lookUp: DebProviderLookup = (name, visit) => {
     for (const [host, range] of own.get(name) ?? []) visit(host, range);
     loader.lookUp(name, (solvable, range) => visit(solvables.get(solvable) as DebSolvable, range));
@@ -78,7 +83,10 @@ export async function loadDebUniverse(options: DebLoadOptions): Promise<{ univer
 }
 
 /** What a host has is known from its own list, or from a repository that has the same version. */
-function installedSolvable({ name, version, arch, data }: InstalledDeb, known: Map<string, DebSolvable>): DebSolvable {
+function installedSolvable(
+  { name, version, arch, data }: InstalledDeb,
+  known: Map<string, DebSolvable>,
+): DebSolvable {
   const same = known.get(`${name} ${version}`);
   if (same) {
     same.repository = undefined;

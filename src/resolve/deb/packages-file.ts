@@ -32,7 +32,17 @@ export interface DebDetail {
 
 const PRIORITIES = ["", "required", "important", "standard", "optional", "extra"];
 /** The order in which apt reads the fields of a paragraph. */
-const SPOKEN = ["pre-depends", "depends", "conflicts", "breaks", "recommends", "suggests", "replaces", "enhances", "provides"];
+const SPOKEN = [
+  "pre-depends",
+  "depends",
+  "conflicts",
+  "breaks",
+  "recommends",
+  "suggests",
+  "replaces",
+  "enhances",
+  "provides",
+];
 const CHECKSUMS: [string, string, number][] = [
   ["sha256", "sha256", 64],
   ["sha512", "sha512", 128],
@@ -46,7 +56,8 @@ const MAX_GROUPS = 20_000;
 function checksumOf(fields: Paragraph): { algorithm: string; value: string } | undefined {
   for (const [field, algorithm, length] of CHECKSUMS) {
     const value = fields.get(field)?.toLowerCase();
-    if (value !== undefined && value.length === length && /^[0-9a-f]+$/.test(value)) return { algorithm, value };
+    if (value !== undefined && value.length === length && /^[0-9a-f]+$/.test(value))
+      return { algorithm, value };
   }
   return undefined;
 }
@@ -65,7 +76,8 @@ class Mentions {
 
 function list(fields: Paragraph, name: string, where: string): string[] {
   const groups = splitField(fields.get(name));
-  if (groups.length > MAX_GROUPS) throw new AirgapError("corrupt", `${where}: ${name} has more than ${MAX_GROUPS} entries`);
+  if (groups.length > MAX_GROUPS)
+    throw new AirgapError("corrupt", `${where}: ${name} has more than ${MAX_GROUPS} entries`);
   return groups;
 }
 
@@ -84,17 +96,34 @@ export function provided(fields: Paragraph, name: string, version: string): [str
 }
 
 function entryOf(fields: Paragraph, mentions: Mentions, what: string): IndexEntry {
-  const [name = "", version = "", arch = ""] = [fields.get("package"), fields.get("version"), fields.get("architecture")];
+  const [name = "", version = "", arch = ""] = [
+    fields.get("package"),
+    fields.get("version"),
+    fields.get("architecture"),
+  ];
   const where = `${what}: package ${name || "without a name"}`;
-  if (!NAME.test(name)) throw new AirgapError("corrupt", `${what}: ${JSON.stringify(name.slice(0, 80))} is no package name`);
+  if (!NAME.test(name))
+    throw new AirgapError("corrupt", `${what}: ${JSON.stringify(name.slice(0, 80))} is no package name`);
   const size = Number(fields.get("size"));
   const checksum = checksumOf(fields);
   const filename = fields.get("filename") ?? "";
-  const missing = version === "" ? "Version" : arch === "" ? "Architecture" : filename === "" ? "Filename" : checksum === undefined ? "SHA256" : "";
+  const missing =
+    version === ""
+      ? "Version"
+      : arch === ""
+        ? "Architecture"
+        : filename === ""
+          ? "Filename"
+          : checksum === undefined
+            ? "SHA256"
+            : "";
   if (missing !== "") throw new AirgapError("corrupt", `${where} has no ${missing}`);
-  if (!fields.has("size") || !Number.isSafeInteger(size) || size < 0) throw new AirgapError("corrupt", `${where} has no usable Size`);
+  if (!fields.has("size") || !Number.isSafeInteger(size) || size < 0)
+    throw new AirgapError("corrupt", `${where} has no usable Size`);
   const mention = mentions.of(name);
-  for (const field of SPOKEN) for (const group of splitField(fields.get(field))) for (const { name: other } of alternativesOf(group)) mentions.of(other);
+  for (const field of SPOKEN)
+    for (const group of splitField(fields.get(field)))
+      for (const { name: other } of alternativesOf(group)) mentions.of(other);
   const optional = {
     recommends: list(fields, "recommends", where),
     conflicts: list(fields, "conflicts", where),
@@ -111,11 +140,24 @@ function entryOf(fields: Paragraph, mentions: Mentions, what: string): IndexEntr
     mention,
   };
   const detail: DebDetail = { filename, size, checksum: checksum as DebDetail["checksum"] };
-  return { name, arch, version, data, detail, provides: provided(fields, name, version), obsoletes: [], supplements: [] };
+  return {
+    name,
+    arch,
+    version,
+    data,
+    detail,
+    provides: provided(fields, name, version),
+    obsoletes: [],
+    supplements: [],
+  };
 }
 
 /** Reads a Packages file as it comes in. @returns how many packages there are */
-export async function readPackagesFile(chunks: AsyncIterable<Buffer>, what: string, add: (entry: IndexEntry) => Promise<void>): Promise<number> {
+export async function readPackagesFile(
+  chunks: AsyncIterable<Buffer>,
+  what: string,
+  add: (entry: IndexEntry) => Promise<void>,
+): Promise<number> {
   const mentions = new Mentions();
   let count = 0;
   for await (const fields of readParagraphs(chunks, what)) {

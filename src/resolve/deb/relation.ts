@@ -9,9 +9,18 @@ export interface Alternative {
   version: string;
 }
 
-const OPERATORS: Record<string, DebianOperator> = { "<<": "<<", "<": "<=", "<=": "<=", "=": "=", ">=": ">=", ">": ">=", ">>": ">>" };
+const OPERATORS: Record<string, DebianOperator> = {
+  "<<": "<<",
+  "<": "<=",
+  "<=": "<=",
+  "=": "=",
+  ">=": ">=",
+  ">": ">=",
+  ">>": ">>",
+};
 // name[:qualifier] [(operator version)] [\[architectures\]] [<profiles>]
-const PATTERN = /^([A-Za-z0-9][A-Za-z0-9+.~_-]*)(?::([a-z0-9-]+))?\s*(?:\(\s*(<<|<=|>=|>>|=|<|>)\s*([^\s()]+)\s*\))?\s*(?:\[[^\]]*\])?\s*(?:<[^>]*>\s*)*$/;
+const PATTERN =
+  /^([A-Za-z0-9][A-Za-z0-9+.~_-]*)(?::([a-z0-9-]+))?\s*(?:\(\s*(<<|<=|>=|>>|=|<|>)\s*([^\s()]+)\s*\))?\s*(?:\[[^\]]*\])?\s*(?:<[^>]*>\s*)*$/;
 
 /** `undefined` for what is not of that form. https://www.debian.org/doc/debian-policy/ch-relationships.html */
 export function parseAlternative(text: string): Alternative | undefined {

@@ -37,17 +37,23 @@ export function parseRelease(text: string, what: string): Release {
       const [value = "", size = "", path = ""] = line.trim().split(/\s+/);
       if (path === "") continue;
       if (value.length !== length || !/^[0-9a-f]+$/i.test(value) || !/^\d{1,15}$/.test(size))
-        throw new AirgapError("corrupt", `${what}: ${JSON.stringify(line.slice(0, 120))} is no line of ${field.toUpperCase()}`);
+        throw new AirgapError(
+          "corrupt",
+          `${what}: ${JSON.stringify(line.slice(0, 120))} is no line of ${field.toUpperCase()}`,
+        );
       const known = files.get(path);
       const checksum = { algorithm, value: value.toLowerCase() };
-      if (known && known.size !== Number(size)) throw new AirgapError("corrupt", `${what} gives two sizes for ${path}`);
+      if (known && known.size !== Number(size))
+        throw new AirgapError("corrupt", `${what} gives two sizes for ${path}`);
       if (known) known.checksums.push(checksum);
       else files.set(path, { size: Number(size), checksums: [checksum] });
     }
   }
-  if (files.size === 0) throw new AirgapError("corrupt", `${what} lists no file with a SHA256 or SHA512 checksum`);
+  if (files.size === 0)
+    throw new AirgapError("corrupt", `${what} lists no file with a SHA256 or SHA512 checksum`);
   const validUntil = Date.parse(fields.get("valid-until") ?? "");
-  const words = (name: string): string[] => (fields.get(name) ?? "").split(/\s+/).filter((word) => word !== "");
+  const words = (name: string): string[] =>
+    (fields.get(name) ?? "").split(/\s+/).filter((word) => word !== "");
   const notAutomatic = fields.get("notautomatic") === "yes";
   return {
     architectures: words("architectures"),

@@ -1,7 +1,12 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Http } from "../../http.ts";
-import { PackageIndex, type PackageRow, type ProvideRow, type VersionRow } from "../../state/package-index.ts";
+import {
+  PackageIndex,
+  type PackageRow,
+  type ProvideRow,
+  type VersionRow,
+} from "../../state/package-index.ts";
 import { decompress } from "../packages/decompress.ts";
 import { below, checkedContent, type Expected } from "../packages/locations.ts";
 import { type DebDetail, readPackagesFile } from "./packages-file.ts";
@@ -50,9 +55,15 @@ export class DebRepository {
 
   static async open(options: DebRepositoryOptions): Promise<DebRepository> {
     const key = createHash("sha256").update(`${options.base} ${options.title}`).digest("hex").slice(0, 16);
-    const index = await PackageIndex.open(join(options.indexDir, `deb-${options.id}-${key}.sqlite`), options.revision, async (writer) => {
-      await readPackagesFile(content(options), `Packages of ${options.title}`, (entry) => writer.add(entry));
-    });
+    const index = await PackageIndex.open(
+      join(options.indexDir, `deb-${options.id}-${key}.sqlite`),
+      options.revision,
+      async (writer) => {
+        await readPackagesFile(content(options), `Packages of ${options.title}`, (entry) =>
+          writer.add(entry),
+        );
+      },
+    );
     return new DebRepository(options, index);
   }
 
@@ -73,7 +84,9 @@ export class DebRepository {
   }
 
   async details(ids: number[]): Promise<Map<number, DebDetail>> {
-    return new Map((await this.#index.details(ids)).map(({ id, detail }) => [id, JSON.parse(detail) as DebDetail]));
+    return new Map(
+      (await this.#index.details(ids)).map(({ id, detail }) => [id, JSON.parse(detail) as DebDetail]),
+    );
   }
 
   versions(names: string[]): Promise<VersionRow[]> {

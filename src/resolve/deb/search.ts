@@ -46,13 +46,16 @@ export function makeDebRules(universe: DebUniverse, jobs: DebJob[], installed: D
       const providers = universe.group(group);
       if (providers.includes(solvable)) continue;
       // What a host has may be broken already; only what holds there must go on to hold.
-      if (solvable.repository === undefined && !providers.some(({ repository }) => repository === undefined)) continue;
+      if (solvable.repository === undefined && !providers.some(({ repository }) => repository === undefined))
+        continue;
       const kind = providers.length === 0 ? "nothing-provides" : "depends";
       rules.add([-solvable.id, ...providers.map(({ id }) => id)], kind, solvable.id, group);
       queue.push(...providers.filter(({ id }) => !seen.has(id)));
     }
-    for (const other of conflictsOf(universe, solvable)) exclude(other, "conflicts", conflictText(universe, solvable, other));
-    for (const other of universe.named(solvable.name)) if (other.id < solvable.id) exclude(other, "same-name", solvable.name);
+    for (const other of conflictsOf(universe, solvable))
+      exclude(other, "conflicts", conflictText(universe, solvable, other));
+    for (const other of universe.named(solvable.name))
+      if (other.id < solvable.id) exclude(other, "same-name", solvable.name);
   }
   return rules;
 }
@@ -96,7 +99,8 @@ class DebSearch {
   /** The candidate to take next, unless the rule is kept already. */
   #open(rule: number): number | undefined {
     const literals = this.#rules.literals(rule);
-    if (literals.some((literal) => (literal > 0 ? this.#sat.isTrue(literal) : this.#sat.isFalse(-literal)))) return undefined;
+    if (literals.some((literal) => (literal > 0 ? this.#sat.isTrue(literal) : this.#sat.isFalse(-literal))))
+      return undefined;
     return literals.find((literal) => literal > 0 && this.#sat.isOpen(literal));
   }
 
@@ -125,7 +129,9 @@ class DebSearch {
       entered.add(id);
       stack.push({ rules: this.#byOwner.get(id) ?? [], next: 0 });
     };
-    const roots = [...this.#rules.ofKind("keep"), ...this.#rules.ofKind("job")].flatMap((rule) => this.#rules.literals(rule));
+    const roots = [...this.#rules.ofKind("keep"), ...this.#rules.ofKind("job")].flatMap((rule) =>
+      this.#rules.literals(rule),
+    );
     for (const root of roots) {
       if (!this.#sat.isTrue(root)) continue;
       enter(root);
@@ -137,7 +143,8 @@ class DebSearch {
         }
         const open = this.#open(rule);
         if (open !== undefined && !this.#decide(open)) return false;
-        for (const literal of this.#rules.literals(rule)) if (literal > 0 && this.#sat.isTrue(literal)) enter(literal);
+        for (const literal of this.#rules.literals(rule))
+          if (literal > 0 && this.#sat.isTrue(literal)) enter(literal);
       }
     }
     return true;

@@ -30,10 +30,19 @@ async function closures(set: PackageSetSpec, context: ResolveContext): Promise<C
   const installed = text === undefined ? [] : parseInstalledDebs(text, set.installed ?? "");
   const repositories: DebRepository[] = [];
   try {
-    for (const repository of set.repositories) repositories.push(...(await openRepository(repository, set, context)));
+    for (const repository of set.repositories)
+      repositories.push(...(await openRepository(repository, set, context)));
     const found: Closure[] = [];
     for (const { role, install } of rolesOf(set)) {
-      const closure = await solveDeb({ set: set.name, role, install, repositories, arch: set.arch, recommends: set.recommends === true, installed });
+      const closure = await solveDeb({
+        set: set.name,
+        role,
+        install,
+        repositories,
+        arch: set.arch,
+        recommends: set.recommends === true,
+        installed,
+      });
       if (closure.removes && closure.removes.length > 0)
         context.emit({
           type: "warning",
@@ -49,13 +58,22 @@ async function closures(set: PackageSetSpec, context: ResolveContext): Promise<C
 
 function checkTrusted(set: PackageSetSpec, chosen: ChosenPackage): void {
   if (!chosen.unsignedRepository) return;
-  if ((set.unsigned ?? []).some((pattern) => globRegExp(pattern).test(chosen.name) || globRegExp(pattern).test(chosen.id))) return;
-  throw new AirgapError("corrupt", `${chosen.id} comes from ${chosen.repository}, whose signature is not checked, since the spec names no key for it`, {
-    suggestions: [
-      `signedBy: keys/${chosen.repository}.asc  # in the repository's entry`,
-      `unsigned: ["${chosen.name}"]  # in the set, when it is to be carried all the same`,
-    ],
-  });
+  if (
+    (set.unsigned ?? []).some(
+      (pattern) => globRegExp(pattern).test(chosen.name) || globRegExp(pattern).test(chosen.id),
+    )
+  )
+    return;
+  throw new AirgapError(
+    "corrupt",
+    `${chosen.id} comes from ${chosen.repository}, whose signature is not checked, since the spec names no key for it`,
+    {
+      suggestions: [
+        `signedBy: keys/${chosen.repository}.asc  # in the repository's entry`,
+        `unsigned: ["${chosen.name}"]  # in the set, when it is to be carried all the same`,
+      ],
+    },
+  );
 }
 
 const sha256 = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex");
@@ -64,10 +82,16 @@ const sha256 = (bytes: Uint8Array | string): string => createHash("sha256").upda
 const pathOf = ({ name, version, arch }: Pick<LockedPackage, "name" | "version" | "arch">): string =>
   `pool/${name}_${version.replaceAll(":", "%3a")}_${arch}.deb`;
 
-async function look(set: PackageSetSpec, chosen: ChosenPackage, heads: Heads, context: ResolveContext): Promise<Prepared<string>> {
+async function look(
+  set: PackageSetSpec,
+  chosen: ChosenPackage,
+  heads: Heads,
+  context: ResolveContext,
+): Promise<Prepared<string>> {
   checkTrusted(set, chosen);
   const relations = chosen.relations ?? { depends: [], conflicts: [], breaks: [], provides: [] };
-  const check = async (parsed: DebHead): Promise<void> => inspectDeb(parsed, { ...chosen, ...relations }, chosen.id);
+  const check = async (parsed: DebHead): Promise<void> =>
+    inspectDeb(parsed, { ...chosen, ...relations }, chosen.id);
   const head = await readHead(heads, chosen, FIRST_BYTES, check, context);
   checkUnpackable(head, set.for, chosen.id);
   const placed = await placePackage(chosen, context);
@@ -87,25 +111,54 @@ async function look(set: PackageSetSpec, chosen: ChosenPackage, heads: Heads, co
   return { locked, source: packageSource(chosen, placed, []), path: pathOf(locked), head: head.control };
 }
 
-function readHead(heads: Heads, of: Headed, guess: number, check: (head: DebHead) => Promise<void>, context: ResolveContext): Promise<DebHead> {
+function readHead(
+  heads: Heads,
+  of: Headed,
+  guess: number,
+  check: (head: DebHead) => Promise<void>,
+  context: ResolveContext,
+): Promise<DebHead> {
   return heads.read(of, guess, (bytes) => readDebHead(bytes, of.id), check, context.signal);
 }
 
-async function prepare(set: PackageSetSpec, chosen: ChosenPackage[], context: ResolveContext): ReturnType<SetFormat<string>["prepare"]> {
+async function prepare(
+  set: PackageSetSpec,
+  chosen: ChosenPackage[],
+  context: ResolveContext,
+): ReturnType<SetFormat<string>["prepare"]> {
   const heads = new Heads(context.cacheDir);
   const prepared = await forEachPackage(chosen, (item) => look(set, item, heads, context));
   return { prepared, extra: { keys: {} } };
 }
 
-async function prepareLocked(set: PackageSetSpec, facts: PackageSetFacts, context: ResolveContext): Promise<Prepared<string>[]> {
+async function prepareLocked(
+  set: PackageSetSpec,
+  facts: PackageSetFacts,
+  context: ResolveContext,
+): Promise<Prepared<string>[]> {
   const heads = new Heads(context.cacheDir);
   return forEachPackage(facts.packages, async (locked) => {
     const repository = set.repositories.find(({ id }) => id === locked.repository);
     if (repository?.uris === undefined)
-      throw new AirgapError("spec", `The lock takes packages of ${set.name} from the repository ${locked.repository}, which the spec does not name any more`);
-    const places = [below(placeOf(context.baseDir, repository.uris), locked.href.replace(/^(\.\/)+/, ""), `the lock's ${locked.id}`)];
+      throw new AirgapError(
+        "spec",
+        `The lock takes packages of ${set.name} from the repository ${locked.repository}, which the spec does not name any more`,
+      );
+    const places = [
+      below(
+        placeOf(context.baseDir, repository.uris),
+        locked.href.replace(/^(\.\/)+/, ""),
+        `the lock's ${locked.id}`,
+      ),
+    ];
     const [algorithm = "", value = ""] = locked.digest.split(":");
-    const from = { id: locked.id, places, http: repositoryHttp(repository, context), size: locked.size, checksum: { algorithm, value } };
+    const from = {
+      id: locked.id,
+      places,
+      http: repositoryHttp(repository, context),
+      size: locked.size,
+      checksum: { algorithm, value },
+    };
     const check = async ({ control }: DebHead): Promise<void> => {
       if (sha256(control) !== locked.head.sha256)
         throw new AirgapError(
@@ -114,7 +167,12 @@ async function prepareLocked(set: PackageSetSpec, facts: PackageSetFacts, contex
         );
     };
     const head = await readHead(heads, from, locked.head.size, check, context);
-    return { locked, source: packageSource(from, { digest: locked.digest }, []), path: pathOf(locked), head: head.control };
+    return {
+      locked,
+      source: packageSource(from, { digest: locked.digest }, []),
+      path: pathOf(locked),
+      head: head.control,
+    };
   });
 }
 
@@ -138,4 +196,11 @@ function metadata(set: PackageSetSpec, _facts: unknown, { prefix, packages }: Tr
   };
 }
 
-export const debFormat: SetFormat<string> = { mediaType: DEB, closures, prepare, prepareLocked, metadata, clientFiles: aptFiles };
+export const debFormat: SetFormat<string> = {
+  mediaType: DEB,
+  closures,
+  prepare,
+  prepareLocked,
+  metadata,
+  clientFiles: aptFiles,
+};

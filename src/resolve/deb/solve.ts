@@ -29,26 +29,41 @@ export async function solveDeb(options: DebSolveOptions): Promise<Closure> {
   const wanted = [];
   for (const text of install) wanted.push(await lookUpDeb(text, repositories, arch));
   const names = wanted.flatMap((want) => want.names);
-  const { universe, installed } = await loadDebUniverse({ repositories, arch, names, recommends, installed: options.installed });
+  const { universe, installed } = await loadDebUniverse({
+    repositories,
+    arch,
+    names,
+    recommends,
+    installed: options.installed,
+  });
   const jobs = wanted.flatMap((want) => want.jobs(universe));
   for (const { candidates } of jobs)
-    for (const [first] of [candidates]) if (first && candidates.every(({ name }) => name === first.name)) universe.choose(first);
+    for (const [first] of [candidates])
+      if (first && candidates.every(({ name }) => name === first.name)) universe.choose(first);
   const asked = jobs.map(({ candidates }) => candidates[0] as DebSolvable);
-  const chosen = new Greedy(universe, installed, recommends).run(asked) ?? solveHard(universe, jobs, installed, options);
+  const chosen =
+    new Greedy(universe, installed, recommends).run(asked) ?? solveHard(universe, jobs, installed, options);
   const kept = new Set(chosen.map(({ name }) => name));
   const removes = installed.filter(({ name }) => !kept.has(name)).map(debId);
   return { ...(await describe(universe, jobs, chosen, options)), removes };
 }
 
 /** With backtracking. What hosts have is given up where nothing else helps, as apt does, but never what is essential. */
-function solveHard(universe: DebUniverse, jobs: DebJob[], installed: DebSolvable[], options: DebSolveOptions): DebSolvable[] {
+function solveHard(
+  universe: DebUniverse,
+  jobs: DebJob[],
+  installed: DebSolvable[],
+  options: DebSolveOptions,
+): DebSolvable[] {
   let rules = makeDebRules(universe, jobs, installed);
   for (;;) {
     try {
       return searchDeb(universe, rules).map((id) => universe.get(id));
     } catch (error) {
       if (!(error instanceof Unsatisfiable)) throw error;
-      const given = error.rules.find((rule) => rules.kind(rule) === "keep" && !universe.get(rules.from(rule)).data.essential);
+      const given = error.rules.find(
+        (rule) => rules.kind(rule) === "keep" && !universe.get(rules.from(rule)).data.essential,
+      );
       if (given === undefined) throw impossible(universe, rules, error.rules, options);
       rules = without(rules, given);
     }
@@ -61,7 +76,12 @@ function without(rules: DebRules, left: number): DebRules {
   return others;
 }
 
-function impossible(universe: DebUniverse, rules: DebRules, involved: number[], options: DebSolveOptions): AirgapError {
+function impossible(
+  universe: DebUniverse,
+  rules: DebRules,
+  involved: number[],
+  options: DebSolveOptions,
+): AirgapError {
   const lines = explainDeb(universe, rules, involved);
   const searched = options.repositories.map(({ title }) => title);
   const where = options.role === "all" ? options.set : `${options.set}, role ${options.role}`;
@@ -75,7 +95,12 @@ function impossible(universe: DebUniverse, rules: DebRules, involved: number[], 
 }
 
 /** The proof: from what was asked for to each package, by the relation that brings it in. Packages that nothing leads to are left out. */
-async function describe(universe: DebUniverse, jobs: DebJob[], chosen: DebSolvable[], { role, recommends }: DebSolveOptions): Promise<Closure> {
+async function describe(
+  universe: DebUniverse,
+  jobs: DebJob[],
+  chosen: DebSolvable[],
+  { role, recommends }: DebSolveOptions,
+): Promise<Closure> {
   const inSet = new Set(chosen);
   const reasons = new Map<DebSolvable, ChosenPackage["reason"]>();
   const queue: DebSolvable[] = [];
@@ -93,12 +118,18 @@ async function describe(universe: DebUniverse, jobs: DebJob[], chosen: DebSolvab
   }
   for (let i = 0; i < queue.length; i++) {
     const solvable = queue[i] as DebSolvable;
-    const groups = recommends ? [...solvable.data.depends, ...(solvable.data.recommends ?? [])] : solvable.data.depends;
-    for (const group of groups) for (const other of universe.group(group)) if (inSet.has(other)) reach(other, { by: debId(solvable), relation: group });
+    const groups = recommends
+      ? [...solvable.data.depends, ...(solvable.data.recommends ?? [])]
+      : solvable.data.depends;
+    for (const group of groups)
+      for (const other of universe.group(group))
+        if (inSet.has(other)) reach(other, { by: debId(solvable), relation: group });
   }
   const carried = queue.filter(({ repository }) => repository !== undefined);
   const details = await detailsOf(carried);
-  const packages = carried.map((solvable) => chosenPackage(solvable, details.get(solvable) as DebDetail, reasons.get(solvable)));
+  const packages = carried.map((solvable) =>
+    chosenPackage(solvable, details.get(solvable) as DebDetail, reasons.get(solvable)),
+  );
   return { role, asked, packages: packages.sort((a, b) => (a.id < b.id ? -1 : 1)) };
 }
 
@@ -113,7 +144,11 @@ async function detailsOf(chosen: DebSolvable[]): Promise<Map<DebSolvable, DebDet
   return found;
 }
 
-function chosenPackage(solvable: DebSolvable, detail: DebDetail, reason: ChosenPackage["reason"] | undefined): ChosenPackage {
+function chosenPackage(
+  solvable: DebSolvable,
+  detail: DebDetail,
+  reason: ChosenPackage["reason"] | undefined,
+): ChosenPackage {
   const repository = solvable.repository as DebRepository;
   const { name, version, arch, data } = solvable;
   return {
@@ -124,7 +159,12 @@ function chosenPackage(solvable: DebSolvable, detail: DebDetail, reason: ChosenP
     repository: repository.id,
     href: detail.filename,
     places: repository.places(detail.filename),
-    relations: { depends: data.depends, conflicts: data.conflicts ?? [], breaks: data.breaks ?? [], provides: data.provides ?? [] },
+    relations: {
+      depends: data.depends,
+      conflicts: data.conflicts ?? [],
+      breaks: data.breaks ?? [],
+      provides: data.provides ?? [],
+    },
     http: repository.http,
     size: detail.size,
     checksum: detail.checksum,

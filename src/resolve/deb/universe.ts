@@ -10,7 +10,8 @@ export type DebSolvable = Loaded<DebData, DebRepository>;
 /** Hands over who provides a name: `= version`, or empty for an unversioned Provides, which fulfils no versioned relation. */
 export type DebProviderLookup = (name: string, visit: (solvable: DebSolvable, range: string) => void) => void;
 
-export const debId = ({ name, version }: Pick<DebSolvable, "name" | "version">): string => `${name}=${version}`;
+export const debId = ({ name, version }: Pick<DebSolvable, "name" | "version">): string =>
+  `${name}=${version}`;
 
 /** What was loaded: everything that the request can reach. */
 export class DebUniverse {
@@ -109,7 +110,11 @@ const DOWNGRADING_PIN = 1000;
 function byPreference(a: DebSolvable, b: DebSolvable): number {
   if (a.repository === undefined) return -againstInstalled(b, a);
   if (b.repository === undefined) return againstInstalled(a, b);
-  return b.repository.priority - a.repository.priority || compareDebianVersions(b.version, a.version) || a.order - b.order;
+  return (
+    b.repository.priority - a.repository.priority ||
+    compareDebianVersions(b.version, a.version) ||
+    a.order - b.order
+  );
 }
 
 /** Negative when `offered` is preferred. */

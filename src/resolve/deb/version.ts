@@ -44,7 +44,11 @@ function split(version: string): { epoch: string; upstream: string; revision: st
   const colon = version.indexOf(":");
   const rest = colon < 0 ? version : version.slice(colon + 1);
   const dash = rest.lastIndexOf("-");
-  return { epoch: colon < 0 ? "0" : version.slice(0, colon), upstream: dash < 0 ? rest : rest.slice(0, dash), revision: dash < 0 ? "" : rest.slice(dash + 1) };
+  return {
+    epoch: colon < 0 ? "0" : version.slice(0, colon),
+    upstream: dash < 0 ? rest : rest.slice(0, dash),
+    revision: dash < 0 ? "" : rest.slice(dash + 1),
+  };
 }
 
 /** Negative, 0 or positive, as `a` is older than, the same as, or newer than `b`. */
@@ -52,7 +56,11 @@ export function compareDebianVersions(a: string, b: string): number {
   if (a === b) return 0;
   const x = split(a);
   const y = split(b);
-  return comparePart(x.epoch, y.epoch) || comparePart(x.upstream, y.upstream) || comparePart(x.revision, y.revision);
+  return (
+    comparePart(x.epoch, y.epoch) ||
+    comparePart(x.upstream, y.upstream) ||
+    comparePart(x.revision, y.revision)
+  );
 }
 
 export type DebianOperator = "" | "<<" | "<=" | "=" | ">=" | ">>";

@@ -23,14 +23,21 @@ const FIELDS: Record<string, string> = { sha256: "SHA256", sha512: "SHA512" };
 /** No host's clock is that far back, and apt refuses what is dated after its own. The content is told apart by its hashes. */
 const DATE = "Sat, 01 Jan 2000 00:00:00 UTC";
 
-const digest = (algorithm: string, bytes: Uint8Array): string => createHash(algorithm).update(bytes).digest("hex");
+const digest = (algorithm: string, bytes: Uint8Array): string =>
+  createHash(algorithm).update(bytes).digest("hex");
 
 function stanza({ filename, size, checksum, control }: PackagesEntry): string {
   const lines = control
     .replaceAll("\r", "")
     .split("\n")
     .filter((line) => line.trim() !== "" && !line.startsWith("#"));
-  return [...lines, `Filename: ${filename}`, `Size: ${size}`, `${FIELDS[checksum.algorithm]}: ${checksum.value}`, ""].join("\n");
+  return [
+    ...lines,
+    `Filename: ${filename}`,
+    `Size: ${size}`,
+    `${FIELDS[checksum.algorithm]}: ${checksum.value}`,
+    "",
+  ].join("\n");
 }
 
 /**

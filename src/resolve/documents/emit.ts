@@ -2,7 +2,8 @@ import { isNull, type Mapping, type Node, type Scalar, type Sequence } from "./n
 
 /** Plain strings that any YAML reader, 1.1 included, takes for strings. */
 const SAFE = /^[A-Za-z/_][A-Za-z0-9_./@%+-]*(?::[A-Za-z0-9_./@%+-]+)*(?: [A-Za-z0-9_./@%+(),-]+)*$/;
-const SPECIAL = /^(?:true|false|yes|no|on|off|null|y|n|~|\.inf|\.nan|0x[0-9a-f]+|0o?[0-7]+|[-+]?[0-9._]+(?:e[-+]?[0-9]+)?)$/i;
+const SPECIAL =
+  /^(?:true|false|yes|no|on|off|null|y|n|~|\.inf|\.nan|0x[0-9a-f]+|0o?[0-7]+|[-+]?[0-9._]+(?:e[-+]?[0-9]+)?)$/i;
 
 /** What stands in no block scalar, and only escaped in a quoted one. */
 const UNPRINTABLE = /[^\P{Cc}\n\t]|[\u2028\u2029\ufeff]/u;
@@ -28,7 +29,10 @@ const pad = (indent: number): string => " ".repeat(indent);
 
 /** The first line goes behind what is written already: `- ` of a list, or nothing at the start. */
 function emitMapping({ entries }: Mapping, indent: number, inline: boolean): string {
-  const lines = entries.map(({ key, value }) => `${emitScalar({ kind: "scalar", value: key, plain: false }, 0, true)}:${behind(value, indent)}`);
+  const lines = entries.map(
+    ({ key, value }) =>
+      `${emitScalar({ kind: "scalar", value: key, plain: false }, 0, true)}:${behind(value, indent)}`,
+  );
   return (inline ? "" : pad(indent)) + lines.join(`\n${pad(indent)}`);
 }
 
@@ -48,9 +52,19 @@ function emitSequence({ items }: Sequence, indent: number, inline: boolean): str
 function emitScalar(scalar: Scalar, indent: number, key = false): string {
   const { value } = scalar;
   if (scalar.plain && !value.includes("\n")) return isNull(scalar) ? "null" : value;
-  if (!key && value.includes("\n") && /^\S/.test(value) && !UNPRINTABLE.test(value) && !/[ \t]+$/m.test(value)) return block(value, indent);
+  if (
+    !key &&
+    value.includes("\n") &&
+    /^\S/.test(value) &&
+    !UNPRINTABLE.test(value) &&
+    !/[ \t]+$/m.test(value)
+  )
+    return block(value, indent);
   if (SAFE.test(value) && !SPECIAL.test(value)) return value;
-  return JSON.stringify(value).replace(new RegExp(UNPRINTABLE, "gu"), (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return JSON.stringify(value).replace(
+    new RegExp(UNPRINTABLE, "gu"),
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 function block(value: string, indent: number): string {

@@ -33,7 +33,8 @@ export interface Sequence {
   span?: Span;
 }
 
-export const isNull = (node: Node | undefined): boolean => node?.kind === "scalar" && node.plain && /^(?:~|null|Null|NULL)?$/.test(node.value);
+export const isNull = (node: Node | undefined): boolean =>
+  node?.kind === "scalar" && node.plain && /^(?:~|null|Null|NULL)?$/.test(node.value);
 
 /** The value behind a key; the last one when it is there twice, as Kubernetes reads it. */
 export function get(node: Node | undefined, ...path: string[]): Node | undefined {
@@ -60,9 +61,22 @@ export function spanOf(scalar: Scalar, start = 0, end = scalar.value.length): Sp
   return scalar.span && locate(scalar.span, scalar.value, start, end);
 }
 
-export const scalar = (value: string, span?: Span): Scalar => ({ kind: "scalar", value, plain: false, ...(span ? { span } : {}) });
-export const mapping = (entries: Entry[], span?: Span): Mapping => ({ kind: "mapping", entries, ...(span ? { span } : {}) });
-export const sequence = (items: Node[], span?: Span): Sequence => ({ kind: "sequence", items, ...(span ? { span } : {}) });
+export const scalar = (value: string, span?: Span): Scalar => ({
+  kind: "scalar",
+  value,
+  plain: false,
+  ...(span ? { span } : {}),
+});
+export const mapping = (entries: Entry[], span?: Span): Mapping => ({
+  kind: "mapping",
+  entries,
+  ...(span ? { span } : {}),
+});
+export const sequence = (items: Node[], span?: Span): Sequence => ({
+  kind: "sequence",
+  items,
+  ...(span ? { span } : {}),
+});
 
 /** `node` with `value` behind `key`, in its place; undefined takes the key out. */
 export function withEntry(node: Mapping, key: string, value: Node | undefined): Mapping {

@@ -1,4 +1,14 @@
-import { type Alias, isAlias, isMap, isScalar, isSeq, type Pair, parseDocument, type Node as YamlNode, type Scalar as YamlScalar } from "yaml";
+import {
+  type Alias,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  type Pair,
+  parseDocument,
+  type Node as YamlNode,
+  type Scalar as YamlScalar,
+} from "yaml";
 import { AirgapError } from "../../errors.ts";
 import { type Entry, type Mapping, mapping, type Node, type Sequence } from "./node.ts";
 import type { Text } from "./text.ts";
@@ -21,7 +31,11 @@ export interface Document {
 /** Something that is no YAML, with its place. */
 export class YamlError extends AirgapError {
   constructor(text: Text, offset: number, why: string, suggestion?: string) {
-    super("spec", `${text.file}:${text.lineOf(offset)}: ${why}`, suggestion ? { suggestions: [suggestion] } : {});
+    super(
+      "spec",
+      `${text.file}:${text.lineOf(offset)}: ${why}`,
+      suggestion ? { suggestions: [suggestion] } : {},
+    );
   }
 }
 
@@ -43,7 +57,9 @@ function hasContent(text: string, from: number, to: number): boolean {
 
 /** Definitions of custom resources are large, hold schemas and no image; they are not even parsed. */
 function isDefinition(text: string, from: number, to: number): boolean {
-  return /^kind:[ \t]*["']?CustomResourceDefinition["']?[ \t]*(?:#.*)?\r?$/m.test(text.slice(from, Math.min(to, from + 65_536)));
+  return /^kind:[ \t]*["']?CustomResourceDefinition["']?[ \t]*(?:#.*)?\r?$/m.test(
+    text.slice(from, Math.min(to, from + 65_536)),
+  );
 }
 
 /**
@@ -52,7 +68,8 @@ function isDefinition(text: string, from: number, to: number): boolean {
  * @throws YamlError with file and line, in bounded time and memory whatever the input is
  */
 export function* parseStream(text: Text, definitions = false): Generator<Document> {
-  if (text.text.length > MAX_FILE) throw new YamlError(text, 0, `is larger than ${MAX_FILE >> 20} MiB`, "split it into several files");
+  if (text.text.length > MAX_FILE)
+    throw new YamlError(text, 0, `is larger than ${MAX_FILE >> 20} MiB`, "split it into several files");
   for (const [start, end] of splitDocuments(text.text)) {
     if (!definitions && isDefinition(text.text, start, end)) continue;
     const root = parseOne(text, start, end);
@@ -71,14 +88,24 @@ export function parseOne(text: Text, start = 0, end = text.text.length): Node | 
     );
   }
   const source = text.text.slice(start, end);
-  const document = parseDocument(source, { schema: "failsafe", uniqueKeys: false, prettyErrors: false, logLevel: "silent", keepSourceTokens: false });
+  const document = parseDocument(source, {
+    schema: "failsafe",
+    uniqueKeys: false,
+    prettyErrors: false,
+    logLevel: "silent",
+    keepSourceTokens: false,
+  });
   const [error] = document.errors;
   if (error) throw new YamlError(text, start + error.pos[0], plainMessage(error.message));
-  return document.contents === null ? undefined : new Converter(text, start).convert(document.contents as YamlNode);
+  return document.contents === null
+    ? undefined
+    : new Converter(text, start).convert(document.contents as YamlNode);
 }
 
 function plainMessage(message: string): string {
-  return message.startsWith("Maximum call stack") ? "nested too deeply" : `is not YAML: ${message.split("\n")[0]}`;
+  return message.startsWith("Maximum call stack")
+    ? "nested too deeply"
+    : `is not YAML: ${message.split("\n")[0]}`;
 }
 
 const MAX_DEPTH = 500;
@@ -108,10 +135,13 @@ class Converter {
   }
 
   #make(node: YamlNode | null, depth: number): Node {
-    const span = node?.range ? { in: this.#text, start: this.#base + node.range[0], end: this.#base + node.range[1] } : undefined;
+    const span = node?.range
+      ? { in: this.#text, start: this.#base + node.range[0], end: this.#base + node.range[1] }
+      : undefined;
     let made: Node;
     if (isMap(node)) made = { ...this.#mapping(node.items as Pair[], depth), ...(span ? { span } : {}) };
-    else if (isSeq(node)) made = { ...this.#sequence(node.items as YamlNode[], depth), ...(span ? { span } : {}) };
+    else if (isSeq(node))
+      made = { ...this.#sequence(node.items as YamlNode[], depth), ...(span ? { span } : {}) };
     else {
       const { value, type } = (node ?? { value: "", type: "PLAIN" }) as YamlScalar;
       made = {
@@ -129,7 +159,11 @@ class Converter {
     const entries: Entry[] = [];
     const merged: Entry[] = [];
     for (const item of items) {
-      const key = isScalar(item.key) ? String(item.key.value) : isAlias(item.key) ? this.#keyOf(this.#follow(item.key)) : "?";
+      const key = isScalar(item.key)
+        ? String(item.key.value)
+        : isAlias(item.key)
+          ? this.#keyOf(this.#follow(item.key))
+          : "?";
       const value = this.convert(item.value as YamlNode | null, depth + 1);
       if (key === "<<") merged.push(...this.#merge(value));
       else entries.push({ key, value });
@@ -145,7 +179,9 @@ class Converter {
   /** `<<: *x` or `<<: [*x, *y]`, of which the first wins. https://yaml.org/type/merge.html */
   #merge(value: Node): Entry[] {
     if (value.kind === "mapping") return value.entries;
-    return value.kind === "sequence" ? value.items.toReversed().flatMap((item) => (item.kind === "mapping" ? item.entries : [])) : [];
+    return value.kind === "sequence"
+      ? value.items.toReversed().flatMap((item) => (item.kind === "mapping" ? item.entries : []))
+      : [];
   }
 
   #sequence(items: YamlNode[], depth: number): Sequence {
@@ -154,16 +190,24 @@ class Converter {
 
   #follow(alias: Alias): Node {
     const anchor = this.#anchors.get(alias.source);
-    if (anchor === undefined) throw this.#fail(alias, `is not YAML: no anchor '${alias.source}' before this alias`);
-    if (anchor.node === undefined) throw this.#fail(alias, `the alias '*${alias.source}' stands inside of its own anchor`);
+    if (anchor === undefined)
+      throw this.#fail(alias, `is not YAML: no anchor '${alias.source}' before this alias`);
+    if (anchor.node === undefined)
+      throw this.#fail(alias, `the alias '*${alias.source}' stands inside of its own anchor`);
     return anchor.node;
   }
 
   #count(made: Node, node: YamlNode | null): void {
     let size = 1;
-    if (made.kind === "mapping") for (const { value } of made.entries) size += 1 + (this.#sizes.get(value) ?? 1);
+    if (made.kind === "mapping")
+      for (const { value } of made.entries) size += 1 + (this.#sizes.get(value) ?? 1);
     if (made.kind === "sequence") for (const item of made.items) size += this.#sizes.get(item) ?? 1;
-    if (size > MAX_EXPANDED) throw this.#fail(node, `expands to more than ${MAX_EXPANDED} values: aliases of aliases`, "write out what the aliases stand for");
+    if (size > MAX_EXPANDED)
+      throw this.#fail(
+        node,
+        `expands to more than ${MAX_EXPANDED} values: aliases of aliases`,
+        "write out what the aliases stand for",
+      );
     this.#sizes.set(made, size);
   }
 

@@ -76,7 +76,11 @@ export function locate(span: Span, value: string, start: number, end: number): S
   if (literal === "") return undefined;
   const source = span.in.text.slice(span.start, span.end);
   const nth = occurrences(value, literal, start);
-  if (occurrences(value, literal, Number.POSITIVE_INFINITY) !== occurrences(source, literal, Number.POSITIVE_INFINITY)) return undefined;
+  if (
+    occurrences(value, literal, Number.POSITIVE_INFINITY) !==
+    occurrences(source, literal, Number.POSITIVE_INFINITY)
+  )
+    return undefined;
   let at = -1;
   for (let i = 0; i <= nth; i++) at = source.indexOf(literal, at + 1);
   return at < 0 ? undefined : { in: span.in, start: span.start + at, end: span.start + at + literal.length };
@@ -90,7 +94,12 @@ export function fileSpan(span: Span): FileSpan | undefined {
     const outer = fileSpan(parent.span);
     return outer === undefined || outer.within
       ? undefined
-      : { file: outer.file, start: span.start, end: span.end, within: { start: outer.start, end: outer.end } };
+      : {
+          file: outer.file,
+          start: span.start,
+          end: span.end,
+          within: { start: outer.start, end: outer.end },
+        };
   }
   const outer = locate(parent.span, span.in.text, span.start, span.end);
   return outer === undefined ? undefined : fileSpan(outer);
@@ -100,6 +109,7 @@ export function fileSpan(span: Span): FileSpan | undefined {
 export function lineOf(span: Span): number {
   const { parent } = span.in;
   if (parent === undefined) return span.in.lineOf(span.start);
-  const outer = parent.encoding === undefined ? locate(parent.span, span.in.text, span.start, span.end) : undefined;
+  const outer =
+    parent.encoding === undefined ? locate(parent.span, span.in.text, span.start, span.end) : undefined;
   return lineOf(outer ?? parent.span);
 }

@@ -20,24 +20,44 @@ export async function knownTags(source: Source, signal?: AbortSignal): Promise<K
  * Finds what is attached to manifests: by cosign's tags and by the referrers API. That nothing is
  * there, or that the registry does not let us look (401 and 403 for an absent tag), is no error.
  */
-export async function findAttached(source: Source, subjects: Digest[], signal?: AbortSignal, tags = knownTags(source, signal)): Promise<Attached[]> {
+export async function findAttached(
+  source: Source,
+  subjects: Digest[],
+  signal?: AbortSignal,
+  tags = knownTags(source, signal),
+): Promise<Attached[]> {
   const known = await tags;
   const found = await Promise.all(subjects.map((subject) => attachedTo(source, subject, known, signal)));
   return found.flat().toSorted((a, b) => (key(a) < key(b) ? -1 : 1));
 }
 
-async function attachedTo(source: Source, subject: Digest, tags: KnownTags, signal: AbortSignal | undefined): Promise<Attached[]> {
-  const named = SUFFIXES.map((suffix) => attachedTag(subject, suffix)).filter((tag) => tags?.has(tag) ?? true);
+async function attachedTo(
+  source: Source,
+  subject: Digest,
+  tags: KnownTags,
+  signal: AbortSignal | undefined,
+): Promise<Attached[]> {
+  const named = SUFFIXES.map((suffix) => attachedTag(subject, suffix)).filter(
+    (tag) => tags?.has(tag) ?? true,
+  );
   const [referrers, ...byTag] = await Promise.all([
     quietly(() => source.referrers?.(subject, signal) ?? Promise.resolve([])),
     ...named.map((tag) => quietly(() => source.resolve(tag, signal))),
   ]);
-  const found = named.flatMap((tag, i): Attached[] => (byTag[i] ? [{ descriptor: bare(byTag[i]), subject, tag }] : []));
+  const found = named.flatMap((tag, i): Attached[] =>
+    byTag[i] ? [{ descriptor: bare(byTag[i]), subject, tag }] : [],
+  );
   const known = new Set(found.map(({ descriptor }) => descriptor.digest));
-  return [...found, ...(referrers ?? []).filter(({ digest }) => !known.has(digest)).map((descriptor) => ({ descriptor: bare(descriptor), subject }))];
+  return [
+    ...found,
+    ...(referrers ?? [])
+      .filter(({ digest }) => !known.has(digest))
+      .map((descriptor) => ({ descriptor: bare(descriptor), subject })),
+  ];
 }
 
-const key = (attached: Attached): string => `${attached.subject} ${attached.tag ?? ""} ${attached.descriptor.digest}`;
+const key = (attached: Attached): string =>
+  `${attached.subject} ${attached.tag ?? ""} ${attached.descriptor.digest}`;
 
 function bare({ mediaType, digest, size, artifactType }: Descriptor): Descriptor {
   return { mediaType, digest, size, ...(artifactType ? { artifactType } : {}) };
@@ -47,7 +67,8 @@ async function quietly<T>(ask: () => Promise<T>): Promise<T | undefined> {
   try {
     return await ask();
   } catch (error) {
-    if (isAirgapError(error, "not-found", "unauthorized", "refused", "unsupported", "protocol")) return undefined;
+    if (isAirgapError(error, "not-found", "unauthorized", "refused", "unsupported", "protocol"))
+      return undefined;
     throw error;
   }
 }

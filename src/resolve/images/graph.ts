@@ -1,7 +1,14 @@
 import { AirgapError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { childrenOf, type Index, MAX_INDEX_DEPTH, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "../../oci/manifest.ts";
+import {
+  childrenOf,
+  type Index,
+  MAX_INDEX_DEPTH,
+  MAX_MANIFEST_SIZE,
+  type Manifest,
+  parseManifest,
+} from "../../oci/manifest.ts";
 import { isForeignLayer, isManifestLike } from "../../oci/media-types.ts";
 import { MemorySource } from "../../transport/memory.ts";
 import { readBlob } from "../../transport/read.ts";
@@ -36,15 +43,24 @@ export class Graph {
     const known = this.#contents.get(descriptor.digest);
     if (known) return known;
     const bytes = await readBlob(this.#source, descriptor, MAX_MANIFEST_SIZE, this.#signal);
-    const read = { bytes, content: parseManifest(bytes, descriptor.mediaType, `${descriptor.digest} of ${this.#source.name}`) };
+    const read = {
+      bytes,
+      content: parseManifest(bytes, descriptor.mediaType, `${descriptor.digest} of ${this.#source.name}`),
+    };
     this.#contents.set(descriptor.digest, read);
     return read;
   }
 
   /** Adds content that was made here: a derived index. */
   addBytes(descriptor: Descriptor, bytes: Buffer): void {
-    this.#blobs.set(descriptor.digest, { descriptor, source: new MemorySource(`memory:${descriptor.digest}`, [bytes]) });
-    this.#contents.set(descriptor.digest, { bytes, content: parseManifest(bytes, descriptor.mediaType, descriptor.digest) });
+    this.#blobs.set(descriptor.digest, {
+      descriptor,
+      source: new MemorySource(`memory:${descriptor.digest}`, [bytes]),
+    });
+    this.#contents.set(descriptor.digest, {
+      bytes,
+      content: parseManifest(bytes, descriptor.mediaType, descriptor.digest),
+    });
   }
 
   /** Adds a blob that was read already. */
@@ -62,9 +78,17 @@ export class Graph {
    * Adds a descriptor and everything below it.
    * @param take which children of an index to follow; all by default
    */
-  async add(descriptor: Descriptor, take: (child: Descriptor) => boolean = () => true, depth = 0): Promise<void> {
+  async add(
+    descriptor: Descriptor,
+    take: (child: Descriptor) => boolean = () => true,
+    depth = 0,
+  ): Promise<void> {
     if (!isManifestLike(descriptor.mediaType)) return this.#addBlob(descriptor);
-    if (depth > MAX_INDEX_DEPTH) throw new AirgapError("protocol", `${this.#source.name}: indexes nested more than ${MAX_INDEX_DEPTH} deep`);
+    if (depth > MAX_INDEX_DEPTH)
+      throw new AirgapError(
+        "protocol",
+        `${this.#source.name}: indexes nested more than ${MAX_INDEX_DEPTH} deep`,
+      );
     const { content } = await this.content(descriptor);
     const seen = this.#blobs.has(descriptor.digest);
     await this.addAlone(descriptor);
@@ -77,7 +101,10 @@ export class Graph {
     if (isForeignLayer(descriptor.mediaType) && !this.#foreignLayers) return;
     const known = this.#blobs.get(descriptor.digest);
     if (known && known.descriptor.size !== descriptor.size) {
-      throw new AirgapError("protocol", `${this.#source.name}: ${descriptor.digest} is said to have ${known.descriptor.size} and ${descriptor.size} bytes`);
+      throw new AirgapError(
+        "protocol",
+        `${this.#source.name}: ${descriptor.digest} is said to have ${known.descriptor.size} and ${descriptor.size} bytes`,
+      );
     }
     if (!known) this.#blobs.set(descriptor.digest, { descriptor, source: this.#source });
   }

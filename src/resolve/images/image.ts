@@ -71,10 +71,20 @@ class ImageResolver {
     if (item.exact && isIndexType(item.root.mediaType)) await this.#index(item.root);
     else await this.#graph.add(item.root);
     await this.#addAttached(item.attached ?? []);
-    return this.#resolved({ root: item.root, ...(item.original ? { original: item.original } : {}) }, item.attached ?? [], item.origins, item.exact);
+    return this.#resolved(
+      { root: item.root, ...(item.original ? { original: item.original } : {}) },
+      item.attached ?? [],
+      item.origins,
+      item.exact,
+    );
   }
 
-  #resolved({ root, original }: Chosen, attached: Attached[], origins: string[], exact = this.#sparse): Resolved {
+  #resolved(
+    { root, original }: Chosen,
+    attached: Attached[],
+    origins: string[],
+    exact = this.#sparse,
+  ): Resolved {
     const item: Item = {
       kind: "image",
       name: this.#name,
@@ -94,7 +104,11 @@ class ImageResolver {
     const { bytes, content } = await this.#graph.content(found);
     const children = (content as Index).manifests;
     const pinned = this.#request.reference.digest !== undefined;
-    const chosen = selectChildren(children, pinned && !this.#request.exact ? "all" : this.#request.platforms, this.#name);
+    const chosen = selectChildren(
+      children,
+      pinned && !this.#request.exact ? "all" : this.#request.platforms,
+      this.#name,
+    );
     const digests = new Set(chosen.map(({ digest }) => digest));
     const index = JSON.parse(bytes.toString("utf8")) as Record<string, unknown>;
     const landing = landingOf(index, children, chosen);
@@ -112,7 +126,11 @@ class ImageResolver {
       await this.#graph.add(landing.child);
       return { root: bare(landing.child), original: found };
     }
-    const root: Descriptor = { mediaType: found.mediaType, digest: digestOf(landing.bytes), size: landing.bytes.length };
+    const root: Descriptor = {
+      mediaType: found.mediaType,
+      digest: digestOf(landing.bytes),
+      size: landing.bytes.length,
+    };
     this.#graph.addBytes(root, landing.bytes);
     await this.#graph.add(root);
     return { root, original: found };
@@ -128,9 +146,13 @@ class ImageResolver {
       selectChildren(children, this.#request.platforms, this.#name),
     );
     if (landing.kind !== "derived" || digestOf(landing.bytes) !== root.digest) {
-      throw new AirgapError("spec", `The lock does not fit the spec: for ${this.#name} it holds another choice of platforms`, {
-        suggestions: ["build again without --locked"],
-      });
+      throw new AirgapError(
+        "spec",
+        `The lock does not fit the spec: for ${this.#name} it holds another choice of platforms`,
+        {
+          suggestions: ["build again without --locked"],
+        },
+      );
     }
     this.#graph.addBytes(root, landing.bytes);
   }
@@ -151,9 +173,15 @@ class ImageResolver {
     const have = platformOf(bytes);
     const missing = have && platforms.find((want) => !matchesPlatform(have, want));
     if (!have || !missing) return;
-    throw new AirgapError("not-found", `${this.#name} is an image for ${formatPlatform(have)} only; ${formatPlatform(missing)} was asked for`, {
-      suggestions: [`give this image its own platforms in the spec: { ref: "${this.#name}", platforms: [${formatPlatform(have)}] }`],
-    });
+    throw new AirgapError(
+      "not-found",
+      `${this.#name} is an image for ${formatPlatform(have)} only; ${formatPlatform(missing)} was asked for`,
+      {
+        suggestions: [
+          `give this image its own platforms in the spec: { ref: "${this.#name}", platforms: [${formatPlatform(have)}] }`,
+        ],
+      },
+    );
   }
 
   async #addAttached(attached: Attached[]): Promise<void> {
@@ -168,7 +196,13 @@ function isImageConfig(mediaType: string): boolean {
 function platformOf(config: Buffer): Platform | undefined {
   try {
     const value: unknown = JSON.parse(config.toString("utf8"));
-    if (!isRecord(value) || typeof value["os"] !== "string" || typeof value["architecture"] !== "string" || value["architecture"] === "") return undefined;
+    if (
+      !isRecord(value) ||
+      typeof value["os"] !== "string" ||
+      typeof value["architecture"] !== "string" ||
+      value["architecture"] === ""
+    )
+      return undefined;
     return {
       os: value["os"],
       architecture: value["architecture"],
@@ -184,15 +218,26 @@ function bare({ mediaType, digest, size, artifactType }: Descriptor): Descriptor
 }
 
 function originOf(source: Source, reference: string): string {
-  return source.name.startsWith("docker://") ? `${source.name}${reference.includes(":") ? "@" : ":"}${reference}` : source.name;
+  return source.name.startsWith("docker://")
+    ? `${source.name}${reference.includes(":") ? "@" : ":"}${reference}`
+    : source.name;
 }
 
 /** Resolves one image afresh: asks the source what its tag stands for. */
-export function resolveImage(request: ImageRequest, { source, reference }: OpenedImage, signal?: AbortSignal): Promise<Resolved> {
+export function resolveImage(
+  request: ImageRequest,
+  { source, reference }: OpenedImage,
+  signal?: AbortSignal,
+): Promise<Resolved> {
   return new ImageResolver(request, source, signal).fresh(reference);
 }
 
 /** Finds the blobs of an image that a lock pins already. */
-export function followLockedImage(request: ImageRequest, item: Item, source: Source, signal?: AbortSignal): Promise<Resolved> {
+export function followLockedImage(
+  request: ImageRequest,
+  item: Item,
+  source: Source,
+  signal?: AbortSignal,
+): Promise<Resolved> {
   return new ImageResolver(request, source, signal).locked(item);
 }

@@ -41,9 +41,13 @@ interface Wanted extends ImageRequest {
  */
 export async function resolveImages(options: ImagesOptions): Promise<Resolved[]> {
   const limit = pLimit(options.concurrency);
-  const settled = await Promise.allSettled([...collect(options).values()].map((wanted) => limit(() => one(wanted, options))));
+  const settled = await Promise.allSettled(
+    [...collect(options).values()].map((wanted) => limit(() => one(wanted, options))),
+  );
   options.context.signal?.throwIfAborted();
-  const failures = settled.flatMap((result) => (result.status === "rejected" ? [result.reason as Error] : []));
+  const failures = settled.flatMap((result) =>
+    result.status === "rejected" ? [result.reason as Error] : [],
+  );
   if (failures.length > 0) throw combined(failures);
   return settled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
 }
@@ -55,11 +59,15 @@ function combined(failures: Error[]): Error {
   if (bug || others.length === 0) return bug ?? first;
   const known = failures as AirgapError[];
   const code = (known.find((failure) => failure.code !== "not-found") ?? (known[0] as AirgapError)).code;
-  return new AirgapError(code, `${failures.length} images can't be had:\n${known.map((failure) => `  ${messageOf(failure)}`).join("\n")}`, {
-    suggestions: [...new Set(known.flatMap(({ suggestions }) => suggestions))].slice(0, 5),
-    data: { images: known.map(({ code: each, message, data }) => ({ code: each, message, ...data })) },
-    cause: undefined,
-  });
+  return new AirgapError(
+    code,
+    `${failures.length} images can't be had:\n${known.map((failure) => `  ${messageOf(failure)}`).join("\n")}`,
+    {
+      suggestions: [...new Set(known.flatMap(({ suggestions }) => suggestions))].slice(0, 5),
+      data: { images: known.map(({ code: each, message, data }) => ({ code: each, message, ...data })) },
+      cause: undefined,
+    },
+  );
 }
 
 async function one(wanted: Wanted, { open, context }: ImagesOptions): Promise<Resolved> {
@@ -70,8 +78,16 @@ async function one(wanted: Wanted, { open, context }: ImagesOptions): Promise<Re
     const item = locked && lockedItem(locked, name);
     const expect = item && (item.original ?? item.root).digest;
     const { reference, flat, foreignLayers } = wanted;
-    const opened = await open({ reference, flat, foreignLayers, ...(wanted.from ? { from: wanted.from } : {}), ...(expect ? { expect } : {}) });
-    const resolved = item ? await followLockedImage(wanted, item, opened.source, signal) : await resolveImage(wanted, opened, signal);
+    const opened = await open({
+      reference,
+      flat,
+      foreignLayers,
+      ...(wanted.from ? { from: wanted.from } : {}),
+      ...(expect ? { expect } : {}),
+    });
+    const resolved = item
+      ? await followLockedImage(wanted, item, opened.source, signal)
+      : await resolveImage(wanted, opened, signal);
     context.emit({ type: "item", item: name, state: "done", detail: resolved.item.root.digest });
     return resolved;
   } catch (error) {
@@ -90,7 +106,13 @@ function lockedItem(lock: Lock, name: string): Item {
 function withWanters(error: AirgapError, name: string, wantedBy: string[]): AirgapError {
   const { suggestions, ref, cause, exit, data } = error;
   const message = `${error.message.includes(name) ? "" : `${name}: `}${error.message}; wanted by ${wantedBy.join(", ")}`;
-  return new AirgapError(error.code, message, { suggestions, cause, exit, data: { image: name, wantedBy, ...data }, ...(ref ? { ref } : {}) });
+  return new AirgapError(error.code, message, {
+    suggestions,
+    cause,
+    exit,
+    data: { image: name, wantedBy, ...data },
+    ...(ref ? { ref } : {}),
+  });
 }
 
 /** Takes all wants of one name together; what the spec's own entry says of it holds for all. */
@@ -100,7 +122,14 @@ function collect({ images, wants, platforms }: ImagesOptions): Map<string, Wante
   const add = (text: string, wantedBy: string, flat: boolean): Wanted => {
     const reference = withDefaultTag(parseReference(text));
     const name = formatReference(reference);
-    const wanted = byName.get(name) ?? { reference, platforms: [], exact: false, foreignLayers: false, wantedBy: [], flat: false };
+    const wanted = byName.get(name) ?? {
+      reference,
+      platforms: [],
+      exact: false,
+      foreignLayers: false,
+      wantedBy: [],
+      flat: false,
+    };
     wanted.wantedBy.push(wantedBy);
     wanted.flat ||= flat;
     byName.set(name, wanted);
@@ -111,7 +140,8 @@ function collect({ images, wants, platforms }: ImagesOptions): Map<string, Wante
     if (image.from) wanted.from = onePlace(wanted, image.from);
     wanted.foreignLayers ||= image.foreignLayers ?? false;
     if (image.platforms === "exact") wanted.exact = true;
-    const own = image.platforms === undefined || image.platforms === "exact" ? fallback : ownPlatforms(image.platforms);
+    const own =
+      image.platforms === undefined || image.platforms === "exact" ? fallback : ownPlatforms(image.platforms);
     wanted.platforms = both(wanted.platforms, own);
   }
   for (const want of wants) {
@@ -133,5 +163,8 @@ function both(a: Platform[] | "all", b: Platform[] | "all"): Platform[] | "all" 
 
 function onePlace({ reference, from, wantedBy }: Wanted, place: string): string {
   if (from === undefined || from === place) return place;
-  throw new AirgapError("spec", `${formatReference(reference)} is said to come from two places (${wantedBy.join(", ")}): ${from} and ${place}`);
+  throw new AirgapError(
+    "spec",
+    `${formatReference(reference)} is said to come from two places (${wantedBy.join(", ")}): ${from} and ${place}`,
+  );
 }

@@ -7,7 +7,8 @@ import { formatPlatform, matchesPlatform, type Platform } from "../../oci/platfo
 /** BuildKit hangs what it attests onto an index as a child of no platform that names its subject. */
 const ATTESTS = "vnd.docker.reference.digest";
 
-const isAttestation = (child: Descriptor): boolean => child.annotations?.[ATTESTS] !== undefined && child.platform?.os === "unknown";
+const isAttestation = (child: Descriptor): boolean =>
+  child.annotations?.[ATTESTS] !== undefined && child.platform?.os === "unknown";
 
 /** Older variants that a newer processor of the family runs, best first. */
 const RUNS_ALSO: Record<string, string[]> = {
@@ -20,7 +21,8 @@ const RUNS_ALSO: Record<string, string[]> = {
 };
 
 function candidates(want: Platform): Platform[] {
-  const older = RUNS_ALSO[`${want.architecture}/${want.variant ?? (want.architecture === "arm" ? "v7" : "")}`] ?? [];
+  const older =
+    RUNS_ALSO[`${want.architecture}/${want.variant ?? (want.architecture === "arm" ? "v7" : "")}`] ?? [];
   return [want, ...older.map((variant) => ({ ...want, variant }))];
 }
 
@@ -42,7 +44,11 @@ function childrenFor(children: Descriptor[], want: Platform): Descriptor[] {
  * @param where names the index in the error
  * @throws AirgapError `not-found` when a platform has no child
  */
-export function selectChildren(children: Descriptor[], platforms: Platform[] | "all", where: string): Descriptor[] {
+export function selectChildren(
+  children: Descriptor[],
+  platforms: Platform[] | "all",
+  where: string,
+): Descriptor[] {
   const runnable = children.filter((child) => child.platform !== undefined && !isAttestation(child));
   if (platforms === "all" || runnable.length === 0) return children;
   const chosen = new Set<Descriptor>();
@@ -52,25 +58,42 @@ export function selectChildren(children: Descriptor[], platforms: Platform[] | "
     for (const child of fitting) chosen.add(child);
   }
   const digests = new Set([...chosen].map(({ digest }) => digest as string));
-  return children.filter((child) => chosen.has(child) || (isAttestation(child) && digests.has(child.annotations?.[ATTESTS] ?? "")));
+  return children.filter(
+    (child) => chosen.has(child) || (isAttestation(child) && digests.has(child.annotations?.[ATTESTS] ?? "")),
+  );
 }
 
 function lacks(where: string, want: Platform, children: Descriptor[]): AirgapError {
-  const offered = [...new Set(children.flatMap(({ platform }) => (platform ? [formatPlatform(platform)] : [])))];
-  return new AirgapError("not-found", `${where} has nothing for ${formatPlatform(want)}; it offers ${offered.join(", ")}`, {
-    suggestions: [`give this image its own platforms in the spec: { ref: "${where}", platforms: [${offered[0] ?? "linux/amd64"}] }`],
-    data: { image: where, wanted: formatPlatform(want), offered },
-  });
+  const offered = [
+    ...new Set(children.flatMap(({ platform }) => (platform ? [formatPlatform(platform)] : []))),
+  ];
+  return new AirgapError(
+    "not-found",
+    `${where} has nothing for ${formatPlatform(want)}; it offers ${offered.join(", ")}`,
+    {
+      suggestions: [
+        `give this image its own platforms in the spec: { ref: "${where}", platforms: [${offered[0] ?? "linux/amd64"}] }`,
+      ],
+      data: { image: where, wanted: formatPlatform(want), offered },
+    },
+  );
 }
 
 /** What stands for a choice of an index's children under a tag. interface.md, "What lands, and where". */
-export type Landing = { kind: "whole" } | { kind: "single"; child: Descriptor } | { kind: "derived"; bytes: Buffer };
+export type Landing =
+  | { kind: "whole" }
+  | { kind: "single"; child: Descriptor }
+  | { kind: "derived"; bytes: Buffer };
 
 /**
  * Every child carried: the index itself. One platform: that manifest. Several of more: an index
  * derived from it, which keeps everything but the children that are left out.
  */
-export function landingOf(index: Record<string, unknown>, children: Descriptor[], chosen: Descriptor[]): Landing {
+export function landingOf(
+  index: Record<string, unknown>,
+  children: Descriptor[],
+  chosen: Descriptor[],
+): Landing {
   if (chosen.length === children.length) return { kind: "whole" };
   const images = chosen.filter((child) => !isAttestation(child));
   const [only] = images;

@@ -19,7 +19,8 @@ function invalid(file: string, why: string, suggestion?: string): AirgapError {
 }
 
 function documents(text: string, file: string): Record<string, unknown>[] {
-  if (text.length > MAX_SIZE) throw invalid(file, `is larger than ${MAX_SIZE} bytes, too large for a kubeadm configuration`);
+  if (text.length > MAX_SIZE)
+    throw invalid(file, `is larger than ${MAX_SIZE} bytes, too large for a kubeadm configuration`);
   const lines = new LineCounter();
   return parseAllDocuments(text, { lineCounter: lines }).flatMap((document) => {
     const [error] = document.errors;
@@ -39,7 +40,8 @@ class Fields {
   readonly #values: Record<string, unknown>;
 
   constructor(file: string, path: string, values: unknown) {
-    if (values !== undefined && values !== null && !isRecord(values)) throw invalid(file, `${path} must be a mapping`);
+    if (values !== undefined && values !== null && !isRecord(values))
+      throw invalid(file, `${path} must be a mapping`);
     this.#file = file;
     this.#path = path;
     this.#values = isRecord(values) ? values : {};
@@ -56,7 +58,8 @@ class Fields {
   string(key: string): string | undefined {
     const value = this.#values[key];
     if (value === undefined || value === null || value === "") return undefined;
-    if (typeof value !== "string") throw invalid(this.#file, `${this.#path}.${key} must be a string; put it in quotes`);
+    if (typeof value !== "string")
+      throw invalid(this.#file, `${this.#path}.${key} must be a string; put it in quotes`);
     return value;
   }
 
@@ -83,7 +86,8 @@ function etcdOf(etcd: Fields, file: string): NonNullable<ImageSettings["etcd"]> 
 function settingsOf(cluster: Fields, beta: number, file: string): ImageSettings {
   const dns = cluster.in("dns");
   const type = beta <= 2 ? dns.string("type") : undefined;
-  if (type !== undefined && type !== "CoreDNS" && type !== "kube-dns") throw invalid(file, `dns.type '${type}' is neither CoreDNS nor kube-dns`);
+  if (type !== undefined && type !== "CoreDNS" && type !== "kube-dns")
+    throw invalid(file, `dns.type '${type}' is neither CoreDNS nor kube-dns`);
   const imageRepository = cluster.string("imageRepository");
   return {
     ...(imageRepository ? { imageRepository } : {}),
@@ -115,5 +119,9 @@ export function parseKubeadmConfig(text: string, file: string): KubeadmConfig {
   }
   const fields = new Fields(file, "ClusterConfiguration", cluster);
   const kubernetesVersion = fields.string("kubernetesVersion");
-  return { api: String(api[1]), ...(kubernetesVersion ? { kubernetesVersion } : {}), settings: settingsOf(fields, Number(api[2]), file) };
+  return {
+    api: String(api[1]),
+    ...(kubernetesVersion ? { kubernetesVersion } : {}),
+    settings: settingsOf(fields, Number(api[2]), file),
+  };
 }

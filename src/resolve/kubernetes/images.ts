@@ -28,14 +28,17 @@ function imageTag(version: KubernetesVersion): string {
 /** Where CI builds are: kubernetes/kubernetes#97087, in 1.21 and backported. */
 function ciRepository({ minor, patch }: KubernetesVersion): string {
   const backported: Record<number, number> = { 18: 16, 19: 8, 20: 3 };
-  return minor >= 21 || patch >= (backported[minor] ?? Number.POSITIVE_INFINITY) ? "gcr.io/k8s-staging-ci-images" : "gcr.io/kubernetes-ci-images";
+  return minor >= 21 || patch >= (backported[minor] ?? Number.POSITIVE_INFINITY)
+    ? "gcr.io/k8s-staging-ci-images"
+    : "gcr.io/kubernetes-ci-images";
 }
 
 function dnsImages(row: Row, repository: string, settings: ImageSettings): string[] {
   const { dns = {} } = settings;
   if (dns.disabled) return [];
   const base = dns.imageRepository ?? repository;
-  if (dns.type === "kube-dns") return KUBE_DNS.images.map((name) => `${base}/${name}:${dns.imageTag ?? KUBE_DNS.tag}`);
+  if (dns.type === "kube-dns")
+    return KUBE_DNS.images.map((name) => `${base}/${name}:${dns.imageTag ?? KUBE_DNS.tag}`);
   const path = base === row.registry ? row.corednsPath : row.customCorednsPath;
   return [`${base}/${path}:${dns.imageTag ?? row.coredns}`];
 }
@@ -53,11 +56,16 @@ function etcdImages(row: Row, repository: string, settings: ImageSettings): stri
 export function kubeadmImages(version: KubernetesVersion, row: Row, settings: ImageSettings = {}): string[] {
   const repository = settings.imageRepository ?? row.registry;
   const kubernetes = version.ci && repository === row.registry ? ciRepository(version) : repository;
-  const names = settings.useHyperKubeImage ? ["hyperkube"] : [...CONTROL_PLANE, ...(settings.proxyDisabled ? [] : ["kube-proxy"])];
+  const names = settings.useHyperKubeImage
+    ? ["hyperkube"]
+    : [...CONTROL_PLANE, ...(settings.proxyDisabled ? [] : ["kube-proxy"])];
   const dns = dnsImages(row, repository, settings);
   const etcd = etcdImages(row, repository, settings);
   const pause = `${repository}/pause:${row.pause}`;
-  return [...names.map((name) => `${kubernetes}/${name}:${imageTag(version)}`), ...(row.order === "new" ? [...dns, pause, ...etcd] : [pause, ...etcd, ...dns])];
+  return [
+    ...names.map((name) => `${kubernetes}/${name}:${imageTag(version)}`),
+    ...(row.order === "new" ? [...dns, pause, ...etcd] : [pause, ...etcd, ...dns]),
+  ];
 }
 
 /** The pause image that the container runtime must be told: containerd's `sandbox_image`, CRI-O's `pause_image`. */

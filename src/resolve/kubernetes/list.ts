@@ -35,7 +35,8 @@ function agreed(flag: string, given: string | undefined, configured: string | un
   return given ?? configured;
 }
 
-const withV = (version: string | undefined): string | undefined => (version === undefined ? undefined : version.replace(/^(ci\/)?(\d)/, "$1v$2"));
+const withV = (version: string | undefined): string | undefined =>
+  version === undefined ? undefined : version.replace(/^(ci\/)?(\d)/, "$1v$2");
 
 function checkConfig(known: KnownVersion, config: KubeadmConfig | undefined): string[] {
   const { minor } = known.version;
@@ -46,7 +47,9 @@ function checkConfig(known: KnownVersion, config: KubeadmConfig | undefined): st
   }
   const accepted = configApis(minor);
   if (config?.api === undefined || accepted.includes(config.api)) return [];
-  return [`kubeadm ${formatVersion(known.version)} does not read kubeadm.k8s.io/${config.api}, only ${accepted.join(", ")}: run kubeadm config migrate`];
+  return [
+    `kubeadm ${formatVersion(known.version)} does not read kubeadm.k8s.io/${config.api}, only ${accepted.join(", ")}: run kubeadm config migrate`,
+  ];
 }
 
 /**
@@ -55,8 +58,13 @@ function checkConfig(known: KnownVersion, config: KubeadmConfig | undefined): st
  */
 export function listKubeadmImages(request: ListRequest): KubeadmList {
   const { config } = request;
-  const version = agreed("kubernetes-version", withV(request.version), withV(config?.kubernetesVersion)) ?? "stable-1";
-  const imageRepository = agreed("image-repository", request.imageRepository, config?.settings.imageRepository);
+  const version =
+    agreed("kubernetes-version", withV(request.version), withV(config?.kubernetesVersion)) ?? "stable-1";
+  const imageRepository = agreed(
+    "image-repository",
+    request.imageRepository,
+    config?.settings.imageRepository,
+  );
   const known = lookUp(version);
   const settings: ImageSettings = { ...config?.settings, ...(imageRepository ? { imageRepository } : {}) };
   // hyperkube left kubeadm's internal types with 1.22 (kubernetes/kubernetes#101537), whatever the file's API says.

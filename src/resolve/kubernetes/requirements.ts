@@ -35,7 +35,11 @@ export function configApis(minor: number): string[] {
  * The limits that come with a version. Sources: kubernetes/kubernetes#107317 (sockets), #106907
  * (dockershim), the 1.26 announcement (CRI v1, so containerd 1.6), #134298 (cgroup v1).
  */
-export function requirementsOf(version: KubernetesVersion, row: Row, settings: ImageSettings = {}): Requirements {
+export function requirementsOf(
+  version: KubernetesVersion,
+  row: Row,
+  settings: ImageSettings = {},
+): Requirements {
   const { minor } = version;
   const accepted = configApis(minor);
   return {

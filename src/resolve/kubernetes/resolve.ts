@@ -21,11 +21,19 @@ export async function readKubeadmConfig(file: string): Promise<KubeadmConfig> {
  * What a Kubernetes version asks for: kubeadm's images, which a flat mirror may serve.
  * @returns the wants, and the list with the limits that come with the version
  */
-export async function resolveKubernetes(spec: KubernetesSpec, context: Pick<ResolveContext, "baseDir" | "emit">): Promise<Resolution & { list: KubeadmList }> {
-  const config = spec.config === undefined ? undefined : await readKubeadmConfig(resolve(context.baseDir, spec.config));
+export async function resolveKubernetes(
+  spec: KubernetesSpec,
+  context: Pick<ResolveContext, "baseDir" | "emit">,
+): Promise<Resolution & { list: KubeadmList }> {
+  const config =
+    spec.config === undefined ? undefined : await readKubeadmConfig(resolve(context.baseDir, spec.config));
   const list = listKubeadmImages({ version: spec.version, ...(config ? { config } : {}) });
   for (const message of list.notes) context.emit({ type: "note", message });
   for (const message of list.warnings) context.emit({ type: "warning", message });
   const wantedBy = `kubernetes ${list.version}`;
-  return { resolved: [], images: list.images.map((reference) => ({ reference, wantedBy, flat: true })), list };
+  return {
+    resolved: [],
+    images: list.images.map((reference) => ({ reference, wantedBy, flat: true })),
+    list,
+  };
 }

@@ -1,5 +1,11 @@
 import { AirgapError } from "../../errors.ts";
-import { comparePatch, formatVersion, isPreRelease, type KubernetesVersion, parseVersion } from "./version.ts";
+import {
+  comparePatch,
+  formatVersion,
+  isPreRelease,
+  type KubernetesVersion,
+  parseVersion,
+} from "./version.ts";
 import data from "./versions.json" with { type: "json" };
 
 /** What kubeadm's binaries of one range of patches have compiled in. */
@@ -62,20 +68,31 @@ function unknown(text: string, older: boolean): AirgapError {
   const known = `kubeadm's lists are known from ${oldest.row.from} to v${newest.to.major}.${newest.to.minor}`;
   if (older) {
     return new AirgapError("unsupported", `The images of Kubernetes ${text} are not known: ${known}`, {
-      suggestions: [`use ${oldest.row.from} or newer`, "list the images yourself under `images:` of the spec"],
+      suggestions: [
+        `use ${oldest.row.from} or newer`,
+        "list the images yourself under `images:` of the spec",
+      ],
     });
   }
-  return new AirgapError("unsupported", `The images of Kubernetes ${text} are not known: ${known} (as of ${updated})`, {
-    suggestions: [
-      `run \`kubeadm config images list --kubernetes-version ${text}\` with the kubeadm of that version and put the lines under \`images:\` of the spec`,
-      "use a newer airgap, or add the version to it: docs/kubernetes-versions.md",
-    ],
-  });
+  return new AirgapError(
+    "unsupported",
+    `The images of Kubernetes ${text} are not known: ${known} (as of ${updated})`,
+    {
+      suggestions: [
+        `run \`kubeadm config images list --kubernetes-version ${text}\` with the kubeadm of that version and put the lines under \`images:\` of the spec`,
+        "use a newer airgap, or add the version to it: docs/kubernetes-versions.md",
+      ],
+    },
+  );
 }
 
 function newestOf(request: { major: number; minor?: number }, text: string): KnownVersion {
   const last = request.minor === undefined ? newest : ofMinor(request.major, request.minor).at(-1);
-  if (last === undefined) throw unknown(text, request.major < 1 || (request.major === 1 && (request.minor ?? 0) < oldest.from.minor));
+  if (last === undefined)
+    throw unknown(
+      text,
+      request.major < 1 || (request.major === 1 && (request.minor ?? 0) < oldest.from.minor),
+    );
   const notes = [`${text} is taken as ${last.row.to}, the newest patch known on ${updated}`];
   return { version: last.to, row: last.row, warnings: [], notes };
 }
@@ -96,9 +113,17 @@ export function lookUp(text: string): KnownVersion {
   const found = minor.find(({ to }) => comparePatch(version, to) <= 0);
   const warnings: string[] = [];
   const shown = formatVersion(version);
-  if (found === undefined) warnings.push(`${shown} is newer than ${last.row.to}, the newest patch known on ${updated}: its list is answered from that one`);
-  else if (found.row.notReleased?.includes(`v${version.major}.${version.minor}.${version.patch}`)) warnings.push(`Kubernetes never released ${shown}`);
-  else if (isPreRelease(version)) warnings.push(`${shown} is a pre-release: its list is answered from the release, which may have newer etcd or CoreDNS`);
-  else if (found.row.confidence === "low") warnings.push(`The list of ${shown} is carried over from an earlier patch; no published list was found`);
+  if (found === undefined)
+    warnings.push(
+      `${shown} is newer than ${last.row.to}, the newest patch known on ${updated}: its list is answered from that one`,
+    );
+  else if (found.row.notReleased?.includes(`v${version.major}.${version.minor}.${version.patch}`))
+    warnings.push(`Kubernetes never released ${shown}`);
+  else if (isPreRelease(version))
+    warnings.push(
+      `${shown} is a pre-release: its list is answered from the release, which may have newer etcd or CoreDNS`,
+    );
+  else if (found.row.confidence === "low")
+    warnings.push(`The list of ${shown} is carried over from an earlier patch; no published list was found`);
   return { version, row: (found ?? last).row, warnings, notes: [] };
 }

@@ -27,14 +27,28 @@ export function parseVersion(text: string): VersionRequest {
   const exact = EXACT.exec(text);
   if (exact) {
     const [, ci, major, minor, patch, suffix] = exact;
-    return { exact: { major: Number(major), minor: Number(minor), patch: Number(patch), suffix: suffix ?? "", ci: ci !== undefined } };
+    return {
+      exact: {
+        major: Number(major),
+        minor: Number(minor),
+        patch: Number(patch),
+        suffix: suffix ?? "",
+        ci: ci !== undefined,
+      },
+    };
   }
   if (text === "stable" || text === "stable-1") return { newest: { major: 1 } };
   const minor = MINOR.exec(text);
   if (minor) return { newest: { major: Number(minor[1]), minor: Number(minor[2]) } };
-  throw new AirgapError("usage", `'${text}' is not a Kubernetes version that can be answered without asking the network`, {
-    suggestions: ["name a patch release like v1.34.4, or a minor like v1.34 for the newest patch that is known here"],
-  });
+  throw new AirgapError(
+    "usage",
+    `'${text}' is not a Kubernetes version that can be answered without asking the network`,
+    {
+      suggestions: [
+        "name a patch release like v1.34.4, or a minor like v1.34 for the newest patch that is known here",
+      ],
+    },
+  );
 }
 
 /** `v1.28.2`, with its suffix. */

@@ -8,7 +8,14 @@ import { type Field, parsePath, readAt } from "./field-path.ts";
 import { Files, type ReadFile } from "./files.ts";
 import { generate } from "./generators.ts";
 import { transformImages } from "./images.ts";
-import { type Reference, restoreReferences, transformLabels, transformNames, transformNamespace, transformReplicas } from "./names.ts";
+import {
+  type Reference,
+  restoreReferences,
+  transformLabels,
+  transformNames,
+  transformNamespace,
+  transformReplicas,
+} from "./names.ts";
 import { transformPatches } from "./patches.ts";
 import { transformReplacements } from "./replacements.ts";
 import { kindOf, nameOf, type Resource, readSelector, selects } from "./resource.ts";
@@ -53,7 +60,10 @@ export async function buildKustomization(folder: string, options: BuildOptions):
   const files = new Files(await realpath(folder));
   const builder = new Builder(files, options);
   const resources = await builder.folder(folder, []);
-  return { documents: builder.withVariables(restoreReferences(resources)).map(({ node }) => node), files: [...files.read.values()] };
+  return {
+    documents: builder.withVariables(restoreReferences(resources)).map(({ node }) => node),
+    files: [...files.read.values()],
+  };
 }
 
 class Builder {
@@ -73,24 +83,42 @@ class Builder {
   async folder(folder: string, above: string[], base: Resource[] = []): Promise<Resource[]> {
     const real = await realpath(folder);
     const chain = [...above, real];
-    if (above.includes(real)) throw new AirgapError("spec", `The kustomizations are a cycle: ${chain.map((path) => this.#files.shown(path)).join(" → ")}`);
-    if (above.length > MAX_DEPTH) throw new AirgapError("spec", `Kustomizations are nested more than ${MAX_DEPTH} deep at ${this.#files.shown(real)}`);
+    if (above.includes(real))
+      throw new AirgapError(
+        "spec",
+        `The kustomizations are a cycle: ${chain.map((path) => this.#files.shown(path)).join(" → ")}`,
+      );
+    if (above.length > MAX_DEPTH)
+      throw new AirgapError(
+        "spec",
+        `Kustomizations are nested more than ${MAX_DEPTH} deep at ${this.#files.shown(real)}`,
+      );
     const file = await this.#files.kustomizationOf(real);
-    if (file === undefined) throw new AirgapError("spec", `${this.#files.shown(real)} has no kustomization.yaml`);
+    if (file === undefined)
+      throw new AirgapError("spec", `${this.#files.shown(real)} has no kustomization.yaml`);
     const { text } = await this.#files.text(real, file, this.#files.shown(real));
     const by = this.#files.shown(file);
     const root = parseOne(new Text(by, text));
     return root === undefined ? base : this.#build(root, real, by, chain, base);
   }
 
-  async #build(root: Node, folder: string, by: string, chain: string[], base: Resource[]): Promise<Resource[]> {
+  async #build(
+    root: Node,
+    folder: string,
+    by: string,
+    chain: string[],
+    base: Resource[],
+  ): Promise<Resource[]> {
     this.#checkSupported(root, by);
     const configured = await this.#configured(root, folder, by);
     let resources = [...base];
     for (const field of ["resources", "bases"]) {
-      for (const entry of itemsOf(get(root, field))) if (entry.kind === "scalar") resources.push(...(await this.#resource(entry.value, folder, by, chain)));
+      for (const entry of itemsOf(get(root, field)))
+        if (entry.kind === "scalar")
+          resources.push(...(await this.#resource(entry.value, folder, by, chain)));
     }
-    if (resources.length > MAX_RESOURCES) throw new AirgapError("spec", `${by} has more than ${MAX_RESOURCES} objects`);
+    if (resources.length > MAX_RESOURCES)
+      throw new AirgapError("spec", `${by} has more than ${MAX_RESOURCES} objects`);
     resources = await generate(resources, root, folder, this.#files, by);
     for (const entry of itemsOf(get(root, "components"))) {
       if (entry.kind !== "scalar") continue;
@@ -101,7 +129,10 @@ class Builder {
       this.#variables.push({
         name: stringAt(entry, "name") ?? "",
         objref: get(entry, "objref"),
-        path: stringAt(entry, "fieldref", "fieldpath") ?? stringAt(entry, "fieldref", "fieldPath") ?? "metadata.name",
+        path:
+          stringAt(entry, "fieldref", "fieldpath") ??
+          stringAt(entry, "fieldref", "fieldPath") ??
+          "metadata.name",
       });
     resources = await transformPatches(resources, root, folder, this.#files, by);
     resources = transformNamespace(resources, root, configured.namespaces);
@@ -119,7 +150,10 @@ class Builder {
   #checkSupported(root: Node, by: string): void {
     for (const [field, what] of Object.entries(NEEDS_PROGRAMS)) {
       if (get(root, field) === undefined) continue;
-      this.#problem(`${by} uses ${what} (${field}:), which are not run here`, field.startsWith("helm") ? "list the charts under charts: of the spec" : ADVICE);
+      this.#problem(
+        `${by} uses ${what} (${field}:), which are not run here`,
+        field.startsWith("helm") ? "list the charts under charts: of the spec" : ADVICE,
+      );
     }
   }
 
@@ -142,22 +176,30 @@ class Builder {
     if (place === "absent") return [];
     if (place === "folder") return this.folder(resolve(folder, name), chain);
     const { path, text } = await this.#files.text(folder, name, by);
-    return [...parseStream(new Text(this.#files.shown(path), text), true)].flatMap(({ root }) => listed(root)).map((node) => ({ node, formerNames: [] }));
+    return [...parseStream(new Text(this.#files.shown(path), text), true)]
+      .flatMap(({ root }) => listed(root))
+      .map((node) => ({ node, formerNames: [] }));
   }
 
   /** Fields that `configurations:` add. https://github.com/kubernetes-sigs/kustomize/tree/master/examples/transformerconfigs */
-  async #configured(root: Node, folder: string, by: string): Promise<{ images: Field[]; namespaces: Field[] }> {
+  async #configured(
+    root: Node,
+    folder: string,
+    by: string,
+  ): Promise<{ images: Field[]; namespaces: Field[] }> {
     const found = { images: [] as Field[], namespaces: [] as Field[] };
     for (const entry of itemsOf(get(root, "configurations"))) {
       if (entry.kind !== "scalar") continue;
       const { path, text } = await this.#files.text(folder, entry.value, by);
       const configuration = parseOne(new Text(this.#files.shown(path), text));
-      for (const field of itemsOf(get(configuration, "varReference"))) this.#variableFields.add(`.${(stringAt(field, "path") ?? "").replaceAll("/", ".")}`);
+      for (const field of itemsOf(get(configuration, "varReference")))
+        this.#variableFields.add(`.${(stringAt(field, "path") ?? "").replaceAll("/", ".")}`);
       found.images.push(...fieldsOf(get(configuration, "images")));
       found.namespaces.push(...fieldsOf(get(configuration, "namespace")));
       for (const reference of itemsOf(get(configuration, "nameReference"))) {
         const kind = stringAt(reference, "kind") ?? "";
-        for (const { selector, path: at } of fieldsOf(get(reference, "fieldSpecs"))) this.#references.push({ kind, path: at, user: selector });
+        for (const { selector, path: at } of fieldsOf(get(reference, "fieldSpecs")))
+          this.#references.push({ kind, path: at, user: selector });
       }
     }
     return found;
@@ -183,28 +225,36 @@ class Builder {
     for (const { name, objref, path } of this.#variables) {
       const selector = readSelector(objref);
       const resource = resources.find(
-        (each) => selects({ ...selector, ...(selector.name ? { name: `${selector.name}` } : {}) }, each) && (nameOf(each) !== "" || kindOf(each) !== ""),
+        (each) =>
+          selects({ ...selector, ...(selector.name ? { name: `${selector.name}` } : {}) }, each) &&
+          (nameOf(each) !== "" || kindOf(each) !== ""),
       );
       const [value] = resource ? readAt(resource.node, parsePath(path, ".")) : [];
       if (value?.kind === "scalar") values.set(name, value.value);
     }
     if (values.size === 0) return resources;
-    return resources.map((resource) => ({ ...resource, node: substitute(resource.node, values, this.#variableFields) as Mapping }));
+    return resources.map((resource) => ({
+      ...resource,
+      node: substitute(resource.node, values, this.#variableFields) as Mapping,
+    }));
   }
 }
 
 function fieldsOf(node: Node | undefined): Field[] {
   return itemsOf(node).flatMap((field) => {
     const path = stringAt(field, "path");
-    return path ? [{ selector: readSelector(field), path, create: stringAt(field, "create") === "true" }] : [];
+    return path
+      ? [{ selector: readSelector(field), path, create: stringAt(field, "create") === "true" }]
+      : [];
   });
 }
 
 /** kustomize takes for a URL what has a scheme, a host of a code forge, or `//` and `?ref=`. */
 function isRemote(name: string): boolean {
   return (
-    /^(?:https?|ssh|git|file):\/\/|^git@|^(?:www\.)?(?:github|gitlab|bitbucket)\.\w+[/:]|\?ref=|\.git(?:\/|$|\?)/.test(name) ||
-    /^[\w-]+(?:\.[\w-]+)+\/[\w.-]+\/[\w.-]+/.test(name)
+    /^(?:https?|ssh|git|file):\/\/|^git@|^(?:www\.)?(?:github|gitlab|bitbucket)\.\w+[/:]|\?ref=|\.git(?:\/|$|\?)/.test(
+      name,
+    ) || /^[\w-]+(?:\.[\w-]+)+\/[\w.-]+\/[\w.-]+/.test(name)
   );
 }
 
@@ -212,20 +262,34 @@ function isRemote(name: string): boolean {
 function listed(root: Node): Mapping[] {
   if (root.kind !== "mapping") return [];
   const items = get(root, "items");
-  return /List$/.test(stringAt(root, "kind") ?? "") && items?.kind === "sequence" ? items.items.flatMap(listed) : [root];
+  return /List$/.test(stringAt(root, "kind") ?? "") && items?.kind === "sequence"
+    ? items.items.flatMap(listed)
+    : [root];
 }
 
 /** Where kustomize puts variables in: commands, arguments, environment and mounts of containers, hosts of ingresses. */
 const WITH_VARIABLES =
   /\.(?:containers|initContainers)\[\]\.(?:command|args)\[\]$|\.(?:containers|initContainers)\[\]\.(?:env\[\]\.value|volumeMounts\[\]\.\w+)$|\.spec\.(?:rules\[\]\.host|tls\[\]\.hosts\[\]|externalName)$/;
 
-const isOpened = (path: string, fields: Set<string>): boolean => [...fields].some((field) => path === field || path.startsWith(`${field}.`));
+const isOpened = (path: string, fields: Set<string>): boolean =>
+  [...fields].some((field) => path === field || path.startsWith(`${field}.`));
 
 function substitute(node: Node, values: Map<string, string>, fields: Set<string>, path = ""): Node {
   if (node.kind === "mapping")
-    return { ...node, entries: node.entries.map(({ key, value }) => ({ key, value: substitute(value, values, fields, `${path}.${key}`) })) };
-  if (node.kind === "sequence") return { ...node, items: node.items.map((item) => substitute(item, values, fields, `${path}[]`)) };
-  if (!node.value.includes("$(") || !(WITH_VARIABLES.test(path) || isOpened(path.replaceAll("[]", ""), fields))) return node;
+    return {
+      ...node,
+      entries: node.entries.map(({ key, value }) => ({
+        key,
+        value: substitute(value, values, fields, `${path}.${key}`),
+      })),
+    };
+  if (node.kind === "sequence")
+    return { ...node, items: node.items.map((item) => substitute(item, values, fields, `${path}[]`)) };
+  if (
+    !node.value.includes("$(") ||
+    !(WITH_VARIABLES.test(path) || isOpened(path.replaceAll("[]", ""), fields))
+  )
+    return node;
   const value = node.value.replace(/\$\(([^)]+)\)/g, (whole, name: string) => values.get(name) ?? whole);
   return value === node.value ? node : { kind: "scalar", value, plain: false };
 }

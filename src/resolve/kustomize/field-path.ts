@@ -36,11 +36,16 @@ export function parsePath(text: string, separator: "/" | "."): Step[] {
 function stepsOf(part: string): Step[] {
   if (part === "*" || part === "[]") return [{ each: true }];
   const selected = /^\[([^=\]]+)=(.*)\]$/.exec(part);
-  if (selected) return [{ field: selected[1] as string, value: (selected[2] as string).replace(/^["']|["']$/g, "") }];
+  if (selected)
+    return [{ field: selected[1] as string, value: (selected[2] as string).replace(/^["']|["']$/g, "") }];
   const literal = /^\[(.+)\]$/.exec(part);
   if (literal) return [{ key: literal[1] as string }];
   const indexed = /^([^[\]]+)\[([^\]]+)\]$/.exec(part);
-  if (indexed) return [{ key: indexed[1] as string }, ...stepsOf(/^\d+$/.test(indexed[2] as string) ? (indexed[2] as string) : `[${indexed[2]}]`)];
+  if (indexed)
+    return [
+      { key: indexed[1] as string },
+      ...stepsOf(/^\d+$/.test(indexed[2] as string) ? (indexed[2] as string) : `[${indexed[2]}]`),
+    ];
   if (part.endsWith("[]")) return [{ key: part.slice(0, -2) }, { each: true }];
   return [/^\d+$/.test(part) ? { index: Number(part) } : { key: part }];
 }
@@ -50,11 +55,20 @@ export function readAt(node: Node | undefined, steps: Step[]): Node[] {
   const [step, ...rest] = steps;
   if (node === undefined) return [];
   if (step === undefined) return [node];
-  if ("key" in step) return node.kind === "sequence" ? node.items.flatMap((item) => readAt(item, steps)) : readAt(get(node, step.key), rest);
-  if ("index" in step) return node.kind === "sequence" ? readAt(node.items[step.index], rest) : readAt(get(node, String(step.index)), rest);
-  if (node.kind === "mapping" && "each" in step) return node.entries.flatMap(({ value }) => readAt(value, rest));
+  if ("key" in step)
+    return node.kind === "sequence"
+      ? node.items.flatMap((item) => readAt(item, steps))
+      : readAt(get(node, step.key), rest);
+  if ("index" in step)
+    return node.kind === "sequence"
+      ? readAt(node.items[step.index], rest)
+      : readAt(get(node, String(step.index)), rest);
+  if (node.kind === "mapping" && "each" in step)
+    return node.entries.flatMap(({ value }) => readAt(value, rest));
   if (node.kind !== "sequence") return [];
-  return node.items.filter((item) => "each" in step || selected(item, step)).flatMap((item) => readAt(item, rest));
+  return node.items
+    .filter((item) => "each" in step || selected(item, step))
+    .flatMap((item) => readAt(item, rest));
 }
 
 function selected(item: Node, step: { field: string; value: string }): boolean {
@@ -65,23 +79,50 @@ function selected(item: Node, step: { field: string; value: string }): boolean {
  * Changes what a path leads to.
  * @param create makes mappings on the way that are not there
  */
-export function changeAt(node: Node, steps: Step[], change: (found: Node | undefined) => Node | undefined, create: boolean): Node {
+export function changeAt(
+  node: Node,
+  steps: Step[],
+  change: (found: Node | undefined) => Node | undefined,
+  create: boolean,
+): Node {
   const [step, ...rest] = steps;
   if (step === undefined) return change(node) ?? node;
   const inItems = (matches: (item: Node, i: number) => boolean): Node =>
-    node.kind === "sequence" ? { ...node, items: node.items.map((item, i) => (matches(item, i) ? changeAt(item, rest, change, create) : item)) } : node;
+    node.kind === "sequence"
+      ? {
+          ...node,
+          items: node.items.map((item, i) =>
+            matches(item, i) ? changeAt(item, rest, change, create) : item,
+          ),
+        }
+      : node;
   if ("index" in step && node.kind === "sequence") return inItems((_, i) => i === step.index);
   if ("field" in step) return inItems((item) => selected(item, step));
   if ("each" in step && node.kind === "sequence") return inItems(() => true);
   if ("each" in step)
-    return node.kind === "mapping" ? { ...node, entries: node.entries.map(({ key, value }) => ({ key, value: changeAt(value, rest, change, create) })) } : node;
+    return node.kind === "mapping"
+      ? {
+          ...node,
+          entries: node.entries.map(({ key, value }) => ({
+            key,
+            value: changeAt(value, rest, change, create),
+          })),
+        }
+      : node;
   const key = "key" in step ? step.key : String(step.index);
-  if (node.kind === "sequence") return { ...node, items: node.items.map((item) => changeAt(item, steps, change, create)) };
+  if (node.kind === "sequence")
+    return { ...node, items: node.items.map((item) => changeAt(item, steps, change, create)) };
   if (node.kind !== "mapping") return node;
   return changeKey(node, key, rest, change, create);
 }
 
-function changeKey(node: Mapping, key: string, rest: Step[], change: (found: Node | undefined) => Node | undefined, create: boolean): Node {
+function changeKey(
+  node: Mapping,
+  key: string,
+  rest: Step[],
+  change: (found: Node | undefined) => Node | undefined,
+  create: boolean,
+): Node {
   const inner = get(node, key);
   if (inner === undefined && !create) return node;
   const value = rest.length === 0 ? change(inner) : changeAt(inner ?? mapping([]), rest, change, create);

@@ -19,7 +19,11 @@ export interface FoundText {
   binary?: Buffer;
 }
 
-const textOf = (path: string, bytes: Buffer): FoundText => ({ path, text: bytes.toString("utf8"), ...(isUtf8(bytes) ? {} : { binary: bytes }) });
+const textOf = (path: string, bytes: Buffer): FoundText => ({
+  path,
+  text: bytes.toString("utf8"),
+  ...(isUtf8(bytes) ? {} : { binary: bytes }),
+});
 
 /** Reads files for one run, keeps what was read, and refuses what lies outside of a kustomization's folder. */
 export class Files {
@@ -63,15 +67,20 @@ export class Files {
     });
     const home = await realpath(folder);
     if (real !== home && !real.startsWith(home + sep)) {
-      throw new AirgapError("spec", `${by} names ${name}, which lies outside of its folder; kustomize refuses that too`, {
-        suggestions: ["move the file into the folder, or make its folder a kustomization and name that"],
-      });
+      throw new AirgapError(
+        "spec",
+        `${by} names ${name}, which lies outside of its folder; kustomize refuses that too`,
+        {
+          suggestions: ["move the file into the folder, or make its folder a kustomization and name that"],
+        },
+      );
     }
     const known = this.read.get(real);
     if (known) return textOf(path, known.bytes);
     const found = await stat(real);
     if (!found.isFile()) throw new AirgapError("spec", `${by} names ${name}, which is not a file`);
-    if (found.size > MAX_FILE) throw new AirgapError("spec", `${by} names ${name}, which is larger than ${MAX_FILE >> 20} MiB`);
+    if (found.size > MAX_FILE)
+      throw new AirgapError("spec", `${by} names ${name}, which is larger than ${MAX_FILE >> 20} MiB`);
     const bytes = await readFile(real);
     this.read.set(real, { path, bytes });
     return textOf(path, bytes);

@@ -1,13 +1,26 @@
 import { basename } from "node:path";
 import { AirgapError } from "../../errors.ts";
-import { type Entry, get, isNull, itemsOf, type Mapping, mapping, type Node, scalar, stringAt, withEntry } from "../documents/node.ts";
+import {
+  type Entry,
+  get,
+  isNull,
+  itemsOf,
+  type Mapping,
+  mapping,
+  type Node,
+  scalar,
+  stringAt,
+  withEntry,
+} from "../documents/node.ts";
 import { Text } from "../documents/text.ts";
 import type { Files } from "./files.ts";
 import { kindOf, nameOf, namespaceOf, type Resource } from "./resource.ts";
 
-const fromText = (path: string, text: string): Node => scalar(text, { in: new Text(path, text), start: 0, end: text.length });
+const fromText = (path: string, text: string): Node =>
+  scalar(text, { in: new Text(path, text), start: 0, end: text.length });
 
-const unquoted = (value: string): string => (/^(["']).*\1$/s.test(value) && value.length >= 2 ? value.slice(1, -1) : value);
+const unquoted = (value: string): string =>
+  /^(["']).*\1$/s.test(value) && value.length >= 2 ? value.slice(1, -1) : value;
 
 interface Datum extends Entry {
   /** The file's bytes, where they are no UTF-8. */
@@ -38,7 +51,8 @@ async function dataOf(entry: Node, folder: string, files: Files, by: string): Pr
     const found = await files.text(folder, item.kind === "scalar" ? item.value : "", by);
     for (const line of found.text.split(/\r?\n/)) {
       const at = line.indexOf("=");
-      if (at > 0 && !/^\s*#/.test(line)) data.push({ key: line.slice(0, at).trim(), value: scalar(line.slice(at + 1)) });
+      if (at > 0 && !/^\s*#/.test(line))
+        data.push({ key: line.slice(0, at).trim(), value: scalar(line.slice(at + 1)) });
     }
   }
   return data;
@@ -68,7 +82,13 @@ function fieldsOf(kind: string, data: Datum[]): [field: string, entries: Entry[]
  * Adds what `configMapGenerator` and `secretGenerator` make. Names get no hash behind them: nothing
  * rolls over in an installation from scratch, and references stay as written.
  */
-export async function generate(resources: Resource[], kustomization: Node, folder: string, files: Files, by: string): Promise<Resource[]> {
+export async function generate(
+  resources: Resource[],
+  kustomization: Node,
+  folder: string,
+  files: Files,
+  by: string,
+): Promise<Resource[]> {
   let result = resources;
   for (const [field, kind] of [
     ["configMapGenerator", "ConfigMap"],
@@ -82,13 +102,22 @@ export async function generate(resources: Resource[], kustomization: Node, folde
   return result;
 }
 
-function add(resources: Resource[], entry: Node, kind: string, fields: [string, Entry[]][], by: string): Resource[] {
+function add(
+  resources: Resource[],
+  entry: Node,
+  kind: string,
+  fields: [string, Entry[]][],
+  by: string,
+): Resource[] {
   const name = stringAt(entry, "name");
   const namespace = stringAt(entry, "namespace");
   const behavior = stringAt(entry, "behavior") ?? "create";
   if (name === undefined) throw new AirgapError("spec", `${by}: a generator of a ${kind} without name`);
   const at = resources.findIndex(
-    (each) => kindOf(each) === kind && [nameOf(each), ...each.formerNames].includes(name) && (!namespace || namespaceOf(each) === namespace),
+    (each) =>
+      kindOf(each) === kind &&
+      [nameOf(each), ...each.formerNames].includes(name) &&
+      (!namespace || namespaceOf(each) === namespace),
   );
   const before = resources[at];
   if (before && behavior !== "create") {
@@ -99,14 +128,19 @@ function add(resources: Resource[], entry: Node, kind: string, fields: [string, 
     }
     return resources.with(at, { ...before, node });
   }
-  const metadata = mapping([{ key: "name", value: scalar(name) }, ...(namespace ? [{ key: "namespace", value: scalar(namespace) }] : [])]);
+  const metadata = mapping([
+    { key: "name", value: scalar(name) },
+    ...(namespace ? [{ key: "namespace", value: scalar(namespace) }] : []),
+  ]);
   const type = get(entry, "type");
   const node = mapping([
     { key: "apiVersion", value: scalar("v1") },
     { key: "kind", value: scalar(kind) },
     { key: "metadata", value: metadata },
     ...(kind === "Secret" ? [{ key: "type", value: type && !isNull(type) ? type : scalar("Opaque") }] : []),
-    ...fields.filter(([, entries]) => entries.length > 0).map(([key, entries]) => ({ key, value: mapping(entries) })),
+    ...fields
+      .filter(([, entries]) => entries.length > 0)
+      .map(([key, entries]) => ({ key, value: mapping(entries) })),
   ]);
   return [...resources, { node, formerNames: [] }];
 }

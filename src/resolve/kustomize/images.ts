@@ -1,4 +1,12 @@
-import { get, itemsOf, type Mapping, type Node, type Scalar, stringAt, withEntry } from "../documents/node.ts";
+import {
+  get,
+  itemsOf,
+  type Mapping,
+  type Node,
+  type Scalar,
+  stringAt,
+  withEntry,
+} from "../documents/node.ts";
 import { changeAt, type Field, parsePath } from "./field-path.ts";
 import { type Resource, selects } from "./resource.ts";
 
@@ -29,10 +37,17 @@ function split(image: string): { name: string; tag: string; digest: string } {
   const at = image.indexOf("@");
   const named = at < 0 ? image : image.slice(0, at);
   const colon = named.indexOf(":", named.lastIndexOf("/") + 1);
-  return { name: colon < 0 ? named : named.slice(0, colon), tag: colon < 0 ? "" : named.slice(colon + 1), digest: at < 0 ? "" : image.slice(at + 1) };
+  return {
+    name: colon < 0 ? named : named.slice(0, colon),
+    tag: colon < 0 ? "" : named.slice(colon + 1),
+    digest: at < 0 ? "" : image.slice(at + 1),
+  };
 }
 
-function changed(image: string, { name, newName, newTag, digest, tagSuffix }: ImageChange): string | undefined {
+function changed(
+  image: string,
+  { name, newName, newTag, digest, tagSuffix }: ImageChange,
+): string | undefined {
   const parts = split(image);
   if (parts.name !== name) return undefined;
   const result = { ...parts, name: newName ?? parts.name };
@@ -54,9 +69,13 @@ const LISTS = new Set(["containers", "initContainers"]);
 
 /** Every list of containers, wherever it is. */
 function inContainers(node: Node, changes: ImageChange[]): Node {
-  if (node.kind === "sequence") return { ...node, items: node.items.map((item) => inContainers(item, changes)) };
+  if (node.kind === "sequence")
+    return { ...node, items: node.items.map((item) => inContainers(item, changes)) };
   if (node.kind !== "mapping") return node;
-  let result: Mapping = { ...node, entries: node.entries.map(({ key, value }) => ({ key, value: inContainers(value, changes) })) };
+  let result: Mapping = {
+    ...node,
+    entries: node.entries.map(({ key, value }) => ({ key, value: inContainers(value, changes) })),
+  };
   for (const key of LISTS) {
     const list = get(result, key);
     if (list?.kind !== "sequence") continue;
@@ -79,7 +98,13 @@ export function transformImages(resources: Resource[], kustomization: Node, fiel
     if (stringAt(resource.node, "kind") === "CustomResourceDefinition") return resource;
     let node = inContainers(resource.node, changes) as Mapping;
     for (const { selector, path } of fields) {
-      if (selects(selector, resource)) node = changeAt(node, parsePath(path, "/"), (found) => changeScalar(found, changes), false) as Mapping;
+      if (selects(selector, resource))
+        node = changeAt(
+          node,
+          parsePath(path, "/"),
+          (found) => changeScalar(found, changes),
+          false,
+        ) as Mapping;
     }
     return { ...resource, node };
   });

@@ -21,19 +21,27 @@ class Patch {
 
   read(node: Node, path: string): Node {
     let found: Node | undefined = node;
-    for (const part of pointer(path)) found = found?.kind === "sequence" ? found.items[this.#index(part, found.items.length)] : get(found, part);
+    for (const part of pointer(path))
+      found =
+        found?.kind === "sequence" ? found.items[this.#index(part, found.items.length)] : get(found, part);
     if (found === undefined) throw this.fail(`there is nothing at ${path}`);
     return found;
   }
 
   #index(part: string, length: number): number {
     const index = part === "-" ? length : Number(part);
-    if (!/^(?:-|\d{1,6})$/.test(part) || index > length) throw this.fail(`'${part}' is not an index of a list of ${length}`);
+    if (!/^(?:-|\d{1,6})$/.test(part) || index > length)
+      throw this.fail(`'${part}' is not an index of a list of ${length}`);
     return index;
   }
 
   /** `change` gets what is at the path and gives what is to be there; undefined takes it out. */
-  at(node: Node, parts: string[], change: (found: Node | undefined) => Node | undefined, insert: boolean): Node {
+  at(
+    node: Node,
+    parts: string[],
+    change: (found: Node | undefined) => Node | undefined,
+    insert: boolean,
+  ): Node {
     const [head, ...rest] = parts as [string, ...string[]];
     if (node.kind === "mapping") {
       const inner = get(node, head);
@@ -41,7 +49,8 @@ class Patch {
       if (inner === undefined) throw this.fail(`there is no '${head}'`);
       return withEntry(node, head, this.at(inner, rest, change, insert));
     }
-    if (node.kind !== "sequence") throw this.fail(`'${head}' is looked for in a value that is neither a mapping nor a list`);
+    if (node.kind !== "sequence")
+      throw this.fail(`'${head}' is looked for in a value that is neither a mapping nor a list`);
     const index = this.#index(head, node.items.length);
     const items = [...node.items];
     if (rest.length === 0) {

@@ -1,4 +1,14 @@
-import { type Entry, get, isNull, type Mapping, mapping, type Node, type Sequence, stringAt, withEntry } from "../documents/node.ts";
+import {
+  type Entry,
+  get,
+  isNull,
+  type Mapping,
+  mapping,
+  type Node,
+  type Sequence,
+  stringAt,
+  withEntry,
+} from "../documents/node.ts";
 import { groupVersion } from "./resource.ts";
 
 /**
@@ -26,18 +36,27 @@ const MERGE_KEYS: Record<string, string[]> = {
 /** Whether an object is of a group whose lists are known; those of others are replaced whole. */
 function isKnownKind(node: Node): boolean {
   const [group] = groupVersion(node);
-  return group === "" || !group.includes(".") || (/\.k8s\.io$/.test(group) && !/\.(?:x-k8s|sigs\.k8s|snapshot\.storage\.k8s)\.io$/.test(group));
+  return (
+    group === "" ||
+    !group.includes(".") ||
+    (/\.k8s\.io$/.test(group) && !/\.(?:x-k8s|sigs\.k8s|snapshot\.storage\.k8s)\.io$/.test(group))
+  );
 }
 
 /** `$patch` and the like are instructions, not content. */
 const isDirective = (key: string): boolean =>
-  key.startsWith("$patch") || key.startsWith("$retainKeys") || key.startsWith("$setElementOrder/") || key.startsWith("$deleteFromPrimitiveList/");
+  key.startsWith("$patch") ||
+  key.startsWith("$retainKeys") ||
+  key.startsWith("$setElementOrder/") ||
+  key.startsWith("$deleteFromPrimitiveList/");
 
 function withoutDirectives(node: Node): Node {
   if (node.kind === "sequence") return { ...node, items: node.items.map(withoutDirectives) };
   if (node.kind !== "mapping") return node;
   return mapping(
-    node.entries.filter(({ key, value }) => !isDirective(key) && !isNull(value)).map(({ key, value }): Entry => ({ key, value: withoutDirectives(value) })),
+    node.entries
+      .filter(({ key, value }) => !isDirective(key) && !isNull(value))
+      .map(({ key, value }): Entry => ({ key, value: withoutDirectives(value) })),
     node.span,
   );
 }
@@ -57,7 +76,8 @@ function mergeMappings(target: Mapping, patch: Mapping, known: boolean): Mapping
   if (directive === "replace") return withoutDirectives(patch) as Mapping;
   let merged = target;
   for (const { key, value } of patch.entries) {
-    if (key.startsWith("$deleteFromPrimitiveList/")) merged = withoutItems(merged, key.slice(key.indexOf("/") + 1), value);
+    if (key.startsWith("$deleteFromPrimitiveList/"))
+      merged = withoutItems(merged, key.slice(key.indexOf("/") + 1), value);
     if (isDirective(key)) continue;
     merged = withEntry(merged, key, mergeValue(get(merged, key), value, key, known));
   }
@@ -72,13 +92,25 @@ function mergeValue(before: Node | undefined, value: Node, key: string, known: b
   }
   if (value.kind === "sequence") {
     const mergeKey = known ? mergeKeyOf(key, value, before) : undefined;
-    if (value.items.some((item) => stringAt(item, "$patch") === "replace" && item.kind === "mapping" && item.entries.length === 1)) {
-      return withoutDirectives({ ...value, items: value.items.filter((item) => stringAt(item, "$patch") === undefined) });
+    if (
+      value.items.some(
+        (item) =>
+          stringAt(item, "$patch") === "replace" && item.kind === "mapping" && item.entries.length === 1,
+      )
+    ) {
+      return withoutDirectives({
+        ...value,
+        items: value.items.filter((item) => stringAt(item, "$patch") === undefined),
+      });
     }
-    if (mergeKey !== undefined && before?.kind === "sequence") return mergeLists(before, value, mergeKey, known);
+    if (mergeKey !== undefined && before?.kind === "sequence")
+      return mergeLists(before, value, mergeKey, known);
     if (known && key === "finalizers" && before?.kind === "sequence")
       return { ...before, items: [...before.items, ...value.items.filter((item) => !hasItem(before, item))] };
-    return withoutDirectives({ ...value, items: value.items.filter((item) => stringAt(item, "$patch") !== "delete") });
+    return withoutDirectives({
+      ...value,
+      items: value.items.filter((item) => stringAt(item, "$patch") !== "delete"),
+    });
   }
   return value;
 }
@@ -97,7 +129,8 @@ function mergeLists(before: Sequence, patch: Sequence, key: string, known: boole
   let rest = before.items;
   for (const item of patch.items) {
     if (item.kind !== "mapping") continue;
-    const same = (other: Node): boolean => stringAt(other, key) === stringAt(item, key) && samePort(key, other, item);
+    const same = (other: Node): boolean =>
+      stringAt(other, key) === stringAt(item, key) && samePort(key, other, item);
     const found = rest.find(same);
     rest = rest.filter((other) => !same(other));
     if (found?.kind === "mapping") {

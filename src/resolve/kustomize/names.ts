@@ -1,6 +1,14 @@
 import { get, type Mapping, mapping, type Node, scalar, stringAt, withEntry } from "../documents/node.ts";
 import { changeAt, type Field, parsePath } from "./field-path.ts";
-import { groupVersion, kindOf, nameOf, namespaceOf, type Resource, type Selector, selects } from "./resource.ts";
+import {
+  groupVersion,
+  kindOf,
+  nameOf,
+  namespaceOf,
+  type Resource,
+  type Selector,
+  selects,
+} from "./resource.ts";
 
 /** Kinds of Kubernetes' own that are in no namespace, and those that no prefix is put before. */
 const CLUSTER_WIDE =
@@ -9,7 +17,8 @@ const UNPREFIXED = /^(?:CustomResourceDefinition|APIService|Namespace)$/;
 
 const POD = ["spec", "spec/template/spec", "spec/jobTemplate/spec/template/spec"];
 const inPods = (...paths: string[]): string[] => POD.flatMap((pod) => paths.map((path) => `${pod}/${path}`));
-const inContainers = (...paths: string[]): string[] => inPods(...paths.flatMap((path) => [`containers[]/${path}`, `initContainers[]/${path}`]));
+const inContainers = (...paths: string[]): string[] =>
+  inPods(...paths.flatMap((path) => [`containers[]/${path}`, `initContainers[]/${path}`]));
 
 /** Where the name of an object of a kind is used. From kustomize's own name reference configuration. */
 const REFERENCES: Record<string, string[]> = {
@@ -19,7 +28,11 @@ const REFERENCES: Record<string, string[]> = {
   ],
   Secret: [
     ...inContainers("env[]/valueFrom/secretKeyRef/name", "envFrom[]/secretRef/name"),
-    ...inPods("volumes[]/secret/secretName", "volumes[]/projected/sources[]/secret/name", "imagePullSecrets[]/name"),
+    ...inPods(
+      "volumes[]/secret/secretName",
+      "volumes[]/projected/sources[]/secret/name",
+      "imagePullSecrets[]/name",
+    ),
     "spec/tls[]/secretName",
     "imagePullSecrets[]/name",
     "secrets[]/name",
@@ -62,11 +75,20 @@ export interface Reference {
   user?: Selector;
 }
 
-const OWN_REFERENCES: Reference[] = Object.entries(REFERENCES).flatMap(([kind, paths]) => paths.map((path) => ({ kind, path })));
+const OWN_REFERENCES: Reference[] = Object.entries(REFERENCES).flatMap(([kind, paths]) =>
+  paths.map((path) => ({ kind, path })),
+);
 
 /** Puts `namePrefix` and `nameSuffix` around names, and around their uses in the same kustomization. */
-export function transformNames(resources: Resource[], kustomization: Node, configured: Reference[]): Resource[] {
-  const [prefix, suffix] = [stringAt(kustomization, "namePrefix") ?? "", stringAt(kustomization, "nameSuffix") ?? ""];
+export function transformNames(
+  resources: Resource[],
+  kustomization: Node,
+  configured: Reference[],
+): Resource[] {
+  const [prefix, suffix] = [
+    stringAt(kustomization, "namePrefix") ?? "",
+    stringAt(kustomization, "nameSuffix") ?? "",
+  ];
   if (prefix === "" && suffix === "") return resources;
   const renamed = new Map<string, string>();
   const named = resources.map((resource): Resource => {
@@ -83,20 +105,30 @@ export function transformNames(resources: Resource[], kustomization: Node, confi
 /** Uses that were written against a former name in another kustomization than the one that changed it. */
 export function restoreReferences(resources: Resource[]): Resource[] {
   const renamed = new Map<string, string>();
-  for (const each of resources) for (const former of each.formerNames) renamed.set(`${kindOf(each)}/${former}`, nameOf(each));
+  for (const each of resources)
+    for (const former of each.formerNames) renamed.set(`${kindOf(each)}/${former}`, nameOf(each));
   for (const each of resources) renamed.delete(`${kindOf(each)}/${nameOf(each)}`);
-  const services = new Map(resources.flatMap((each) => (kindOf(each) === "Service" ? [[nameOf(each), namespaceOf(each)] as const] : [])));
-  return resources.map((resource) => withServices(renamed.size === 0 ? resource : withRenamed(resource, renamed, OWN_REFERENCES), services));
+  const services = new Map(
+    resources.flatMap((each) =>
+      kindOf(each) === "Service" ? [[nameOf(each), namespaceOf(each)] as const] : [],
+    ),
+  );
+  return resources.map((resource) =>
+    withServices(renamed.size === 0 ? resource : withRenamed(resource, renamed, OWN_REFERENCES), services),
+  );
 }
 
 /** Webhooks name the namespace of their service too, which may have changed. */
 function withServices(resource: Resource, services: Map<string, string>): Resource {
-  if (!/^(?:CustomResourceDefinition|(?:Validating|Mutating)WebhookConfiguration)$/.test(kindOf(resource))) return resource;
+  if (!/^(?:CustomResourceDefinition|(?:Validating|Mutating)WebhookConfiguration)$/.test(kindOf(resource)))
+    return resource;
   let node = resource.node;
   for (const path of ["webhooks[]/clientConfig/service", "spec/conversion/webhook/clientConfig/service"]) {
     const update = (found: Node | undefined): Node | undefined => {
       const namespace = services.get(stringAt(found, "name") ?? "");
-      return namespace && found?.kind === "mapping" ? withEntry(found, "namespace", scalar(namespace)) : found;
+      return namespace && found?.kind === "mapping"
+        ? withEntry(found, "namespace", scalar(namespace))
+        : found;
     };
     node = changeAt(node, parsePath(path, "/"), update, false) as Mapping;
   }
@@ -131,19 +163,25 @@ function withRenamedSubjects(node: Mapping, renamed: Map<string, string>): Mappi
 }
 
 /** Puts `namespace` on every object that is in one, and on what names it. */
-export function transformNamespace(resources: Resource[], kustomization: Node, configured: Field[]): Resource[] {
+export function transformNamespace(
+  resources: Resource[],
+  kustomization: Node,
+  configured: Field[],
+): Resource[] {
   const namespace = stringAt(kustomization, "namespace");
   if (!namespace) return resources;
   const accounts = new Set(resources.filter((each) => kindOf(each) === "ServiceAccount").map(nameOf));
   return resources.map((resource) => {
     const kind = kindOf(resource);
     let node = resource.node;
-    const formerNames = kind === "Namespace" ? [...resource.formerNames, nameOf(resource)] : resource.formerNames;
+    const formerNames =
+      kind === "Namespace" ? [...resource.formerNames, nameOf(resource)] : resource.formerNames;
     if (kind === "Namespace") node = setAt(node, "metadata/name", namespace);
     else if (!CLUSTER_WIDE.test(kind)) node = setAt(node, "metadata/namespace", namespace);
     if (/RoleBinding$/.test(kind)) node = withSubjects(node, namespace, accounts);
     if (kind === "APIService") node = setAt(node, "spec/service/namespace", namespace, false);
-    for (const { selector, path, create } of configured) if (selects(selector, resource)) node = setAt(node, path, namespace, create);
+    for (const { selector, path, create } of configured)
+      if (selects(selector, resource)) node = setAt(node, path, namespace, create);
     return { node, formerNames };
   });
 }
@@ -152,7 +190,9 @@ function withSubjects(node: Mapping, namespace: string, accounts: Set<string>): 
   const subjects = get(node, "subjects");
   if (subjects?.kind !== "sequence") return node;
   const items = subjects.items.map((subject) => {
-    const own = stringAt(subject, "kind") === "ServiceAccount" && (accounts.has(stringAt(subject, "name") ?? "") || stringAt(subject, "name") === "default");
+    const own =
+      stringAt(subject, "kind") === "ServiceAccount" &&
+      (accounts.has(stringAt(subject, "name") ?? "") || stringAt(subject, "name") === "default");
     return own && subject.kind === "mapping" ? withEntry(subject, "namespace", scalar(namespace)) : subject;
   });
   return withEntry(node, "subjects", { ...subjects, items });
@@ -188,11 +228,16 @@ export function transformLabels(resources: Resource[], kustomization: Node): Res
   if (common) sets.push({ pairs: common, selectors: true, templates: true });
   return resources.map((resource) => {
     let node = resource.node;
-    for (const { pairs, selectors, templates } of sets) if (pairs?.kind === "mapping") node = withLabels(node, pairs, selectors, templates);
+    for (const { pairs, selectors, templates } of sets)
+      if (pairs?.kind === "mapping") node = withLabels(node, pairs, selectors, templates);
     if (annotations?.kind === "mapping") {
       node = withPairs(node, "metadata/annotations", annotations, true);
-      for (const path of ["spec/template/metadata/annotations", "spec/jobTemplate/spec/template/metadata/annotations"]) {
-        if (get(node, ...path.split("/").slice(0, -2)) !== undefined) node = withPairs(node, path, annotations, true);
+      for (const path of [
+        "spec/template/metadata/annotations",
+        "spec/jobTemplate/spec/template/metadata/annotations",
+      ]) {
+        if (get(node, ...path.split("/").slice(0, -2)) !== undefined)
+          node = withPairs(node, path, annotations, true);
       }
     }
     return { ...resource, node };
@@ -210,10 +255,16 @@ function withLabels(start: Mapping, pairs: Mapping, selectors: boolean, template
     if (WORKLOADS.test(kind) || SELECTING.test(kind)) put("spec/selector/matchLabels", WORKLOADS.test(kind));
     if (isCore && (kind === "Service" || kind === "ReplicationController")) put("spec/selector", true);
     if (kind === "NetworkPolicy")
-      for (const path of ["spec/podSelector", "spec/ingress[]/from[]/podSelector", "spec/egress[]/to[]/podSelector"]) put(`${path}/matchLabels`, false);
+      for (const path of [
+        "spec/podSelector",
+        "spec/ingress[]/from[]/podSelector",
+        "spec/egress[]/to[]/podSelector",
+      ])
+        put(`${path}/matchLabels`, false);
   }
   if (selectors || templates) {
-    if (WORKLOADS.test(kind) || kind === "Job" || kind === "ReplicationController") put("spec/template/metadata/labels", true);
+    if (WORKLOADS.test(kind) || kind === "Job" || kind === "ReplicationController")
+      put("spec/template/metadata/labels", true);
     if (kind === "CronJob") put("spec/jobTemplate/spec/template/metadata/labels", true);
     if (kind === "StatefulSet") put("spec/volumeClaimTemplates[]/metadata/labels", true);
   }
@@ -225,9 +276,16 @@ export function transformReplicas(resources: Resource[], kustomization: Node): R
   const entries = get(kustomization, "replicas");
   if (entries?.kind !== "sequence") return resources;
   return resources.map((resource) => {
-    const entry = entries.items.find((each) => [nameOf(resource), ...resource.formerNames].includes(stringAt(each, "name") ?? ""));
+    const entry = entries.items.find((each) =>
+      [nameOf(resource), ...resource.formerNames].includes(stringAt(each, "name") ?? ""),
+    );
     const count = get(entry, "count");
     const counted = /^(?:Deployment|ReplicaSet|ReplicationController|StatefulSet)$/.test(kindOf(resource));
-    return count && counted ? { ...resource, node: changeAt(resource.node, parsePath("spec/replicas", "/"), () => count, true) as Mapping } : resource;
+    return count && counted
+      ? {
+          ...resource,
+          node: changeAt(resource.node, parsePath("spec/replicas", "/"), () => count, true) as Mapping,
+        }
+      : resource;
   });
 }

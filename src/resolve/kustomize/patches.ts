@@ -19,17 +19,28 @@ function parse(text: Text, where: string): { documents: Node[]; where: string } 
 
 /** A patch written in the kustomization keeps its place in that file. */
 function inline(node: Scalar, file: string): Text {
-  return new Text(node.span?.in.file ?? file, node.value, node.span ? { span: node.span, value: node.value } : undefined);
+  return new Text(
+    node.span?.in.file ?? file,
+    node.value,
+    node.span ? { span: node.span, value: node.value } : undefined,
+  );
 }
 
-async function fromFile(folder: string, name: string, files: Files, by: string): Promise<{ documents: Node[]; where: string }> {
+async function fromFile(
+  folder: string,
+  name: string,
+  files: Files,
+  by: string,
+): Promise<{ documents: Node[]; where: string }> {
   const { path, text } = await files.text(folder, name, by);
   return parse(new Text(files.shown(path), text), files.shown(path));
 }
 
 async function entryPatch(entry: Node, folder: string, files: Files, by: string): Promise<Patch> {
   const [path, patch, target] = [stringAt(entry, "path"), get(entry, "patch"), get(entry, "target")];
-  const read = path ? await fromFile(folder, path, files, by) : parse(patch?.kind === "scalar" ? inline(patch, by) : new Text(by, ""), by);
+  const read = path
+    ? await fromFile(folder, path, files, by)
+    : parse(patch?.kind === "scalar" ? inline(patch, by) : new Text(by, ""), by);
   return { ...read, ...(target ? { target: readSelector(target) } : {}) };
 }
 
@@ -37,11 +48,19 @@ async function allPatches(kustomization: Node, folder: string, files: Files, by:
   const patches: Patch[] = [];
   for (const entry of itemsOf(get(kustomization, "patchesStrategicMerge"))) {
     if (entry.kind !== "scalar") continue;
-    patches.push(entry.value.includes("\n") ? parse(inline(entry, by), by) : await fromFile(folder, entry.value, files, by));
+    patches.push(
+      entry.value.includes("\n")
+        ? parse(inline(entry, by), by)
+        : await fromFile(folder, entry.value, files, by),
+    );
   }
   for (const field of ["patches", "patchesJson6902"]) {
     for (const entry of itemsOf(get(kustomization, field))) {
-      patches.push(entry.kind === "scalar" ? await fromFile(folder, entry.value, files, by) : await entryPatch(entry, folder, files, by));
+      patches.push(
+        entry.kind === "scalar"
+          ? await fromFile(folder, entry.value, files, by)
+          : await entryPatch(entry, folder, files, by),
+      );
     }
   }
   return patches;
@@ -50,13 +69,20 @@ async function allPatches(kustomization: Node, folder: string, files: Files, by:
 function applyDocument(resources: Resource[], document: Node, { target, where }: Patch): Resource[] {
   if (document.kind === "sequence") {
     if (target === undefined) throw new AirgapError("spec", `${where}: a JSON patch needs a target`);
-    return resources.map((each) => (selects(target, each) ? { ...each, node: jsonPatch(each.node, document, where) } : each));
+    return resources.map((each) =>
+      selects(target, each) ? { ...each, node: jsonPatch(each.node, document, where) } : each,
+    );
   }
   if (document.kind !== "mapping") return resources;
-  const aims = target ? new Set(resources.filter((each) => selects(target, each))) : aimedAt(document, resources);
+  const aims = target
+    ? new Set(resources.filter((each) => selects(target, each)))
+    : aimedAt(document, resources);
   return resources.flatMap((each) => {
     if (!aims.has(each)) return [each];
-    const node = strategicMerge(each.node, target ? { ...document, entries: withoutIdentity(document) } : document);
+    const node = strategicMerge(
+      each.node,
+      target ? { ...document, entries: withoutIdentity(document) } : document,
+    );
     return node ? [{ ...each, node: keepName(node, each.node) }] : [];
   });
 }
@@ -75,7 +101,15 @@ function withoutIdentity(document: Mapping): Mapping["entries"] {
   return document.entries.flatMap(({ key, value }) => {
     if (key === "apiVersion" || key === "kind") return [];
     if (key !== "metadata" || value.kind !== "mapping") return [{ key, value }];
-    return [{ key, value: { ...value, entries: value.entries.filter((entry) => entry.key !== "name" && entry.key !== "namespace") } }];
+    return [
+      {
+        key,
+        value: {
+          ...value,
+          entries: value.entries.filter((entry) => entry.key !== "name" && entry.key !== "namespace"),
+        },
+      },
+    ];
   });
 }
 
@@ -83,12 +117,25 @@ function withoutIdentity(document: Mapping): Mapping["entries"] {
 function keepName(node: Mapping, before: Mapping): Mapping {
   const [metadata, name] = [get(node, "metadata"), get(before, "metadata", "name")];
   if (metadata?.kind !== "mapping" || name === undefined) return node;
-  const entries = metadata.entries.map((entry) => (entry.key === "name" ? { key: "name", value: name } : entry));
-  return { ...node, entries: node.entries.map((entry) => (entry.key === "metadata" ? { key: "metadata", value: { ...metadata, entries } } : entry)) };
+  const entries = metadata.entries.map((entry) =>
+    entry.key === "name" ? { key: "name", value: name } : entry,
+  );
+  return {
+    ...node,
+    entries: node.entries.map((entry) =>
+      entry.key === "metadata" ? { key: "metadata", value: { ...metadata, entries } } : entry,
+    ),
+  };
 }
 
 /** Applies `patchesStrategicMerge`, `patches` and `patchesJson6902`. @throws AirgapError `spec` */
-export async function transformPatches(resources: Resource[], kustomization: Node, folder: string, files: Files, by: string): Promise<Resource[]> {
+export async function transformPatches(
+  resources: Resource[],
+  kustomization: Node,
+  folder: string,
+  files: Files,
+  by: string,
+): Promise<Resource[]> {
   let result = resources;
   for (const patch of await allPatches(kustomization, folder, files, by)) {
     for (const document of patch.documents) {

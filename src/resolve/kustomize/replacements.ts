@@ -4,7 +4,12 @@ import { changeAt, parsePath, readAt } from "./field-path.ts";
 import { type Resource, readSelector, type Selector, selects } from "./resource.ts";
 
 const exactly = (selector: Selector): Selector =>
-  Object.fromEntries(Object.entries(selector).map(([key, value]) => [key, key.endsWith("Selector") ? value : value.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")]));
+  Object.fromEntries(
+    Object.entries(selector).map(([key, value]) => [
+      key,
+      key.endsWith("Selector") ? value : value.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"),
+    ]),
+  );
 
 /** One piece of a text between delimiters, or all of it. */
 function piece(text: string, options: Node | undefined): string {
@@ -66,7 +71,9 @@ export function transformReplacements(resources: Resource[], replacements: Node[
       const select = readSelector(get(target, "select"));
       const reject = itemsOf(get(target, "reject")).map(readSelector);
       result = result.map((each) =>
-        selects(exactly(select), each) && !reject.some((selector) => selects(exactly(selector), each)) ? withValue(each, target, value) : each,
+        selects(exactly(select), each) && !reject.some((selector) => selects(exactly(selector), each))
+          ? withValue(each, target, value)
+          : each,
       );
     }
   }

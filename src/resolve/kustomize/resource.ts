@@ -31,7 +31,15 @@ export function groupVersion(node: Node): [group: string, version: string] {
 
 export function readSelector(node: Node | undefined): Selector {
   const selector: Selector = {};
-  for (const key of ["group", "version", "kind", "name", "namespace", "labelSelector", "annotationSelector"] as const) {
+  for (const key of [
+    "group",
+    "version",
+    "kind",
+    "name",
+    "namespace",
+    "labelSelector",
+    "annotationSelector",
+  ] as const) {
     const value = stringAt(node, key);
     if (value) selector[key] = value;
   }
@@ -41,7 +49,8 @@ export function readSelector(node: Node | undefined): Selector {
 function fits(pattern: string | undefined, values: string[]): boolean {
   if (pattern === undefined) return true;
   // Expressions come from outside: repeated groups and many repetitions could take forever.
-  const harmless = pattern.length <= 512 && !/\)[*+{]/.test(pattern) && (pattern.match(/[*+{]/g)?.length ?? 0) <= 4;
+  const harmless =
+    pattern.length <= 512 && !/\)[*+{]/.test(pattern) && (pattern.match(/[*+{]/g)?.length ?? 0) <= 4;
   if (!harmless) return values.includes(pattern);
   try {
     const expression = new RegExp(`^(?:${pattern})$`);
@@ -69,7 +78,9 @@ function fitsLabels(selector: string | undefined, labels: Node | undefined): boo
     }
     const pair = /^([^=!]+?)\s*(==|=|!=)\s*(.*)$/.exec(term);
     if (pair) return (stringAt(labels, pair[1] as string) === pair[3]) === (pair[2] !== "!=");
-    return term.startsWith("!") ? stringAt(labels, term.slice(1).trim()) === undefined : stringAt(labels, term) !== undefined;
+    return term.startsWith("!")
+      ? stringAt(labels, term.slice(1).trim()) === undefined
+      : stringAt(labels, term) !== undefined;
   });
 }
 
@@ -93,8 +104,17 @@ export function selects(selector: Selector, resource: Resource): boolean {
  */
 export function aimedAt(patch: Mapping, resources: Resource[]): Set<Resource> {
   const [group] = groupVersion(patch);
-  const [kind, name, namespace] = [stringAt(patch, "kind"), stringAt(patch, "metadata", "name") ?? "", stringAt(patch, "metadata", "namespace")];
-  const named = resources.filter((each) => group === groupVersion(each.node)[0] && kind === kindOf(each) && [nameOf(each), ...each.formerNames].includes(name));
+  const [kind, name, namespace] = [
+    stringAt(patch, "kind"),
+    stringAt(patch, "metadata", "name") ?? "",
+    stringAt(patch, "metadata", "namespace"),
+  ];
+  const named = resources.filter(
+    (each) =>
+      group === groupVersion(each.node)[0] &&
+      kind === kindOf(each) &&
+      [nameOf(each), ...each.formerNames].includes(name),
+  );
   const exact = named.filter((each) => namespace === undefined || namespaceOf(each) === namespace);
   return new Set(exact.length > 0 ? exact : named);
 }

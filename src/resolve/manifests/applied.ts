@@ -23,7 +23,10 @@ export interface AppliedSites {
  * @param wants which references are to get another name
  */
 export function sitesIn(applied: Applied[], wants: (reference: string) => boolean): AppliedSites {
-  const read = applied.map(({ title, text }): [string, Node[]] => [title, documentsOf(new Text(title, text))]);
+  const read = applied.map(({ title, text }): [string, Node[]] => [
+    title,
+    documentsOf(new Text(title, text)),
+  ]);
   const taken = takenKeys(read.flatMap(([, documents]) => documents));
   const result: AppliedSites = { sites: {}, fixed: [] };
   for (const [title, documents] of read) {

@@ -35,12 +35,22 @@ export interface Carried {
 }
 
 /** The wants of a thing's images, each with the first place that names it. */
-export function wantsOf(kind: Carried["kind"], name: string, { images }: Pick<CarriedFacts, "images">): ImageWant[] {
-  return images.filter(isWanted).map(({ reference, places }) => ({ reference, wantedBy: `${kind} ${name}: ${places[0]?.split(" ")[0] ?? "?"}` }));
+export function wantsOf(
+  kind: Carried["kind"],
+  name: string,
+  { images }: Pick<CarriedFacts, "images">,
+): ImageWant[] {
+  return images.filter(isWanted).map(({ reference, places }) => ({
+    reference,
+    wantedBy: `${kind} ${name}: ${places[0]?.split(" ")[0] ?? "?"}`,
+  }));
 }
 
 /** Makes the artifact, and keeps its content so that the lock can be followed later without making it again. */
-export async function carry({ kind, name, files, origins, at, facts }: Carried, context: ResolveContext): Promise<Resolution> {
+export async function carry(
+  { kind, name, files, origins, at, facts }: Carried,
+  context: ResolveContext,
+): Promise<Resolution> {
   const resolved = makeArtifact({ kind, name, files, origins, wantedBy: [at], facts: { ...facts } });
   const cache = new ContentCache(context.cacheDir);
   for (const { descriptor, source } of resolved.blobs) {
@@ -53,7 +63,12 @@ export async function carry({ kind, name, files, origins, at, facts }: Carried, 
  * Follows the lock: the content is what was kept, or what `make` gives, when that is the same.
  * @throws AirgapError `spec` when the lock has no such item, or its content can't be had any more
  */
-export async function followLocked(kind: Carried["kind"], name: string, context: ResolveContext, make: () => Promise<Resolution>): Promise<Resolution> {
+export async function followLocked(
+  kind: Carried["kind"],
+  name: string,
+  context: ResolveContext,
+  make: () => Promise<Resolution>,
+): Promise<Resolution> {
   const item = context.locked?.items.find((each) => each.kind === kind && each.name === name);
   if (item === undefined)
     throw new AirgapError("spec", `The lock does not fit the spec: ${kind} ${name} is not in it`, {
@@ -65,9 +80,16 @@ export async function followLocked(kind: Carried["kind"], name: string, context:
   const made = await make();
   const [same] = made.resolved;
   if (same?.item.root.digest === item.root.digest) return { resolved: [{ item, blobs: same.blobs }], images };
-  throw new AirgapError("spec", `${kind} ${name} is not what the lock says any more (${item.root.digest}), and what it was is not kept here`, {
-    suggestions: ["build without --locked to take what it is now", "or build with --reuse OLD.tar on the machine that made the lock"],
-  });
+  throw new AirgapError(
+    "spec",
+    `${kind} ${name} is not what the lock says any more (${item.root.digest}), and what it was is not kept here`,
+    {
+      suggestions: [
+        "build without --locked to take what it is now",
+        "or build with --reuse OLD.tar on the machine that made the lock",
+      ],
+    },
+  );
 }
 
 async function fromCache(root: Descriptor, cache: ContentCache): Promise<Resolved["blobs"] | undefined> {

@@ -50,7 +50,9 @@ function fitsAny(patterns: string[] | undefined, { reference, places }: Find): b
 }
 
 export function describePlace({ file, line, object, path }: Place): string {
-  return [file === undefined ? "" : line === undefined ? file : `${file}:${line}`, object, path].filter(Boolean).join(" ");
+  return [file === undefined ? "" : line === undefined ? file : `${file}:${line}`, object, path]
+    .filter(Boolean)
+    .join(" ");
 }
 
 function fateOf(find: Find, choices: Choices): Fate {
@@ -66,13 +68,27 @@ export function decide(finds: Find[], choices: Choices): NamedImage[] {
   for (const find of finds) {
     const { reference, confidence, places } = find;
     const how = (places.find((place) => place.confidence === confidence) ?? places[0])?.how ?? "field";
-    named.set(reference, { reference, fate: fateOf(find, choices), confidence, how, places: places.slice(0, MAX_PLACES).map(describePlace) });
+    named.set(reference, {
+      reference,
+      fate: fateOf(find, choices),
+      confidence,
+      how,
+      places: places.slice(0, MAX_PLACES).map(describePlace),
+    });
   }
   for (const text of choices.addImages ?? []) {
     const reference = formatReference(withDefaultTag(parseReference(text)));
-    if (named.get(reference)?.fate !== "carried") named.set(reference, { reference, fate: "added", confidence: "certain", how: "spec", places: ["addImages"] });
+    if (named.get(reference)?.fate !== "carried")
+      named.set(reference, {
+        reference,
+        fate: "added",
+        confidence: "certain",
+        how: "spec",
+        places: ["addImages"],
+      });
   }
   return [...named.values()].sort((a, b) => (a.reference < b.reference ? -1 : 1));
 }
 
-export const isWanted = ({ fate }: Pick<NamedImage, "fate">): boolean => fate === "carried" || fate === "added";
+export const isWanted = ({ fate }: Pick<NamedImage, "fate">): boolean =>
+  fate === "carried" || fate === "added";

@@ -64,14 +64,21 @@ export function group(sightings: Sighting[]): Find[] {
   for (const sighting of withoutHalves(sightings)) {
     const { reference, confidence, artifact } = sighting;
     const find = finds.get(reference);
-    if (find === undefined) finds.set(reference, { reference, confidence, places: [placeOf(sighting)], ...(artifact ? { artifact } : {}) });
+    if (find === undefined)
+      finds.set(reference, {
+        reference,
+        confidence,
+        places: [placeOf(sighting)],
+        ...(artifact ? { artifact } : {}),
+      });
     else {
       find.places.push(placeOf(sighting));
       if (isSurer(confidence, find.confidence)) find.confidence = confidence;
       if (!artifact) delete find.artifact;
     }
   }
-  for (const find of finds.values()) if (find.places.every(({ behind }) => behind !== undefined)) find.behind = true;
+  for (const find of finds.values())
+    if (find.places.every(({ behind }) => behind !== undefined)) find.behind = true;
   return [...finds.values()].sort((a, b) => (a.reference < b.reference ? -1 : 1));
 }
 
@@ -83,9 +90,15 @@ const isPinned = (written: string): boolean => /@|:[^/]+$/.test(written);
  */
 function withoutHalves(sightings: Sighting[]): Sighting[] {
   const name = (reference: string): string => nameOf(parseReference(reference));
-  const pinned = new Set(sightings.filter(({ written, confidence }) => isPinned(written) && confidence !== "possible").map(({ reference }) => name(reference)));
+  const pinned = new Set(
+    sightings
+      .filter(({ written, confidence }) => isPinned(written) && confidence !== "possible")
+      .map(({ reference }) => name(reference)),
+  );
   const isHalf = ({ how, written, reference }: Sighting): boolean =>
-    ["field", "text", "split", "annotation"].includes(how) && !isPinned(written) && pinned.has(name(reference));
+    ["field", "text", "split", "annotation"].includes(how) &&
+    !isPinned(written) &&
+    pinned.has(name(reference));
   return sightings.filter((sighting) => !isHalf(sighting));
 }
 
@@ -111,7 +124,12 @@ function siteOf({ whole, names, tag, digest }: Stretches): Site | undefined {
   if (spans.some((span) => span === undefined)) return undefined;
   const [tagAt, digestAt] = [at(tag), at(digest)];
   if ((tag && !tagAt) || (digest && !digestAt)) return undefined;
-  return { whole, names: spans as FileSpan[], ...(tagAt ? { tag: tagAt } : {}), ...(digestAt ? { digest: digestAt } : {}) };
+  return {
+    whole,
+    names: spans as FileSpan[],
+    ...(tagAt ? { tag: tagAt } : {}),
+    ...(digestAt ? { digest: digestAt } : {}),
+  };
 }
 
 /** Variables whose value comes out of a ConfigMap or Secret: their name says what the key there holds. */
@@ -122,7 +140,11 @@ export function takenKeys(documents: Node[]): Map<string, string> {
     if (node.kind !== "mapping") return;
     for (const item of itemsOf(get(node, "env"))) {
       for (const from of ["configMapKeyRef", "secretKeyRef"]) {
-        const [name, key, variable] = [stringAt(item, "valueFrom", from, "name"), stringAt(item, "valueFrom", from, "key"), stringAt(item, "name")];
+        const [name, key, variable] = [
+          stringAt(item, "valueFrom", from, "name"),
+          stringAt(item, "valueFrom", from, "key"),
+          stringAt(item, "name"),
+        ];
         if (name && key && variable) taken.set(`${name}/${key}`, variable);
       }
     }

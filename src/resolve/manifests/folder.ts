@@ -25,9 +25,15 @@ export async function readTree(folder: string): Promise<Folder> {
   const kustomizations: string[] = [];
   let entries = 0;
   const visit = async (directory: string): Promise<void> => {
-    const all = (await readdir(directory, { withFileTypes: true })).sort((a, b) => (a.name < b.name ? -1 : 1));
+    const all = (await readdir(directory, { withFileTypes: true })).sort((a, b) =>
+      a.name < b.name ? -1 : 1,
+    );
     entries += all.length;
-    if (entries > MAX_ENTRIES) throw new AirgapError("spec", `${folder} holds more than ${MAX_ENTRIES} files and folders; name a folder in it`);
+    if (entries > MAX_ENTRIES)
+      throw new AirgapError(
+        "spec",
+        `${folder} holds more than ${MAX_ENTRIES} files and folders; name a folder in it`,
+      );
     const names = new Set(all.map(({ name }) => name));
     if (names.has("Chart.yaml")) {
       found.charts.push(directory);
@@ -37,7 +43,12 @@ export async function readTree(folder: string): Promise<Folder> {
     for (const entry of all) {
       const path = join(directory, entry.name);
       if (entry.isDirectory() && !LEFT_OUT.test(entry.name)) await visit(path);
-      else if (entry.isFile() && /\.(?:ya?ml|json)$/i.test(entry.name) && !KUSTOMIZATION_FILES.includes(entry.name)) found.files.push(path);
+      else if (
+        entry.isFile() &&
+        /\.(?:ya?ml|json)$/i.test(entry.name) &&
+        !KUSTOMIZATION_FILES.includes(entry.name)
+      )
+        found.files.push(path);
     }
   };
   await visit(folder);
@@ -54,7 +65,8 @@ async function rootsOf(folders: string[]): Promise<string[]> {
     if (root === undefined) continue;
     if (stringAt(root, "kind") === "Component") taken.add(await realpath(folder));
     for (const field of ["resources", "bases", "components"]) {
-      for (const entry of itemsOf(get(root, field))) if (entry.kind === "scalar") taken.add(await realpath(resolve(folder, entry.value)).catch(() => ""));
+      for (const entry of itemsOf(get(root, field)))
+        if (entry.kind === "scalar") taken.add(await realpath(resolve(folder, entry.value)).catch(() => ""));
     }
   }
   const roots: string[] = [];

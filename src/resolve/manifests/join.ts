@@ -51,7 +51,10 @@ export interface Inherited {
 }
 
 const ROLES: [RegExp, Role][] = [
-  [/(?:^| )(?:registry|registry (?:host|url|server|address|prefix|name|domain)|(?:repo|repository) (?:url|host|prefix)|hub)$/, "registry"],
+  [
+    /(?:^| )(?:registry|registry (?:host|url|server|address|prefix|name|domain)|(?:repo|repository) (?:url|host|prefix)|hub)$/,
+    "registry",
+  ],
   [/(?:^| )image (?:namespace|path|prefix|org|organization|project)$/, "path"],
   [/(?:^| )(?:repository|repo|repository name|repo name)$/, "repository"],
   [/(?:^| )tag$/, "tag"],
@@ -82,7 +85,10 @@ function label(key: string): Labelled | undefined {
         (word) =>
           word !== "" &&
           !SPEAKING.test(word) &&
-          !(FOR_ALL.test(word) && (role === "registry" || role === "tag" || (role === "version" && SPEAKING.test(words)))),
+          !(
+            FOR_ALL.test(word) &&
+            (role === "registry" || role === "tag" || (role === "version" && SPEAKING.test(words)))
+          ),
       )
       .join(" ");
     return { role, prefix, spoken: SPEAKING.test(words) };
@@ -108,13 +114,15 @@ function groupsOf(pairs: Pair[]): Map<string, Group> {
   return groups;
 }
 
-const textOf = (scalar: Scalar | undefined): string => (scalar === undefined || isNull(scalar) ? "" : scalar.value.trim());
+const textOf = (scalar: Scalar | undefined): string =>
+  scalar === undefined || isNull(scalar) ? "" : scalar.value.trim();
 const NOT_A_NAME = /[\s{}$<>%*()\\]|:\/\/|\.git$/;
 
 /** What outer mappings say for all inside of them. */
 export function inherit(outer: Inherited, pairs: Pair[]): Inherited {
   const own = groupsOf(pairs).get("")?.parts;
-  const registry = textOf(own?.registry) !== "" && !NOT_A_NAME.test(textOf(own?.registry)) ? own?.registry : undefined;
+  const registry =
+    textOf(own?.registry) !== "" && !NOT_A_NAME.test(textOf(own?.registry)) ? own?.registry : undefined;
   const path = textOf(own?.path) !== "" && !NOT_A_NAME.test(textOf(own?.path)) ? own?.path : undefined;
   const tag = isTag(textOf(own?.tag)) ? own?.tag : undefined;
   return { ...outer, ...(registry ? { registry } : {}), ...(path ? { path } : {}), ...(tag ? { tag } : {}) };
@@ -146,7 +154,9 @@ export function joinPairs(pairs: Pair[], near: boolean, inherited: Inherited, sp
   return [...groupsOf(pairs).values()].flatMap((group) => {
     if (spokenOnly && !group.spoken) return [];
     const joined = joinGroup(group, near, inherited) ?? [];
-    return spokenOnly && !Array.isArray(joined) && !joined.parts.tag && !joined.parts.digest ? { ...joined, named: false } : joined;
+    return spokenOnly && !Array.isArray(joined) && !joined.parts.tag && !joined.parts.digest
+      ? { ...joined, named: false }
+      : joined;
   });
 }
 
@@ -162,7 +172,13 @@ function namesOf(parts: Group["parts"], about: boolean, inherited: Inherited): S
   const shortPath = path.split("/").length <= 2;
   const last = textOf(image) !== "" ? image : about && shortPath && hosted(path) ? name : undefined;
   const text = textOf(last);
-  const apart = last !== undefined && text !== "" && !hosted(text) && !/[:@]/.test(text) && path !== text && !path.endsWith(`/${text}`);
+  const apart =
+    last !== undefined &&
+    text !== "" &&
+    !hosted(text) &&
+    !/[:@]/.test(text) &&
+    path !== text &&
+    !path.endsWith(`/${text}`);
   return apart ? [repository as Scalar, last] : [repository as Scalar];
 }
 
@@ -175,21 +191,35 @@ function joinGroup({ parts, spoken }: Group, near: boolean, inherited: Inherited
   const pinned = written.tag !== undefined || written.digest !== undefined;
   const registry = hosted(path) ? undefined : registryOf(parts.registry, inherited.registry, about);
   const tag = pinned ? undefined : tagOf(parts, path, about, inherited);
-  const organisation = registry !== undefined && !path.includes("/") ? (parts.path ?? inherited.path) : undefined;
-  const names = [...(registry ? [registry] : []), ...(organisation && textOf(organisation) !== "" ? [organisation] : []), ...inner];
+  const organisation =
+    registry !== undefined && !path.includes("/") ? (parts.path ?? inherited.path) : undefined;
+  const names = [
+    ...(registry ? [registry] : []),
+    ...(organisation && textOf(organisation) !== "" ? [organisation] : []),
+    ...inner,
+  ];
   const digest = textOf(parts.digest) === "" || pinned ? undefined : parts.digest;
-  if (names.length === 1 && parts.repository === undefined && tag === undefined && digest === undefined) return undefined;
+  if (names.length === 1 && parts.repository === undefined && tag === undefined && digest === undefined)
+    return undefined;
   if (pinned && names.length === 1) return undefined;
   const tagged =
-    textOf(parts.tag) !== "" || (parts.tag !== undefined && inherited.defaultTag !== undefined) || (registry === parts.registry && registry !== undefined);
+    textOf(parts.tag) !== "" ||
+    (parts.tag !== undefined && inherited.defaultTag !== undefined) ||
+    (registry === parts.registry && registry !== undefined);
   const named = about || (parts.repository !== undefined && tagged);
-  if (!named && !(hosted(path) && isRegistryHost(written.host) && parts.version !== undefined)) return undefined;
+  if (!named && !(hosted(path) && isRegistryHost(written.host) && parts.version !== undefined))
+    return undefined;
   const end = pinned ? "" : suffix(textOf(tag), textOf(digest));
   if (end === undefined) return undefined;
   const guessed = end === "" && !pinned && inherited.defaultTag !== undefined;
   const tail = guessed ? `:${inherited.defaultTag}` : end;
   const text = names.map((part) => textOf(part).replace(/\/+$/, "")).join("/") + tail;
-  return { written: text, named, guessed, parts: { names, ...(tag ? { tag } : {}), ...(digest ? { digest } : {}) } };
+  return {
+    written: text,
+    named,
+    guessed,
+    parts: { names, ...(tag ? { tag } : {}), ...(digest ? { digest } : {}) },
+  };
 }
 
 function registryOf(own: Scalar | undefined, outer: Scalar | undefined, about: boolean): Scalar | undefined {
@@ -198,7 +228,12 @@ function registryOf(own: Scalar | undefined, outer: Scalar | undefined, about: b
   return about ? outer : undefined;
 }
 
-function tagOf(parts: Group["parts"], path: string, about: boolean, inherited: Inherited): Scalar | undefined {
+function tagOf(
+  parts: Group["parts"],
+  path: string,
+  about: boolean,
+  inherited: Inherited,
+): Scalar | undefined {
   if (textOf(parts.tag) !== "") return parts.tag;
   const version = textOf(parts.version);
   if (/\d/.test(version) && (about || isRegistryHost(path.split("/")[0] as string))) return parts.version;

@@ -24,13 +24,16 @@ export interface Judged {
 }
 
 /** No registry answers under these: label and API domains, code hosts, services inside a cluster. */
-const NO_REGISTRY = /(?:^|\.)(?:kubernetes\.io|k8s\.io|github\.com|githubusercontent\.com|golang\.org|w3\.org|svc|svc\.[a-z0-9.-]+|cluster\.local)(?::\d+)?$/;
+const NO_REGISTRY =
+  /(?:^|\.)(?:kubernetes\.io|k8s\.io|github\.com|githubusercontent\.com|golang\.org|w3\.org|svc|svc\.[a-z0-9.-]+|cluster\.local)(?::\d+)?$/;
 const noRegistry = (host: string): boolean => host !== "registry.k8s.io" && NO_REGISTRY.test(host);
-const REGISTRY_LABEL = /^(?:quay|cr|hub|xpkg|pkg|oci|ocir|nexus|artifactory|jfrog|mirrors?|lscr|ttl|.{0,12}cr|.*(?:registry|docker|harbor|container|image).*)$/;
+const REGISTRY_LABEL =
+  /^(?:quay|cr|hub|xpkg|pkg|oci|ocir|nexus|artifactory|jfrog|mirrors?|lscr|ttl|.{0,12}cr|.*(?:registry|docker|harbor|container|image).*)$/;
 
 const KNOWN_TAG =
   /^(?:latest|stable|main|master|edge|nightly|dev|devel|develop|canary|release|alpine|debug|nonroot|lts|current|head|snapshot|slim|test|testing|prod|production|beta|alpha|unstable|next|local|default)(?:[-_.].*)?$/i;
-const EFFECTS = /^(?:NoSchedule|NoExecute|PreferNoSchedule|ro|rw|z|Z|rshared|rslave|shared|private|cached|delegated)$/;
+const EFFECTS =
+  /^(?:NoSchedule|NoExecute|PreferNoSchedule|ro|rw|z|Z|rshared|rslave|shared|private|cached|delegated)$/;
 
 /** Words that stand where an image may stand, and are none. */
 const WORDS = new Set([
@@ -76,7 +79,12 @@ export function isRegistryHost(host: string): boolean {
 
 function couldBeHost(host: string): boolean {
   if (noRegistry(host)) return false;
-  return /:\d+$/.test(host) || host === "localhost" || /^\d+\.\d+\.\d+\.\d+$/.test(host) || /\.[a-z]{2,}$/i.test(host);
+  return (
+    /:\d+$/.test(host) ||
+    host === "localhost" ||
+    /^\d+\.\d+\.\d+\.\d+$/.test(host) ||
+    /\.[a-z]{2,}$/i.test(host)
+  );
 }
 
 const likelyTag = (tag: string): boolean => !EFFECTS.test(tag) && (/\d/.test(tag) || KNOWN_TAG.test(tag));
@@ -85,7 +93,11 @@ const isPort = (tag: string): boolean => /^\d{3,5}$/.test(tag);
 function believable(text: string, reference: Reference): boolean {
   const { repository, tag, digest } = reference;
   const base = repository.slice(repository.lastIndexOf("/") + 1);
-  if (WORDS.has(text.toLowerCase()) || /^(?:library\/)?(?:sha256|sha512|https?|file|git|tcp|udp|unix|arn|urn|spiffe)$/.test(repository)) return false;
+  if (
+    WORDS.has(text.toLowerCase()) ||
+    /^(?:library\/)?(?:sha256|sha512|https?|file|git|tcp|udp|unix|arn|urn|spiffe)$/.test(repository)
+  )
+    return false;
   if (!/[a-z]/.test(base)) return false;
   if (digest === undefined && tag === undefined && FILE.test(base)) return false;
   return !(tag !== undefined && EFFECTS.test(tag));
@@ -99,7 +111,12 @@ function grade(text: string, reference: Reference, evidence: Evidence): Confiden
   const { host, repository, tag, digest } = reference;
   const hosted = namesHost(text, reference);
   const pinned = tag !== undefined || digest !== undefined;
-  const alone = digest !== undefined || (hosted && couldBeHost(host) && tag !== undefined && (isRegistryHost(host) || (likelyTag(tag) && !isPort(tag))));
+  const alone =
+    digest !== undefined ||
+    (hosted &&
+      couldBeHost(host) &&
+      tag !== undefined &&
+      (isRegistryHost(host) || (likelyTag(tag) && !isPort(tag))));
   if (evidence === "prose") return alone ? "possible" : undefined;
   if (alone) return "likely";
   if (hosted && noRegistry(host)) return undefined;
@@ -122,10 +139,19 @@ function grade(text: string, reference: Reference, evidence: Evidence): Confiden
  */
 function fits(text: string, reference: Reference, name: string): boolean {
   const { repository, tag } = reference;
-  if (tag === undefined || !likelyTag(tag) || isPort(tag) || namesHost(text, reference) || !text.includes("/")) return false;
+  if (
+    tag === undefined ||
+    !likelyTag(tag) ||
+    isPort(tag) ||
+    namesHost(text, reference) ||
+    !text.includes("/")
+  )
+    return false;
   const base = wordsOf(repository.slice(repository.lastIndexOf("/") + 1));
   const words = wordsOf(name);
-  const echoes = words.length > 0 && (words.every((word) => base.includes(word)) || base.every((word) => words.includes(word)));
+  const echoes =
+    words.length > 0 &&
+    (words.every((word) => base.includes(word)) || base.every((word) => words.includes(word)));
   return echoes || /^v?\d+\.\d+/.test(tag);
 }
 
@@ -145,8 +171,14 @@ export function judge(written: string, evidence: Evidence, name = ""): Judged | 
   if (!believable(text, reference)) return undefined;
   const confidence = grade(text, reference, scheme && evidence === "none" ? "named" : evidence);
   // A base is what something else makes a name of.
-  if (confidence === "likely" && reference.tag === undefined && reference.digest === undefined && wordsOf(name).includes("base"))
+  if (
+    confidence === "likely" &&
+    reference.tag === undefined &&
+    reference.digest === undefined &&
+    wordsOf(name).includes("base")
+  )
     return { reference, confidence: "possible" };
-  if (confidence !== "likely" && evidence !== "prose" && name !== "" && fits(text, reference, name)) return { reference, confidence: "likely" };
+  if (confidence !== "likely" && evidence !== "prose" && name !== "" && fits(text, reference, name))
+    return { reference, confidence: "likely" };
   return confidence && { reference, confidence };
 }

@@ -42,7 +42,8 @@ export interface LoadOptions extends ChartOptions {
  * @throws AirgapError `spec` and those of the network
  */
 export async function loadPath(path: string, options: LoadOptions): Promise<Loaded[]> {
-  if (/^oci:\/\//.test(path) || /\.tgz$/.test(path)) return [await loadChartAt(path, basename(path), options)];
+  if (/^oci:\/\//.test(path) || /\.tgz$/.test(path))
+    return [await loadChartAt(path, basename(path), options)];
   if (isRemote(path)) return [await loadUrl(path, options)];
   const absolute = /^file:/i.test(path) ? localPath(path) : resolve(options.reach.baseDir, path);
   const found = await stat(absolute).catch(() => undefined);
@@ -61,7 +62,8 @@ export async function loadPath(path: string, options: LoadOptions): Promise<Load
 
 async function loadPattern(pattern: string, options: LoadOptions): Promise<Loaded[]> {
   const matches: string[] = [];
-  if (/[*?[{]/.test(pattern)) for await (const match of glob(pattern, { cwd: options.reach.baseDir })) matches.push(match);
+  if (/[*?[{]/.test(pattern))
+    for await (const match of glob(pattern, { cwd: options.reach.baseDir })) matches.push(match);
   matches.sort();
   if (matches.length === 0)
     throw new AirgapError("spec", `There is no ${resolve(options.reach.baseDir, pattern)}`, {
@@ -71,7 +73,15 @@ async function loadPattern(pattern: string, options: LoadOptions): Promise<Loade
   for (const match of matches)
     loaded.push(
       ...(await loadPath(match, options)).map((each) =>
-        each.title === match ? each : { ...each, title: each.kind === "file" && each.title === basename(match) ? match.split(sep).join("/") : each.title },
+        each.title === match
+          ? each
+          : {
+              ...each,
+              title:
+                each.kind === "file" && each.title === basename(match)
+                  ? match.split(sep).join("/")
+                  : each.title,
+            },
       ),
     );
   return loaded;
@@ -80,11 +90,22 @@ async function loadPattern(pattern: string, options: LoadOptions): Promise<Loade
 async function loadUrl(url: string, { reach }: LoadOptions): Promise<Loaded> {
   const bytes = await readPlace(reach.http(), url, MAX_FILE, undefined, reach.signal);
   const text = new Text(describePlace(url), decode(bytes, describePlace(url)));
-  return { title: basename(new URL(url).pathname) || "manifest.yaml", kind: "file", text, documents: documentsOf(text) };
+  return {
+    title: basename(new URL(url).pathname) || "manifest.yaml",
+    kind: "file",
+    text,
+    documents: documentsOf(text),
+  };
 }
 
 /** @param lenient a file that was not named itself: what is no YAML is read as text, what is no object counts little */
-function loadFile(content: string, name: string, title: string, lenient: boolean, options: LoadOptions): Loaded {
+function loadFile(
+  content: string,
+  name: string,
+  title: string,
+  lenient: boolean,
+  options: LoadOptions,
+): Loaded {
   const text = new Text(name, content);
   try {
     const documents = documentsOf(text);
@@ -109,7 +130,9 @@ async function loadFolder(folder: string, name: string, options: LoadOptions): P
       loaded.push(one);
     } catch (error) {
       if (options.strict || !(error instanceof AirgapError)) throw error;
-      options.warn(`${messageOf(error)}; its files were read one by one, without what the kustomization changes`);
+      options.warn(
+        `${messageOf(error)}; its files were read one by one, without what the kustomization changes`,
+      );
     }
   }
   for (const path of tree.charts) {
@@ -121,13 +144,27 @@ async function loadFolder(folder: string, name: string, options: LoadOptions): P
     }
   }
   const files: Loaded[] = [];
-  for (const path of tree.files) if (!built.has(path)) files.push(loadFile(await readText(path), shown(path), titled(path), true, options));
-  return [...files.filter(({ documents, sightings }) => documents.length > 0 || sightings !== undefined || options.whole), ...loaded];
+  for (const path of tree.files)
+    if (!built.has(path))
+      files.push(loadFile(await readText(path), shown(path), titled(path), true, options));
+  return [
+    ...files.filter(
+      ({ documents, sightings }) => documents.length > 0 || sightings !== undefined || options.whole,
+    ),
+    ...loaded,
+  ];
 }
 
 /** A folder with a kustomization is that kustomization; what else lies in it may have been meant too. */
-async function tellUnused(folder: string, name: string, built: Set<string>, options: LoadOptions): Promise<void> {
-  const unused = (await readTree(folder)).files.filter((path) => !built.has(path)).map((path) => relative(folder, path));
+async function tellUnused(
+  folder: string,
+  name: string,
+  built: Set<string>,
+  options: LoadOptions,
+): Promise<void> {
+  const unused = (await readTree(folder)).files
+    .filter((path) => !built.has(path))
+    .map((path) => relative(folder, path));
   if (unused.length === 0) return;
   const shown = `${unused.slice(0, 3).join(", ")}${unused.length > 3 ? ", …" : ""}`;
   options.note(
@@ -135,13 +172,24 @@ async function tellUnused(folder: string, name: string, built: Set<string>, opti
   );
 }
 
-async function loadKustomization(folder: string, title: string, options: LoadOptions, built: Set<string>, top = true): Promise<Loaded> {
+async function loadKustomization(
+  folder: string,
+  title: string,
+  options: LoadOptions,
+  built: Set<string>,
+  top = true,
+): Promise<Loaded> {
   const { documents, files } = await buildKustomization(folder, {
     strict: options.strict || top,
     warn: options.warn,
   });
   for (const { path } of files) built.add(path);
-  return { title: `${title}.built.yaml`, kind: "kustomization", text: new Text(`${title}.built.yaml`, emitStream(documents)), documents };
+  return {
+    title: `${title}.built.yaml`,
+    kind: "kustomization",
+    text: new Text(`${title}.built.yaml`, emitStream(documents)),
+    documents,
+  };
 }
 
 async function loadChartAt(chart: string, title: string, options: LoadOptions): Promise<Loaded> {

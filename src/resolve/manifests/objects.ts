@@ -33,7 +33,16 @@ const PASSED_OVER = new Set([
 ]);
 
 /** In a policy of an admission controller: what it asks and verifies, next to what it adds. */
-const ASKED_BY_POLICIES = new Set(["validate", "verifyImages", "match", "exclude", "preconditions", "deny", "imageVerify", "matchConditions"]);
+const ASKED_BY_POLICIES = new Set([
+  "validate",
+  "verifyImages",
+  "match",
+  "exclude",
+  "preconditions",
+  "deny",
+  "imageVerify",
+  "matchConditions",
+]);
 
 /** Whether what stands behind a key is left out. */
 export function passedOver(key: string, object: Mapping | undefined, depth: number): boolean {

@@ -19,7 +19,8 @@ export interface Operator {
   advice?: string;
 }
 
-const CALICO = (version: string, names: string): string[] => names.split(" ").map((name) => `quay.io/calico/${name}:${version}`);
+const CALICO = (version: string, names: string): string[] =>
+  names.split(" ").map((name) => `quay.io/calico/${name}:${version}`);
 
 /**
  * Operators whose images are compiled in. Add a row with its source; docs/images.md tells how.
@@ -36,7 +37,10 @@ export const OPERATORS: readonly Operator[] = [
     known: [
       {
         version: "v1.42.3",
-        images: CALICO("v3.32.1", "apiserver cni csi goldmane kube-controllers node node-driver-registrar pod2daemon-flexvol typha whisker whisker-backend"),
+        images: CALICO(
+          "v3.32.1",
+          "apiserver cni csi goldmane kube-controllers node node-driver-registrar pod2daemon-flexvol typha whisker whisker-backend",
+        ),
         source: "tigera/operator v1.42.3 pkg/components/calico.go",
       },
     ],
@@ -54,11 +58,19 @@ export const OPERATORS: readonly Operator[] = [
     ],
     unless: ["spec.image"],
     versioned: [
-      { kind: "Elasticsearch", field: "spec.version", image: "docker.elastic.co/elasticsearch/elasticsearch" },
+      {
+        kind: "Elasticsearch",
+        field: "spec.version",
+        image: "docker.elastic.co/elasticsearch/elasticsearch",
+      },
       { kind: "Kibana", field: "spec.version", image: "docker.elastic.co/kibana/kibana" },
       { kind: "ApmServer", field: "spec.version", image: "docker.elastic.co/apm/apm-server" },
       { kind: "Logstash", field: "spec.version", image: "docker.elastic.co/logstash/logstash" },
-      { kind: "EnterpriseSearch", field: "spec.version", image: "docker.elastic.co/enterprise-search/enterprise-search" },
+      {
+        kind: "EnterpriseSearch",
+        field: "spec.version",
+        image: "docker.elastic.co/enterprise-search/enterprise-search",
+      },
     ],
     advice: "name the image in spec.image, or list it under addImages",
   },
@@ -98,8 +110,16 @@ export const OPERATORS: readonly Operator[] = [
     unless: ["spec.hub"],
     advice: "list what `istioctl manifest generate` names under addImages, or use the charts",
   },
-  { name: "knative-operator", resources: ["operator.knative.dev/*"], advice: "use the manifests of the release, or list their images under addImages" },
-  { name: "tekton-operator", resources: ["operator.tekton.dev/*"], advice: "use the manifests of the release, or list their images under addImages" },
+  {
+    name: "knative-operator",
+    resources: ["operator.knative.dev/*"],
+    advice: "use the manifests of the release, or list their images under addImages",
+  },
+  {
+    name: "tekton-operator",
+    resources: ["operator.tekton.dev/*"],
+    advice: "use the manifests of the release, or list their images under addImages",
+  },
   {
     name: "grafana-operator",
     resources: ["grafana.integreatly.org/Grafana"],
@@ -148,7 +168,19 @@ export const OPERATORS: readonly Operator[] = [
     resources: ["mongodbcommunity.mongodb.com/MongoDBCommunity"],
     advice: "list the server's and the agent's image under addImages",
   },
-  { name: "Flux", resources: ["helm.toolkit.fluxcd.io/HelmRelease"], advice: "list the chart under charts: with the same values" },
-  { name: "k3s and RKE2", resources: ["helm.cattle.io/HelmChart"], advice: "list the chart under charts: with the same values" },
-  { name: "Argo CD", resources: ["argoproj.io/Application", "argoproj.io/ApplicationSet"], advice: "list what it deploys under manifests: or charts:" },
+  {
+    name: "Flux",
+    resources: ["helm.toolkit.fluxcd.io/HelmRelease"],
+    advice: "list the chart under charts: with the same values",
+  },
+  {
+    name: "k3s and RKE2",
+    resources: ["helm.cattle.io/HelmChart"],
+    advice: "list the chart under charts: with the same values",
+  },
+  {
+    name: "Argo CD",
+    resources: ["argoproj.io/Application", "argoproj.io/ApplicationSet"],
+    advice: "list what it deploys under manifests: or charts:",
+  },
 ];

@@ -14,11 +14,17 @@ export interface OperatorImages {
  * where it does not.
  * @param sightings what was found, to know operators by their own image
  */
-export function operatorImages(documents: Node[], sightings: Sighting[], operators: readonly Operator[] = OPERATORS): OperatorImages {
+export function operatorImages(
+  documents: Node[],
+  sightings: Sighting[],
+  operators: readonly Operator[] = OPERATORS,
+): OperatorImages {
   const objects = documents.flatMap(objectsOf);
   const found: OperatorImages = { sightings: [], warnings: [] };
   for (const operator of operators) {
-    const own = sightings.find(({ reference }) => operator.image !== undefined && isImageOf(reference, operator.image));
+    const own = sightings.find(
+      ({ reference }) => operator.image !== undefined && isImageOf(reference, operator.image),
+    );
     const resources = objects.filter((object) => isOf(object, operator));
     if (own === undefined && resources.length === 0) continue;
     const silent = resources.filter((object) => !namesImage(object, operator));
@@ -50,7 +56,12 @@ function namesImage(object: Mapping, { unless = [] }: Operator): boolean {
   });
 }
 
-const sighting = (reference: string, path: string, object: string | undefined, from: Sighting | undefined): Sighting => ({
+const sighting = (
+  reference: string,
+  path: string,
+  object: string | undefined,
+  from: Sighting | undefined,
+): Sighting => ({
   reference: formatReference(withDefaultTag(parseReference(reference))),
   written: reference,
   confidence: "likely",
@@ -65,13 +76,18 @@ function one(operator: Operator, own: Sighting | undefined, silent: Mapping[], f
   const before = found.sightings.length;
   const tag = own && parseReference(own.reference).tag;
   const row = known.find(({ version }) => version === tag);
-  for (const image of row?.images ?? []) found.sightings.push(sighting(image, `images of ${name} ${tag}`, own?.object, own));
+  for (const image of row?.images ?? [])
+    found.sightings.push(sighting(image, `images of ${name} ${tag}`, own?.object, own));
   if (own !== undefined)
-    for (const sibling of siblings) found.sightings.push(sighting(siblingOf(own.reference, sibling), `images of ${name} ${tag}`, own.object, own));
+    for (const sibling of siblings)
+      found.sightings.push(
+        sighting(siblingOf(own.reference, sibling), `images of ${name} ${tag}`, own.object, own),
+      );
   const told = silent.filter((object) => {
     const rule = versioned.find(({ kind }) => kind === stringAt(object, "kind"));
     const version = rule && stringAt(object, ...rule.field.split("."));
-    if (rule && version) found.sightings.push(sighting(`${rule.image}:${version}`, rule.field, labelOf(object), undefined));
+    if (rule && version)
+      found.sightings.push(sighting(`${rule.image}:${version}`, rule.field, labelOf(object), undefined));
     return rule !== undefined && version !== undefined;
   });
   if (row !== undefined || (silent.length === told.length && found.sightings.length > before)) return;
@@ -80,12 +96,21 @@ function one(operator: Operator, own: Sighting | undefined, silent: Mapping[], f
 
 function siblingOf(reference: string, name: string): string {
   const { host, repository, tag } = parseReference(reference);
-  return formatReference({ host, repository: `${repository.slice(0, repository.lastIndexOf("/") + 1)}${name}`, ...(tag ? { tag } : {}) });
+  return formatReference({
+    host,
+    repository: `${repository.slice(0, repository.lastIndexOf("/") + 1)}${name}`,
+    ...(tag ? { tag } : {}),
+  });
 }
 
 function warning({ name, command, advice }: Operator, own: Sighting | undefined, silent: Mapping[]): string {
   const objects = silent.map((object) => labelOf(object) ?? "?").slice(0, 5);
-  const who = objects.length > 0 ? `${objects.join(", ")} ${objects.length === 1 ? "is" : "are"} of ${name}` : `${own?.reference} is ${name}`;
-  const how = command ? `; \`${command.replace("{image}", own?.reference ?? "IMAGE")}\` lists them: put them under addImages` : "";
+  const who =
+    objects.length > 0
+      ? `${objects.join(", ")} ${objects.length === 1 ? "is" : "are"} of ${name}`
+      : `${own?.reference} is ${name}`;
+  const how = command
+    ? `; \`${command.replace("{image}", own?.reference ?? "IMAGE")}\` lists them: put them under addImages`
+    : "";
   return `${who}, which pulls images that stand in no file${how}${advice ? `; ${advice}` : ""}`;
 }

@@ -14,9 +14,13 @@ export async function readText(path: string): Promise<string> {
   });
   if (!found.isFile()) throw new AirgapError("spec", `${path} is not a file`);
   if (found.size > MAX_FILE)
-    throw new AirgapError("spec", `${path} has ${(found.size / 1048576).toFixed(1)} MiB; at most ${MAX_FILE >> 20} MiB are read`, {
-      suggestions: ["split it into several files"],
-    });
+    throw new AirgapError(
+      "spec",
+      `${path} has ${(found.size / 1048576).toFixed(1)} MiB; at most ${MAX_FILE >> 20} MiB are read`,
+      {
+        suggestions: ["split it into several files"],
+      },
+    );
   return decode(await readFile(path), path);
 }
 

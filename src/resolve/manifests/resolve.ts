@@ -42,9 +42,12 @@ function nameOf({ path, as }: ManifestsSpec): string {
 export function checkNames(names: string[], key: string): void {
   names.forEach((name, i) => {
     const first = names.indexOf(name);
-    if (name === "") throw new AirgapError("spec", `${key}[${i}] needs a name`, { suggestions: ["give it one with as:"] });
+    if (name === "")
+      throw new AirgapError("spec", `${key}[${i}] needs a name`, { suggestions: ["give it one with as:"] });
     if (first !== i)
-      throw new AirgapError("spec", `${key}[${first}] and ${key}[${i}] are both called '${name}'`, { suggestions: ["tell them apart with as:"] });
+      throw new AirgapError("spec", `${key}[${first}] and ${key}[${i}] are both called '${name}'`, {
+        suggestions: ["tell them apart with as:"],
+      });
   });
 }
 
@@ -59,7 +62,12 @@ export function tellUndecided(what: string, images: NamedImage[], emit: ResolveC
     ["possible", "may be images, and are not carried"],
     ["off", "are behind switches that are off, and are not carried"],
   ] as const) {
-    if (shown(fate)) emit({ type: "warning", message: `${what}: ${why}: ${shown(fate)}`, suggestion: "acceptImages or ignoreImages decides" });
+    if (shown(fate))
+      emit({
+        type: "warning",
+        message: `${what}: ${why}: ${shown(fate)}`,
+        suggestion: "acceptImages or ignoreImages decides",
+      });
   }
 }
 
@@ -67,7 +75,10 @@ export function tellUndecided(what: string, images: NamedImage[], emit: ResolveC
  * Resolves `manifests:`: the documents as artifacts, and the images that they name.
  * @throws AirgapError
  */
-export async function resolveManifests(entries: ManifestsSpec[], context: DocumentsContext): Promise<Resolution> {
+export async function resolveManifests(
+  entries: ManifestsSpec[],
+  context: DocumentsContext,
+): Promise<Resolution> {
   const names = entries.map(nameOf);
   checkNames(names, "manifests");
   const found: Resolution = { resolved: [], images: [] };
@@ -81,7 +92,12 @@ export async function resolveManifests(entries: ManifestsSpec[], context: Docume
   return found;
 }
 
-async function makeOne(entry: ManifestsSpec, name: string, at: string, context: DocumentsContext): Promise<Resolution> {
+async function makeOne(
+  entry: ManifestsSpec,
+  name: string,
+  at: string,
+  context: DocumentsContext,
+): Promise<Resolution> {
   const { emit } = context;
   const warn = (message: string): void => emit({ type: "warning", message: `${at}: ${message}` });
   const loaded = await loadPath(entry.path, loadOptions(context, warn));
@@ -90,9 +106,24 @@ async function makeOne(entry: ManifestsSpec, name: string, at: string, context: 
   const images = decide(group(sightingsOf(loaded, warn)), choicesOf(entry));
   tellUndecided(`manifests ${name}`, images, emit);
   const applied = titled(loaded);
-  const facts: CarriedFacts = { apply: applied.map(({ title }) => title), notRun: [], images, sites: sitesIn(applied, wantedOf(images)).sites };
+  const facts: CarriedFacts = {
+    apply: applied.map(({ title }) => title),
+    notRun: [],
+    images,
+    sites: sitesIn(applied, wantedOf(images)).sites,
+  };
   const files = applied.map(({ title, text }) => fileFromBytes(title, YAML_TYPE, Buffer.from(text)));
-  return carry({ kind: "manifests", name, files, origins: [isRemote(entry.path) ? redactUrl(entry.path) : entry.path], at, facts }, context);
+  return carry(
+    {
+      kind: "manifests",
+      name,
+      files,
+      origins: [isRemote(entry.path) ? redactUrl(entry.path) : entry.path],
+      at,
+      facts,
+    },
+    context,
+  );
 }
 
 export function wantedOf(images: NamedImage[]): (reference: string) => boolean {
@@ -101,7 +132,11 @@ export function wantedOf(images: NamedImage[]): (reference: string) => boolean {
 }
 
 export function choicesOf({ addImages, acceptImages, ignoreImages }: Choices): Choices {
-  return { ...(addImages ? { addImages } : {}), ...(acceptImages ? { acceptImages } : {}), ...(ignoreImages ? { ignoreImages } : {}) };
+  return {
+    ...(addImages ? { addImages } : {}),
+    ...(acceptImages ? { acceptImages } : {}),
+    ...(ignoreImages ? { ignoreImages } : {}),
+  };
 }
 
 export function loadOptions(context: DocumentsContext, warn: (message: string) => void): LoadOptions {
@@ -112,7 +147,13 @@ export function loadOptions(context: DocumentsContext, warn: (message: string) =
     strict: true,
     whole: true,
     ...(kubeVersion ? { kubeVersion } : {}),
-    reach: { baseDir, http: () => http(), emit, ...(signal ? { signal } : {}), ...(registry ? { registry } : {}) },
+    reach: {
+      baseDir,
+      http: () => http(),
+      emit,
+      ...(signal ? { signal } : {}),
+      ...(registry ? { registry } : {}),
+    },
     warn,
     note: (message) => emit({ type: "note", message }),
   };

@@ -25,9 +25,15 @@ export interface RewriteResult {
  * @param prepare gives the rules once it is known which references there are
  * @throws AirgapError
  */
-export async function rewritePaths(paths: string[], load: LoadOptions, prepare: (references: string[]) => Promise<RewriteOptions>): Promise<RewriteResult> {
+export async function rewritePaths(
+  paths: string[],
+  load: LoadOptions,
+  prepare: (references: string[]) => Promise<RewriteOptions>,
+): Promise<RewriteResult> {
   const { loaded, finds } = await searchPaths(paths, load);
-  const references = finds.filter(({ confidence, artifact }) => confidence !== "possible" && !artifact).map(({ reference }) => reference);
+  const references = finds
+    .filter(({ confidence, artifact }) => confidence !== "possible" && !artifact)
+    .map(({ reference }) => reference);
   const known = new Set(references);
   const options = await prepare(references);
   const applied = loaded.map(({ title, text }, i) => ({ title: `${i}:${title}`, text: text.text }));
@@ -41,13 +47,21 @@ export async function rewritePaths(paths: string[], load: LoadOptions, prepare: 
     return { title: loaded[i]?.title ?? title, text: done.text };
   });
   const upstreams = [...new Set(references.map((reference) => parseReference(reference).host))].sort();
-  return { files, changes: [...changes.values()].sort((a, b) => (a.from < b.from ? -1 : 1)), left: [...left].sort(), upstreams };
+  return {
+    files,
+    changes: [...changes.values()].sort((a, b) => (a.from < b.from ? -1 : 1)),
+    left: [...left].sort(),
+    upstreams,
+  };
 }
 
 /** Several texts as one stream; a single one stays as it is. */
 export function asStream(files: RewrittenFile[]): string {
   return files.reduce(
-    (stream, { text }) => (stream === "" ? text : `${stream.replace(/\n*$/, "\n")}${/^---(?:\s|$)/m.test(text.slice(0, 4)) ? "" : "---\n"}${text}`),
+    (stream, { text }) =>
+      stream === ""
+        ? text
+        : `${stream.replace(/\n*$/, "\n")}${/^---(?:\s|$)/m.test(text.slice(0, 4)) ? "" : "---\n"}${text}`,
     "",
   );
 }

@@ -19,7 +19,13 @@ const ASSIGNMENT = /^(-{0,2}[A-Za-z0-9_][\w./-]*)=(.+)$/s;
 const LEVEL: Record<Evidence, number> = { none: 0, prose: 0, near: 1, named: 2, schema: 3 };
 
 export function evidenceOf(said: Speaks): Evidence {
-  return said === "image" ? "named" : said === "images-loosely" ? "near" : said === "prose" ? "prose" : "none";
+  return said === "image"
+    ? "named"
+    : said === "images-loosely"
+      ? "near"
+      : said === "prose"
+        ? "prose"
+        : "none";
 }
 
 function stronger(a: Evidence, b: Evidence): Evidence {
@@ -53,7 +59,9 @@ function lineName(line: string): Named | undefined {
   const match = /^\s*(?:-\s+)?(?:export\s+)?["']?([\w./-]+)["']?\s*(?::\s|:$|=)/.exec(line);
   if (match === null) return undefined;
   const evidence = evidenceOf(speaks(match[1] as string));
-  return evidence === "none" ? undefined : { name: match[1] as string, evidence: evidence === "named" ? "near" : evidence };
+  return evidence === "none"
+    ? undefined
+    : { name: match[1] as string, evidence: evidence === "named" ? "near" : evidence };
 }
 
 function scanLine(line: string, start: number, base: Evidence, hits: Hit[]): void {
@@ -67,8 +75,12 @@ function scanLine(line: string, start: number, base: Evidence, hits: Hit[]): voi
       if (NAME.test(before)) named = { name: before, evidence: evidenceOf(speaks(before)) };
       continue;
     }
-    const evidence = stronger(named?.evidence ?? "none", stronger(whole?.evidence ?? "none", base === "named" ? "near" : base));
-    if (!cut(line, at, at + word.length)) scanWord(word, start + at, base === "prose" ? "prose" : evidence, named?.name ?? whole?.name, hits);
+    const evidence = stronger(
+      named?.evidence ?? "none",
+      stronger(whole?.evidence ?? "none", base === "named" ? "near" : base),
+    );
+    if (!cut(line, at, at + word.length))
+      scanWord(word, start + at, base === "prose" ? "prose" : evidence, named?.name ?? whole?.name, hits);
     named = nameFor(word);
     before = word;
   }
@@ -81,16 +93,29 @@ function cut(line: string, start: number, end: number): boolean {
 
 /** What a word says of the next one: `--image`, `image:`, `IMAGE=`. */
 function nameFor(word: string): Named | undefined {
-  const name = /^(-{1,2}[A-Za-z][\w.-]*)$/.exec(word)?.[1] ?? /^([\w./-]*[A-Za-z][\w./-]*)[:=]$/.exec(word)?.[1];
+  const name =
+    /^(-{1,2}[A-Za-z][\w.-]*)$/.exec(word)?.[1] ?? /^([\w./-]*[A-Za-z][\w./-]*)[:=]$/.exec(word)?.[1];
   return name === undefined ? undefined : { name, evidence: evidenceOf(speaks(name)) };
 }
 
-function scanWord(word: string, start: number, evidence: Evidence, by: string | undefined, hits: Hit[]): void {
+function scanWord(
+  word: string,
+  start: number,
+  evidence: Evidence,
+  by: string | undefined,
+  hits: Hit[],
+): void {
   const assigned = ASSIGNMENT.exec(word);
   if (assigned) {
     const [, name, value] = assigned as unknown as [string, string, string];
     const own = evidenceOf(speaks(name));
-    scanWord(value, start + word.length - value.length, stronger(own, evidence), own === "none" ? by : name, hits);
+    scanWord(
+      value,
+      start + word.length - value.length,
+      stronger(own, evidence),
+      own === "none" ? by : name,
+      hits,
+    );
     return;
   }
   const trimmed = word.replace(/[.:/!?]+$/, "").replace(/^(?:[=:@-]+)/, (lead) => " ".repeat(lead.length));
@@ -99,7 +124,12 @@ function scanWord(word: string, start: number, evidence: Evidence, by: string | 
   const judged = judge(text, evidence, by);
   if (judged === undefined || !pinnedEnough(text, judged, evidence)) return;
   const scheme = /^(?:docker|oci):\/\//.exec(text)?.[0].length ?? 0;
-  hits.push({ ...judged, start: start + lead + scheme, end: start + lead + text.length, ...(by ? { by } : {}) });
+  hits.push({
+    ...judged,
+    start: start + lead + scheme,
+    end: start + lead + text.length,
+    ...(by ? { by } : {}),
+  });
 }
 
 /** Inside of a text, a name without host, tag and digest is a word like any other. */

@@ -22,9 +22,14 @@ export async function searchPaths(paths: string[], options: LoadOptions): Promis
 
 /** What was found, walked and otherwise, and what operators add. */
 export function sightingsOf(loaded: Loaded[], warn: (message: string) => void): Sighting[] {
-  const walked = loaded.filter(({ sightings }) => sightings === undefined).flatMap(({ documents }) => documents);
+  const walked = loaded
+    .filter(({ sightings }) => sightings === undefined)
+    .flatMap(({ documents }) => documents);
   const taken = takenKeys(walked);
-  const sightings = [...walked.flatMap((root) => walkDocument(root, { taken })), ...loaded.flatMap((each) => each.sightings ?? [])];
+  const sightings = [
+    ...walked.flatMap((root) => walkDocument(root, { taken })),
+    ...loaded.flatMap((each) => each.sightings ?? []),
+  ];
   const operators = operatorImages(
     loaded.flatMap(({ documents }) => documents),
     sightings,

@@ -1,4 +1,12 @@
-import { get, itemsOf, type Mapping, type Scalar, type Sequence, spanOf, stringAt } from "../documents/node.ts";
+import {
+  get,
+  itemsOf,
+  type Mapping,
+  type Scalar,
+  type Sequence,
+  spanOf,
+  stringAt,
+} from "../documents/node.ts";
 import type { Span } from "../documents/text.ts";
 import { type Inherited, inherit, type Pair, type Parts, type Stretches } from "./join.ts";
 
@@ -16,15 +24,20 @@ export const isContainer = (path: string): boolean => {
 };
 
 /** Whether a mapping has other keys of a container beside one. */
-export const likeContainer = (node: Mapping, key: string): boolean => node.entries.some((entry) => entry.key !== key && LIKE_A_CONTAINER.has(entry.key));
+export const likeContainer = (node: Mapping, key: string): boolean =>
+  node.entries.some((entry) => entry.key !== key && LIKE_A_CONTAINER.has(entry.key));
 /** Keys in a mapping of images that mean something about them. */
-export const aboutImages = (key: string): boolean => /pull|secret|policy|registry|repository|digest|tag$|version$|^name$|^type$/i.test(key);
+export const aboutImages = (key: string): boolean =>
+  /pull|secret|policy|registry|repository|digest|tag$|version$|^name$|^type$/i.test(key);
 /** A container whose image is never pulled. */
-export const never = (node: Mapping): boolean => stringAt(node, "imagePullPolicy") === "Never" && get(node, "image") !== undefined;
+export const never = (node: Mapping): boolean =>
+  stringAt(node, "imagePullPolicy") === "Never" && get(node, "image") !== undefined;
 
 /** The scalars of a mapping by their keys. */
 export function pairsOf(node: Mapping, variables: Map<string, string> | undefined): Pair[] {
-  return node.entries.flatMap(({ key, value }) => (value.kind === "scalar" ? [{ key, value: substituted(value, variables) }] : []));
+  return node.entries.flatMap(({ key, value }) =>
+    value.kind === "scalar" ? [{ key, value: substituted(value, variables) }] : [],
+  );
 }
 
 /** The values of a list of `{name, value}`. */
@@ -32,7 +45,9 @@ export function namedPairs(node: Sequence, variables: Map<string, string> | unde
   return node.items.flatMap((item) => {
     const key = stringAt(item, "name");
     const value = get(item, "value");
-    return key !== undefined && value?.kind === "scalar" ? [{ key, value: substituted(value, variables) }] : [];
+    return key !== undefined && value?.kind === "scalar"
+      ? [{ key, value: substituted(value, variables) }]
+      : [];
   });
 }
 
@@ -46,7 +61,9 @@ export function inheritInside(node: Mapping, outer: Inherited, pairs: Pair[]): I
 /** The parameters of an OpenShift Template: `${NAME}` in its objects. */
 export function variablesOf(object: Mapping): Map<string, string> | undefined {
   if (stringAt(object, "kind") !== "Template") return undefined;
-  const parameters = itemsOf(get(object, "parameters")).map((item) => [stringAt(item, "name") ?? "", stringAt(item, "value") ?? ""] as const);
+  const parameters = itemsOf(get(object, "parameters")).map(
+    (item) => [stringAt(item, "name") ?? "", stringAt(item, "value") ?? ""] as const,
+  );
   return new Map(parameters.filter(([, value]) => value !== ""));
 }
 
@@ -66,18 +83,26 @@ export function stretchesOf({ names, tag, digest }: Parts): Stretches | undefine
   const spans = names.map((scalar) => spanOf(scalar));
   if (spans.some((span) => span === undefined)) return undefined;
   const [tagSpan, digestSpan] = [tag && spanOf(tag), digest && spanOf(digest)];
-  return { names: spans as Span[], whole: false, ...(tagSpan ? { tag: tagSpan } : {}), ...(digestSpan ? { digest: digestSpan } : {}) };
+  return {
+    names: spans as Span[],
+    whole: false,
+    ...(tagSpan ? { tag: tagSpan } : {}),
+    ...(digestSpan ? { digest: digestSpan } : {}),
+  };
 }
 
 /** Structure, and something in it that could be an image; the rest is not worth parsing. */
 export function looksLikeDocument(value: string): boolean {
-  const structured = /^\s*(?:\{(?!\{)|\[(?!\[))/.test(value) || (value.includes("\n") && /^[ \t]*(?:- )?["']?[\w./-]+["']?[ \t]*:(?:\s|$)/m.test(value));
+  const structured =
+    /^\s*(?:\{(?!\{)|\[(?!\[))/.test(value) ||
+    (value.includes("\n") && /^[ \t]*(?:- )?["']?[\w./-]+["']?[ \t]*:(?:\s|$)/m.test(value));
   return structured && /image|img|registry|repository|hub|[a-z0-9]\/[\w./-]+[:@]|container/i.test(value);
 }
 
 export function decode(value: string): string | undefined {
   const packed = value.replace(/\s+/g, "");
-  if (packed.length < 8 || packed.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(packed)) return undefined;
+  if (packed.length < 8 || packed.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(packed))
+    return undefined;
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(packed, "base64"));
     return /[^\P{Cc}\s]/u.test(text) ? undefined : text;

@@ -27,7 +27,10 @@ export function sitesOf(sightings: Sighting[], wants: (reference: string) => boo
       }
       const { whole, names, tag, digest } = site;
       const within = names[0]?.within;
-      const apart = [...names, tag, digest].some((span) => span !== undefined && (span.within?.start !== within?.start || span.file !== names[0]?.file));
+      const apart = [...names, tag, digest].some(
+        (span) =>
+          span !== undefined && (span.within?.start !== within?.start || span.file !== names[0]?.file),
+      );
       if (apart) result.fixed.push(reference);
       else
         result.sites.push({

@@ -1,5 +1,14 @@
 import { formatReference, type Reference, withDefaultTag } from "../../oci/reference.ts";
-import { get, isNull, type Mapping, type Node, type Scalar, type Sequence, spanOf, stringAt } from "../documents/node.ts";
+import {
+  get,
+  isNull,
+  type Mapping,
+  type Node,
+  type Scalar,
+  type Sequence,
+  spanOf,
+  stringAt,
+} from "../documents/node.ts";
 import { parseStream } from "../documents/parse.ts";
 import { type Span, Text } from "../documents/text.ts";
 import { type Inherited, joinPairs, type Pair, type Stretches } from "./join.ts";
@@ -24,7 +33,16 @@ import {
 import { speaks } from "./words.ts";
 
 /** In what form an image was named. */
-export type How = "container" | "volume" | "field" | "environment" | "argument" | "annotation" | "text" | "split" | "operator";
+export type How =
+  | "container"
+  | "volume"
+  | "field"
+  | "environment"
+  | "argument"
+  | "annotation"
+  | "text"
+  | "split"
+  | "operator";
 
 /** An image as it was found, once for every place. */
 export interface Sighting {
@@ -81,7 +99,14 @@ const MAX_EMBEDDED = 4;
 /** Finds the images of a document, in every string that it holds. */
 export function walkDocument(root: Node, options: WalkOptions = {}): Sighting[] {
   const walker = new Walker(options);
-  walker.walk(root, { path: "", depth: 0, how: "field", evidence: "none", inherited: options.inherited ?? {}, embedded: 0 });
+  walker.walk(root, {
+    path: "",
+    depth: 0,
+    how: "field",
+    evidence: "none",
+    inherited: options.inherited ?? {},
+    embedded: 0,
+  });
   return walker.found;
 }
 
@@ -144,7 +169,14 @@ class Walker {
       const value = get(node, key);
       if (name === undefined || value?.kind !== "scalar") continue;
       if (!this.#joined.has(value))
-        this.#scalar(value, { ...place, path: join(place.path, key), how: "environment", name, evidence: evidenceOf(speaks(name)), depth: place.depth + 1 });
+        this.#scalar(value, {
+          ...place,
+          path: join(place.path, key),
+          how: "environment",
+          name,
+          evidence: evidenceOf(speaks(name)),
+          depth: place.depth + 1,
+        });
       return [value];
     }
     const image = get(node, "name");
@@ -164,7 +196,8 @@ class Walker {
     if (value.kind !== "scalar") {
       const said = speaks(key);
       const inherits = place.evidence === "prose" || (place.evidence === "near" && !aboutImages(key));
-      const evidence: Evidence = said === "image" ? "near" : said === "prose" ? "prose" : inherits ? place.evidence : "none";
+      const evidence: Evidence =
+        said === "image" ? "near" : said === "prose" ? "prose" : inherits ? place.evidence : "none";
       this.walk(value, {
         ...inside,
         evidence,
@@ -183,16 +216,28 @@ class Walker {
     }
     const taken = this.#taken.get(`${stringAt(place.object, "metadata", "name") ?? ""}/${key}`);
     const own = evidenceOf(speaks(taken ?? key));
-    const evidence = own === "none" && place.evidence === "near" && !aboutImages(key) ? "near" : place.evidence === "prose" ? "prose" : own;
-    this.#scalar(value, { ...inside, name: taken ?? key, evidence, how: howOf(key, place.how) }, evidence === "named" && likeContainer(node, key));
+    const evidence =
+      own === "none" && place.evidence === "near" && !aboutImages(key)
+        ? "near"
+        : place.evidence === "prose"
+          ? "prose"
+          : own;
+    this.#scalar(
+      value,
+      { ...inside, name: taken ?? key, evidence, how: howOf(key, place.how) },
+      evidence === "named" && likeContainer(node, key),
+    );
   }
 
   #sequence(node: Sequence, place: Place): void {
     const scalars = node.items.filter((item) => item.kind === "scalar").length;
     if (scalars > 0) this.#words(node, place);
-    else for (const value of this.#joins(namedPairs(node, place.variables), { ...place, how: "environment" })) this.#joined.add(value);
+    else
+      for (const value of this.#joins(namedPairs(node, place.variables), { ...place, how: "environment" }))
+        this.#joined.add(value);
     node.items.forEach((item, i) => {
-      if (item.kind !== "scalar") this.walk(item, { ...place, path: `${place.path}[${i}]`, depth: place.depth + 1 });
+      if (item.kind !== "scalar")
+        this.walk(item, { ...place, path: `${place.path}[${i}]`, depth: place.depth + 1 });
     });
   }
 
@@ -210,9 +255,15 @@ class Walker {
       const value = substituted(item, place.variables);
       const here: Place = { ...place, path: `${place.path}[${i}]`, depth: place.depth + 1 };
       const [, key, rest] = /^(-{1,2}[A-Za-z][\w./-]*)=(.+)$/s.exec(value.value) ?? [];
-      if (key !== undefined && rest !== undefined) named(key, part(value, value.value.length - rest.length), here);
+      if (key !== undefined && rest !== undefined)
+        named(key, part(value, value.value.length - rest.length), here);
       else if (flag !== undefined && !value.value.startsWith("-")) named(flag, value, here);
-      else this.#scalar(value, { ...here, evidence: place.evidence === "near" ? "named" : place.evidence }, place.evidence === "near");
+      else
+        this.#scalar(
+          value,
+          { ...here, evidence: place.evidence === "near" ? "named" : place.evidence },
+          place.evidence === "near",
+        );
       flag = /^-{1,2}[A-Za-z][\w.-]*$/.test(value.value) ? value.value : undefined;
     });
     const joined = new Set(this.#joins(flags, { ...place, how: "argument" }));
@@ -231,7 +282,13 @@ class Walker {
       const judged = judge(written, named ? "named" : "none");
       if (judged === undefined) continue;
       const confidence = judged.confidence === "certain" ? "likely" : judged.confidence;
-      this.#add({ ...judged, confidence }, written, { ...place, how: "split" }, parts.names.at(-1) as Scalar, stretchesOf(parts));
+      this.#add(
+        { ...judged, confidence },
+        written,
+        { ...place, how: "split" },
+        parts.names.at(-1) as Scalar,
+        stretchesOf(parts),
+      );
       if (guessed) (this.found.at(-1) as Sighting).guessed = true;
       done.push(...parts.names, ...[parts.tag, parts.digest].filter((scalar) => scalar !== undefined));
     }
@@ -251,11 +308,20 @@ class Walker {
     const written = scalar.value.trim();
     const judged = written === "auto" ? undefined : judge(written, place.evidence, place.name);
     if (judged === undefined || (place.evidence === "prose" && /\s/.test(written))) return false;
-    const confidence = bareWords && judged.confidence === "possible" && place.evidence === "named" && !judged.artifact ? "likely" : judged.confidence;
+    const confidence =
+      bareWords && judged.confidence === "possible" && place.evidence === "named" && !judged.artifact
+        ? "likely"
+        : judged.confidence;
     const scheme = /^(?:docker|oci):\/\//.exec(written)?.[0].length ?? 0;
     const start = scalar.value.indexOf(written) + scheme;
     const span = spanOf(scalar, start, start + written.length - scheme);
-    this.#add({ ...judged, confidence }, written.slice(scheme), place, scalar, span && { names: [span], whole: true });
+    this.#add(
+      { ...judged, confidence },
+      written.slice(scheme),
+      place,
+      scalar,
+      span && { names: [span], whole: true },
+    );
     return true;
   }
 
@@ -279,7 +345,10 @@ class Walker {
   #embedded(scalar: Scalar, place: Place): boolean {
     const { value } = scalar;
     if (place.embedded >= MAX_EMBEDDED || !looksLikeDocument(value)) return false;
-    const text = scalar.span === undefined ? new Text("", value) : new Text(scalar.span.in.file, value, { span: scalar.span, value });
+    const text =
+      scalar.span === undefined
+        ? new Text("", value)
+        : new Text(scalar.span.in.file, value, { span: scalar.span, value });
     let roots: Node[];
     try {
       roots = [...parseStream(text)].map(({ root }) => root);
@@ -302,11 +371,27 @@ class Walker {
     const value = decode(scalar.value);
     if (value === undefined) return;
     const text =
-      scalar.span === undefined ? new Text("", value) : new Text(scalar.span.in.file, value, { span: scalar.span, value: scalar.value, encoding: "base64" });
-    this.#scalar({ kind: "scalar", value, plain: false, span: { in: text, start: 0, end: value.length } }, { ...place, encoded: false });
+      scalar.span === undefined
+        ? new Text("", value)
+        : new Text(scalar.span.in.file, value, {
+            span: scalar.span,
+            value: scalar.value,
+            encoding: "base64",
+          });
+    this.#scalar(
+      { kind: "scalar", value, plain: false, span: { in: text, start: 0, end: value.length } },
+      { ...place, encoded: false },
+    );
   }
 
-  #add(judged: Judged, written: string, place: Place, scalar: Scalar, stretches: Stretches | undefined, span: Span | undefined = scalar.span): void {
+  #add(
+    judged: Judged,
+    written: string,
+    place: Place,
+    scalar: Scalar,
+    stretches: Stretches | undefined,
+    span: Span | undefined = scalar.span,
+  ): void {
     this.found.push({
       reference: canonical(judged.reference),
       written,
@@ -324,7 +409,8 @@ class Walker {
 
 export const canonical = (reference: Reference): string => formatReference(withDefaultTag(reference));
 
-const join = (path: string, key: string): string => `${path}${path === "" || path.endsWith(":") ? "" : "."}${/^[\w-]+$/.test(key) ? key : JSON.stringify(key)}`;
+const join = (path: string, key: string): string =>
+  `${path}${path === "" || path.endsWith(":") ? "" : "."}${/^[\w-]+$/.test(key) ? key : JSON.stringify(key)}`;
 
 function howOf(key: string, outer: How): How {
   if (key === "args" || key === "command") return "argument";

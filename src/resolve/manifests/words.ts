@@ -34,7 +34,16 @@ const PROSE = new Set([
 ]);
 
 /** Words that, without the word image, make a short `x/y:tag` believable. */
-const HINTS = new Set(["container", "containers", "builder", "provisioner", "plugin", "sidecar", "initcontainer", "proxy"]);
+const HINTS = new Set([
+  "container",
+  "containers",
+  "builder",
+  "provisioner",
+  "plugin",
+  "sidecar",
+  "initcontainer",
+  "proxy",
+]);
 
 /** `fooBarImage`, `FOO_BAR_IMAGE`, `--foo-bar-image`, `foo.bar/image` as lower-case words. */
 export function wordsOf(name: string): string[] {
@@ -66,7 +75,11 @@ function judgeName(words: string[]): Speaks {
   const tail = words.slice(at + 1);
   if (tail.length === 0) return "image";
   if (tail.some((word) => ABOUT_IMAGES.has(word))) return "nothing";
-  return tail.every((word) => /^(?:name|names|ref|refs|reference|uri|url|full|default|value|spec|override|list|map|amd64|arm64|linux|windows|\d+)$/.test(word))
+  return tail.every((word) =>
+    /^(?:name|names|ref|refs|reference|uri|url|full|default|value|spec|override|list|map|amd64|arm64|linux|windows|\d+)$/.test(
+      word,
+    ),
+  )
     ? "image"
     : "images-loosely";
 }

@@ -65,7 +65,11 @@ async function drain(chunks: AsyncGenerator<Buffer>): Promise<void> {
  * @param limit bytes that it may unpack to
  * @throws AirgapError `corrupt` for damaged or too much content, `unsupported` for bzip2 and zchunk
  */
-export async function* decompress(chunks: AsyncIterable<Buffer>, what: string, limit: number): AsyncGenerator<Buffer> {
+export async function* decompress(
+  chunks: AsyncIterable<Buffer>,
+  what: string,
+  limit: number,
+): AsyncGenerator<Buffer> {
   const iterator = chunks[Symbol.asyncIterator]();
   const first: Buffer[] = [];
   for (let size = 0; size < 6; ) {
@@ -84,14 +88,25 @@ export async function* decompress(chunks: AsyncIterable<Buffer>, what: string, l
     }
   })();
   const format = formatOf(head);
-  if (format === "bzip2" || format === "zchunk") throw new AirgapError("unsupported", `${what} is compressed with ${format}, which is not read here`);
+  if (format === "bzip2" || format === "zchunk")
+    throw new AirgapError("unsupported", `${what} is compressed with ${format}, which is not read here`);
   const plain =
-    format === "gzip" ? through(whole, createGunzip()) : format === "zstd" ? through(whole, createZstdDecompress()) : format === "xz" ? unxz(whole) : whole;
+    format === "gzip"
+      ? through(whole, createGunzip())
+      : format === "zstd"
+        ? through(whole, createZstdDecompress())
+        : format === "xz"
+          ? unxz(whole)
+          : whole;
   let size = 0;
   try {
     for await (const chunk of plain) {
       size += chunk.length;
-      if (size > limit) throw new AirgapError("corrupt", `${what} unpacks to more than ${limit} bytes, more than its metadata say`);
+      if (size > limit)
+        throw new AirgapError(
+          "corrupt",
+          `${what} unpacks to more than ${limit} bytes, more than its metadata say`,
+        );
       yield chunk;
     }
   } catch (cause) {

@@ -48,7 +48,8 @@ export interface PackageSetFacts {
 }
 
 const isText = (value: unknown): value is string => typeof value === "string";
-const isTextMap = (value: unknown): value is Record<string, string> => isRecord(value) && Object.values(value).every(isText);
+const isTextMap = (value: unknown): value is Record<string, string> =>
+  isRecord(value) && Object.values(value).every(isText);
 
 function isPackage(value: unknown): value is LockedPackage {
   if (!isRecord(value)) return false;
@@ -66,12 +67,30 @@ function isPackage(value: unknown): value is LockedPackage {
 }
 
 const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every(isText);
-const isTextsMap = (value: unknown): value is Record<string, string[]> => isRecord(value) && Object.values(value).every(isTexts);
+const isTextsMap = (value: unknown): value is Record<string, string[]> =>
+  isRecord(value) && Object.values(value).every(isTexts);
 
 function isModule(value: unknown): value is CarriedModule {
   if (!isRecord(value)) return false;
-  const { name, stream, version, context, arch, summary, description, licenses, requires, profiles, defaultProfiles, artifacts } = value;
-  const lists = [licenses, defaultProfiles, artifacts].every(isTexts) && Array.isArray(requires) && requires.every(isTextsMap) && isTextsMap(profiles);
+  const {
+    name,
+    stream,
+    version,
+    context,
+    arch,
+    summary,
+    description,
+    licenses,
+    requires,
+    profiles,
+    defaultProfiles,
+    artifacts,
+  } = value;
+  const lists =
+    [licenses, defaultProfiles, artifacts].every(isTexts) &&
+    Array.isArray(requires) &&
+    requires.every(isTextsMap) &&
+    isTextsMap(profiles);
   return lists && [name, stream, version, context, arch, summary, description].every(isText);
 }
 
@@ -84,9 +103,13 @@ export function parseFacts(value: unknown, name: string): PackageSetFacts {
   };
   if (!isRecord(value)) return fail("it has no facts");
   if (value.format !== "rpm" && value.format !== "deb") return fail("its format is neither rpm nor deb");
-  if (!Array.isArray(value.packages) || !value.packages.every(isPackage)) return fail("its list of packages is damaged");
-  if (!isRecord(value.roles) || !isTextMap(value.keys) || !isRecord(value.signing)) return fail("roles, keys or signing are missing");
-  if (value.modules !== undefined && !(Array.isArray(value.modules) && value.modules.every(isModule))) return fail("its list of modules is damaged");
-  if (!isText(value.signing.publicKey) || !isTextMap(value.signing.signatures)) return fail("its signatures are damaged");
+  if (!Array.isArray(value.packages) || !value.packages.every(isPackage))
+    return fail("its list of packages is damaged");
+  if (!isRecord(value.roles) || !isTextMap(value.keys) || !isRecord(value.signing))
+    return fail("roles, keys or signing are missing");
+  if (value.modules !== undefined && !(Array.isArray(value.modules) && value.modules.every(isModule)))
+    return fail("its list of modules is damaged");
+  if (!isText(value.signing.publicKey) || !isTextMap(value.signing.signatures))
+    return fail("its signatures are damaged");
   return value as unknown as PackageSetFacts;
 }

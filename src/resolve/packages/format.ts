@@ -43,10 +43,22 @@ export interface SetFormat<Head> {
     chosen: ChosenPackage[],
     context: ResolveContext,
     closures: Closure[],
-  ): Promise<{ prepared: Prepared<Head>[]; extra: Partial<UnsignedFacts> & { keys: Record<string, string> } }>;
+  ): Promise<{
+    prepared: Prepared<Head>[];
+    extra: Partial<UnsignedFacts> & { keys: Record<string, string> };
+  }>;
   /** The same packages again, as the lock has them. */
-  prepareLocked(set: PackageSetSpec, facts: PackageSetFacts, context: ResolveContext): Promise<Prepared<Head>[]>;
+  prepareLocked(
+    set: PackageSetSpec,
+    facts: PackageSetFacts,
+    context: ResolveContext,
+  ): Promise<Prepared<Head>[]>;
   metadata(set: PackageSetSpec, facts: UnsignedFacts, tree: Tree<Head>): TreeMetadata;
   /** Files that tell hosts of the repositories, with `@URL@` for the server. */
-  clientFiles(set: PackageSetSpec, facts: UnsignedFacts, trees: Tree<Head>[], publicKey: string): ArtifactFile[];
+  clientFiles(
+    set: PackageSetSpec,
+    facts: UnsignedFacts,
+    trees: Tree<Head>[],
+    publicKey: string,
+  ): ArtifactFile[];
 }

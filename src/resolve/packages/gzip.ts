@@ -31,7 +31,11 @@ export class GzipText {
 
   finish(): Gzipped {
     this.#flush(true);
-    return { bytes: Buffer.from(this.#deflate.result as Uint8Array), openSha256: this.#hash.digest("hex"), openSize: this.#size };
+    return {
+      bytes: Buffer.from(this.#deflate.result as Uint8Array),
+      openSha256: this.#hash.digest("hex"),
+      openSize: this.#size,
+    };
   }
 
   #flush(last: boolean): void {

@@ -69,8 +69,15 @@ export class Heads {
       } catch (error) {
         if (!(error instanceof NeedMore)) throw error;
         if (error.bytes > of.size)
-          throw new AirgapError("corrupt", `${of.id} ends in the middle of its header: it has ${of.size} bytes, ${error.bytes} are needed`);
-        if (error.bytes > MAX_HEAD) throw new AirgapError("unsupported", `${of.id} has a header of ${error.bytes} bytes, more than is read here`);
+          throw new AirgapError(
+            "corrupt",
+            `${of.id} ends in the middle of its header: it has ${of.size} bytes, ${error.bytes} are needed`,
+          );
+        if (error.bytes > MAX_HEAD)
+          throw new AirgapError(
+            "unsupported",
+            `${of.id} has a header of ${error.bytes} bytes, more than is read here`,
+          );
         wanted = error.bytes;
       }
     }
@@ -93,7 +100,11 @@ export class Heads {
 }
 
 /** From the first place that has it. */
-async function readStart({ http, places, size }: Headed, wanted: number, signal?: AbortSignal): Promise<Buffer> {
+async function readStart(
+  { http, places, size }: Headed,
+  wanted: number,
+  signal?: AbortSignal,
+): Promise<Buffer> {
   let failure: unknown;
   for (const place of places) {
     try {

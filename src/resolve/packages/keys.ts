@@ -27,7 +27,8 @@ async function parse(bytes: Buffer, what: string): Promise<Key[]> {
   const openpgp = await library();
   try {
     if (!text.includes("-----BEGIN PGP")) return await openpgp.readKeys({ binaryKeys: bytes });
-    const blocks = text.match(/-----BEGIN PGP PUBLIC KEY BLOCK-----[\s\S]*?-----END PGP PUBLIC KEY BLOCK-----/g) ?? [];
+    const blocks =
+      text.match(/-----BEGIN PGP PUBLIC KEY BLOCK-----[\s\S]*?-----END PGP PUBLIC KEY BLOCK-----/g) ?? [];
     const keys = await Promise.all(blocks.map((armoredKeys) => openpgp.readKeys({ armoredKeys })));
     return keys.flat();
   } catch (cause) {
@@ -42,7 +43,8 @@ export async function readKeys(places: string[], http: Http, signal?: AbortSigna
     const what = `The key ${describePlace(place)}`;
     const keys = await parse(await readPlace(http, place, MAX_KEYS, undefined, signal), what);
     if (keys.length === 0) throw new AirgapError("corrupt", `${what} holds no OpenPGP public key`);
-    if (keys.some((key) => key.isPrivate())) throw new AirgapError("spec", `${what} is a private key; the public one is wanted here`);
+    if (keys.some((key) => key.isPrivate()))
+      throw new AirgapError("spec", `${what} is a private key; the public one is wanted here`);
     files.push({ place: describePlace(place), armored: keys.map((key) => key.armor()).join(""), keys });
   }
   return { files };
@@ -57,13 +59,19 @@ export async function keyRing(place: string, armored: string): Promise<KeyRing> 
 export async function readPrivateKey(bytes: Buffer, what: string): Promise<PrivateKey> {
   const { readKey } = await library();
   const text = bytes.toString("latin1");
-  const key = await (text.includes("-----BEGIN PGP") ? readKey({ armoredKey: text }) : readKey({ binaryKey: bytes })).catch((cause: unknown) => {
+  const key = await (text.includes("-----BEGIN PGP")
+    ? readKey({ armoredKey: text })
+    : readKey({ binaryKey: bytes })
+  ).catch((cause: unknown) => {
     throw new AirgapError("spec", `${what} is no OpenPGP key: ${messageOf(cause)}`, { cause });
   });
-  if (!key.isPrivate()) throw new AirgapError("spec", `${what} is a public key; the private one is needed to sign with`);
+  if (!key.isPrivate())
+    throw new AirgapError("spec", `${what} is a public key; the private one is needed to sign with`);
   if (!key.isDecrypted())
     throw new AirgapError("spec", `${what} is protected by a passphrase, which a build can't ask for`, {
-      suggestions: ["gpg --export-secret-keys --armor KEYID > keys/site.asc  # of a key made for this, without a passphrase"],
+      suggestions: [
+        "gpg --export-secret-keys --armor KEYID > keys/site.asc  # of a key made for this, without a passphrase",
+      ],
     });
   return key;
 }

@@ -97,11 +97,16 @@ export class Loader<Data, Repository extends Lookup> {
 
   /** The packages of a repository, in the order of its metadata. */
   packages(repository: number): Loaded<Data, Repository>[] {
-    return [...(this.#packages[repository] as Map<number, Loaded<Data, Repository>>).values()].sort((a, b) => a.row - b.row);
+    return [...(this.#packages[repository] as Map<number, Loaded<Data, Repository>>).values()].sort(
+      (a, b) => a.row - b.row,
+    );
   }
 
   /** Who provides a name, as far as anybody speaks of it. */
-  readonly lookUp = (name: string, visit: (provider: Loaded<Data, Repository>, range: string) => void): void => this.#provisions.of(name, visit);
+  readonly lookUp = (
+    name: string,
+    visit: (provider: Loaded<Data, Repository>, range: string) => void,
+  ): void => this.#provisions.of(name, visit);
 
   #want(name: string): void {
     if (this.#provisions.ask(name)) this.#next.add(name);
@@ -116,13 +121,15 @@ export class Loader<Data, Repository extends Lookup> {
         if (!packages.has(row)) missing.add(row);
       }
       if (!load) continue;
-      for (const rows of batches(missing)) for (const row of await repository.packages(rows)) this.#take(i, row);
+      for (const rows of batches(missing))
+        for (const row of await repository.packages(rows)) this.#take(i, row);
     }
   }
 
   async #takeSupplementers(names: Iterable<string>): Promise<void> {
     for (const batch of batches(names))
-      for (const [i, repository] of this.#request.repositories.entries()) for (const row of await repository.supplementers(batch)) this.#take(i, row);
+      for (const [i, repository] of this.#request.repositories.entries())
+        for (const row of await repository.supplementers(batch)) this.#take(i, row);
   }
 
   readonly #share = (text: string): string => {
@@ -137,7 +144,16 @@ export class Loader<Data, Repository extends Lookup> {
     if (packages.has(row.id) || !this.#request.arches.has(row.arch)) return;
     const data = this.#request.vocabulary.read(row, this.#share);
     const { id, name, arch, version } = row;
-    packages.set(id, { id: 0, repository: this.#request.repositories[i], order: i, row: id, name: this.#share(name), arch: this.#share(arch), version, data });
+    packages.set(id, {
+      id: 0,
+      repository: this.#request.repositories[i],
+      order: i,
+      row: id,
+      name: this.#share(name),
+      arch: this.#share(arch),
+      version,
+      data,
+    });
     if (this.#request.allVersions) this.#want(name);
     for (const wanted of this.#request.vocabulary.wants(data)) this.#want(wanted);
   }
@@ -145,7 +161,8 @@ export class Loader<Data, Repository extends Lookup> {
   /** Conflicts and the like need to know who among the loaded provides them, and load nobody. */
   async #askSilently(): Promise<void> {
     for (const packages of this.#packages)
-      for (const { data } of packages.values()) for (const name of this.#request.vocabulary.mentions(data)) this.#want(name);
+      for (const { data } of packages.values())
+        for (const name of this.#request.vocabulary.mentions(data)) this.#want(name);
     const wave = this.#next;
     this.#next = new Set();
     for (const batch of batches(wave)) await this.#takeProviders(batch, false);

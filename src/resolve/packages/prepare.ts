@@ -51,14 +51,32 @@ export async function placePackage(chosen: ChosenPackage, context: ResolveContex
   await mkdir(dir, { recursive: true });
   const present = await stat(copy).catch(() => undefined);
   if (present?.isFile()) return { digest: await fetchWhole(chosen, copy, undefined, context.signal), copy };
-  if (chosen.places.length === 0) throw new AirgapError("not-found", `${chosen.id} has no place to fetch it from`);
-  return { digest: await fromMirrors(chosen.places, (place) => fetchWhole(chosen, place, copy, context.signal), context.signal), copy };
+  if (chosen.places.length === 0)
+    throw new AirgapError("not-found", `${chosen.id} has no place to fetch it from`);
+  return {
+    digest: await fromMirrors(
+      chosen.places,
+      (place) => fetchWhole(chosen, place, copy, context.signal),
+      context.signal,
+    ),
+    copy,
+  };
 }
 
 /** Reads and checks a package; what is read is kept in `copy`. @returns the digest of its content */
-async function fetchWhole(chosen: ChosenPackage, place: string, copy: string | undefined, signal: AbortSignal | undefined): Promise<Digest> {
+async function fetchWhole(
+  chosen: ChosenPackage,
+  place: string,
+  copy: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Digest> {
   const hash = createHash("sha256");
-  const content = checkedContent(chosen.http, place, { checksums: [chosen.checksum], size: chosen.size }, signal);
+  const content = checkedContent(
+    chosen.http,
+    place,
+    { checksums: [chosen.checksum], size: chosen.size },
+    signal,
+  );
   const partial = `${copy}.${process.pid}.part`;
   const file = copy === undefined ? undefined : await open(partial, "w");
   try {
@@ -77,10 +95,19 @@ async function fetchWhole(chosen: ChosenPackage, place: string, copy: string | u
 }
 
 /** Where the bytes of a package come from, with every check that can be made while they pass. */
-export function packageSource(of: { id: string; places: string[]; http: ChosenPackage["http"]; size: number }, placed: Placed, parts: Part[]): Source {
+export function packageSource(
+  of: { id: string; places: string[]; http: ChosenPackage["http"]; size: number },
+  placed: Placed,
+  parts: Part[],
+): Source {
   const descriptor = { mediaType: "application/octet-stream", digest: placed.digest, size: of.size };
   const places = placed.copy ? [placed.copy, ...of.places] : of.places;
-  return new UrlSource({ places, descriptor, http: of.http, inspect: (chunks) => checkParts(chunks, parts, of.id) });
+  return new UrlSource({
+    places,
+    descriptor,
+    http: of.http,
+    inspect: (chunks) => checkParts(chunks, parts, of.id),
+  });
 }
 
 /** Passes content through and compares its parts: a mirror may hand out another file than the one whose head was looked at. */
@@ -99,6 +126,9 @@ async function* checkParts(chunks: AsyncIterable<Buffer>, parts: Part[], id: str
   for (const { what, algorithm, value, hash } of open) {
     const found = hash.digest("hex");
     if (found !== value)
-      throw new AirgapError("corrupt", `${id}: its ${what} is not what its signed header says: expected ${algorithm} ${value}, found ${found}`);
+      throw new AirgapError(
+        "corrupt",
+        `${id}: its ${what} is not what its signed header says: expected ${algorithm} ${value}, found ${found}`,
+      );
   }
 }

@@ -43,7 +43,9 @@ export class Provisions<Provider> {
 
   /** Says once and for all who the rows are; those that were not loaded provide nothing. */
   settle(provider: (repository: number, row: number) => Provider | undefined): void {
-    this.#providers = this.#ranges.map((_, entry) => provider(this.#repositories.at(entry), this.#rows.at(entry)));
+    this.#providers = this.#ranges.map((_, entry) =>
+      provider(this.#repositories.at(entry), this.#rows.at(entry)),
+    );
   }
 
   of(name: string, visit: (provider: Provider, range: string) => void): void {

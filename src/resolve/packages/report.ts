@@ -5,8 +5,23 @@ import type { Closure, Reason } from "./types.ts";
 /** A package set as `packages resolve --json` gives it. */
 export interface ResolvedPackageSet {
   name: string;
-  roles: { role: string; asked: { text: string; package: string }[]; packages: string[]; removes?: string[]; modules?: string[] }[];
-  packages: { id: string; name: string; version: string; arch: string; repository: string; size: number; reason: Reason; alternative?: string }[];
+  roles: {
+    role: string;
+    asked: { text: string; package: string }[];
+    packages: string[];
+    removes?: string[];
+    modules?: string[];
+  }[];
+  packages: {
+    id: string;
+    name: string;
+    version: string;
+    arch: string;
+    repository: string;
+    size: number;
+    reason: Reason;
+    alternative?: string;
+  }[];
 }
 
 export function summarise(name: string, closures: Closure[]): ResolvedPackageSet {
@@ -17,18 +32,22 @@ export function summarise(name: string, closures: Closure[]): ResolvedPackageSet
       asked,
       packages: packages.map(({ id }) => id),
       ...(removes ? { removes } : {}),
-      ...(modules ? { modules: [...new Set(modules.map((module) => `${module.name}:${module.stream}`))] } : {}),
+      ...(modules
+        ? { modules: [...new Set(modules.map((module) => `${module.name}:${module.stream}`))] }
+        : {}),
     })),
-    packages: packagesOf(closures).map(({ id, name, version, arch, repository, size, reason, alternative }) => ({
-      id,
-      name,
-      version,
-      arch,
-      repository,
-      size,
-      reason,
-      ...(alternative === undefined ? {} : { alternative }),
-    })),
+    packages: packagesOf(closures).map(
+      ({ id, name, version, arch, repository, size, reason, alternative }) => ({
+        id,
+        name,
+        version,
+        arch,
+        repository,
+        size,
+        reason,
+        ...(alternative === undefined ? {} : { alternative }),
+      }),
+    ),
   };
 }
 
@@ -42,7 +61,11 @@ export function chainsTo(set: ResolvedPackageSet, asked: string): string[] {
   const lines: string[] = [];
   for (const found of set.packages.filter(({ id, name }) => pattern.test(id) || pattern.test(name))) {
     const steps: string[] = [];
-    for (let item: typeof found | undefined = found; item !== undefined; item = item.reason.by === undefined ? undefined : byId.get(item.reason.by)) {
+    for (
+      let item: typeof found | undefined = found;
+      item !== undefined;
+      item = item.reason.by === undefined ? undefined : byId.get(item.reason.by)
+    ) {
       const { id, reason, alternative } = item;
       if (alternative !== undefined) steps.unshift(`${id} is carried as an alternative: ${alternative}`);
       else if (reason.by === undefined) steps.unshift(`${id} was asked for: ${reason.relation}`);
@@ -50,7 +73,10 @@ export function chainsTo(set: ResolvedPackageSet, asked: string): string[] {
       if (steps.length > set.packages.length) break;
     }
     const roles = set.roles.filter(({ packages }) => packages.includes(found.id)).map(({ role }) => role);
-    lines.push(`${set.name} (${roles.join(", ")}): ${found.id} from ${found.repository}`, ...steps.map((step) => `  ${step}`));
+    lines.push(
+      `${set.name} (${roles.join(", ")}): ${found.id} from ${found.repository}`,
+      ...steps.map((step) => `  ${step}`),
+    );
   }
   return lines;
 }

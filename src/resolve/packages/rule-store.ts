@@ -46,7 +46,8 @@ export class RuleStore {
   /** Adds a rule of another store. */
   addFrom(other: RuleStore, rule: number): number {
     const { literals } = other;
-    for (let at = other.start(rule), end = other.end(rule); at < end; at++) this.#literals.push(literals[at] as number);
+    for (let at = other.start(rule), end = other.end(rule); at < end; at++)
+      this.#literals.push(literals[at] as number);
     return this.#ended();
   }
 

@@ -177,7 +177,8 @@ export class Sat {
 
   /** Like `decide` for the first of several candidates; the others are remembered for `minimise`. */
   branch(candidates: number[], level: number): number {
-    if (candidates.length > 1) this.#branches.push({ level, open: candidates.slice(1), taken: candidates.slice(0, 1) });
+    if (candidates.length > 1)
+      this.#branches.push({ level, open: candidates.slice(1), taken: candidates.slice(0, 1) });
     return this.decide(candidates[0] as number, level);
   }
 
@@ -195,7 +196,8 @@ export class Sat {
       this.#trail.pop();
     }
     this.#propagated = Math.min(this.#propagated, this.#trail.length);
-    while (this.#branches.length > 0 && (this.#branches.at(-1) as Branch).level >= level) this.#branches.pop();
+    while (this.#branches.length > 0 && (this.#branches.at(-1) as Branch).level >= level)
+      this.#branches.pop();
   }
 
   /**
@@ -223,7 +225,9 @@ export class Sat {
     if (present !== undefined) return present;
     const better = open.find(wished);
     if (better === undefined) return undefined;
-    return taken.some((candidate) => this.#value[candidate] === level + 1 && !wished(candidate)) ? better : undefined;
+    return taken.some((candidate) => this.#value[candidate] === level + 1 && !wished(candidate))
+      ? better
+      : undefined;
   }
 
   /** @returns a rule that can't be kept any more, or NO_RULE */
@@ -263,7 +267,10 @@ export class Sat {
   }
 
   /** The first unique implication point; the literal to set comes first, one of the level to go back to second. */
-  #analyze(conflict: number, level: number): { literals: number[]; why: { rules: number[]; variables: number[] }; back: number } {
+  #analyze(
+    conflict: number,
+    level: number,
+  ): { literals: number[]; why: { rules: number[]; variables: number[] }; back: number } {
     const seen = new Set<number>();
     const rest: number[] = [];
     const why = { rules: [conflict], variables: [] as number[] };

@@ -30,24 +30,39 @@ export async function readRepositoryKey(file: string): Promise<PrivateKey> {
  * Signs the metadata of our repositories once. Without a key of the user's one is made for this
  * and kept nowhere: the lock holds the signatures and the public key, which is all that hosts need.
  */
-export async function signAll(name: string, items: ToSign[], userKey: PrivateKey | undefined): Promise<Signatures> {
+export async function signAll(
+  name: string,
+  items: ToSign[],
+  userKey: PrivateKey | undefined,
+): Promise<Signatures> {
   const key = userKey ?? (await makeSigningKey(`airgap ${name}`));
   const signatures: Record<string, string> = {};
   for (const { path, content, inline } of items) {
-    signatures[path] = inline ? await signCleartext(Buffer.from(content).toString("utf8"), key) : await signDetached(content, key);
+    signatures[path] = inline
+      ? await signCleartext(Buffer.from(content).toString("utf8"), key)
+      : await signDetached(content, key);
   }
   return { publicKey: key.toPublic().armor(), signatures };
 }
 
 /** Whether signatures that stand in a lock are good ones of what is to be signed now, and of nothing else. */
-export async function signaturesFit(items: ToSign[], { publicKey, signatures }: Signatures): Promise<boolean> {
+export async function signaturesFit(
+  items: ToSign[],
+  { publicKey, signatures }: Signatures,
+): Promise<boolean> {
   if (Object.keys(signatures).length !== items.length) return false;
   try {
     const keys = keyRing("the lock", publicKey);
     for (const { path, content, inline } of items) {
       const signature = Buffer.from(signatures[path] ?? "");
       if (!inline) await verifyDetached({ content, signature, keys: await keys, what: path });
-      else if (!sameText((await verifyCleartext(signature, await keys, path)).text, Buffer.from(content).toString("utf8"))) return false;
+      else if (
+        !sameText(
+          (await verifyCleartext(signature, await keys, path)).text,
+          Buffer.from(content).toString("utf8"),
+        )
+      )
+        return false;
     }
     return true;
   } catch {

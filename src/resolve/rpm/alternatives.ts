@@ -20,9 +20,14 @@ interface Branch {
 
 /** Where a relation would ask for something else on a host that has what its condition names. */
 function branchesOf(relation: Relation, owner: number, text: string): Branch[] {
-  if (relation.kind === "if") return [{ owner, text, condition: relation.condition, consequence: relation.left }];
-  if (relation.kind === "unless") return relation.otherwise ? [{ owner, text, condition: relation.condition, consequence: relation.otherwise }] : [];
-  if (relation.kind === "and") return [...branchesOf(relation.left, owner, text), ...branchesOf(relation.right, owner, text)];
+  if (relation.kind === "if")
+    return [{ owner, text, condition: relation.condition, consequence: relation.left }];
+  if (relation.kind === "unless")
+    return relation.otherwise
+      ? [{ owner, text, condition: relation.condition, consequence: relation.otherwise }]
+      : [];
+  if (relation.kind === "and")
+    return [...branchesOf(relation.left, owner, text), ...branchesOf(relation.right, owner, text)];
   return [];
 }
 
@@ -31,7 +36,11 @@ function branchesOf(relation: Relation, owner: number, text: string): Branch[] {
  * some repository has `b`, `a` is carried too, with all it needs. What can't stand beside the
  * transaction is left out, and named.
  */
-export function findAlternatives(universe: Universe, chosen: number[], recommends: boolean): { found: Alternative[]; impossible: string[] } {
+export function findAlternatives(
+  universe: Universe,
+  chosen: number[],
+  recommends: boolean,
+): { found: Alternative[]; impossible: string[] } {
   const forms = new NormalForm(universe);
   const carried = new Set(chosen);
   const found: Alternative[] = [];
@@ -40,7 +49,9 @@ export function findAlternatives(universe: Universe, chosen: number[], recommend
   for (let i = 0; i < queue.length; i++) {
     const owner = queue[i] as number;
     const { data } = universe.get(owner);
-    const branches = data.requires.filter((text) => text.startsWith("(")).flatMap((text) => branchesOf(universe.relation(text), owner, text));
+    const branches = data.requires
+      .filter((text) => text.startsWith("("))
+      .flatMap((text) => branchesOf(universe.relation(text), owner, text));
     for (const branch of branches) {
       const candidates = forms.packages(branch.consequence) ?? [];
       const conditions = forms.packages(branch.condition) ?? [];

@@ -9,7 +9,11 @@ import type { RpmHeaders } from "./header.ts";
  * of their own, where the signed metadata vouch for them. Metadata expire at once, since a new
  * bundle is served under the same address.
  */
-export function repoFiles(_set: PackageSetSpec, facts: UnsignedFacts, trees: Tree<RpmHeaders>[]): ArtifactFile[] {
+export function repoFiles(
+  _set: PackageSetSpec,
+  facts: UnsignedFacts,
+  trees: Tree<RpmHeaders>[],
+): ArtifactFile[] {
   const root = `@URL@/`;
   const vendorKeys = Object.keys(facts.keys).sort();
   const section = (tree: Tree<RpmHeaders>, unsigned: boolean): string => {
@@ -29,7 +33,10 @@ export function repoFiles(_set: PackageSetSpec, facts: UnsignedFacts, trees: Tre
     ].join("\n");
   };
   return trees.map((tree) => {
-    const parts = [section(tree, false), ...(tree.packages.some(({ locked }) => locked.unsigned) ? [section(tree, true)] : [])];
+    const parts = [
+      section(tree, false),
+      ...(tree.packages.some(({ locked }) => locked.unsigned) ? [section(tree, true)] : []),
+    ];
     return fileFromBytes(`${tree.prefix}${tree.id}.repo`, TEMPLATE, Buffer.from(parts.join("\n")));
   });
 }

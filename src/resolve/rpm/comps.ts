@@ -39,7 +39,8 @@ export class Comps {
     const comps = new Comps();
     for (const repository of repositories) {
       const type = ["group_gz", "group", "group_xz", "group_zst"].find((each) => repository.has(each));
-      if (type !== undefined) await repository.read(type, (chunks) => comps.#add(chunks, `comps.xml of ${repository.id}`));
+      if (type !== undefined)
+        await repository.read(type, (chunks) => comps.#add(chunks, `comps.xml of ${repository.id}`));
     }
     return comps;
   }
@@ -59,7 +60,8 @@ export class Comps {
         }
         if (depth === 3) list = name;
         attributes = given;
-        if (++count > MAX_ENTRIES) throw new AirgapError("corrupt", `${what} has more than ${MAX_ENTRIES} elements`);
+        if (++count > MAX_ENTRIES)
+          throw new AirgapError("corrupt", `${what} has more than ${MAX_ENTRIES} elements`);
       },
       close: (name, raw, depth) => {
         if (depth === 2) this.#keep(group, environment);
@@ -78,11 +80,17 @@ export class Comps {
   #keep(group: Group | undefined, environment: Environment | undefined): void {
     if (group?.id) {
       const known = this.#groups.get(group.id);
-      this.#groups.set(group.id, { ...group, packages: new Map([...(known?.packages ?? []), ...group.packages]) });
+      this.#groups.set(group.id, {
+        ...group,
+        packages: new Map([...(known?.packages ?? []), ...group.packages]),
+      });
     }
     if (environment?.id) {
       const known = this.#environments.get(environment.id);
-      this.#environments.set(environment.id, { ...environment, groups: new Set([...(known?.groups ?? []), ...environment.groups]) });
+      this.#environments.set(environment.id, {
+        ...environment,
+        groups: new Set([...(known?.groups ?? []), ...environment.groups]),
+      });
     }
   }
 
@@ -97,9 +105,13 @@ export class Comps {
     const wanted = types === undefined ? TYPES : types.split(",");
     const unknown = wanted.find((type) => !KNOWN_TYPES.has(type));
     if (unknown !== undefined)
-      throw new AirgapError("spec", `@${text}: ${JSON.stringify(unknown)} is neither mandatory, default, conditional nor optional`, {
-        suggestions: [`"@${pattern}/mandatory,default,optional"`],
-      });
+      throw new AirgapError(
+        "spec",
+        `@${text}: ${JSON.stringify(unknown)} is neither mandatory, default, conditional nor optional`,
+        {
+          suggestions: [`"@${pattern}/mandatory,default,optional"`],
+        },
+      );
     const environments = matching([...this.#environments.values()], pattern);
     const groups = new Set(matching([...this.#groups.values()], pattern));
     for (const { groups: ids } of environments) {
@@ -109,7 +121,9 @@ export class Comps {
       }
     }
     if (groups.size === 0 && environments.length === 0) return undefined;
-    return [...groups].flatMap(({ packages }) => [...packages.values()].filter(({ type }) => wanted.includes(type)));
+    return [...groups].flatMap(({ packages }) =>
+      [...packages.values()].filter(({ type }) => wanted.includes(type)),
+    );
   }
 
   /** Ids of all groups and environments, with what they are called. */
@@ -133,5 +147,7 @@ function matching<T extends { id: string; name: string }>(all: T[], pattern: str
   const exact = all.filter(({ id, name }) => id === pattern || name === pattern);
   if (exact.length > 0) return exact;
   const expression = globRegExp(pattern.toLowerCase());
-  return all.filter(({ id, name }) => expression.test(id.toLowerCase()) || expression.test(name.toLowerCase()));
+  return all.filter(
+    ({ id, name }) => expression.test(id.toLowerCase()) || expression.test(name.toLowerCase()),
+  );
 }

@@ -25,7 +25,14 @@ export class Explanation {
 
   /** @param involved numbers of the rules that the contradiction follows from */
   lines(all: Rules, involved: number[]): string[] {
-    const rules = involved.map((rule): Rule => ({ literals: all.literals(rule), kind: all.kind(rule), from: all.from(rule), relation: all.relation(rule) }));
+    const rules = involved.map(
+      (rule): Rule => ({
+        literals: all.literals(rule),
+        kind: all.kind(rule),
+        from: all.from(rule),
+        relation: all.relation(rule),
+      }),
+    );
     const lines: string[] = [];
     const told = new Set<number>([0]);
     const open = new Set(rules);
@@ -38,7 +45,9 @@ export class Explanation {
     for (let next = pick(open, told); next !== undefined; next = pick(open, told)) tell(next);
     for (const rule of open) tell(rule);
     const distinct = [...new Set(lines)];
-    return distinct.length > MAX_LINES ? [...distinct.slice(0, MAX_LINES), `… and ${distinct.length - MAX_LINES} more`] : distinct;
+    return distinct.length > MAX_LINES
+      ? [...distinct.slice(0, MAX_LINES), `… and ${distinct.length - MAX_LINES} more`]
+      : distinct;
   }
 
   #name(id: number): string {
@@ -92,7 +101,11 @@ export class Explanation {
 /** A rule about something told already: by its owner, for requirements; by both, for exclusions. */
 function pick(open: Set<Rule>, told: Set<number>): Rule | undefined {
   for (const rule of open)
-    if (rule.kind === "requires" || rule.kind === "nothing-provides" ? told.has(rule.from) : rule.literals.every((literal) => told.has(Math.abs(literal))))
+    if (
+      rule.kind === "requires" || rule.kind === "nothing-provides"
+        ? told.has(rule.from)
+        : rule.literals.every((literal) => told.has(Math.abs(literal)))
+    )
       return rule;
   return undefined;
 }

@@ -17,7 +17,11 @@ export function isPrimaryPath(path: string): boolean {
 }
 
 /** Who has these paths, says filelists.xml; read as it comes in, since it is the largest of the files. */
-export async function findOwners(chunks: AsyncIterable<Buffer>, what: string, paths: ReadonlySet<string>): Promise<PathOwner[]> {
+export async function findOwners(
+  chunks: AsyncIterable<Buffer>,
+  what: string,
+  paths: ReadonlySet<string>,
+): Promise<PathOwner[]> {
   const owners: PathOwner[] = [];
   let pkgid = "";
   let name = "";

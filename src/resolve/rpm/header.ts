@@ -112,7 +112,8 @@ export class HeaderSection {
     const { type, offset, count } = entry;
     const width = WIDTH[type];
     if (width === undefined || type === 7) throw this.#bad(tag, `is of type ${type}, not a number`);
-    if (type === 5) return Array.from({ length: count }, (_, i) => Number(this.#store.readBigUInt64BE(offset + i * 8)));
+    if (type === 5)
+      return Array.from({ length: count }, (_, i) => Number(this.#store.readBigUInt64BE(offset + i * 8)));
     return Array.from({ length: count }, (_, i) => this.#store.readUIntBE(offset + i * width, width));
   }
 
@@ -160,9 +161,19 @@ function readSection(bytes: Buffer, start: number, what: string): { section: Hea
   for (let i = 0; i < count; i++) {
     const at = start + PREFIX + i * ENTRY;
     const tag = bytes.readUInt32BE(at);
-    const entry = { type: bytes.readUInt32BE(at + 4), offset: bytes.readUInt32BE(at + 8), count: bytes.readUInt32BE(at + 12) };
+    const entry = {
+      type: bytes.readUInt32BE(at + 4),
+      offset: bytes.readUInt32BE(at + 8),
+      count: bytes.readUInt32BE(at + 12),
+    };
     const width = WIDTH[entry.type] ?? 1;
-    if (entry.type > 9 || entry.offset > size || entry.count > size || entry.offset + entry.count * width > size) bad(`tag ${tag} lies outside of its header`);
+    if (
+      entry.type > 9 ||
+      entry.offset > size ||
+      entry.count > size ||
+      entry.offset + entry.count * width > size
+    )
+      bad(`tag ${tag} lies outside of its header`);
     if (!entries.has(tag)) entries.set(tag, entry);
   }
   return { section: new HeaderSection(entries, bytes.subarray(store, end), what), end };
@@ -178,5 +189,11 @@ export function parseRpm(bytes: Buffer, what: string): RpmHeaders {
   const signature = readSection(bytes, LEAD_SIZE, what);
   const start = signature.end + ((8 - (signature.end % 8)) % 8);
   const main = readSection(bytes, start, what);
-  return { signature: signature.section, main: main.section, region: bytes.subarray(start, main.end), start, end: main.end };
+  return {
+    signature: signature.section,
+    main: main.section,
+    region: bytes.subarray(start, main.end),
+    start,
+    end: main.end,
+  };
 }

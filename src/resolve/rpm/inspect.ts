@@ -6,7 +6,14 @@ import { type RpmHeaders, SignatureTag, Tag } from "./header.ts";
 import { formatEvr } from "./version.ts";
 
 /** rpm's numbers of hash algorithms are OpenPGP's. */
-const HASHES: Record<number, string> = { 1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224" };
+const HASHES: Record<number, string> = {
+  1: "md5",
+  2: "sha1",
+  8: "sha256",
+  9: "sha384",
+  10: "sha512",
+  11: "sha224",
+};
 
 /** Who signed a package, and how. */
 export interface PackageSignature {
@@ -40,11 +47,21 @@ export interface InspectOptions {
  * repository's metadata, and its signature against the repository's keys.
  * @throws AirgapError `corrupt`
  */
-export async function inspectRpm({ headers, expected, keys, mayBeUnsigned, what }: InspectOptions): Promise<RpmFacts> {
+export async function inspectRpm({
+  headers,
+  expected,
+  keys,
+  mayBeUnsigned,
+  what,
+}: InspectOptions): Promise<RpmFacts> {
   const { main, signature, region } = headers;
   const found = {
     name: main.string(Tag.name) ?? "",
-    version: formatEvr(String(main.number(Tag.epoch) ?? 0), main.string(Tag.version) ?? "", main.string(Tag.release)),
+    version: formatEvr(
+      String(main.number(Tag.epoch) ?? 0),
+      main.string(Tag.version) ?? "",
+      main.string(Tag.release),
+    ),
     arch: main.string(Tag.arch) ?? "",
   };
   for (const key of ["name", "version", "arch"] as const) {
@@ -57,7 +74,10 @@ export async function inspectRpm({ headers, expected, keys, mayBeUnsigned, what 
   const digest = signature.string(SignatureTag.sha256);
   const actual = createHash("sha256").update(region).digest("hex");
   if (digest !== undefined && digest !== actual)
-    throw new AirgapError("corrupt", `${what} has a changed header: expected sha256 ${digest.slice(0, 64)}, found ${actual}`);
+    throw new AirgapError(
+      "corrupt",
+      `${what} has a changed header: expected sha256 ${digest.slice(0, 64)}, found ${actual}`,
+    );
   const signedBy = await checkSignature({ headers, keys, mayBeUnsigned, what });
   const label = main.string(Tag.modularityLabel);
   const payload = payloadDigest(headers);
@@ -72,19 +92,32 @@ export async function inspectRpm({ headers, expected, keys, mayBeUnsigned, what 
 function payloadDigest({ main }: RpmHeaders): RpmFacts["payload"] {
   const value = main.string(Tag.payloadDigest);
   const algorithm = HASHES[main.number(Tag.payloadDigestAlgorithm) ?? 8];
-  return value !== undefined && algorithm !== undefined && /^[0-9a-f]+$/.test(value) ? { algorithm, value } : undefined;
+  return value !== undefined && algorithm !== undefined && /^[0-9a-f]+$/.test(value)
+    ? { algorithm, value }
+    : undefined;
 }
 
-async function checkSignature({ headers, keys, mayBeUnsigned, what }: Omit<InspectOptions, "expected">): Promise<PackageSignature | undefined> {
+async function checkSignature({
+  headers,
+  keys,
+  mayBeUnsigned,
+  what,
+}: Omit<InspectOptions, "expected">): Promise<PackageSignature | undefined> {
   const { signature, region } = headers;
   const armored = signature.has(SignatureTag.openpgp) ? signature.string(SignatureTag.openpgp) : undefined;
-  const bytes = signature.bytes(SignatureTag.rsa) ?? signature.bytes(SignatureTag.dsa) ?? (armored ? Buffer.from(armored, "base64") : undefined);
+  const bytes =
+    signature.bytes(SignatureTag.rsa) ??
+    signature.bytes(SignatureTag.dsa) ??
+    (armored ? Buffer.from(armored, "base64") : undefined);
   if (bytes !== undefined && !mayBeUnsigned) {
     const good = await verifyDetached({ content: region, signature: bytes, keys, what });
     return { key: good.fingerprint, hash: good.hash };
   }
   if (mayBeUnsigned) {
-    const good = bytes && keys.files.length > 0 ? await verifyDetached({ content: region, signature: bytes, keys, what }).catch(() => undefined) : undefined;
+    const good =
+      bytes && keys.files.length > 0
+        ? await verifyDetached({ content: region, signature: bytes, keys, what }).catch(() => undefined)
+        : undefined;
     return good && { key: good.fingerprint, hash: good.hash };
   }
   const old = signature.has(SignatureTag.pgp) || signature.has(SignatureTag.gpg);
@@ -92,7 +125,9 @@ async function checkSignature({ headers, keys, mayBeUnsigned, what }: Omit<Inspe
     "corrupt",
     `${what} ${old ? "is signed in a way that rpm gave up in 2001, over header and payload together" : "has no signature"}, and hosts with gpgcheck=1 refuse it`,
     {
-      suggestions: [`unsigned: ["${what.split(" ")[0]?.replace(/-[^-]+-[^-]+$/, "") ?? "NAME"}"]  # in the set, when it is to be carried all the same`],
+      suggestions: [
+        `unsigned: ["${what.split(" ")[0]?.replace(/-[^-]+-[^-]+$/, "") ?? "NAME"}"]  # in the set, when it is to be carried all the same`,
+      ],
     },
   );
 }

@@ -8,7 +8,8 @@ export interface InstalledList {
   capabilities: string[];
 }
 
-const NEVRA = /^(?<name>[^\s/]+)-(?:(?<epoch>\d+|\(none\)):)?(?<version>[^\s-]+)-(?<release>[^\s-]+?)\.(?<arch>noarch|[a-z][a-z0-9_]+|\(none\))$/;
+const NEVRA =
+  /^(?<name>[^\s/]+)-(?:(?<epoch>\d+|\(none\)):)?(?<version>[^\s-]+)-(?<release>[^\s-]+?)\.(?<arch>noarch|[a-z][a-z0-9_]+|\(none\))$/;
 
 /**
  * Reads `rpm -qa`, with or without epochs, and lines of `rpm -qa --provides` (`libc.so.6()(64bit)`,
@@ -27,11 +28,16 @@ export function parseInstalledRpms(text: string, what: string): InstalledList {
         arch: arch === "(none)" ? "" : arch,
         version: `${epoch === undefined || epoch === "(none)" || epoch === "0" ? "" : `${epoch}:`}${version}-${release}`,
       });
-    } else if (parseRelation(line).kind === "simple" && !/\s/.test(line.replace(/ [<>=]+ \S+$/, ""))) capabilities.push(line);
+    } else if (parseRelation(line).kind === "simple" && !/\s/.test(line.replace(/ [<>=]+ \S+$/, "")))
+      capabilities.push(line);
     else
-      throw new AirgapError("spec", `${what}: ${JSON.stringify(line.slice(0, 100))} is neither a package nor a capability`, {
-        suggestions: ["rpm -qa > hosts/el9.rpms"],
-      });
+      throw new AirgapError(
+        "spec",
+        `${what}: ${JSON.stringify(line.slice(0, 100))} is neither a package nor a capability`,
+        {
+          suggestions: ["rpm -qa > hosts/el9.rpms"],
+        },
+      );
   }
   return { packages, capabilities };
 }

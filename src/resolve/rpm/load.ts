@@ -31,7 +31,8 @@ export interface LoadOptions {
 const SILENT = ["conflicts", "recommends", "suggests", "supplements", "enhances"] as const;
 const RELATIONS = ["requires", "obsoletes", ...SILENT] as const;
 
-const names = (text: string): string[] => (text.startsWith("(") ? namesIn(text) : [text.split(" ", 1)[0] as string]);
+const names = (text: string): string[] =>
+  text.startsWith("(") ? namesIn(text) : [text.split(" ", 1)[0] as string];
 
 function vocabulary(recommends: boolean): Vocabulary<RpmData> {
   return {
@@ -76,10 +77,16 @@ export async function loadUniverse(options: LoadOptions): Promise<Universe> {
 }
 
 /** Adds what hosts provide, as far as it is known. */
-function withHosts(lookUp: ProviderLookup, hosts: Solvable[], models: Map<Solvable, Solvable[]>, capabilities: string[]): ProviderLookup {
+function withHosts(
+  lookUp: ProviderLookup,
+  hosts: Solvable[],
+  models: Map<Solvable, Solvable[]>,
+  capabilities: string[],
+): ProviderLookup {
   if (hosts.length === 0) return lookUp;
   const own = new Map<string, [Solvable, string][]>();
-  const add = (name: string, solvable: Solvable, range: string): void => void own.set(name, [...(own.get(name) ?? []), [solvable, range]]);
+  const add = (name: string, solvable: Solvable, range: string): void =>
+    void own.set(name, [...(own.get(name) ?? []), [solvable, range]]);
   for (const host of hosts) if (host.row === 0) add(host.name, host, `= ${host.version}`);
   for (const text of capabilities) {
     const [name = "", ...range] = text.split(" ");
@@ -89,7 +96,8 @@ function withHosts(lookUp: ProviderLookup, hosts: Solvable[], models: Map<Solvab
     for (const [solvable, range] of own.get(name) ?? []) visit(solvable, range);
     lookUp(name, (solvable, range) => {
       visit(solvable, range);
-      for (const host of models.get(solvable) ?? []) visit(host, range === `= ${solvable.version}` ? `= ${host.version}` : range);
+      for (const host of models.get(solvable) ?? [])
+        visit(host, range === `= ${solvable.version}` ? `= ${host.version}` : range);
     });
   };
 }
@@ -112,7 +120,11 @@ async function outdated(repositories: RpmRepository[], solvables: Solvable[]): P
         for (const solvable of byName.get(name) ?? []) {
           const own = solvable.repository?.priority;
           if (own === undefined || solvable.arch !== arch) continue;
-          if (repository.priority < own || (repository.priority === own && compareEvr(version, solvable.version) > 0)) old.add(solvable);
+          if (
+            repository.priority < own ||
+            (repository.priority === own && compareEvr(version, solvable.version) > 0)
+          )
+            old.add(solvable);
         }
       }
     }
@@ -124,12 +136,17 @@ async function outdated(repositories: RpmRepository[], solvables: Solvable[]): P
  * What hosts have, as solvables. A build that a repository has too is known from there; of another
  * one its name is known, and it is taken to provide what the nearest older build of its name does.
  */
-function hostPackages(loaded: Solvable[], installed: InstalledPackage[]): { hosts: Solvable[]; models: Map<Solvable, Solvable[]> } {
+function hostPackages(
+  loaded: Solvable[],
+  installed: InstalledPackage[],
+): { hosts: Solvable[]; models: Map<Solvable, Solvable[]> } {
   const models = new Map<Solvable, Solvable[]>();
   const byName = Map.groupBy(installed.length > 0 ? loaded : [], ({ name }) => name);
   const hosts = installed.map(({ name, arch, version }): Solvable => {
     const same = (byName.get(name) ?? []).filter((candidate) => candidate.arch === arch || arch === "");
-    const [model] = same.filter((candidate) => compareEvr(candidate.version, version) <= 0).sort((a, b) => compareEvr(b.version, a.version));
+    const [model] = same
+      .filter((candidate) => compareEvr(candidate.version, version) <= 0)
+      .sort((a, b) => compareEvr(b.version, a.version));
     if (model && compareEvr(model.version, version) === 0) {
       model.repository = undefined;
       return model;

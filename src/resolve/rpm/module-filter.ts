@@ -11,7 +11,9 @@ export function inWords({ stream, active, provides }: HiddenBy): string {
 
 /** What a spec can say about it. */
 export const wayOut = ({ stream, active }: HiddenBy): string =>
-  active ? "moduleHotfixes: true  # at that repository, in the spec" : `"@${stream}"  # in install:, enables that stream`;
+  active
+    ? "moduleHotfixes: true  # at that repository, in the spec"
+    : `"@${stream}"  # in install:, enables that stream`;
 
 /**
  * Hides what libdnf's modular filtering does (its dnf-sack.cpp, `setModuleExcludes`): packages of
@@ -54,7 +56,8 @@ export async function hidePackages(
         else if (claimant !== undefined) hidden.set(row.id, { stream: claimant, active: true });
       }
     }
-    for (const [row, by] of await providing(repository, claimed, shown)) if (!hidden.has(row)) hidden.set(row, by);
+    for (const [row, by] of await providing(repository, claimed, shown))
+      if (!hidden.has(row)) hidden.set(row, by);
     repository.hidden = hidden;
   }
 }
@@ -68,20 +71,28 @@ function demodularized(active: ReadonlySet<ModuleStream>): Map<string, Set<strin
     const version = BigInt(stream.version);
     const known = newest.get(label) ?? -1n;
     if (version < known) continue;
-    released.set(label, new Set([...(version === known ? (released.get(label) ?? []) : []), ...stream.demodularized]));
+    released.set(
+      label,
+      new Set([...(version === known ? (released.get(label) ?? []) : []), ...stream.demodularized]),
+    );
     newest.set(label, version);
   }
   return released;
 }
 
-async function providing(repository: RpmRepository, claimed: ReadonlyMap<string, string>, shown: ReadonlySet<string>): Promise<Map<number, HiddenBy>> {
+async function providing(
+  repository: RpmRepository,
+  claimed: ReadonlyMap<string, string>,
+  shown: ReadonlySet<string>,
+): Promise<Map<number, HiddenBy>> {
   const found = new Map<number, HiddenBy>();
   for (const batch of batches(claimed.keys())) {
     const provided = new Map((await repository.providers(batch)).map((row) => [row.package, row.name]));
     for (const rows of batches(provided.keys())) {
       for (const row of await repository.packages(rows)) {
         const name = provided.get(row.id) as string;
-        if (!shown.has(nevra(row))) found.set(row.id, { stream: claimed.get(name) as string, active: true, provides: name });
+        if (!shown.has(nevra(row)))
+          found.set(row.id, { stream: claimed.get(name) as string, active: true, provides: name });
       }
     }
   }

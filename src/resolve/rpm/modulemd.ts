@@ -42,7 +42,8 @@ const MAX_DOCUMENT = 8 << 20;
 const MAX_DOCUMENTS = 50_000;
 const MAX_PROBLEMS = 20;
 const WORD = /^[^\s\p{Cc}:/()<>=,;]{1,255}$/u;
-const NEVRA = /^(?<name>[^\s:(/=<>]+)-(?:(?<epoch>\d+):)?(?<version>[^\s\-:(/=<>]+)-(?<release>[^\s\-:(/=<>]+)\.(?<arch>[^\s\-:.(/=<>]+)$/;
+const NEVRA =
+  /^(?<name>[^\s:(/=<>]+)-(?:(?<epoch>\d+):)?(?<version>[^\s\-:(/=<>]+)-(?<release>[^\s\-:(/=<>]+)\.(?<arch>[^\s\-:.(/=<>]+)$/;
 
 const isText = (value: unknown): value is string => typeof value === "string";
 const textOf = (value: unknown): string => (isText(value) ? value : "");
@@ -52,7 +53,9 @@ const recordOf = (value: unknown): Record<string, unknown> => (isRecord(value) ?
 /** `name-epoch:version-release.arch` as our ids are; undefined for anything else. */
 export function artifactId(text: string): { id: string; name: string; arch: string } | undefined {
   const { name = "", epoch, version = "", release, arch = "" } = NEVRA.exec(text)?.groups ?? {};
-  return name === "" ? undefined : { id: `${name}-${formatEvr(epoch, version, release)}.${arch}`, name, arch };
+  return name === ""
+    ? undefined
+    : { id: `${name}-${formatEvr(epoch, version, release)}.${arch}`, name, arch };
 }
 
 /**
@@ -64,11 +67,13 @@ export async function readModules(chunks: AsyncIterable<Buffer>, what: string): 
   const found: ModuleDocuments = { streams: [], defaults: [], problems: [] };
   let count = 0;
   for await (const text of documentsOf(chunks, what)) {
-    if (++count > MAX_DOCUMENTS) throw new AirgapError("corrupt", `${what} has more than ${MAX_DOCUMENTS} documents`);
+    if (++count > MAX_DOCUMENTS)
+      throw new AirgapError("corrupt", `${what} has more than ${MAX_DOCUMENTS} documents`);
     try {
       readModule(text, found);
     } catch (error) {
-      if (found.problems.length < MAX_PROBLEMS) found.problems.push(`document ${count}: ${messageOf(error).split("\n")[0]}`);
+      if (found.problems.length < MAX_PROBLEMS)
+        found.problems.push(`document ${count}: ${messageOf(error).split("\n")[0]}`);
     }
   }
   return found;
@@ -98,9 +103,11 @@ async function* documentsOf(chunks: AsyncIterable<Buffer>, what: string): AsyncG
         lines = [line.slice(3)];
       } else lines.push(line);
       size += line.length + 1;
-      if (size > MAX_DOCUMENT) throw new AirgapError("corrupt", `${what} has a document of more than ${MAX_DOCUMENT} bytes`);
+      if (size > MAX_DOCUMENT)
+        throw new AirgapError("corrupt", `${what} has a document of more than ${MAX_DOCUMENT} bytes`);
     }
-    if (rest.length > MAX_DOCUMENT) throw new AirgapError("corrupt", `${what} has a line of more than ${MAX_DOCUMENT} bytes`);
+    if (rest.length > MAX_DOCUMENT)
+      throw new AirgapError("corrupt", `${what} has a line of more than ${MAX_DOCUMENT} bytes`);
   }
   if (lines.some((kept) => kept.trim() !== "")) yield finish();
 }
@@ -112,11 +119,13 @@ function readModule(text: string, found: ModuleDocuments): void {
   const [error] = whole.errors;
   if (error) throw error;
   const { document: kind, version, data } = recordOf(whole.toJS({ maxAliasCount: 100 }));
-  if (kind === "modulemd" && (version === "1" || version === "2")) found.streams.push(streamOf(recordOf(data)));
+  if (kind === "modulemd" && (version === "1" || version === "2"))
+    found.streams.push(streamOf(recordOf(data)));
   else if (kind === "modulemd-defaults" && version === "1") found.defaults.push(defaultsOf(recordOf(data)));
 }
 
-const parse = (text: string): Document.Parsed => parseDocument(text, { schema: "failsafe", version: "1.1", uniqueKeys: false, logLevel: "silent" });
+const parse = (text: string): Document.Parsed =>
+  parseDocument(text, { schema: "failsafe", version: "1.1", uniqueKeys: false, logLevel: "silent" });
 
 /**
  * Without the parts that only builders read, which are most of a document and take long to parse.
@@ -126,7 +135,9 @@ const parse = (text: string): Document.Parsed => parseDocument(text, { schema: "
 function withoutBallast(text: string): string {
   const [, indent] = /^data:[ \t]*\n( +)\w/m.exec(text) ?? [];
   if (indent === undefined) return text;
-  const ballast = new RegExp(`^${indent}(?:xmd|components|api|filter|buildopts|references|tracker|servicelevels):`);
+  const ballast = new RegExp(
+    `^${indent}(?:xmd|components|api|filter|buildopts|references|tracker|servicelevels):`,
+  );
   const key = new RegExp(`^(?:${indent})?\\w+:`);
   let skipping = false;
   const kept = text.split("\n").filter((line) => {
@@ -146,9 +157,11 @@ function streamOf(data: Record<string, unknown>): ModuleStream {
   const licenses = listOf(recordOf(data.license).module);
   const [summary, description] = [textOf(data.summary), textOf(data.description)];
   const name = word(data.name, "name of a module");
-  if (summary === "" || description === "" || licenses.length === 0) throw new Error(`module ${name} has no summary, description or license`);
+  if (summary === "" || description === "" || licenses.length === 0)
+    throw new Error(`module ${name} has no summary, description or license`);
   const version = textOf(data.version);
-  if (!/^\d{1,20}$/.test(version)) throw new Error(`module ${name} has the version ${JSON.stringify(version.slice(0, 40))}`);
+  if (!/^\d{1,20}$/.test(version))
+    throw new Error(`module ${name} has the version ${JSON.stringify(version.slice(0, 40))}`);
   return {
     name,
     stream: word(data.stream, "stream"),
@@ -160,7 +173,12 @@ function streamOf(data: Record<string, unknown>): ModuleStream {
     description,
     licenses,
     requires: requiresOf(data.dependencies),
-    profiles: Object.fromEntries(Object.entries(recordOf(data.profiles)).map(([key, profile]) => [word(key, "profile"), listOf(recordOf(profile).rpms)])),
+    profiles: Object.fromEntries(
+      Object.entries(recordOf(data.profiles)).map(([key, profile]) => [
+        word(key, "profile"),
+        listOf(recordOf(profile).rpms),
+      ]),
+    ),
     artifacts: listOf(recordOf(data.artifacts).rpms).flatMap((text) => artifactId(text)?.id ?? []),
     demodularized: listOf(recordOf(data.demodularized).rpms),
   };
@@ -188,7 +206,12 @@ function defaultsOf(data: Record<string, unknown>): ModuleDefaults {
   return {
     module: word(data.module, "name of a module"),
     ...(stream === "" ? {} : { stream: word(stream, "stream") }),
-    profiles: Object.fromEntries(Object.entries(recordOf(data.profiles)).map(([key, profiles]) => [word(key, "stream"), listOf(profiles)])),
+    profiles: Object.fromEntries(
+      Object.entries(recordOf(data.profiles)).map(([key, profiles]) => [
+        word(key, "stream"),
+        listOf(profiles),
+      ]),
+    ),
     modified: Number.isSafeInteger(modified) ? modified : 0,
   };
 }

@@ -31,7 +31,9 @@ const ENTERPRISE = /^(?:centos|rhel|rocky|almalinux|alma|ol|oracle|cloudlinux)-(
 
 /** `el9` of `rocky-9.4`; undefined unless that is known of every system. */
 export function platformsOf(systems: string[]): ReadonlySet<string> | undefined {
-  const known = systems.map((system) => ENTERPRISE.exec(system)?.[1] ?? /^fedora-(\d+)$/.exec(system)?.[1]?.replace(/^/, "f"));
+  const known = systems.map(
+    (system) => ENTERPRISE.exec(system)?.[1] ?? /^fedora-(\d+)$/.exec(system)?.[1]?.replace(/^/, "f"),
+  );
   if (known.length === 0 || known.includes(undefined)) return undefined;
   return new Set(known.map((version) => (version?.startsWith("f") ? version : `el${version}`)));
 }
@@ -45,7 +47,8 @@ function parseSpec(text: string): ModuleSpec {
   return { name, stream, version, context, arch: arch ?? last, ...(profile ? { profile } : {}) };
 }
 
-const fits = (pattern: string | undefined, text: string): boolean => pattern === undefined || pattern === "" || globRegExp(pattern).test(text);
+const fits = (pattern: string | undefined, text: string): boolean =>
+  pattern === undefined || pattern === "" || globRegExp(pattern).test(text);
 
 /** The module streams of a set's repositories: which are active for a request, and what that hides. */
 export class Modules {
@@ -58,7 +61,13 @@ export class Modules {
   #enabled = new Map<string, string>();
   #activation: Activation = { active: new Set(), problems: [] };
 
-  private constructor(repositories: RpmRepository[], streams: OfferedStream[], defaults: ReadonlyMap<string, ModuleDefaults>, arch: string, systems: string[]) {
+  private constructor(
+    repositories: RpmRepository[],
+    streams: OfferedStream[],
+    defaults: ReadonlyMap<string, ModuleDefaults>,
+    arch: string,
+    systems: string[],
+  ) {
     this.#repositories = repositories;
     this.#streams = streams;
     this.#defaults = defaults;
@@ -67,14 +76,24 @@ export class Modules {
   }
 
   /** @param systems `rocky-9`: what the set is for */
-  static async read(repositories: RpmRepository[], arch: string, systems: string[], warn: (message: string) => void): Promise<Modules> {
+  static async read(
+    repositories: RpmRepository[],
+    arch: string,
+    systems: string[],
+    warn: (message: string) => void,
+  ): Promise<Modules> {
     const streams: OfferedStream[] = [];
     const defaults = new Map<string, ModuleDefaults>();
     for (const repository of repositories) {
       const read = await repository.modules();
       if (read === undefined) continue;
-      for (const problem of read.problems) warn(`Repository ${repository.id}: its modules.yaml is passed over in part: ${problem}`);
-      streams.push(...read.streams.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)).map((stream) => ({ ...stream, repository })));
+      for (const problem of read.problems)
+        warn(`Repository ${repository.id}: its modules.yaml is passed over in part: ${problem}`);
+      streams.push(
+        ...read.streams
+          .toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
+          .map((stream) => ({ ...stream, repository })),
+      );
       const own = new Map(read.defaults.map((each) => [each.module, each]));
       for (const each of own.values()) defaults.set(each.module, merged(defaults.get(each.module), each));
     }
@@ -111,13 +130,23 @@ export class Modules {
   async enable(asked: string[], installed: ReadonlySet<string> = new Set()): Promise<string[]> {
     const problems = this.#settle(asked, installed);
     const enabled = this.#enabled;
-    this.#activation = activate({ streams: this.#streams, defaults: this.#defaults, enabled, arch: this.#arch, platforms: this.#platforms });
+    this.#activation = activate({
+      streams: this.#streams,
+      defaults: this.#defaults,
+      enabled,
+      arch: this.#arch,
+      platforms: this.#platforms,
+    });
     const { contradiction } = this.#activation;
     if (contradiction) {
       const names = [...enabled].map(([module, stream]) => `${module}:${stream}`).join(", ");
-      throw new AirgapError("unsatisfiable", `The module streams ${names} can't be enabled together\n  ${contradiction.join("\n  ")}`, {
-        data: { chain: contradiction },
-      });
+      throw new AirgapError(
+        "unsatisfiable",
+        `The module streams ${names} can't be enabled together\n  ${contradiction.join("\n  ")}`,
+        {
+          data: { chain: contradiction },
+        },
+      );
     }
     await hidePackages(this.#repositories, this.#streams, this.#activation.active, installed);
     return [...problems, ...this.#activation.problems];
@@ -131,7 +160,10 @@ export class Modules {
       for (const [module, stream] of this.#choose(text)) {
         const other = this.#enabled.get(module);
         if (other !== undefined && other !== stream)
-          throw new AirgapError("unsatisfiable", `@${text}: ${module}:${other} is asked for too, and hosts can have one stream of a module`);
+          throw new AirgapError(
+            "unsatisfiable",
+            `@${text}: ${module}:${other} is asked for too, and hosts can have one stream of a module`,
+          );
         this.#enabled.set(module, stream);
       }
     };
@@ -141,7 +173,9 @@ export class Modules {
       const other = this.#enabled.get(module);
       if (other === undefined) this.#enabled.set(module, stream);
       else if (other !== stream)
-        problems.push(`hosts have packages of ${module}:${stream}, and ${module}:${other} is asked for: dnf does not switch streams by itself`);
+        problems.push(
+          `hosts have packages of ${module}:${stream}, and ${module}:${other} is asked for: dnf does not switch streams by itself`,
+        );
     }
     for (const text of asked) if (open(text)) enable(text);
     return problems;
@@ -150,9 +184,14 @@ export class Modules {
   #onHosts(installed: ReadonlySet<string>): Map<string, string> {
     const found = new Map<string, Set<string>>();
     for (const { name, stream, artifacts } of installed.size > 0 ? this.#streams : []) {
-      if (artifacts.some((id) => installed.has(id))) found.set(name, new Set([...(found.get(name) ?? []), stream]));
+      if (artifacts.some((id) => installed.has(id)))
+        found.set(name, new Set([...(found.get(name) ?? []), stream]));
     }
-    return new Map([...found].filter(([, streams]) => streams.size === 1).map(([module, [stream = ""]]) => [module, stream]));
+    return new Map(
+      [...found]
+        .filter(([, streams]) => streams.size === 1)
+        .map(([module, [stream = ""]]) => [module, stream]),
+    );
   }
 
   /** The stream of each module that a word means. */
@@ -161,11 +200,16 @@ export class Modules {
     const chosen = new Map<string, string>();
     for (const [module, streams] of found) {
       const names = [...new Set(streams.map(({ stream }) => stream))].sort();
-      const stream = names.length === 1 ? names[0] : (this.#enabled.get(module) ?? this.#defaults.get(module)?.stream);
+      const stream =
+        names.length === 1 ? names[0] : (this.#enabled.get(module) ?? this.#defaults.get(module)?.stream);
       if (stream === undefined || !names.includes(stream))
-        throw new AirgapError("spec", `@${text} can be any of the streams ${names.join(", ")} of ${module}, and none is the default`, {
-          suggestions: names.slice(0, 3).map((name) => `"@${module}:${name}"`),
-        });
+        throw new AirgapError(
+          "spec",
+          `@${text} can be any of the streams ${names.join(", ")} of ${module}, and none is the default`,
+          {
+            suggestions: names.slice(0, 3).map((name) => `"@${module}:${name}"`),
+          },
+        );
       chosen.set(module, stream);
     }
     return chosen;
@@ -177,11 +221,21 @@ export class Modules {
     for (const text of words) {
       const spec = parseSpec(text);
       for (const [module, stream] of this.#choose(text)) {
-        const own = this.#query(spec).filter((each) => each.name === module && each.stream === stream && this.active.has(each));
-        const latest = own.reduce<OfferedStream | undefined>((best, each) => (best && BigInt(best.version) >= BigInt(each.version) ? best : each), undefined);
-        if (latest === undefined) throw new AirgapError("unsatisfiable", `@${text}: no build of ${module}:${stream} can be enabled here`);
+        const own = this.#query(spec).filter(
+          (each) => each.name === module && each.stream === stream && this.active.has(each),
+        );
+        const latest = own.reduce<OfferedStream | undefined>(
+          (best, each) => (best && BigInt(best.version) >= BigInt(each.version) ? best : each),
+          undefined,
+        );
+        if (latest === undefined)
+          throw new AirgapError(
+            "unsatisfiable",
+            `@${text}: no build of ${module}:${stream} can be enabled here`,
+          );
         for (const name of this.#profiles(text, spec, latest))
-          for (const rpm of latest.profiles[name] ?? []) if (!request.packages.has(rpm)) request.packages.set(rpm, `@${text}`);
+          for (const rpm of latest.profiles[name] ?? [])
+            if (!request.packages.has(rpm)) request.packages.set(rpm, `@${text}`);
         for (const each of own) for (const artifact of each.artifacts) request.artifacts.add(artifact);
       }
     }
@@ -199,15 +253,23 @@ export class Modules {
     const none = profile === undefined ? "no profile of it is the default" : `it has no profile ${profile}`;
     const why = missing === undefined ? none : `the default profile ${missing} does not exist`;
     const shown = known.length === 0 ? "none" : known.join(", ");
-    throw new AirgapError("spec", `@${text}: ${latest.name}:${latest.stream} is known, but ${why}; it has ${shown}`, {
-      suggestions: known.slice(0, 3).map((name) => `"@${latest.name}:${latest.stream}/${name}"`),
-    });
+    throw new AirgapError(
+      "spec",
+      `@${text}: ${latest.name}:${latest.stream} is known, but ${why}; it has ${shown}`,
+      {
+        suggestions: known.slice(0, 3).map((name) => `"@${latest.name}:${latest.stream}/${name}"`),
+      },
+    );
   }
 
   #query(spec: ModuleSpec): OfferedStream[] {
     return this.#streams.filter(
       ({ name, stream, version, context, arch }) =>
-        fits(spec.name, name) && fits(spec.stream, stream) && fits(spec.version, version) && fits(spec.context, context) && fits(spec.arch, arch),
+        fits(spec.name, name) &&
+        fits(spec.stream, stream) &&
+        fits(spec.version, version) &&
+        fits(spec.context, context) &&
+        fits(spec.arch, arch),
     );
   }
 
@@ -221,7 +283,8 @@ export class Modules {
     for (const repository of this.#repositories) {
       const [row] = (await repository.hiddenOf(name)).slice(-1);
       const by = row && repository.hidden.get(row.id);
-      if (by) return { text: `${nevra(row)} (${repository.id}) is hidden: ${inWords(by)}`, suggestion: wayOut(by) };
+      if (by)
+        return { text: `${nevra(row)} (${repository.id}) is hidden: ${inWords(by)}`, suggestion: wayOut(by) };
     }
     return undefined;
   }
@@ -231,7 +294,11 @@ export class Modules {
 function merged(into: ModuleDefaults | undefined, from: ModuleDefaults): ModuleDefaults {
   if (into === undefined) return from;
   const newer = from.modified > into.modified;
-  const conflict = into.stream !== undefined && from.stream !== undefined && into.stream !== from.stream && from.modified === into.modified;
+  const conflict =
+    into.stream !== undefined &&
+    from.stream !== undefined &&
+    into.stream !== from.stream &&
+    from.modified === into.modified;
   const stream = conflict ? undefined : newer ? (from.stream ?? into.stream) : (into.stream ?? from.stream);
   return {
     module: from.module,

@@ -8,7 +8,10 @@ type Blocks = number[][] | boolean;
 const MAX_LITERALS = 200_000;
 
 function tooLarge(): never {
-  throw new AirgapError("unsupported", "A rich dependency spells out to more alternatives than can be worked with");
+  throw new AirgapError(
+    "unsupported",
+    "A rich dependency spells out to more alternatives than can be worked with",
+  );
 }
 
 /** Joins every block of `a` with every one of `b`; blocks that hold a literal and its negation say nothing. */
@@ -27,7 +30,8 @@ function distribute(a: number[][], b: number[][], empty: boolean): Blocks {
   return product.length === 0 ? empty : product;
 }
 
-const invert = (blocks: Blocks): Blocks => (typeof blocks === "boolean" ? !blocks : blocks.map((block) => block.map((literal) => -literal)));
+const invert = (blocks: Blocks): Blocks =>
+  typeof blocks === "boolean" ? !blocks : blocks.map((block) => block.map((literal) => -literal));
 
 /** Turns a relation into rules. The same laws as in propositional logic: `a if b` is `a or not b`, `a unless b` is `a and not b`. */
 export class NormalForm {
@@ -83,14 +87,30 @@ export class NormalForm {
       case "and":
         return this.#and(this.#normalise(left, dnf), this.#normalise(relation.right, dnf), dnf);
       case "if": {
-        const unless = this.#or(this.#normalise(left, dnf), invert(this.#normalise(relation.condition, !dnf)), dnf);
+        const unless = this.#or(
+          this.#normalise(left, dnf),
+          invert(this.#normalise(relation.condition, !dnf)),
+          dnf,
+        );
         if (!relation.otherwise) return unless;
-        return this.#and(unless, this.#or(this.#normalise(relation.condition, dnf), this.#normalise(relation.otherwise, dnf), dnf), dnf);
+        return this.#and(
+          unless,
+          this.#or(this.#normalise(relation.condition, dnf), this.#normalise(relation.otherwise, dnf), dnf),
+          dnf,
+        );
       }
       case "unless": {
-        const both = this.#and(this.#normalise(left, dnf), invert(this.#normalise(relation.condition, !dnf)), dnf);
+        const both = this.#and(
+          this.#normalise(left, dnf),
+          invert(this.#normalise(relation.condition, !dnf)),
+          dnf,
+        );
         if (!relation.otherwise) return both;
-        return this.#or(both, this.#and(this.#normalise(relation.condition, dnf), this.#normalise(relation.otherwise, dnf), dnf), dnf);
+        return this.#or(
+          both,
+          this.#and(this.#normalise(relation.condition, dnf), this.#normalise(relation.otherwise, dnf), dnf),
+          dnf,
+        );
       }
       default:
         // `with` and `without` of something else than single packages: RPM does not allow it.

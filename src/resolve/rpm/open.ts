@@ -26,15 +26,25 @@ function substitute(text: string, repository: RepositorySpec, arch: string): str
   return text.replace(/\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?/g, (_, name: string) => {
     const value = known[name];
     if (value !== undefined) return value;
-    throw new AirgapError("spec", `Repository ${repository.id}: the variable $${name} in ${text} has no value`, {
-      suggestions: [`vars: { ${name}: "…" }  # in the spec, beside the URL`],
-    });
+    throw new AirgapError(
+      "spec",
+      `Repository ${repository.id}: the variable $${name} in ${text} has no value`,
+      {
+        suggestions: [`vars: { ${name}: "…" }  # in the spec, beside the URL`],
+      },
+    );
   });
 }
 
 /** The keys of a repository, from files or URLs. */
-export function repositoryKeys(repository: RepositorySpec, set: PackageSetSpec, context: ResolveContext): Promise<KeyRing> {
-  const places = (repository.gpgkey ?? []).map((key) => placeOf(context.baseDir, substitute(key, repository, set.arch)));
+export function repositoryKeys(
+  repository: RepositorySpec,
+  set: PackageSetSpec,
+  context: ResolveContext,
+): Promise<KeyRing> {
+  const places = (repository.gpgkey ?? []).map((key) =>
+    placeOf(context.baseDir, substitute(key, repository, set.arch)),
+  );
   return readKeys(places, repositoryHttp(repository, context), context.signal);
 }
 
@@ -48,29 +58,53 @@ interface Bases {
 }
 
 /** Where the repository is. */
-export async function findBases(repository: RepositorySpec, set: PackageSetSpec, context: ResolveContext): Promise<Bases> {
+export async function findBases(
+  repository: RepositorySpec,
+  set: PackageSetSpec,
+  context: ResolveContext,
+): Promise<Bases> {
   const { baseurl, mirrorlist, metalink, id } = repository;
   if (baseurl !== undefined) {
     const base = placeOf(context.baseDir, substitute(baseurl, repository, set.arch));
     return { place: base, bases: [base], sha256: [] };
   }
   const list = metalink ?? mirrorlist;
-  if (list === undefined) throw new AirgapError("spec", `Repository ${id} of ${set.name} has neither baseurl nor mirrorlist nor metalink`);
+  if (list === undefined)
+    throw new AirgapError(
+      "spec",
+      `Repository ${id} of ${set.name} has neither baseurl nor mirrorlist nor metalink`,
+    );
   const place = placeOf(context.baseDir, substitute(list, repository, set.arch));
-  const bytes = await readPlace(repositoryHttp(repository, context), place, MAX_LIST, undefined, context.signal);
+  const bytes = await readPlace(
+    repositoryHttp(repository, context),
+    place,
+    MAX_LIST,
+    undefined,
+    context.signal,
+  );
   const text = bytes.toString("utf8");
   const what = `${metalink === undefined ? "mirrorlist" : "metalink"} ${describePlace(place)}`;
   const isMetalink = /^\s*(<\?xml|<metalink)/.test(text);
   const read = isMetalink ? await parseMetalink(bytes, what) : { urls: parseMirrorlist(text), sha256: [] };
-  const bases = read.urls.map((url) => substitute(url.replace(/\/repodata\/repomd\.xml$/, ""), repository, set.arch));
+  const bases = read.urls.map((url) =>
+    substitute(url.replace(/\/repodata\/repomd\.xml$/, ""), repository, set.arch),
+  );
   if (bases.length === 0) throw new AirgapError("protocol", `The ${what} names no mirror`);
   return { place, bases, sha256: read.sha256 };
 }
 
 /** Opens a repository of a set: finds its metadata, checks them as the spec wants, makes or takes its index. */
-export async function openRepository(repository: RepositorySpec, set: PackageSetSpec, context: ResolveContext): Promise<RpmRepository> {
+export async function openRepository(
+  repository: RepositorySpec,
+  set: PackageSetSpec,
+  context: ResolveContext,
+): Promise<RpmRepository> {
   const found = await findBases(repository, set, context);
-  return fromMirrors(found.bases, (base) => openMirror(base, found, repository, set, context), context.signal);
+  return fromMirrors(
+    found.bases,
+    (base) => openMirror(base, found, repository, set, context),
+    context.signal,
+  );
 }
 
 /** All metadata come from one mirror, since another may have another state. */
@@ -83,15 +117,24 @@ async function openMirror(
 ): Promise<RpmRepository> {
   const { signal } = context;
   const http = repositoryHttp(repository, context);
-  const read = (href: string, limit: number): Promise<Buffer> => readPlace(http, below(base, href, "the spec"), limit, undefined, signal);
+  const read = (href: string, limit: number): Promise<Buffer> =>
+    readPlace(http, below(base, href, "the spec"), limit, undefined, signal);
   const bytes = await read("repodata/repomd.xml", MAX_REPOMD);
   const digest = createHash("sha256").update(bytes).digest("hex");
   const what = `repomd.xml of ${repository.id} (${describePlace(base)})`;
   if (sha256.length > 0 && !sha256.includes(digest))
-    throw new AirgapError("corrupt", `${what} is not what its metalink says: expected sha256 ${sha256[0]}, found ${digest}`);
+    throw new AirgapError(
+      "corrupt",
+      `${what} is not what its metalink says: expected sha256 ${sha256[0]}, found ${digest}`,
+    );
   if (repository.repoGpgcheck) {
     const signature = await read("repodata/repomd.xml.asc", MAX_LIST);
-    await verifyDetached({ content: bytes, signature, keys: await repositoryKeys(repository, set, context), what });
+    await verifyDetached({
+      content: bytes,
+      signature,
+      keys: await repositoryKeys(repository, set, context),
+      what,
+    });
   }
   const metadata = await parseRepomd(bytes, what);
   if (!metadata.has("primary")) throw new AirgapError("protocol", `${what} lists no primary metadata`);

@@ -54,7 +54,11 @@ export class Policy {
 
   #suggestedFirst(list: Solvable[]): Solvable[] {
     const { suggested } = this.#wishes();
-    return toBack(list, (solvable) => solvable.repository !== undefined && !suggested.has(solvable.id) && !this.#enhances(solvable));
+    return toBack(
+      list,
+      (solvable) =>
+        solvable.repository !== undefined && !suggested.has(solvable.id) && !this.#enhances(solvable),
+    );
   }
 
   /** What is best among weak candidates, by priority, name and version alone. */
@@ -69,7 +73,8 @@ export class Policy {
       .map(({ repository }) => (repository as NonNullable<typeof repository>).priority);
     const priority = Math.min(...priorities);
     const kept = all.filter(({ repository }) => repository === undefined || repository.priority === priority);
-    const installedFirst = (a: Solvable, b: Solvable): number => Number(b.repository === undefined) - Number(a.repository === undefined);
+    const installedFirst = (a: Solvable, b: Solvable): number =>
+      Number(b.repository === undefined) - Number(a.repository === undefined);
     kept.sort((a, b) => byName(a, b) || installedFirst(a, b) || a.id - b.id);
     const newest: Solvable[] = [];
     for (const solvable of kept) {
@@ -86,18 +91,26 @@ export class Policy {
       a.name !== b.name &&
       (a.data.obsoletes ?? []).some((text) => {
         const relation = this.#universe.relation(text);
-        return relation.kind === "simple" && relation.name === b.name && this.#universe.namedInRange(relation).includes(b);
+        return (
+          relation.kind === "simple" &&
+          relation.name === b.name &&
+          this.#universe.namedInRange(relation).includes(b)
+        );
       });
     if (!list.some(({ data }) => data.obsoletes)) return list;
     const reach = list.map((from) => reachable(list, from, obsoletes));
-    const kept = list.filter((_, i) => !list.some((_, j) => i !== j && reach[j]?.has(i) && !reach[i]?.has(j)));
+    const kept = list.filter(
+      (_, i) => !list.some((_, j) => i !== j && reach[j]?.has(i) && !reach[i]?.has(j)),
+    );
     return kept.length > 0 ? kept : list;
   }
 
   #recommended(list: Solvable[]): Solvable[] {
     const installed = list.filter(({ repository }) => repository === undefined);
     if (list.length - installed.length < 2) return list;
-    const wished = list.filter((solvable) => solvable.repository === undefined || this.wishedFor(solvable.id));
+    const wished = list.filter(
+      (solvable) => solvable.repository === undefined || this.wishedFor(solvable.id),
+    );
     return wished.length > installed.length ? wished : list;
   }
 
@@ -107,14 +120,17 @@ export class Policy {
   }
 
   #wishes(): { recommended: Set<number>; suggested: Set<number> } {
-    if (this.#wished.reverts !== this.#sat.reverts) this.#wished = { upTo: 0, reverts: this.#sat.reverts, recommended: new Set(), suggested: new Set() };
+    if (this.#wished.reverts !== this.#sat.reverts)
+      this.#wished = { upTo: 0, reverts: this.#sat.reverts, recommended: new Set(), suggested: new Set() };
     const wished = this.#wished;
     for (; wished.upTo < this.#sat.trailLength; wished.upTo++) {
       const literal = this.#sat.literalAt(wished.upTo);
       if (literal < 0) continue;
       const { data } = this.#universe.get(literal);
-      for (const text of data.recommends ?? []) for (const id of this.packages(this.#universe.relation(text))) wished.recommended.add(id);
-      for (const text of data.suggests ?? []) for (const id of this.packages(this.#universe.relation(text))) wished.suggested.add(id);
+      for (const text of data.recommends ?? [])
+        for (const id of this.packages(this.#universe.relation(text))) wished.recommended.add(id);
+      for (const text of data.suggests ?? [])
+        for (const id of this.packages(this.#universe.relation(text))) wished.suggested.add(id);
     }
     return wished;
   }
@@ -129,7 +145,8 @@ export class Policy {
       if (this.#holds(relation.condition)) return this.packages(relation.left);
       return relation.otherwise ? this.packages(relation.otherwise) : [];
     }
-    if (relation.kind === "and" || relation.kind === "or") return [...this.packages(relation.left), ...this.packages(relation.right)];
+    if (relation.kind === "and" || relation.kind === "or")
+      return [...this.packages(relation.left), ...this.packages(relation.right)];
     return [];
   }
 
@@ -149,7 +166,9 @@ export class Policy {
   #holds(relation: Relation): boolean {
     const blocks = this.#forms.cnf(relation);
     if (typeof blocks === "boolean") return blocks;
-    return blocks.every((block) => block.some((literal) => (literal > 0 ? this.#sat.isTrue(literal) : !this.#sat.isTrue(-literal))));
+    return blocks.every((block) =>
+      block.some((literal) => (literal > 0 ? this.#sat.isTrue(literal) : !this.#sat.isTrue(-literal))),
+    );
   }
 
   #hasInstalledNamesake(solvable: Solvable): boolean {
@@ -181,7 +200,9 @@ export class Policy {
       }
     }
     for (const [i, { repository }] of list.entries()) if (repository === undefined) badness[i] = 0;
-    const order = list.map((_, i) => i).sort((a, b) => (badness[a] as number) - (badness[b] as number) || a - b);
+    const order = list
+      .map((_, i) => i)
+      .sort((a, b) => (badness[a] as number) - (badness[b] as number) || a - b);
     return order.map((i) => list[i] as Solvable);
   }
 }
@@ -209,7 +230,11 @@ function toBack<T>(list: T[], bad: (item: T) => boolean): T[] {
   return [...list.filter((item) => !bad(item)), ...list.filter(bad)];
 }
 
-function reachable(list: Solvable[], from: Solvable, edge: (a: Solvable, b: Solvable) => boolean): Set<number> {
+function reachable(
+  list: Solvable[],
+  from: Solvable,
+  edge: (a: Solvable, b: Solvable) => boolean,
+): Set<number> {
   const found = new Set<number>();
   const stack = [from];
   for (let node = stack.pop(); node !== undefined; node = stack.pop()) {

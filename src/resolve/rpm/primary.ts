@@ -28,7 +28,16 @@ export interface RpmDetail {
   checksum: { algorithm: string; value: string };
 }
 
-const RELATIONS = ["requires", "provides", "conflicts", "obsoletes", "recommends", "suggests", "supplements", "enhances"] as const;
+const RELATIONS = [
+  "requires",
+  "provides",
+  "conflicts",
+  "obsoletes",
+  "recommends",
+  "suggests",
+  "supplements",
+  "enhances",
+] as const;
 type RelationKind = (typeof RELATIONS)[number];
 const KINDS = new Set<string>(RELATIONS);
 const OPERATORS: Record<string, string> = { LT: "<", LE: "<=", EQ: "=", GE: ">=", GT: ">" };
@@ -67,7 +76,16 @@ class PrimaryReader {
     if (name === "package" && depth === 2) {
       this.#entry =
         attributes.type === "rpm" || attributes.type === undefined
-          ? { name: "", arch: "", version: "", data: {}, detail: {}, provides: [], obsoletes: [], supplements: [] }
+          ? {
+              name: "",
+              arch: "",
+              version: "",
+              data: {},
+              detail: {},
+              provides: [],
+              obsoletes: [],
+              supplements: [],
+            }
           : undefined;
       this.#data = { requires: [] };
       this.#detail = {};
@@ -130,7 +148,8 @@ class PrimaryReader {
   }
 
   #count(): void {
-    if (++this.#entries > MAX_ENTRIES) throw new AirgapError("corrupt", `${this.#where()} has more than ${MAX_ENTRIES} relations and files`);
+    if (++this.#entries > MAX_ENTRIES)
+      throw new AirgapError("corrupt", `${this.#where()} has more than ${MAX_ENTRIES} relations and files`);
   }
 
   #where(): string {
@@ -141,10 +160,16 @@ class PrimaryReader {
     this.#entry = undefined;
     this.count++;
     if (entry.name === "" || entry.arch === "" || entry.version === "")
-      throw new AirgapError("corrupt", `${this.#what}: package ${this.count} has no name, architecture or version`);
+      throw new AirgapError(
+        "corrupt",
+        `${this.#what}: package ${this.count} has no name, architecture or version`,
+      );
     for (const text of [entry.name, entry.arch, entry.version])
       if (!SAFE.test(text))
-        throw new AirgapError("corrupt", `${this.#what}: package ${this.count} is called ${JSON.stringify(text.slice(0, 100))}, which no package is`);
+        throw new AirgapError(
+          "corrupt",
+          `${this.#what}: package ${this.count} is called ${JSON.stringify(text.slice(0, 100))}, which no package is`,
+        );
     const { size, checksum, href } = this.#detail;
     if (size === undefined || checksum === undefined || !href)
       throw new AirgapError(
@@ -152,7 +177,8 @@ class PrimaryReader {
         `${this.#what}: package ${entry.name} has no ${size === undefined ? "size" : checksum === undefined ? "checksum" : "location"}`,
       );
     const self = `= ${entry.version}`;
-    if (!entry.provides.some(([name, range]) => name === entry.name && range === self)) entry.provides.push([entry.name, self]);
+    if (!entry.provides.some(([name, range]) => name === entry.name && range === self))
+      entry.provides.push([entry.name, self]);
     this.#emit({ ...entry, data: this.#data, detail: this.#detail });
   }
 }
@@ -161,7 +187,11 @@ class PrimaryReader {
  * Reads primary.xml as it comes in and hands over one entry a package.
  * @returns how many packages there are
  */
-export async function readPrimary(chunks: AsyncIterable<Buffer>, what: string, add: (entry: IndexEntry) => Promise<void>): Promise<number> {
+export async function readPrimary(
+  chunks: AsyncIterable<Buffer>,
+  what: string,
+  add: (entry: IndexEntry) => Promise<void>,
+): Promise<number> {
   let ready: IndexEntry[] = [];
   const reader = new PrimaryReader(what, (entry) => ready.push(entry));
   const drain = async (): Promise<void> => {
@@ -171,6 +201,7 @@ export async function readPrimary(chunks: AsyncIterable<Buffer>, what: string, a
   };
   await readXml(chunks, what, reader, drain);
   await drain();
-  if (reader.root !== "metadata") throw new AirgapError("protocol", `${what} is no primary.xml but <${reader.root}>`);
+  if (reader.root !== "metadata")
+    throw new AirgapError("protocol", `${what} is no primary.xml but <${reader.root}>`);
   return reader.count;
 }

@@ -19,7 +19,14 @@ export interface ProofOptions {
  * The proof: from what was asked for to each package, by the requirement that brings it in.
  * Packages that nothing leads to are left out.
  */
-export async function prove({ universe, rules, jobs, chosen, alternatives, role }: ProofOptions): Promise<Closure> {
+export async function prove({
+  universe,
+  rules,
+  jobs,
+  chosen,
+  alternatives,
+  role,
+}: ProofOptions): Promise<Closure> {
   const inSet = new Set(chosen);
   /** By whom (0: it was asked for) and through which relation each package came in. */
   const by = new Int32Array(universe.size + 1).fill(-1);
@@ -54,13 +61,26 @@ export async function prove({ universe, rules, jobs, chosen, alternatives, role 
   const ids = new Array<string>(universe.size + 1);
   for (const id of queue) ids[id] = nevra(universe.get(id));
   const packages: ChosenPackage[] = [];
-  const carried = queue.filter((id) => universe.get(id).repository !== undefined).map((id) => universe.get(id));
+  const carried = queue
+    .filter((id) => universe.get(id).repository !== undefined)
+    .map((id) => universe.get(id));
   for await (const [solvable, detail] of withDetails(carried)) {
     const from = by[solvable.id] as number;
     const relation = through[solvable.id] as string;
-    packages.push(new ChosenRpm(ids[solvable.id] as string, solvable, detail, from === 0 ? { relation } : { by: ids[from] as string, relation }));
+    packages.push(
+      new ChosenRpm(
+        ids[solvable.id] as string,
+        solvable,
+        detail,
+        from === 0 ? { relation } : { by: ids[from] as string, relation },
+      ),
+    );
   }
-  const whys = new Map(alternatives.filter(({ id }) => by[id] === -1 && universe.get(id).repository !== undefined).map(({ id, why }) => [id, why]));
+  const whys = new Map(
+    alternatives
+      .filter(({ id }) => by[id] === -1 && universe.get(id).repository !== undefined)
+      .map(({ id, why }) => [id, why]),
+  );
   for await (const [solvable, detail] of withDetails([...whys.keys()].map((id) => universe.get(id)))) {
     const why = whys.get(solvable.id) as string;
     packages.push(new ChosenRpm(nevra(solvable), solvable, detail, { relation: why }, why));
@@ -95,7 +115,10 @@ class Requirements {
 }
 
 /** Weak dependencies among what was chosen, by the one that wishes. */
-function wishesOf(universe: Universe, inSet: ReadonlySet<number>): Map<number, { id: number; relation: string }[]> {
+function wishesOf(
+  universe: Universe,
+  inSet: ReadonlySet<number>,
+): Map<number, { id: number; relation: string }[]> {
   const wishes = new Map<number, { id: number; relation: string }[]>();
   const add = (from: number, id: number, relation: string): void => {
     const list = wishes.get(from);
@@ -116,7 +139,10 @@ function wishesOf(universe: Universe, inSet: ReadonlySet<number>): Map<number, {
 
 /** Each with where it is, not in their order. */
 async function* withDetails(solvables: Solvable[]): AsyncGenerator<[Solvable, RpmDetail]> {
-  for (const [repository, own] of Map.groupBy(solvables, (solvable) => solvable.repository as RpmRepository)) {
+  for (const [repository, own] of Map.groupBy(
+    solvables,
+    (solvable) => solvable.repository as RpmRepository,
+  )) {
     for (const batch of batches(own)) {
       const details = await repository.details(batch.map(({ row }) => row));
       for (const solvable of batch) yield [solvable, details.get(solvable.row) as RpmDetail];
@@ -136,7 +162,13 @@ class ChosenRpm implements ChosenPackage {
   readonly #repository: RpmRepository;
   readonly #detail: RpmDetail;
 
-  constructor(id: string, { name, version, arch, repository }: Solvable, detail: RpmDetail, reason: Reason, alternative?: string) {
+  constructor(
+    id: string,
+    { name, version, arch, repository }: Solvable,
+    detail: RpmDetail,
+    reason: Reason,
+    alternative?: string,
+  ) {
     this.id = id;
     this.name = name;
     this.version = version;

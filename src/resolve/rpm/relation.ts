@@ -65,10 +65,12 @@ class RichParser {
       if (this.#operator() !== undefined) return this.#fail("nothing can follow 'else'");
       return { kind: word, left, condition, otherwise };
     }
-    if (word !== "and" && word !== "or" && word !== "with" && word !== "without") return this.#fail(`'${word}' is no operator`);
+    if (word !== "and" && word !== "or" && word !== "with" && word !== "without")
+      return this.#fail(`'${word}' is no operator`);
     const operands = [left, this.#group(depth + 1)];
     for (let next = this.#operator(); next !== undefined; next = this.#operator()) {
-      if (next !== word || word === "without") return this.#fail(`'${next}' can't follow '${word}' without parentheses`);
+      if (next !== word || word === "without")
+        return this.#fail(`'${next}' can't follow '${word}' without parentheses`);
       operands.push(this.#group(depth + 1));
     }
     return operands.reduceRight((right, operand) => ({ kind: word, left: operand, right }));
@@ -119,13 +121,20 @@ class RichParser {
   }
 
   #fail(why: string): never {
-    throw new AirgapError("protocol", `The relation ${JSON.stringify(this.#text.slice(0, 200))} is not one of RPM's: ${why}`);
+    throw new AirgapError(
+      "protocol",
+      `The relation ${JSON.stringify(this.#text.slice(0, 200))} is not one of RPM's: ${why}`,
+    );
   }
 }
 
 function parse(text: string): Relation {
   if (text.startsWith("(")) {
-    if (text.length > MAX_RICH) throw new AirgapError("protocol", `A relation of ${text.length} bytes is too long: ${text.slice(0, 100)}…`);
+    if (text.length > MAX_RICH)
+      throw new AirgapError(
+        "protocol",
+        `A relation of ${text.length} bytes is too long: ${text.slice(0, 100)}…`,
+      );
     return new RichParser(text).parse();
   }
   const space = text.indexOf(" ");
@@ -155,7 +164,9 @@ export function simplesOf(relation: Relation): Simple[] {
       return [relation];
     case "if":
     case "unless":
-      return [relation.left, relation.condition, ...(relation.otherwise ? [relation.otherwise] : [])].flatMap(simplesOf);
+      return [relation.left, relation.condition, ...(relation.otherwise ? [relation.otherwise] : [])].flatMap(
+        simplesOf,
+      );
     default:
       return [...simplesOf(relation.left), ...simplesOf(relation.right)];
   }

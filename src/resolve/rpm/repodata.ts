@@ -25,7 +25,13 @@ const GREATER = 4;
 const EQUAL = 8;
 /** RPMSENSE_PREREQ, SCRIPT_PRE, SCRIPT_POST: needed before the package's own scripts run. */
 const PRE = (1 << 6) | (1 << 9) | (1 << 10);
-const FLAGS: Record<number, string> = { [LESS]: "LT", [GREATER]: "GT", [EQUAL]: "EQ", [LESS | EQUAL]: "LE", [GREATER | EQUAL]: "GE" };
+const FLAGS: Record<number, string> = {
+  [LESS]: "LT",
+  [GREATER]: "GT",
+  [EQUAL]: "EQ",
+  [LESS | EQUAL]: "LE",
+  [GREATER | EQUAL]: "GE",
+};
 const DIRECTORY = 0o040000;
 const FORMAT_MASK = 0o170000;
 const GHOST = 1 << 6;
@@ -45,7 +51,8 @@ const ESCAPES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;"
 /** What XML 1.0 can't hold is left out; packages have such bytes in their descriptions. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that must go
 const FORBIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g;
-const xml = (text: string): string => text.replace(FORBIDDEN, "").replace(/[&<>"]/g, (char) => ESCAPES[char] as string);
+const xml = (text: string): string =>
+  text.replace(FORBIDDEN, "").replace(/[&<>"]/g, (char) => ESCAPES[char] as string);
 
 interface Relation {
   name: string;
@@ -54,23 +61,33 @@ interface Relation {
 }
 
 /** The relations of one kind in a header, in its order. */
-export function relationsOf(header: HeaderSection, names: number, flags: number, versions: number): Relation[] {
+export function relationsOf(
+  header: HeaderSection,
+  names: number,
+  flags: number,
+  versions: number,
+): Relation[] {
   const allFlags = header.numbers(flags);
   const allVersions = header.strings(versions);
-  return header.strings(names).map((name, i) => ({ name, flags: allFlags[i] ?? 0, version: allVersions[i] ?? "" }));
+  return header
+    .strings(names)
+    .map((name, i) => ({ name, flags: allFlags[i] ?? 0, version: allVersions[i] ?? "" }));
 }
 
 function entry({ name, flags, version }: Relation, kind: string): string {
   const sense = FLAGS[flags & (LESS | GREATER | EQUAL)];
   const pre = kind === "requires" && (flags & PRE) !== 0 ? ' pre="1"' : "";
-  if (sense === undefined || version === "" || name.startsWith("(")) return `      <rpm:entry name="${xml(name)}"${pre}/>\n`;
+  if (sense === undefined || version === "" || name.startsWith("("))
+    return `      <rpm:entry name="${xml(name)}"${pre}/>\n`;
   const { epoch, version: upstream, release } = parseEvr(version);
   return `      <rpm:entry name="${xml(name)}" flags="${sense}" epoch="${epoch}" ver="${xml(upstream)}"${release === undefined ? "" : ` rel="${xml(release)}"`}${pre}/>\n`;
 }
 
 function relations(header: HeaderSection): string {
   return RELATIONS.map(([kind, ...tags]) => {
-    const listed = relationsOf(header, ...tags).filter(({ name }) => kind !== "requires" || !name.startsWith("rpmlib("));
+    const listed = relationsOf(header, ...tags).filter(
+      ({ name }) => kind !== "requires" || !name.startsWith("rpmlib("),
+    );
     const entries = [...new Set(listed.map((relation) => entry(relation, kind)))];
     return entries.length === 0 ? "" : `    <rpm:${kind}>\n${entries.join("")}    </rpm:${kind}>\n`;
   }).join("");
@@ -89,16 +106,24 @@ function filesOf(header: HeaderSection): FileEntry[] {
     : header.strings(Tag.oldFileNames);
   const modes = header.numbers(Tag.fileModes);
   const flags = header.numbers(Tag.fileFlags);
-  return names.map((path, i) => ({ path, type: ((modes[i] ?? 0) & FORMAT_MASK) === DIRECTORY ? "dir" : ((flags[i] ?? 0) & GHOST) !== 0 ? "ghost" : "" }));
+  return names.map((path, i) => ({
+    path,
+    type:
+      ((modes[i] ?? 0) & FORMAT_MASK) === DIRECTORY ? "dir" : ((flags[i] ?? 0) & GHOST) !== 0 ? "ghost" : "",
+  }));
 }
 
-const fileLine = ({ path, type }: FileEntry): string => `    <file${type === "" ? "" : ` type="${type}"`}>${xml(path)}</file>\n`;
+const fileLine = ({ path, type }: FileEntry): string =>
+  `    <file${type === "" ? "" : ` type="${type}"`}>${xml(path)}</file>\n`;
 
 function versionOf(header: HeaderSection): string {
   return `<version epoch="${header.number(Tag.epoch) ?? 0}" ver="${xml(header.string(Tag.version) ?? "")}" rel="${xml(header.string(Tag.release) ?? "")}"/>`;
 }
 
-function primaryEntry({ href, size, checksum, headers }: RepodataPackage, wantedPaths: ReadonlySet<string>): string {
+function primaryEntry(
+  { href, size, checksum, headers }: RepodataPackage,
+  wantedPaths: ReadonlySet<string>,
+): string {
   const { main, start, end } = headers;
   const text = (tag: number): string => xml(main.string(tag) ?? "");
   const built = main.number(Tag.buildTime) ?? 0;
@@ -145,14 +170,19 @@ function requiredPaths(packages: RepodataPackage[]): Set<string> {
  * cache mixes two states.
  * @param further metadata files by type, as text: `modules`
  */
-export function makeRepodata(packages: RepodataPackage[], further: Record<string, string> = {}): { repomd: Buffer; files: RepodataFile[] } {
+export function makeRepodata(
+  packages: RepodataPackage[],
+  further: Record<string, string> = {},
+): { repomd: Buffer; files: RepodataFile[] } {
   const sorted = packages.toSorted((a, b) => (a.href < b.href ? -1 : 1));
   const revision = Math.max(0, ...sorted.map(({ headers }) => headers.main.number(Tag.buildTime) ?? 0));
   const paths = requiredPaths(sorted);
   const common = "http://linux.duke.edu/metadata";
   const open = '<?xml version="1.0" encoding="UTF-8"?>\n';
   const primary = new GzipText();
-  primary.add(`${open}<metadata xmlns="${common}/common" xmlns:rpm="${common}/rpm" packages="${sorted.length}">\n`);
+  primary.add(
+    `${open}<metadata xmlns="${common}/common" xmlns:rpm="${common}/rpm" packages="${sorted.length}">\n`,
+  );
   for (const item of sorted) primary.add(primaryEntry(item, paths));
   primary.add("</metadata>\n");
   const filelists = new GzipText();
@@ -169,14 +199,21 @@ export function makeRepodata(packages: RepodataPackage[], further: Record<string
     made.push([type, `${type}.yaml.gz`, gzip.finish()]);
   }
   const files = made.map(([, name, { bytes }]) => ({ path: `repodata/${sha256(bytes)}-${name}`, bytes }));
-  const data = made.map(([type, , gzipped], i) => repomdEntry(type, files[i] as RepodataFile, gzipped, revision)).join("");
+  const data = made
+    .map(([type, , gzipped], i) => repomdEntry(type, files[i] as RepodataFile, gzipped, revision))
+    .join("");
   const repomd = `${open}<repomd xmlns="${common}/repo" xmlns:rpm="${common}/rpm">\n  <revision>${revision}</revision>\n${data}</repomd>\n`;
   return { repomd: Buffer.from(repomd), files };
 }
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
-function repomdEntry(type: string, { path, bytes }: RepodataFile, { openSha256, openSize }: Gzipped, timestamp: number): string {
+function repomdEntry(
+  type: string,
+  { path, bytes }: RepodataFile,
+  { openSha256, openSize }: Gzipped,
+  timestamp: number,
+): string {
   return `  <data type="${type}">
     <checksum type="sha256">${sha256(bytes)}</checksum>
     <open-checksum type="sha256">${openSha256}</open-checksum>

@@ -11,23 +11,47 @@ export interface RepomdData {
   openSize?: number;
 }
 
-const ALGORITHMS: Record<string, string> = { sha: "sha1", sha1: "sha1", sha224: "sha224", sha256: "sha256", sha384: "sha384", sha512: "sha512", md5: "md5" };
-const HEX_LENGTH: Record<string, number> = { md5: 32, sha1: 40, sha224: 56, sha256: 64, sha384: 96, sha512: 128 };
+const ALGORITHMS: Record<string, string> = {
+  sha: "sha1",
+  sha1: "sha1",
+  sha224: "sha224",
+  sha256: "sha256",
+  sha384: "sha384",
+  sha512: "sha512",
+  md5: "md5",
+};
+const HEX_LENGTH: Record<string, number> = {
+  md5: 32,
+  sha1: 40,
+  sha224: 56,
+  sha256: 64,
+  sha384: 96,
+  sha512: 128,
+};
 
 /** rpm-md's name of a checksum with its value. @throws AirgapError `protocol` */
-export function parseChecksum(type: string | undefined, value: string, where: string): { algorithm: string; value: string } {
+export function parseChecksum(
+  type: string | undefined,
+  value: string,
+  where: string,
+): { algorithm: string; value: string } {
   const algorithm = ALGORITHMS[(type ?? "").toLowerCase()];
   const hex = value.trim().toLowerCase();
-  if (algorithm === undefined) throw new AirgapError("protocol", `${where}: checksum of the unknown kind ${JSON.stringify(type ?? "")}`);
+  if (algorithm === undefined)
+    throw new AirgapError("protocol", `${where}: checksum of the unknown kind ${JSON.stringify(type ?? "")}`);
   if (!/^[0-9a-f]+$/.test(hex) || hex.length !== HEX_LENGTH[algorithm])
-    throw new AirgapError("protocol", `${where}: ${JSON.stringify(value.slice(0, 140))} is not a ${algorithm} checksum`);
+    throw new AirgapError(
+      "protocol",
+      `${where}: ${JSON.stringify(value.slice(0, 140))} is not a ${algorithm} checksum`,
+    );
   return { algorithm, value: hex };
 }
 
 export function parseSize(text: string | undefined, where: string): number | undefined {
   if (text === undefined || text.trim() === "") return undefined;
   const size = Number(text);
-  if (!Number.isSafeInteger(size) || size < 0) throw new AirgapError("protocol", `${where}: ${JSON.stringify(text.slice(0, 40))} is not a size`);
+  if (!Number.isSafeInteger(size) || size < 0)
+    throw new AirgapError("protocol", `${where}: ${JSON.stringify(text.slice(0, 40))} is not a size`);
   return size;
 }
 
@@ -47,7 +71,8 @@ export async function parseRepomd(bytes: Buffer, what: string): Promise<Map<stri
       else if (name === "checksum") current.sum = attributes.type ?? "";
     },
     close(name, text) {
-      if (name === "checksum") current.checksum = parseChecksum(current.sum, text, `${what}: ${current.type}`);
+      if (name === "checksum")
+        current.checksum = parseChecksum(current.sum, text, `${what}: ${current.type}`);
       else if (name === "size" || name === "open-size") {
         const size = parseSize(text, `${what}: ${current.type}`);
         if (size !== undefined) current[name === "size" ? "size" : "openSize"] = size;
@@ -81,12 +106,17 @@ export async function parseMetalink(bytes: Buffer, what: string): Promise<Metali
   await readXml(chunksOf(bytes), what, {
     open(name, attributes) {
       if (name === "file") ignored = attributes.name !== undefined && attributes.name !== "repomd.xml";
-      if (name === "url") preference = attributes.preference === undefined ? 1_000_000 - Number(attributes.priority ?? 999_999) : Number(attributes.preference);
+      if (name === "url")
+        preference =
+          attributes.preference === undefined
+            ? 1_000_000 - Number(attributes.priority ?? 999_999)
+            : Number(attributes.preference);
       if (name === "hash") hashType = attributes.type ?? "";
     },
     close(name, text) {
       if (ignored) return;
-      if (name === "url" && /^https?:\/\//i.test(text.trim())) urls.push({ url: text.trim(), preference, order: urls.length });
+      if (name === "url" && /^https?:\/\//i.test(text.trim()))
+        urls.push({ url: text.trim(), preference, order: urls.length });
       if (name === "hash" && /^sha-?256$/i.test(hashType)) sha256.push(text.trim().toLowerCase());
     },
   });

@@ -3,7 +3,12 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AirgapError } from "../../errors.ts";
 import type { Http } from "../../http.ts";
-import { PackageIndex, type PackageRow, type ProvideRow, type VersionRow } from "../../state/package-index.ts";
+import {
+  PackageIndex,
+  type PackageRow,
+  type ProvideRow,
+  type VersionRow,
+} from "../../state/package-index.ts";
 import { decompress } from "../packages/decompress.ts";
 import { below, checkedContent } from "../packages/locations.ts";
 import { fromMirrors } from "../packages/mirrors.ts";
@@ -66,11 +71,16 @@ export class RpmRepository {
       const paths = new Set<string>();
       const what = `primary.xml of ${options.id}`;
       await readPrimary(open(options, "primary"), what, (entry) => {
-        for (const text of (entry.data as RpmData).requires) if (text.startsWith("/") && !isPrimaryPath(text)) paths.add(text);
+        for (const text of (entry.data as RpmData).requires)
+          if (text.startsWith("/") && !isPrimaryPath(text)) paths.add(text);
         return writer.add(entry);
       });
       await writer.note("paths", [...paths]);
-      if (options.metadata.has("modules")) await writer.note("modules", await readModules(open(options, "modules"), `modules.yaml of ${options.id}`));
+      if (options.metadata.has("modules"))
+        await writer.note(
+          "modules",
+          await readModules(open(options, "modules"), `modules.yaml of ${options.id}`),
+        );
     });
     return new RpmRepository(options, index, file);
   }
@@ -102,7 +112,11 @@ export class RpmRepository {
 
   /** Hands over the unpacked content of one of the metadata files, checked; again, from the next mirror, where that goes wrong. */
   read<T>(type: string, work: (chunks: AsyncIterable<Buffer>) => Promise<T>): Promise<T> {
-    return fromMirrors(this.bases, (base) => work(open({ ...this.#options, bases: [base] }, type)), this.#options.signal);
+    return fromMirrors(
+      this.bases,
+      (base) => work(open({ ...this.#options, bases: [base] }, type)),
+      this.#options.signal,
+    );
   }
 
   /** Where a package is, at every mirror. */
@@ -111,7 +125,10 @@ export class RpmRepository {
     const remote = /^https?:\/\//i.test(base);
     const local = !/^https?:/i.test(this.bases[0] ?? "");
     if (!remote && !local)
-      throw new AirgapError("corrupt", `Repository ${this.id} names ${JSON.stringify(base)} as the base of a package, which is not on the network`);
+      throw new AirgapError(
+        "corrupt",
+        `Repository ${this.id} names ${JSON.stringify(base)} as the base of a package, which is not on the network`,
+      );
     return [below(base, href, `repository ${this.id}`)];
   }
 
@@ -120,7 +137,9 @@ export class RpmRepository {
     const paths = names.filter((name) => name.startsWith("/") && !isPrimaryPath(name));
     if (paths.length === 0 || !this.has("filelists")) return rows;
     const owners = await this.#pathOwners(paths);
-    const further = paths.flatMap((path) => (owners.get(path) ?? []).map((id): ProvideRow => ({ name: path, package: id, range: "" })));
+    const further = paths.flatMap((path) =>
+      (owners.get(path) ?? []).map((id): ProvideRow => ({ name: path, package: id, range: "" })),
+    );
     return [...rows, ...this.#visible(further, (row) => row.package)];
   }
 
@@ -129,7 +148,9 @@ export class RpmRepository {
   }
 
   async details(ids: number[]): Promise<Map<number, RpmDetail>> {
-    return new Map((await this.#index.details(ids)).map(({ id, detail }) => [id, JSON.parse(detail) as RpmDetail]));
+    return new Map(
+      (await this.#index.details(ids)).map(({ id, detail }) => [id, JSON.parse(detail) as RpmDetail]),
+    );
   }
 
   async named(names: string[]): Promise<PackageRow[]> {
@@ -182,7 +203,10 @@ export class RpmRepository {
 
   async #savedOwners(): Promise<Map<string, number[]>> {
     try {
-      const saved = JSON.parse(await readFile(`${this.#file}.paths`, "utf8")) as { revision: string; owners: [string, number[]][] };
+      const saved = JSON.parse(await readFile(`${this.#file}.paths`, "utf8")) as {
+        revision: string;
+        owners: [string, number[]][];
+      };
       return saved.revision === this.#options.revision ? new Map(saved.owners) : new Map();
     } catch {
       return new Map();
@@ -191,7 +215,9 @@ export class RpmRepository {
 
   async #scan(paths: Set<string>): Promise<Map<string, number[]>> {
     const found = new Map<string, number[]>([...paths].map((path) => [path, []]));
-    const owners = await this.read("filelists", (chunks) => findOwners(chunks, `filelists.xml of ${this.id}`, paths));
+    const owners = await this.read("filelists", (chunks) =>
+      findOwners(chunks, `filelists.xml of ${this.id}`, paths),
+    );
     const rows = await this.#index.versions(owners.map(({ name }) => name));
     const details = await this.details(rows.map((row) => row.id));
     const byChecksum = new Map([...details].map(([id, { checksum }]) => [checksum.value, id]));
@@ -209,7 +235,8 @@ export class RpmRepository {
 /** One of the metadata files, unpacked and checked against repomd.xml while it is read. */
 async function* open(options: RpmRepositoryOptions, type: string): AsyncGenerator<Buffer> {
   const data = options.metadata.get(type);
-  if (data === undefined) throw new AirgapError("protocol", `Repository ${options.id} has no ${type} metadata`);
+  if (data === undefined)
+    throw new AirgapError("protocol", `Repository ${options.id} has no ${type} metadata`);
   const place = below(options.bases[0] as string, data.href, `repomd.xml of ${options.id}`);
   const expected = { checksums: data.checksum ? [data.checksum] : [], size: data.size };
   const content = checkedContent(options.http, place, expected, options.signal);

@@ -26,7 +26,9 @@ interface Form {
 }
 
 const ARCHES = new Set(
-  "noarch i386 i486 i586 i686 x86_64 x86_64_v2 x86_64_v3 x86_64_v4 aarch64 armv7hl ppc64 ppc64le s390x riscv64 loongarch64 mips64el src nosrc".split(" "),
+  "noarch i386 i486 i586 i686 x86_64 x86_64_v2 x86_64_v3 x86_64_v4 aarch64 armv7hl ppc64 ppc64le s390x riscv64 loongarch64 mips64el src nosrc".split(
+    " ",
+  ),
 );
 const isArch = (text: string): boolean => ARCHES.has(text) || isGlob(text);
 
@@ -41,15 +43,24 @@ export function formsOf(text: string): Form[] {
     const dash = rest.lastIndexOf("-");
     const version = parts === 2 ? rest.slice(0, dash) : rest;
     if (version === "") return undefined;
-    return { name, version, ...(epoch === undefined ? {} : { epoch }), ...(parts === 2 ? { release: rest.slice(dash + 1) } : {}) };
+    return {
+      name,
+      version,
+      ...(epoch === undefined ? {} : { epoch }),
+      ...(parts === 2 ? { release: rest.slice(dash + 1) } : {}),
+    };
   };
   const dot = text.lastIndexOf(".");
   const arch = dot > 0 ? text.slice(dot + 1) : "";
   const bare = dot > 0 && isArch(arch) ? text.slice(0, dot) : undefined;
   const nevra = bare === undefined ? undefined : withEvr(bare, 2);
-  return [nevra && { ...nevra, arch }, bare === undefined ? undefined : { name: bare, arch }, { name: text }, withEvr(text, 2), withEvr(text, 1)].filter(
-    (form) => form !== undefined,
-  );
+  return [
+    nevra && { ...nevra, arch },
+    bare === undefined ? undefined : { name: bare, arch },
+    { name: text },
+    withEvr(text, 2),
+    withEvr(text, 1),
+  ].filter((form) => form !== undefined);
 }
 
 const matches = (pattern: string | undefined, text: string): boolean =>
@@ -57,14 +68,24 @@ const matches = (pattern: string | undefined, text: string): boolean =>
 
 function fits(form: Form, row: Pick<VersionRow, "arch" | "version">): boolean {
   const { epoch, version, release = "" } = parseEvr(row.version);
-  return matches(form.arch, row.arch) && matches(form.epoch, epoch) && matches(form.version, version) && matches(form.release, release);
+  return (
+    matches(form.arch, row.arch) &&
+    matches(form.epoch, epoch) &&
+    matches(form.version, version) &&
+    matches(form.release, release)
+  );
 }
 
 /** Why a name is not to be seen, and what helps. */
 export type Hidden = (name: string) => Promise<{ text: string; suggestion: string } | undefined>;
 
 /** Looks a word of `install:` up. @throws AirgapError `unsatisfiable` when no repository knows it */
-export async function lookUp(text: string, repositories: RpmRepository[], arches: ReadonlySet<string>, hidden: Hidden): Promise<Wanted> {
+export async function lookUp(
+  text: string,
+  repositories: RpmRepository[],
+  arches: ReadonlySet<string>,
+  hidden: Hidden,
+): Promise<Wanted> {
   if (!text.startsWith("/")) {
     for (const form of formsOf(text)) {
       const found = await byForm(text, form, repositories, arches);
@@ -75,11 +96,17 @@ export async function lookUp(text: string, repositories: RpmRepository[], arches
 }
 
 /** Packages by name, and what obsoletes them; undefined when there are none. */
-export async function byForm(text: string, form: Form, repositories: RpmRepository[], arches: ReadonlySet<string>): Promise<Wanted | undefined> {
+export async function byForm(
+  text: string,
+  form: Form,
+  repositories: RpmRepository[],
+  arches: ReadonlySet<string>,
+): Promise<Wanted | undefined> {
   const names = new Set<string>();
   for (const repository of repositories) {
     const possible = isGlob(form.name) ? await repository.globbed(form.name) : [form.name];
-    for (const row of await repository.versions(possible)) if (arches.has(row.arch) && fits(form, row)) names.add(row.name);
+    for (const row of await repository.versions(possible))
+      if (arches.has(row.arch) && fits(form, row)) names.add(row.name);
   }
   if (names.size === 0) return undefined;
   const justName = form.version === undefined && form.arch === undefined;
@@ -90,36 +117,54 @@ export async function byForm(text: string, form: Form, repositories: RpmReposito
     capabilities: [],
     jobs: (universe) =>
       [...names].sort().map((name) => {
-        const own = universe.named(name).filter((solvable) => fits(form, { arch: solvable.arch, version: solvable.version }));
+        const own = universe
+          .named(name)
+          .filter((solvable) => fits(form, { arch: solvable.arch, version: solvable.version }));
         const others = successors
           .flatMap((successor) => universe.named(successor))
           .filter(({ data }) => own.some((solvable) => obsoletes(data, solvable.name, solvable.version)));
-        return { text, candidates: [...new Set([...own, ...others].map(({ id }) => id))].sort((a, b) => a - b) };
+        return {
+          text,
+          candidates: [...new Set([...own, ...others].map(({ id }) => id))].sort((a, b) => a - b),
+        };
       }),
   };
 }
 
 async function obsoleters(names: string[], repositories: RpmRepository[]): Promise<string[]> {
   const found = new Set<string>();
-  for (const repository of repositories) for (const { name } of await repository.obsoleters(names)) if (!names.includes(name)) found.add(name);
+  for (const repository of repositories)
+    for (const { name } of await repository.obsoleters(names)) if (!names.includes(name)) found.add(name);
   return [...found];
 }
 
 function obsoletes(data: RpmData, name: string, evr: string): boolean {
   return (data.obsoletes ?? []).some((text) => {
     const relation = parseRelation(text);
-    return relation.kind === "simple" && relation.name === name && rangesOverlap(EQUAL, evr, relation.op, relation.version);
+    return (
+      relation.kind === "simple" &&
+      relation.name === name &&
+      rangesOverlap(EQUAL, evr, relation.op, relation.version)
+    );
   });
 }
 
-async function byCapability(text: string, repositories: RpmRepository[], arches: ReadonlySet<string>): Promise<Wanted | undefined> {
+async function byCapability(
+  text: string,
+  repositories: RpmRepository[],
+  arches: ReadonlySet<string>,
+): Promise<Wanted | undefined> {
   const relation = readCapability(text);
   if (relation === undefined) return undefined;
   const capabilities = new Set<string>();
   for (const repository of repositories) {
     const possible = isGlob(relation.name) ? await repository.capabilities(relation.name) : [relation.name];
     const provided = await repository.providers(possible);
-    const installable = new Set((await repository.packages(provided.map((row) => row.package))).filter(({ arch }) => arches.has(arch)).map(({ id }) => id));
+    const installable = new Set(
+      (await repository.packages(provided.map((row) => row.package)))
+        .filter(({ arch }) => arches.has(arch))
+        .map(({ id }) => id),
+    );
     for (const { name, package: row } of provided) if (installable.has(row)) capabilities.add(name);
   }
   if (capabilities.size === 0) return undefined;
@@ -140,31 +185,57 @@ function readCapability(text: string): Extract<Relation, { kind: "simple" }> | u
   return relation?.kind === "simple" ? relation : undefined;
 }
 
-async function notFound(text: string, repositories: RpmRepository[], arches: ReadonlySet<string>, hidden: Hidden): Promise<never> {
+async function notFound(
+  text: string,
+  repositories: RpmRepository[],
+  arches: ReadonlySet<string>,
+  hidden: Hidden,
+): Promise<never> {
   const searched = repositories.map(({ id }) => id).join(", ");
   for (const { name } of formsOf(text)) {
     const behind = await hidden(name);
     if (behind)
-      throw new AirgapError("unsatisfiable", `Nothing in ${searched} that may be installed is ${JSON.stringify(text)}: ${behind.text}`, {
-        suggestions: [behind.suggestion],
-        data: { asked: text, repositories: repositories.map(({ id }) => id) },
-      });
+      throw new AirgapError(
+        "unsatisfiable",
+        `Nothing in ${searched} that may be installed is ${JSON.stringify(text)}: ${behind.text}`,
+        {
+          suggestions: [behind.suggestion],
+          data: { asked: text, repositories: repositories.map(({ id }) => id) },
+        },
+      );
   }
   const near: string[] = [];
   for (const { name, version } of formsOf(text)) {
     for (const repository of repositories) {
       const rows = await repository.versions([name]);
-      if (version !== undefined) near.push(...rows.map((row) => `${row.name}-${row.version}.${row.arch} (${repository.id})`));
+      if (version !== undefined)
+        near.push(...rows.map((row) => `${row.name}-${row.version}.${row.arch} (${repository.id})`));
       else
         near.push(
-          ...rows.filter(({ arch }) => !arches.has(arch)).map((row) => `${row.name}-${row.version}.${row.arch} (${repository.id}), of another architecture`),
+          ...rows
+            .filter(({ arch }) => !arches.has(arch))
+            .map(
+              (row) => `${row.name}-${row.version}.${row.arch} (${repository.id}), of another architecture`,
+            ),
         );
     }
   }
-  const names = near.length > 0 ? [] : (await Promise.all(repositories.map((repository) => repository.globbed("*")))).flat();
+  const names =
+    near.length > 0
+      ? []
+      : (await Promise.all(repositories.map((repository) => repository.globbed("*")))).flat();
   const similar = nearest(text.replace(/-\d.*$/, ""), names);
-  const came = near.length > 0 ? `; nearest: ${[...new Set(near)].slice(-5).join(", ")}` : similar ? `; a similar name: ${similar}` : "";
-  throw new AirgapError("unsatisfiable", `No package, capability or file in ${searched} is ${JSON.stringify(text)}${came}`, {
-    data: { asked: text, repositories: repositories.map(({ id }) => id), nearest: near.slice(-5) },
-  });
+  const came =
+    near.length > 0
+      ? `; nearest: ${[...new Set(near)].slice(-5).join(", ")}`
+      : similar
+        ? `; a similar name: ${similar}`
+        : "";
+  throw new AirgapError(
+    "unsatisfiable",
+    `No package, capability or file in ${searched} is ${JSON.stringify(text)}${came}`,
+    {
+      data: { asked: text, repositories: repositories.map(({ id }) => id), nearest: near.slice(-5) },
+    },
+  );
 }

@@ -4,7 +4,14 @@ import type { Relation } from "./relation.ts";
 import type { Solvable, Universe } from "./universe.ts";
 import { compareEvr } from "./version.ts";
 
-export type RuleKind = "requires" | "nothing-provides" | "conflicts" | "obsoletes" | "same-name" | "job" | "keep";
+export type RuleKind =
+  | "requires"
+  | "nothing-provides"
+  | "conflicts"
+  | "obsoletes"
+  | "same-name"
+  | "job"
+  | "keep";
 
 export type Rules = ExplainedRules<RuleKind>;
 
@@ -47,10 +54,13 @@ class RuleMaker {
     for (const text of data.obsoletes ?? []) {
       const relation = this.#universe.relation(text);
       if (relation.kind !== "simple") continue;
-      for (const other of this.#universe.namedInRange(relation)) if (other.id !== id) this.#exclude(id, other.id, "obsoletes", text);
+      for (const other of this.#universe.namedInRange(relation))
+        if (other.id !== id) this.#exclude(id, other.id, "obsoletes", text);
     }
-    for (const other of this.#universe.named(name)) if (other.id !== id && !this.#seen.has(other.id)) this.#exclude(id, other.id, "same-name", name);
-    for (const kind of ["recommends", "suggests"] as const) for (const text of data[kind] ?? []) this.#wish(text);
+    for (const other of this.#universe.named(name))
+      if (other.id !== id && !this.#seen.has(other.id)) this.#exclude(id, other.id, "same-name", name);
+    for (const kind of ["recommends", "suggests"] as const)
+      for (const text of data[kind] ?? []) this.#wish(text);
   }
 
   #exclude(id: number, other: number, kind: RuleKind, relation: string): void {
@@ -63,7 +73,8 @@ class RuleMaker {
     if (providers !== undefined) {
       if (providers.includes(id)) return;
       // What a host has may be broken already; only what holds there must go on to hold.
-      if (installed && !providers.some((provider) => this.#universe.get(provider).repository === undefined)) return;
+      if (installed && !providers.some((provider) => this.#universe.get(provider).repository === undefined))
+        return;
       if (providers.length === 0) this.#rules.add([-id], "nothing-provides", id, text);
       else this.#need([-id, ...providers], id, text);
       return;
@@ -101,7 +112,10 @@ class RuleMaker {
     if (blocks === true) this.#rules.add([-id], "conflicts", id, text);
     if (typeof blocks === "boolean") return;
     for (const block of blocks) {
-      const literals = new Set([-id, ...block.filter((literal) => literal !== id).map((literal) => -literal)]);
+      const literals = new Set([
+        -id,
+        ...block.filter((literal) => literal !== id).map((literal) => -literal),
+      ]);
       this.#need(
         [...literals].sort((a, b) => a - b),
         id,
@@ -119,13 +133,19 @@ class RuleMaker {
 
 /** The ids that may take an installed package's place: itself, newer builds, what obsoletes it. */
 function successors(universe: Universe, host: Solvable): number[] {
-  const newer = universe.named(host.name).filter((other) => other.repository !== undefined && compareEvr(other.version, host.version) > 0);
+  const newer = universe
+    .named(host.name)
+    .filter((other) => other.repository !== undefined && compareEvr(other.version, host.version) > 0);
   const obsoleting = universe.solvables.filter(
     (other): other is Solvable =>
       (other?.repository !== undefined &&
         other.data.obsoletes?.some((text) => {
           const relation = universe.relation(text);
-          return relation.kind === "simple" && relation.name === host.name && universe.namedInRange(relation).includes(host);
+          return (
+            relation.kind === "simple" &&
+            relation.name === host.name &&
+            universe.namedInRange(relation).includes(host)
+          );
         })) === true,
   );
   return [host.id, ...newer.map(({ id }) => id), ...obsoleting.map(({ id }) => id)];
@@ -133,11 +153,19 @@ function successors(universe: Universe, host: Solvable): number[] {
 
 /** All rules, in the order in which they are looked at: packages by descending id, what hosts keep, jobs as given. */
 export function makeRules(universe: Universe, jobs: Job[]): Rules {
-  const hosts = universe.solvables.filter((solvable): solvable is Solvable => solvable !== undefined && solvable.repository === undefined);
+  const hosts = universe.solvables.filter(
+    (solvable): solvable is Solvable => solvable !== undefined && solvable.repository === undefined,
+  );
   const keep = hosts.map((host) => ({ host, literals: successors(universe, host) }));
   // What supplements others comes in without anyone's asking, so it needs its rules from the start.
-  const supplementing = universe.solvables.filter((solvable) => solvable?.data.supplements).map((solvable) => (solvable as Solvable).id);
-  const start = [...keep.flatMap(({ literals }) => literals), ...jobs.flatMap(({ candidates }) => candidates.filter((id) => id > 0)), ...supplementing];
+  const supplementing = universe.solvables
+    .filter((solvable) => solvable?.data.supplements)
+    .map((solvable) => (solvable as Solvable).id);
+  const start = [
+    ...keep.flatMap(({ literals }) => literals),
+    ...jobs.flatMap(({ candidates }) => candidates.filter((id) => id > 0)),
+    ...supplementing,
+  ];
   const rules = new RuleMaker(universe).make(start);
   for (const { host, literals } of keep) rules.add(literals, "keep", host.id, host.name);
   for (const { text, candidates } of jobs) rules.add(candidates, "job", 0, text);

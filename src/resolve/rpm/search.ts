@@ -42,7 +42,8 @@ class Search {
         this.#level = wished;
         continue;
       }
-      const level = steps++ < MAX_MINIMISATIONS ? this.#sat.minimise((id) => this.#policy.wishedFor(id)) : undefined;
+      const level =
+        steps++ < MAX_MINIMISATIONS ? this.#sat.minimise((id) => this.#policy.wishedFor(id)) : undefined;
       if (level === undefined) return this.#sat.chosen();
       this.#level = level;
     }

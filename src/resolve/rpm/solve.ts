@@ -41,12 +41,21 @@ export async function solve(options: SolveOptions): Promise<Closure> {
   const wanted = await lookUpAll(options, arches);
   const names = wanted.flatMap((want) => want.names);
   const capabilities = wanted.flatMap((want) => want.capabilities);
-  const universe = await loadUniverse({ repositories, arches, names, capabilities, recommends, installed, hostCapabilities });
+  const universe = await loadUniverse({
+    repositories,
+    arches,
+    names,
+    capabilities,
+    recommends,
+    installed,
+    hostCapabilities,
+  });
   const jobs = wanted.flatMap((want) => want.jobs(universe));
   const rules = makeRules(universe, jobs);
   const chosen = await run(universe, rules, options);
   // Hosts whose packages are given leave nothing open.
-  if (installed.length > 0) return prove({ universe, rules, jobs, chosen, alternatives: [], role: options.role });
+  if (installed.length > 0)
+    return prove({ universe, rules, jobs, chosen, alternatives: [], role: options.role });
   const { found, impossible } = findAlternatives(universe, chosen, recommends);
   for (const why of impossible) {
     options.emit?.({
@@ -58,7 +67,10 @@ export async function solve(options: SolveOptions): Promise<Closure> {
 }
 
 /** Streams are settled first; what was asked for follows in dnf's order: packages, modules, groups. */
-async function lookUpAll({ set, install, repositories, modules, arch, installed, emit }: SolveOptions, arches: ReadonlySet<string>): Promise<Wanted[]> {
+async function lookUpAll(
+  { set, install, repositories, modules, arch, installed, emit }: SolveOptions,
+  arches: ReadonlySet<string>,
+): Promise<Wanted[]> {
   const warn = (message: string): void => emit?.({ type: "warning", message: `${set}: ${message}` });
   const words = install.filter((text) => text.startsWith("@")).map((text) => text.slice(1));
   const streams = words.filter((word) => modules.knows(word));
@@ -66,7 +78,8 @@ async function lookUpAll({ set, install, repositories, modules, arch, installed,
   if (problems.length > 0) warn(`not all module streams go together\n  ${problems.join("\n  ")}`);
   const wanted: Wanted[] = [];
   const hidden = (name: string) => modules.hidden(name);
-  for (const text of install) if (!text.startsWith("@")) wanted.push(await lookUp(text, repositories, arches, hidden));
+  for (const text of install)
+    if (!text.startsWith("@")) wanted.push(await lookUp(text, repositories, arches, hidden));
   const options = { repositories, modules, arch, arches, warn };
   if (streams.length > 0) wanted.push(await lookUpModules(streams, options));
   const groups = words.filter((word) => !modules.knows(word));
@@ -80,10 +93,13 @@ async function run(universe: Universe, rules: Rules, options: SolveOptions): Pro
     return search(universe, rules, { recommends: options.recommends });
   } catch (error) {
     if (!(error instanceof Unsatisfiable)) throw error;
-    const missing = error.rules.filter((rule) => rules.kind(rule) === "nothing-provides").flatMap((rule) => namesIn(rules.relation(rule)));
+    const missing = error.rules
+      .filter((rule) => rules.kind(rule) === "nothing-provides")
+      .flatMap((rule) => namesIn(rules.relation(rule)));
     const elsewhere = await otherArchitectures(missing, options);
     const hidden = await hiddenOnes(missing, options.modules);
-    const nearest = (name: string): string | undefined => nearestTo(universe, name) ?? hidden.get(name)?.text ?? elsewhere.get(name);
+    const nearest = (name: string): string | undefined =>
+      nearestTo(universe, name) ?? hidden.get(name)?.text ?? elsewhere.get(name);
     const lines = new Explanation(universe, nearest).lines(rules, error.rules);
     const searched = options.repositories.map(({ id }) => id);
     const where = options.role === "all" ? options.set : `${options.set}, role ${options.role}`;
@@ -98,17 +114,23 @@ async function run(universe: Universe, rules: Rules, options: SolveOptions): Pro
   }
 }
 
-const shown = (solvable: Solvable): string => `${nevra(solvable)}${solvable.repository ? ` (${solvable.repository.id})` : " (installed)"}`;
+const shown = (solvable: Solvable): string =>
+  `${nevra(solvable)}${solvable.repository ? ` (${solvable.repository.id})` : " (installed)"}`;
 
 /** Who provides it in another version, or is at least called like it. */
 function nearestTo(universe: Universe, name: string): string | undefined {
-  const providers = universe.providers({ kind: "simple", name, op: 0, version: "" }).map((id) => universe.get(id));
+  const providers = universe
+    .providers({ kind: "simple", name, op: 0, version: "" })
+    .map((id) => universe.get(id));
   const near = (providers.length > 0 ? providers : universe.named(name)).slice(-3).map(shown);
   return near.length > 0 ? near.join(", ") : undefined;
 }
 
 /** What modules keep from being seen. */
-async function hiddenOnes(names: string[], modules: Modules): Promise<Map<string, { text: string; suggestion: string }>> {
+async function hiddenOnes(
+  names: string[],
+  modules: Modules,
+): Promise<Map<string, { text: string; suggestion: string }>> {
   const found = new Map<string, { text: string; suggestion: string }>();
   for (const name of names) {
     const hidden = await modules.hidden(name);
@@ -118,7 +140,10 @@ async function hiddenOnes(names: string[], modules: Modules): Promise<Map<string
 }
 
 /** What provides a name for hosts of another kind only: never an answer, but often the reason. */
-async function otherArchitectures(names: string[], { repositories, arch }: SolveOptions): Promise<Map<string, string>> {
+async function otherArchitectures(
+  names: string[],
+  { repositories, arch }: SolveOptions,
+): Promise<Map<string, string>> {
   const arches = archesOf(arch);
   const found = new Map<string, string>();
   for (const repository of repositories) {

@@ -51,7 +51,9 @@ export function activate(options: ActivateOptions): Activation {
   return { active: new Set(), problems };
 }
 
-type Outcome = { active: Set<OfferedStream>; lines?: undefined; weakest?: undefined } | { active?: undefined; lines: string[]; weakest: string | undefined };
+type Outcome =
+  | { active: Set<OfferedStream>; lines?: undefined; weakest?: undefined }
+  | { active?: undefined; lines: string[]; weakest: string | undefined };
 
 class StreamProblem {
   readonly #options: ActivateOptions;
@@ -63,11 +65,20 @@ class StreamProblem {
   constructor(options: ActivateOptions) {
     this.#options = options;
     const contexts = staticContexts(options.streams);
-    const usable = options.streams.filter(({ arch }) => arch === "" || arch === "noarch" || arch === options.arch);
+    const usable = options.streams.filter(
+      ({ arch }) => arch === "" || arch === "noarch" || arch === options.arch,
+    );
     // Static ones come first: the others' contexts follow from them.
-    const ordered = [...usable.filter(({ staticContext }) => staticContext), ...usable.filter(({ staticContext }) => !staticContext)];
+    const ordered = [
+      ...usable.filter(({ staticContext }) => staticContext),
+      ...usable.filter(({ staticContext }) => !staticContext),
+    ];
     const solvables = ordered.map((stream, i) => this.#solvable(stream, i + 1, contextOf(stream, contexts)));
-    this.#universe = new Universe(solvables, (name, visit) => this.#provided.get(name)?.forEach((solvable) => void visit(solvable, "")), new Set());
+    this.#universe = new Universe(
+      solvables,
+      (name, visit) => this.#provided.get(name)?.forEach((solvable) => void visit(solvable, "")),
+      new Set(),
+    );
   }
 
   #solvable(stream: OfferedStream, id: number, context: string): Solvable {
@@ -75,13 +86,30 @@ class StreamProblem {
     const requires: string[] = [];
     const conflicts = [`module(${name})`];
     for (const [module, streams] of stream.requires.flatMap((block) => Object.entries(block))) {
-      conflicts.push(...streams.filter((each) => each.startsWith("-")).map((each) => `module(${module}:${each.slice(1)})`));
+      conflicts.push(
+        ...streams.filter((each) => each.startsWith("-")).map((each) => `module(${module}:${each.slice(1)})`),
+      );
       const any = streams.filter((each) => !each.startsWith("-")).map((each) => `module(${module}:${each})`);
       if (module === "platform" && this.#hasPlatform(streams)) continue;
-      requires.push(any.length === 0 ? `module(${module})` : any.length === 1 ? (any[0] as string) : `(${any.join(" or ")})`);
+      requires.push(
+        any.length === 0
+          ? `module(${module})`
+          : any.length === 1
+            ? (any[0] as string)
+            : `(${any.join(" or ")})`,
+      );
     }
     const full = `${name}:${stream.stream}:${context}`;
-    const solvable: Solvable = { id, repository, order: 0, row: id, name: full, arch, version, data: { requires, conflicts } };
+    const solvable: Solvable = {
+      id,
+      repository,
+      order: 0,
+      row: id,
+      name: full,
+      arch,
+      version,
+      data: { requires, conflicts },
+    };
     this.#streams.set(solvable, stream);
     for (const capability of [`module(${name})`, `module(${name}:${stream.stream})`]) {
       const list = this.#provided.get(capability);
@@ -94,7 +122,9 @@ class StreamProblem {
   #hasPlatform(streams: string[]): boolean {
     const { platforms } = this.#options;
     if (platforms === undefined || streams.length === 0) return true;
-    return streams.some((stream) => (stream.startsWith("-") ? !platforms.has(stream.slice(1)) : platforms.has(stream)));
+    return streams.some((stream) =>
+      stream.startsWith("-") ? !platforms.has(stream.slice(1)) : platforms.has(stream),
+    );
   }
 
   /** @param dropped defaults that are done without */
@@ -105,7 +135,8 @@ class StreamProblem {
     for (const { name, stream } of this.#streams.values()) {
       const text = `module(${name}:${stream})`;
       const enabled = this.#options.enabled.get(name);
-      const wanted = enabled === undefined ? this.#options.defaults.get(name)?.stream === stream : enabled === stream;
+      const wanted =
+        enabled === undefined ? this.#options.defaults.get(name)?.stream === stream : enabled === stream;
       if (!wanted || jobs.has(text) || dropped.has(text)) continue;
       const all = this.#universe.providers({ kind: "simple", name: text, op: 0, version: "" });
       const candidates = latest ? this.#newest(all) : all;
@@ -114,12 +145,21 @@ class StreamProblem {
     }
     const rules = makeRules(this.#universe, [...jobs.values()]);
     try {
-      const chosen = new Set(search(this.#universe, rules, { recommends: false }).map((id) => this.#universe.get(id).name));
+      const chosen = new Set(
+        search(this.#universe, rules, { recommends: false }).map((id) => this.#universe.get(id).name),
+      );
       // All versions of what was chosen are active, in whatever repository.
-      return { active: new Set([...this.#streams].filter(([{ name }]) => chosen.has(name)).map(([, stream]) => stream)) };
+      return {
+        active: new Set(
+          [...this.#streams].filter(([{ name }]) => chosen.has(name)).map(([, stream]) => stream),
+        ),
+      };
     } catch (error) {
       if (!(error instanceof Unsatisfiable)) throw error;
-      return { lines: new Explanation(this.#universe, () => undefined).lines(rules, error.rules), weakest: weakestOf(rules, error.rules, weak) };
+      return {
+        lines: new Explanation(this.#universe, () => undefined).lines(rules, error.rules),
+        weakest: weakestOf(rules, error.rules, weak),
+      };
     }
   }
 
@@ -127,7 +167,8 @@ class StreamProblem {
     const best = new Map<string, Solvable>();
     for (const solvable of candidates.map((id) => this.#universe.get(id))) {
       const known = best.get(solvable.name);
-      if (known === undefined || compareEvr(known.version, solvable.version) < 0) best.set(solvable.name, solvable);
+      if (known === undefined || compareEvr(known.version, solvable.version) < 0)
+        best.set(solvable.name, solvable);
     }
     return [...best.values()].map(({ id }) => id).sort((a, b) => a - b);
   }
@@ -148,7 +189,9 @@ function weakestOf(rules: Rules, involved: number[], weak: ReadonlyMap<string, n
 function requirementsOf({ requires }: ModuleStream): string {
   const each = requires.flatMap((block) => Object.entries(block)).filter(([module]) => module !== "platform");
   return each
-    .map(([module, streams]) => (streams.length === 0 ? module : `${module}:[${streams.toSorted().join(",")}]`))
+    .map(([module, streams]) =>
+      streams.length === 0 ? module : `${module}:[${streams.toSorted().join(",")}]`,
+    )
     .sort()
     .join(";");
 }

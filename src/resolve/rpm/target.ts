@@ -2,7 +2,8 @@ import { AirgapError } from "../../errors.ts";
 import type { RpmFacts } from "./inspect.ts";
 
 /** Systems whose rpm is 4.11: CentOS 7 and its kin, Amazon Linux 2. */
-const RPM_4_11 = /^(?:(?:centos|rhel|ol|oracle|scientific|cloudlinux|anolis|alinux)-7(?:\.|$)|amzn-2(?:\.|$))/;
+const RPM_4_11 =
+  /^(?:(?:centos|rhel|ol|oracle|scientific|cloudlinux|anolis|alinux)-7(?:\.|$)|amzn-2(?:\.|$))/;
 /** Systems whose crypto policy takes no SHA-1 signature. */
 const NO_SHA1 = /^(?:centos|rhel|rocky|almalinux|alma|ol|oracle|cloudlinux)-(?:9|[1-9]\d)(?:\.|$)/;
 /** What rpm 4.11 lists under `rpm --showrc`: what it can unpack and obey. */
@@ -16,13 +17,23 @@ const RPM_4_11_FEATURES = new Set(
  * Refuses what the systems of a set can't install: it would pass every check here and fail there.
  * @throws AirgapError `unsupported`
  */
-export function checkTarget(systems: string[], id: string, { rpmlib, signature }: Pick<RpmFacts, "rpmlib" | "signature">): void {
+export function checkTarget(
+  systems: string[],
+  id: string,
+  { rpmlib, signature }: Pick<RpmFacts, "rpmlib" | "signature">,
+): void {
   const old = systems.find((system) => RPM_4_11.test(system));
   const missing = rpmlib.find((name) => !RPM_4_11_FEATURES.has(name.slice("rpmlib(".length, -1)));
   if (old !== undefined && missing !== undefined) {
-    throw new AirgapError("unsupported", `${id} needs ${missing}, which the rpm 4.11 of ${old} does not have`, {
-      suggestions: [`name a repository whose packages are built for ${old}, or an older version of the package`],
-    });
+    throw new AirgapError(
+      "unsupported",
+      `${id} needs ${missing}, which the rpm 4.11 of ${old} does not have`,
+      {
+        suggestions: [
+          `name a repository whose packages are built for ${old}, or an older version of the package`,
+        ],
+      },
+    );
   }
   const strict = systems.find((system) => NO_SHA1.test(system));
   if (strict !== undefined && signature?.hash === "sha1") {

@@ -14,7 +14,8 @@ export type ProviderLookup = (name: string, visit: (solvable: Solvable, range: s
 const WORTH_KEEPING = 8;
 
 /** `name-[epoch:]version-release.arch` */
-export const nevra = ({ name, version, arch }: Pick<Solvable, "name" | "version" | "arch">): string => `${name}-${version}.${arch}`;
+export const nevra = ({ name, version, arch }: Pick<Solvable, "name" | "version" | "arch">): string =>
+  `${name}-${version}.${arch}`;
 
 /** What was loaded of the repositories: everything that the request can reach. */
 export class Universe {

@@ -110,7 +110,8 @@ export function compareEvr(a: string, b: string): number {
   const y = parseEvr(b);
   const order = compareParsed(x, y);
   if (order !== 0) return order;
-  if (x.release === undefined || y.release === undefined) return x.release === y.release ? 0 : x.release === undefined ? -1 : 1;
+  if (x.release === undefined || y.release === undefined)
+    return x.release === y.release ? 0 : x.release === undefined ? -1 : 1;
   return compareVersionPart(x.release, y.release);
 }
 
@@ -129,8 +130,10 @@ export function rangesOverlap(opA: Op, a: string, opB: Op, b: string): boolean {
   const x = parseEvr(a);
   const y = parseEvr(b);
   let order = compareParsed(x, y);
-  if (order === 0 && x.release !== undefined && y.release !== undefined) order = compareVersionPart(x.release, y.release);
-  else if (order === 0 && x.release !== y.release && ((x.release === undefined ? opA : opB) & EQUAL) !== 0) return true;
+  if (order === 0 && x.release !== undefined && y.release !== undefined)
+    order = compareVersionPart(x.release, y.release);
+  else if (order === 0 && x.release !== y.release && ((x.release === undefined ? opA : opB) & EQUAL) !== 0)
+    return true;
   if (order < 0) return (opA & GREATER) !== 0 || (opB & LESS) !== 0;
   if (order > 0) return (opA & LESS) !== 0 || (opB & GREATER) !== 0;
   return (opA & opB) !== 0;

@@ -43,7 +43,9 @@ export class Wishes {
       if (solvable === undefined || this.#sat.isFalse(solvable.id)) continue;
       const { id, data, repository } = solvable;
       if (this.#sat.isTrue(id)) {
-        if (repository !== undefined) for (const text of data.recommends ?? []) for (const candidate of this.#open(text)) recommended.add(candidate);
+        if (repository !== undefined)
+          for (const text of data.recommends ?? [])
+            for (const candidate of this.#open(text)) recommended.add(candidate);
       } else if (data.supplements?.some((text) => this.#policy.holds(text))) supplementing.push(id);
     }
     return { recommended, supplementing };

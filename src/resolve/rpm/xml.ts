@@ -22,7 +22,12 @@ const localName = (name: string): string => name.slice(name.indexOf(":") + 1);
  * After each chunk `pause` is awaited, so that a slow consumer holds the stream back.
  * @throws AirgapError `corrupt` where it is not well-formed
  */
-export async function readXml(chunks: AsyncIterable<Buffer>, what: string, handler: XmlHandler, pause?: () => Promise<void> | undefined): Promise<void> {
+export async function readXml(
+  chunks: AsyncIterable<Buffer>,
+  what: string,
+  handler: XmlHandler,
+  pause?: () => Promise<void> | undefined,
+): Promise<void> {
   const parser = new SaxesParser({ xmlns: false, position: false });
   const decoder = new TextDecoder("utf-8");
   let depth = 0;

@@ -92,13 +92,17 @@ export class HarborApi {
   async freeSpace(): Promise<number | undefined> {
     const value = await this.#get("systeminfo/volumes");
     const volumes = isRecord(value) && Array.isArray(value.storage) ? value.storage : [];
-    const known = volumes.filter((volume) => (numberAt(volume, "total") ?? 0) > 0).map((volume) => numberAt(volume, "free") ?? 0);
+    const known = volumes
+      .filter((volume) => (numberAt(volume, "total") ?? 0) > 0)
+      .map((volume) => numberAt(volume, "free") ?? 0);
     return known.length > 0 ? Math.max(...known) : undefined;
   }
 
   /** Whether there is a project of this name. */
   async hasProject(name: string): Promise<boolean | undefined> {
-    const response = await this.#send(`projects?${new URLSearchParams({ project_name: name })}`, { method: "HEAD" });
+    const response = await this.#send(`projects?${new URLSearchParams({ project_name: name })}`, {
+      method: "HEAD",
+    });
     await response.discard();
     return response.status === 200 ? true : response.status === 404 ? false : undefined;
   }
@@ -107,7 +111,11 @@ export class HarborApi {
     const value = await this.#get(`projects/${encodeURIComponent(name)}`);
     if (!isRecord(value)) return undefined;
     const metadata = isRecord(value.metadata) ? value.metadata : {};
-    return { name, public: String(metadata.public) === "true", proxyCache: (numberAt(value, "registry_id") ?? 0) > 0 };
+    return {
+      name,
+      public: String(metadata.public) === "true",
+      proxyCache: (numberAt(value, "registry_id") ?? 0) > 0,
+    };
   }
 
   async quota(name: string): Promise<Quota | undefined> {
@@ -132,9 +140,14 @@ export class HarborApi {
 
   /** Makes a project; that somebody else just made it is as good. @throws RegistryError */
   async createProject(name: string, options: NewProject): Promise<void> {
-    const body = { project_name: name, metadata: { public: String(options.public) }, ...(options.quota === undefined ? {} : { storage_limit: options.quota }) };
+    const body = {
+      project_name: name,
+      metadata: { public: String(options.public) },
+      ...(options.quota === undefined ? {} : { storage_limit: options.quota }),
+    };
     const response = await this.#send("projects", { method: "POST", body });
-    if (response.status !== 201 && response.status !== 409) throw await failure(response, `the project ${name}`, this.client.host);
+    if (response.status !== 201 && response.status !== 409)
+      throw await failure(response, `the project ${name}`, this.client.host);
     await response.discard();
   }
 
@@ -150,7 +163,12 @@ export class HarborApi {
   }
 }
 
-async function send(client: RegistryClient, path: string, { method = "GET", body, headers }: ApiRequest, signal?: AbortSignal): Promise<HttpResponse> {
+async function send(
+  client: RegistryClient,
+  path: string,
+  { method = "GET", body, headers }: ApiRequest,
+  signal?: AbortSignal,
+): Promise<HttpResponse> {
   const credential = await client.credential();
   return await client.http.request(new URL(`/api/v2.0/${path}`, await client.base()), {
     method,
@@ -158,7 +176,9 @@ async function send(client: RegistryClient, path: string, { method = "GET", body
       accept: "application/json",
       // A project that is called by a number would be taken for an id.
       "x-is-resource-name": "true",
-      ...(credential && "username" in credential ? { authorization: basic(credential.username, credential.password) } : {}),
+      ...(credential && "username" in credential
+        ? { authorization: basic(credential.username, credential.password) }
+        : {}),
       ...(body === undefined ? {} : { "content-type": "application/json" }),
       ...headers,
     },

@@ -33,31 +33,48 @@ export interface PreflightOptions {
 /** Components without which nothing can be pushed. */
 const VITAL = new Set(["core", "database", "redis", "registry"]);
 
-const failed = (message: string, suggestions: string[]): AirgapError => new AirgapError("check-failed", message, { suggestions });
+const failed = (message: string, suggestions: string[]): AirgapError =>
+  new AirgapError("check-failed", message, { suggestions });
 
 async function checkHealth(api: HarborApi, { emit, words }: PreflightOptions): Promise<AirgapError[]> {
   const health = await api.health();
   if (!health || health.healthy) return [];
   const told = health.ill.map(({ name, error }) => `${name}${error === "" ? "" : ` (${error})`}`).join(", ");
   if (health.ill.some(({ name }) => VITAL.has(name)) || health.ill.length === 0) {
-    return [failed(`${words.host} says of itself that it is unhealthy: ${told}`, [`curl ${words.url}/api/v2.0/health`])];
+    return [
+      failed(`${words.host} says of itself that it is unhealthy: ${told}`, [
+        `curl ${words.url}/api/v2.0/health`,
+      ]),
+    ];
   }
-  emit({ type: "warning", message: `${words.host} has components that are not well, though none that a push needs: ${told}` });
+  emit({
+    type: "warning",
+    message: `${words.host} has components that are not well, though none that a push needs: ${told}`,
+  });
   return [];
 }
 
-async function checkSpace(api: HarborApi, loads: ProjectLoad[], { words }: PreflightOptions): Promise<AirgapError[]> {
+async function checkSpace(
+  api: HarborApi,
+  loads: ProjectLoad[],
+  { words }: PreflightOptions,
+): Promise<AirgapError[]> {
   const free = await api.freeSpace();
   const needed = loads.reduce((sum, { bytes }) => sum + bytes, 0);
   if (free === undefined || needed <= free) return [];
   return [
-    failed(`${words.host} has ${formatBytes(free)} of storage left, and up to ${formatBytes(needed)} would be sent`, [
-      "make room there: Administration, Clean Up",
-    ]),
+    failed(
+      `${words.host} has ${formatBytes(free)} of storage left, and up to ${formatBytes(needed)} would be sent`,
+      ["make room there: Administration, Clean Up"],
+    ),
   ];
 }
 
-async function checkQuota(api: HarborApi, load: ProjectLoad, { words, yes, emit }: PreflightOptions): Promise<AirgapError[]> {
+async function checkQuota(
+  api: HarborApi,
+  load: ProjectLoad,
+  { words, yes, emit }: PreflightOptions,
+): Promise<AirgapError[]> {
   const quota = await api.quota(load.name);
   if (quota === undefined || quota.limit < 0 || load.bytes <= quota.limit - quota.used) return [];
   const left = formatBytes(Math.max(0, quota.limit - quota.used));
@@ -67,7 +84,10 @@ async function checkQuota(api: HarborApi, load: ProjectLoad, { words, yes, emit 
     return [];
   }
   return [
-    failed(message, ["have an administrator raise it: Administration, Project Quotas", "or go on, when the project holds much of it already: add --yes"]),
+    failed(message, [
+      "have an administrator raise it: Administration, Project Quotas",
+      "or go on, when the project holds much of it already: add --yes",
+    ]),
   ];
 }
 
@@ -82,7 +102,11 @@ async function checkTags(api: HarborApi, { moved }: ProjectLoad): Promise<Airgap
     );
 }
 
-async function checkProject(api: HarborApi, load: ProjectLoad, options: PreflightOptions): Promise<AirgapError[]> {
+async function checkProject(
+  api: HarborApi,
+  load: ProjectLoad,
+  options: PreflightOptions,
+): Promise<AirgapError[]> {
   const project = await api.project(load.name);
   if (project?.proxyCache) {
     return [
@@ -91,17 +115,22 @@ async function checkProject(api: HarborApi, load: ProjectLoad, options: Prefligh
       ]),
     ];
   }
-  if ((await api.client.mayPush(load.repository, options.signal)) === false) return [noPushRight(load.name, options.words)];
+  if ((await api.client.mayPush(load.repository, options.signal)) === false)
+    return [noPushRight(load.name, options.words)];
   return [...(await checkQuota(api, load, options)), ...(await checkTags(api, load))];
 }
 
 function combined(errors: AirgapError[]): AirgapError {
   const [first, ...others] = errors as [AirgapError, ...AirgapError[]];
   if (others.length === 0) return first;
-  return new AirgapError("check-failed", `Nothing was sent, for ${errors.length} reasons: ${errors.map(({ message }) => message).join("; ")}`, {
-    suggestions: [...new Set(errors.flatMap(({ suggestions }) => suggestions))],
-    data: { problems: errors.map(({ code, message }) => ({ code, message })) },
-  });
+  return new AirgapError(
+    "check-failed",
+    `Nothing was sent, for ${errors.length} reasons: ${errors.map(({ message }) => message).join("; ")}`,
+    {
+      suggestions: [...new Set(errors.flatMap(({ suggestions }) => suggestions))],
+      data: { problems: errors.map(({ code, message }) => ({ code, message })) },
+    },
+  );
 }
 
 /**
@@ -110,17 +139,31 @@ function combined(errors: AirgapError[]): AirgapError {
  * @returns the projects that were made, or would be
  * @throws AirgapError `check-failed`, `unauthorized`
  */
-export async function preflight(api: HarborApi, loads: ProjectLoad[], options: PreflightOptions): Promise<string[]> {
+export async function preflight(
+  api: HarborApi,
+  loads: ProjectLoad[],
+  options: PreflightOptions,
+): Promise<string[]> {
   const { words, create, dryRun, emit } = options;
   const errors: AirgapError[] = [];
   if (api.info.readOnly === true) {
     errors.push(
-      failed(`${words.host} is in read-only mode`, ["have an administrator end it: Administration, Configuration, System Settings, Repository Read Only"]),
+      failed(`${words.host} is in read-only mode`, [
+        "have an administrator end it: Administration, Configuration, System Settings, Repository Read Only",
+      ]),
     );
   }
-  const known = await together(loads, async (load) => ({ ...load, missing: load.missing || (await api.hasProject(load.name)) === false }), options.signal);
+  const known = await together(
+    loads,
+    async (load) => ({ ...load, missing: load.missing || (await api.hasProject(load.name)) === false }),
+    options.signal,
+  );
   const there = known.filter(({ missing }) => !missing);
-  const checks = [() => checkHealth(api, options), () => checkSpace(api, loads, options), ...there.map((load) => () => checkProject(api, load, options))];
+  const checks = [
+    () => checkHealth(api, options),
+    () => checkSpace(api, loads, options),
+    ...there.map((load) => () => checkProject(api, load, options)),
+  ];
   errors.push(...(await together(checks, (check) => check(), options.signal)).flat());
   const missing = known.filter((load) => load.missing).map(({ name }) => name);
   if (missing.length > 0 && create === undefined) errors.push(missingProjects(missing, words));
@@ -128,7 +171,9 @@ export async function preflight(api: HarborApi, loads: ProjectLoad[], options: P
   if (create === undefined || dryRun) return missing;
   for (const name of missing) {
     await api.createProject(name, create).catch((error: unknown) => {
-      throw error instanceof RegistryError && error.code === "unauthorized" ? noProjectRight(name, words, error) : error;
+      throw error instanceof RegistryError && error.code === "unauthorized"
+        ? noProjectRight(name, words, error)
+        : error;
     });
     emit({ type: "note", message: `Project '${name}' made, ${create.public ? "public" : "private"}` });
   }

@@ -24,19 +24,30 @@ export const pushCommand = ({ bundle, target }: PushWords, flags = ""): string =
 
 export function missingProjects(names: string[], words: PushWords): AirgapError {
   const list = names.map((name) => `'${name}'`).join(", ");
-  return new AirgapError("check-failed", `${words.host} has no ${names.length === 1 ? `project ${list}` : `projects ${list}`}; nothing was sent`, {
-    suggestions: [pushCommand(words, "--create-projects private"), ...names.map((name) => createCommand(name, words.user ?? "admin", words))],
-    data: { missingProjects: names },
-  });
+  return new AirgapError(
+    "check-failed",
+    `${words.host} has no ${names.length === 1 ? `project ${list}` : `projects ${list}`}; nothing was sent`,
+    {
+      suggestions: [
+        pushCommand(words, "--create-projects private"),
+        ...names.map((name) => createCommand(name, words.user ?? "admin", words)),
+      ],
+      data: { missingProjects: names },
+    },
+  );
 }
 
 /** @param cause Harbor's refusal to make a project */
 export function noProjectRight(name: string, words: PushWords, cause: RegistryError): AirgapError {
   const who = words.user ?? "anybody without a login";
-  return new AirgapError("unauthorized", `${words.host} does not let ${who} make the project '${name}': ${cause.message}`, {
-    cause,
-    suggestions: [createCommand(name, "admin", words), `and then again: ${pushCommand(words)}`],
-  });
+  return new AirgapError(
+    "unauthorized",
+    `${words.host} does not let ${who} make the project '${name}': ${cause.message}`,
+    {
+      cause,
+      suggestions: [createCommand(name, "admin", words), `and then again: ${pushCommand(words)}`],
+    },
+  );
 }
 
 const createCommand = (name: string, user: string, { url }: PushWords): string =>
@@ -94,26 +105,38 @@ const EXPLANATIONS: Explanation[] = [
     matches: ({ status }, said) => status === 403 && /proxy project/i.test(said),
     code: "refused",
     say: () => "The project is a proxy cache, to which nobody can push",
-    suggestions: (words) => [`push to another project: ${pushCommand({ ...words, target: `${words.host}/PROJECT` })}`],
+    suggestions: (words) => [
+      `push to another project: ${pushCommand({ ...words, target: `${words.host}/PROJECT` })}`,
+    ],
   },
   {
     matches: ({ status }, said) => status === 403 && /read.only/i.test(said),
     code: "refused",
     say: (_, { host }) => `${host} is in read-only mode`,
-    suggestions: (words) => ["have an administrator end it: Administration, Configuration, System Settings, Repository Read Only", again(words)],
+    suggestions: (words) => [
+      "have an administrator end it: Administration, Configuration, System Settings, Repository Read Only",
+      again(words),
+    ],
   },
   {
     matches: ({ status }) => status === 412,
     code: "refused",
-    say: (said) => `The tag is immutable in its project and means another image already${said === "" ? "" : ` (${said})`}`,
-    suggestions: (words) => ["give the image another tag", `or land it elsewhere: ${pushCommand(words, "--map 'FROM=TO'")}`],
+    say: (said) =>
+      `The tag is immutable in its project and means another image already${said === "" ? "" : ` (${said})`}`,
+    suggestions: (words) => [
+      "give the image another tag",
+      `or land it elsewhere: ${pushCommand(words, "--map 'FROM=TO'")}`,
+    ],
   },
   {
     matches: ({ status }) => status === 413,
     code: "refused",
     say: (said, { host }) =>
       `${host}, or a proxy before it, takes no request as large as this${said === "" ? "" : ` (${said})`}; Harbor's own limit for a manifest is 4 MiB`,
-    suggestions: (words) => ["raise the limit for request bodies at the proxy (nginx: client_max_body_size 0)", again(words)],
+    suggestions: (words) => [
+      "raise the limit for request bodies at the proxy (nginx: client_max_body_size 0)",
+      again(words),
+    ],
   },
 ];
 
@@ -133,5 +156,9 @@ export function explain(error: unknown, words: PushWords): unknown {
 
 /** Whether an error says that a project is not there. */
 export function saysMissingProject(error: unknown): boolean {
-  return isAirgapError(error) && error instanceof RegistryError && error.problems.some(({ message }) => /project .* not found/i.test(message));
+  return (
+    isAirgapError(error) &&
+    error instanceof RegistryError &&
+    error.problems.some(({ message }) => /project .* not found/i.test(message))
+  );
 }

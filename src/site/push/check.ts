@@ -45,24 +45,37 @@ export async function checkBeforeSending(todo: ImageState[], options: CheckOptio
   return projects;
 }
 
-async function checkSparse(todo: ImageState[], { target, dryRun, emit, signal }: CheckOptions): Promise<void> {
-  const sparse = todo.filter(({ image, found }) => image.item.exact === true && !isPresent(found)).map(({ image }) => image);
+async function checkSparse(
+  todo: ImageState[],
+  { target, dryRun, emit, signal }: CheckOptions,
+): Promise<void> {
+  const sparse = todo
+    .filter(({ image, found }) => image.item.exact === true && !isPresent(found))
+    .map(({ image }) => image);
   const [first] = sparse;
   if (first === undefined) return;
   const { host } = target.client;
   if (target.harbor) throw refusesSparse(host, sparse);
   if (dryRun) {
     const names = sparse.map(({ from }) => from).join(", ");
-    emit({ type: "note", message: `Whether ${host} takes indexes with missing children is asked when it is pushed to; it concerns ${names}` });
+    emit({
+      type: "note",
+      message: `Whether ${host} takes indexes with missing children is asked when it is pushed to; it concerns ${names}`,
+    });
     return;
   }
-  if (!(await takesSparse(target.repository(first.root.repository), signal))) throw refusesSparse(host, sparse);
+  if (!(await takesSparse(target.repository(first.root.repository), signal)))
+    throw refusesSparse(host, sparse);
 }
 
 /** An upload is opened in each repository whose token does not say that it may be pushed to. */
-async function checkRights(todo: ImageState[], { target, graph, repair, signal }: CheckOptions): Promise<void> {
+async function checkRights(
+  todo: ImageState[],
+  { target, graph, repair, signal }: CheckOptions,
+): Promise<void> {
   const firsts = new Map<string, PushImage>();
-  for (const { image } of todo) if (!firsts.has(image.root.repository)) firsts.set(image.root.repository, image);
+  for (const { image } of todo)
+    if (!firsts.has(image.root.repository)) firsts.set(image.root.repository, image);
   const one = async ([repository, image]: [string, PushImage], stop: AbortSignal): Promise<void> => {
     const may = await target.client.mayPush(repository, stop);
     if (may === false) throw noPushRight(projectOf(repository), target.words);
@@ -79,10 +92,18 @@ async function loadsOf(todo: ImageState[], { target, graph }: CheckOptions): Pro
   for (const { image, found } of todo) {
     const { repository, reference, descriptor } = image.root;
     const name = projectOf(repository);
-    const load = loads.get(name) ?? { name, repository, missing: target.missing.has(name), bytes: 0, moved: [], digests: new Set<Digest>() };
+    const load = loads.get(name) ?? {
+      name,
+      repository,
+      missing: target.missing.has(name),
+      bytes: 0,
+      moved: [],
+      digests: new Set<Digest>(),
+    };
     loads.set(name, load);
     if (isPresent(found)) continue;
-    if (found.digest !== undefined) load.moved.push({ repository, tag: reference, from: found.digest, to: descriptor.digest });
+    if (found.digest !== undefined)
+      load.moved.push({ repository, tag: reference, from: found.digest, to: descriptor.digest });
     for (const { digest, size } of await graph(image)) {
       if (!load.digests.has(digest)) load.bytes += size;
       load.digests.add(digest);

@@ -19,7 +19,8 @@ export interface ImageState {
   attached: Found[];
 }
 
-export const isComplete = ({ found, attached }: ImageState): boolean => isPresent(found) && attached.every(isPresent);
+export const isComplete = ({ found, attached }: ImageState): boolean =>
+  isPresent(found) && attached.every(isPresent);
 
 /** Asks for each root once: HEAD by tag or digest tells the digest that is there. */
 class Inventory {
@@ -32,13 +33,19 @@ class Inventory {
   }
 
   async state(image: PushImage, signal: AbortSignal): Promise<ImageState> {
-    const [found, ...attached] = await together([image.root, ...image.attached], (root) => this.#once(root, signal), signal);
+    const [found, ...attached] = await together(
+      [image.root, ...image.attached],
+      (root) => this.#once(root, signal),
+      signal,
+    );
     return { image, found: found as Found, attached };
   }
 
   #once(root: PushRoot, signal: AbortSignal): Promise<Found> {
     const key = `${root.repository} ${root.reference}`;
-    const answer = this.#answers.get(key) ?? (this.#target.harbor ? this.#inProject(root, signal) : this.#ask(root, signal));
+    const answer =
+      this.#answers.get(key) ??
+      (this.#target.harbor ? this.#inProject(root, signal) : this.#ask(root, signal));
     this.#answers.set(key, answer);
     return answer;
   }
@@ -47,7 +54,8 @@ class Inventory {
   async #inProject(root: PushRoot, signal: AbortSignal): Promise<Found> {
     const project = projectOf(root.repository);
     const first = this.#projects.get(project);
-    if (first !== undefined) return (await first) ? await this.#ask(root, signal) : { root, digest: undefined };
+    if (first !== undefined)
+      return (await first) ? await this.#ask(root, signal) : { root, digest: undefined };
     const ahead = this.#ask(root, signal).catch(async (error: unknown) => {
       if (!isAirgapError(error, "unauthorized")) throw error;
       await this.#target.refused(root, error as AirgapError);
@@ -66,7 +74,11 @@ class Inventory {
 }
 
 /** What a target has of several images: one request a root and name. */
-export async function takeInventory(images: PushImage[], target: PushTarget, signal?: AbortSignal): Promise<ImageState[]> {
+export async function takeInventory(
+  images: PushImage[],
+  target: PushTarget,
+  signal?: AbortSignal,
+): Promise<ImageState[]> {
   const inventory = new Inventory(target);
   return await together(images, (image, stop) => inventory.state(image, stop), signal);
 }

@@ -25,7 +25,13 @@ export interface PushImage {
 }
 
 function attachedRoot(repository: string, { descriptor, subject, tag }: Attached): PushRoot & AttachedCopy {
-  return { repository, reference: tag ?? descriptor.digest, descriptor, subject, ...(tag === undefined ? {} : { tag }) };
+  return {
+    repository,
+    reference: tag ?? descriptor.digest,
+    descriptor,
+    subject,
+    ...(tag === undefined ? {} : { tag }),
+  };
 }
 
 /** Images that land on one name with one content are one push, though the bundle has them under several names. */
@@ -35,7 +41,15 @@ function merge(images: PushImage[]): PushImage[] {
     const key = `${image.root.repository} ${image.root.reference}`;
     const known = byName.get(key);
     if (known === undefined) byName.set(key, image);
-    else known.attached = [...new Map([...known.attached, ...image.attached].map((each) => [`${each.reference} ${each.descriptor.digest}`, each])).values()];
+    else
+      known.attached = [
+        ...new Map(
+          [...known.attached, ...image.attached].map((each) => [
+            `${each.reference} ${each.descriptor.digest}`,
+            each,
+          ]),
+        ).values(),
+      ];
   }
   return [...byName.values()];
 }
@@ -69,7 +83,11 @@ export function planPush(lock: Lock, rules: LandingRules): PushImage[] {
 
 /** The names of a plan, to be checked against what the target takes. */
 export function landingsOf(images: PushImage[]): Landing[] {
-  return images.map(({ from, to, root }) => ({ from: parseReference(from), to: parseReference(to), digest: root.descriptor.digest }));
+  return images.map(({ from, to, root }) => ({
+    from: parseReference(from),
+    to: parseReference(to),
+    digest: root.descriptor.digest,
+  }));
 }
 
 /** The first component of a repository: a Harbor project. */

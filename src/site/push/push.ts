@@ -3,7 +3,13 @@ import { type CopyTotals, graphOf } from "../../copy.ts";
 import { AirgapError, Exit, isAirgapError } from "../../errors.ts";
 import type { Emit } from "../../events.ts";
 import { count } from "../../format.ts";
-import { checkNames, HARBOR_NAMES, type LandingRules, type NameLayout, parseTarget } from "../../names/landing.ts";
+import {
+  checkNames,
+  HARBOR_NAMES,
+  type LandingRules,
+  type NameLayout,
+  parseTarget,
+} from "../../names/landing.ts";
 import { parseMapRule } from "../../names/map-rule.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
@@ -64,7 +70,12 @@ export interface PushResult {
 }
 
 function rulesOf({ bundle: { lock }, target, layout, map }: PushOptions): LandingRules {
-  return { target: parseTarget(target), layout, map: map.map(parseMapRule), ...(lock.siteName ? { siteName: lock.siteName } : {}) };
+  return {
+    target: parseTarget(target),
+    layout,
+    map: map.map(parseMapRule),
+    ...(lock.siteName ? { siteName: lock.siteName } : {}),
+  };
 }
 
 /**
@@ -76,14 +87,29 @@ export async function push(options: PushOptions): Promise<PushResult> {
   const { bundle, registries, emit, signal, repair, dryRun } = options;
   const rules = rulesOf(options);
   const images = planPush(bundle.lock, rules);
-  const target = await PushTarget.open(registries, { host: rules.target.host, bundle: bundle.name, target: options.target }, emit, signal);
+  const target = await PushTarget.open(
+    registries,
+    { host: rules.target.host, bundle: bundle.name, target: options.target },
+    emit,
+    signal,
+  );
   let sending = false;
   try {
     if (target.harbor) checkNames(landingsOf(images), HARBOR_NAMES);
-    emit({ type: "phase", name: "Looking", detail: `what ${options.target} has of ${count(images.length, "image")}` });
+    emit({
+      type: "phase",
+      name: "Looking",
+      detail: `what ${options.target} has of ${count(images.length, "image")}`,
+    });
     const states = await takeInventory(images, target, signal);
     const todo = repair ? states : states.filter((state) => !isComplete(state));
-    const work = { ...options, target, source: bundle.source, carries: carriedBy(bundle.lock), graph: graphs(bundle.source, carriedBy(bundle.lock)) };
+    const work = {
+      ...options,
+      target,
+      source: bundle.source,
+      carries: carriedBy(bundle.lock),
+      graph: graphs(bundle.source, carriedBy(bundle.lock)),
+    };
     const projects = todo.length > 0 ? await checkBeforeSending(todo, work) : [];
     sending = !dryRun;
     const totals = dryRun ? await pretend(todo, states, work) : await send(todo, states, work);
@@ -94,7 +120,10 @@ export async function push(options: PushOptions): Promise<PushResult> {
 }
 
 /** Graphs by image, each read once. */
-function graphs(source: Source, carries: (descriptor: Descriptor) => boolean): (image: PushImage) => Promise<Descriptor[]> {
+function graphs(
+  source: Source,
+  carries: (descriptor: Descriptor) => boolean,
+): (image: PushImage) => Promise<Descriptor[]> {
   const known = new Map<Digest, Promise<Descriptor[]>>();
   return ({ root: { descriptor } }) => {
     const graph = known.get(descriptor.digest) ?? graphOf(source, descriptor, carries);
@@ -109,7 +138,8 @@ function result(
   states: ImageState[],
   done: Pick<PushResult, "projects" | "totals">,
 ): PushResult {
-  const stateOf = (state: ImageState): PushedImage["state"] => (!repair && isComplete(state) ? "present" : dryRun ? "would-push" : "pushed");
+  const stateOf = (state: ImageState): PushedImage["state"] =>
+    !repair && isComplete(state) ? "present" : dryRun ? "would-push" : "pushed";
   const version = harbor?.info.version;
   return {
     target,

@@ -24,7 +24,10 @@ export interface SendOptions {
   signal?: AbortSignal;
 }
 
-function jobFor({ image, found, attached }: ImageState, { target, source, carries, repair }: SendOptions): CopyJob {
+function jobFor(
+  { image, found, attached }: ImageState,
+  { target, source, carries, repair }: SendOptions,
+): CopyJob {
   const { root } = image;
   return {
     name: image.to,
@@ -43,19 +46,28 @@ async function readBack({ image }: ImageState, { target }: SendOptions, signal: 
   for (const { repository, reference, descriptor } of [image.root, ...image.attached]) {
     const found = await target.repository(repository).readBack(reference, signal);
     if (found === descriptor.digest) continue;
-    throw new AirgapError("corrupt", `${target.client.host}/${repository}:${reference} was pushed as ${descriptor.digest}, but reads back as ${found}`, {
-      suggestions: ["see who else pushes there, then run the same command again"],
-      data: { expected: descriptor.digest, found },
-    });
+    throw new AirgapError(
+      "corrupt",
+      `${target.client.host}/${repository}:${reference} was pushed as ${descriptor.digest}, but reads back as ${found}`,
+      {
+        suggestions: ["see who else pushes there, then run the same command again"],
+        data: { expected: descriptor.digest, found },
+      },
+    );
   }
 }
 
 /** Sends what is to do and reads it back. `states` is all that was found: what is there may be mounted from. */
-export async function send(todo: ImageState[], states: ImageState[], options: SendOptions): Promise<CopyTotals> {
+export async function send(
+  todo: ImageState[],
+  states: ImageState[],
+  options: SendOptions,
+): Promise<CopyTotals> {
   const { emit, signal, repair, concurrency, graph } = options;
   const copier = new Copier({ emit, repair, ...(signal ? { signal } : {}) });
   if (todo.length === 0) return copier.totals;
-  if (!repair) for (const state of states) if (isPresent(state.found)) await copier.knows(jobFor(state, options));
+  if (!repair)
+    for (const state of states) if (isPresent(state.found)) await copier.knows(jobFor(state, options));
   const ahead = new Map<Digest, number>();
   for (const { image } of todo) for (const { digest, size } of await graph(image)) ahead.set(digest, size);
   emit({ type: "plan", items: ahead.size, bytes: [...ahead.values()].reduce((sum, size) => sum + size, 0) });
@@ -71,18 +83,30 @@ export async function send(todo: ImageState[], states: ImageState[], options: Se
 }
 
 /** What would be sent: what no image that is there shares, and the target does not know when asked by HEAD. */
-export async function pretend(todo: ImageState[], states: ImageState[], { target, graph, signal }: SendOptions): Promise<CopyTotals> {
+export async function pretend(
+  todo: ImageState[],
+  states: ImageState[],
+  { target, graph, signal }: SendOptions,
+): Promise<CopyTotals> {
   const { totals } = new Copier();
-  const blobsOf = async (image: PushImage): Promise<Descriptor[]> => (await graph(image)).filter(({ mediaType }) => !isManifestLike(mediaType));
+  const blobsOf = async (image: PushImage): Promise<Descriptor[]> =>
+    (await graph(image)).filter(({ mediaType }) => !isManifestLike(mediaType));
   const there = new Set<Digest>();
-  for (const { image, found } of states) if (isPresent(found)) for (const { digest } of await blobsOf(image)) there.add(digest);
+  for (const { image, found } of states)
+    if (isPresent(found)) for (const { digest } of await blobsOf(image)) there.add(digest);
   const asked = new Map<Digest, { repository: string; blob: Descriptor }>();
   for (const { image } of todo) {
     totals.manifests++;
-    for (const blob of await blobsOf(image)) if (!asked.has(blob.digest)) asked.set(blob.digest, { repository: image.root.repository, blob });
+    for (const blob of await blobsOf(image))
+      if (!asked.has(blob.digest)) asked.set(blob.digest, { repository: image.root.repository, blob });
   }
-  const ask = async ({ repository, blob }: { repository: string; blob: Descriptor }, stop: AbortSignal): Promise<void> => {
-    const known = there.has(blob.digest) || (!target.isMissing(repository) && (await target.repository(repository).exists(blob, stop)));
+  const ask = async (
+    { repository, blob }: { repository: string; blob: Descriptor },
+    stop: AbortSignal,
+  ): Promise<void> => {
+    const known =
+      there.has(blob.digest) ||
+      (!target.isMissing(repository) && (await target.repository(repository).exists(blob, stop)));
     const kind = known ? totals.present : totals.sent;
     kind.blobs++;
     kind.bytes += blob.size;

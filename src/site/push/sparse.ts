@@ -20,20 +20,31 @@ function probe(): Buffer {
  * Whether a registry takes an index whose children are missing: asked with one that means nothing
  * and is deleted again. There is no other way to know before anything is sent.
  */
-export async function takesSparse({ client, repository }: RegistryDestination, signal?: AbortSignal): Promise<boolean> {
+export async function takesSparse(
+  { client, repository }: RegistryDestination,
+  signal?: AbortSignal,
+): Promise<boolean> {
   const bytes = probe();
   const path = `/v2/${repository}/manifests/${digestOf(bytes)}`;
   const scopes = [{ repository, actions: "pull,push" as const }];
   const options = { scopes, ...(signal ? { signal } : {}) };
-  const answer = await client.send(path, { method: "PUT", headers: { "content-type": MediaType.ociIndex }, body: bytes, ...options });
+  const answer = await client.send(path, {
+    method: "PUT",
+    headers: { "content-type": MediaType.ociIndex },
+    body: bytes,
+    ...options,
+  });
   if ([400, 404, 422].includes(answer.status)) {
     await answer.discard();
     return false;
   }
-  if (answer.status < 200 || answer.status >= 300) throw await failure(answer, `${client.host}/${repository}`, client.host);
+  if (answer.status < 200 || answer.status >= 300)
+    throw await failure(answer, `${client.host}/${repository}`, client.host);
   await answer.discard();
   // Registries need not delete; what stays is a manifest without a name.
-  const deleted = await client.send(path, { method: "DELETE", retry: "never", ...options }).catch(() => undefined);
+  const deleted = await client
+    .send(path, { method: "DELETE", retry: "never", ...options })
+    .catch(() => undefined);
   await deleted?.discard();
   return true;
 }

@@ -20,7 +20,13 @@ export class PushTarget {
   readonly #signal: AbortSignal | undefined;
   readonly #repositories = new Map<string, RegistryDestination>();
 
-  private constructor(registries: Registries, words: PushWords, harbor: HarborApi | undefined, emit: Emit, signal?: AbortSignal) {
+  private constructor(
+    registries: Registries,
+    words: PushWords,
+    harbor: HarborApi | undefined,
+    emit: Emit,
+    signal?: AbortSignal,
+  ) {
     this.client = registries.client(words.host);
     this.harbor = harbor;
     this.words = words;
@@ -30,12 +36,23 @@ export class PushTarget {
   }
 
   /** @param words without what is found out: the user among the credentials, the address by asking */
-  static async open(registries: Registries, words: Omit<PushWords, "user" | "url">, emit: Emit, signal?: AbortSignal): Promise<PushTarget> {
+  static async open(
+    registries: Registries,
+    words: Omit<PushWords, "user" | "url">,
+    emit: Emit,
+    signal?: AbortSignal,
+  ): Promise<PushTarget> {
     const client = registries.client(words.host);
     const credential = await client.credential();
     const user = credential && "username" in credential ? { user: credential.username } : {};
     const url = (await client.base()).origin;
-    return new PushTarget(registries, { ...words, url, ...user }, await HarborApi.meet(client, signal), emit, signal);
+    return new PushTarget(
+      registries,
+      { ...words, url, ...user },
+      await HarborApi.meet(client, signal),
+      emit,
+      signal,
+    );
   }
 
   repository(name: string): RegistryDestination {

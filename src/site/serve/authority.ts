@@ -31,7 +31,10 @@ function keep(path: string, text: string, mode: number): void {
 
 function kept(directory: string, name: string): KeyedCertificate | undefined {
   try {
-    return { cert: readFileSync(join(directory, `${name}.crt`), "utf8"), key: readFileSync(join(directory, `${name}.key`), "utf8") };
+    return {
+      cert: readFileSync(join(directory, `${name}.crt`), "utf8"),
+      key: readFileSync(join(directory, `${name}.key`), "utf8"),
+    };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
@@ -48,14 +51,21 @@ function keepPair(directory: string, name: string, pair: KeyedCertificate): Keye
 /** Whether a certificate can still be shown: by this authority, for all these names, for a good while. */
 function stillGood({ cert, key }: KeyedCertificate, authority: X509Certificate, names: string[]): boolean {
   const own = new X509Certificate(cert);
-  const covers = (name: string): boolean => (isIP(name) ? own.checkIP(name) : own.checkHost(name)) !== undefined;
+  const covers = (name: string): boolean =>
+    (isIP(name) ? own.checkIP(name) : own.checkHost(name)) !== undefined;
   const fresh = new Date(own.validTo).getTime() - Date.now() > RENEW;
-  return fresh && own.checkPrivateKey(createPrivateKey(key)) && own.verify(authority.publicKey) && names.every(covers);
+  return (
+    fresh &&
+    own.checkPrivateKey(createPrivateKey(key)) &&
+    own.verify(authority.publicKey) &&
+    names.every(covers)
+  );
 }
 
 /** The name in a certificate that we have made: a line for each part. */
 function nameIn(certificate: X509Certificate): { commonName: string; organization?: string } {
-  const part = (attribute: string): string | undefined => new RegExp(`^${attribute}=(.*)$`, "m").exec(certificate.subject)?.[1];
+  const part = (attribute: string): string | undefined =>
+    new RegExp(`^${attribute}=(.*)$`, "m").exec(certificate.subject)?.[1];
   const organization = part("O");
   return { commonName: part("CN") ?? "", ...(organization === undefined ? {} : { organization }) };
 }
@@ -66,19 +76,30 @@ function nameIn(certificate: X509Certificate): { commonName: string; organizatio
  * @param names host names and addresses under which clients come
  * @throws AirgapError `disk`; `environment` when the authority has expired or does not fit its key
  */
-export async function selfSigned(directory: string, names: string[], commonName: string): Promise<SelfSigned> {
+export async function selfSigned(
+  directory: string,
+  names: string[],
+  commonName: string,
+): Promise<SelfSigned> {
   const file = join(directory, "ca.crt");
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const pair = kept(directory, "ca") ?? keepPair(directory, "ca", await makeAuthority({ commonName, organization: "airgap", days: DAYS }));
+    const pair =
+      kept(directory, "ca") ??
+      keepPair(directory, "ca", await makeAuthority({ commonName, organization: "airgap", days: DAYS }));
     const authority = new X509Certificate(pair.cert);
     checkAuthority(directory, authority, pair.key);
     const server = kept(directory, "server");
-    const tls = server && stillGood(server, authority, names) ? server : keepPair(directory, "server", await issue(pair, authority, names));
+    const tls =
+      server && stillGood(server, authority, names)
+        ? server
+        : keepPair(directory, "server", await issue(pair, authority, names));
     return { tls, authority: { cert: pair.cert, file, fingerprint: authority.fingerprint256 } };
   } catch (cause) {
     if (cause instanceof AirgapError) throw cause;
-    throw new AirgapError("disk", `The certificates in ${directory} can't be used: ${messageOf(cause)}`, { cause });
+    throw new AirgapError("disk", `The certificates in ${directory} can't be used: ${messageOf(cause)}`, {
+      cause,
+    });
   }
 }
 
@@ -87,11 +108,22 @@ function checkAuthority(directory: string, authority: X509Certificate, key: stri
   if (!authority.checkPrivateKey(createPrivateKey(key)))
     throw new AirgapError("environment", `ca.key in ${directory} is not the key of ca.crt`, { suggestions });
   if (new Date(authority.validTo).getTime() > Date.now()) return;
-  throw new AirgapError("environment", `The authority ${join(directory, "ca.crt")} has expired on ${authority.validTo}`, { suggestions });
+  throw new AirgapError(
+    "environment",
+    `The authority ${join(directory, "ca.crt")} has expired on ${authority.validTo}`,
+    { suggestions },
+  );
 }
 
-async function issue(pair: KeyedCertificate, authority: X509Certificate, names: string[]): Promise<KeyedCertificate> {
+async function issue(
+  pair: KeyedCertificate,
+  authority: X509Certificate,
+  names: string[],
+): Promise<KeyedCertificate> {
   const days = Math.floor((new Date(authority.validTo).getTime() - Date.now()) / 86_400_000);
-  const made = await makeCertificate({ ...pair, name: nameIn(authority) }, { commonName: names[0] ?? "localhost", hosts: names, usage: ["server"], days });
+  const made = await makeCertificate(
+    { ...pair, name: nameIn(authority) },
+    { commonName: names[0] ?? "localhost", hosts: names, usage: ["server"], days },
+  );
   return { key: made.key, cert: made.cert + pair.cert };
 }

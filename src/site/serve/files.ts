@@ -42,7 +42,11 @@ interface Carried {
 }
 
 function fill(tree: Tree, { bundle, item }: Carried): void {
-  const manifest = parseManifest(bundle.read(item.root.digest), item.root.mediaType, `${item.kind} ${item.name} of ${bundle.path}`);
+  const manifest = parseManifest(
+    bundle.read(item.root.digest),
+    item.root.mediaType,
+    `${item.kind} ${item.name} of ${bundle.path}`,
+  );
   for (const layer of manifest.kind === "manifest" ? manifest.layers : []) {
     const title = layer.annotations?.[TITLE];
     if (title !== undefined) tree.add(title, layer);
@@ -61,7 +65,12 @@ export class BundleFiles implements FileTree {
     const seen = new Map<string, Carried>();
     for (const bundle of bundles) {
       for (const item of bundle.lock.items) {
-        const root = item.kind === "packages" ? `packages/${item.name}` : item.kind === "file" || item.kind === "self" ? "files" : undefined;
+        const root =
+          item.kind === "packages"
+            ? `packages/${item.name}`
+            : item.kind === "file" || item.kind === "self"
+              ? "files"
+              : undefined;
         if (root === undefined) continue;
         const other = seen.get(`${root}\n${item.name}`);
         if (other && other.item.root.digest !== item.root.digest) throw clash(other, { bundle, item });
@@ -92,7 +101,9 @@ export class BundleFiles implements FileTree {
   }
 
   #sets(): string[] | undefined {
-    const sets = [...this.#roots.keys()].flatMap((root) => (root.startsWith("packages/") ? [`${root.slice("packages/".length)}/`] : []));
+    const sets = [...this.#roots.keys()].flatMap((root) =>
+      root.startsWith("packages/") ? [`${root.slice("packages/".length)}/`] : [],
+    );
     return sets.length > 0 ? sets.sort() : undefined;
   }
 
@@ -110,8 +121,16 @@ export class BundleFiles implements FileTree {
 
 function clash(a: Carried, b: Carried): AirgapError {
   const tell = ({ bundle, item }: Carried): string => `${bundle.path} (${item.root.digest})`;
-  return new AirgapError("conflict", `${a.item.kind} ${a.item.name} is not the same in ${tell(a)} and ${tell(b)}`, {
-    suggestions: [`airgap serve ${a.bundle.path}`, `airgap serve ${b.bundle.path} --listen 127.0.0.1:5001`],
-    data: { name: a.item.name, bundles: [a.bundle.path, b.bundle.path], digests: [a.item.root.digest, b.item.root.digest] },
-  });
+  return new AirgapError(
+    "conflict",
+    `${a.item.kind} ${a.item.name} is not the same in ${tell(a)} and ${tell(b)}`,
+    {
+      suggestions: [`airgap serve ${a.bundle.path}`, `airgap serve ${b.bundle.path} --listen 127.0.0.1:5001`],
+      data: {
+        name: a.item.name,
+        bundles: [a.bundle.path, b.bundle.path],
+        digests: [a.item.root.digest, b.item.root.digest],
+      },
+    },
+  );
 }

@@ -8,7 +8,8 @@ import { BundleRepository, type Part } from "./repository.ts";
 
 const DOCKER_HUB = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
 const withoutDefaultPort = (host: string): string => host.toLowerCase().replace(/:443$/, "");
-const upstreamName = (ns: string): string => (DOCKER_HUB.has(ns.toLowerCase()) ? "docker.io" : withoutDefaultPort(ns));
+const upstreamName = (ns: string): string =>
+  DOCKER_HUB.has(ns.toLowerCase()) ? "docker.io" : withoutDefaultPort(ns);
 
 /** Images under each name that they answer to. */
 class Names {
@@ -21,7 +22,9 @@ class Names {
 
   /** @throws AirgapError `conflict` */
   settle(): void {
-    this.#repositories = new Map([...this.#parts].map(([name, parts]) => [name, new BundleRepository(name, parts)]));
+    this.#repositories = new Map(
+      [...this.#parts].map(([name, parts]) => [name, new BundleRepository(name, parts)]),
+    );
   }
 
   get(name: string): BundleRepository | undefined {
@@ -68,7 +71,8 @@ class BundleLibrary implements Library {
     this.#upstream.add(`${upstreamName(host)}/${repository}`, part);
     for (const names of [this.#hosts, this.#paths]) names.add(`${hostComponent(host)}/${repository}`, part);
     const { siteName } = bundle.lock;
-    if (siteName !== undefined && withoutDefaultPort(siteName) === withoutDefaultPort(host)) this.#paths.add(repository, part);
+    if (siteName !== undefined && withoutDefaultPort(siteName) === withoutDefaultPort(host))
+      this.#paths.add(repository, part);
     if (host === "docker.io") this.#hub.add(repository, part);
   }
 
@@ -85,7 +89,8 @@ class BundleLibrary implements Library {
   async check(): Promise<void> {
     for (const bundle of this.#bundles) {
       const fd = bundle.region(bundle.layout.lockDigest)?.fd;
-      if (fd === undefined || fstatSync(fd).size < bundle.layout.size) throw new AirgapError("corrupt", `${bundle.path} has become shorter`);
+      if (fd === undefined || fstatSync(fd).size < bundle.layout.size)
+        throw new AirgapError("corrupt", `${bundle.path} has become shorter`);
     }
   }
 }

@@ -40,13 +40,16 @@ function tagsOf(name: string, parts: Part[]): Map<string, Descriptor> {
     const other = tags.get(tag);
     if (digest !== undefined) pinned.set(tag, (pinned.get(tag) ?? new Set()).add(served(part.item).digest));
     else if (other === undefined) tags.set(tag, part);
-    else if (served(other.item).digest !== served(part.item).digest) throw clash(`${name}:${tag}`, other, part);
+    else if (served(other.item).digest !== served(part.item).digest)
+      throw clash(`${name}:${tag}`, other, part);
   }
   const result = new Map([...tags].map(([tag, { item }]) => [tag, served(item)]));
   for (const { item, reference } of parts) {
     const { tag, digest } = reference;
-    if (tag !== undefined && digest !== undefined && !result.has(tag) && pinned.get(tag)?.size === 1) result.set(tag, served(item));
-    for (const { descriptor, tag: own } of item.attached ?? []) if (own !== undefined && !result.has(own)) result.set(own, descriptor);
+    if (tag !== undefined && digest !== undefined && !result.has(tag) && pinned.get(tag)?.size === 1)
+      result.set(tag, served(item));
+    for (const { descriptor, tag: own } of item.attached ?? [])
+      if (own !== undefined && !result.has(own)) result.set(own, descriptor);
   }
   return result;
 }
@@ -55,7 +58,11 @@ function clash(name: string, a: Part, b: Part): AirgapError {
   const tell = ({ bundle, item }: Part): string => `${item.name} of ${bundle.path} (${served(item).digest})`;
   return new AirgapError("conflict", `${name} would be two different images: ${tell(a)} and ${tell(b)}`, {
     suggestions: [`airgap serve ${a.bundle.path}`, `airgap serve ${b.bundle.path} --listen 127.0.0.1:5001`],
-    data: { name, bundles: [a.bundle.path, b.bundle.path], digests: [served(a.item).digest, served(b.item).digest] },
+    data: {
+      name,
+      bundles: [a.bundle.path, b.bundle.path],
+      digests: [served(a.item).digest, served(b.item).digest],
+    },
   });
 }
 
@@ -87,7 +94,9 @@ export class BundleRepository implements Repository {
   }
 
   async referrers(digest: Digest): Promise<Descriptor[]> {
-    return [...this.#held().values()].flatMap(({ subject, referrer }) => (subject === digest && referrer ? [referrer] : []));
+    return [...this.#held().values()].flatMap(({ subject, referrer }) =>
+      subject === digest && referrer ? [referrer] : [],
+    );
   }
 
   /** Everything that the images of this repository reach; worked out when it is first asked for. */
@@ -95,7 +104,11 @@ export class BundleRepository implements Repository {
     if (this.#content) return this.#content;
     const content = new Map<Digest, Held>();
     for (const { bundle, item } of this.#parts) {
-      for (const descriptor of [item.root, item.original, ...(item.attached ?? []).map((attached) => attached.descriptor)]) {
+      for (const descriptor of [
+        item.root,
+        item.original,
+        ...(item.attached ?? []).map((attached) => attached.descriptor),
+      ]) {
         if (descriptor) collect(bundle, descriptor, content);
       }
     }
@@ -113,7 +126,11 @@ function collect(bundle: BundleReader, descriptor: Descriptor, into: Map<Digest,
   if (!isManifestLike(mediaType)) return;
   try {
     const content = parseManifest(bundle.read(digest), mediaType, digest);
-    if (content.subject) Object.assign(held, { subject: content.subject.digest, referrer: referrerOf(held.descriptor, content) });
+    if (content.subject)
+      Object.assign(held, {
+        subject: content.subject.digest,
+        referrer: referrerOf(held.descriptor, content),
+      });
     for (const child of childrenOf(content)) collect(bundle, child, into);
   } catch (error) {
     // A damaged manifest is sent as it is, so that the client says which one is damaged; the others stay usable.

@@ -62,7 +62,11 @@ export async function serve(options: ServeOptions): Promise<ServeResult> {
     for (const path of options.bundles) bundles.push(BundleReader.open(path));
     const library = bundles.length > 0 ? [bundleLibrary(bundles)] : [];
     const made = options.selfSigned
-      ? await selfSigned(stateDirectory(options.store), certificateNames(host, bundles, options.tlsNames), `airgap serve on ${hostname()}`)
+      ? await selfSigned(
+          stateDirectory(options.store),
+          certificateNames(host, bundles, options.tlsNames),
+          `airgap serve on ${hostname()}`,
+        )
       : undefined;
     const tls = made?.tls ?? readTlsFiles(options.tlsFiles);
     return await run(options, host, { libraries: library, ...(tls ? { tls } : {}) }, made?.authority);
@@ -79,7 +83,13 @@ async function run(
 ): Promise<ServeResult> {
   const { listen, store, htpasswd, bundles } = options;
   const log = await AccessLog.open(options.accessLog, options.say);
-  const server = await startServer({ ...content, listen, ...(store ? { store } : {}), ...(htpasswd ? { htpasswd } : {}), log: (entry) => log.add(entry) });
+  const server = await startServer({
+    ...content,
+    listen,
+    ...(store ? { store } : {}),
+    ...(htpasswd ? { htpasswd } : {}),
+    log: (entry) => log.add(entry),
+  });
   const kept = authority && { file: authority.file, fingerprint: authority.fingerprint };
   options.line(server.url);
   if (authority) options.line(authority.cert.trimEnd());
@@ -87,17 +97,38 @@ async function run(
   if (!options.signal.aborted) await once(options.signal, "abort");
   await server.close();
   await log.close();
-  return { url: server.url, bundles, ...(store ? { store } : {}), ...(kept ? { authority: kept } : {}), requests: log.requests, bytes: log.bytes };
+  return {
+    url: server.url,
+    bundles,
+    ...(store ? { store } : {}),
+    ...(kept ? { authority: kept } : {}),
+    requests: log.requests,
+    bytes: log.bytes,
+  };
 }
 
-function tell({ bundles, store, emit, htpasswd }: ServeOptions, host: string, url: string, authority: ServeResult["authority"]): void {
+function tell(
+  { bundles, store, emit, htpasswd }: ServeOptions,
+  host: string,
+  url: string,
+  authority: ServeResult["authority"],
+): void {
   const what = [...bundles, ...(store ? [`the store ${store}`] : [])].join(", ");
   emit({ type: "note", message: `Serving ${what} on ${url}; Ctrl-C ends it` });
   if (authority) {
-    emit({ type: "note", message: `Certificate authority: ${authority.file} (SHA-256 ${authority.fingerprint}); clients trust the server once they have it` });
+    emit({
+      type: "note",
+      message: `Certificate authority: ${authority.file} (SHA-256 ${authority.fingerprint}); clients trust the server once they have it`,
+    });
   } else if (url.startsWith("http:") && !LOOPBACK.test(host)) {
-    const risk = htpasswd ? "passwords cross the network in the clear" : "clients have to be told that this registry speaks plain HTTP";
-    emit({ type: "warning", message: `Without TLS ${risk}`, suggestion: "add --self-signed, or --tls-cert and --tls-key" });
+    const risk = htpasswd
+      ? "passwords cross the network in the clear"
+      : "clients have to be told that this registry speaks plain HTTP";
+    emit({
+      type: "warning",
+      message: `Without TLS ${risk}`,
+      suggestion: "add --self-signed, or --tls-cert and --tls-key",
+    });
   }
 }
 
@@ -122,12 +153,21 @@ function readTlsFiles(files: ServeOptions["tlsFiles"]): { cert: string; key: str
 /** Every name and address under which a client may come. */
 function certificateNames(host: string, bundles: BundleReader[], extra: string[]): string[] {
   for (const name of extra) {
-    if (!isHost(name) && !isAddress(name)) throw new AirgapError("usage", `--tls-name ${name} is neither a host name nor an address`);
+    if (!isHost(name) && !isAddress(name))
+      throw new AirgapError("usage", `--tls-name ${name} is neither a host name nor an address`);
   }
   const everywhere = host === "0.0.0.0" || host === "::";
-  const own = everywhere ? Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)) : [host];
+  const own = everywhere
+    ? Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address))
+    : [host];
   const sites = bundles.flatMap(({ lock }) => (lock.siteName ? [lock.siteName.replace(/:\d+$/, "")] : []));
-  return [...new Set([...extra, ...sites, hostname(), ...own, "localhost", "127.0.0.1", "::1"].filter((name) => !name.includes("%")))];
+  return [
+    ...new Set(
+      [...extra, ...sites, hostname(), ...own, "localhost", "127.0.0.1", "::1"].filter(
+        (name) => !name.includes("%"),
+      ),
+    ),
+  ];
 }
 
 const isAddress = (text: string): boolean => /^[0-9a-f.:]+$/i.test(text) && /[:.]/.test(text);
@@ -151,7 +191,9 @@ class AccessLog {
     try {
       await once(stream, "open");
     } catch (cause) {
-      throw new AirgapError("disk", `The access log ${path} can't be written: ${messageOf(cause)}`, { cause });
+      throw new AirgapError("disk", `The access log ${path} can't be written: ${messageOf(cause)}`, {
+        cause,
+      });
     }
     // A full disk must not end the serving.
     stream.on("error", () => {});

@@ -11,14 +11,21 @@ export interface RegistryProblem {
 const MAX_ERROR_BODY = 64 * 1024;
 const MAX_SHOWN = 400;
 
-const CODE_OF_STATUS: Record<number, ErrorCode> = { 401: "unauthorized", 403: "unauthorized", 404: "not-found", 408: "network" };
+const CODE_OF_STATUS: Record<number, ErrorCode> = {
+  401: "unauthorized",
+  403: "unauthorized",
+  404: "not-found",
+  408: "network",
+};
 
 /** How registries say that something below a manifest is not there. */
 const MISSING = new Set(["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"]);
 
 /** Text from outside, fit for one line of a terminal. */
 export function shown(text: string): string {
-  const line = [...text].map((character) => (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(character) ? " " : character)).join("");
+  const line = [...text]
+    .map((character) => (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(character) ? " " : character))
+    .join("");
   const single = line.replace(/ +/g, " ").trim();
   return single.length > MAX_SHOWN ? `${single.slice(0, MAX_SHOWN)}…` : single;
 }
@@ -29,7 +36,11 @@ export async function readProblems(response: HttpResponse): Promise<RegistryProb
   if (!isRecord(value) || !Array.isArray(value.errors)) return [];
   return value.errors.filter(isRecord).map(({ code, message, detail }) => ({
     code: shown(typeof code === "string" ? code : ""),
-    message: shown([message, isRecord(detail) ? undefined : detail].filter((part) => typeof part === "string" && part !== "").join(": ")),
+    message: shown(
+      [message, isRecord(detail) ? undefined : detail]
+        .filter((part) => typeof part === "string" && part !== "")
+        .join(": "),
+    ),
   }));
 }
 
@@ -38,7 +49,13 @@ export class RegistryError extends AirgapError {
   readonly status: number;
   readonly problems: RegistryProblem[];
 
-  constructor(code: ErrorCode, message: string, status: number, problems: RegistryProblem[], suggestions: string[]) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    status: number,
+    problems: RegistryProblem[],
+    suggestions: string[],
+  ) {
     const missing = problems.some((problem) => MISSING.has(problem.code));
     super(code, message, { suggestions, data: { status, problems, ...(missing ? { missing } : {}) } });
     this.status = status;
@@ -58,7 +75,9 @@ function suggestionsFor(status: number, host: string): string[] {
  */
 export async function failure(response: HttpResponse, what: string, host: string): Promise<RegistryError> {
   const problems = await readProblems(response);
-  const said = problems.map(({ code, message }) => [code, message].filter((part) => part !== "").join(": ")).join("; ");
+  const said = problems
+    .map(({ code, message }) => [code, message].filter((part) => part !== "").join(": "))
+    .join("; ");
   const { status } = response;
   const code = CODE_OF_STATUS[status] ?? (status >= 500 ? "network" : status >= 400 ? "refused" : "protocol");
   const message = `${what}: ${new URL(response.url).host} answered HTTP ${status}${said === "" ? "" : ` (${said})`}`;

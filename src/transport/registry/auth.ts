@@ -47,14 +47,21 @@ export class Authorizer {
     if (this.#bearer) return `Bearer ${(await this.#token(scopes, signal)).value}`;
     if (!this.#basic) return undefined;
     const credential = await this.#credential(scopes);
-    return credential && "username" in credential ? basic(credential.username, credential.password) : undefined;
+    return credential && "username" in credential
+      ? basic(credential.username, credential.password)
+      : undefined;
   }
 
   /**
    * Learns from a 401. True when asking again may help: `used` was not the best that we have.
    * A clock that is wrong does not matter here: the server's word counts, not a token's dates.
    */
-  async challenged(header: string | undefined, scopes: Scope[], used: string | undefined, signal?: AbortSignal): Promise<boolean> {
+  async challenged(
+    header: string | undefined,
+    scopes: Scope[],
+    used: string | undefined,
+    signal?: AbortSignal,
+  ): Promise<boolean> {
     this.learn(header, scopes);
     const key = this.#key(this.#needed(scopes));
     const held = await this.#tokens.get(key)?.catch(() => undefined);
@@ -89,7 +96,9 @@ export class Authorizer {
       const { realm = "", service, scope = "" } = bearer.parameters;
       this.#bearer = { realm, ...(service === undefined ? {} : { service }) };
       const ours = new Set(scopes.map((each) => `repository:${each.repository}`));
-      const further = scope.split(" ").filter((text) => text !== "" && !ours.has(text.slice(0, text.lastIndexOf(":"))));
+      const further = scope
+        .split(" ")
+        .filter((text) => text !== "" && !ours.has(text.slice(0, text.lastIndexOf(":"))));
       if (further.length > 0 && scopes.length > 0) this.#extra.set(this.#key(this.#needed(scopes)), further);
     } else if (!this.#bearer && challenges.some(({ scheme }) => scheme === "basic")) {
       this.#basic = true;
@@ -102,7 +111,9 @@ export class Authorizer {
 
   /** Requests with one key share a token. */
   #key(scopes: Scope[]): string {
-    return scopes.map((scope) => (this.#perProject ? `${projectOf(scope)}:${scope.actions}` : textOf(scope))).join(" ");
+    return scopes
+      .map((scope) => (this.#perProject ? `${projectOf(scope)}:${scope.actions}` : textOf(scope)))
+      .join(" ");
   }
 
   get #perProject(): boolean {
@@ -113,7 +124,12 @@ export class Authorizer {
   #needed(scopes: Scope[]): Scope[] {
     if (!this.#perProject) return scopes;
     const covered = (scope: Scope, i: number): boolean =>
-      scopes.some((other, j) => projectOf(other) === projectOf(scope) && i !== j && (other.actions === scope.actions ? j < i : other.actions === "pull,push"));
+      scopes.some(
+        (other, j) =>
+          projectOf(other) === projectOf(scope) &&
+          i !== j &&
+          (other.actions === scope.actions ? j < i : other.actions === "pull,push"),
+      );
     return scopes.filter((scope, i) => !covered(scope, i));
   }
 
@@ -133,7 +149,8 @@ export class Authorizer {
   }
 
   async #fetch(scopes: Scope[], key: string, signal?: AbortSignal): Promise<Token> {
-    if (this.#bearer === undefined) throw new AirgapError("protocol", `${this.#options.host} named no token service`);
+    if (this.#bearer === undefined)
+      throw new AirgapError("protocol", `${this.#options.host} named no token service`);
     const { host, http, insecure, base } = this.#options;
     return await requestToken(http, {
       service: this.#bearer,

@@ -27,7 +27,11 @@ function startsAt(response: HttpResponse, from: number): boolean {
 }
 
 /** Leaves out the first `skip` bytes, and everything after `length` more. */
-async function* cut(chunks: AsyncIterable<Uint8Array>, skip: number, length: number): AsyncGenerator<Uint8Array> {
+async function* cut(
+  chunks: AsyncIterable<Uint8Array>,
+  skip: number,
+  length: number,
+): AsyncGenerator<Uint8Array> {
   let at = 0;
   for await (const chunk of chunks) {
     const part = chunk.subarray(Math.max(0, skip - at), Math.max(0, skip + length - at));
@@ -37,26 +41,45 @@ async function* cut(chunks: AsyncIterable<Uint8Array>, skip: number, length: num
   }
 }
 
-async function ask(target: string | URL, request: BlobAsk, headers: Record<string, string>, foreign: boolean): Promise<HttpResponse> {
+async function ask(
+  target: string | URL,
+  request: BlobAsk,
+  headers: Record<string, string>,
+  foreign: boolean,
+): Promise<HttpResponse> {
   const { client, scopes } = request.repository;
   const signal = request.signal ? { signal: request.signal } : {};
-  return foreign ? await client.http.request(target, { headers, ...signal }) : await client.send(target, { headers, scopes, ...signal });
+  return foreign
+    ? await client.http.request(target, { headers, ...signal })
+    : await client.send(target, { headers, scopes, ...signal });
 }
 
 /** Bytes `from` … `end - 1` as one answer gives them; the answer may break off. */
-async function* once(target: string | URL, request: BlobAsk, from: number, end: number, foreign: boolean): AsyncGenerator<Uint8Array> {
+async function* once(
+  target: string | URL,
+  request: BlobAsk,
+  from: number,
+  end: number,
+  foreign: boolean,
+): AsyncGenerator<Uint8Array> {
   const { descriptor, repository } = request;
   const whole = from === 0 && end === descriptor.size;
   const response = await ask(target, request, whole ? {} : { range: rangeHeader(from, end) }, foreign);
   if (response.status === 200) {
     // No cut for the whole: that more comes than there should be must be seen.
-    yield* whole ? (response.body as AsyncIterable<Uint8Array>) : cut(response.body as AsyncIterable<Uint8Array>, from, end - from);
+    yield* whole
+      ? (response.body as AsyncIterable<Uint8Array>)
+      : cut(response.body as AsyncIterable<Uint8Array>, from, end - from);
     return;
   }
-  if (response.status !== 206) throw await failure(response, nameFor(repository, descriptor.digest), repository.client.host);
+  if (response.status !== 206)
+    throw await failure(response, nameFor(repository, descriptor.digest), repository.client.host);
   if (whole || !startsAt(response, from)) {
     response.abandon();
-    throw protocolError(response, `answered with ${response.headers["content-range"] ?? "no range"} when asked from byte ${from}`);
+    throw protocolError(
+      response,
+      `answered with ${response.headers["content-range"] ?? "no range"} when asked from byte ${from}`,
+    );
   }
   yield* cut(response.body as AsyncIterable<Uint8Array>, 0, end - from);
 }
@@ -65,7 +88,11 @@ async function* once(target: string | URL, request: BlobAsk, from: number, end: 
  * The bytes of a blob or of a range of it. A transfer that breaks off goes on where it stopped,
  * also against servers that ignore Range. Nothing is hashed here.
  */
-export async function* blobBytes(target: string | URL, request: BlobAsk, foreign = false): AsyncGenerator<Uint8Array> {
+export async function* blobBytes(
+  target: string | URL,
+  request: BlobAsk,
+  foreign = false,
+): AsyncGenerator<Uint8Array> {
   const { descriptor, range = { offset: 0 }, repository, signal } = request;
   const end = range.length === undefined ? descriptor.size : range.offset + range.length;
   for (let at = range.offset, breaks = 0; ; breaks++) {
@@ -85,7 +112,11 @@ export async function* blobBytes(target: string | URL, request: BlobAsk, foreign
     if (at >= end || (at === before && broken === undefined)) return;
     if (breaks < MAX_BREAKS) continue;
     const why = broken === undefined ? "" : `: ${messageOf(broken)}`;
-    throw new AirgapError("network", `${nameFor(repository, descriptor.digest)} broke off ${breaks} times, at last at byte ${at}${why}`, { cause: broken });
+    throw new AirgapError(
+      "network",
+      `${nameFor(repository, descriptor.digest)} broke off ${breaks} times, at last at byte ${at}${why}`,
+      { cause: broken },
+    );
   }
 }
 

@@ -10,7 +10,11 @@ const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
 const VALUE = /"((?:[^"\\]|\\.)*)"|([^\s,"]+)/y;
 
 /** Reads the pattern at `at`; the match and where it ends. */
-function take(pattern: RegExp, text: string, at: number): { match: RegExpExecArray; end: number } | undefined {
+function take(
+  pattern: RegExp,
+  text: string,
+  at: number,
+): { match: RegExpExecArray; end: number } | undefined {
   pattern.lastIndex = at;
   const match = pattern.exec(text);
   return match === null ? undefined : { match, end: pattern.lastIndex };
@@ -30,7 +34,11 @@ function parameterAt(text: string, at: number): { name: string; value: string; e
   if (text[equals] !== "=") return undefined;
   const value = take(VALUE, text, skip(text, equals + 1, " \t"));
   if (value === undefined) return undefined;
-  return { name: name.match[0].toLowerCase(), value: value.match[1]?.replace(/\\(.)/g, "$1") ?? value.match[2] ?? "", end: value.end };
+  return {
+    name: name.match[0].toLowerCase(),
+    value: value.match[1]?.replace(/\\(.)/g, "$1") ?? value.match[2] ?? "",
+    end: value.end,
+  };
 }
 
 /**

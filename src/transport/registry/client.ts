@@ -2,7 +2,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import pLimit from "p-limit";
 import { isAirgapError, messageOf } from "../../errors.ts";
 import { type Emit, silent } from "../../events.ts";
-import { backoffMs, type Http, type HttpRequest, type HttpResponse, isCertificateProblem, isRetryable, redactUrl, type Trust, usesProxy } from "../../http.ts";
+import {
+  backoffMs,
+  type Http,
+  type HttpRequest,
+  type HttpResponse,
+  isCertificateProblem,
+  isRetryable,
+  redactUrl,
+  type Trust,
+  usesProxy,
+} from "../../http.ts";
 import type { Credential, Credentials } from "../credentials.ts";
 import { Authorizer, type Scope } from "./auth.ts";
 import { findEndpoint } from "./endpoint.ts";
@@ -80,7 +90,13 @@ export class RegistryClient {
     this.#emit = options.emit ?? silent;
     this.#retries = options.retries ?? 5;
     const { host, http, credentials, trust } = options;
-    this.#auth = new Authorizer({ host, http, credentials, insecure: trust.insecure === true, base: () => this.base() });
+    this.#auth = new Authorizer({
+      host,
+      http,
+      credentials,
+      insecure: trust.insecure === true,
+      base: () => this.base(),
+    });
   }
 
   /** The address of the API, found out once. */
@@ -125,7 +141,12 @@ export class RegistryClient {
   }
 
   /** After a 401 to such a request; true when `prepare` gives something better now. */
-  async refresh(scopes: Scope[], used: BlobRequest, challenge: string | undefined, signal?: AbortSignal): Promise<boolean> {
+  async refresh(
+    scopes: Scope[],
+    used: BlobRequest,
+    challenge: string | undefined,
+    signal?: AbortSignal,
+  ): Promise<boolean> {
     return await this.#auth.challenged(challenge, scopes, used.headers["authorization"], signal);
   }
 
@@ -141,7 +162,8 @@ export class RegistryClient {
       const answer = await this.#authorized(url, ask).catch((error: unknown) => error as Error);
       ask.signal?.throwIfAborted();
       const failed = answer instanceof Error;
-      const moved = failed || ask.redirect === "manual" || moves++ >= MAX_MOVES ? undefined : movedTo(answer, url);
+      const moved =
+        failed || ask.redirect === "manual" || moves++ >= MAX_MOVES ? undefined : movedTo(answer, url);
       if (moved !== undefined && !failed) {
         await answer.discard();
         url = moved;
@@ -156,7 +178,12 @@ export class RegistryClient {
   }
 
   #mayRepeat(error: Error, ask: Ask): boolean {
-    return !this.#closed && isAirgapError(error, "network") && ask.retry !== "refused" && !isCertificateProblem(error);
+    return (
+      !this.#closed &&
+      isAirgapError(error, "network") &&
+      ask.retry !== "refused" &&
+      !isCertificateProblem(error)
+    );
   }
 
   async #wait(url: URL, answer: HttpResponse | Error, attempt: number, signal?: AbortSignal): Promise<void> {
@@ -165,7 +192,13 @@ export class RegistryClient {
     if (!failed) await answer.discard();
     const loaded = !failed && (answer.status === 429 || answer.status === 503);
     if (loaded) this.limits.pause(waitMs);
-    this.#emit({ type: "retry", what: redactUrl(url), reason: failed ? messageOf(answer) : `HTTP ${answer.status}`, attempt, waitMs });
+    this.#emit({
+      type: "retry",
+      what: redactUrl(url),
+      reason: failed ? messageOf(answer) : `HTTP ${answer.status}`,
+      attempt,
+      waitMs,
+    });
     await sleep(waitMs, undefined, signal ? { signal } : {});
   }
 
@@ -194,7 +227,10 @@ export class RegistryClient {
       const startedAt = performance.now();
       const value = await this.http.request(url, { ...request, headers, retries: 0 });
       const overloaded = value.status === 429 || value.status === 503;
-      return { value, outcome: small ? { overloaded, latencyMs: performance.now() - startedAt } : { overloaded } };
+      return {
+        value,
+        outcome: small ? { overloaded, latencyMs: performance.now() - startedAt } : { overloaded },
+      };
     }, ask.signal);
   }
 }

@@ -37,7 +37,12 @@ export class Content {
   #reported = 0;
 
   /** @param onBytes told how many bytes were handed to the connection */
-  constructor(descriptor: Descriptor, source: Source, onBytes: (bytes: number) => void, signal?: AbortSignal) {
+  constructor(
+    descriptor: Descriptor,
+    source: Source,
+    onBytes: (bytes: number) => void,
+    signal?: AbortSignal,
+  ) {
     this.descriptor = descriptor;
     this.#source = source;
     this.#onBytes = onBytes;
@@ -68,7 +73,9 @@ export class Content {
 
   async #small(from: number, length: number): Promise<Uint8Array> {
     const region = this.#region(from, length);
-    const bytes = region ? await readInto(region.fd, Buffer.allocUnsafe(length), region.offset) : await this.#collect(from, length);
+    const bytes = region
+      ? await readInto(region.fd, Buffer.allocUnsafe(length), region.offset)
+      : await this.#collect(from, length);
     if (bytes.length !== length) throw this.#short(from + bytes.length);
     this.#sent(from + length);
     return bytes;
@@ -98,7 +105,10 @@ export class Content {
   }
 
   #short(at: number): AirgapError {
-    return new AirgapError("corrupt", `${this.descriptor.digest} of ${this.#source.name} ends after ${at} of ${this.descriptor.size} bytes`);
+    return new AirgapError(
+      "corrupt",
+      `${this.descriptor.digest} of ${this.#source.name} ends after ${at} of ${this.descriptor.size} bytes`,
+    );
   }
 
   #region(from: number, length: number): Region | undefined {
@@ -114,7 +124,10 @@ export class Content {
   async *#fromSource(from: number, length: number): AsyncGenerator<Uint8Array> {
     const signal = this.#signal ? { signal: this.#signal } : {};
     const whole = from === 0 && length === this.descriptor.size;
-    yield* (await this.#source.fetch(this.descriptor, whole ? signal : { range: { offset: from, length }, ...signal })) as AsyncIterable<Uint8Array>;
+    yield* (await this.#source.fetch(
+      this.descriptor,
+      whole ? signal : { range: { offset: from, length }, ...signal },
+    )) as AsyncIterable<Uint8Array>;
   }
 
   /**
@@ -123,7 +136,10 @@ export class Content {
    * each chunk that is larger than the socket's own buffer, and these are.
    */
   async *#fromRegion({ fd, offset, size }: Region): AsyncGenerator<Uint8Array> {
-    const pair = pairs.pop() ?? { buffers: [Buffer.allocUnsafe(CHUNK), Buffer.allocUnsafe(CHUNK)], busy: true };
+    const pair = pairs.pop() ?? {
+      buffers: [Buffer.allocUnsafe(CHUNK), Buffer.allocUnsafe(CHUNK)],
+      busy: true,
+    };
     pair.busy = true;
     this.#pairs.push(pair);
     const fill = (index: number, at: number): Promise<Buffer> => {

@@ -55,7 +55,8 @@ export class RegistryDestination implements Destination {
   }
 
   async exists(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean> {
-    if (isManifestLike(descriptor.mediaType)) return (await this.head(descriptor.digest, signal)) === descriptor.digest;
+    if (isManifestLike(descriptor.mediaType))
+      return (await this.head(descriptor.digest, signal)) === descriptor.digest;
     const response = await this.client.send(pathOf(this.#repository, "blobs", descriptor.digest), {
       method: "HEAD",
       // Where the bytes are is enough: a storage need not answer a HEAD that was signed for a GET.
@@ -65,8 +66,10 @@ export class RegistryDestination implements Destination {
     });
     await response.discard();
     if (response.status === 404) return false;
-    if (response.status >= 301 && response.status <= 308 && response.headers["location"] !== undefined) return true;
-    if (response.status !== 200) throw await failure(response, nameFor(this.#repository, descriptor.digest), this.client.host);
+    if (response.status >= 301 && response.status <= 308 && response.headers["location"] !== undefined)
+      return true;
+    if (response.status !== 200)
+      throw await failure(response, nameFor(this.#repository, descriptor.digest), this.client.host);
     const length = response.headers["content-length"];
     return length === undefined || Number(length) === descriptor.size;
   }
@@ -86,7 +89,8 @@ export class RegistryDestination implements Destination {
    * outlives the content; this asks for the first byte.
    */
   async isReadable(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean> {
-    if (isManifestLike(descriptor.mediaType)) return await this.#isManifestReadable(descriptor.digest, signal);
+    if (isManifestLike(descriptor.mediaType))
+      return await this.#isManifestReadable(descriptor.digest, signal);
     if (descriptor.size === 0) return await this.exists(descriptor, signal);
     const response = await this.client.send(pathOf(this.#repository, "blobs", descriptor.digest), {
       headers: { range: "bytes=0-0" },
@@ -98,12 +102,19 @@ export class RegistryDestination implements Destination {
       .catch(() => ({ done: true }));
     response.abandon();
     if (first.done === true) return false;
-    const total = response.status === 206 ? /\/(\d+)$/.exec(response.headers["content-range"] ?? "")?.[1] : response.headers["content-length"];
-    return (response.status === 200 || response.status === 206) && (total === undefined || Number(total) === descriptor.size);
+    const total =
+      response.status === 206
+        ? /\/(\d+)$/.exec(response.headers["content-range"] ?? "")?.[1]
+        : response.headers["content-length"];
+    return (
+      (response.status === 200 || response.status === 206) &&
+      (total === undefined || Number(total) === descriptor.size)
+    );
   }
 
   async push(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<Pushed> {
-    if (isManifestLike(descriptor.mediaType)) return await this.#pushManifest(descriptor, descriptor.digest, source, signal);
+    if (isManifestLike(descriptor.mediaType))
+      return await this.#pushManifest(descriptor, descriptor.digest, source, signal);
     return await this.client.uploads(async () => {
       signal?.throwIfAborted();
       const known = this.#take(descriptor.digest) ?? (await this.#ask(descriptor, signal));
@@ -116,12 +127,15 @@ export class RegistryDestination implements Destination {
    * anything is sent. @throws RegistryError
    */
   async prepare(descriptor: Descriptor, signal?: AbortSignal): Promise<void> {
-    const known = (await this.#ask(descriptor, signal)) ?? (await startUpload(this.#repository, descriptor.digest, signal));
+    const known =
+      (await this.#ask(descriptor, signal)) ??
+      (await startUpload(this.#repository, descriptor.digest, signal));
     this.#known.set(descriptor.digest, known);
   }
 
   async repush(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<Pushed> {
-    if (isManifestLike(descriptor.mediaType)) return await this.#pushManifest(descriptor, descriptor.digest, source, signal);
+    if (isManifestLike(descriptor.mediaType))
+      return await this.#pushManifest(descriptor, descriptor.digest, source, signal);
     return await this.#upload(descriptor, source, undefined, signal);
   }
 
@@ -132,7 +146,12 @@ export class RegistryDestination implements Destination {
   async mount(descriptor: Descriptor, from: Destination, signal?: AbortSignal): Promise<boolean> {
     const { learned } = this.client;
     // Registries mount within themselves only.
-    if (!(from instanceof RegistryDestination) || from.store !== this.store || learned.failedMounts >= MAX_FAILED_MOUNTS) return false;
+    if (
+      !(from instanceof RegistryDestination) ||
+      from.store !== this.store ||
+      learned.failedMounts >= MAX_FAILED_MOUNTS
+    )
+      return false;
     const answer = await askMount(this.#repository, descriptor.digest, from.repository, signal);
     if (answer.mounted) {
       learned.failedMounts = 0;
@@ -171,23 +190,43 @@ export class RegistryDestination implements Destination {
     return (await this.exists(descriptor, signal)) ? "present" : undefined;
   }
 
-  async #upload(descriptor: Descriptor, source: Source, session: Session | undefined, signal?: AbortSignal): Promise<Pushed> {
-    const content = new Content(descriptor, source, (bytes) => this.#emit({ type: "progress", item: descriptor.digest, bytes }), signal);
+  async #upload(
+    descriptor: Descriptor,
+    source: Source,
+    session: Session | undefined,
+    signal?: AbortSignal,
+  ): Promise<Pushed> {
+    const content = new Content(
+      descriptor,
+      source,
+      (bytes) => this.#emit({ type: "progress", item: descriptor.digest, bytes }),
+      signal,
+    );
     try {
-      await new Uploader(this.#repository, this.client.learned.upload, this.#emit, signal).upload(content, session);
+      await new Uploader(this.#repository, this.client.learned.upload, this.#emit, signal).upload(
+        content,
+        session,
+      );
     } finally {
       content.release();
     }
     return "done";
   }
 
-  async #pushManifest(descriptor: Descriptor, reference: string, source: Source, signal?: AbortSignal): Promise<Pushed> {
+  async #pushManifest(
+    descriptor: Descriptor,
+    reference: string,
+    source: Source,
+    signal?: AbortSignal,
+  ): Promise<Pushed> {
     const bytes = await readBlob(source, descriptor, MAX_MANIFEST_SIZE, signal);
     const listsReferrers = await putManifest(this.#repository, descriptor, reference, bytes, signal);
     const content = parseManifest(bytes, descriptor.mediaType, `${descriptor.digest} of ${source.name}`);
     const { subject } = content;
     if (subject && !listsReferrers && !(await hasReferrersApi(this.#repository, subject.digest, signal))) {
-      const change = this.#referrers.then(() => addToReferrersTag(this.#repository, subject.digest, descriptor, content, signal));
+      const change = this.#referrers.then(() =>
+        addToReferrersTag(this.#repository, subject.digest, descriptor, content, signal),
+      );
       this.#referrers = change.catch(() => {});
       await change;
     }

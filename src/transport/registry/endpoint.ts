@@ -2,14 +2,22 @@ import { AirgapError, isAirgapError, messageOf } from "../../errors.ts";
 import { type Http, isCertificateProblem, type Trust } from "../../http.ts";
 
 /** Where Docker's hub keeps its API. */
-const API_HOST: Record<string, string> = { "docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io" };
+const API_HOST: Record<string, string> = {
+  "docker.io": "registry-1.docker.io",
+  "index.docker.io": "registry-1.docker.io",
+};
 
 export const apiHost = (host: string): string => API_HOST[host] ?? host;
 
 /** Whether a host (`localhost:5000`, `127.0.0.1`, `[::1]:80`) is this machine, where plain http is usual. */
 export function isLoopback(host: string): boolean {
   const name = new URL(`http://${host}`).hostname;
-  return name === "localhost" || name.endsWith(".localhost") || name === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(name);
+  return (
+    name === "localhost" ||
+    name.endsWith(".localhost") ||
+    name === "[::1]" ||
+    /^127\.\d+\.\d+\.\d+$/.test(name)
+  );
 }
 
 /** A registry's address, and what it said when it was greeted. */
@@ -20,7 +28,11 @@ export interface Endpoint {
 }
 
 async function greet(http: Http, base: URL, retries: number, signal?: AbortSignal): Promise<Endpoint> {
-  const response = await http.request(new URL("/v2/", base), { retries, redirect: "manual", ...(signal ? { signal } : {}) });
+  const response = await http.request(new URL("/v2/", base), {
+    retries,
+    redirect: "manual",
+    ...(signal ? { signal } : {}),
+  });
   await response.discard();
   const challenge = response.status === 401 ? response.headers["www-authenticate"] : undefined;
   return challenge === undefined ? { base } : { base, challenge };
@@ -32,7 +44,12 @@ async function greet(http: Http, base: URL, retries: number, signal?: AbortSigna
  * API is https, unless `insecure` allows http too.
  * @throws AirgapError `network` when nobody answers
  */
-export async function findEndpoint(host: string, trust: Trust, http: Http, signal?: AbortSignal): Promise<Endpoint> {
+export async function findEndpoint(
+  host: string,
+  trust: Trust,
+  http: Http,
+  signal?: AbortSignal,
+): Promise<Endpoint> {
   const api = apiHost(host);
   const secure = new URL(`https://${api}`);
   if (!isLoopback(host) && trust.insecure !== true) return await greet(http, secure, 1, signal);
@@ -43,7 +60,11 @@ export async function findEndpoint(host: string, trust: Trust, http: Http, signa
     if (!isAirgapError(error, "network") || isCertificateProblem(error)) throw error;
     const plain = new URL(`http://${api}`);
     return await greet(http, plain, 1, signal).catch((second: unknown) => {
-      throw new AirgapError("network", `${host} answers neither https nor http: ${messageOf(error)}; ${messageOf(second)}`, { cause: second });
+      throw new AirgapError(
+        "network",
+        `${host} answers neither https nor http: ${messageOf(error)}; ${messageOf(second)}`,
+        { cause: second },
+      );
     });
   }
 }

@@ -45,7 +45,10 @@ export class LaneSocket {
 
   constructor(url: URL, trust: Trust) {
     this.#url = url;
-    const onread = { buffer: BUFFER, callback: (count: number, bytes: Uint8Array): boolean => this.#read(bytes as Buffer, count) };
+    const onread = {
+      buffer: BUFFER,
+      callback: (count: number, bytes: Uint8Array): boolean => this.#read(bytes as Buffer, count),
+    };
     const host = url.hostname.replace(/^\[|\]$/g, "");
     const port = Number(url.port || (url.protocol === "https:" ? 443 : 80));
     this.#socket =
@@ -61,7 +64,9 @@ export class LaneSocket {
           } as unknown as ConnectionOptions)
         : connectTcp({ host, port, onread });
     this.#socket.setNoDelay(true);
-    this.#socket.setTimeout(SILENCE_MS, () => this.#socket.destroy(new Error(`nothing came for ${SILENCE_MS / 1000} s`)));
+    this.#socket.setTimeout(SILENCE_MS, () =>
+      this.#socket.destroy(new Error(`nothing came for ${SILENCE_MS / 1000} s`)),
+    );
     this.#socket.on("error", (error) => this.#fail(error));
     this.#socket.on("end", () => this.#fail(new Error("the connection was closed")));
     this.#socket.on("close", () => this.#fail(new Error("the connection was closed")));
@@ -77,11 +82,26 @@ export class LaneSocket {
    * @param onHead gives the number of body bytes to read (all of Content-Length), or throws
    * @param sink gets the body; a chunk is valid during the call only
    */
-  get(url: URL, headers: Record<string, string>, onHead: (head: LaneHead) => number, sink: (chunk: Uint8Array) => void, signal?: AbortSignal): Promise<void> {
-    const lines = Object.entries({ host: url.host, "user-agent": "airgap", accept: "*/*", "accept-encoding": "identity", ...headers });
-    for (const [name, value] of lines) if (/[\r\n]/.test(value)) throw new AirgapError("protocol", `the header ${name} for ${redactUrl(url)} has a line break`);
+  get(
+    url: URL,
+    headers: Record<string, string>,
+    onHead: (head: LaneHead) => number,
+    sink: (chunk: Uint8Array) => void,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const lines = Object.entries({
+      host: url.host,
+      "user-agent": "airgap",
+      accept: "*/*",
+      "accept-encoding": "identity",
+      ...headers,
+    });
+    for (const [name, value] of lines)
+      if (/[\r\n]/.test(value))
+        throw new AirgapError("protocol", `the header ${name} for ${redactUrl(url)} has a line break`);
     return new Promise<void>((resolve, reject) => {
-      const abort = (): void => this.#fail(signal?.reason instanceof Error ? signal.reason : new Error("aborted"));
+      const abort = (): void =>
+        this.#fail(signal?.reason instanceof Error ? signal.reason : new Error("aborted"));
       const settled = (): void => signal?.removeEventListener("abort", abort);
       this.#exchange = {
         head: onHead,
@@ -100,7 +120,10 @@ export class LaneSocket {
       signal?.addEventListener("abort", abort, { once: true });
       if (this.#closed) return this.#fail(new StaleConnection("closed"));
       this.#socket.ref();
-      this.#socket.write(`GET ${url.pathname}${url.search} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`, "latin1");
+      this.#socket.write(
+        `GET ${url.pathname}${url.search} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`,
+        "latin1",
+      );
     });
   }
 
@@ -135,7 +158,11 @@ export class LaneSocket {
     const bytes = this.#head === undefined ? chunk : Buffer.concat([this.#head, chunk]);
     const end = bytes.indexOf("\r\n\r\n");
     if (end < 0) {
-      if (bytes.length > MAX_HEAD) throw new AirgapError("protocol", `${redactUrl(this.#url)} answered with more than ${MAX_HEAD} bytes of headers`);
+      if (bytes.length > MAX_HEAD)
+        throw new AirgapError(
+          "protocol",
+          `${redactUrl(this.#url)} answered with more than ${MAX_HEAD} bytes of headers`,
+        );
       // The chunk's memory is read into again.
       this.#head = Buffer.from(bytes);
       return undefined;
@@ -144,7 +171,8 @@ export class LaneSocket {
     const rest = bytes.subarray(end + 4);
     this.#head = undefined;
     if (head.status >= 100 && head.status < 200) return this.#readHead(rest);
-    this.#keepAlive = !/\bclose\b/i.test(head.headers["connection"] ?? "") && head.headers["transfer-encoding"] === undefined;
+    this.#keepAlive =
+      !/\bclose\b/i.test(head.headers["connection"] ?? "") && head.headers["transfer-encoding"] === undefined;
     this.#left = this.#exchange?.head(head) ?? 0;
     return rest;
   }
@@ -152,7 +180,8 @@ export class LaneSocket {
   #readBody(chunk: Buffer): void {
     const exchange = this.#exchange as Exchange;
     const left = this.#left as number;
-    if (chunk.length > left) throw new AirgapError("protocol", `${redactUrl(this.#url)} sent more bytes than it announced`);
+    if (chunk.length > left)
+      throw new AirgapError("protocol", `${redactUrl(this.#url)} sent more bytes than it announced`);
     if (chunk.length > 0) exchange.sink(chunk);
     this.#left = left - chunk.length;
     if (this.#left > 0) return;
@@ -167,7 +196,8 @@ export class LaneSocket {
     this.#keepAlive = false;
     this.#closed = true;
     this.#socket.destroy();
-    const stale = this.#used && this.#left === undefined && this.#head === undefined && !(error instanceof AirgapError);
+    const stale =
+      this.#used && this.#left === undefined && this.#head === undefined && !(error instanceof AirgapError);
     exchange?.reject(stale ? new StaleConnection(error.message) : error);
   }
 }
@@ -175,7 +205,11 @@ export class LaneSocket {
 function parseHead(text: string, url: URL): LaneHead {
   const [first = "", ...lines] = text.split("\r\n");
   const match = /^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(first);
-  if (match === null) throw new AirgapError("protocol", `${redactUrl(url)} does not answer in HTTP/1.1: ${JSON.stringify(first.slice(0, 80))}`);
+  if (match === null)
+    throw new AirgapError(
+      "protocol",
+      `${redactUrl(url)} does not answer in HTTP/1.1: ${JSON.stringify(first.slice(0, 80))}`,
+    );
   const headers: Record<string, string> = {};
   for (const line of lines) {
     const colon = line.indexOf(":");

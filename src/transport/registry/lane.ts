@@ -65,7 +65,13 @@ export class Lane {
   }
 
   /** Hands over exactly the bytes of the range. A range that the server ignores is cut out of the whole. */
-  async pour(client: LaneClient, descriptor: Descriptor, range: Range, sink: (chunk: Uint8Array) => void, signal?: AbortSignal): Promise<void> {
+  async pour(
+    client: LaneClient,
+    descriptor: Descriptor,
+    range: Range,
+    sink: (chunk: Uint8Array) => void,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const part = { offset: range.offset, length: range.length ?? descriptor.size - range.offset };
     const failure = await this.#limit.run(async () => {
       const order: Order = { client, descriptor, part, sink, signal };
@@ -94,7 +100,12 @@ export class Lane {
       } catch (error) {
         if (!(error instanceof Detour)) throw error;
         const { status, headers } = error.head;
-        if (status !== 401 || refreshed || !(await client.refresh(request, headers["www-authenticate"], signal))) throw new NotPlain(error.message);
+        if (
+          status !== 401 ||
+          refreshed ||
+          !(await client.refresh(request, headers["www-authenticate"], signal))
+        )
+          throw new NotPlain(error.message);
       }
     }
   }
@@ -106,10 +117,12 @@ export class Lane {
       try {
         return await this.#exchange(order, url, headers);
       } catch (error) {
-        const location = error instanceof Detour && error.head.status !== 401 ? error.head.headers["location"] : undefined;
+        const location =
+          error instanceof Detour && error.head.status !== 401 ? error.head.headers["location"] : undefined;
         if (location === undefined) throw error;
         const next = new URL(location, url);
-        if (next.protocol !== "https:" && next.protocol !== "http:") throw new NotPlain(`a redirect to ${next.protocol}`);
+        if (next.protocol !== "https:" && next.protocol !== "http:")
+          throw new NotPlain(`a redirect to ${next.protocol}`);
         // Credentials are for the host that they were given for.
         if (next.origin !== url.origin) headers = {};
         url = next;
@@ -121,7 +134,9 @@ export class Lane {
   async #exchange(order: Order, url: URL, headers: Record<string, string>): Promise<void> {
     const { part, descriptor, client, signal } = order;
     const whole = part.offset === 0 && part.length === descriptor.size;
-    const asked = whole ? headers : { ...headers, range: `bytes=${part.offset}-${part.offset + part.length - 1}` };
+    const asked = whole
+      ? headers
+      : { ...headers, range: `bytes=${part.offset}-${part.offset + part.length - 1}` };
     for (;;) {
       const { socket, used } = this.#take(url, client.trust);
       const answer = new Answer(order);
@@ -143,7 +158,8 @@ export class Lane {
 
   #take(url: URL, trust: Trust): { socket: LaneSocket; used: boolean } {
     const idle = this.#idle.get(keyOf(url, trust)) ?? [];
-    for (let socket = idle.pop(); socket; socket = idle.pop()) if (socket.reusable) return { socket, used: true };
+    for (let socket = idle.pop(); socket; socket = idle.pop())
+      if (socket.reusable) return { socket, used: true };
     return { socket: new LaneSocket(url, trust), used: false };
   }
 
@@ -160,7 +176,8 @@ export class Lane {
   }
 }
 
-const keyOf = (url: URL, trust: Trust): string => `${url.protocol}//${url.host} ${trust.insecure ?? false} ${trust.caFile ?? ""}`;
+const keyOf = (url: URL, trust: Trust): string =>
+  `${url.protocol}//${url.host} ${trust.insecure ?? false} ${trust.caFile ?? ""}`;
 
 /** A "not now", with how long that is meant. */
 function refusal(error: Error | undefined): LaneHead | undefined {
@@ -170,7 +187,11 @@ function refusal(error: Error | undefined): LaneHead | undefined {
 
 /** A "not now" or a broken connection is too much for the host; a strange answer, or that we gave up, is not. */
 function outcomeOf({ latencyMs, signal }: Order, error: Error | undefined): Outcome {
-  const broke = error !== undefined && !(error instanceof NotPlain) && !(error instanceof AirgapError) && signal?.aborted !== true;
+  const broke =
+    error !== undefined &&
+    !(error instanceof NotPlain) &&
+    !(error instanceof AirgapError) &&
+    signal?.aborted !== true;
   const overloaded = broke || refusal(error) !== undefined;
   return latencyMs === undefined ? { overloaded } : { overloaded, latencyMs };
 }
@@ -191,7 +212,9 @@ class Answer {
     const { descriptor, part } = this.#order;
     const length = Number(head.headers["content-length"] ?? Number.NaN);
     const plain =
-      Number.isSafeInteger(length) && head.headers["transfer-encoding"] === undefined && /^(?:identity)?$/.test(head.headers["content-encoding"] ?? "");
+      Number.isSafeInteger(length) &&
+      head.headers["transfer-encoding"] === undefined &&
+      /^(?:identity)?$/.test(head.headers["content-encoding"] ?? "");
     if (!plain) throw new NotPlain(`HTTP ${head.status} without a plain body`, head);
     if (head.status === 401 || [301, 302, 303, 307, 308].includes(head.status)) {
       this.#detour = head;
@@ -199,7 +222,11 @@ class Answer {
     }
     const { offset, length: wanted } = part;
     if (head.status === 200 && length === descriptor.size) this.#skip = offset;
-    else if (head.status !== 206 || !head.headers["content-range"]?.startsWith(`bytes ${offset}-${offset + wanted - 1}/`) || length !== wanted) {
+    else if (
+      head.status !== 206 ||
+      !head.headers["content-range"]?.startsWith(`bytes ${offset}-${offset + wanted - 1}/`) ||
+      length !== wanted
+    ) {
       throw new NotPlain(`HTTP ${head.status}`, head);
     }
     this.#wanted = wanted;

@@ -88,7 +88,8 @@ export class HostLimit {
   }
 
   #wake(): void {
-    for (let free = this.current - this.#running; free > 0 && this.#waiting.length > 0; free--) this.#waiting.shift()?.();
+    for (let free = this.current - this.#running; free > 0 && this.#waiting.length > 0; free--)
+      this.#waiting.shift()?.();
   }
 
   #learn({ overloaded, latencyMs }: Outcome, cuts: number): void {
@@ -104,7 +105,8 @@ export class HostLimit {
     }
     if (latencyMs !== undefined) {
       this.#best = Math.min(this.#best, Math.max(latencyMs, 1));
-      this.#smoothed = this.#smoothed === 0 ? latencyMs : this.#smoothed + SMOOTHING * (latencyMs - this.#smoothed);
+      this.#smoothed =
+        this.#smoothed === 0 ? latencyMs : this.#smoothed + SMOOTHING * (latencyMs - this.#smoothed);
     }
     if (this.#smoothed > Math.max(SLOW * this.#best, PROMPT_MS) && this.#limit > 4) {
       this.#starting = false;

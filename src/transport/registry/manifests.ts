@@ -20,24 +20,36 @@ export interface Repository {
   scopes: Scope[];
 }
 
-export const pathOf = ({ name }: Repository, kind: "manifests" | "blobs" | "referrers", reference: string): string => `/v2/${name}/${kind}/${reference}`;
+export const pathOf = (
+  { name }: Repository,
+  kind: "manifests" | "blobs" | "referrers",
+  reference: string,
+): string => `/v2/${name}/${kind}/${reference}`;
 
 /** `registry.k8s.io/pause:3.9`, `…@sha256:…`: for messages. */
 export function nameFor({ client, name }: Repository, reference: string): string {
   return `${client.host}/${name}${isDigest(reference) ? "@" : ":"}${reference}`;
 }
 
-const contentType = (response: HttpResponse): string | undefined => response.headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
+const contentType = (response: HttpResponse): string | undefined =>
+  response.headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
 
 /** Checks what came against what was asked and what the registry says of it. */
 function digestChecked(bytes: Buffer, reference: string, stated: string | undefined, what: string): Digest {
   const asked = isDigest(reference) ? reference : undefined;
-  const found = digestOf(bytes, asked ? algorithmOf(asked) : isDigest(stated) ? algorithmOf(stated) : "sha256");
+  const found = digestOf(
+    bytes,
+    asked ? algorithmOf(asked) : isDigest(stated) ? algorithmOf(stated) : "sha256",
+  );
   if (asked !== undefined && found !== asked) {
-    throw new AirgapError("corrupt", `${what}: the registry answered with other content, ${found}`, { data: { expected: asked, found } });
+    throw new AirgapError("corrupt", `${what}: the registry answered with other content, ${found}`, {
+      data: { expected: asked, found },
+    });
   }
   if (isDigest(stated) && algorithmOf(stated) === algorithmOf(found) && stated !== found) {
-    throw new AirgapError("corrupt", `${what}: the registry calls it ${stated}, but its bytes are ${found}`, { data: { expected: stated, found } });
+    throw new AirgapError("corrupt", `${what}: the registry calls it ${stated}, but its bytes are ${found}`, {
+      data: { expected: stated, found },
+    });
   }
   return found;
 }
@@ -47,7 +59,11 @@ function digestChecked(bytes: Buffer, reference: string, stated: string | undefi
  * https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pulling-manifests
  * @throws AirgapError `not-found`, `unauthorized`, `corrupt`, `unsupported` (schema 1)
  */
-export async function getManifest(repository: Repository, reference: string, signal?: AbortSignal): Promise<FetchedManifest> {
+export async function getManifest(
+  repository: Repository,
+  reference: string,
+  signal?: AbortSignal,
+): Promise<FetchedManifest> {
   const { client, scopes } = repository;
   const what = nameFor(repository, reference);
   const response = await client.send(pathOf(repository, "manifests", reference), {
@@ -59,14 +75,26 @@ export async function getManifest(repository: Repository, reference: string, sig
   const bytes = await response.bytes(MAX_MANIFEST_SIZE);
   const digest = digestChecked(bytes, reference, response.headers["docker-content-digest"], what);
   const { mediaType, artifactType } = parseManifest(bytes, contentType(response), what);
-  return { bytes, descriptor: { mediaType, digest, size: bytes.length, ...(artifactType === undefined ? {} : { artifactType }) } };
+  return {
+    bytes,
+    descriptor: {
+      mediaType,
+      digest,
+      size: bytes.length,
+      ...(artifactType === undefined ? {} : { artifactType }),
+    },
+  };
 }
 
 /**
  * What a tag or digest stands for, by HEAD alone; undefined when it is not there. A registry that
  * does not tell the digest is asked for the whole manifest.
  */
-export async function headManifest(repository: Repository, reference: string, signal?: AbortSignal): Promise<{ digest: Digest } | undefined> {
+export async function headManifest(
+  repository: Repository,
+  reference: string,
+  signal?: AbortSignal,
+): Promise<{ digest: Digest } | undefined> {
   const { client, scopes } = repository;
   const response = await client.send(pathOf(repository, "manifests", reference), {
     method: "HEAD",
@@ -78,6 +106,7 @@ export async function headManifest(repository: Repository, reference: string, si
   if (response.status === 404) return undefined;
   if (response.status !== 200) throw await failure(response, nameFor(repository, reference), client.host);
   const stated = response.headers["docker-content-digest"];
-  if (isDigest(stated) && (!isDigest(reference) || algorithmOf(stated) === algorithmOf(reference))) return { digest: stated };
+  if (isDigest(stated) && (!isDigest(reference) || algorithmOf(stated) === algorithmOf(reference)))
+    return { digest: stated };
   return { digest: (await getManifest(repository, reference, signal)).descriptor.digest };
 }

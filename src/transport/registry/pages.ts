@@ -7,7 +7,8 @@ const MAX_PAGES = 10_000;
 /** The `rel="next"` target of a Link header. RFC 8288. */
 export function nextLink(headers: Headers): string | undefined {
   for (const match of (headers["link"] ?? "").matchAll(/<([^>]*)>([^<]*)/g)) {
-    if (/;\s*rel\s*=\s*"?(?:[^";,]*\s)?next(?:\s[^";,]*)?"?\s*(?:[;,]|$)/i.test(match[2] as string)) return match[1];
+    if (/;\s*rel\s*=\s*"?(?:[^";,]*\s)?next(?:\s[^";,]*)?"?\s*(?:[;,]|$)/i.test(match[2] as string))
+      return match[1];
   }
   return undefined;
 }
@@ -16,7 +17,11 @@ export function nextLink(headers: Headers): string | undefined {
  * A listing page by page; ends at the first answer that is not 200. Only the path and query of a
  * link count: registries behind proxies write addresses that nobody reaches.
  */
-export async function* pages({ client, scopes }: Repository, path: string, signal?: AbortSignal): AsyncGenerator<HttpResponse> {
+export async function* pages(
+  { client, scopes }: Repository,
+  path: string,
+  signal?: AbortSignal,
+): AsyncGenerator<HttpResponse> {
   const seen = new Set<string>();
   for (let next: string | undefined = path; next !== undefined && seen.size < MAX_PAGES; ) {
     seen.add(next);

@@ -13,7 +13,13 @@ import { referrersTag } from "./referrers.ts";
  * @returns whether the registry lists referrers itself, by its `OCI-Subject`
  * @throws RegistryError with the registry's own words, AirgapError `protocol` when it calls the content otherwise
  */
-export async function putManifest(repository: Repository, descriptor: Descriptor, reference: string, bytes: Buffer, signal?: AbortSignal): Promise<boolean> {
+export async function putManifest(
+  repository: Repository,
+  descriptor: Descriptor,
+  reference: string,
+  bytes: Buffer,
+  signal?: AbortSignal,
+): Promise<boolean> {
   const { client, scopes } = repository;
   const what = nameFor(repository, reference);
   const response = await client.send(pathOf(repository, "manifests", reference), {
@@ -23,20 +29,34 @@ export async function putManifest(repository: Repository, descriptor: Descriptor
     scopes,
     ...(signal ? { signal } : {}),
   });
-  if (response.status < 200 || response.status >= 300) throw withAdvice(await failure(response, what, client.host), descriptor.mediaType);
+  if (response.status < 200 || response.status >= 300)
+    throw withAdvice(await failure(response, what, client.host), descriptor.mediaType);
   await response.discard();
   const stated = response.headers["docker-content-digest"];
   // With a tag the registry chooses the algorithm.
-  if (isDigest(stated) && stated.split(":")[0] === descriptor.digest.split(":")[0] && stated !== descriptor.digest) {
-    throw new AirgapError("protocol", `${what}: ${client.host} took ${descriptor.digest}, but calls it ${stated}`);
+  if (
+    isDigest(stated) &&
+    stated.split(":")[0] === descriptor.digest.split(":")[0] &&
+    stated !== descriptor.digest
+  ) {
+    throw new AirgapError(
+      "protocol",
+      `${what}: ${client.host} took ${descriptor.digest}, but calls it ${stated}`,
+    );
   }
   return response.headers["oci-subject"] !== undefined;
 }
 
 /** Registries for OCI content alone refuse Docker's types with no word about that. */
 function withAdvice(error: RegistryError, mediaType: string): RegistryError {
-  if (mediaType.startsWith("application/vnd.docker.") && [400, 415].includes(error.status) && error.data?.["missing"] !== true) {
-    error.suggestions.push(`if it is a zot, let it take Docker's manifests: "compat": ["docker2s2"] under "http" in its configuration`);
+  if (
+    mediaType.startsWith("application/vnd.docker.") &&
+    [400, 415].includes(error.status) &&
+    error.data?.["missing"] !== true
+  ) {
+    error.suggestions.push(
+      `if it is a zot, let it take Docker's manifests: "compat": ["docker2s2"] under "http" in its configuration`,
+    );
   }
   return error;
 }
@@ -78,6 +98,18 @@ export async function addToReferrersTag(
   const tag = referrersTag(subject);
   const others = await listed(repository, tag, signal);
   if (others.some(({ digest }) => digest === descriptor.digest)) return;
-  const bytes = Buffer.from(canonicalJson({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [...others, entryFor(descriptor, content)] }));
-  await putManifest(repository, { mediaType: MediaType.ociIndex, digest: digestOf(bytes), size: bytes.length }, tag, bytes, signal);
+  const bytes = Buffer.from(
+    canonicalJson({
+      schemaVersion: 2,
+      mediaType: MediaType.ociIndex,
+      manifests: [...others, entryFor(descriptor, content)],
+    }),
+  );
+  await putManifest(
+    repository,
+    { mediaType: MediaType.ociIndex, digest: digestOf(bytes), size: bytes.length },
+    tag,
+    bytes,
+    signal,
+  );
 }

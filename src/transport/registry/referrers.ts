@@ -14,7 +14,11 @@ const NO_API = new Set([400, 401, 403, 404, 405, 406, 501]);
 /** The tag under which clients keep the list where the registry has no API: `sha256-<hex>`. */
 export const referrersTag = (digest: Digest): string => digest.replace(":", "-").slice(0, 128);
 
-async function byApi(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<Descriptor[] | undefined> {
+async function byApi(
+  repository: Repository,
+  digest: Digest,
+  signal?: AbortSignal,
+): Promise<Descriptor[] | undefined> {
   const { client } = repository;
   const what = `the referrers of ${client.host}/${repository.name}@${digest}`;
   const found: Descriptor[] = [];
@@ -50,20 +54,34 @@ async function byTag(repository: Repository, digest: Digest, signal?: AbortSigna
 }
 
 /** Whether the registry lists referrers itself; asked once. */
-export async function hasReferrersApi(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<boolean> {
+export async function hasReferrersApi(
+  repository: Repository,
+  digest: Digest,
+  signal?: AbortSignal,
+): Promise<boolean> {
   const { learned } = repository.client;
   learned.referrersApi ??= (await byApi(repository, digest, signal)) !== undefined;
   return learned.referrersApi;
 }
 
 /** The list under its tag; not asked for where all tags are known and it is not among them. */
-async function byKnownTag(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<Descriptor[]> {
+async function byKnownTag(
+  repository: Repository,
+  digest: Digest,
+  signal?: AbortSignal,
+): Promise<Descriptor[]> {
   const tags = await repository.client.learned.tags.get(repository.name)?.catch(() => undefined);
-  return tags === undefined || tags.includes(referrersTag(digest)) ? await byTag(repository, digest, signal) : [];
+  return tags === undefined || tags.includes(referrersTag(digest))
+    ? await byTag(repository, digest, signal)
+    : [];
 }
 
 /** By the API, unless the registry is known to have none. Who comes while that is being found out waits for it. */
-async function byKnownApi(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<Descriptor[] | undefined> {
+async function byKnownApi(
+  repository: Repository,
+  digest: Digest,
+  signal?: AbortSignal,
+): Promise<Descriptor[] | undefined> {
   const { learned } = repository.client;
   if (learned.referrersApi === undefined && learned.firstReferrers === undefined) {
     const first = byApi(repository, digest, signal);
@@ -78,9 +96,14 @@ async function byKnownApi(repository: Repository, digest: Digest, signal?: Abort
  * Manifests whose subject is `digest`, by the API or by the tag that stands in for it; each once.
  * https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#listing-referrers
  */
-export async function listReferrers(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<Descriptor[]> {
+export async function listReferrers(
+  repository: Repository,
+  digest: Digest,
+  signal?: AbortSignal,
+): Promise<Descriptor[]> {
   const answered = await byKnownApi(repository, digest, signal);
   // A registry that got the API later keeps older lists under the tag.
-  const found = answered === undefined || answered.length === 0 ? await byKnownTag(repository, digest, signal) : answered;
+  const found =
+    answered === undefined || answered.length === 0 ? await byKnownTag(repository, digest, signal) : answered;
   return [...new Map(found.map((descriptor) => [descriptor.digest, descriptor])).values()];
 }

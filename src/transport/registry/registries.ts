@@ -33,7 +33,15 @@ export class Registries {
     const { credentials = anonymous, emit = silent, limits, retries } = this.#options;
     const trust = this.#options.trust?.(host) ?? {};
     const http = this.#options.http?.(trust) ?? this.#ownHttp(trust);
-    const client = new RegistryClient({ host, http, trust, credentials, emit, ...(limits ? { limits } : {}), ...(retries === undefined ? {} : { retries }) });
+    const client = new RegistryClient({
+      host,
+      http,
+      trust,
+      credentials,
+      emit,
+      ...(limits ? { limits } : {}),
+      ...(retries === undefined ? {} : { retries }),
+    });
     this.#clients.set(host, client);
     return client;
   }
@@ -42,8 +50,15 @@ export class Registries {
     return new RegistrySource(this.client(host), repository, options);
   }
 
-  destination(host: string, repository: string, options: RegistryDestinationOptions = {}): RegistryDestination {
-    return new RegistryDestination(this.client(host), repository, { ...(this.#options.emit ? { emit: this.#options.emit } : {}), ...options });
+  destination(
+    host: string,
+    repository: string,
+    options: RegistryDestinationOptions = {},
+  ): RegistryDestination {
+    return new RegistryDestination(this.client(host), repository, {
+      ...(this.#options.emit ? { emit: this.#options.emit } : {}),
+      ...options,
+    });
   }
 
   /** Ends the connections that were opened here. */
@@ -56,7 +71,9 @@ export class Registries {
 
   #ownHttp(trust: Trust): Http {
     const key = JSON.stringify([trust.caFile, trust.insecure, trust.clientCert, trust.clientKey]);
-    const http = this.#own.get(key) ?? new Http({ ...trust, ...connectionsFor(this.#options.limits), emit: this.#options.emit ?? silent });
+    const http =
+      this.#own.get(key) ??
+      new Http({ ...trust, ...connectionsFor(this.#options.limits), emit: this.#options.emit ?? silent });
     this.#own.set(key, http);
     return http;
   }
@@ -68,7 +85,9 @@ function connectionsFor(limits: LimitOptions | undefined): { connections?: numbe
 }
 
 /** One repository, where nothing else is asked of its registry. For several, make one `Registries`. */
-export function openRegistrySource(options: RegistriesOptions & RegistrySourceOptions & { host: string; repository: string }): RegistrySource {
+export function openRegistrySource(
+  options: RegistriesOptions & RegistrySourceOptions & { host: string; repository: string },
+): RegistrySource {
   const { host, repository, foreignLayers = false, ...rest } = options;
   return new Registries(rest).source(host, repository, { foreignLayers });
 }

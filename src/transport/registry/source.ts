@@ -44,7 +44,8 @@ export class RegistrySource implements Source {
   }
 
   async resolve(reference: string, signal?: AbortSignal): Promise<Descriptor> {
-    if (!isDigest(reference) && !isTag(reference)) throw new AirgapError("usage", `'${reference}' is neither a tag nor a digest`);
+    if (!isDigest(reference) && !isTag(reference))
+      throw new AirgapError("usage", `'${reference}' is neither a tag nor a digest`);
     return (await this.#manifest(reference, signal)).descriptor;
   }
 
@@ -56,21 +57,37 @@ export class RegistrySource implements Source {
   async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
     if (isManifestLike(descriptor.mediaType)) return await this.#fetchManifest(descriptor, options);
     const bytes = this.#blob(descriptor, options);
-    return options.range === undefined ? verifiedStream(bytes, descriptor, this.name) : Readable.from(bytes, { objectMode: false });
+    return options.range === undefined
+      ? verifiedStream(bytes, descriptor, this.name)
+      : Readable.from(bytes, { objectMode: false });
   }
 
   /** A blob's bytes by the fast lane; by the ordinary client where the lane does not know the answer. */
-  async pour(descriptor: Descriptor, range: Range, sink: (chunk: Uint8Array) => void, signal?: AbortSignal): Promise<void> {
+  async pour(
+    descriptor: Descriptor,
+    range: Range,
+    sink: (chunk: Uint8Array) => void,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const plain = !isManifestLike(descriptor.mediaType) && !isForeignLayer(descriptor.mediaType);
     try {
-      if (plain && this.client.lane) return await this.client.lane.pour(this, descriptor, range, sink, signal);
+      if (plain && this.client.lane)
+        return await this.client.lane.pour(this, descriptor, range, sink, signal);
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof AirgapError) throw error;
       if (!(error instanceof NotPlain))
-        throw new AirgapError("network", `${descriptor.digest} from ${this.name} broke off: ${messageOf(error)}`, { cause: error });
+        throw new AirgapError(
+          "network",
+          `${descriptor.digest} from ${this.name} broke off: ${messageOf(error)}`,
+          { cause: error },
+        );
     }
-    for await (const chunk of (await this.fetch(descriptor, { range, ...(signal ? { signal } : {}) })) as AsyncIterable<Buffer>) sink(chunk);
+    for await (const chunk of (await this.fetch(descriptor, {
+      range,
+      ...(signal ? { signal } : {}),
+    })) as AsyncIterable<Buffer>)
+      sink(chunk);
   }
 
   async referrers(digest: Digest, signal?: AbortSignal): Promise<Descriptor[]> {
@@ -89,7 +106,11 @@ export class RegistrySource implements Source {
 
   /** URL and authorisation for a GET of a descriptor's content that somebody else sends. */
   async blobRequest(descriptor: Descriptor, signal?: AbortSignal): Promise<BlobRequest> {
-    return await this.client.prepare(contentPath(this.#repository, descriptor), this.#repository.scopes, signal);
+    return await this.client.prepare(
+      contentPath(this.#repository, descriptor),
+      this.#repository.scopes,
+      signal,
+    );
   }
 
   /** After such a request got a 401 with this `WWW-Authenticate`: true when `blobRequest` gives a better one now. */
@@ -110,28 +131,46 @@ export class RegistrySource implements Source {
   async #fetchManifest(descriptor: Descriptor, { range, signal }: FetchOptions): Promise<Readable> {
     const { bytes } = await this.#manifest(descriptor.digest, signal);
     if (bytes.length !== descriptor.size) {
-      throw new AirgapError("corrupt", `${descriptor.digest} from ${this.name}: ${bytes.length} bytes came instead of ${descriptor.size}`);
+      throw new AirgapError(
+        "corrupt",
+        `${descriptor.digest} from ${this.name}: ${bytes.length} bytes came instead of ${descriptor.size}`,
+      );
     }
     const { offset = 0, length = bytes.length - offset } = range ?? {};
     return Readable.from([bytes.subarray(offset, offset + length)], { objectMode: false });
   }
 
   #blob(descriptor: Descriptor, { range, signal }: FetchOptions): AsyncGenerator<Uint8Array> {
-    const request = { repository: this.#repository, descriptor, ...(range ? { range } : {}), ...(signal ? { signal } : {}) };
+    const request = {
+      repository: this.#repository,
+      descriptor,
+      ...(range ? { range } : {}),
+      ...(signal ? { signal } : {}),
+    };
     const path = contentPath(this.#repository, descriptor);
     if (!isForeignLayer(descriptor.mediaType)) return blobBytes(path, request);
     if (!this.#foreignLayers) {
-      throw new AirgapError("unsupported", `${descriptor.digest} of ${this.name} is a foreign layer: its publisher wants it to be fetched from him alone`, {
-        suggestions: ["allow it for this image with `foreignLayers: true` in the spec"],
-      });
+      throw new AirgapError(
+        "unsupported",
+        `${descriptor.digest} of ${this.name} is a foreign layer: its publisher wants it to be fetched from him alone`,
+        {
+          suggestions: ["allow it for this image with `foreignLayers: true` in the spec"],
+        },
+      );
     }
     return foreignBytes(path, request, descriptor.urls ?? []);
   }
 }
 
 /** Each address in its order, then the registry itself; the first that has it wins. */
-async function* foreignBytes(path: string, request: Parameters<typeof blobBytes>[1], urls: string[]): AsyncGenerator<Uint8Array> {
-  const targets = urls.map((text) => URL.parse(text)).filter((url) => url !== null && /^https?:$/.test(url.protocol)) as URL[];
+async function* foreignBytes(
+  path: string,
+  request: Parameters<typeof blobBytes>[1],
+  urls: string[],
+): AsyncGenerator<Uint8Array> {
+  const targets = urls
+    .map((text) => URL.parse(text))
+    .filter((url) => url !== null && /^https?:$/.test(url.protocol)) as URL[];
   const errors: unknown[] = [];
   for (const target of [...targets, path]) {
     let begun = false;

@@ -32,7 +32,11 @@ export function basic(username: string, password: string): string {
 }
 
 function form(service: TokenService, scopes: ScopeText[], refreshToken: string): string {
-  const body = new URLSearchParams({ grant_type: "refresh_token", client_id: "airgap", refresh_token: refreshToken });
+  const body = new URLSearchParams({
+    grant_type: "refresh_token",
+    client_id: "airgap",
+    refresh_token: refreshToken,
+  });
   if (service.service !== undefined) body.set("service", service.service);
   if (scopes.length > 0) body.set("scope", scopes.join(" "));
   return body.toString();
@@ -54,7 +58,12 @@ function grantsOf(token: string): Map<string, string[]> | undefined {
     const claims: unknown = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8"));
     if (!isRecord(claims) || !("access" in claims)) return undefined;
     const list = Array.isArray(claims.access) ? claims.access.filter(isRecord) : [];
-    return new Map(list.map(({ type, name, actions }) => [`${type}:${name}`, Array.isArray(actions) ? actions.map(String) : []]));
+    return new Map(
+      list.map(({ type, name, actions }) => [
+        `${type}:${name}`,
+        Array.isArray(actions) ? actions.map(String) : [],
+      ]),
+    );
   } catch {
     return undefined;
   }
@@ -63,25 +72,40 @@ function grantsOf(token: string): Map<string, string[]> | undefined {
 async function read(response: HttpResponse): Promise<Token> {
   const value = await response.json(MAX_ANSWER);
   const token = isRecord(value) ? value.token || value.access_token : undefined;
-  if (typeof token !== "string" || !/^[\x21-\x7e]+$/.test(token)) throw protocolError(response, "answered without a token");
-  const seconds = isRecord(value) && typeof value.expires_in === "number" && value.expires_in > 0 ? value.expires_in : DEFAULT_SECONDS;
+  if (typeof token !== "string" || !/^[\x21-\x7e]+$/.test(token))
+    throw protocolError(response, "answered without a token");
+  const seconds =
+    isRecord(value) && typeof value.expires_in === "number" && value.expires_in > 0
+      ? value.expires_in
+      : DEFAULT_SECONDS;
   const grants = grantsOf(token);
-  return { value: token, expiresAt: Date.now() + Math.max(seconds * 1000 - MARGIN_MS, 1_000), ...(grants ? { grants } : {}) };
+  return {
+    value: token,
+    expiresAt: Date.now() + Math.max(seconds * 1000 - MARGIN_MS, 1_000),
+    ...(grants ? { grants } : {}),
+  };
 }
 
 /** The realm as a URL that credentials may be sent to. @throws AirgapError `protocol` */
 function checkedRealm(service: TokenService, registry: URL, insecure: boolean): TokenService {
   const realm = URL.parse(service.realm);
   if (realm === null || !/^https?:$/.test(realm.protocol)) {
-    throw new AirgapError("protocol", `${registry.host} names ${JSON.stringify(service.realm)} as its token service, which is not an http(s) address`);
+    throw new AirgapError(
+      "protocol",
+      `${registry.host} names ${JSON.stringify(service.realm)} as its token service, which is not an http(s) address`,
+    );
   }
   if (registry.protocol !== "https:" || realm.protocol === "https:") return service;
   // Behind a proxy that ends TLS, registries often write their own address with http.
   if (realm.hostname === registry.hostname) realm.protocol = "https:";
   else if (!insecure) {
-    throw new AirgapError("protocol", `${registry.host} is reached over https, but wants its password sent in the clear to ${redactUrl(realm)}`, {
-      suggestions: ["have the registry's token realm set to https, or allow it with --insecure"],
-    });
+    throw new AirgapError(
+      "protocol",
+      `${registry.host} is reached over https, but wants its password sent in the clear to ${redactUrl(realm)}`,
+      {
+        suggestions: ["have the registry's token realm set to https, or allow it with --insecure"],
+      },
+    );
   }
   return { ...service, realm: realm.href };
 }
@@ -119,6 +143,11 @@ export async function requestToken(http: Http, request: TokenRequest): Promise<T
           ...signal,
         });
   if (response.status === 200) return await read(response);
-  const who = credential === undefined ? "without a login" : "username" in credential ? `for user ${credential.username}` : "for the stored identity token";
+  const who =
+    credential === undefined
+      ? "without a login"
+      : "username" in credential
+        ? `for user ${credential.username}`
+        : "for the stored identity token";
   throw await failure(response, `a token for ${host} ${who}`, host);
 }

@@ -24,7 +24,8 @@ export function locationOf(response: HttpResponse): URL {
   const { location } = response.headers;
   const here = new URL(response.url);
   const url = location === undefined ? null : URL.parse(location, here);
-  if (url === null || !/^https?:$/.test(url.protocol)) throw protocolError(response, "opened an upload, but did not say where");
+  if (url === null || !/^https?:$/.test(url.protocol))
+    throw protocolError(response, "opened an upload, but did not say where");
   if (here.protocol === "https:" && url.protocol === "http:" && url.hostname === here.hostname) {
     url.protocol = "https:";
     if (here.port !== "" && url.port === "") url.port = here.port;
@@ -40,13 +41,20 @@ export function closing(location: URL, digest: Digest): URL {
 
 function sessionOf(response: HttpResponse): Session {
   const minPiece = Number(response.headers["oci-chunk-min-length"] ?? 0);
-  return { location: locationOf(response), minPiece: Number.isSafeInteger(minPiece) && minPiece > 0 ? minPiece : 0 };
+  return {
+    location: locationOf(response),
+    minPiece: Number.isSafeInteger(minPiece) && minPiece > 0 ? minPiece : 0,
+  };
 }
 
 const uploadsOf = ({ name }: Repository): string => `/v2/${name}/blobs/uploads/`;
 
 /** Opens an upload. https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pushing-blobs */
-export async function startUpload(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<Session> {
+export async function startUpload(
+  repository: Repository,
+  digest: Digest,
+  signal?: AbortSignal,
+): Promise<Session> {
   const { client, scopes } = repository;
   const response = await client.send(uploadsOf(repository), {
     method: "POST",
@@ -54,7 +62,8 @@ export async function startUpload(repository: Repository, digest: Digest, signal
     scopes,
     ...(signal ? { signal } : {}),
   });
-  if (response.status !== 202) throw await failure(response, `an upload of ${nameFor(repository, digest)}`, client.host);
+  if (response.status !== 202)
+    throw await failure(response, `an upload of ${nameFor(repository, digest)}`, client.host);
   await response.discard();
   return sessionOf(response);
 }
@@ -65,10 +74,17 @@ export async function startUpload(repository: Repository, digest: Digest, signal
  * that upload already.
  * https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#mounting-a-blob-from-another-repository
  */
-export async function askMount(repository: Repository, digest: Digest, from: string, signal?: AbortSignal): Promise<MountAnswer> {
+export async function askMount(
+  repository: Repository,
+  digest: Digest,
+  from: string,
+  signal?: AbortSignal,
+): Promise<MountAnswer> {
   const { client, scopes } = repository;
   const query = new URLSearchParams({ mount: digest, from });
-  const other: Scope[] = scopes.some((scope) => scope.repository === from) ? [] : [{ repository: from, actions: "pull" }];
+  const other: Scope[] = scopes.some((scope) => scope.repository === from)
+    ? []
+    : [{ repository: from, actions: "pull" }];
   try {
     const response = await client.send(`${uploadsOf(repository)}?${query}`, {
       method: "POST",
@@ -82,7 +98,8 @@ export async function askMount(repository: Repository, digest: Digest, from: str
     return response.status === 202 ? { mounted: false, session: sessionOf(response) } : { mounted: false };
   } catch (error) {
     signal?.throwIfAborted();
-    if (isAirgapError(error, "network", "unauthorized", "protocol", "refused", "not-found")) return { mounted: false };
+    if (isAirgapError(error, "network", "unauthorized", "protocol", "refused", "not-found"))
+      return { mounted: false };
     throw error;
   }
 }
@@ -91,7 +108,11 @@ export async function askMount(repository: Repository, digest: Digest, from: str
  * Asks how far an upload has come.
  * @returns the next byte that is wanted, or undefined when the upload is not known any more
  */
-export async function progressOf(session: Session, { client, scopes }: Repository, signal?: AbortSignal): Promise<number | undefined> {
+export async function progressOf(
+  session: Session,
+  { client, scopes }: Repository,
+  signal?: AbortSignal,
+): Promise<number | undefined> {
   const response = await client.send(session.location, { scopes, ...(signal ? { signal } : {}) });
   await response.discard();
   if (response.status < 200 || response.status >= 300) return undefined;

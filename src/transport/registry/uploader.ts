@@ -51,15 +51,28 @@ export class Uploader {
     let open = session;
     let offset = 0;
     let last: Setback | undefined;
-    for (let way = this.#choose(content, failed, false); way !== undefined; way = this.#choose(content, failed, offset > 0)) {
+    for (
+      let way = this.#choose(content, failed, false);
+      way !== undefined;
+      way = this.#choose(content, failed, offset > 0)
+    ) {
       const current = open ?? (await startUpload(this.#repository, content.descriptor.digest, this.#signal));
-      const setback = way === "put" ? await this.#whole(content, current) : await this.#pieces(content, current, way, offset);
+      const setback =
+        way === "put"
+          ? await this.#whole(content, current)
+          : await this.#pieces(content, current, way, offset);
       if (setback === undefined) return this.#remember(content, failed);
       this.#signal?.throwIfAborted();
       if (setback.final || (await this.#contentIsWrong(setback, content))) throw setback.error;
       last = setback;
       if (++tries[way] >= MAX_TRIES || setback.way) failed.add(way);
-      this.#emit({ type: "retry", what: content.descriptor.digest, reason: messageOf(setback.error), attempt: tries[way], waitMs: 0 });
+      this.#emit({
+        type: "retry",
+        what: content.descriptor.digest,
+        reason: messageOf(setback.error),
+        attempt: tries[way],
+        waitMs: 0,
+      });
       offset = (await this.#kept(current, setback)) ?? 0;
       open = offset > 0 ? current : undefined;
     }
@@ -68,13 +81,22 @@ export class Uploader {
 
   /** The first way that is not known to fail; what is begun can only be gone on with by pieces. */
   #choose({ descriptor }: Content, failed: Set<Way>, begun: boolean): Way | undefined {
-    const fits = (way: Way): boolean => !failed.has(way) && descriptor.size < (this.#manners.failing[way] ?? Number.POSITIVE_INFINITY);
-    return (begun ? (["pieces", "patch"] as const).find(fits) : undefined) ?? WAYS.find(fits) ?? WAYS.find((way) => !failed.has(way));
+    const fits = (way: Way): boolean =>
+      !failed.has(way) && descriptor.size < (this.#manners.failing[way] ?? Number.POSITIVE_INFINITY);
+    return (
+      (begun ? (["pieces", "patch"] as const).find(fits) : undefined) ??
+      WAYS.find(fits) ??
+      WAYS.find((way) => !failed.has(way))
+    );
   }
 
   /** Ways that failed for a blob which then went another way are not tried again for blobs as large. */
   #remember({ descriptor }: Content, failed: Set<Way>): void {
-    for (const way of failed) this.#manners.failing[way] = Math.min(this.#manners.failing[way] ?? Number.POSITIVE_INFINITY, descriptor.size);
+    for (const way of failed)
+      this.#manners.failing[way] = Math.min(
+        this.#manners.failing[way] ?? Number.POSITIVE_INFINITY,
+        descriptor.size,
+      );
   }
 
   async #whole(content: Content, session: Session): Promise<Setback | undefined> {
@@ -93,7 +115,8 @@ export class Uploader {
     const { size } = content.descriptor;
     let at = from;
     for (let stalls = 0; at < size; ) {
-      const length = way === "patch" ? size - at : Math.min(Math.max(this.#manners.piece, session.minPiece), size - at);
+      const length =
+        way === "patch" ? size - at : Math.min(Math.max(this.#manners.piece, session.minPiece), size - at);
       const answer = await this.#send("PATCH", session.location, content, at, length);
       const next = answer instanceof Error ? undefined : await this.#accepted(answer, session, at, length);
       if (next === "lost") return { error: this.#confused(content, at, length), way: true };
@@ -114,7 +137,12 @@ export class Uploader {
   }
 
   /** The next byte that is wanted after a piece; `lost` when the registry forgot what it had. */
-  async #accepted(answer: HttpResponse, session: Session, at: number, length: number): Promise<number | "lost" | undefined> {
+  async #accepted(
+    answer: HttpResponse,
+    session: Session,
+    at: number,
+    length: number,
+  ): Promise<number | "lost" | undefined> {
     if (answer.status < 200 || answer.status >= 300) return undefined;
     await answer.discard();
     if (answer.headers["location"] !== undefined) session.location = locationOf(answer);
@@ -124,7 +152,12 @@ export class Uploader {
     return end < at || end > at + length || (at > 0 && end === length) ? "lost" : end;
   }
 
-  async #piecesSetback(answer: HttpResponse | Error, content: Content, way: Way, length: number): Promise<Setback> {
+  async #piecesSetback(
+    answer: HttpResponse | Error,
+    content: Content,
+    way: Way,
+    length: number,
+  ): Promise<Setback> {
     if (answer instanceof Error) return { error: answer, way: false };
     const { status } = answer;
     const setback = await this.#refusal(answer, content);
@@ -134,8 +167,15 @@ export class Uploader {
 
   /** The empty PUT that closes an upload. A last piece in it would make Harbor count wrongly. */
   async #close(content: Content, session: Session, way: Way): Promise<Setback | undefined> {
-    const answer = await this.#send("PUT", closing(session.location, content.descriptor.digest), content, 0, 0);
-    if (answer instanceof Error) return (await this.#isThere(content)) ? undefined : { error: answer, way: false };
+    const answer = await this.#send(
+      "PUT",
+      closing(session.location, content.descriptor.digest),
+      content,
+      0,
+      0,
+    );
+    if (answer instanceof Error)
+      return (await this.#isThere(content)) ? undefined : { error: answer, way: false };
     if (answer.status >= 200 && answer.status < 300) {
       await answer.discard();
       return undefined;
@@ -143,7 +183,13 @@ export class Uploader {
     return { ...(await this.#refusal(answer, content)), way: way === "pieces" || answer.status < 500 };
   }
 
-  async #send(method: "PUT" | "PATCH", url: URL, content: Content, from: number, length: number): Promise<HttpResponse | Error> {
+  async #send(
+    method: "PUT" | "PATCH",
+    url: URL,
+    content: Content,
+    from: number,
+    length: number,
+  ): Promise<HttpResponse | Error> {
     const { client, scopes } = this.#repository;
     const range = method === "PATCH" ? { "content-range": `${from}-${from + length - 1}` } : {};
     try {
@@ -164,8 +210,13 @@ export class Uploader {
 
   async #refusal(answer: HttpResponse, content: Content): Promise<Setback> {
     const { status } = answer;
-    if (isRetryable(status)) this.#repository.client.limits.pause(backoffMs(1, answer.headers["retry-after"]));
-    const error = await failure(answer, `the upload of ${nameFor(this.#repository, content.descriptor.digest)}`, this.#repository.client.host);
+    if (isRetryable(status))
+      this.#repository.client.limits.pause(backoffMs(1, answer.headers["retry-after"]));
+    const error = await failure(
+      answer,
+      `the upload of ${nameFor(this.#repository, content.descriptor.digest)}`,
+      this.#repository.client.host,
+    );
     // 404: the upload is gone; 5xx: a moment's weakness. Else the way does not suit.
     return { error, way: status < 500 && status !== 404, final: FINAL_STATUS.has(status) };
   }
@@ -191,7 +242,11 @@ export class Uploader {
     const { error } = setback;
     if (!(error instanceof RegistryError) || error.status !== 400) return false;
     if (await content.isRight()) return false;
-    setback.error = new AirgapError("corrupt", `${content.descriptor.digest} of ${content.source} is not what its digest says`, { cause: error });
+    setback.error = new AirgapError(
+      "corrupt",
+      `${content.descriptor.digest} of ${content.source} is not what its digest says`,
+      { cause: error },
+    );
     return true;
   }
 
@@ -208,19 +263,27 @@ export class Uploader {
 
   #confused(content: Content, at: number, length: number): AirgapError {
     const what = nameFor(this.#repository, content.descriptor.digest);
-    return new AirgapError("protocol", `${what}: the registry lost what was sent before bytes ${at} to ${at + length - 1}`);
+    return new AirgapError(
+      "protocol",
+      `${what}: the registry lost what was sent before bytes ${at} to ${at + length - 1}`,
+    );
   }
 
   #givenUp(content: Content, last: Setback | undefined): Error {
     const { error } = last ?? {};
-    if (!isAirgapError(error, "network")) return error ?? new AirgapError("network", `${content.descriptor.digest} could not be sent`);
+    if (!isAirgapError(error, "network"))
+      return error ?? new AirgapError("network", `${content.descriptor.digest} could not be sent`);
     const { host } = this.#repository.client;
-    return new AirgapError("network", `${nameFor(this.#repository, content.descriptor.digest)} could not be sent in any way: ${messageOf(error)}`, {
-      cause: error,
-      suggestions: [
-        `if ${host} is zot 2.1.17 or newer, it cuts every request off after 60 s: set "readTimeout" and "writeTimeout" under "http" in its configuration`,
-        "run the same command again: it goes on where it stopped",
-      ],
-    });
+    return new AirgapError(
+      "network",
+      `${nameFor(this.#repository, content.descriptor.digest)} could not be sent in any way: ${messageOf(error)}`,
+      {
+        cause: error,
+        suggestions: [
+          `if ${host} is zot 2.1.17 or newer, it cuts every request off after 60 s: set "readTimeout" and "writeTimeout" under "http" in its configuration`,
+          "run the same command again: it goes on where it stopped",
+        ],
+      },
+    );
   }
 }

@@ -20,7 +20,14 @@ export async function applicationArchive(version: string): Promise<string> {
       await using registry = await startRegistry({ storage: join(work, "storage"), work });
       await pushRecipes(registry.host, new Map([[`team/shop:${version}`, recipe]]));
       const target = `docker-archive:${join(folder, "shop.tar")}:shop:${version}`;
-      await must("skopeo", ["--insecure-policy", "copy", "-q", "--src-tls-verify=false", `docker://${registry.host}/team/shop:${version}`, target]);
+      await must("skopeo", [
+        "--insecure-policy",
+        "copy",
+        "-q",
+        "--src-tls-verify=false",
+        `docker://${registry.host}/team/shop:${version}`,
+        target,
+      ]);
     } finally {
       await must("rm", ["-rf", work]);
     }

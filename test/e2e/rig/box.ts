@@ -18,7 +18,8 @@ export const AIRGAP = join(CHECKOUT, "bin/airgap");
 /** Packs the tool, unless it is packed as it is now. */
 export async function packTool(): Promise<void> {
   const archive = join(CHECKOUT, `build/airgap-0.1.0-linux-${process.arch}.tar.gz`);
-  if (!isFresh(archive, ...sourcesOf(CHECKOUT))) await must("npm", ["run", "pack", "--", process.arch], { cwd: CHECKOUT, timeoutMs: 600_000 });
+  if (!isFresh(archive, ...sourcesOf(CHECKOUT)))
+    await must("npm", ["run", "pack", "--", process.arch], { cwd: CHECKOUT, timeoutMs: 600_000 });
 }
 
 interface HostEntry {
@@ -58,10 +59,21 @@ export class Box {
   /** Writes a cluster file. @returns its path */
   async cluster(change: (document: ClusterDocument) => void = () => {}, name = "cluster"): Promise<string> {
     const hosts = await Promise.all(
-      this.#placed.map(async ([host, role]) => ({ name: host.name, address: host.address, roles: [role], hostKey: await host.fingerprint() })),
+      this.#placed.map(async ([host, role]) => ({
+        name: host.name,
+        address: host.address,
+        roles: [role],
+        hostKey: await host.fingerprint(),
+      })),
     );
     const document = {
-      ...{ apiVersion: "airgap/v1", kind: "Cluster", name: "bare", kubernetes: { version: SMALL_VERSION }, network: "none" },
+      ...{
+        apiVersion: "airgap/v1",
+        kind: "Cluster",
+        name: "bare",
+        kubernetes: { version: SMALL_VERSION },
+        network: "none",
+      },
       registry: { host: "register.rig.test" },
       ssh: { user: "root", passwordEnv: "AIRGAP_SSH_PASSWORD" } as Record<string, unknown>,
       hosts,
@@ -106,13 +118,21 @@ export class Box {
    * The same, where only one exit code will do, and all of `patterns` have to be met by what it printed, with each
    * stretch of white space as one blank.
    */
-  async expect(code: number, args: string[], patterns: RegExp[] = [], env: Record<string, string> = {}): Promise<string> {
+  async expect(
+    code: number,
+    args: string[],
+    patterns: RegExp[] = [],
+    env: Record<string, string> = {},
+  ): Promise<string> {
     const { code: got, stdout, stderr } = await this.airgap(args, env);
     const printed = `${stdout}\n${stderr}`;
     const told = printed.replace(/\s+/g, " ");
-    const missing = patterns.filter((pattern) => !pattern.test(told)).map((pattern) => `\nnot said: ${pattern}`);
+    const missing = patterns
+      .filter((pattern) => !pattern.test(told))
+      .map((pattern) => `\nnot said: ${pattern}`);
     const wrong = got === code ? "" : `\nexit ${got}, not ${code}`;
-    if (missing.length > 0 || wrong) throw new Error(`airgap ${args.join(" ")}:${wrong}${missing.join("")}\n${printed.slice(-4000)}`);
+    if (missing.length > 0 || wrong)
+      throw new Error(`airgap ${args.join(" ")}:${wrong}${missing.join("")}\n${printed.slice(-4000)}`);
     return told;
   }
 
@@ -132,7 +152,8 @@ export class Box {
 }
 
 /** From now on; for `changesOn`. */
-export const mark = (hosts: Host[]): Promise<unknown> => Promise.all(hosts.map((host) => host.sh("touch /run/mark")));
+export const mark = (hosts: Host[]): Promise<unknown> =>
+  Promise.all(hosts.map((host) => host.sh("touch /run/mark")));
 
 /** What a login, a look into a package database and the passing of time change by themselves. */
 const RESTLESS =
@@ -173,7 +194,10 @@ export async function nobodysPackages(host: Host, lines: string[]): Promise<stri
   const owned = await Promise.all(
     lines.map(async (line) => {
       const [kind, path = ""] = line.split(" ");
-      return (kind === "file" || kind === "link") && (await host.exec([...asked.split(" "), `/${path.replace(/\.rpmnew$/, "")}`])).code === 0;
+      return (
+        (kind === "file" || kind === "link") &&
+        (await host.exec([...asked.split(" "), `/${path.replace(/\.rpmnew$/, "")}`])).code === 0
+      );
     }),
   );
   return lines.filter((_, i) => !owned[i]);

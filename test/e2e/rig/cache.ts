@@ -8,7 +8,9 @@ import { eventually, say } from "./shell.ts";
 const LONG_UNUSED = 2 * 24 * 3600 * 1000;
 
 /** Where compiled programs, base systems and packages are kept between runs. */
-export const cacheFolder = process.env["AIRGAP_RIG_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "airgap-rig");
+export const cacheFolder =
+  process.env["AIRGAP_RIG_CACHE"] ??
+  join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "airgap-rig");
 
 const alive = (pid: number): boolean => existsSync(`/proc/${pid}`);
 
@@ -37,7 +39,12 @@ async function locked<T>(file: string, seconds: number, work: () => Promise<T>):
 /** Removes what nobody used for a while of other recipes of this name, and what an ended process left half made. */
 async function prune(name: string, keep: string, unusedMs: number): Promise<void> {
   for (const entry of await readdir(cacheFolder)) {
-    if (!entry.startsWith(`${name}-`) || entry === keep || entry.slice(name.length + 1).replace(/^([0-9a-f]{12}).*/, "$1").length !== 12) continue;
+    if (
+      !entry.startsWith(`${name}-`) ||
+      entry === keep ||
+      entry.slice(name.length + 1).replace(/^([0-9a-f]{12}).*/, "$1").length !== 12
+    )
+      continue;
     const path = join(cacheFolder, entry);
     const half = /\.making\.(\d+)$/.exec(entry);
     const old = Date.now() - (await stat(path)).mtimeMs > unusedMs;
@@ -45,10 +52,12 @@ async function prune(name: string, keep: string, unusedMs: number): Promise<void
   }
 }
 
-const entryOf = (name: string, recipe: unknown): string => `${name}-${createHash("sha256").update(JSON.stringify(recipe)).digest("hex").slice(0, 12)}`;
+const entryOf = (name: string, recipe: unknown): string =>
+  `${name}-${createHash("sha256").update(JSON.stringify(recipe)).digest("hex").slice(0, 12)}`;
 
 /** Whether the cache has what this recipe makes. */
-export const isCached = (name: string, recipe: unknown): boolean => existsSync(join(cacheFolder, entryOf(name, recipe)));
+export const isCached = (name: string, recipe: unknown): boolean =>
+  existsSync(join(cacheFolder, entryOf(name, recipe)));
 
 /**
  * A folder of the cache that is made once for each `recipe` (anything that JSON can hold). `make` fills an
@@ -56,7 +65,12 @@ export const isCached = (name: string, recipe: unknown): boolean => existsSync(j
  * @param keptMs how long others of this name are kept that nobody uses any more
  * @returns its path
  */
-export async function cached(name: string, recipe: unknown, make: (folder: string) => Promise<void>, keptMs = LONG_UNUSED): Promise<string> {
+export async function cached(
+  name: string,
+  recipe: unknown,
+  make: (folder: string) => Promise<void>,
+  keptMs = LONG_UNUSED,
+): Promise<string> {
   await mkdir(cacheFolder, { recursive: true });
   const entry = entryOf(name, recipe);
   const path = join(cacheFolder, entry);

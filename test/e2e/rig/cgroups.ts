@@ -17,7 +17,9 @@ function ownGroups(): string[] {
     .flatMap((line) => {
       const [id, controllers = "", path = "/"] = line.split(":");
       const name = id === "0" ? "unified" : controllers.replace("name=", "");
-      const point = points.find((candidate) => candidate === join(MOUNTS, name)) ?? (id === "0" ? points.find((candidate) => candidate === MOUNTS) : undefined);
+      const point =
+        points.find((candidate) => candidate === join(MOUNTS, name)) ??
+        (id === "0" ? points.find((candidate) => candidate === MOUNTS) : undefined);
       return point === undefined ? [] : [join(point, path)];
     });
 }
@@ -36,7 +38,8 @@ export async function makeGroups(name: string): Promise<string[]> {
       const value = await readFile(join(parent, file), "utf8").catch(() => "");
       if (value.trim() !== "") await writeFile(join(folder, file), value).catch(() => {});
     }
-    if (folder.includes("/cpuset/")) await writeFile(join(folder, "cgroup.clone_children"), "1").catch(() => {});
+    if (folder.includes("/cpuset/"))
+      await writeFile(join(folder, "cgroup.clone_children"), "1").catch(() => {});
   }
   return folders;
 }
@@ -45,7 +48,9 @@ export async function makeGroups(name: string): Promise<string[]> {
 async function processesOf(folder: string): Promise<number[]> {
   const own = (await readFile(join(folder, "cgroup.procs"), "utf8").catch(() => "")).trim();
   const below = await readdir(folder, { withFileTypes: true }).catch(() => []);
-  const nested = await Promise.all(below.filter((entry) => entry.isDirectory()).map(({ name }) => processesOf(join(folder, name))));
+  const nested = await Promise.all(
+    below.filter((entry) => entry.isDirectory()).map(({ name }) => processesOf(join(folder, name))),
+  );
   return [...(own === "" ? [] : own.split("\n").map(Number)), ...nested.flat()];
 }
 
@@ -61,7 +66,8 @@ export async function endGroups(folders: string[]): Promise<void> {
 }
 
 async function removeTree(folder: string): Promise<void> {
-  for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) if (entry.isDirectory()) await removeTree(join(folder, entry.name));
+  for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => []))
+    if (entry.isDirectory()) await removeTree(join(folder, entry.name));
   await rmdir(folder).catch(() => {});
 }
 

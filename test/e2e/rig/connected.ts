@@ -12,13 +12,20 @@ import { elSystem } from "./system/el.ts";
 import { aptSources } from "./system/mmdebstrap.ts";
 
 /** A web server on a loopback port that gives out folders: `/NAME/…`. */
-async function serveFolders(folders: Record<string, string>): Promise<{ url: string; stop: () => Promise<void> }> {
+async function serveFolders(
+  folders: Record<string, string>,
+): Promise<{ url: string; stop: () => Promise<void> }> {
   const server = createServer((request, response) => {
-    const [, name = "", ...rest] = normalize(decodeURIComponent(new URL(request.url ?? "/", "http://rig").pathname)).split("/");
+    const [, name = "", ...rest] = normalize(
+      decodeURIComponent(new URL(request.url ?? "/", "http://rig").pathname),
+    ).split("/");
     const file = join(folders[name] ?? "/nonexistent", rest.join("/"));
     stat(file).then(
       (found) => {
-        response.writeHead(found.isFile() ? 200 : 404, found.isFile() ? { "Content-Length": found.size } : {});
+        response.writeHead(
+          found.isFile() ? 200 : 404,
+          found.isFile() ? { "Content-Length": found.size } : {},
+        );
         if (found.isFile() && request.method !== "HEAD") createReadStream(file).pipe(response);
         else response.end();
       },
@@ -32,7 +39,10 @@ async function serveFolders(folders: Record<string, string>): Promise<{ url: str
       server.close(() => resolve());
       server.closeAllConnections();
     });
-  return { url: `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`, stop };
+  return {
+    url: `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`,
+    stop,
+  };
 }
 
 interface DebSource {
@@ -47,12 +57,20 @@ const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /** This machine's own Debian archives, as a spec writes repositories; in either of apt's notations. */
 export function debianArchives(text: string): DebSource[] {
   const stanzas = text.split(/\n\s*\n/).flatMap((stanza) => {
-    const field = (name: string): string[] => (new RegExp(`^${name}:\\s*(.*)$`, "im").exec(stanza)?.[1] ?? "").split(/\s+/).filter(Boolean);
-    return field("URIs").map((uris) => ({ uris, suites: field("Suites"), components: field("Components"), signedBy: KEYRING }));
+    const field = (name: string): string[] =>
+      (new RegExp(`^${name}:\\s*(.*)$`, "im").exec(stanza)?.[1] ?? "").split(/\s+/).filter(Boolean);
+    return field("URIs").map((uris) => ({
+      uris,
+      suites: field("Suites"),
+      components: field("Components"),
+      signedBy: KEYRING,
+    }));
   });
-  const lines = [...text.matchAll(/^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+(.+)$/gm)].map(([, uris = "", suite = "", components = ""]) => ({
-    ...{ uris, suites: [suite], components: components.trim().split(/\s+/), signedBy: KEYRING },
-  }));
+  const lines = [...text.matchAll(/^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+(.+)$/gm)].map(
+    ([, uris = "", suite = "", components = ""]) => ({
+      ...{ uris, suites: [suite], components: components.trim().split(/\s+/), signedBy: KEYRING },
+    }),
+  );
   return [...stanzas, ...lines];
 }
 
@@ -88,7 +106,10 @@ async function debianPackages({ version, runtime }: ConnectedOptions, url: strin
   return {
     ...{ name: "debian12", format: "deb", for: ["debian-12"], arch: "amd64" },
     repositories: [
-      ...debianArchives(readFileSync(aptSources(), "utf8")).map((source, i) => ({ id: `debian${i}`, ...source })),
+      ...debianArchives(readFileSync(aptSources(), "utf8")).map((source, i) => ({
+        id: `debian${i}`,
+        ...source,
+      })),
       { id: "kubernetes", uris: `${url}/debs/`, suites: ["/"], signedBy: `${url}/debs/Release.key` },
     ],
     install: { all: TOOLS, worker: node, "control-plane": [...node, `kubectl=${plain}-${revision}`] },
@@ -99,10 +120,24 @@ async function debianPackages({ version, runtime }: ConnectedOptions, url: strin
 async function elPackageSet({ version }: ConnectedOptions, url: string): Promise<unknown> {
   const plain = version.slice(1);
   const node = ["containerd.io", `kubelet-${plain}`, `kubeadm-${plain}`, "kubernetes-cni"];
-  const repository = (id: string): unknown => ({ id, baseurl: `${url}/${id}/`, gpgkey: [`${url}/${id}/RPM-GPG-KEY-rig`] });
+  const repository = (id: string): unknown => ({
+    id,
+    baseurl: `${url}/${id}/`,
+    gpgkey: [`${url}/${id}/RPM-GPG-KEY-rig`],
+  });
   return {
-    ...{ name: "el9", format: "rpm", for: ["rocky-9"], arch: "x86_64", repositories: [repository("kubernetes-rpms"), repository("el")] },
-    install: { all: ["conntrack-tools", "socat", "ethtool", "chrony", "bash-completion"], worker: node, "control-plane": [...node, `kubectl-${plain}`] },
+    ...{
+      name: "el9",
+      format: "rpm",
+      for: ["rocky-9"],
+      arch: "x86_64",
+      repositories: [repository("kubernetes-rpms"), repository("el")],
+    },
+    install: {
+      all: ["conntrack-tools", "socat", "ethtool", "chrony", "bash-completion"],
+      worker: node,
+      "control-plane": [...node, `kubectl-${plain}`],
+    },
     installed: (await elSystem()).installed,
   };
 }
@@ -112,9 +147,16 @@ export async function connectedSide(folder: string, options: ConnectedOptions): 
   const { version, systems, images = [], extra = {} } = options;
   await mkdir(folder, { recursive: true });
   const el = systems.includes("el");
-  const folders = { debs: await kubernetesDebs(version), ...(el ? { "kubernetes-rpms": await kubernetesRpms(version), el: await elPackages() } : {}) };
+  const folders = {
+    debs: await kubernetesDebs(version),
+    ...(el ? { "kubernetes-rpms": await kubernetesRpms(version), el: await elPackages() } : {}),
+  };
   const web = await serveFolders(folders);
-  const mirror = await startRegistry({ storage: await mirrorStorage(version), work: join(folder, "mirror"), readOnly: true });
+  const mirror = await startRegistry({
+    storage: await mirrorStorage(version),
+    work: join(folder, "mirror"),
+    readOnly: true,
+  });
   await cp(join(import.meta.dirname, "manifests"), folder, { recursive: true });
   const names = ["registry.k8s.io", "ghcr.io", "docker.io"];
   const document = {

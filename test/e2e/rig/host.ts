@@ -15,7 +15,12 @@ const POWER_OFF = 38;
 const REBOOT = 133;
 /** Runs a command after moving into the cgroups. */
 const inGroups = (groups: string[], command: string[]): string[] => [
-  ...["sh", "-c", 'for group; do shift; [ "$group" != -- ] || break; echo $$ >"$group/cgroup.procs"; done; exec "$@"', "sh"],
+  ...[
+    "sh",
+    "-c",
+    'for group; do shift; [ "$group" != -- ] || break; echo $$ >"$group/cgroup.procs"; done; exec "$@"',
+    "sh",
+  ],
   ...[...groups, "--", ...command],
 ];
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -99,35 +104,82 @@ export class Host {
   async create(): Promise<void> {
     await mkdir(this.folder, { recursive: true });
     await this.#layTree();
-    const { address, gateway = "", machineId, hostname = `bare-${this.name}`, password, authorizedKeys = [], user, sshd = [] } = this.settings;
+    const {
+      address,
+      gateway = "",
+      machineId,
+      hostname = `bare-${this.name}`,
+      password,
+      authorizedKeys = [],
+      user,
+      sshd = [],
+    } = this.settings;
     await mkdir(join(this.root, "etc/rig"), { recursive: true });
-    await writeFile(join(this.root, "etc/rig/boot.env"), `ADDRESS=${address}\nPREFIX=24\nGATEWAY=${gateway}\n`);
+    await writeFile(
+      join(this.root, "etc/rig/boot.env"),
+      `ADDRESS=${address}\nPREFIX=24\nGATEWAY=${gateway}\n`,
+    );
     await writeFile(join(this.root, "etc/hostname"), `${hostname}\n`);
     await writeFile(join(this.root, "etc/hosts"), `127.0.0.1 localhost\n127.0.1.1 ${hostname}\n`);
     await writeFile(join(this.root, "etc/resolv.conf"), `nameserver ${this.#network.operator}\n`);
-    await writeFile(join(this.root, "etc/machine-id"), `${machineId ?? crypto.randomUUID().replaceAll("-", "")}\n`);
-    await must("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", this.name, "-f", join(this.root, "etc/ssh/ssh_host_ed25519_key")]);
-    const lines = [...sshd, "PermitRootLogin yes", "PasswordAuthentication yes", "UseDNS no", "HostKey /etc/ssh/ssh_host_ed25519_key"];
+    await writeFile(
+      join(this.root, "etc/machine-id"),
+      `${machineId ?? crypto.randomUUID().replaceAll("-", "")}\n`,
+    );
+    await must("ssh-keygen", [
+      "-q",
+      "-t",
+      "ed25519",
+      "-N",
+      "",
+      "-C",
+      this.name,
+      "-f",
+      join(this.root, "etc/ssh/ssh_host_ed25519_key"),
+    ]);
+    const lines = [
+      ...sshd,
+      "PermitRootLogin yes",
+      "PasswordAuthentication yes",
+      "UseDNS no",
+      "HostKey /etc/ssh/ssh_host_ed25519_key",
+    ];
     await mkdir(join(this.root, "etc/ssh/sshd_config.d"), { recursive: true });
     await writeFile(join(this.root, "etc/ssh/sshd_config.d/rig.conf"), `${lines.join("\n")}\n`);
     await this.#account("root", password, authorizedKeys, "/root");
     if (user === undefined) return;
     await must("chroot", [this.root, "useradd", "-m", "-s", "/bin/bash", user.name]);
     await this.#account(user.name, user.password, user.authorizedKeys ?? [], `/home/${user.name}`);
-    await writeFile(join(this.root, `etc/sudoers.d/${user.name}`), `${user.name} ALL=(ALL) ${user.sudo === "free" ? "NOPASSWD: " : ""}ALL\n`, { mode: 0o440 });
+    await writeFile(
+      join(this.root, `etc/sudoers.d/${user.name}`),
+      `${user.name} ALL=(ALL) ${user.sudo === "free" ? "NOPASSWD: " : ""}ALL\n`,
+      { mode: 0o440 },
+    );
   }
 
   /** The tree below, shared by all hosts, with this one's changes above; /var is its own, since a runtime's layers can't lie on layers. */
   async #layTree(): Promise<void> {
-    const [changes, work, own] = [join(this.folder, "changes"), join(this.folder, "work"), join(this.folder, "var")];
+    const [changes, work, own] = [
+      join(this.folder, "changes"),
+      join(this.folder, "work"),
+      join(this.folder, "var"),
+    ];
     for (const folder of [this.root, changes, work]) await mkdir(folder, { recursive: true });
     await must("cp", ["-a", "--reflink=auto", join(this.settings.tree, "var"), own]);
-    await must("mount", ["-t", "overlay", "overlay", "-o", `lowerdir=${this.settings.tree},upperdir=${changes},workdir=${work}`, this.root]);
+    await must("mount", [
+      "-t",
+      "overlay",
+      "overlay",
+      "-o",
+      `lowerdir=${this.settings.tree},upperdir=${changes},workdir=${work}`,
+      this.root,
+    ]);
     await must("mount", ["--bind", own, join(this.root, "var")]);
   }
 
   async #account(name: string, password: string | undefined, keys: string[], home: string): Promise<void> {
-    if (password !== undefined) await must("chroot", [this.root, "chpasswd"], { input: `${name}:${password}\n` });
+    if (password !== undefined)
+      await must("chroot", [this.root, "chpasswd"], { input: `${name}:${password}\n` });
     if (keys.length === 0) return;
     const ssh = join(this.root, home, ".ssh");
     await mkdir(ssh, { recursive: true, mode: 0o700 });
@@ -137,13 +189,19 @@ export class Host {
 
   /** The host key's fingerprint as ssh-keygen and cluster files write it. */
   async fingerprint(): Promise<string> {
-    const line = await output("ssh-keygen", ["-l", "-f", join(this.root, "etc/ssh/ssh_host_ed25519_key.pub")]);
+    const line = await output("ssh-keygen", [
+      "-l",
+      "-f",
+      join(this.root, "etc/ssh/ssh_host_ed25519_key.pub"),
+    ]);
     return line.split(" ")[1] ?? "";
   }
 
   /** Its line in a known_hosts file. */
   async knownHost(): Promise<string> {
-    const [type = "", key = ""] = (await readFile(join(this.root, "etc/ssh/ssh_host_ed25519_key.pub"), "utf8")).split(" ");
+    const [type = "", key = ""] = (
+      await readFile(join(this.root, "etc/ssh/ssh_host_ed25519_key.pub"), "utf8")
+    ).split(" ");
     return `${this.address} ${type} ${key}`;
   }
 
@@ -164,7 +222,13 @@ export class Host {
   }
 
   async #start(): Promise<void> {
-    const nspawn = ["systemd-nspawn", "--quiet", `--directory=${this.root}`, `--machine=${this.#id}`, `--hostname=${await this.#hostname()}`];
+    const nspawn = [
+      "systemd-nspawn",
+      "--quiet",
+      `--directory=${this.root}`,
+      `--machine=${this.#id}`,
+      `--hostname=${await this.#hostname()}`,
+    ];
     const [command, args] = inside(this.#network, [
       ...nspawn,
       ...[
@@ -180,7 +244,11 @@ export class Host {
     ]);
     const log = openSync(join(this.folder, "console.log"), "a");
     // The machine ends with the process that started it, even when that one is killed.
-    const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", ...inGroups(this.#groups, [command, ...args])], { stdio: ["ignore", log, log] });
+    const child = spawn(
+      "setpriv",
+      ["--pdeathsig", "KILL", "--", ...inGroups(this.#groups, [command, ...args])],
+      { stdio: ["ignore", log, log] },
+    );
     closeSync(log);
     const ended = new Promise<number | null>((resolve) => {
       child.once("error", () => resolve(null));
@@ -190,11 +258,16 @@ export class Host {
     void ended.then(async (code) => {
       over = true;
       this.#leader = undefined;
-      if (code === REBOOT) await this.#start().catch((error: Error) => appendFile(join(this.folder, "console.log"), `\nno reboot: ${error.message}\n`));
+      if (code === REBOOT)
+        await this.#start().catch((error: Error) =>
+          appendFile(join(this.folder, "console.log"), `\nno reboot: ${error.message}\n`),
+        );
     });
     const leader = await eventually(`${this.name} to start`, 30, async () => {
       if (over) throw new Error(`${this.name} did not start:\n${await this.console()}`);
-      const children = (await run("pgrep", ["-P", String(child.pid)], { timeoutMs: 5000 })).stdout.split("\n").filter(Boolean);
+      const children = (await run("pgrep", ["-P", String(child.pid)], { timeoutMs: 5000 })).stdout
+        .split("\n")
+        .filter(Boolean);
       return children.map(Number).find(isInit);
     });
     await writeFile(join(this.folder, "leader"), identityOf(leader));
@@ -209,22 +282,39 @@ export class Host {
 
   async #settled(): Promise<void> {
     await eventually(`${this.name} to be up`, 90, async () => {
-      if (this.#leader === undefined) throw new Error(`${this.name} ended while starting:\n${await this.console()}`);
+      if (this.#leader === undefined)
+        throw new Error(`${this.name} ended while starting:\n${await this.console()}`);
       // Asked before the bus is there, it may never hear an answer.
-      const { stdout } = await this.exec(["systemctl", "is-system-running"], { timeoutMs: 3000 }).catch(() => ({ stdout: "" }));
+      const { stdout } = await this.exec(["systemctl", "is-system-running"], { timeoutMs: 3000 }).catch(
+        () => ({ stdout: "" }),
+      );
       return /running|degraded/.test(stdout) || undefined;
     });
   }
 
   /** The end of what it printed on its console. */
   async console(): Promise<string> {
-    return (await readFile(join(this.folder, "console.log"), "utf8").catch(() => "")).split("\n").slice(-40).join("\n");
+    return (await readFile(join(this.folder, "console.log"), "utf8").catch(() => ""))
+      .split("\n")
+      .slice(-40)
+      .join("\n");
   }
 
   /** Runs a command inside, as root, beside whatever goes over SSH. */
   exec(command: string[], options: Partial<RunOptions> = {}): Promise<RunResult> {
     if (this.#leader === undefined) return Promise.reject(new Error(`${this.name} is switched off`));
-    const enter = ["nsenter", "-t", String(this.#leader), "-a", "env", "-i", `PATH=${PATH}`, "HOME=/root", "LC_ALL=C.UTF-8", ...command];
+    const enter = [
+      "nsenter",
+      "-t",
+      String(this.#leader),
+      "-a",
+      "env",
+      "-i",
+      `PATH=${PATH}`,
+      "HOME=/root",
+      "LC_ALL=C.UTF-8",
+      ...command,
+    ];
     const [program = "", ...args] = inGroups(this.#groups, enter);
     return run(program, args, { timeoutMs: 60_000, ...options });
   }
@@ -232,7 +322,10 @@ export class Host {
   /** The same, where only success will do. @returns its stdout without the last line's end */
   async must(command: string[], options: Partial<RunOptions> = {}): Promise<string> {
     const { code, stdout, stderr } = await this.exec(command, options);
-    if (code !== 0) throw new Error(`${this.name}: ${command.join(" ").slice(0, 300)}: exit ${code}\n${stdout.slice(-3000)}\n${stderr.slice(-3000)}`);
+    if (code !== 0)
+      throw new Error(
+        `${this.name}: ${command.join(" ").slice(0, 300)}: exit ${code}\n${stdout.slice(-3000)}\n${stderr.slice(-3000)}`,
+      );
     return stdout.trimEnd();
   }
 
@@ -246,7 +339,9 @@ export class Host {
     const leader = this.#leader;
     if (leader === undefined) return;
     kill(leader, POWER_OFF);
-    await eventually(`${this.name} to be off`, 60, () => !this.running || undefined).catch(() => this.unplug());
+    await eventually(`${this.name} to be off`, 60, () => !this.running || undefined).catch(() =>
+      this.unplug(),
+    );
     await removeGroups(this.#groups);
   }
 
@@ -272,7 +367,8 @@ export class Host {
 
 /** Ends and removes the host whose folder this is, whoever started it; for what an ended run left behind. */
 export async function removeHost(folder: string): Promise<void> {
-  const lines = async (file: string): Promise<string[]> => (await readFile(join(folder, file), "utf8").catch(() => "")).split("\n").filter(Boolean);
+  const lines = async (file: string): Promise<string[]> =>
+    (await readFile(join(folder, file), "utf8").catch(() => "")).split("\n").filter(Boolean);
   const [leader] = await lines("leader");
   const living = leader === undefined ? undefined : livingProcess(leader);
   if (living !== undefined) kill(living, "SIGKILL");
@@ -283,6 +379,7 @@ export async function removeHost(folder: string): Promise<void> {
   });
   await removeGroups(groups);
   const root = join(folder, "root");
-  for (const point of [join(root, "var"), root]) await must("sh", ["-c", '! mountpoint -q "$0" || umount -l "$0"', point]);
+  for (const point of [join(root, "var"), root])
+    await must("sh", ["-c", '! mountpoint -q "$0" || umount -l "$0"', point]);
   await must("rm", ["-rf", "--one-file-system", folder]);
 }

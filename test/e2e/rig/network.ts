@@ -12,7 +12,10 @@ export interface Network {
 }
 
 /** Command and arguments that run another inside of the network. */
-export const inside = (network: Network, command: string[]): [string, string[]] => ["nsenter", [`--net=/run/netns/${network.namespace}`, ...command]];
+export const inside = (network: Network, command: string[]): [string, string[]] => [
+  "nsenter",
+  [`--net=/run/netns/${network.namespace}`, ...command],
+];
 
 async function ip(network: Network, ...args: string[]): Promise<void> {
   await must(...inside(network, ["ip", ...args]));
@@ -26,7 +29,12 @@ export async function makeNetwork(namespace: string, prefix: string): Promise<Ne
   await ip(network, "address", "add", `${network.operator}/24`, "dev", network.bridge);
   await ip(network, "link", "set", network.bridge, "up");
   // Frames between hosts must not pass through this namespace's own packet filter, and none may leave.
-  const settings = ["net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0"];
+  const settings = [
+    "net.bridge.bridge-nf-call-iptables=0",
+    "net.bridge.bridge-nf-call-ip6tables=0",
+    "net.ipv4.ip_forward=0",
+    "net.ipv6.conf.all.forwarding=0",
+  ];
   await must(...inside(network, ["sysctl", "-qw", ...settings]));
   return network;
 }

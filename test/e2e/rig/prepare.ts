@@ -28,7 +28,9 @@ const PROGRAMS: Record<string, string> = {
 };
 
 const found = (program: string): boolean =>
-  ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].some((folder) => existsSync(`${folder}/${program}`));
+  ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].some((folder) =>
+    existsSync(`${folder}/${program}`),
+  );
 
 /** Installs what is missing of the programs above. */
 export async function installPrograms(): Promise<void> {
@@ -37,7 +39,11 @@ export async function installPrograms(): Promise<void> {
   say(`installing ${missing.join(", ")}`);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   await must("apt-get", ["update", "-q"], { timeoutMs: 300_000, env });
-  await must("apt-get", ["install", "-y", "-q", "--no-install-recommends", ...missing, "libc6-dev", "ca-certificates"], { timeoutMs: 600_000, env });
+  await must(
+    "apt-get",
+    ["install", "-y", "-q", "--no-install-recommends", ...missing, "libc6-dev", "ca-certificates"],
+    { timeoutMs: 600_000, env },
+  );
 }
 
 /** Everything that the tests with real hosts take out of the cache, for these Kubernetes versions. */
@@ -56,7 +62,10 @@ export async function prepare(versions: KubernetesVersion[]): Promise<void> {
 /** Whether a version's programs are there; says so when not: compiling them takes longer than a test may. */
 export function compiled(version: KubernetesVersion): boolean {
   const there = isBuilt(kubernetes(version));
-  if (!there) say(`passed over: the tests with Kubernetes ${version}; fill the cache first: node test/e2e/rig/prepare.ts ${version}`);
+  if (!there)
+    say(
+      `passed over: the tests with Kubernetes ${version}; fill the cache first: node test/e2e/rig/prepare.ts ${version}`,
+    );
   return there;
 }
 

@@ -25,9 +25,13 @@ export async function built(recipe: GoRecipe): Promise<string> {
   });
 }
 
-const recipeKey = ({ borrowed, ...recipe }: GoRecipe): unknown => ({ ...recipe, borrowed: borrowed && { ...borrowed, without: borrowed.without.map(String) } });
+const recipeKey = ({ borrowed, ...recipe }: GoRecipe): unknown => ({
+  ...recipe,
+  borrowed: borrowed && { ...borrowed, without: borrowed.without.map(String) },
+});
 
-const ownProgram = (name: string): Promise<string> => built({ name, require: {}, programs: { ".": name }, sources: { "main.go": source(`${name}/main.go`) } });
+const ownProgram = (name: string): Promise<string> =>
+  built({ name, require: {}, programs: { ".": name }, sources: { "main.go": source(`${name}/main.go`) } });
 
 /** Where `runc-fit` is: runc for hosts whose root has fewer privileges than a real machine's. */
 export const runcFit = (): Promise<string> => ownProgram("runc-fit");
@@ -38,5 +42,12 @@ export const probe = (): Promise<string> => ownProgram("probe");
 /** Where `pause` is: what a pod's sandbox runs. */
 export const pause = (): Promise<string> =>
   cached("pause", source("pause.c"), async (folder) => {
-    await must("gcc", ["-Os", "-static", "-s", "-o", join(folder, "pause"), join(import.meta.dirname, "programs/pause.c")]);
+    await must("gcc", [
+      "-Os",
+      "-static",
+      "-s",
+      "-o",
+      join(folder, "pause"),
+      join(import.meta.dirname, "programs/pause.c"),
+    ]);
   });

@@ -57,7 +57,12 @@ export class Rig implements AsyncDisposable {
   async host(settings: NewHost): Promise<Host> {
     const address = settings.address ?? `${this.network.prefix}.${this.#next++}`;
     const tree = settings.tree ?? (await debianTree());
-    const host = new Host({ ...settings, address, tree }, join(this.folder, "hosts", settings.name), this.network, this.#id);
+    const host = new Host(
+      { ...settings, address, tree },
+      join(this.folder, "hosts", settings.name),
+      this.network,
+      this.#id,
+    );
     this.hosts.push(host);
     await host.create();
     await host.boot();

@@ -15,18 +15,34 @@ export const KUBEADM = {
   KubeletConfiguration: {
     failSwapOn: false,
     imageGCHighThresholdPercent: 100,
-    evictionHard: { "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%", "imagefs.inodesFree": "0%" },
+    evictionHard: {
+      "nodefs.available": "0%",
+      "nodefs.inodesFree": "0%",
+      "imagefs.available": "0%",
+      "imagefs.inodesFree": "0%",
+    },
   },
-  KubeProxyConfiguration: { conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: "0s", tcpCloseWaitTimeout: "0s" } },
+  KubeProxyConfiguration: {
+    conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: "0s", tcpCloseWaitTimeout: "0s" },
+  },
 };
 
 /** A host with what it is for. */
 export type Member = [host: Host, ...roles: string[]];
 
 /** Writes a cluster file for hosts of the rig. @returns its path */
-export async function clusterFile(folder: string, members: Member[], more: Record<string, unknown>): Promise<string> {
+export async function clusterFile(
+  folder: string,
+  members: Member[],
+  more: Record<string, unknown>,
+): Promise<string> {
   const hosts = await Promise.all(
-    members.map(async ([host, ...roles]) => ({ name: host.name, address: host.address, roles, hostKey: await host.fingerprint() })),
+    members.map(async ([host, ...roles]) => ({
+      name: host.name,
+      address: host.address,
+      roles,
+      hostKey: await host.fingerprint(),
+    })),
   );
   const document = {
     ...{ apiVersion: "airgap/v1", kind: "Cluster", name: "rig" },
@@ -59,7 +75,8 @@ export class Operator {
   /** The same with `--json`, where only success will do. @returns its result */
   async json<T>(...args: string[]): Promise<T> {
     const { code, stdout, stderr } = await this.airgap([...args, "--json"]);
-    if (code !== 0) throw new Error(`airgap ${args.join(" ")}: exit ${code}\n${`${stdout}\n${stderr}`.slice(-6000)}`);
+    if (code !== 0)
+      throw new Error(`airgap ${args.join(" ")}: exit ${code}\n${`${stdout}\n${stderr}`.slice(-6000)}`);
     return JSON.parse(stdout) as T;
   }
 
@@ -67,14 +84,17 @@ export class Operator {
   async expect(code: number, ...args: string[]): Promise<string> {
     const { code: got, stdout, stderr } = await this.airgap(args);
     const printed = `${stdout}\n${stderr}`;
-    if (got !== code) throw new Error(`airgap ${args.join(" ")}: exit ${got}, not ${code}\n${printed.slice(-6000)}`);
+    if (got !== code)
+      throw new Error(`airgap ${args.join(" ")}: exit ${got}, not ${code}\n${printed.slice(-6000)}`);
     return printed;
   }
 }
 
 /** Steps that a run did not find as they should be. */
 export const notSo = (steps: InstallResult["steps"]): string[] =>
-  steps.filter(({ state }) => state !== "already").map(({ host, stage, step, state }) => `${host} ${stage}/${step} ${state}`);
+  steps
+    .filter(({ state }) => state !== "already")
+    .map(({ host, stage, step, state }) => `${host} ${stage}/${step} ${state}`);
 
 /** kubectl on a control plane. */
 export const kubectl = (host: Host, ...args: string[]): Promise<string> =>
@@ -83,21 +103,38 @@ export const kubectl = (host: Host, ...args: string[]): Promise<string> =>
 /** Waits until every node is Ready. @returns their names */
 export async function nodesReady(host: Host, count: number): Promise<string[]> {
   return eventually(`${count} nodes to be Ready`, 180, async () => {
-    const lines = (await kubectl(host, "get", "nodes", "--no-headers").catch(() => "")).split("\n").filter((line) => /\sReady\s/.test(line));
+    const lines = (await kubectl(host, "get", "nodes", "--no-headers").catch(() => ""))
+      .split("\n")
+      .filter((line) => /\sReady\s/.test(line));
     return lines.length === count ? lines.map((line) => line.split(/\s+/)[0] ?? "") : undefined;
   });
 }
 
 /** What a pod hears from an address, once it hears anything: a service refuses for a moment after its pod is ready. */
 export const heardByPod = (host: Host, url: string): Promise<string> =>
-  eventually(`a pod to reach ${url}`, 120, () => kubectl(host, "exec", "client", "--", "probe", url).catch(() => undefined));
+  eventually(`a pod to reach ${url}`, 120, () =>
+    kubectl(host, "exec", "client", "--", "probe", url).catch(() => undefined),
+  );
 
 /** What a pod hears from the pod of the tests on some node; its address is asked each time, since a node that was off gives it another. */
 const heardFromPodOn = (host: Host, node: string): Promise<string> =>
   eventually(`a pod to reach the pod on ${node}`, 120, async () => {
-    const which = ["get", "pods", "-l", "app=web", "--field-selector", `spec.nodeName=${node}`, "-o", "jsonpath={.items[*].status.podIP}"];
+    const which = [
+      "get",
+      "pods",
+      "-l",
+      "app=web",
+      "--field-selector",
+      `spec.nodeName=${node}`,
+      "-o",
+      "jsonpath={.items[*].status.podIP}",
+    ];
     const address = await kubectl(host, ...which).catch(() => "");
-    return address === "" ? undefined : await kubectl(host, "exec", "client", "--", "probe", `http://${address}:8080/`).catch(() => undefined);
+    return address === ""
+      ? undefined
+      : await kubectl(host, "exec", "client", "--", "probe", `http://${address}:8080/`).catch(
+          () => undefined,
+        );
   });
 
 /** What the operator hears from outside of the cluster. */
@@ -114,31 +151,49 @@ export async function workloadsAnswer(rig: Rig, control: Host, workers: Host[]):
   await kubectl(control, "wait", "--for=condition=Ready", "pod/client", "--timeout=60s");
   expect(answers).toContain(await heardByPod(control, "http://web.default.svc.cluster.local/"));
   for (const { name } of workers) expect(await heardFromPodOn(control, name)).toBe(`web on ${name}`);
-  for (const { address } of [control, ...workers]) expect(answers).toContain(await heardOutside(rig, `http://${address}:30080/`));
+  for (const { address } of [control, ...workers])
+    expect(answers).toContain(await heardOutside(rig, `http://${address}:30080/`));
 }
 
 /** Leaves a host's containerd configured as by somebody who wants to see every request. */
 export async function debugContainerd(host: Host): Promise<void> {
-  await host.sh("mkdir -p /etc/containerd && printf 'version = 2\n[debug]\nlevel = \"debug\"\n' >/etc/containerd/config.toml");
+  await host.sh(
+    "mkdir -p /etc/containerd && printf 'version = 2\n[debug]\nlevel = \"debug\"\n' >/etc/containerd/config.toml",
+  );
 }
 
 /** Hosts that a containerd which tells every request has asked for images, and how many images it has pulled. */
 export async function askedForImages(host: Host): Promise<{ hosts: string[]; pulled: number }> {
   const journal = await host.sh("journalctl --no-pager -o cat -u containerd");
-  const urls = [...journal.matchAll(/\burl="?(https?:\/\/[^"\s]+)/g)].flatMap(([, url = ""]) => new URL(url).host);
-  return { hosts: [...new Set(urls)], pulled: journal.match(/PullImage .* returns image reference/g)?.length ?? 0 };
+  const urls = [...journal.matchAll(/\burl="?(https?:\/\/[^"\s]+)/g)].flatMap(
+    ([, url = ""]) => new URL(url).host,
+  );
+  return {
+    hosts: [...new Set(urls)],
+    pulled: journal.match(/PullImage .* returns image reference/g)?.length ?? 0,
+  };
 }
 
 /** What is left on a host that was reset; which packages came with the cluster it still knows. */
 export async function leftOn(host: Host, ...more: string[]): Promise<string> {
-  const paths = ["/etc/airgap", "/opt/airgap", "/sys/class/net/cni0", "/sys/class/net/flannel.1", ...more].join(" ");
-  const found = await host.sh(`ls -d ${paths} 2>/dev/null; find /var/lib/airgap -mindepth 1 ! -name installed-packages 2>/dev/null || true`);
+  const paths = [
+    "/etc/airgap",
+    "/opt/airgap",
+    "/sys/class/net/cni0",
+    "/sys/class/net/flannel.1",
+    ...more,
+  ].join(" ");
+  const found = await host.sh(
+    `ls -d ${paths} 2>/dev/null; find /var/lib/airgap -mindepth 1 ! -name installed-packages 2>/dev/null || true`,
+  );
   return `${found}${await host.sh("grep -l airgap /etc/hosts /etc/systemd/system/*.service 2>/dev/null || true")}`;
 }
 
 /** A host's settings and programs, one file a line with its digest: the same before and after means untouched. */
 export async function stateOf(host: Host): Promise<string[]> {
   const folders = "/etc /opt/cni/bin /usr/lib/systemd/system /root";
-  const listing = await host.sh(`find ${folders} -xdev -type f ! -name '*.lock' ! -path '/root/.kube/cache/*' -exec sha256sum {} + | sort -k2`);
+  const listing = await host.sh(
+    `find ${folders} -xdev -type f ! -name '*.lock' ! -path '/root/.kube/cache/*' -exec sha256sum {} + | sort -k2`,
+  );
   return listing.split("\n").map((line) => `${host.name} ${line}`);
 }

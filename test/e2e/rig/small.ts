@@ -37,10 +37,15 @@ WantedBy=multi-user.target
 /** What the plan asks of Kubernetes' packages before there is a cluster: to be there, to say a version, to be a service. */
 async function standIns(format: "deb" | "rpm", stage: string): Promise<Package[]> {
   const version = `${SMALL_VERSION.slice(1)}-${format === "deb" ? "1.1" : "150500.1.1"}`;
-  const program = (name: string, text: string) => ({ [`/usr/bin/${name}`]: { text: `#!/bin/sh\n${text}\n`, mode: 0o755 } });
+  const program = (name: string, text: string) => ({
+    [`/usr/bin/${name}`]: { text: `#!/bin/sh\n${text}\n`, mode: 0o755 },
+  });
   const files = {
     kubelet: {
-      ...program("kubelet", `[ "\${1-}" != --version ] || { echo Kubernetes ${SMALL_VERSION}; exit; }\nexec sleep infinity`),
+      ...program(
+        "kubelet",
+        `[ "\${1-}" != --version ] || { echo Kubernetes ${SMALL_VERSION}; exit; }\nexec sleep infinity`,
+      ),
       "/usr/lib/systemd/system/kubelet.service": { text: UNIT },
     },
     kubeadm: program("kubeadm", "exit 1"),
@@ -59,7 +64,10 @@ async function indexDebs(folder: string): Promise<void> {
   const key = await packagerKey();
   const packages = `${await output("apt-ftparchive", ["packages", "."], { cwd: folder })}\n`;
   await writeFile(join(folder, "Packages.gz"), gzipSync(packages));
-  await writeFile(join(folder, "InRelease"), await clearSigned(key, `${await output("apt-ftparchive", ["release", "."], { cwd: folder })}\n`));
+  await writeFile(
+    join(folder, "InRelease"),
+    await clearSigned(key, `${await output("apt-ftparchive", ["release", "."], { cwd: folder })}\n`),
+  );
   await writeFile(join(folder, "Release.key"), await publicKeyOf(key));
 }
 
@@ -89,14 +97,22 @@ async function repositories(): Promise<Repositories> {
 function mirrorStorage(): Promise<string> {
   const { images } = listKubeadmImages({ version: SMALL_VERSION });
   return cached("small-images", [images, "1"], async (folder) => {
-    await using registry = await startRegistry({ storage: folder, work: join(folder, "..", `small-images.${process.pid}`) });
+    await using registry = await startRegistry({
+      storage: folder,
+      work: join(folder, "..", `small-images.${process.pid}`),
+    });
     for (const reference of images) {
       const layer = join(folder, "layer.tar");
       await packLayer(await layFiles(join(folder, "tree"), { "/name": { text: `${reference}\n` } }), layer);
       const [, repository = "", tag = ""] = /^(.*):([^:/]+)$/.exec(reference) ?? [];
       await pushImage(registry.host, repository, tag, await makeImage([layer], {}));
     }
-    await must("rm", ["-rf", join(folder, "layer.tar"), join(folder, "tree"), join(folder, "..", `small-images.${process.pid}`)]);
+    await must("rm", [
+      "-rf",
+      join(folder, "layer.tar"),
+      join(folder, "tree"),
+      join(folder, "..", `small-images.${process.pid}`),
+    ]);
   });
 }
 
@@ -109,9 +125,17 @@ export async function smallBundle(folder: string, airgap: string): Promise<strin
   const { installed } = await elSystem();
   const file = (path: string): string => `file://${path}/`;
   const node = (...runtime: string[]) => [...runtime, "kubelet", "kubeadm"];
-  const install = (...runtime: string[]) => ({ all: ["netbase"], "control-plane": [...node(...runtime), "kubectl"], worker: node(...runtime) });
+  const install = (...runtime: string[]) => ({
+    all: ["netbase"],
+    "control-plane": [...node(...runtime), "kubectl"],
+    worker: node(...runtime),
+  });
   await mkdir(folder, { recursive: true });
-  await using mirror = await startRegistry({ storage: await mirrorStorage(), work: join(folder, "mirror"), readOnly: true });
+  await using mirror = await startRegistry({
+    storage: await mirrorStorage(),
+    work: join(folder, "mirror"),
+    readOnly: true,
+  });
   const document = {
     ...{ apiVersion: "airgap/v1", kind: "Bundle", name: "small", siteName: "register.rig.test" },
     sources: { "registry.k8s.io": { mirrors: [`${mirror.host}/registry.k8s.io`] } },
@@ -119,13 +143,22 @@ export async function smallBundle(folder: string, airgap: string): Promise<strin
     packages: [
       {
         ...{ name: "debian12", format: "deb", for: ["debian-12"], arch: "amd64" },
-        repositories: debs.map((path, i) => ({ id: `debs${i}`, uris: file(path), suites: ["/"], signedBy: join(path, "Release.key") })),
+        repositories: debs.map((path, i) => ({
+          id: `debs${i}`,
+          uris: file(path),
+          suites: ["/"],
+          signedBy: join(path, "Release.key"),
+        })),
         install: install("containerd", "runc"),
         installed: join(await debianTree(), "var/lib/dpkg/status"),
       },
       {
         ...{ name: "el9", format: "rpm", for: ["rocky-9"], arch: "x86_64" },
-        repositories: rpms.map((path, i) => ({ id: `rpms${i}`, baseurl: file(path), gpgkey: [join(path, "RPM-GPG-KEY-rig")] })),
+        repositories: rpms.map((path, i) => ({
+          id: `rpms${i}`,
+          baseurl: file(path),
+          gpgkey: [join(path, "RPM-GPG-KEY-rig")],
+        })),
         install: install("containerd.io"),
         installed,
       },

@@ -43,7 +43,10 @@ function write(scratch: Scratch, folder: string, files: Record<string, string>):
   return scratch.path(folder);
 }
 
-async function archive(files: Record<string, string>, more: { name: string; type: "symlink"; linkname: string }[] = []): Promise<Buffer> {
+async function archive(
+  files: Record<string, string>,
+  more: { name: string; type: "symlink"; linkname: string }[] = [],
+): Promise<Buffer> {
   const tar = pack();
   for (const [name, text] of Object.entries(files)) tar.entry({ name }, text);
   for (const header of more) tar.entry(header);
@@ -74,7 +77,12 @@ async function search(
       set,
       strict,
       whole: false,
-      reach: { baseDir: "/", http: () => http, emit: () => {}, ...(registries ? { registry: (host, repository) => registries.source(host, repository) } : {}) },
+      reach: {
+        baseDir: "/",
+        http: () => http,
+        emit: () => {},
+        ...(registries ? { registry: (host, repository) => registries.source(host, repository) } : {}),
+      },
       warn: (message) => warnings.push(message),
       note: (message) => notes.push(message),
     });
@@ -84,7 +92,10 @@ async function search(
   }
 }
 
-const rendered = (finds: Find[]): string[] => finds.filter(({ behind, confidence }) => !behind && confidence !== "possible").map(({ reference }) => reference);
+const rendered = (finds: Find[]): string[] =>
+  finds
+    .filter(({ behind, confidence }) => !behind && confidence !== "possible")
+    .map(({ reference }) => reference);
 const withoutHelm = async <T>(work: () => Promise<T>): Promise<T> => {
   const path = process.env["PATH"];
   process.env["PATH"] = "/nowhere";
@@ -99,8 +110,15 @@ describe("without helm", () => {
   test("the values are read, that is said, and it is likely at most", async () => {
     using scratch = new Scratch();
     const { finds, warnings } = await withoutHelm(() => search(write(scratch, "shop", CHART)));
-    expect(rendered(finds)).toEqual(["docker.io/org/operator:4.5.6", "docker.io/org/worker:7", "reg.site/org/web:4.5.6"]);
-    expect(finds.find(({ behind }) => behind)).toMatchObject({ reference: "docker.io/org/metrics:v1", places: [{ behind: "metrics.enabled" }] });
+    expect(rendered(finds)).toEqual([
+      "docker.io/org/operator:4.5.6",
+      "docker.io/org/worker:7",
+      "reg.site/org/web:4.5.6",
+    ]);
+    expect(finds.find(({ behind }) => behind)).toMatchObject({
+      reference: "docker.io/org/metrics:v1",
+      places: [{ behind: "metrics.enabled" }],
+    });
     expect(finds.every(({ confidence }) => confidence !== "certain")).toBe(true);
     expect(warnings.join()).toContain("no helm on the PATH");
   });
@@ -119,9 +137,17 @@ describe("without helm", () => {
         values: "global: { imageRegistry: mirror.site }\nstore: { enabled: true }\nworkerImage: null\n",
       }),
     );
-    expect(rendered(finds)).toEqual(["mirror.site/org/db:17", "mirror.site/org/metrics:v2", "mirror.site/org/operator:4.5.6", "reg.site/org/web:4.5.6"]);
+    expect(rendered(finds)).toEqual([
+      "mirror.site/org/db:17",
+      "mirror.site/org/metrics:v2",
+      "mirror.site/org/operator:4.5.6",
+      "reg.site/org/web:4.5.6",
+    ]);
     const off = await withoutHelm(() => search(folder, { set: ["store.enabled=false"] }));
-    expect(off.finds.find(({ reference }) => reference.includes("org/db"))).toMatchObject({ behind: true, places: [{ behind: "store.enabled" }] });
+    expect(off.finds.find(({ reference }) => reference.includes("org/db"))).toMatchObject({
+      behind: true,
+      places: [{ behind: "store.enabled" }],
+    });
   });
 
   test.each([
@@ -134,16 +160,24 @@ describe("without helm", () => {
       ["reg.site/team/controller:4.5.6", "reg.site/team/hook:4.5.6"],
     ],
     ["image: { registry: ~, defaultRegistry: reg.site, repository: org/x, tag: v1 }", ["reg.site/org/x:v1"]],
-    ["defaultRegistry: reg.site/org\nui: { image: { registry: '', name: ui, tag: v2 } }", ["reg.site/org/ui:v2"]],
+    [
+      "defaultRegistry: reg.site/org\nui: { image: { registry: '', name: ui, tag: v2 } }",
+      ["reg.site/org/ui:v2"],
+    ],
   ])("names are put together in %s", async (values, references) => {
     using scratch = new Scratch();
-    const folder = write(scratch, "shop", { "Chart.yaml": CHART["Chart.yaml"] as string, "values.yaml": `${values}\n` });
+    const folder = write(scratch, "shop", {
+      "Chart.yaml": CHART["Chart.yaml"] as string,
+      "values.yaml": `${values}\n`,
+    });
     expect(rendered((await withoutHelm(() => search(folder))).finds)).toEqual(references);
   });
 
   test("a build needs it", async () => {
     using scratch = new Scratch();
-    await expect(withoutHelm(() => search(write(scratch, "shop", CHART), { strict: true }))).rejects.toThrow(/no helm/);
+    await expect(withoutHelm(() => search(write(scratch, "shop", CHART), { strict: true }))).rejects.toThrow(
+      /no helm/,
+    );
   });
 });
 
@@ -151,24 +185,37 @@ describe.skipIf(!hasHelm)("rendered by helm", () => {
   test("what it gives is certain, hooks too; the values say what is switched off", async () => {
     using scratch = new Scratch();
     const { finds, notes } = await search(write(scratch, "shop", CHART));
-    expect(finds.map(({ reference, confidence, behind = false }) => [reference, confidence, behind])).toEqual([
-      ["docker.io/org/metrics:v1", "likely", true],
-      ["docker.io/org/operator-generic:4.5.6", "certain", false],
-      ["docker.io/org/worker:7", "certain", false],
-      ["reg.site/org/web:4.5.6", "certain", false],
-    ]);
+    expect(finds.map(({ reference, confidence, behind = false }) => [reference, confidence, behind])).toEqual(
+      [
+        ["docker.io/org/metrics:v1", "likely", true],
+        ["docker.io/org/operator-generic:4.5.6", "certain", false],
+        ["docker.io/org/worker:7", "certain", false],
+        ["reg.site/org/web:4.5.6", "certain", false],
+      ],
+    );
     expect(notes.join()).toContain("Job/migrate (pre-install)");
   });
 
   test("values and --set are helm's", async () => {
     using scratch = new Scratch();
-    const { finds } = await search(write(scratch, "shop", CHART), { set: ["metrics.enabled=true"], values: "web: { image: { tag: v9 } }\n" });
-    expect(rendered(finds)).toEqual(["docker.io/org/metrics:v1", "docker.io/org/operator-generic:4.5.6", "docker.io/org/worker:7", "reg.site/org/web:v9"]);
+    const { finds } = await search(write(scratch, "shop", CHART), {
+      set: ["metrics.enabled=true"],
+      values: "web: { image: { tag: v9 } }\n",
+    });
+    expect(rendered(finds)).toEqual([
+      "docker.io/org/metrics:v1",
+      "docker.io/org/operator-generic:4.5.6",
+      "docker.io/org/worker:7",
+      "reg.site/org/web:v9",
+    ]);
   });
 
   test("a template that needs values is left out with a warning, and is an error of a build", async () => {
     using scratch = new Scratch();
-    const folder = write(scratch, "shop", { ...CHART, "templates/need.yaml": '{{ required "give a password" .Values.password }}\n' });
+    const folder = write(scratch, "shop", {
+      ...CHART,
+      "templates/need.yaml": '{{ required "give a password" .Values.password }}\n',
+    });
     const { finds, warnings } = await search(folder);
     expect(rendered(finds)).toContain("reg.site/org/web:4.5.6");
     expect(warnings.join()).toContain("give a password");
@@ -190,22 +237,32 @@ describe.skipIf(!hasHelm)("rendered by helm", () => {
   test("from a repository, with a sub-chart of another version range, checked against the index", async () => {
     const db = await archive({
       "db/Chart.yaml": "apiVersion: v2\nname: db\nversion: 1.4.0\n",
-      "db/templates/x.yaml": "apiVersion: v1\nkind: Pod\nmetadata: { name: db }\nspec: { containers: [{ name: d, image: org/db:16 }] }\n",
+      "db/templates/x.yaml":
+        "apiVersion: v1\nkind: Pod\nmetadata: { name: db }\nspec: { containers: [{ name: d, image: org/db:16 }] }\n",
     });
     const shop = await packed({
       ...CHART,
-      "Chart.yaml": `${CHART["Chart.yaml"]}dependencies: [{ name: db, version: 1.x, repository: 'REPO' }]\n`.replace("REPO", "http://127.0.0.1:PORT/"),
+      "Chart.yaml":
+        `${CHART["Chart.yaml"]}dependencies: [{ name: db, version: 1.x, repository: 'REPO' }]\n`.replace(
+          "REPO",
+          "http://127.0.0.1:PORT/",
+        ),
     });
     const files = new Map<string, Buffer>();
     await using server = await serve(files);
-    const chart = await packed({ ...CHART, "Chart.yaml": `${CHART["Chart.yaml"]}dependencies: [{ name: db, version: 1.x, repository: '${server.url}' }]\n` });
+    const chart = await packed({
+      ...CHART,
+      "Chart.yaml": `${CHART["Chart.yaml"]}dependencies: [{ name: db, version: 1.x, repository: '${server.url}' }]\n`,
+    });
     files.set("/shop-1.2.3.tgz", chart);
     files.set("/db-1.4.0.tgz", db);
     const entry = (name: string, version: string, bytes: Buffer): string =>
       `  - { version: ${version}, digest: ${digestOf(bytes).slice(7)}, urls: [${name}-${version}.tgz] }\n`;
     files.set(
       "/index.yaml",
-      Buffer.from(`apiVersion: v1\nentries:\n  db:\n${entry("db", "1.4.0", db)}${entry("db", "2.0.0", db)}  shop:\n${entry("shop", "1.2.3", chart)}`),
+      Buffer.from(
+        `apiVersion: v1\nentries:\n  db:\n${entry("db", "1.4.0", db)}${entry("db", "2.0.0", db)}  shop:\n${entry("shop", "1.2.3", chart)}`,
+      ),
     );
     const { finds } = await search(`${server.url}shop-1.2.3.tgz`);
     expect(rendered(finds)).toContain("docker.io/org/db:16");
@@ -217,7 +274,11 @@ describe.skipIf(!hasHelm)("rendered by helm", () => {
     await using registry = await startRegistry();
     const layer = await packed(CHART);
     const config = Buffer.from("{}");
-    const describe = (mediaType: string, bytes: Buffer) => ({ mediaType, digest: registry.store.addBlob("charts/shop", bytes), size: bytes.length });
+    const describe = (mediaType: string, bytes: Buffer) => ({
+      mediaType,
+      digest: registry.store.addBlob("charts/shop", bytes),
+      size: bytes.length,
+    });
     const manifest = Buffer.from(
       JSON.stringify({
         schemaVersion: 2,
@@ -226,11 +287,18 @@ describe.skipIf(!hasHelm)("rendered by helm", () => {
         layers: [describe("application/vnd.cncf.helm.chart.content.v1.tar+gzip", layer)],
       }),
     );
-    registry.store.addManifest("charts/shop", "application/vnd.oci.image.manifest.v1+json", manifest, "1.2.3");
+    registry.store.addManifest(
+      "charts/shop",
+      "application/vnd.oci.image.manifest.v1+json",
+      manifest,
+      "1.2.3",
+    );
     const registries = new Registries({ trust: () => ({ insecure: true }) });
     try {
       for (const tag of [":1.2.3", ""])
-        expect(rendered((await search(`oci://${registry.host}/charts/shop${tag}`, { registries })).finds)).toContain("reg.site/org/web:4.5.6");
+        expect(
+          rendered((await search(`oci://${registry.host}/charts/shop${tag}`, { registries })).finds),
+        ).toContain("reg.site/org/web:4.5.6");
     } finally {
       await registries.close();
     }
@@ -254,11 +322,15 @@ async function serve(files: Map<string, Buffer>) {
 
 describe("charts that lead out are refused", () => {
   test.each(["../evil", "shop/../../evil", "/etc/evil", "shop/..\\..\\evil"])("the path %s", async (name) => {
-    await expect(readArchive(await archive({ "shop/Chart.yaml": "x", [name]: "y" }), "x.tgz")).rejects.toThrow(/leads outside/);
+    await expect(
+      readArchive(await archive({ "shop/Chart.yaml": "x", [name]: "y" }), "x.tgz"),
+    ).rejects.toThrow(/leads outside/);
   });
 
   test("a link in an archive, and one out of a folder", async () => {
-    await expect(readArchive(await archive({}, [{ name: "shop/x", type: "symlink", linkname: "/etc/passwd" }]), "x.tgz")).rejects.toThrow(/is a link/);
+    await expect(
+      readArchive(await archive({}, [{ name: "shop/x", type: "symlink", linkname: "/etc/passwd" }]), "x.tgz"),
+    ).rejects.toThrow(/is a link/);
     using scratch = new Scratch();
     const folder = write(scratch, "shop", CHART);
     symlinkSync("/etc/hostname", join(folder, "templates/x.yaml"));

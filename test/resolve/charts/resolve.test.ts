@@ -22,7 +22,8 @@ const hasHelm = (() => {
 
 const CHART: Record<string, string> = {
   "Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.2.3\n",
-  "values.yaml": "image: { repository: org/web, tag: v1 }\nmetrics: { enabled: false, image: { repository: org/metrics, tag: v1 } }\n",
+  "values.yaml":
+    "image: { repository: org/web, tag: v1 }\nmetrics: { enabled: false, image: { repository: org/metrics, tag: v1 } }\n",
   "templates/a.yaml":
     "apiVersion: v1\nkind: Pod\nmetadata: { name: '{{ .Release.Name }}', namespace: '{{ .Release.Namespace }}', annotations: { kube: '{{ .Capabilities.KubeVersion }}' } }\nspec: { containers: [{ name: a, image: '{{ .Values.image.repository }}:{{ .Values.image.tag }}' }] }\n",
   "templates/random.yaml":
@@ -39,9 +40,19 @@ function chart(scratch: Scratch): void {
 }
 
 const http = new Http({ retries: 0 });
-const contextOf = (scratch: Scratch, more: Partial<DocumentsContext> = {}): DocumentsContext & { events: Event[] } => {
+const contextOf = (
+  scratch: Scratch,
+  more: Partial<DocumentsContext> = {},
+): DocumentsContext & { events: Event[] } => {
   const events: Event[] = [];
-  return { baseDir: scratch.dir, cacheDir: scratch.path("cache"), http: () => http, emit: (event) => events.push(event), events, ...more };
+  return {
+    baseDir: scratch.dir,
+    cacheDir: scratch.path("cache"),
+    http: () => http,
+    emit: (event) => events.push(event),
+    events,
+    ...more,
+  };
 };
 
 describe.skipIf(!hasHelm)("charts of a spec", () => {
@@ -51,7 +62,15 @@ describe.skipIf(!hasHelm)("charts of a spec", () => {
     scratch.write("v.yaml", "image: { tag: v7 }\n");
     const context = contextOf(scratch, { kubeVersion: "v1.28.2" });
     const { resolved, images } = await resolveCharts(
-      [{ chart: "shop", as: "web", namespace: "ns", values: ["v.yaml"], set: ["image.repository=org/other"] }],
+      [
+        {
+          chart: "shop",
+          as: "web",
+          namespace: "ns",
+          values: ["v.yaml"],
+          set: ["image.repository=org/other"],
+        },
+      ],
       context,
     );
     const [item] = resolved.map((each) => each.item);
@@ -60,19 +79,45 @@ describe.skipIf(!hasHelm)("charts of a spec", () => {
     expect(facts).toMatchObject({
       apply: ["rendered.yaml"],
       notRun: ["hooks.yaml"],
-      rendered: { chart: "shop", version: "1.2.3", kubeVersion: "v1.28.2", namespace: "ns", hooks: ["Job/h (post-install)"] },
+      rendered: {
+        chart: "shop",
+        version: "1.2.3",
+        kubeVersion: "v1.28.2",
+        namespace: "ns",
+        hooks: ["Job/h (post-install)"],
+      },
     });
-    expect(images.map(({ reference }) => reference)).toEqual(["docker.io/org/hook:1", "docker.io/org/other:v7"]);
+    expect(images.map(({ reference }) => reference)).toEqual([
+      "docker.io/org/hook:1",
+      "docker.io/org/other:v7",
+    ]);
     expect(facts.images.find(({ reference }) => reference.includes("metrics"))?.fate).toBe("off");
-    const titles = resolved[0]?.blobs.flatMap(({ descriptor }) => descriptor.annotations?.["org.opencontainers.image.title"] ?? []);
-    expect(titles).toEqual(expect.arrayContaining(["chart/Chart.yaml", "chart/templates/a.yaml", "hooks.yaml", "rendered.yaml", "values/0.yaml"]));
-    expect(context.events.some((event) => event.type === "warning" && event.message.includes("docker.io/org/metrics:v1"))).toBe(true);
+    const titles = resolved[0]?.blobs.flatMap(
+      ({ descriptor }) => descriptor.annotations?.["org.opencontainers.image.title"] ?? [],
+    );
+    expect(titles).toEqual(
+      expect.arrayContaining([
+        "chart/Chart.yaml",
+        "chart/templates/a.yaml",
+        "hooks.yaml",
+        "rendered.yaml",
+        "values/0.yaml",
+      ]),
+    );
+    expect(
+      context.events.some(
+        (event) => event.type === "warning" && event.message.includes("docker.io/org/metrics:v1"),
+      ),
+    ).toBe(true);
   });
 
   test("what is switched off is carried when the spec accepts it", async () => {
     using scratch = new Scratch();
     chart(scratch);
-    const { images } = await resolveCharts([{ chart: "shop", acceptImages: ["*/metrics"] }], contextOf(scratch));
+    const { images } = await resolveCharts(
+      [{ chart: "shop", acceptImages: ["*/metrics"] }],
+      contextOf(scratch),
+    );
     expect(images.map(({ reference }) => reference)).toContain("docker.io/org/metrics:v1");
   });
 
@@ -91,9 +136,13 @@ describe.skipIf(!hasHelm)("charts of a spec", () => {
     };
     const again = await resolveCharts([entry], contextOf(scratch));
     expect(again.resolved[0]?.item.root.digest).not.toBe(first.resolved[0]?.item.root.digest);
-    expect((await resolveCharts([entry], contextOf(scratch, { locked }))).resolved[0]?.item.root).toEqual(first.resolved[0]?.item.root);
+    expect((await resolveCharts([entry], contextOf(scratch, { locked }))).resolved[0]?.item.root).toEqual(
+      first.resolved[0]?.item.root,
+    );
     await rm(scratch.path("cache"), { recursive: true });
-    await expect(resolveCharts([entry], contextOf(scratch, { locked }))).rejects.toThrow(/not what the lock says/);
+    await expect(resolveCharts([entry], contextOf(scratch, { locked }))).rejects.toThrow(
+      /not what the lock says/,
+    );
   });
 
   test.each([

@@ -5,7 +5,8 @@ import { get, type Node, stringAt } from "../../../src/resolve/documents/node.ts
 import { MAX_DOCUMENT, MAX_FILE, parseStream } from "../../../src/resolve/documents/parse.ts";
 import { fileSpan, lineOf, locate, Text } from "../../../src/resolve/documents/text.ts";
 
-const read = (text: string, definitions = false): Node[] => [...parseStream(new Text("x.yaml", text), definitions)].map(({ root }) => root);
+const read = (text: string, definitions = false): Node[] =>
+  [...parseStream(new Text("x.yaml", text), definitions)].map(({ root }) => root);
 const within = <T>(ms: number, work: () => T): T => {
   const started = Date.now();
   try {
@@ -64,7 +65,9 @@ describe("hostile input ends with a clear error, soon", () => {
     const text = `kind: ConfigMap\ndata:\n${'  "0123456789abcdef0123456789": "0123456789abcdef0123456789"\n'.repeat(900_000)}`;
     expect(text.length).toBeGreaterThan(50e6);
     within(2_000, () => expect(() => read(text)).toThrow(`larger than ${MAX_FILE >> 20} MiB`));
-    within(2_000, () => expect(() => read(text.slice(0, MAX_DOCUMENT + 10))).toThrow(/a document of 10\.0 MiB/));
+    within(2_000, () =>
+      expect(() => read(text.slice(0, MAX_DOCUMENT + 10))).toThrow(/a document of 10\.0 MiB/),
+    );
   });
 
   test("many small documents are no problem", () => {
@@ -115,7 +118,16 @@ describe("writing", () => {
       p: "1_000",
       q: "0x1f",
     },
-    lines: { a: "one\ntwo\n", b: "one\ntwo", c: "one\n\n\n", d: " lead\nx\n", e: "trail \nx\n", f: "x\r\ny\n", g: "\n", h: "a\n b\n" },
+    lines: {
+      a: "one\ntwo\n",
+      b: "one\ntwo",
+      c: "one\n\n\n",
+      d: " lead\nx\n",
+      e: "trail \nx\n",
+      f: "x\r\ny\n",
+      g: "\n",
+      h: "a\n b\n",
+    },
     nested: { a: [{ b: [], c: {} }, [1, ["x"]], null, true, 1.5], "key: odd": { "": 1, "8080": "y" } },
   };
   test.each(Object.entries(cases))("%s read back as they were, by YAML 1.1 and 1.2", (_, value) => {
@@ -129,6 +141,12 @@ describe("writing", () => {
   });
 
   test("plain scalars keep their type", () => {
-    expect(parse(emitStream(read("a: 1\nb: true\nc: ~\nd: 1.50\ne: 0644\n")), { version: "1.1" })).toEqual({ a: 1, b: true, c: null, d: 1.5, e: 420 });
+    expect(parse(emitStream(read("a: 1\nb: true\nc: ~\nd: 1.50\ne: 0644\n")), { version: "1.1" })).toEqual({
+      a: 1,
+      b: true,
+      c: null,
+      d: 1.5,
+      e: 420,
+    });
   });
 });

@@ -34,41 +34,77 @@ interface Loose {
 
 async function build(root: string, folder = ".") {
   const warnings: string[] = [];
-  const built = await buildKustomization(join(root, folder), { strict: true, warn: (message) => warnings.push(message) });
-  const objects = parseAllDocuments(emitStream(built.documents), { version: "1.1" }).map((document) => document.toJS() as Loose);
-  return { objects, images: findImages(built.documents).map(({ reference }) => reference), finds: findImages(built.documents) };
+  const built = await buildKustomization(join(root, folder), {
+    strict: true,
+    warn: (message) => warnings.push(message),
+  });
+  const objects = parseAllDocuments(emitStream(built.documents), { version: "1.1" }).map(
+    (document) => document.toJS() as Loose,
+  );
+  return {
+    objects,
+    images: findImages(built.documents).map(({ reference }) => reference),
+    finds: findImages(built.documents),
+  };
 }
 
 describe("a kustomization", () => {
   test("bases, components, images by name, tag, digest; a text in a ConfigMap stays", async () => {
     const root = tree({
       "base/kustomization.yaml": "resources: [web.yaml, config.yaml]\n",
-      "base/web.yaml": deployment("web", "org/web:1", "      initContainers:\n      - { name: i, image: 'reg.site/init:1' }\n"),
-      "base/config.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: c }\ndata: { helper-image: 'org/web:1' }\n",
-      "extra/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: [job.yaml]\n",
+      "base/web.yaml": deployment(
+        "web",
+        "org/web:1",
+        "      initContainers:\n      - { name: i, image: 'reg.site/init:1' }\n",
+      ),
+      "base/config.yaml":
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: c }\ndata: { helper-image: 'org/web:1' }\n",
+      "extra/kustomization.yaml":
+        "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: [job.yaml]\n",
       "extra/job.yaml":
         "apiVersion: batch/v1\nkind: Job\nmetadata: { name: j }\nspec: { template: { spec: { containers: [{ name: a, image: 'org/job:1' }] } } }\n",
       "site/kustomization.yaml": `resources: [../base]\ncomponents: [../extra]\nimages:\n- { name: org/web, newName: reg.site/web, newTag: v2 }\n- { name: reg.site/init, digest: 'sha256:${"a".repeat(64)}' }\n- { name: org/job, newTag: '7' }\n`,
     });
     const { images, finds } = await build(root, "site");
-    expect(images).toEqual(["docker.io/org/job:7", "docker.io/org/web:1", `reg.site/init@sha256:${"a".repeat(64)}`, "reg.site/web:v2"]);
-    expect(finds.find(({ reference }) => reference === "docker.io/org/web:1")?.places).toMatchObject([{ file: "base/config.yaml", line: 4 }]);
+    expect(images).toEqual([
+      "docker.io/org/job:7",
+      "docker.io/org/web:1",
+      `reg.site/init@sha256:${"a".repeat(64)}`,
+      "reg.site/web:v2",
+    ]);
+    expect(finds.find(({ reference }) => reference === "docker.io/org/web:1")?.places).toMatchObject([
+      { file: "base/config.yaml", line: 4 },
+    ]);
   });
 
   test("strategic merges by name, deletions, replacements of lists in custom resources", async () => {
     const root = tree({
       "kustomization.yaml":
         "resources: [a.yaml, b.yaml, c.yaml]\npatches:\n- path: merge.yaml\n- patch: |\n    apiVersion: apps/v1\n    kind: Deployment\n    metadata: { name: b }\n    $patch: delete\n- target: { kind: Thing }\n  patch: |\n    apiVersion: example.org/v1\n    kind: Thing\n    metadata: { name: any }\n    spec: { containers: [{ name: y, image: 'org/y:1' }] }\n",
-      "a.yaml": deployment("a", "org/a:1", "      - name: side\n        image: org/side:1\n      - name: old\n        image: org/old:1\n"),
+      "a.yaml": deployment(
+        "a",
+        "org/a:1",
+        "      - name: side\n        image: org/side:1\n      - name: old\n        image: org/old:1\n",
+      ),
       "b.yaml": deployment("b", "org/b:1"),
-      "c.yaml": "apiVersion: example.org/v1\nkind: Thing\nmetadata: { name: c }\nspec: { containers: [{ name: x, image: 'org/x:1' }] }\n",
+      "c.yaml":
+        "apiVersion: example.org/v1\nkind: Thing\nmetadata: { name: c }\nspec: { containers: [{ name: x, image: 'org/x:1' }] }\n",
       "merge.yaml":
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: a }\nspec: { template: { spec: { containers: [{ name: new, image: 'org/new:1' }, { name: main, image: 'org/a:2' }, { name: old, $patch: delete }] } } }\n",
     });
     const { images, objects } = await build(root);
-    expect(images).toEqual(["docker.io/org/a:2", "docker.io/org/new:1", "docker.io/org/side:1", "docker.io/org/y:1"]);
+    expect(images).toEqual([
+      "docker.io/org/a:2",
+      "docker.io/org/new:1",
+      "docker.io/org/side:1",
+      "docker.io/org/y:1",
+    ]);
     expect(objects.map(({ kind }) => kind)).toEqual(["Deployment", "Thing"]);
-    expect(objects[0]?.["spec"].template.spec.containers.map(({ name }: { name: string }) => name)).toEqual(["new", "main", "side"]);
+    expect(objects[0]?.["spec"].template.spec.containers.map(({ name }: { name: string }) => name)).toEqual([
+      "new",
+      "main",
+      "side",
+    ]);
   });
 
   test("JSON patches, replacements, generators, names and namespaces", async () => {
@@ -80,7 +116,11 @@ describe("a kustomization", () => {
       "x.env": "# a comment\nTAG=v9\n",
     });
     const { images, objects } = await build(root);
-    expect(images).toEqual(["docker.io/org/from-literal:3", "docker.io/org/in-file:4", "docker.io/org/json:v9"]);
+    expect(images).toEqual([
+      "docker.io/org/from-literal:3",
+      "docker.io/org/in-file:4",
+      "docker.io/org/json:v9",
+    ]);
     const web = objects.find(({ kind }) => kind === "Deployment");
     expect(web).toMatchObject({
       metadata: { name: "p-web", namespace: "ns" },
@@ -96,8 +136,14 @@ describe("what is refused, with advice", () => {
       (error) => error,
     );
 
-  test.each(["https://example.org/x/y?ref=v1", "github.com/org/repo//deploy", "git@example.org:org/repo.git"])("the remote base %s", async (base) => {
-    const { message, suggestions } = await failure(tree({ "kustomization.yaml": `resources: ['${base}']\n` }));
+  test.each([
+    "https://example.org/x/y?ref=v1",
+    "github.com/org/repo//deploy",
+    "git@example.org:org/repo.git",
+  ])("the remote base %s", async (base) => {
+    const { message, suggestions } = await failure(
+      tree({ "kustomization.yaml": `resources: ['${base}']\n` }),
+    );
     expect(message).toContain(base);
     expect(suggestions.join()).toContain("kubectl kustomize");
   });
@@ -129,18 +175,25 @@ describe("what is refused, with advice", () => {
     ["helmCharts: [{ name: x }]\n", "Helm charts"],
     ["transformers: [x.yaml]\n", "transformer plugins"],
     ["resources: [\n", "kustomization.yaml:2"],
-    ['resources: [web.yaml]\npatches: [{ patch: "kind: Nothing\\nmetadata: { name: x }" }]\n', "fits no object"],
+    [
+      'resources: [web.yaml]\npatches: [{ patch: "kind: Nothing\\nmetadata: { name: x }" }]\n',
+      "fits no object",
+    ],
     [
       "resources: [web.yaml]\npatches: [{ target: { kind: Deployment }, patch: '- { op: remove, path: /spec/nothing }' }]\n",
       "there is nothing at /spec/nothing",
     ],
   ])("%s", async (kustomization, message) => {
-    expect((await failure(tree({ "kustomization.yaml": kustomization, "web.yaml": deployment("web", "a:1") }))).message).toContain(message);
+    expect(
+      (await failure(tree({ "kustomization.yaml": kustomization, "web.yaml": deployment("web", "a:1") })))
+        .message,
+    ).toContain(message);
   });
 
   test("an expression that could take forever is compared as it stands", async () => {
     const root = tree({
-      "kustomization.yaml": "resources: [web.yaml]\npatches: [{ target: { name: '(a+)+b' }, patch: '- { op: remove, path: /spec }' }]\n",
+      "kustomization.yaml":
+        "resources: [web.yaml]\npatches: [{ target: { name: '(a+)+b' }, patch: '- { op: remove, path: /spec }' }]\n",
       "web.yaml": deployment("a".repeat(200), "x:1"),
     });
     const started = Date.now();
@@ -149,9 +202,15 @@ describe("what is refused, with advice", () => {
   });
 
   test("without strictness the rest is built, and what is missing is told", async () => {
-    const root = tree({ "kustomization.yaml": "resources: ['https://example.org/x?ref=v1', web.yaml]\n", "web.yaml": deployment("web", "a:1") });
+    const root = tree({
+      "kustomization.yaml": "resources: ['https://example.org/x?ref=v1', web.yaml]\n",
+      "web.yaml": deployment("web", "a:1"),
+    });
     const warnings: string[] = [];
-    const { documents } = await buildKustomization(root, { strict: false, warn: (message) => warnings.push(message) });
+    const { documents } = await buildKustomization(root, {
+      strict: false,
+      warn: (message) => warnings.push(message),
+    });
     expect(documents).toHaveLength(1);
     expect(warnings.join()).toContain("not in the answer");
   });

@@ -5,22 +5,34 @@ import { type Find, findImages } from "../../../src/resolve/manifests/find.ts";
 
 /** What a shell or a template puts in, out of a template string's way. */
 const hole = (name: string): string => `$\{${name}}`;
-const find = (...texts: string[]): Find[] => findImages(texts.flatMap((text, i) => [...parseStream(new Text(`${i}.yaml`, text))].map(({ root }) => root)));
+const find = (...texts: string[]): Find[] =>
+  findImages(
+    texts.flatMap((text, i) => [...parseStream(new Text(`${i}.yaml`, text))].map(({ root }) => root)),
+  );
 const carried = (...texts: string[]): string[] =>
-  find(...texts).flatMap(({ reference, confidence, artifact }) => (confidence === "possible" || artifact ? [] : [reference]));
+  find(...texts).flatMap(({ reference, confidence, artifact }) =>
+    confidence === "possible" || artifact ? [] : [reference],
+  );
 const indent = (text: string, by: number): string => text.replace(/^(?=.)/gm, " ".repeat(by));
-const pod = (spec: string): string => `apiVersion: v1\nkind: Pod\nmetadata: { name: p }\nspec:\n${indent(spec, 2)}`;
-const container = (fields: string): string => pod(`containers:\n- name: c\n  image: reg.site/main:1\n${indent(fields, 2)}`);
-const config = (data: string): string => `apiVersion: v1\nkind: ConfigMap\nmetadata: { name: cm }\ndata:\n${indent(data, 2)}`;
-const resource = (spec: string): string => `apiVersion: example.org/v1\nkind: Thing\nmetadata: { name: t }\nspec:\n${indent(spec, 2)}`;
-const beside = (text: string): string[] => carried(text).filter((reference) => reference !== "reg.site/main:1");
+const pod = (spec: string): string =>
+  `apiVersion: v1\nkind: Pod\nmetadata: { name: p }\nspec:\n${indent(spec, 2)}`;
+const container = (fields: string): string =>
+  pod(`containers:\n- name: c\n  image: reg.site/main:1\n${indent(fields, 2)}`);
+const config = (data: string): string =>
+  `apiVersion: v1\nkind: ConfigMap\nmetadata: { name: cm }\ndata:\n${indent(data, 2)}`;
+const resource = (spec: string): string =>
+  `apiVersion: example.org/v1\nkind: Thing\nmetadata: { name: t }\nspec:\n${indent(spec, 2)}`;
+const beside = (text: string): string[] =>
+  carried(text).filter((reference) => reference !== "reg.site/main:1");
 
 describe("containers", () => {
   test("of every kind, and of custom resources that embed pods, are certain", () => {
     const text = pod(
       "initContainers: [{ name: a, image: one }]\ncontainers: [{ name: b, image: 'two/x' }]\nephemeralContainers: [{ name: c, image: quay.io/three:3 }]\nvolumes: [{ name: v, image: { reference: reg.site/four:4 } }]\n",
     );
-    const nested = resource(`shard:\n  podTemplate:\n${indent(pod("containers: [{ name: z, image: five }]\n"), 4)}`);
+    const nested = resource(
+      `shard:\n  podTemplate:\n${indent(pod("containers: [{ name: z, image: five }]\n"), 4)}`,
+    );
     const finds = find(text, nested);
     expect(finds.map(({ reference, confidence }) => [reference, confidence])).toEqual([
       ["docker.io/library/five:latest", "certain"],
@@ -29,20 +41,32 @@ describe("containers", () => {
       ["quay.io/three:3", "certain"],
       ["reg.site/four:4", "certain"],
     ]);
-    expect(finds[1]?.places[0]).toMatchObject({ file: "0.yaml", line: 5, object: "Pod/p", path: "spec.initContainers[0].image", how: "container" });
+    expect(finds[1]?.places[0]).toMatchObject({
+      file: "0.yaml",
+      line: 5,
+      object: "Pod/p",
+      path: "spec.initContainers[0].image",
+      how: "container",
+    });
   });
 
   test("tag and digest both stay", () => {
     const digest = `sha256:${"a".repeat(64)}`;
-    expect(carried(pod(`containers: [{ name: a, image: reg.site/x:1@${digest} }]\n`))).toEqual([`reg.site/x:1@${digest}`]);
+    expect(carried(pod(`containers: [{ name: a, image: reg.site/x:1@${digest} }]\n`))).toEqual([
+      `reg.site/x:1@${digest}`,
+    ]);
   });
 
-  test.each(["auto", "ko://example.org/cmd/x", "{{ .Values.image }}", "$(IMAGE)", "FILLED BY THE OPERATOR", `${hole("IMAGE")}:1`])(
-    "%s is no image",
-    (image) => {
-      expect(find(pod(`containers: [{ name: a, image: ${JSON.stringify(image)} }]\n`))).toEqual([]);
-    },
-  );
+  test.each([
+    "auto",
+    "ko://example.org/cmd/x",
+    "{{ .Values.image }}",
+    "$(IMAGE)",
+    "FILLED BY THE OPERATOR",
+    `${hole("IMAGE")}:1`,
+  ])("%s is no image", (image) => {
+    expect(find(pod(`containers: [{ name: a, image: ${JSON.stringify(image)} }]\n`))).toEqual([]);
+  });
 
   test("one that is never pulled is left out", () => {
     expect(find(pod("containers: [{ name: a, image: local:1, imagePullPolicy: Never }]\n"))).toEqual([]);
@@ -56,7 +80,10 @@ describe("arguments", () => {
     ["command:\n- manager\n- --helper-image\n- helper:v1.2", "docker.io/library/helper:v1.2"],
     ["args: ['--config-reloader=org/config-reloader:main']", "docker.io/org/config-reloader:main"],
     ["args: ['--reloader=org/other:v0.55.1']", "docker.io/org/other:v0.55.1"],
-    ["command: [sh, -c, 'kubectl run x --image=busybox:1.36 -- sleep 1; echo --image']", "docker.io/library/busybox:1.36"],
+    [
+      "command: [sh, -c, 'kubectl run x --image=busybox:1.36 -- sleep 1; echo --image']",
+      "docker.io/library/busybox:1.36",
+    ],
     ["args: ['--image=busybox']", "docker.io/library/busybox:latest"],
     ["args: ['a=1,image=reg.site/x:2,b=3']", "reg.site/x:2"],
   ])("%s", (fields, reference) => {
@@ -83,7 +110,12 @@ describe("variables", () => {
           "env:\n- { name: RELATED_IMAGE_PROXY, value: 'org/proxy:v1' }\n- { name: HELPER_IMG, value: helper }\n- { name: CSI_PROVISIONER, value: 'org/csi-provisioner:v5' }\n- { name: REDIS_HOST, value: 'redis:6379' }\n- { name: DEFAULT_BUILDER, value: 'reg.site/maven:1' }\n",
         ),
       ),
-    ).toEqual(["docker.io/library/helper:latest", "docker.io/org/csi-provisioner:v5", "docker.io/org/proxy:v1", "reg.site/maven:1"]);
+    ).toEqual([
+      "docker.io/library/helper:latest",
+      "docker.io/org/csi-provisioner:v5",
+      "docker.io/org/proxy:v1",
+      "reg.site/maven:1",
+    ]);
   });
 
   test("with a line for each version, or a list", () => {
@@ -93,17 +125,32 @@ describe("variables", () => {
           "env:\n- name: SERVER_IMAGES\n  value: |\n    4.2=reg.site/server:a-4.2\n    4.3=org/server:a-4.3\n- { name: IMAGES, value: 'org/a:1,org/b:2; c=reg.site/c:3' }\n",
         ),
       ),
-    ).toEqual(["docker.io/org/a:1", "docker.io/org/b:2", "docker.io/org/server:a-4.3", "reg.site/c:3", "reg.site/server:a-4.2"]);
+    ).toEqual([
+      "docker.io/org/a:1",
+      "docker.io/org/b:2",
+      "docker.io/org/server:a-4.3",
+      "reg.site/c:3",
+      "reg.site/server:a-4.2",
+    ]);
   });
 
   test("that take their value from a ConfigMap say what the key there holds", () => {
-    const user = container("env: [{ name: SIDECAR_IMAGE, valueFrom: { configMapKeyRef: { name: cm, key: sidecar.ref } } }]");
-    expect(carried(user, config("sidecar.ref: sidecar:1\nother.ref: something:1\n"))).toEqual(["docker.io/library/sidecar:1", "reg.site/main:1"]);
+    const user = container(
+      "env: [{ name: SIDECAR_IMAGE, valueFrom: { configMapKeyRef: { name: cm, key: sidecar.ref } } }]",
+    );
+    expect(carried(user, config("sidecar.ref: sidecar:1\nother.ref: something:1\n"))).toEqual([
+      "docker.io/library/sidecar:1",
+      "reg.site/main:1",
+    ]);
   });
 
   test("split over several of them", () => {
     expect(
-      beside(container("env: [{ name: PROXY_IMAGE_REPOSITORY, value: org/proxy }, { name: PROXY_IMAGE_TAG, value: v7 }, { name: LOG_LEVEL, value: info }]")),
+      beside(
+        container(
+          "env: [{ name: PROXY_IMAGE_REPOSITORY, value: org/proxy }, { name: PROXY_IMAGE_TAG, value: v7 }, { name: LOG_LEVEL, value: info }]",
+        ),
+      ),
     ).toEqual(["docker.io/org/proxy:v7"]);
   });
 
@@ -115,7 +162,9 @@ describe("variables", () => {
         ),
       ),
     ).toEqual([]);
-    expect(beside(container("args: [--proxy-image-repository=org/proxy, --proxy-image-tag, v3]"))).toEqual(["docker.io/org/proxy:v3"]);
+    expect(beside(container("args: [--proxy-image-repository=org/proxy, --proxy-image-tag, v3]"))).toEqual([
+      "docker.io/org/proxy:v3",
+    ]);
   });
 });
 
@@ -126,7 +175,10 @@ describe("custom resources", () => {
     ["dbVersion: { image: 'quay.io/org/db:v18' }", "quay.io/org/db:v18"],
     ["image: { repository: org/db, tag: '3.1' }", "docker.io/org/db:3.1"],
     ["image: { registry: quay.io, repository: org/db, tag: v3 }", "quay.io/org/db:v3"],
-    [`image: { registry: quay.io, repository: org/db, tag: v3, digest: 'sha256:${"b".repeat(64)}' }`, `quay.io/org/db:v3@sha256:${"b".repeat(64)}`],
+    [
+      `image: { registry: quay.io, repository: org/db, tag: v3, digest: 'sha256:${"b".repeat(64)}' }`,
+      `quay.io/org/db:v3@sha256:${"b".repeat(64)}`,
+    ],
     ["driver: { repository: nvcr.site/org, image: driver, version: '535.1' }", "nvcr.site/org/driver:535.1"],
     ["baseImage: quay.io/org/prom\nversion: v2.4", "quay.io/org/prom:v2.4"],
     ["hub: reg.site/mesh\ntag: 1.20.1\nproxy: { image: proxyv2 }", "reg.site/mesh/proxyv2:1.20.1"],
@@ -135,7 +187,10 @@ describe("custom resources", () => {
     ["provisioner: { registry: reg.site, repository: org/prov, tag: v2 }", "reg.site/org/prov:v2"],
     ["package: xpkg.site/org/provider:v0.4", "xpkg.site/org/provider:v0.4"],
     ["source: { url: 'docker://quay.io/org/disk:39' }", "quay.io/org/disk:39"],
-    [`relatedImages: [{ name: a, image: 'org/a@sha256:${"c".repeat(64)}' }]`, `docker.io/org/a@sha256:${"c".repeat(64)}`],
+    [
+      `relatedImages: [{ name: a, image: 'org/a@sha256:${"c".repeat(64)}' }]`,
+      `docker.io/org/a@sha256:${"c".repeat(64)}`,
+    ],
     ["params: [{ name: builder-image, default: 'org/builder:v1' }]", "docker.io/org/builder:v1"],
     ["steps: [{ name: a, image: alpine, script: echo }]", "docker.io/library/alpine:latest"],
   ])("%s", (spec, reference) => {
@@ -228,13 +283,20 @@ describe("texts in ConfigMaps and Secrets", () => {
   });
 
   test("half of an image in a setting is no image when the whole stands elsewhere", () => {
-    expect(carried(container("args: [--x]"), config("values: |\n  controllerImage: reg.site/main\n  version: edge\n"))).toEqual(["reg.site/main:1"]);
+    expect(
+      carried(
+        container("args: [--x]"),
+        config("values: |\n  controllerImage: reg.site/main\n  version: edge\n"),
+      ),
+    ).toEqual(["reg.site/main:1"]);
   });
 });
 
 describe("grades", () => {
   test("an artifact is a class of its own, and what speaks little is only possible", () => {
-    const finds = find(resource("wasm: { url: 'oci://reg.site/filter:v1' }\nregistryPath: quay.io/org/thing\n"));
+    const finds = find(
+      resource("wasm: { url: 'oci://reg.site/filter:v1' }\nregistryPath: quay.io/org/thing\n"),
+    );
     expect(finds.map(({ reference, confidence, artifact }) => [reference, confidence, artifact])).toEqual([
       ["quay.io/org/thing:latest", "possible", undefined],
       ["reg.site/filter:v1", "possible", true],
@@ -247,7 +309,14 @@ describe("grades", () => {
         JSON.stringify({
           apiVersion: "v1",
           kind: "List",
-          items: [{ apiVersion: "v1", kind: "Pod", metadata: { name: "a" }, spec: { containers: [{ name: "a", image: "x:1" }] } }],
+          items: [
+            {
+              apiVersion: "v1",
+              kind: "Pod",
+              metadata: { name: "a" },
+              spec: { containers: [{ name: "a", image: "x:1" }] },
+            },
+          ],
         }),
       ),
     ).toEqual(["docker.io/library/x:1"]);

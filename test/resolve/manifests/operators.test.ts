@@ -37,20 +37,32 @@ function ask(text: string, table = TABLE): { images: string[]; warnings: string[
 
 const deployment = (image: string): string =>
   `apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: op }\nspec: { template: { spec: { containers: [{ name: a, image: '${image}' }] } } }\n`;
-const resource = (group: string, kind: string, spec: string): string => `apiVersion: ${group}/v1\nkind: ${kind}\nmetadata: { name: r }\nspec: { ${spec} }\n`;
+const resource = (group: string, kind: string, spec: string): string =>
+  `apiVersion: ${group}/v1\nkind: ${kind}\nmetadata: { name: r }\nspec: { ${spec} }\n`;
 
 describe("what operators pull beside what files name", () => {
   test("a known version gives its images, another one a warning with the command", () => {
-    expect(ask(deployment("mirror.site/org/db-operator:v2.1"))).toEqual({ images: ["reg.site/db:9", "reg.site/proxy:9"], warnings: [] });
+    expect(ask(deployment("mirror.site/org/db-operator:v2.1"))).toEqual({
+      images: ["reg.site/db:9", "reg.site/proxy:9"],
+      warnings: [],
+    });
     const { images, warnings } = ask(deployment("org/db-operator:v3"));
     expect(images).toEqual([]);
     expect(warnings.join()).toContain("docker run docker.io/org/db-operator:v3 --list");
   });
 
   test("a resource that names a version gives the image, one that names an image is silent", () => {
-    expect(ask(resource("search.example.org", "Search", "version: 9.1.0"))).toEqual({ images: ["reg.site/search:9.1.0"], warnings: [] });
-    expect(ask(resource("search.example.org", "Search", "version: 9.1.0, image: 'a:1'"))).toEqual({ images: [], warnings: [] });
-    expect(ask(resource("search.example.org", "Search", "replicas: 1")).warnings.join()).toContain("Search/r is of search");
+    expect(ask(resource("search.example.org", "Search", "version: 9.1.0"))).toEqual({
+      images: ["reg.site/search:9.1.0"],
+      warnings: [],
+    });
+    expect(ask(resource("search.example.org", "Search", "version: 9.1.0, image: 'a:1'"))).toEqual({
+      images: [],
+      warnings: [],
+    });
+    expect(ask(resource("search.example.org", "Search", "replicas: 1")).warnings.join()).toContain(
+      "Search/r is of search",
+    );
     expect(ask(resource("db.example.org", "Anything", "x: 1")).warnings).toHaveLength(1);
   });
 

@@ -16,14 +16,27 @@ import { Scratch } from "../../support/scratch.ts";
 
 const POD =
   "# net\napiVersion: v1\nkind: Pod\nmetadata: { name: net }\nspec:\n  containers:\n  - name: a\n    image: reg.site/net:1 # the one\n    args: [--helper-image=org/helper:2]\n";
-const CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: c }\ndata: { registry-path: quay.io/org/thing, demo-image: 'org/demo-x:1' }\n";
+const CONFIG =
+  "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: c }\ndata: { registry-path: quay.io/org/thing, demo-image: 'org/demo-x:1' }\n";
 
-function contextOf(scratch: Scratch, http: Http, more: Partial<DocumentsContext> = {}): DocumentsContext & { events: Event[] } {
+function contextOf(
+  scratch: Scratch,
+  http: Http,
+  more: Partial<DocumentsContext> = {},
+): DocumentsContext & { events: Event[] } {
   const events: Event[] = [];
-  return { baseDir: scratch.dir, cacheDir: scratch.path("cache"), http: () => http, emit: (event) => events.push(event), events, ...more };
+  return {
+    baseDir: scratch.dir,
+    cacheDir: scratch.path("cache"),
+    http: () => http,
+    emit: (event) => events.push(event),
+    events,
+    ...more,
+  };
 }
 
-const factsOf = (resolution: Resolution, i = 0): CarriedFacts => resolution.resolved[i]?.item.facts as unknown as CarriedFacts;
+const factsOf = (resolution: Resolution, i = 0): CarriedFacts =>
+  resolution.resolved[i]?.item.facts as unknown as CarriedFacts;
 const lockOf = ({ resolved }: Resolution): Lock => ({
   apiVersion: "airgap/v1",
   kind: "Lock",
@@ -35,7 +48,9 @@ const lockOf = ({ resolved }: Resolution): Lock => ({
 
 async function contentOf(resolution: Resolution, title: string): Promise<string> {
   const { blobs } = resolution.resolved[0] as Resolution["resolved"][0];
-  const blob = blobs.find(({ descriptor }) => descriptor.annotations?.["org.opencontainers.image.title"] === title);
+  const blob = blobs.find(
+    ({ descriptor }) => descriptor.annotations?.["org.opencontainers.image.title"] === title,
+  );
   const chunks: Buffer[] = [];
   if (blob) for await (const chunk of await blob.source.fetch(blob.descriptor)) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks).toString("utf8");
@@ -48,7 +63,12 @@ describe("manifests of a spec", () => {
     using scratch = new Scratch();
     scratch.write("net.yml", POD);
     const found = await resolveManifests([{ path: "net.yml", as: "net" }], contextOf(scratch, http));
-    expect(found.resolved[0]?.item).toMatchObject({ kind: "manifests", name: "net", origins: ["net.yml"], wantedBy: ["manifests[0]"] });
+    expect(found.resolved[0]?.item).toMatchObject({
+      kind: "manifests",
+      name: "net",
+      origins: ["net.yml"],
+      wantedBy: ["manifests[0]"],
+    });
     expect(await contentOf(found, "net.yml")).toBe(POD);
     expect(found.images).toEqual([
       { reference: "docker.io/org/helper:2", wantedBy: "manifests net: net.yml:9" },
@@ -59,7 +79,9 @@ describe("manifests of a spec", () => {
     const rewritten = rewriteText(POD, facts.sites["net.yml"] ?? [], {
       land: (reference) => land(reference, { target: { host: "h", prefix: "" }, layout: "path", map: [] }),
     });
-    expect(rewritten.text).toBe(POD.replace("reg.site/net:1", "h/net:1").replace("org/helper:2", "h/org/helper:2"));
+    expect(rewritten.text).toBe(
+      POD.replace("reg.site/net:1", "h/net:1").replace("org/helper:2", "h/org/helper:2"),
+    );
   });
 
   test("the spec adds, accepts and ignores; what is left open is told", async () => {
@@ -73,7 +95,9 @@ describe("manifests of a spec", () => {
       ["quay.io/org/thing:latest", "possible"],
       ["reg.site/net:1", "carried"],
     ]);
-    expect(context.events.some((event) => event.type === "warning" && event.message.includes("quay.io/org/thing"))).toBe(true);
+    expect(
+      context.events.some((event) => event.type === "warning" && event.message.includes("quay.io/org/thing")),
+    ).toBe(true);
     const decided = await resolveManifests(
       [{ path: "a.yaml", addImages: ["extra:1"], acceptImages: ["quay.io/*"], ignoreImages: ["*/demo-*"] }],
       contextOf(scratch, http),
@@ -93,13 +117,24 @@ describe("manifests of a spec", () => {
     scratch.write("d/a.yaml", POD);
     scratch.write("d/sub/a.yaml", CONFIG);
     scratch.write("k/a.yaml", POD);
-    scratch.write("k/kustomization.yaml", "resources: [a.yaml]\nimages: [{ name: reg.site/net, newTag: '9' }]\n");
+    scratch.write(
+      "k/kustomization.yaml",
+      "resources: [a.yaml]\nimages: [{ name: reg.site/net, newTag: '9' }]\n",
+    );
     const server = createServer((_, response) => response.end(POD));
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     try {
       const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/x/kube-net.yml`;
-      const found = await resolveManifests([{ path: "d" }, { path: "k" }, { path: url }, { path: "d/**/*.yaml", as: "glob" }], contextOf(scratch, http));
-      expect(found.resolved.map(({ item }) => [item.name, factsOf({ resolved: [{ item, blobs: [] }], images: [] }).apply])).toEqual([
+      const found = await resolveManifests(
+        [{ path: "d" }, { path: "k" }, { path: url }, { path: "d/**/*.yaml", as: "glob" }],
+        contextOf(scratch, http),
+      );
+      expect(
+        found.resolved.map(({ item }) => [
+          item.name,
+          factsOf({ resolved: [{ item, blobs: [] }], images: [] }).apply,
+        ]),
+      ).toEqual([
         ["d", ["a.yaml", "sub/a.yaml"]],
         ["k", ["k.built.yaml"]],
         ["kube-net", ["kube-net.yml"]],
@@ -114,7 +149,8 @@ describe("manifests of a spec", () => {
 
   test("definitions alone are documents too", async () => {
     using scratch = new Scratch();
-    const text = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: { name: x }\n";
+    const text =
+      "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: { name: x }\n";
     scratch.write("crds.yaml", text);
     const found = await resolveManifests([{ path: "crds.yaml" }], contextOf(scratch, http));
     expect([await contentOf(found, "crds.yaml"), found.images]).toEqual([text, []]);
@@ -151,10 +187,17 @@ describe("with a lock", () => {
     expect(await contentOf(followed, "net.yml")).toBe(POD);
     expect(followed.images).toEqual(first.images);
     await rm(scratch.path("cache"), { recursive: true });
-    await expect(resolveManifests([{ path: "net.yml" }], contextOf(scratch, http, { locked }))).rejects.toThrow(/not what the lock says/);
+    await expect(
+      resolveManifests([{ path: "net.yml" }], contextOf(scratch, http, { locked })),
+    ).rejects.toThrow(/not what the lock says/);
     scratch.write("net.yml", POD);
-    expect((await resolveManifests([{ path: "net.yml" }], contextOf(scratch, http, { locked }))).resolved[0]?.item.root).toEqual(first.resolved[0]?.item.root);
-    await expect(resolveManifests([{ path: "net.yml", as: "other" }], contextOf(scratch, http, { locked }))).rejects.toThrow(/not in it/);
+    expect(
+      (await resolveManifests([{ path: "net.yml" }], contextOf(scratch, http, { locked }))).resolved[0]?.item
+        .root,
+    ).toEqual(first.resolved[0]?.item.root);
+    await expect(
+      resolveManifests([{ path: "net.yml", as: "other" }], contextOf(scratch, http, { locked })),
+    ).rejects.toThrow(/not in it/);
   });
 });
 

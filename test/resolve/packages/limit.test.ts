@@ -14,22 +14,34 @@ beforeEach(async () => {
 afterEach(() => at.close());
 
 const RPM = "application/x-rpm";
-const set = rpmSet({ repositories: [{ id: "big", baseurl: "repo" }], install: ["everything"], unsigned: ["*"] });
+const set = rpmSet({
+  repositories: [{ id: "big", baseurl: "repo" }],
+  install: ["everything"],
+  unsigned: ["*"],
+});
 const closure = (role: string, packages: number): Closure => ({
   role,
   asked: [],
-  packages: Array.from({ length: packages }, (_, i) => ({ id: `package-${i}-1.0-1.el9.x86_64` }) as Closure["packages"][number]),
+  packages: Array.from(
+    { length: packages },
+    (_, i) => ({ id: `package-${i}-1.0-1.el9.x86_64` }) as Closure["packages"][number],
+  ),
 });
 
 describe("a set of more packages than a manifest can name", () => {
   test("is refused before anything of a package is fetched", async () => {
     const names = Array.from({ length: 10_500 }, (_, i) => `${"long".repeat(50)}${i}`);
-    const rpms = [...names.map((name) => ({ name, evr: "1-1" })), { name: "everything", evr: "1-1", requires: names }];
+    const rpms = [
+      ...names.map((name) => ({ name, evr: "1-1" })),
+      { name: "everything", evr: "1-1", requires: names },
+    ];
     // The packages themselves are not there.
     await writeRpmRepository(`${at.dir}/repo`, rpms);
     const failure = await resolvePackages({ packages: [set] }, at.context).catch((error: unknown) => error);
     if (!isAirgapError(failure, "unsupported")) throw failure;
-    expect(failure.message).toMatch(/^el9: 10501 packages make a manifest of 4\.\d+ MiB; registries take 4\.00 MiB, which is enough for some \d+ of them$/);
+    expect(failure.message).toMatch(
+      /^el9: 10501 packages make a manifest of 4\.\d+ MiB; registries take 4\.00 MiB, which is enough for some \d+ of them$/,
+    );
     expect(failure.suggestions[0]).toMatch(/^installed: hosts\/el9\.rpms /);
   });
 
@@ -42,7 +54,9 @@ describe("a set of more packages than a manifest can name", () => {
 
   test("is told from one that just fits as its manifest is", () => {
     const make = (packages: number) => {
-      const files = closure("all", packages).packages.map(({ id }) => fileFromBytes(`Packages/${id}.rpm`, RPM, Buffer.alloc(1)));
+      const files = closure("all", packages).packages.map(({ id }) =>
+        fileFromBytes(`Packages/${id}.rpm`, RPM, Buffer.alloc(1)),
+      );
       return makeArtifact({ kind: "packages", name: "el9", files, origins: [], wantedBy: [] });
     };
     const fits = (packages: number): boolean => {
@@ -60,6 +74,8 @@ describe("a set of more packages than a manifest can name", () => {
       else tooMany = middle;
     }
     expect(make(Math.floor(most * 0.98)).item.root.size).toBeGreaterThan(0.93 * (4 << 20));
-    expect(() => make(Math.ceil(most * 1.05))).toThrow(/^packages el9: \d+ files make a manifest of 4\.\d+ MiB; registries take 4\.00 MiB$/);
+    expect(() => make(Math.ceil(most * 1.05))).toThrow(
+      /^packages el9: \d+ files make a manifest of 4\.\d+ MiB; registries take 4\.00 MiB$/,
+    );
   });
 });

@@ -7,7 +7,9 @@ test("a list of numbers keeps what was put in while it grows", () => {
   const list = new Numbers(0);
   for (let i = 0; i < 10_000; i++) list.push(i * 3 - 7);
   expect(list.length).toBe(10_000);
-  expect(Array.from({ length: 10_000 }, (_, i) => list.at(i)).every((value, i) => value === i * 3 - 7)).toBe(true);
+  expect(Array.from({ length: 10_000 }, (_, i) => list.at(i)).every((value, i) => value === i * 3 - 7)).toBe(
+    true,
+  );
 });
 
 test("who provides a name is told in the order in which it came, without those who were not loaded", () => {
@@ -36,7 +38,12 @@ test("sorted rules keep their meaning, each once", () => {
   rules.add([-2], "requires", 2, "nothing");
   rules.add([-2, 5], "requires", 2, "five again");
   const sorted = rules.sorted();
-  const shown = Array.from({ length: sorted.size }, (_, i) => [sorted.literals(i), sorted.kind(i), sorted.from(i), sorted.relation(i)]);
+  const shown = Array.from({ length: sorted.size }, (_, i) => [
+    sorted.literals(i),
+    sorted.kind(i),
+    sorted.from(i),
+    sorted.relation(i),
+  ]);
   expect(shown).toEqual([
     [[-2], "requires", 2, "nothing"],
     [[-2, 5], "requires", 2, "five"],

@@ -10,7 +10,8 @@ function holds(rules: number[][], isTrue: (variable: number) => boolean): boolea
 }
 
 function bruteForce(rules: number[][]): boolean {
-  for (let bits = 0; bits < 1 << VARIABLES; bits++) if (holds(rules, (variable) => ((bits >> (variable - 1)) & 1) === 1)) return true;
+  for (let bits = 0; bits < 1 << VARIABLES; bits++)
+    if (holds(rules, (variable) => ((bits >> (variable - 1)) & 1) === 1)) return true;
   return false;
 }
 
@@ -32,7 +33,8 @@ test("agrees with trying everything, on 500 random problems, and its reasons are
     const random = new Random(seed);
     const rules = Array.from({ length: 12 + random.below(22) }, () => {
       const literals = new Set<number>();
-      while (literals.size < 1 + random.below(3)) literals.add((1 + random.below(VARIABLES)) * (random.chance(0.5) ? 1 : -1));
+      while (literals.size < 1 + random.below(3))
+        literals.add((1 + random.below(VARIABLES)) * (random.chance(0.5) ? 1 : -1));
       return [...literals].filter((literal) => !literals.has(-literal) || literal > 0);
     });
     try {

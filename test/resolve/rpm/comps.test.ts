@@ -10,7 +10,10 @@ beforeEach(async () => {
 afterEach(() => at.close());
 
 const rpm = (name: string, more: Partial<TestRpm> = {}): TestRpm => ({ name, evr: "1-1", ...more });
-const rpms = [...["base", "shell", "extra", "doc", "langpack", "tool", "untyped"].map((name) => rpm(name)), rpm("newtool", { obsoletes: ["tool"] })];
+const rpms = [
+  ...["base", "shell", "extra", "doc", "langpack", "tool", "untyped"].map((name) => rpm(name)),
+  rpm("newtool", { obsoletes: ["tool"] }),
+];
 const comps = `<?xml version="1.0"?>
 <!DOCTYPE comps PUBLIC "-//Red Hat, Inc.//DTD Comps info//EN" "comps.dtd">
 <comps>
@@ -37,9 +40,15 @@ const comps = `<?xml version="1.0"?>
   </environment>
 </comps>`;
 
-async function closure(install: string[], further: Record<string, string> = { group_gz: comps }): Promise<string[]> {
+async function closure(
+  install: string[],
+  further: Record<string, string> = { group_gz: comps },
+): Promise<string[]> {
   await writeRpmRepository(`${at.dir}/repo`, rpms, further);
-  const [found] = await resolveClosures(rpmSet({ repositories: [{ id: "base", baseurl: "repo" }], install }), at.context);
+  const [found] = await resolveClosures(
+    rpmSet({ repositories: [{ id: "base", baseurl: "repo" }], install }),
+    at.context,
+  );
   return (found?.packages ?? []).map(({ name }) => name);
 }
 
@@ -76,7 +85,10 @@ describe("groups", () => {
 
   test("a member that no repository has is told of", async () => {
     await closure(["@core"]);
-    expect(at.events).toContainEqual({ type: "warning", message: "el9: @core: no repository has nowhere of that group" });
+    expect(at.events).toContainEqual({
+      type: "warning",
+      message: "el9: @core: no repository has nowhere of that group",
+    });
   });
 
   test("an unknown group, with the nearest name", async () => {
@@ -85,12 +97,16 @@ describe("groups", () => {
       message: 'No module, group or environment in base is "cores"; a similar name: core',
       suggestions: ['"@core"'],
     });
-    await expect(closure(["@something-else"])).rejects.toThrow(/groups: core, docs, server-environment, tools/);
+    await expect(closure(["@something-else"])).rejects.toThrow(
+      /groups: core, docs, server-environment, tools/,
+    );
     await expect(closure(["@core"], {})).rejects.toThrow(/there are no groups/);
     await expect(closure(["@core/weird"])).rejects.toMatchObject({ code: "spec" });
   });
 
   test("comps.xml that is damaged is refused", async () => {
-    await expect(closure(["@core"], { group: comps.slice(0, 900) })).rejects.toThrow(/comps\.xml of base is not the XML it should be/);
+    await expect(closure(["@core"], { group: comps.slice(0, 900) })).rejects.toThrow(
+      /comps\.xml of base is not the XML it should be/,
+    );
   });
 });

@@ -17,7 +17,11 @@ let at: Awaited<ReturnType<typeof packageContext>>;
 let closers: (() => void)[] = [];
 beforeEach(async () => {
   at = await packageContext();
-  const rpms = Array.from({ length: 400 }, (_, i) => ({ name: `package${i}`, evr: `${i}-1`, requires: i > 0 ? [`package${i - 1}`] : [] }));
+  const rpms = Array.from({ length: 400 }, (_, i) => ({
+    name: `package${i}`,
+    evr: `${i}-1`,
+    requires: i > 0 ? [`package${i - 1}`] : [],
+  }));
   await writeRpmRepository(`${at.dir}/repo`, [
     ...rpms,
     { name: "app", evr: "1-1", requires: ["/opt/deep/file"] },
@@ -42,7 +46,10 @@ async function serve(handler: Handler, tls?: object): Promise<string> {
 
 /** The repository over HTTP; `change` has the last word on what is sent, undefined breaks off half-way. */
 const files =
-  (folder: string, change: (path: string, bytes: Buffer) => Buffer | undefined = (_, bytes) => bytes): Handler =>
+  (
+    folder: string,
+    change: (path: string, bytes: Buffer) => Buffer | undefined = (_, bytes) => bytes,
+  ): Handler =>
   (request, response) => {
     const path = new URL(request.url ?? "/", "http://x").pathname;
     readFile(join(folder, path)).then(
@@ -57,8 +64,14 @@ const files =
   };
 
 /** The names that are chosen through a list of mirrors. */
-async function through(list: { mirrorlist: string } | { metalink: string }, install = ["package3"]): Promise<string[]> {
-  const [found] = await resolveClosures(rpmSet({ repositories: [{ id: "base", ...list }], install }), at.context);
+async function through(
+  list: { mirrorlist: string } | { metalink: string },
+  install = ["package3"],
+): Promise<string[]> {
+  const [found] = await resolveClosures(
+    rpmSet({ repositories: [{ id: "base", ...list }], install }),
+    at.context,
+  );
   return (found?.packages ?? []).map(({ name }) => name);
 }
 
@@ -73,7 +86,10 @@ describe("the first mirror", () => {
   test.each<[string, (path: string, bytes: Buffer) => Buffer | undefined]>([
     ["dies in the middle of repomd.xml", (path, bytes) => (path.endsWith("repomd.xml") ? undefined : bytes)],
     ["dies in the middle of primary.xml", (path, bytes) => (path.includes("primary") ? undefined : bytes)],
-    ["has another primary.xml than its repomd.xml says", (path, bytes) => (path.includes("primary") ? Buffer.concat([bytes, Buffer.from("x")]) : bytes)],
+    [
+      "has another primary.xml than its repomd.xml says",
+      (path, bytes) => (path.includes("primary") ? Buffer.concat([bytes, Buffer.from("x")]) : bytes),
+    ],
     ["answers with a page of its own", () => Buffer.from("<html><body>Welcome</body></html>")],
   ])("%s: the next one is taken", async (_, change) => {
     const bad = await serve(files(`${at.dir}/repo`, change));
@@ -93,13 +109,17 @@ describe("the first mirror", () => {
   });
 
   test("dies before filelists.xml", async () => {
-    const bad = await serve(files(`${at.dir}/repo`, (path, bytes) => (path.includes("filelists") ? undefined : bytes)));
+    const bad = await serve(
+      files(`${at.dir}/repo`, (path, bytes) => (path.includes("filelists") ? undefined : bytes)),
+    );
     const good = await serve(files(`${at.dir}/repo`));
     expect(await through(await mirrorlist(bad, good), ["app"])).toEqual(["app", "deep"]);
   });
 
   test("where none is good, the error is that of the first", async () => {
-    const bad = await serve(files(`${at.dir}/repo`, (path, bytes) => (path.includes("primary") ? undefined : bytes)));
+    const bad = await serve(
+      files(`${at.dir}/repo`, (path, bytes) => (path.includes("primary") ? undefined : bytes)),
+    );
     const empty = await serve((_, response) => response.writeHead(404).end());
     await expect(through(await mirrorlist(bad, empty))).rejects.toMatchObject({
       code: "network",
@@ -113,22 +133,45 @@ test("packages of old repositories, which have to be fetched to know their sha25
   await writeFile(`${at.dir}/repo/x.rpm`, content);
   const bad = await serve(files(`${at.dir}/repo`, () => undefined));
   const good = await serve(files(`${at.dir}/repo`));
-  const of = { id: "x", name: "x", version: "1-1", arch: "noarch", repository: "base", href: "x.rpm", reason: { relation: "x" } };
+  const of = {
+    id: "x",
+    name: "x",
+    version: "1-1",
+    arch: "noarch",
+    repository: "base",
+    href: "x.rpm",
+    reason: { relation: "x" },
+  };
   const checksum = { algorithm: "sha1", value: createHash("sha1").update(content).digest("hex") };
-  const chosen = { ...of, places: [`${bad}/x.rpm`, `${good}/x.rpm`], http: at.context.http({}), size: content.length, checksum };
+  const chosen = {
+    ...of,
+    places: [`${bad}/x.rpm`, `${good}/x.rpm`],
+    http: at.context.http({}),
+    size: content.length,
+    checksum,
+  };
   const { digest, copy } = await placePackage(chosen, at.context);
   expect(digest).toBe(`sha256:${createHash("sha256").update(content).digest("hex")}`);
   expect((await readFile(copy ?? "")).equals(content)).toBe(true);
   expect(await placePackage({ ...chosen, places: [] }, at.context)).toEqual({ digest, copy });
-  await expect(placePackage({ ...chosen, places: [`${bad}/x.rpm`], checksum: { ...checksum, value: "0".repeat(40) } }, at.context)).rejects.toMatchObject({
+  await expect(
+    placePackage(
+      { ...chosen, places: [`${bad}/x.rpm`], checksum: { ...checksum, value: "0".repeat(40) } },
+      at.context,
+    ),
+  ).rejects.toMatchObject({
     code: "network",
   });
-  expect((await readdir(`${at.dir}/cache/packages/files`)).filter((name) => name.endsWith(".part"))).toEqual([]);
+  expect((await readdir(`${at.dir}/cache/packages/files`)).filter((name) => name.endsWith(".part"))).toEqual(
+    [],
+  );
 });
 
 describe("a metalink", () => {
   async function metalink(mirrors: string[], sha256: string): Promise<{ metalink: string }> {
-    const urls = mirrors.map((url, i) => `<url protocol="http" preference="${100 - i}">${url}/repodata/repomd.xml</url>`);
+    const urls = mirrors.map(
+      (url, i) => `<url protocol="http" preference="${100 - i}">${url}/repodata/repomd.xml</url>`,
+    );
     const text = `<?xml version="1.0"?><metalink version="3.0" xmlns="http://www.metalinker.org/"><files><file name="repomd.xml"><verification><hash type="sha256">${sha256}</hash></verification><resources>${urls.join("")}</resources></file></files></metalink>`;
     await writeFile(`${at.dir}/metalink.xml`, text);
     return { metalink: "metalink.xml" };
@@ -152,22 +195,52 @@ describe("client certificates, as RHEL's CDN wants them", () => {
   let client: KeyedCertificate;
   let stranger: KeyedCertificate;
   beforeAll(async () => {
-    const make = async (commonName: string) => ({ ...(await makeAuthority({ commonName, days: 2 })), name: { commonName } });
+    const make = async (commonName: string) => ({
+      ...(await makeAuthority({ commonName, days: 2 })),
+      name: { commonName },
+    });
     authority = await make("test authority");
-    server = await makeCertificate(authority, { commonName: "127.0.0.1", days: 1, hosts: ["127.0.0.1"], usage: ["server"] });
-    client = await makeCertificate(authority, { commonName: "entitled", days: 1, hosts: [], usage: ["client"] });
-    stranger = await makeCertificate(await make("another authority"), { commonName: "entitled", days: 1, hosts: [], usage: ["client"] });
+    server = await makeCertificate(authority, {
+      commonName: "127.0.0.1",
+      days: 1,
+      hosts: ["127.0.0.1"],
+      usage: ["server"],
+    });
+    client = await makeCertificate(authority, {
+      commonName: "entitled",
+      days: 1,
+      hosts: [],
+      usage: ["client"],
+    });
+    stranger = await makeCertificate(await make("another authority"), {
+      commonName: "entitled",
+      days: 1,
+      hosts: [],
+      usage: ["client"],
+    });
   });
 
   async function fetchWith(given: { cert?: KeyedCertificate; ca?: boolean }): Promise<string[]> {
-    const url = await serve(files(`${at.dir}/repo`), { cert: server.cert, key: server.key, ca: authority.cert, requestCert: true, rejectUnauthorized: true });
+    const url = await serve(files(`${at.dir}/repo`), {
+      cert: server.cert,
+      key: server.key,
+      ca: authority.cert,
+      requestCert: true,
+      rejectUnauthorized: true,
+    });
     await writeFile(`${at.dir}/ca.pem`, authority.cert);
     if (given.cert) {
       await writeFile(`${at.dir}/client.pem`, given.cert.cert);
       await writeFile(`${at.dir}/client.key`, given.cert.key);
     }
-    const keys = { ...(given.ca === false ? {} : { caFile: "ca.pem" }), ...(given.cert ? { clientCert: "client.pem", clientKey: "client.key" } : {}) };
-    const [found] = await resolveClosures(rpmSet({ repositories: [{ id: "cdn", baseurl: url, ...keys }], install: ["package3"] }), at.context);
+    const keys = {
+      ...(given.ca === false ? {} : { caFile: "ca.pem" }),
+      ...(given.cert ? { clientCert: "client.pem", clientKey: "client.key" } : {}),
+    };
+    const [found] = await resolveClosures(
+      rpmSet({ repositories: [{ id: "cdn", baseurl: url, ...keys }], install: ["package3"] }),
+      at.context,
+    );
     return (found?.packages ?? []).map(({ name }) => name);
   }
 
@@ -178,6 +251,9 @@ describe("client certificates, as RHEL's CDN wants them", () => {
   test("none, or another's, does not", async () => {
     await expect(fetchWith({})).rejects.toMatchObject({ code: "network" });
     await expect(fetchWith({ cert: stranger })).rejects.toMatchObject({ code: "network" });
-    await expect(fetchWith({ cert: client, ca: false })).rejects.toMatchObject({ code: "network", message: expect.stringMatching(/certificate/) });
+    await expect(fetchWith({ cert: client, ca: false })).rejects.toMatchObject({
+      code: "network",
+      message: expect.stringMatching(/certificate/),
+    });
   });
 });

@@ -12,7 +12,11 @@ beforeEach(async () => {
 afterEach(() => at.close());
 
 /** What is chosen from one repository, without the mere alternatives. */
-async function closure(rpms: TestRpm[], install: string[], over: Partial<PackageSetSpec> = {}): Promise<string[]> {
+async function closure(
+  rpms: TestRpm[],
+  install: string[],
+  over: Partial<PackageSetSpec> = {},
+): Promise<string[]> {
   await writeRpmRepository(`${at.dir}/repo`, rpms);
   const set = rpmSet({ repositories: [{ id: "base", baseurl: "repo" }], install, ...over });
   const [found] = await resolveClosures(set, at.context);
@@ -67,22 +71,36 @@ describe("which of several is taken: as libsolv takes them", () => {
   });
 
   test("names in byte order: a package called like the capability is not preferred", async () => {
-    const rpms = [rpm("app", "1-1", { requires: ["foo"] }), rpm("foo"), rpm("bar", "1-1", { provides: ["foo"] })];
+    const rpms = [
+      rpm("app", "1-1", { requires: ["foo"] }),
+      rpm("foo"),
+      rpm("bar", "1-1", { provides: ["foo"] }),
+    ];
     expect(await closure(rpms, ["app"])).toEqual(["app-1-1.noarch", "bar-1-1.noarch"]);
   });
 
   test("the higher version of what both provide comes first", async () => {
-    const rpms = [rpm("app", "1-1", { requires: ["cap"] }), rpm("a", "1-1", { provides: ["cap = 1"] }), rpm("b", "1-1", { provides: ["cap = 2"] })];
+    const rpms = [
+      rpm("app", "1-1", { requires: ["cap"] }),
+      rpm("a", "1-1", { provides: ["cap = 1"] }),
+      rpm("b", "1-1", { provides: ["cap = 2"] }),
+    ];
     expect(await closure(rpms, ["app"])).toContain("b-1-1.noarch");
   });
 
   test("what something chosen recommends comes first", async () => {
-    const rpms = [rpm("app", "1-1", { requires: ["cap"], recommends: ["b"] }), rpm("a", "1-1", { provides: ["cap"] }), rpm("b", "1-1", { provides: ["cap"] })];
+    const rpms = [
+      rpm("app", "1-1", { requires: ["cap"], recommends: ["b"] }),
+      rpm("a", "1-1", { provides: ["cap"] }),
+      rpm("b", "1-1", { provides: ["cap"] }),
+    ];
     expect(await closure(rpms, ["app"])).toEqual(["app-1-1.noarch", "b-1-1.noarch"]);
   });
 
   test("asking for what is obsoleted gives what obsoletes it", async () => {
-    expect(await closure([rpm("oldlib"), rpm("newlib", "1-1", { obsoletes: ["oldlib < 2"] })], ["oldlib"])).toEqual(["newlib-1-1.noarch"]);
+    expect(
+      await closure([rpm("oldlib"), rpm("newlib", "1-1", { obsoletes: ["oldlib < 2"] })], ["oldlib"]),
+    ).toEqual(["newlib-1-1.noarch"]);
   });
 
   test("obsoletes speak of names, not of what is provided", async () => {
@@ -91,7 +109,11 @@ describe("which of several is taken: as libsolv takes them", () => {
   });
 
   test("one transaction for all: a later request settles an earlier choice", async () => {
-    const rpms = [rpm("app", "1-1", { requires: ["web"] }), rpm("aweb", "1-1", { provides: ["web"] }), rpm("bweb", "1-1", { provides: ["web"] })];
+    const rpms = [
+      rpm("app", "1-1", { requires: ["web"] }),
+      rpm("aweb", "1-1", { provides: ["web"] }),
+      rpm("bweb", "1-1", { provides: ["web"] }),
+    ];
     expect(await closure(rpms, ["app", "bweb"])).toEqual(["app-1-1.noarch", "bweb-1-1.noarch"]);
   });
 
@@ -114,7 +136,9 @@ describe("rich dependencies", () => {
     ["(a unless b)", ["app"], ["a", "app"]],
     ["((a and c) if b)", ["app", "b"], ["a", "app", "b", "c"]],
   ])("%s, asked for %j", async (requires, install, expected) => {
-    expect(await closure([...others, app(requires)], install)).toEqual(expected.map((name) => `${name}-1-1.noarch`));
+    expect(await closure([...others, app(requires)], install)).toEqual(
+      expected.map((name) => `${name}-1-1.noarch`),
+    );
   });
 
   test("with and without look at one package", async () => {
@@ -126,7 +150,10 @@ describe("rich dependencies", () => {
 
   test("what hosts may need that have the condition is carried, and says why", async () => {
     await writeRpmRepository(`${at.dir}/repo`, [...others, app("(a if b)")]);
-    const [found] = await resolveClosures(rpmSet({ repositories: [{ id: "base", baseurl: "repo" }], install: ["app"] }), at.context);
+    const [found] = await resolveClosures(
+      rpmSet({ repositories: [{ id: "base", baseurl: "repo" }], install: ["app"] }),
+      at.context,
+    );
     expect(found?.packages.map(({ id, alternative }) => [id, alternative])).toEqual([
       ["a-1-1.noarch", "app-1-1.noarch requires (a if b)"],
       ["app-1-1.noarch", undefined],
@@ -136,11 +163,16 @@ describe("rich dependencies", () => {
 
 describe("what can't be", () => {
   test("unless: the first, and the second not", async () => {
-    await expect(closure([rpm("a"), rpm("b"), rpm("app", "1-1", { requires: ["(a unless b)"] })], ["app", "b"])).rejects.toThrow(/requires \(a unless b\)/);
+    await expect(
+      closure([rpm("a"), rpm("b"), rpm("app", "1-1", { requires: ["(a unless b)"] })], ["app", "b"]),
+    ).rejects.toThrow(/requires \(a unless b\)/);
   });
 
   test("the chain, in words, with what comes nearest", async () => {
-    const rpms = [rpm("kubelet", "1.28.2-0", { requires: ["conntrack-tools >= 2"] }), rpm("conntrack-tools", "1.4-1")];
+    const rpms = [
+      rpm("kubelet", "1.28.2-0", { requires: ["conntrack-tools >= 2"] }),
+      rpm("conntrack-tools", "1.4-1"),
+    ];
     await expect(closure(rpms, ["kubelet"])).rejects.toMatchObject({
       code: "unsatisfiable",
       data: {
@@ -154,27 +186,52 @@ describe("what can't be", () => {
 
   test("a conflict deep down", async () => {
     const rpms = [rpm("a", "1-1", { requires: ["c"] }), rpm("b", "1-1", { conflicts: ["c"] }), rpm("c")];
-    await expect(closure(rpms, ["a", "b"])).rejects.toThrow(/a was asked for[\s\S]*requires c[\s\S]*conflicts with c, which is c-1-1/);
+    await expect(closure(rpms, ["a", "b"])).rejects.toThrow(
+      /a was asked for[\s\S]*requires c[\s\S]*conflicts with c, which is c-1-1/,
+    );
   });
 
   test("an i686 package answers nothing", async () => {
-    const rpms = [rpm("app", "1-1", { arch: "x86_64", requires: ["libx.so"] }), rpm("libx", "1-1", { arch: "i686", provides: ["libx.so"] })];
-    await expect(closure(rpms, ["app"])).rejects.toThrow(/libx\.so, which nothing provides; nearest: libx-1-1\.i686 \(base\), of another architecture/);
+    const rpms = [
+      rpm("app", "1-1", { arch: "x86_64", requires: ["libx.so"] }),
+      rpm("libx", "1-1", { arch: "i686", provides: ["libx.so"] }),
+    ];
+    await expect(closure(rpms, ["app"])).rejects.toThrow(
+      /libx\.so, which nothing provides; nearest: libx-1-1\.i686 \(base\), of another architecture/,
+    );
   });
 });
 
 describe("hosts and roles", () => {
   test("what hosts have is left out, and is what solves for them", async () => {
-    const rpms = [rpm("app", "1-1", { requires: ["glibc", "lib"] }), rpm("glibc", "2.34-1"), rpm("glibc", "2.35-1"), rpm("lib")];
+    const rpms = [
+      rpm("app", "1-1", { requires: ["glibc", "lib"] }),
+      rpm("glibc", "2.34-1"),
+      rpm("glibc", "2.35-1"),
+      rpm("lib"),
+    ];
     await writeFile(`${at.dir}/hosts.rpms`, "glibc-2.34-1.noarch\nunknown-9-9.x86_64\ngpg-pubkey-1-2\n");
-    expect(await closure(rpms, ["app"], { installed: "hosts.rpms" })).toEqual(["app-1-1.noarch", "lib-1-1.noarch"]);
+    expect(await closure(rpms, ["app"], { installed: "hosts.rpms" })).toEqual([
+      "app-1-1.noarch",
+      "lib-1-1.noarch",
+    ]);
   });
 
   test("each role is one transaction of its own", async () => {
-    await writeRpmRepository(`${at.dir}/repo`, [rpm("chrony"), rpm("kubelet"), rpm("keepalived", "1-1", { requires: ["snmp"] }), rpm("snmp")]);
+    await writeRpmRepository(`${at.dir}/repo`, [
+      rpm("chrony"),
+      rpm("kubelet"),
+      rpm("keepalived", "1-1", { requires: ["snmp"] }),
+      rpm("snmp"),
+    ]);
     const install = { all: ["chrony"], worker: ["kubelet"], "load-balancer": ["keepalived"] };
-    const found = await resolveClosures(rpmSet({ repositories: [{ id: "base", baseurl: "repo" }], install }), at.context);
-    expect(Object.fromEntries(found.map(({ role, packages }) => [role, packages.map(({ name }) => name)]))).toEqual({
+    const found = await resolveClosures(
+      rpmSet({ repositories: [{ id: "base", baseurl: "repo" }], install }),
+      at.context,
+    );
+    expect(
+      Object.fromEntries(found.map(({ role, packages }) => [role, packages.map(({ name }) => name)])),
+    ).toEqual({
       all: ["chrony"],
       worker: ["chrony", "kubelet"],
       "load-balancer": ["chrony", "keepalived", "snmp"],
@@ -182,8 +239,16 @@ describe("hosts and roles", () => {
   });
 
   test("weak dependencies only on wish", async () => {
-    const rpms = [rpm("app", "1-1", { recommends: ["nice"] }), rpm("nice"), rpm("plugin", "1-1", { supplements: ["app"] })];
+    const rpms = [
+      rpm("app", "1-1", { recommends: ["nice"] }),
+      rpm("nice"),
+      rpm("plugin", "1-1", { supplements: ["app"] }),
+    ];
     expect(await closure(rpms, ["app"])).toEqual(["app-1-1.noarch"]);
-    expect(await closure(rpms, ["app"], { recommends: true })).toEqual(["app-1-1.noarch", "nice-1-1.noarch", "plugin-1-1.noarch"]);
+    expect(await closure(rpms, ["app"], { recommends: true })).toEqual([
+      "app-1-1.noarch",
+      "nice-1-1.noarch",
+      "plugin-1-1.noarch",
+    ]);
   });
 });

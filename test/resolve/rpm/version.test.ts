@@ -1,5 +1,12 @@
 import { expect, test } from "vitest";
-import { compareEvr, compareVersionPart, EQUAL, GREATER, LESS, rangesOverlap } from "../../../src/resolve/rpm/version.ts";
+import {
+  compareEvr,
+  compareVersionPart,
+  EQUAL,
+  GREATER,
+  LESS,
+  rangesOverlap,
+} from "../../../src/resolve/rpm/version.ts";
 
 // rpm's own vectors: tests/rpmvercmp.at.
 const ORDERED: [string, string][] = [
@@ -49,7 +56,13 @@ test("epochs come before versions, releases after them", () => {
   expect(compareEvr("1.0-2", "1.0-10")).toBeLessThan(0);
 });
 
-const OPS: Record<string, number> = { "<": LESS, "<=": LESS | EQUAL, "=": EQUAL, ">=": GREATER | EQUAL, ">": GREATER };
+const OPS: Record<string, number> = {
+  "<": LESS,
+  "<=": LESS | EQUAL,
+  "=": EQUAL,
+  ">=": GREATER | EQUAL,
+  ">": GREATER,
+};
 const RANGES: [string, string, boolean][] = [
   ["", ">= 9", true],
   ["= 1.0", ">= 1.0-99", true],

@@ -13,7 +13,11 @@ const manifest = (name: string): Buffer =>
     canonicalJson({
       schemaVersion: 2,
       mediaType: "application/vnd.oci.image.manifest.v1+json",
-      config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: digestOf(Buffer.from(name)), size: 1 },
+      config: {
+        mediaType: "application/vnd.oci.image.config.v1+json",
+        digest: digestOf(Buffer.from(name)),
+        size: 1,
+      },
       layers: [],
     }),
   );
@@ -22,15 +26,23 @@ const manifest = (name: string): Buffer =>
  * Writes what a plan needs of a bundle as the tar that `readBundle` reads.
  * @param archive what is in the place of the tool, and of every file
  */
-export async function writeBundleFile(path: string, bundle: Bundle, archive: Buffer = Buffer.from("packed")): Promise<void> {
+export async function writeBundleFile(
+  path: string,
+  bundle: Bundle,
+  archive: Buffer = Buffer.from("packed"),
+): Promise<void> {
   const contents = new Map<Digest, Buffer>();
   const add = (bytes: Buffer): { digest: Digest; size: number } => {
     const digest = digestOf(bytes);
     contents.set(digest, bytes);
     return { digest, size: bytes.length };
   };
-  const images = bundle.lock.items.map((item) => ({ ...item, root: { ...item.root, ...add(manifest(item.name)) } }));
-  const files = (list: { title: string; text: string }[]) => list.map(({ title, text }) => fileFromBytes(title, "text/plain", Buffer.from(text)));
+  const images = bundle.lock.items.map((item) => ({
+    ...item,
+    root: { ...item.root, ...add(manifest(item.name)) },
+  }));
+  const files = (list: { title: string; text: string }[]) =>
+    list.map(({ title, text }) => fileFromBytes(title, "text/plain", Buffer.from(text)));
   const made = [
     ...Object.entries(bundle.manifests).map(([name, { files: texts, namespace }]) =>
       makeArtifact({
@@ -47,13 +59,32 @@ export async function writeBundleFile(path: string, bundle: Bundle, archive: Buf
       }),
     ),
     ...bundle.packageSets.map(({ name, facts }) =>
-      makeArtifact({ kind: "packages", name, files: [], origins: [], wantedBy: [], facts: facts as unknown as Record<string, unknown> }),
+      makeArtifact({
+        kind: "packages",
+        name,
+        files: [],
+        origins: [],
+        wantedBy: [],
+        facts: facts as unknown as Record<string, unknown>,
+      }),
     ),
     ...Object.values(bundle.tools).map(({ name }) =>
-      makeArtifact({ kind: "self", name, files: [fileFromBytes(name, "application/gzip", archive)], origins: [], wantedBy: [] }),
+      makeArtifact({
+        kind: "self",
+        name,
+        files: [fileFromBytes(name, "application/gzip", archive)],
+        origins: [],
+        wantedBy: [],
+      }),
     ),
     ...Object.keys(bundle.files).map((name) =>
-      makeArtifact({ kind: "file", name, files: [fileFromBytes(name, "application/gzip", archive)], origins: [], wantedBy: [] }),
+      makeArtifact({
+        kind: "file",
+        name,
+        files: [fileFromBytes(name, "application/gzip", archive)],
+        origins: [],
+        wantedBy: [],
+      }),
     ),
   ];
   for (const { blobs } of made) {
@@ -63,14 +94,17 @@ export async function writeBundleFile(path: string, bundle: Bundle, archive: Buf
       add(Buffer.concat(chunks));
     }
   }
-  const order = (a: { kind: string; name: string }, b: { kind: string; name: string }): number => (`${a.kind} ${a.name}` < `${b.kind} ${b.name}` ? -1 : 1);
+  const order = (a: { kind: string; name: string }, b: { kind: string; name: string }): number =>
+    `${a.kind} ${a.name}` < `${b.kind} ${b.name}` ? -1 : 1;
   const lock: Lock = {
     ...bundle.lock,
     items: [...images, ...made.map(({ item }) => item)].sort(order),
     blobs: [...contents].map(([digest, { length }]) => ({ digest, size: length })),
   };
   const tar = Buffer.alloc(layOut(lock).size);
-  for (const { header, headerOffset, offset, digest, bytes } of layOut(JSON.parse(encodeLock(lock).toString()) as Lock).entries) {
+  for (const { header, headerOffset, offset, digest, bytes } of layOut(
+    JSON.parse(encodeLock(lock).toString()) as Lock,
+  ).entries) {
     header.copy(tar, headerOffset);
     (bytes ?? contents.get(digest as Digest) ?? Buffer.alloc(0)).copy(tar, offset);
   }

@@ -14,5 +14,8 @@ export function expectGolden(text: string, file: string): void {
   }
   const name = relative(process.cwd(), file);
   expect(existsSync(file), `${name} is missing; UPDATE_GOLDEN=1 writes it`).toBe(true);
-  expect(text, `${name} says something else; UPDATE_GOLDEN=1 writes it anew, and git shows the difference`).toBe(readFileSync(file, "utf8"));
+  expect(
+    text,
+    `${name} says something else; UPDATE_GOLDEN=1 writes it anew, and git shows the difference`,
+  ).toBe(readFileSync(file, "utf8"));
 }

@@ -5,7 +5,8 @@ export function formatJson(value: unknown, indent = "", before = 0): string {
   const inner = `${indent}  `;
   const line = inline(value);
   const list = Array.isArray(value);
-  if (typeof value !== "object" || value === null || (before + line.length < WIDTH && indent !== "")) return line;
+  if (typeof value !== "object" || value === null || (before + line.length < WIDTH && indent !== ""))
+    return line;
   const parts = list
     ? value.map((each) => formatJson(each, inner, inner.length))
     : Object.entries(value).map(([key, each]) => {

@@ -70,7 +70,10 @@ export class PlayedSite implements Disposable {
     const input = siteOf(this.#wishes);
     if (input.cluster.hosts.some(({ name }) => name === host.name)) played.knows(makePlan(input));
     played.knows({
-      stages: STAGES.map((name) => ({ name, waves: [[{ host: host.name, steps: EXTRA.map((id) => ({ id, title: id, check: "", apply: "" })) }]] })),
+      stages: STAGES.map((name) => ({
+        name,
+        waves: [[{ host: host.name, steps: EXTRA.map((id) => ({ id, title: id, check: "", apply: "" })) }]],
+      })),
     });
     return played;
   };
@@ -89,7 +92,9 @@ export class PlayedSite implements Disposable {
 
   /** Texts of the warnings and notes that were emitted. */
   get told(): string[] {
-    return this.events.flatMap((event) => (event.type === "warning" || event.type === "note" ? [event.message] : []));
+    return this.events.flatMap((event) =>
+      event.type === "warning" || event.type === "note" ? [event.message] : [],
+    );
   }
 
   [Symbol.dispose](): void {

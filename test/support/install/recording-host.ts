@@ -76,10 +76,13 @@ export class RecordingHost implements Host {
   async run(script: string, { onStdout, signal }: RunOptions = {}): Promise<Output> {
     signal?.throwIfAborted();
     if (this.closed) throw new AirgapError("network", `${this.name}: the connection is closed`);
-    if (script === factsScript() && this.facts !== undefined) return { code: 0, stdout: this.facts, stderr: "" };
+    if (script === factsScript() && this.facts !== undefined)
+      return { code: 0, stdout: this.facts, stderr: "" };
     const mode = /^airgap_mode=(check|apply)$/m.exec(script)?.[1] as "check" | "apply" | undefined;
     if (/^undo_all(?: packages)?$/m.test(script)) return this.#undo(script, onStdout ?? (() => {}));
-    return mode === undefined || !script.includes("\nairgap_begin\n") ? this.#answer(script) : this.#steps(script, mode, onStdout ?? (() => {}));
+    return mode === undefined || !script.includes("\nairgap_begin\n")
+      ? this.#answer(script)
+      : this.#steps(script, mode, onStdout ?? (() => {}));
   }
 
   async pour(command: string, input: Readable): Promise<Output> {
@@ -106,7 +109,9 @@ export class RecordingHost implements Host {
     const left: typeof this.remembers = [];
     for (const { step, output } of this.remembers) {
       const state = output === undefined ? "done" : "failed";
-      print(`\n${MARK} begin ${step}\n\n${MARK} applying ${step}\n${output ?? ""}\n${MARK} end ${step} ${state}\n`);
+      print(
+        `\n${MARK} begin ${step}\n\n${MARK} applying ${step}\n${output ?? ""}\n${MARK} end ${step} ${state}\n`,
+      );
       if (output === undefined) sent.applied.push(step);
       else left.push({ step });
     }

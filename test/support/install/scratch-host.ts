@@ -1,5 +1,15 @@
 import { spawn } from "node:child_process";
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { AirgapError } from "../../../src/errors.ts";
@@ -13,7 +23,10 @@ const REAL =
 /** Programs that would touch a system: see stand-ins.sh. */
 const PLAYED =
   "systemctl hostname hostnamectl uname modprobe swapoff swapon getenforce setenforce firewall-cmd ufw ip getent timeout sleep date install journalctl restorecon nsenter kubeadm kubectl";
-const OF_FAMILY = { deb: "apt-get apt-mark dpkg dpkg-query update-ca-certificates", rpm: "rpm yum dnf update-ca-trust" };
+const OF_FAMILY = {
+  deb: "apt-get apt-mark dpkg dpkg-query update-ca-certificates",
+  rpm: "rpm yum dnf update-ca-trust",
+};
 const OF_RUNTIME = { containerd: "ctr", docker: "docker" };
 
 const FOLDERS = [
@@ -66,7 +79,8 @@ const FILES: Record<string, string> = {
 };
 
 /** What is the stand-ins' own; and modules and images, which stay when a host is taken back. */
-const PASSED_OVER = /^(?:calls|unknown|dies-at|usr\/s?bin|state\/(?:swaps|images|slept)|sys\/module|proc\/sys\/net\/bridge)$/;
+const PASSED_OVER =
+  /^(?:calls|unknown|dies-at|usr\/s?bin|state\/(?:swaps|images|slept)|sys\/module|proc\/sys\/net\/bridge)$/;
 
 /**
  * A host whose `/` is a folder: scripts run for real, by `sh`, with every absolute path put below
@@ -81,7 +95,13 @@ export class ScratchHost implements Host {
   readonly #system: System;
 
   /** @param cluster a folder that all hosts of a cluster share, in the place of its API */
-  constructor(name: string, system: System, dir: string, cluster: string, runtime: "containerd" | "docker" = "containerd") {
+  constructor(
+    name: string,
+    system: System,
+    dir: string,
+    cluster: string,
+    runtime: "containerd" | "docker" = "containerd",
+  ) {
     this.name = name;
     this.#system = system;
     this.#cluster = cluster;
@@ -93,7 +113,8 @@ export class ScratchHost implements Host {
     const units = [...raw.matchAll(/^active\|(.*)\.service$/gm)].map(([, unit]) => `${unit}\n`).join("");
     for (const name of ["units", "active", "enabled"]) writeFileSync(join(this.root, "state", name), units);
     const family = raw.includes("package-manager|apt-get") ? "deb" : "rpm";
-    const where = (program: string): string => ["/usr/bin", "/bin"].map((folder) => join(folder, program)).find(existsSync) ?? "/nowhere";
+    const where = (program: string): string =>
+      ["/usr/bin", "/bin"].map((folder) => join(folder, program)).find(existsSync) ?? "/nowhere";
     for (const program of REAL.split(" ")) symlinkSync(where(program), join(this.root, "usr/bin", program));
     for (const program of `${PLAYED} ${OF_FAMILY[family]} ${OF_RUNTIME[runtime]}`.split(" "))
       symlinkSync(join(import.meta.dirname, "stand-ins.sh"), join(this.root, "usr/sbin", program));
@@ -135,8 +156,12 @@ export class ScratchHost implements Host {
         else if (entry.isSymbolicLink()) found[path] = `-> ${readlinkSync(join(this.root, path))}`;
         else {
           const text = this.read(path);
-          const sorted = path.startsWith("state/") && path !== "state/ca" ? text.split("\n").sort().join("\n").trim() : text;
-          if (!path.startsWith("state/") || sorted !== "") found[path] = `${(statSync(join(this.root, path)).mode & 0o777).toString(8)} ${sorted}`;
+          const sorted =
+            path.startsWith("state/") && path !== "state/ca"
+              ? text.split("\n").sort().join("\n").trim()
+              : text;
+          if (!path.startsWith("state/") || sorted !== "")
+            found[path] = `${(statSync(join(this.root, path)).mode & 0o777).toString(8)} ${sorted}`;
         }
       }
     };
@@ -155,8 +180,13 @@ export class ScratchHost implements Host {
             .map((line) => `${name}|${line}`)
         : [];
     const packages = exists("state/packages") ? this.read("state/packages") : "";
-    const version = (name: string): string | undefined => new RegExp(`^${name}[ -](\\d+\\.\\d+\\.\\d+)`, "m").exec(packages)?.[1];
-    const there = ["/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf", "/var/lib/etcd/member"].filter((path) => exists(path));
+    const version = (name: string): string | undefined =>
+      new RegExp(`^${name}[ -](\\d+\\.\\d+\\.\\d+)`, "m").exec(packages)?.[1];
+    const there = [
+      "/etc/kubernetes/admin.conf",
+      "/etc/kubernetes/kubelet.conf",
+      "/var/lib/etcd/member",
+    ].filter((path) => exists(path));
     const more = [
       ...there.map((path) => `exists|${path}`),
       ...lines("owner", "var/lib/airgap/cluster"),
@@ -195,7 +225,12 @@ export class ScratchHost implements Host {
 
   #execute(args: string[], input: string | Buffer, onStdout?: (text: string) => void): Promise<Output> {
     return new Promise((resolve, reject) => {
-      const env = { PATH: `${this.root}/usr/sbin:${this.root}/usr/bin`, ROOT: this.root, CLUSTER: this.#cluster, HOME: join(this.root, "root") };
+      const env = {
+        PATH: `${this.root}/usr/sbin:${this.root}/usr/bin`,
+        ROOT: this.root,
+        CLUSTER: this.#cluster,
+        HOME: join(this.root, "root"),
+      };
       // A group of its own, which may be killed.
       const child = spawn("/bin/sh", args, { env, stdio: "pipe", detached: true });
       const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);

@@ -18,7 +18,11 @@ export interface Ran {
 }
 
 /** Runs a script with a shell, by its stdin. */
-export function runShell([, program = "sh", ...args]: [string, ...string[]], script: string, env: Record<string, string> = {}): Ran {
+export function runShell(
+  [, program = "sh", ...args]: [string, ...string[]],
+  script: string,
+  env: Record<string, string> = {},
+): Ran {
   const { status, stdout, stderr } = spawnSync(program, args, {
     input: script,
     encoding: "utf8",
@@ -34,4 +38,5 @@ export function libraryIn(home: string, mode: "apply" | "check" = "apply", mark 
 }
 
 /** Whether a shell takes a text for a script, without running it. */
-export const parses = (script: string, shell: [string, ...string[]] = ["sh", "sh"]): string => runShell(["", ...shell.slice(1), "-n"], script).output;
+export const parses = (script: string, shell: [string, ...string[]] = ["sh", "sh"]): string =>
+  runShell(["", ...shell.slice(1), "-n"], script).output;

@@ -66,7 +66,8 @@ const PLAIN = {
   ],
 };
 
-const isMapping = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
+const isMapping = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** The text of a cluster file. Mappings of the first level are put over the plain ones; null takes a key away. */
 export function clusterText(over: Record<string, unknown> = {}): string {
@@ -78,13 +79,16 @@ export function clusterText(over: Record<string, unknown> = {}): string {
   return stringify(merged);
 }
 
-export const clusterOf = (over: Record<string, unknown> = {}): Cluster => parseCluster(clusterText(over), join(HOME, "cluster.yaml"));
+export const clusterOf = (over: Record<string, unknown> = {}): Cluster =>
+  parseCluster(clusterText(over), join(HOME, "cluster.yaml"));
 
-const digestOf = (text: string): `sha256:${string}` => `sha256:${createHash("sha256").update(text).digest("hex")}`;
+const digestOf = (text: string): `sha256:${string}` =>
+  `sha256:${createHash("sha256").update(text).digest("hex")}`;
 
 /** Certificates of nobody, kept so that what is made from them stays the same. */
 const certificate = (name: string): string => readFileSync(join(HOME, "certificates", `${name}.pem`), "utf8");
-const key = (name: string): string => `-----BEGIN PRIVATE KEY-----\n${digestOf(name).slice(7)}\n-----END PRIVATE KEY-----\n`;
+const key = (name: string): string =>
+  `-----BEGIN PRIVATE KEY-----\n${digestOf(name).slice(7)}\n-----END PRIVATE KEY-----\n`;
 
 export function secretsOf(cluster: Cluster, over: Partial<Secrets> = {}): Secrets {
   const [ca, site] = [certificate("kubernetes"), certificate("site")];
@@ -95,7 +99,10 @@ export function secretsOf(cluster: Cluster, over: Partial<Secrets> = {}): Secret
       ca: { cert: ca, key: key("ca") },
       etcdCa: { cert: ca, key: key("etcd") },
       frontProxyCa: { cert: ca, key: key("front-proxy") },
-      serviceAccount: { publicKey: "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n", privateKey: key("service-account") },
+      serviceAccount: {
+        publicKey: "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n",
+        privateKey: key("service-account"),
+      },
     },
     ca,
     joinToken: "abcdef.0123456789abcdef",
@@ -106,13 +113,20 @@ export function secretsOf(cluster: Cluster, over: Partial<Secrets> = {}): Secret
 }
 
 /** `containerd.io 1.7.27-3.1.el9`, `=kubelet 1.28.2`: asked for by name, or at exactly this version. */
-function packageOf(text: string, arch: string, deb: boolean): { asked: { text: string; package: string }; entry: PackageSet["facts"]["packages"][number] } {
+function packageOf(
+  text: string,
+  arch: string,
+  deb: boolean,
+): { asked: { text: string; package: string }; entry: PackageSet["facts"]["packages"][number] } {
   const pinned = text.startsWith("=");
   const [name = "", version = ""] = text.replace(/^=/, "").split(" ");
   const id = deb ? `${name}=${version}` : `${name}-${version}.${arch}`;
   const digest = digestOf(id);
   return {
-    asked: { text: pinned ? (deb ? `${name}=${version}` : `${name}-${version.split("-")[0]}`) : name, package: id },
+    asked: {
+      text: pinned ? (deb ? `${name}=${version}` : `${name}-${version.split("-")[0]}`) : name,
+      package: id,
+    },
     entry: {
       id,
       name,
@@ -123,7 +137,10 @@ function packageOf(text: string, arch: string, deb: boolean): { asked: { text: s
       size: 10_000_000,
       digest,
       head: { size: 0, sha256: "" },
-      reason: { by: undefined, relation: name } as unknown as PackageSet["facts"]["packages"][number]["reason"],
+      reason: {
+        by: undefined,
+        relation: name,
+      } as unknown as PackageSet["facts"]["packages"][number]["reason"],
     },
   };
 }
@@ -134,7 +151,10 @@ function plainPackages(system: System, cluster: Cluster): Record<string, string[
   const { containerd, docker } = SYSTEMS[system];
   const runtime = cluster.runtime === "docker" ? [docker, containerd] : [containerd];
   const tools = deb ? ["conntrack 1:1.4.7-1", "socat 1.7.4-1"] : ["conntrack-tools 1.4.7-2", "socat 1.7.4-5"];
-  return { all: [...runtime, ...tools, `=kubelet ${version}`, `=kubeadm ${version}`], "control-plane": [`=kubectl ${version}`] };
+  return {
+    all: [...runtime, ...tools, `=kubelet ${version}`, `=kubeadm ${version}`],
+    "control-plane": [`=kubectl ${version}`],
+  };
 }
 
 /** A set of packages for one system. */
@@ -143,7 +163,9 @@ export function packageSet(system: System, cluster: Cluster, wishes: BundleWishe
   const deb = packageManager === "apt-get";
   const arch = deb ? "amd64" : machine;
   const lists = wishes.packages ?? plainPackages(system, cluster);
-  const made = Object.entries(lists).map(([role, texts]) => [role, texts.map((text) => packageOf(text, arch, deb))] as const);
+  const made = Object.entries(lists).map(
+    ([role, texts]) => [role, texts.map((text) => packageOf(text, arch, deb))] as const,
+  );
   const entries = new Map(made.flatMap(([, list]) => list.map(({ entry }) => [entry.id, entry] as const)));
   const unsigned = new Set(wishes.unsigned ?? []);
   return {
@@ -152,10 +174,25 @@ export function packageSet(system: System, cluster: Cluster, wishes: BundleWishe
       format: deb ? "deb" : "rpm",
       arch,
       for: [`${os.id}-${os.version.split(".")[0]}`, `${os.id}-${os.version}`],
-      roles: Object.fromEntries(made.map(([role, list]) => [role, { asked: list.map(({ asked }) => asked), packages: list.map(({ entry }) => entry.id) }])),
-      packages: [...entries.values()].map((entry) => (unsigned.has(entry.name) ? { ...entry, unsigned: true as const } : entry)),
-      keys: deb ? {} : { "keys/docker.asc": "-----BEGIN PGP PUBLIC KEY BLOCK-----\nDOCKER\n-----END PGP PUBLIC KEY BLOCK-----\n" },
-      signing: { publicKey: "-----BEGIN PGP PUBLIC KEY BLOCK-----\nSITE\n-----END PGP PUBLIC KEY BLOCK-----\n", signatures: {} },
+      roles: Object.fromEntries(
+        made.map(([role, list]) => [
+          role,
+          { asked: list.map(({ asked }) => asked), packages: list.map(({ entry }) => entry.id) },
+        ]),
+      ),
+      packages: [...entries.values()].map((entry) =>
+        unsigned.has(entry.name) ? { ...entry, unsigned: true as const } : entry,
+      ),
+      keys: deb
+        ? {}
+        : {
+            "keys/docker.asc":
+              "-----BEGIN PGP PUBLIC KEY BLOCK-----\nDOCKER\n-----END PGP PUBLIC KEY BLOCK-----\n",
+          },
+      signing: {
+        publicKey: "-----BEGIN PGP PUBLIC KEY BLOCK-----\nSITE\n-----END PGP PUBLIC KEY BLOCK-----\n",
+        signatures: {},
+      },
       ...(wishes.moduleHotfixes ? { moduleHotfixes: true as const } : {}),
     },
   };
@@ -198,15 +235,27 @@ export function bundleOf(cluster: Cluster, used: System[], wishes: BundleWishes 
     blobs: carried.map((name) => ({ digest: digestOf(name), size: 50_000_000 })),
   };
   const place = (name: string) => ({ digest: digestOf(name), offset: 4096, size: 1000 });
-  const sets = wishes.noPackages ? [] : [...new Set(used)].map((system) => packageSet(system, cluster, wishes));
+  const sets = wishes.noPackages
+    ? []
+    : [...new Set(used)].map((system) => packageSet(system, cluster, wishes));
   return {
     path: "/site/site.tar",
     size: 123_456_789,
     lockDigest: digestOf("lock"),
     lock,
-    manifests: Object.fromEntries((wishes.manifests ?? ["flannel"]).map((name) => [name, manifestsOf(name, lock, wishes.namespaces?.[name])])),
+    manifests: Object.fromEntries(
+      (wishes.manifests ?? ["flannel"]).map((name) => [
+        name,
+        manifestsOf(name, lock, wishes.namespaces?.[name]),
+      ]),
+    ),
     packageSets: sets,
-    tools: Object.fromEntries((wishes.tools ?? ["x64"]).map((arch) => [arch, { name: `airgap-0.1.0-linux-${arch}.tar.gz`, ...place(arch) }])),
+    tools: Object.fromEntries(
+      (wishes.tools ?? ["x64"]).map((arch) => [
+        arch,
+        { name: `airgap-0.1.0-linux-${arch}.tar.gz`, ...place(arch) },
+      ]),
+    ),
     files: Object.fromEntries((wishes.files ?? []).map((name) => [name, place(name)])),
   };
 }
@@ -234,7 +283,10 @@ export function siteOf(wishes: Wishes = {}): PlanInput {
   return {
     cluster,
     facts: Object.fromEntries(
-      cluster.hosts.map((host, i) => [host.name, hostFacts(host, i, systemOf(host), { ...wishes.facts, ...wishes.hostFacts?.[host.name] })]),
+      cluster.hosts.map((host, i) => [
+        host.name,
+        hostFacts(host, i, systemOf(host), { ...wishes.facts, ...wishes.hostFacts?.[host.name] }),
+      ]),
     ),
     bundle,
     secrets: secretsOf(cluster, wishes.secrets),

@@ -9,16 +9,27 @@ const indented = (text: string): string =>
 
 /** PEM and armour say nothing to readers: their first line and a few letters do. */
 export const short = (text: string): string =>
-  text.replace(/(-----BEGIN ([A-Z ]+)-----\n)([\s\S]*?)\n-----END \2-----/g, (_, _begin: string, what: string, body: string) => {
-    const letters = body.replaceAll("\n", "");
-    return `-----${what} ${letters.length > 24 ? `${letters.slice(12, 16)}…${letters.slice(-12, -4)}` : letters}-----`;
-  });
+  text.replace(
+    /(-----BEGIN ([A-Z ]+)-----\n)([\s\S]*?)\n-----END \2-----/g,
+    (_, _begin: string, what: string, body: string) => {
+      const letters = body.replaceAll("\n", "");
+      return `-----${what} ${letters.length > 24 ? `${letters.slice(12, 16)}…${letters.slice(-12, -4)}` : letters}-----`;
+    },
+  );
 
-function stepText(hosts: string[], stage: StageName, { id, title, check, apply, undo, upload, timeoutMs }: Step): string {
+function stepText(
+  hosts: string[],
+  stage: StageName,
+  { id, title, check, apply, undo, upload, timeoutMs }: Step,
+): string {
   const parts = [`--- ${hosts.join(", ")}: ${stage}/${id}: ${title}`];
   if (timeoutMs) parts.push(`at most ${timeoutMs / 60_000} minutes`);
-  if (upload) parts.push(`send ${upload.size} bytes of ${upload.from} from byte ${upload.offset} to ${upload.to}.part (scripts: ${upload.beside})`);
-  for (const [name, text] of Object.entries({ check, apply, undo })) if (text !== undefined) parts.push(name, indented(short(text)));
+  if (upload)
+    parts.push(
+      `send ${upload.size} bytes of ${upload.from} from byte ${upload.offset} to ${upload.to}.part (scripts: ${upload.beside})`,
+    );
+  for (const [name, text] of Object.entries({ check, apply, undo }))
+    if (text !== undefined) parts.push(name, indented(short(text)));
   return `${parts.join("\n")}\n`;
 }
 
@@ -30,7 +41,9 @@ function waveText(stage: StageName, wave: Wave): string {
   for (const { steps } of wave) {
     for (const step of steps) {
       if (done.has(step)) continue;
-      const same = wave.flatMap((work) => work.steps.filter((other) => alike(step, other)).map((other) => ({ host: work.host, other })));
+      const same = wave.flatMap((work) =>
+        work.steps.filter((other) => alike(step, other)).map((other) => ({ host: work.host, other })),
+      );
       for (const { other } of same) done.add(other);
       parts.push(
         stepText(
@@ -49,5 +62,7 @@ export function stageText(plan: Plan, name: StageName): string {
   const stage: PlannedStage | undefined = plan.stages.find((each) => each.name === name);
   if (stage === undefined) return "nothing\n";
   const several = stage.waves.length > 1;
-  return stage.waves.map((wave, i) => `${several ? `=== wave ${i + 1}\n` : ""}${waveText(name, wave)}`).join("\n");
+  return stage.waves
+    .map((wave, i) => `${several ? `=== wave ${i + 1}\n` : ""}${waveText(name, wave)}`)
+    .join("\n");
 }

@@ -20,7 +20,12 @@ export interface GoRecipe {
 }
 
 const HOUR = 3600_000;
-const env: NodeJS.ProcessEnv = { ...process.env, CGO_ENABLED: "0", GOTOOLCHAIN: "local", GOFLAGS: "-buildvcs=false -mod=mod" };
+const env: NodeJS.ProcessEnv = {
+  ...process.env,
+  CGO_ENABLED: "0",
+  GOTOOLCHAIN: "local",
+  GOFLAGS: "-buildvcs=false -mod=mod",
+};
 
 /** Runs go in a folder, gently: compiling must not starve what else the machine does. */
 export function go(args: string[], cwd: string, extra: NodeJS.ProcessEnv = {}): Promise<string> {
@@ -29,14 +34,17 @@ export function go(args: string[], cwd: string, extra: NodeJS.ProcessEnv = {}): 
 
 /** Where the go client put the content of a module. */
 export async function moduleFolder(module: string, version: string): Promise<string> {
-  const { Dir } = JSON.parse(await go(["mod", "download", "-json", `${module}@${version}`], "/")) as { Dir: string };
+  const { Dir } = JSON.parse(await go(["mod", "download", "-json", `${module}@${version}`], "/")) as {
+    Dir: string;
+  };
   return Dir;
 }
 
 /** The go.mod of the recipe; where it follows another module, that one's with its local paths made published versions. */
 export async function goMod(recipe: GoRecipe): Promise<string> {
   const required = Object.entries(recipe.require).map(([module, version]) => `require ${module} ${version}`);
-  if (recipe.like === undefined) return [`module rig.invalid/${recipe.name}`, "go 1.25.0", ...required, ""].join("\n");
+  if (recipe.like === undefined)
+    return [`module rig.invalid/${recipe.name}`, "go 1.25.0", ...required, ""].join("\n");
   const { module, version, replacements = {} } = recipe.like;
   const theirs = await readFile(join(await moduleFolder(module, version), "go.mod"), "utf8");
   const staged = `v0.${version.split(".").slice(1).join(".")}`;
@@ -56,9 +64,14 @@ async function write(folder: string, file: string, text: string): Promise<void> 
 }
 
 /** Puts a copy of a module, with what it lacks, in the module's place. */
-async function complete({ module, version, path, file }: NonNullable<GoRecipe["completed"]>, folder: string): Promise<void> {
+async function complete(
+  { module, version, path, file }: NonNullable<GoRecipe["completed"]>,
+  folder: string,
+): Promise<void> {
   const copy = join(folder, "completed");
-  await must("cp", ["-r", "--no-preserve=mode", await moduleFolder(module, version), copy], { timeoutMs: 600_000 });
+  await must("cp", ["-r", "--no-preserve=mode", await moduleFolder(module, version), copy], {
+    timeoutMs: 600_000,
+  });
   await must("cp", [await file(), join(copy, path)]);
   await go(["mod", "edit", "-replace", `${module}=./completed`], folder);
 }
@@ -80,7 +93,20 @@ export async function compile(recipe: GoRecipe, work: string, out: string): Prom
   const variables = Object.entries(recipe.variables ?? {}).map(([name, value]) => `-X ${name}=${value}`);
   const bin = join(work, "bin");
   await mkdir(bin, { recursive: true });
-  await go(["build", "-p", "2", "-trimpath", "-ldflags", ["-s -w", ...variables].join(" "), "-o", `${bin}/`, ...Object.keys(recipe.programs)], work);
+  await go(
+    [
+      "build",
+      "-p",
+      "2",
+      "-trimpath",
+      "-ldflags",
+      ["-s -w", ...variables].join(" "),
+      "-o",
+      `${bin}/`,
+      ...Object.keys(recipe.programs),
+    ],
+    work,
+  );
   for (const [program, file] of Object.entries(recipe.programs)) {
     await mkdir(dirname(join(out, file)), { recursive: true });
     // A program is called like its package's last path component that is no major version.

@@ -13,20 +13,31 @@ export const openapiPath = `pkg/generated/openapi/${FILE}`;
 
 /** Import paths of a module's packages whose types ask to be described. */
 async function taggedPackages(module: string, folder: string): Promise<string[]> {
-  const { stdout } = await run("grep", ["-rl", "--include=*.go", "--exclude=*_test.go", "+k8s:openapi-gen=", "."], { cwd: folder, timeoutMs: 60_000 });
+  const { stdout } = await run(
+    "grep",
+    ["-rl", "--include=*.go", "--exclude=*_test.go", "+k8s:openapi-gen=", "."],
+    { cwd: folder, timeoutMs: 60_000 },
+  );
   // Vendored copies and tools of the module's own development are no part of its API.
-  const files = stdout.split("\n").filter((file) => file !== "" && !/^\.\/(vendor|staging|test|hack|third_party)\//.test(file));
+  const files = stdout
+    .split("\n")
+    .filter((file) => file !== "" && !/^\.\/(vendor|staging|test|hack|third_party)\//.test(file));
   return files.map((file) => join(module, file, ".."));
 }
 
 /** Modules that were developed in Kubernetes' own tree, by the go.mod that was laid for it. */
-async function stagingModules(folder: string, version: string): Promise<{ module: string; folder: string }[]> {
+async function stagingModules(
+  folder: string,
+  version: string,
+): Promise<{ module: string; folder: string }[]> {
   const staged = `v0.${version.split(".").slice(1).join(".")}`;
   const text = await readFile(join(folder, "go.mod"), "utf8");
   const names = [...text.matchAll(/^\s*(k8s\.io\/[a-z-]+) => \S+ (\S+)$/gm)].filter(
     ([, name = "", at]) => at === staged && !/code-generator|sample-/.test(name),
   );
-  return Promise.all(names.map(async ([, name = ""]) => ({ module: name, folder: await moduleFolder(name, staged) })));
+  return Promise.all(
+    names.map(async ([, name = ""]) => ({ module: name, folder: await moduleFolder(name, staged) })),
+  );
 }
 
 /** A GOPATH that links to everything the packages import: the generator of that time knows no modules. */
@@ -47,37 +58,52 @@ async function linkedPath(packages: string[], folder: string, gopath: string): P
  * @returns the file
  */
 export async function generatedOpenapi(recipe: GoRecipe, version: string): Promise<string> {
-  const folder = await cached(`openapi-${version}`, [recipe.require, recipe.like, await readFile(import.meta.filename, "utf8")], async (folder) => {
-    const work = `${folder}.work`;
-    try {
-      await layModule(recipe, work);
-      await go(["build", "-o", join(work, "openapi-gen"), "k8s.io/kube-openapi/cmd/openapi-gen"], work);
-      const modules = [{ module: "k8s.io/kubernetes", folder: await moduleFolder("k8s.io/kubernetes", version) }, ...(await stagingModules(work, version))];
-      const packages = [...new Set((await Promise.all(modules.map(({ module, folder }) => taggedPackages(module, folder)))).flat())].sort();
-      const gopath = join(work, "gopath");
-      await linkedPath(packages, work, gopath);
-      const header = join(work, "header.txt");
-      await must("sh", ["-c", ': >"$0"', header]);
-      const flags = [
-        "-i",
-        packages.join(","),
-        "-p",
-        PACKAGE,
-        "-O",
-        FILE.replace(".go", ""),
-        "-h",
-        header,
-        "-r",
-        join(work, "violations"),
-        "--output-base",
-        join(work, "out"),
-      ];
-      const env = { ...process.env, GO111MODULE: "off", GOFLAGS: "", GOPATH: gopath };
-      await must(join(work, "openapi-gen"), flags, { cwd: join(gopath, "src/k8s.io/kubernetes"), env, timeoutMs: 600_000 });
-      await must("cp", [join(work, "out", PACKAGE, FILE), folder]);
-    } finally {
-      await must("rm", ["-rf", work]);
-    }
-  });
+  const folder = await cached(
+    `openapi-${version}`,
+    [recipe.require, recipe.like, await readFile(import.meta.filename, "utf8")],
+    async (folder) => {
+      const work = `${folder}.work`;
+      try {
+        await layModule(recipe, work);
+        await go(["build", "-o", join(work, "openapi-gen"), "k8s.io/kube-openapi/cmd/openapi-gen"], work);
+        const modules = [
+          { module: "k8s.io/kubernetes", folder: await moduleFolder("k8s.io/kubernetes", version) },
+          ...(await stagingModules(work, version)),
+        ];
+        const packages = [
+          ...new Set(
+            (await Promise.all(modules.map(({ module, folder }) => taggedPackages(module, folder)))).flat(),
+          ),
+        ].sort();
+        const gopath = join(work, "gopath");
+        await linkedPath(packages, work, gopath);
+        const header = join(work, "header.txt");
+        await must("sh", ["-c", ': >"$0"', header]);
+        const flags = [
+          "-i",
+          packages.join(","),
+          "-p",
+          PACKAGE,
+          "-O",
+          FILE.replace(".go", ""),
+          "-h",
+          header,
+          "-r",
+          join(work, "violations"),
+          "--output-base",
+          join(work, "out"),
+        ];
+        const env = { ...process.env, GO111MODULE: "off", GOFLAGS: "", GOPATH: gopath };
+        await must(join(work, "openapi-gen"), flags, {
+          cwd: join(gopath, "src/k8s.io/kubernetes"),
+          env,
+          timeoutMs: 600_000,
+        });
+        await must("cp", [join(work, "out", PACKAGE, FILE), folder]);
+      } finally {
+        await must("rm", ["-rf", work]);
+      }
+    },
+  );
   return join(folder, FILE);
 }

@@ -1,7 +1,15 @@
 import type { GoRecipe } from "./build.ts";
 import { generatedOpenapi, openapiPath } from "./openapi.ts";
 
-const KUBERNETES = ["kubeadm", "kubelet", "kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"];
+const KUBERNETES = [
+  "kubeadm",
+  "kubelet",
+  "kubectl",
+  "kube-apiserver",
+  "kube-controller-manager",
+  "kube-scheduler",
+  "kube-proxy",
+];
 
 /** Each Kubernetes version of the rig with what its kubeadm asks for. */
 export const kubernetesVersions = {
@@ -17,9 +25,18 @@ export const cniVersion = "v1.9.1";
 
 const variablesOf = (version: string): Record<string, string> => {
   const [major = "", minor = ""] = version.slice(1).split(".");
-  const values = { gitVersion: version, gitMajor: major, gitMinor: minor, gitTreeState: "clean", gitCommit: "0".repeat(40), buildDate: "2026-01-01T00:00:00Z" };
+  const values = {
+    gitVersion: version,
+    gitMajor: major,
+    gitMinor: minor,
+    gitTreeState: "clean",
+    gitCommit: "0".repeat(40),
+    buildDate: "2026-01-01T00:00:00Z",
+  };
   const names = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"];
-  return Object.fromEntries(names.flatMap((name) => Object.entries(values).map(([key, value]) => [`${name}.${key}`, value])));
+  return Object.fromEntries(
+    names.flatMap((name) => Object.entries(values).map(([key, value]) => [`${name}.${key}`, value])),
+  );
 };
 
 /** kubeadm, kubelet, kubectl and the control plane, as one go.mod that follows Kubernetes' own. */
@@ -32,7 +49,15 @@ export function kubernetes(version: KubernetesVersion): GoRecipe {
     variables: variablesOf(version),
   };
   if (Number(version.split(".")[1]) > 24) return recipe;
-  return { ...recipe, completed: { module: "k8s.io/kubernetes", version, path: openapiPath, file: () => generatedOpenapi(recipe, version) } };
+  return {
+    ...recipe,
+    completed: {
+      module: "k8s.io/kubernetes",
+      version,
+      path: openapiPath,
+      file: () => generatedOpenapi(recipe, version),
+    },
+  };
 }
 
 export function etcd(version: KubernetesVersion): GoRecipe {
@@ -89,7 +114,11 @@ export const flannel: GoRecipe = {
   name: "flannel",
   require: { "github.com/flannel-io/flannel": flannelVersion },
   programs: { ".": "flanneld" },
-  borrowed: { module: "github.com/flannel-io/flannel", file: "main.go", without: [/backend\/(udp|tencentvpc)"/] },
+  borrowed: {
+    module: "github.com/flannel-io/flannel",
+    file: "main.go",
+    without: [/backend\/(udp|tencentvpc)"/],
+  },
   variables: { "github.com/flannel-io/flannel/pkg/version.Version": flannelVersion },
 };
 

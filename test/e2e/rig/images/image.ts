@@ -24,9 +24,17 @@ const digestOfBytes = (bytes: Buffer): string => `sha256:${createHash("sha256").
  * Puts uncompressed layers together; the same files make the same image.
  * @param layers tar files, the lowest first
  */
-export async function makeImage(layers: string[], settings: { entrypoint?: string[]; cmd?: string[]; labels?: Record<string, string> }): Promise<Image> {
+export async function makeImage(
+  layers: string[],
+  settings: { entrypoint?: string[]; cmd?: string[]; labels?: Record<string, string> },
+): Promise<Image> {
   const described = await Promise.all(
-    layers.map(async (file) => ({ file, mediaType: `${TYPE}.layer.v1.tar`, digest: await digestOfFile(file), size: (await stat(file)).size })),
+    layers.map(async (file) => ({
+      file,
+      mediaType: `${TYPE}.layer.v1.tar`,
+      digest: await digestOfFile(file),
+      size: (await stat(file)).size,
+    })),
   );
   const config = Buffer.from(
     JSON.stringify({
@@ -52,7 +60,10 @@ export async function makeImage(layers: string[], settings: { entrypoint?: strin
     }),
   );
   return {
-    blobs: new Map<string, string | Buffer>([...described.map(({ digest, file }): [string, string] => [digest, file]), [digestOfBytes(config), config]]),
+    blobs: new Map<string, string | Buffer>([
+      ...described.map(({ digest, file }): [string, string] => [digest, file]),
+      [digestOfBytes(config), config],
+    ]),
     manifest,
     mediaType: `${TYPE}.manifest.v1+json`,
   };

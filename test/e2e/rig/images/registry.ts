@@ -42,7 +42,11 @@ function configuration(options: RegistryOptions, listen: string): string {
   const document = {
     version: 0.1,
     log: { level: "info", accesslog: { disabled: false } },
-    storage: { filesystem: { rootdirectory: storage }, delete: { enabled: true }, maintenance: { readonly: { enabled: readOnly } } },
+    storage: {
+      filesystem: { rootdirectory: storage },
+      delete: { enabled: true },
+      maintenance: { readonly: { enabled: readOnly } },
+    },
     http: { addr: listen, ...(tls === undefined ? {} : { tls }) },
     ...(htpasswd === undefined ? {} : { auth: { htpasswd: { realm: "rig", path: htpasswd } } }),
   };
@@ -65,9 +69,12 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
   const [file, logFile] = [join(work, "registry.json"), join(work, "registry.log")];
   await writeFile(file, configuration(options, host));
   const command = ["docker-registry", "serve", file];
-  const [program, args] = network === undefined ? [command[0] ?? "", command.slice(1)] : inside(network, command);
+  const [program, args] =
+    network === undefined ? [command[0] ?? "", command.slice(1)] : inside(network, command);
   const out = openSync(logFile, "a");
-  const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", program, ...args], { stdio: ["ignore", out, out] });
+  const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", program, ...args], {
+    stdio: ["ignore", out, out],
+  });
   closeSync(out);
   const log = (): Promise<string> => readFile(logFile, "utf8").catch(() => "");
   const ended = new Promise<void>((resolve) => {
@@ -95,14 +102,25 @@ interface Answer {
 }
 
 /** One request of a plain http registry, with a body that is streamed. */
-async function ask(method: string, url: URL, body?: string | Buffer, type = "application/octet-stream"): Promise<Answer> {
+async function ask(
+  method: string,
+  url: URL,
+  body?: string | Buffer,
+  type = "application/octet-stream",
+): Promise<Answer> {
   const length = body === undefined ? 0 : typeof body === "string" ? (await stat(body)).size : body.length;
   return new Promise((resolve, reject) => {
-    const outgoing = request(url, { method, headers: { "Content-Length": length, "Content-Type": type } }, (response) => {
-      response.resume();
-      const { location } = response.headers;
-      response.once("end", () => resolve({ status: response.statusCode ?? 0, ...(location === undefined ? {} : { location }) }));
-    });
+    const outgoing = request(
+      url,
+      { method, headers: { "Content-Length": length, "Content-Type": type } },
+      (response) => {
+        response.resume();
+        const { location } = response.headers;
+        response.once("end", () =>
+          resolve({ status: response.statusCode ?? 0, ...(location === undefined ? {} : { location }) }),
+        );
+      },
+    );
     outgoing.once("error", reject);
     if (typeof body === "string") pipeline(createReadStream(body), outgoing).catch(reject);
     else outgoing.end(body);
@@ -119,10 +137,18 @@ export async function pushImage(host: string, repository: string, tag: string, i
   const base = new URL(`http://${host}/v2/${repository}/`);
   for (const [digest, content] of image.blobs) {
     if ((await ask("HEAD", new URL(`blobs/${digest}`, base))).status === 200) continue;
-    const { location = "" } = expect(await ask("POST", new URL("blobs/uploads/", base)), 202, `an upload to ${repository}`);
+    const { location = "" } = expect(
+      await ask("POST", new URL("blobs/uploads/", base)),
+      202,
+      `an upload to ${repository}`,
+    );
     const url = new URL(location, base);
     url.searchParams.set("digest", digest);
     expect(await ask("PUT", url, content), 201, `${digest} to ${repository}`);
   }
-  expect(await ask("PUT", new URL(`manifests/${tag}`, base), image.manifest, image.mediaType), 201, `${repository}:${tag}`);
+  expect(
+    await ask("PUT", new URL(`manifests/${tag}`, base), image.manifest, image.mediaType),
+    201,
+    `${repository}:${tag}`,
+  );
 }

@@ -30,14 +30,18 @@ async function buildDeb(content: Package, folder: string): Promise<string> {
   for (const path of folders) await mkdir(join(tree, path), { recursive: true });
   await writeFile(join(meta, "control"), control(content));
   if (config.length > 0) await writeFile(join(meta, "conffiles"), config.map((path) => `${path}\n`).join(""));
-  if (after !== undefined) await writeFile(join(meta, "postinst"), `#!/bin/sh\nset -e\n${after}`, { mode: 0o755 });
+  if (after !== undefined)
+    await writeFile(join(meta, "postinst"), `#!/bin/sh\nset -e\n${after}`, { mode: 0o755 });
   const file = `${content.name}_${content.version.replace(":", "%3a")}_${content.arch}.deb`;
-  await must("dpkg-deb", ["--root-owner-group", "-Zgzip", "-z1", "--build", tree, join(folder, file)], { timeoutMs: 300_000 });
+  await must("dpkg-deb", ["--root-owner-group", "-Zgzip", "-z1", "--build", tree, join(folder, file)], {
+    timeoutMs: 300_000,
+  });
   await rm(meta, { recursive: true });
   return file;
 }
 
-const digest = (algorithm: string, bytes: Buffer): string => createHash(algorithm).update(bytes).digest("hex");
+const digest = (algorithm: string, bytes: Buffer): string =>
+  createHash(algorithm).update(bytes).digest("hex");
 
 async function stanza(folder: string, file: string): Promise<string> {
   const path = join(folder, file);
@@ -57,9 +61,15 @@ export async function debRepository(packages: Package[], key: PackagerKey, folde
   ]);
   for (const [name, bytes] of indexes) await writeFile(join(folder, name), bytes);
   const sums = [...indexes].map(([name, bytes]) => ` ${digest("sha256", bytes)} ${bytes.length} ${name}`);
-  const release = ["Origin: rig", "Label: rig", `Date: ${new Date().toUTCString().replace("GMT", "UTC")}`, "Architectures: amd64", "SHA256:", ...sums, ""].join(
-    "\n",
-  );
+  const release = [
+    "Origin: rig",
+    "Label: rig",
+    `Date: ${new Date().toUTCString().replace("GMT", "UTC")}`,
+    "Architectures: amd64",
+    "SHA256:",
+    ...sums,
+    "",
+  ].join("\n");
   await writeFile(join(folder, "Release"), release);
   await writeFile(join(folder, "InRelease"), await clearSigned(key, release));
   await writeFile(join(folder, "Release.key"), await publicKeyOf(key));

@@ -36,13 +36,21 @@ export async function packagerKey(): Promise<PackagerKey> {
   const home = await cached("key", "rsa3072", async (folder) => {
     await must("chmod", ["0700", folder]);
     await withGpg(folder, async () => {
-      const [command = "", ...args] = gpg(folder, "--quick-generate-key", "Rig packager <packager@rig.invalid>", "rsa3072", "sign", "never");
+      const [command = "", ...args] = gpg(
+        folder,
+        "--quick-generate-key",
+        "Rig packager <packager@rig.invalid>",
+        "rsa3072",
+        "sign",
+        "never",
+      );
       await must(command, args);
       const [exporter = "", ...flags] = gpg(folder, "--armor", "--export");
       await writeFile(join(folder, "public.asc"), `${await output(exporter, flags)}\n`);
     });
     // Sockets of an agent that ran under another name.
-    for (const name of ["S.gpg-agent", "S.gpg-agent.extra", "S.gpg-agent.browser", "S.gpg-agent.ssh"]) await rm(join(folder, name), { force: true });
+    for (const name of ["S.gpg-agent", "S.gpg-agent.extra", "S.gpg-agent.browser", "S.gpg-agent.ssh"])
+      await rm(join(folder, name), { force: true });
   });
   const listed = await output("gpg", ["--homedir", home, "--batch", "--with-colons", "--list-keys"]);
   return { home, id: /^fpr:+([0-9A-F]{40}):/m.exec(listed)?.[1] ?? "", publicKey: join(home, "public.asc") };
@@ -50,23 +58,42 @@ export async function packagerKey(): Promise<PackagerKey> {
 
 /** Signs `text` in the clear, as an InRelease file is. */
 export async function clearSigned(key: PackagerKey, text: string): Promise<string> {
-  const [command = "", ...args] = gpg(key.home, "--digest-algo", "SHA512", "--local-user", key.id, "--clearsign");
+  const [command = "", ...args] = gpg(
+    key.home,
+    "--digest-algo",
+    "SHA512",
+    "--local-user",
+    key.id,
+    "--clearsign",
+  );
   return withGpg(key.home, async () => (await must(command, args, { input: text })).stdout);
 }
 
 /** Makes the detached signature `FILE.asc`. */
 export async function detachedSigned(key: PackagerKey, file: string): Promise<void> {
-  const [command = "", ...args] = gpg(key.home, "--yes", "--armor", "--local-user", key.id, "--detach-sign", file);
+  const [command = "", ...args] = gpg(
+    key.home,
+    "--yes",
+    "--armor",
+    "--local-user",
+    key.id,
+    "--detach-sign",
+    file,
+  );
   await withGpg(key.home, () => must(command, args));
 }
 
 /** Signs RPMs in place. */
 export async function signRpms(key: PackagerKey, files: string[]): Promise<void> {
   await withGpg(key.home, () =>
-    must("rpmsign", ["--define", "__gpg /usr/bin/gpg", "--define", `_gpg_name ${key.id}`, "--addsign", ...files], {
-      env: { ...process.env, GNUPGHOME: key.home },
-      timeoutMs: 300_000,
-    }),
+    must(
+      "rpmsign",
+      ["--define", "__gpg /usr/bin/gpg", "--define", `_gpg_name ${key.id}`, "--addsign", ...files],
+      {
+        env: { ...process.env, GNUPGHOME: key.home },
+        timeoutMs: 300_000,
+      },
+    ),
   );
 }
 

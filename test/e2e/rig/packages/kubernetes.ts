@@ -49,37 +49,58 @@ fi
  * kubelet, kubeadm, kubectl and kubernetes-cni as upstream packages them.
  * @param stage an empty folder where the files are laid
  */
-export async function kubernetesPackages(version: KubernetesVersion, format: Format, stage: string): Promise<Package[]> {
+export async function kubernetesPackages(
+  version: KubernetesVersion,
+  format: Format,
+  stage: string,
+): Promise<Package[]> {
   const minor = Number(version.split(".")[1]);
   const revision = (minor < 24 ? revisions.old : revisions.new)[format];
   const programs = await built(kubernetes(version));
   const plugins = await built(cni);
   const versioned = `${version.slice(1)}-${revision}`;
-  const atLeast = (name: string, lowest: string): string => (format === "deb" ? `${name} (>= ${lowest})` : `${name} >= ${lowest}`);
-  const tools = format === "deb" ? ["iptables (>= 1.4.21)", "mount", "util-linux"] : ["iptables >= 1.4.21", "util-linux"];
+  const atLeast = (name: string, lowest: string): string =>
+    format === "deb" ? `${name} (>= ${lowest})` : `${name} >= ${lowest}`;
+  const tools =
+    format === "deb" ? ["iptables (>= 1.4.21)", "mount", "util-linux"] : ["iptables >= 1.4.21", "util-linux"];
   const oldTools = minor < 24 ? ["conntrack", "ebtables", "ethtool", "socat", "iproute2"] : [];
   const userFile = format === "deb" ? "/etc/default/kubelet" : "/etc/sysconfig/kubelet";
-  const make = async (name: string, requires: string[], files: Files, more: Partial<Package> = {}): Promise<Package> => ({
+  const make = async (
+    name: string,
+    requires: string[],
+    files: Files,
+    more: Partial<Package> = {},
+  ): Promise<Package> => ({
     ...{ name, version: versioned, summary: `${name} ${version}`, arch: "amd64", requires },
     tree: await layFiles(join(stage, name), files),
     ...more,
   });
   const program = (name: string): Files => ({ [`/usr/bin/${name}`]: { from: join(programs, name) } });
-  const pluginFiles: Files = Object.fromEntries(Object.values(cni.programs).map((name) => [`/opt/cni/bin/${name}`, { from: join(plugins, name) }]));
+  const pluginFiles: Files = Object.fromEntries(
+    Object.values(cni.programs).map((name) => [`/opt/cni/bin/${name}`, { from: join(plugins, name) }]),
+  );
   const kubeletFiles: Files = {
     ...program("kubelet"),
     "/usr/lib/systemd/system/kubelet.service": { text: UNIT },
     [userFile]: { text: "KUBELET_EXTRA_ARGS=\n" },
   };
-  const dropInFile: Files = { "/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf": { text: dropIn(userFile) } };
+  const dropInFile: Files = {
+    "/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf": { text: dropIn(userFile) },
+  };
   return [
     await make("kubelet", [atLeast("kubernetes-cni", "0.8.7"), ...tools, ...oldTools], kubeletFiles, {
       config: [userFile],
       folders: ["/etc/kubernetes/manifests", "/var/lib/kubelet"],
       ...(format === "deb" ? { after: START } : {}),
     }),
-    await make("kubeadm", minor < 24 ? ["kubelet", "kubectl", "kubernetes-cni"] : [], { ...program("kubeadm"), ...dropInFile }),
+    await make("kubeadm", minor < 24 ? ["kubelet", "kubectl", "kubernetes-cni"] : [], {
+      ...program("kubeadm"),
+      ...dropInFile,
+    }),
     await make("kubectl", [], program("kubectl")),
-    await make("kubernetes-cni", [], pluginFiles, { version: `${cniVersion.slice(1)}-${revision}`, summary: "CNI plugins" }),
+    await make("kubernetes-cni", [], pluginFiles, {
+      version: `${cniVersion.slice(1)}-${revision}`,
+      summary: "CNI plugins",
+    }),
   ];
 }

@@ -14,7 +14,11 @@ const CHANGES: Record<string, (tree: string) => Promise<Partial<Package>>> = {
     return { config: ["/etc/containerd/config.toml"] };
   },
   "iptables-nft": async (tree) => {
-    const names = ["iptables", "ip6tables", "ebtables", "arptables"].flatMap((name) => [name, `${name}-save`, `${name}-restore`]);
+    const names = ["iptables", "ip6tables", "ebtables", "arptables"].flatMap((name) => [
+      name,
+      `${name}-save`,
+      `${name}-restore`,
+    ]);
     for (const name of names) await must("ln", ["-sf", "xtables-nft-multi", join(tree, "usr/sbin", name)]);
     return { provides: ["iptables = 1.8.9", "ebtables = 1.8.9"] };
   },
@@ -34,7 +38,10 @@ const CHANGES: Record<string, (tree: string) => Promise<Partial<Package>>> = {
       "[Service]",
       "ExecStart=/usr/sbin/chronyd -x -d -u root -f /etc/chrony.conf",
     ];
-    await writeFile(join(tree, "usr/lib/systemd/system/chronyd.service"), [...unit, "[Install]", "WantedBy=multi-user.target", ""].join("\n"));
+    await writeFile(
+      join(tree, "usr/lib/systemd/system/chronyd.service"),
+      [...unit, "[Install]", "WantedBy=multi-user.target", ""].join("\n"),
+    );
     return { config: ["/etc/chrony.conf"], folders: ["/var/lib/chrony"] };
   },
 };
@@ -47,8 +54,16 @@ async function mergeUsr(tree: string): Promise<void> {
     await must("cp", ["-a", `${join(tree, name)}/.`, join(tree, "usr", name)]);
     await must("rm", ["-rf", join(tree, name)]);
   }
-  const unwanted = ["doc", "man", "lintian", "locale", "bug", "doc-base"].map((name) => join(tree, "usr/share", name));
-  await must("rm", ["-rf", ...unwanted, ...["etc/init.d", "etc/default", "etc/apparmor.d", "etc/ufw", "etc/logcheck"].map((name) => join(tree, name))]);
+  const unwanted = ["doc", "man", "lintian", "locale", "bug", "doc-base"].map((name) =>
+    join(tree, "usr/share", name),
+  );
+  await must("rm", [
+    "-rf",
+    ...unwanted,
+    ...["etc/init.d", "etc/default", "etc/apparmor.d", "etc/ufw", "etc/logcheck"].map((name) =>
+      join(tree, name),
+    ),
+  ]);
 }
 
 interface Deb {
@@ -70,7 +85,9 @@ async function readDeb(file: string): Promise<Deb> {
  * @param debs a folder of .debs that is closed over a base system
  */
 export async function repackedPackages(debs: string, stage: string): Promise<Package[]> {
-  const found = await Promise.all((await readdir(debs)).filter((name) => name.endsWith(".deb")).map((name) => readDeb(join(debs, name))));
+  const found = await Promise.all(
+    (await readdir(debs)).filter((name) => name.endsWith(".deb")).map((name) => readDeb(join(debs, name))),
+  );
   const packages: Package[] = [];
   for (const { name, version, depends, file } of found) {
     // containerd.io brings its own runc.
@@ -79,12 +96,23 @@ export async function repackedPackages(debs: string, stage: string): Promise<Pac
     const tree = join(stage, own);
     await mkdir(tree, { recursive: true });
     const runc = found.find((deb) => deb.name === "runc");
-    for (const deb of name === "containerd" && runc !== undefined ? [file, runc.file] : [file]) await must("dpkg-deb", ["-x", deb, tree]);
+    for (const deb of name === "containerd" && runc !== undefined ? [file, runc.file] : [file])
+      await must("dpkg-deb", ["-x", deb, tree]);
     await mergeUsr(tree);
     const libraries = name === "containerd" ? [...depends, ...(runc?.depends ?? [])] : depends;
-    const requires = [...new Set(libraries.map(elName))].filter((capability) => !["runc", "adduser", "init-system-helpers", "debconf"].includes(capability));
+    const requires = [...new Set(libraries.map(elName))].filter(
+      (capability) => !["runc", "adduser", "init-system-helpers", "debconf"].includes(capability),
+    );
     const more = (await CHANGES[own]?.(tree)) ?? {};
-    packages.push({ name: own, version: rpmVersion(version), summary: `${own} of the test rig`, arch: "amd64", requires, tree, ...more });
+    packages.push({
+      name: own,
+      version: rpmVersion(version),
+      summary: `${own} of the test rig`,
+      arch: "amd64",
+      requires,
+      tree,
+      ...more,
+    });
   }
   return packages;
 }

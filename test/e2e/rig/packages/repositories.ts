@@ -13,8 +13,17 @@ import { kubernetesPackages } from "./kubernetes.ts";
 import { repackedPackages } from "./repack.ts";
 import { rpmRepository } from "./rpm.ts";
 
-const recipeFiles = ["content.ts", "deb.ts", "rpm.ts", "kubernetes.ts", "repack.ts", "repositories.ts", "../go/recipes.ts"];
-const recipe = (): string[] => recipeFiles.map((file) => readFileSync(join(import.meta.dirname, file), "utf8"));
+const recipeFiles = [
+  "content.ts",
+  "deb.ts",
+  "rpm.ts",
+  "kubernetes.ts",
+  "repack.ts",
+  "repositories.ts",
+  "../go/recipes.ts",
+];
+const recipe = (): string[] =>
+  recipeFiles.map((file) => readFileSync(join(import.meta.dirname, file), "utf8"));
 
 async function repository(
   name: string,
@@ -35,14 +44,29 @@ async function repository(
 
 /** Folder of a flat DEB repository with one Kubernetes version, as pkgs.k8s.io has one for each minor. */
 export const kubernetesDebs = (version: KubernetesVersion): Promise<string> =>
-  repository(`debs-${version}`, kubernetes(version), (stage) => kubernetesPackages(version, "deb", stage), debRepository);
+  repository(
+    `debs-${version}`,
+    kubernetes(version),
+    (stage) => kubernetesPackages(version, "deb", stage),
+    debRepository,
+  );
 
 /** The same as RPMs. */
 export const kubernetesRpms = (version: KubernetesVersion): Promise<string> =>
-  repository(`rpms-${version}`, kubernetes(version), (stage) => kubernetesPackages(version, "rpm", stage), rpmRepository);
+  repository(
+    `rpms-${version}`,
+    kubernetes(version),
+    (stage) => kubernetesPackages(version, "rpm", stage),
+    rpmRepository,
+  );
 
 /** Folder of an RPM repository with the runtime and tools of the host whose package manager is dnf. */
 export async function elPackages(): Promise<string> {
   const { debs, root } = await elSystem();
-  return repository("rpms-el", root.split("/").at(-2), (stage) => repackedPackages(debs, stage), rpmRepository);
+  return repository(
+    "rpms-el",
+    root.split("/").at(-2),
+    (stage) => repackedPackages(debs, stage),
+    rpmRepository,
+  );
 }

@@ -30,7 +30,11 @@ function splitVersion(text: string): { epoch?: string; version: string; release:
 async function section(content: Package): Promise<string[]> {
   const { name, summary, arch, requires, provides = [], config = [], folders = [], after, tree } = content;
   const { epoch, version, release } = splitVersion(content.version);
-  const listed = (await output("find", [tree, "(", "-type", "f", "-o", "-type", "l", ")", "-printf", "/%P\\n"])).split("\n").filter(Boolean);
+  const listed = (
+    await output("find", [tree, "(", "-type", "f", "-o", "-type", "l", ")", "-printf", "/%P\\n"])
+  )
+    .split("\n")
+    .filter(Boolean);
   return [
     `%package -n ${name}`,
     ...(epoch === undefined ? [] : [`Epoch: ${epoch}`]),
@@ -61,9 +65,16 @@ export async function buildRpms(packages: Package[], folder: string): Promise<st
       ...folders.map((path) => `mkdir -p "%{buildroot}${path}"`),
     ]);
     await writeFile(join(work, "rig.spec"), [...HEAD, "%install", ...copies, ...sections, ""].join("\n"));
-    const defines = { _topdir: work, _rpmdir: join(work, "out"), _rpmfilename: "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm", _buildhost: "rig.invalid" };
+    const defines = {
+      _topdir: work,
+      _rpmdir: join(work, "out"),
+      _rpmfilename: "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
+      _buildhost: "rig.invalid",
+    };
     const args = Object.entries(defines).flatMap(([name, value]) => ["--define", `${name} ${value}`]);
-    await must("rpmbuild", ["-bb", "--quiet", "--target", "x86_64", ...args, join(work, "rig.spec")], { timeoutMs: 600_000 });
+    await must("rpmbuild", ["-bb", "--quiet", "--target", "x86_64", ...args, join(work, "rig.spec")], {
+      timeoutMs: 600_000,
+    });
     await mkdir(folder, { recursive: true });
     const names = (await readdir(join(work, "out"))).sort();
     await must("cp", [...names.map((name) => join(work, "out", name)), folder]);
@@ -76,7 +87,9 @@ export async function buildRpms(packages: Package[], folder: string): Promise<st
 /** Fills `folder` with signed RPMs and their metadata, the key beside them as `RPM-GPG-KEY-rig`. */
 export async function rpmRepository(packages: Package[], key: PackagerKey, folder: string): Promise<void> {
   await signRpms(key, await buildRpms(packages, join(folder, "Packages")));
-  await must("createrepo_c", ["--quiet", "--no-database", "--general-compress-type=gz", folder], { timeoutMs: 300_000 });
+  await must("createrepo_c", ["--quiet", "--no-database", "--general-compress-type=gz", folder], {
+    timeoutMs: 300_000,
+  });
   await detachedSigned(key, join(folder, "repodata/repomd.xml"));
   await writeFile(join(folder, "RPM-GPG-KEY-rig"), await publicKeyOf(key));
 }

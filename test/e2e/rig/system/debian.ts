@@ -19,7 +19,8 @@ export async function debianTree(...extra: string[]): Promise<string> {
       await removeIdentity(root);
       // Behind the gap apt points where nothing answers.
       await must("rm", ["-rf", join(root, "etc/apt/sources.list.d"), join(root, "var/lib/apt/lists")]);
-      for (const path of ["etc/apt/sources.list.d", "var/lib/apt/lists/partial"]) await mkdir(join(root, path), { recursive: true });
+      for (const path of ["etc/apt/sources.list.d", "var/lib/apt/lists/partial"])
+        await mkdir(join(root, path), { recursive: true });
       await writeFile(join(root, "etc/apt/sources.list"), "deb http://ftp.debian.org/debian bookworm main\n");
     },
   );

@@ -9,7 +9,18 @@ import { layerRecipe, layRigFiles, removeIdentity } from "./layer.ts";
 import { aptSources, BASE, bootstrap } from "./mmdebstrap.ts";
 
 /** Debian packages that become RPMs of the rig's repository, with all they need beyond the base. */
-const REPACKED = ["containerd", "runc", "conntrack", "socat", "ethtool", "iptables", "chrony", "bash-completion", "keepalived", "haproxy"];
+const REPACKED = [
+  "containerd",
+  "runc",
+  "conntrack",
+  "socat",
+  "ethtool",
+  "iptables",
+  "chrony",
+  "bash-completion",
+  "keepalived",
+  "haproxy",
+];
 
 /** How packages are called in that family of systems. */
 const NAMES: Record<string, string> = {
@@ -47,34 +58,67 @@ export interface ElSystem {
 /** A release of an RPM version can hold no dash, and neither can the version. */
 export function rpmVersion(debianVersion: string): string {
   const cut = debianVersion.lastIndexOf("-");
-  return cut < 0 ? `${debianVersion}-1` : `${debianVersion.slice(0, cut).replaceAll("-", "_")}-${debianVersion.slice(cut + 1)}`;
+  return cut < 0
+    ? `${debianVersion}-1`
+    : `${debianVersion.slice(0, cut).replaceAll("-", "_")}-${debianVersion.slice(cut + 1)}`;
 }
 
 /** What the tree holds, said in RPM's database: names and versions, no files. */
 async function fillDatabase(root: string): Promise<void> {
-  const list = await output("dpkg-query", [`--admindir=${join(root, "var/lib/dpkg")}`, "-W", "-f", `\${Package}\t\${Version}\t\${Provides}\n`]);
+  const list = await output("dpkg-query", [
+    `--admindir=${join(root, "var/lib/dpkg")}`,
+    "-W",
+    "-f",
+    `\${Package}\t\${Version}\t\${Provides}\n`,
+  ]);
   const empty = join(root, "../empty");
   await mkdir(empty, { recursive: true });
   const base = { summary: "Part of the base system", arch: "amd64", requires: [], tree: empty } as const;
   const packages: Package[] = list.split("\n").map((line) => {
     const [name = "", version = "", provides = ""] = line.split("\t");
-    return { ...base, requires: [], name: elName(name), version: rpmVersion(version), provides: provided(name, provides) };
+    return {
+      ...base,
+      requires: [],
+      name: elName(name),
+      version: rpmVersion(version),
+      provides: provided(name, provides),
+    };
   });
-  packages.push({ ...base, requires: [], name: "rocky-release", version: "9.4-1", provides: ["system-release = 9.4-1", "system-release(releasever) = 9"] });
+  packages.push({
+    ...base,
+    requires: [],
+    name: "rocky-release",
+    version: "9.4-1",
+    provides: ["system-release = 9.4-1", "system-release(releasever) = 9"],
+  });
   // Debian's rpm keeps a database for each user; the others have one for the system.
   await mkdir(join(root, "etc/rpm"), { recursive: true });
   await writeFile(join(root, "etc/rpm/macros.dbpath"), "%_dbpath /var/lib/rpm\n");
   const folder = join(root, "tmp/base-rpms");
   await buildRpms(packages, folder);
-  await must("chroot", [root, "sh", "-c", "rpm --initdb; rpm --force-debian --install --justdb --nodeps --nosignature /tmp/base-rpms/*.rpm"], {
-    timeoutMs: 300_000,
-  });
+  await must(
+    "chroot",
+    [
+      root,
+      "sh",
+      "-c",
+      "rpm --initdb; rpm --force-debian --install --justdb --nodeps --nosignature /tmp/base-rpms/*.rpm",
+    ],
+    {
+      timeoutMs: 300_000,
+    },
+  );
   await must("rm", ["-rf", folder, empty]);
 }
 
 /** Capabilities besides the name: what Debian's package provides, its own name, and paths that are asked for as such. */
 function provided(name: string, virtual: string): string[] {
-  const extra: Record<string, string[]> = { bash: ["/bin/sh", "/bin/bash"], iproute2: ["iproute-tc"], "openssh-server": ["openssh"], mount: ["/bin/mount"] };
+  const extra: Record<string, string[]> = {
+    bash: ["/bin/sh", "/bin/bash"],
+    iproute2: ["iproute-tc"],
+    "openssh-server": ["openssh"],
+    mount: ["/bin/mount"],
+  };
   const names = virtual.split(",").flatMap((item) => /^\s*([a-z0-9.+-]+)/.exec(item)?.[1] ?? []);
   return [...new Set([...(elName(name) === name ? [] : [name]), ...names, ...(extra[name] ?? [])])];
 }
@@ -88,17 +132,35 @@ async function layFamily(root: string): Promise<void> {
   };
   await write("usr/lib/os-release", OS_RELEASE);
   await write("etc/redhat-release", "Rocky Linux release 9.4 (Blue Onyx)\n");
-  await write("etc/dnf/dnf.conf", "[main]\ngpgcheck=1\ninstallonly_limit=3\nclean_requirements_on_remove=True\nbest=True\nskip_if_unavailable=False\n");
+  await write(
+    "etc/dnf/dnf.conf",
+    "[main]\ngpgcheck=1\ninstallonly_limit=3\nclean_requirements_on_remove=True\nbest=True\nskip_if_unavailable=False\n",
+  );
   const mirror = "https://mirrors.rockylinux.org/mirrorlist?arch=$basearch&repo=BaseOS-$releasever";
-  await write("etc/yum.repos.d/rocky.repo", `[baseos]\nname=Rocky Linux $releasever - BaseOS\nmirrorlist=${mirror}\ngpgcheck=1\nenabled=1\n`);
+  await write(
+    "etc/yum.repos.d/rocky.repo",
+    `[baseos]\nname=Rocky Linux $releasever - BaseOS\nmirrorlist=${mirror}\ngpgcheck=1\nenabled=1\n`,
+  );
   const certificates = join(root, "usr/share/pki/ca-trust-source");
-  for (const path of [certificates, join(root, "etc/pki/ca-trust/source/anchors"), join(root, "etc/pki/tls/certs"), join(root, "etc/sysconfig")])
+  for (const path of [
+    certificates,
+    join(root, "etc/pki/ca-trust/source/anchors"),
+    join(root, "etc/pki/tls/certs"),
+    join(root, "etc/sysconfig"),
+  ])
     await mkdir(path, { recursive: true });
   await cp(join(root, "etc/ssl/certs/ca-certificates.crt"), join(certificates, "base.pem"));
   await rm(join(root, "etc/ssl/certs/ca-certificates.crt"));
-  await symlink("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", join(root, "etc/pki/tls/certs/ca-bundle.crt"));
+  await symlink(
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    join(root, "etc/pki/tls/certs/ca-bundle.crt"),
+  );
   await symlink("/etc/pki/tls/certs/ca-bundle.crt", join(root, "etc/ssl/certs/ca-certificates.crt"));
-  await write("usr/bin/update-ca-trust", await readFile(join(import.meta.dirname, "update-ca-trust.sh"), "utf8"), 0o755);
+  await write(
+    "usr/bin/update-ca-trust",
+    await readFile(join(import.meta.dirname, "update-ca-trust.sh"), "utf8"),
+    0o755,
+  );
   await must("chroot", [root, "update-ca-trust"]);
 }
 
@@ -114,7 +176,11 @@ async function removeDebian(root: string): Promise<void> {
     "etc/debian_version",
     "usr/share/ca-certificates",
   ];
-  await must("sh", ["-c", `cd "$0" && rm -rf ${paths.join(" ")} var/lib/dpkg var/lib/apt var/cache/apt var/log/apt var/log/dpkg.log`, root]);
+  await must("sh", [
+    "-c",
+    `cd "$0" && rm -rf ${paths.join(" ")} var/lib/dpkg var/lib/apt var/cache/apt var/log/apt var/log/dpkg.log`,
+    root,
+  ]);
 }
 
 /**
@@ -122,7 +188,14 @@ async function removeDebian(root: string): Promise<void> {
  * all that a program asks about the system answered as such a system does.
  */
 export async function elSystem(): Promise<ElSystem> {
-  const recipe = [BASE, REPACKED, NAMES, readFileSync(aptSources(), "utf8"), layerRecipe(), readFileSync(import.meta.filename, "utf8")];
+  const recipe = [
+    BASE,
+    REPACKED,
+    NAMES,
+    readFileSync(aptSources(), "utf8"),
+    layerRecipe(),
+    readFileSync(import.meta.filename, "utf8"),
+  ];
   const folder = await cached("el", recipe, async (folder) => {
     const [root, debs] = [join(folder, "root"), join(folder, "debs")];
     await mkdir(join(debs, "partial"), { recursive: true });

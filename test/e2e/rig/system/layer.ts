@@ -7,10 +7,19 @@ import { must } from "../shell.ts";
 const here = (file: string): string => join(import.meta.dirname, file);
 
 /** What a tree depends on besides its packages: changes here make new trees. */
-export const layerRecipe = (): string[] => ["rig-boot.sh", "rig-boot.service", "layer.ts", "mmdebstrap.ts"].map((file) => readFileSync(here(file), "utf8"));
+export const layerRecipe = (): string[] =>
+  ["rig-boot.sh", "rig-boot.service", "layer.ts", "mmdebstrap.ts"].map((file) =>
+    readFileSync(here(file), "utf8"),
+  );
 
 /** Services that end what can't work in a host without hardware, and would only keep it from being up. */
-const MASKED = ["systemd-networkd-wait-online.service", "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer"];
+const MASKED = [
+  "systemd-networkd-wait-online.service",
+  "apt-daily.timer",
+  "apt-daily-upgrade.timer",
+  "dpkg-db-backup.timer",
+  "e2scrub_all.timer",
+];
 
 /** Makes a fresh tree a host of the rig: boot service, kernel's module list, the wrapper that containers start with. */
 export async function layRigFiles(root: string): Promise<void> {
@@ -31,7 +40,10 @@ export async function layRigFiles(root: string): Promise<void> {
   }
   // Debian's unit starts only where the clock may be set; hosts of the rig share the machine's, and leave it alone.
   await mkdir(join(units, "chrony.service.d"), { recursive: true });
-  await writeFile(join(units, "chrony.service.d/rig.conf"), "[Unit]\nConditionCapability=\n[Service]\nExecStart=\nExecStart=/usr/sbin/chronyd -F 1 -x\n");
+  await writeFile(
+    join(units, "chrony.service.d/rig.conf"),
+    "[Unit]\nConditionCapability=\n[Service]\nExecStart=\nExecStart=/usr/sbin/chronyd -F 1 -x\n",
+  );
   // A container that ignores being asked to end must not hold up a reboot for minutes.
   await mkdir(join(root, "etc/systemd/system.conf.d"), { recursive: true });
   await writeFile(join(root, "etc/systemd/system.conf.d/rig.conf"), "[Manager]\nDefaultTimeoutStopSec=8s\n");
@@ -59,5 +71,9 @@ async function layModules(root: string): Promise<void> {
 
 /** Takes away what must differ from host to host. */
 export async function removeIdentity(root: string): Promise<void> {
-  await must("sh", ["-c", 'rm -f "$0"/etc/ssh/ssh_host_* "$0"/etc/machine-id "$0"/var/lib/dbus/machine-id "$0"/etc/resolv.conf "$0"/etc/hostname', root]);
+  await must("sh", [
+    "-c",
+    'rm -f "$0"/etc/ssh/ssh_host_* "$0"/etc/machine-id "$0"/var/lib/dbus/machine-id "$0"/etc/resolv.conf "$0"/etc/hostname',
+    root,
+  ]);
 }
