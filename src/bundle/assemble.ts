@@ -1,11 +1,11 @@
 import { AirgapError } from "../errors.ts";
+import type { Item, Lock, LockedBlob } from "../lock/lock.ts";
+import type { Resolved } from "../lock/resolved.ts";
+import type { BundleSpec } from "../lock/spec.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { isManifestLike } from "../oci/media-types.ts";
-import type { Resolved } from "../resolve/types.ts";
 import type { Wanted } from "./fill.ts";
-import type { Item, Lock, LockedBlob } from "./lock.ts";
-import type { BundleSpec } from "./spec.ts";
 
 /** A lock with everything that it takes to fill a bundle by it. */
 export interface Assembly {

@@ -4,6 +4,8 @@ import { dirname, resolve } from "node:path";
 import { AirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { count, formatBytes } from "../format.ts";
+import type { Lock } from "../lock/lock.ts";
+import { parseBundleSpec } from "../lock/spec.ts";
 import { canonicalJson } from "../oci/canonical-json.ts";
 import { type Digest, digestOf } from "../oci/digest.ts";
 import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
@@ -14,11 +16,9 @@ import { holdOutput } from "./exclusive.ts";
 import { fill, type Wanted } from "./fill.ts";
 import { checkClosed } from "./held.ts";
 import { encodeLock, type Layout, layOut } from "./layout.ts";
-import type { Lock } from "./lock.ts";
 import { discardBuild, PartFile, savedBuild } from "./part-file.ts";
 import { BundleReader } from "./reader.ts";
 import { type ResolveOptions, resolveSpec } from "./resolve-spec.ts";
-import { parseBundleSpec } from "./spec.ts";
 
 export interface BuildOptions {
   spec: string;

@@ -1,10 +1,10 @@
 import { AirgapError } from "../errors.ts";
 import { count } from "../format.ts";
+import type { Item, Lock } from "../lock/lock.ts";
 import { isRecord } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { matchesPlatform, parsePlatform } from "../oci/platform.ts";
 import { formatReference, nameOf, parseReference, type Reference, withDefaultTag } from "../oci/reference.ts";
-import type { Item, Lock } from "./lock.ts";
 
 /** An image that something in the bundle will make a cluster ask for. */
 export interface WantedImage {

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { AirgapError, messageOf } from "../errors.ts";
+import type { Item, Lock } from "../lock/lock.ts";
+import { parseLock } from "../lock/parse.ts";
 import type { Digest } from "../oci/digest.ts";
-import type { Item, Lock } from "./lock.ts";
-import { parseLock } from "./parse-lock.ts";
 import { BundleReader } from "./reader.ts";
 
 export interface ItemChange {

@@ -5,13 +5,13 @@ import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
+import { TITLE } from "../lock/artifact.ts";
+import type { Lock } from "../lock/lock.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, hexOf } from "../oci/digest.ts";
 import { parseManifest } from "../oci/manifest.ts";
-import { TITLE } from "../resolve/artifact.ts";
-import { fillTemplate, TEMPLATE } from "../resolve/packages/template.ts";
-import { rpmBuildTime } from "../resolve/rpm/build-time.ts";
-import type { Lock } from "./lock.ts";
+import { rpmBuildTime } from "../packages/rpm/build-time.ts";
+import { fillTemplate, TEMPLATE } from "../packages/template.ts";
 import { BundleReader } from "./reader.ts";
 
 export interface ExportOptions {

@@ -1,11 +1,11 @@
+import { kubernetesWants } from "../kubernetes/closure.ts";
+import type { Item, Lock } from "../lock/lock.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Index } from "../oci/manifest.ts";
 import { parseManifest } from "../oci/manifest.ts";
 import { isIndexType } from "../oci/media-types.ts";
 import { formatPlatform } from "../oci/platform.ts";
-import { kubernetesWants } from "../resolve/kubernetes/closure.ts";
 import { findGaps, type Gap, type HeldImage, notClosed, wantedImages } from "./closure.ts";
-import type { Item, Lock } from "./lock.ts";
 
 /** The content of a manifest of the bundle; undefined when it can't be had, which is told elsewhere. */
 export type ReadManifest = (digest: Digest) => Promise<Buffer | undefined>;

@@ -1,9 +1,9 @@
+import { type Item, LOCK_MEDIA_TYPE, type Lock } from "../lock/lock.ts";
 import { canonicalJson } from "../oci/canonical-json.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, type Digest, digestOf, hexOf } from "../oci/digest.ts";
 import { MediaType } from "../oci/media-types.ts";
 import { formatReference, parseReference } from "../oci/reference.ts";
-import { type Item, LOCK_MEDIA_TYPE, type Lock } from "./lock.ts";
 import { END_OF_ARCHIVE, entryHeader, padded } from "./tar.ts";
 
 export const ROOT_ARTIFACT_TYPE = "application/vnd.airgap.bundle.v1";

@@ -1,8 +1,8 @@
 import { AirgapError } from "../errors.ts";
+import type { Item } from "../lock/lock.ts";
 import type { Digest } from "../oci/digest.ts";
 import { nearest } from "../schema/nearest.ts";
 import { readLockOf } from "./diff.ts";
-import type { Item } from "./lock.ts";
 
 export interface ListedItem {
   kind: Item["kind"];

@@ -17,12 +17,12 @@ import {
 import { dirname } from "node:path";
 import { AirgapError, Exit, messageOf } from "../errors.ts";
 import { formatBytes } from "../format.ts";
+import type { Lock } from "../lock/lock.ts";
+import { parseLock } from "../lock/parse.ts";
 import { isRecord } from "../oci/descriptor.ts";
 import type { Region } from "../transport/types.ts";
 import { Journal, type Progress } from "./journal.ts";
 import { type Entry, encodeLock, type Layout } from "./layout.ts";
-import type { Lock } from "./lock.ts";
-import { parseLock } from "./parse-lock.ts";
 import { END_OF_ARCHIVE } from "./tar.ts";
 
 /** Bytes that may wait for the disk before it is told to begin: the end must not have to wait for all. */

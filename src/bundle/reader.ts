@@ -1,6 +1,8 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { AirgapError, Exit, messageOf } from "../errors.ts";
+import type { Lock } from "../lock/lock.ts";
+import { parseLock } from "../lock/parse.ts";
 import { type Descriptor, isRecord, parseDescriptor } from "../oci/descriptor.ts";
 import { checkDigest, type Digest, isDigest } from "../oci/digest.ts";
 import { parseManifest } from "../oci/manifest.ts";
@@ -8,8 +10,6 @@ import { pourRegion, regionStream } from "../transport/region.ts";
 import type { FetchOptions, Range, Region, Source } from "../transport/types.ts";
 import { verifiedStream } from "../transport/verify.ts";
 import { blobName, type Layout, layOut, ROOT_ARTIFACT_TYPE } from "./layout.ts";
-import type { Lock } from "./lock.ts";
-import { parseLock } from "./parse-lock.ts";
 import { BLOCK, entryHeader, padded, readHeader } from "./tar.ts";
 
 /** What is read at once: manifests, and texts of the sets. Bytes. */

@@ -1,18 +1,18 @@
 import { resolve } from "node:path";
+import type { OpenRepository } from "../discovery/charts/oci.ts";
 import type { Emit } from "../events.ts";
 import { run } from "../host/process.ts";
 import { HttpClients } from "../http.ts";
-import type { OpenRepository } from "../resolve/charts/oci.ts";
+import type { Lock } from "../lock/lock.ts";
+import type { Resolution, ResolveContext, Resolved } from "../lock/resolved.ts";
+import type { BundleSpec } from "../lock/spec.ts";
 import { resolveImages } from "../resolve/images/resolve.ts";
-import type { DocumentsContext } from "../resolve/manifests/resolve.ts";
-import type { Resolution, ResolveContext, Resolved } from "../resolve/types.ts";
+import type { DocumentsContext } from "../resolve/manifests.ts";
 import { storedCredentials } from "../transport/credentials.ts";
 import { Mirrors, type SourceEntries, trustFor } from "../transport/mirrors.ts";
 import { Registries } from "../transport/registry/registries.ts";
 import type { Source } from "../transport/types.ts";
 import { ImageSources } from "./image-sources.ts";
-import type { Lock } from "./lock.ts";
-import type { BundleSpec } from "./spec.ts";
 
 export interface ResolveOptions {
   spec: BundleSpec;
@@ -96,7 +96,7 @@ async function resolveWants(
 ): Promise<Resolution[]> {
   const found: Resolution[] = [];
   if (spec.kubernetes.length > 0) {
-    const { resolveKubernetes } = await import("../resolve/kubernetes/resolve.ts");
+    const { resolveKubernetes } = await import("../resolve/kubernetes.ts");
     for (const [i, entry] of spec.kubernetes.entries()) {
       // `v1.28` means a patch that the lock has fixed.
       const version = context.locked?.kubernetes?.[i] ?? entry.version;
@@ -108,11 +108,11 @@ async function resolveWants(
   const kubeVersion = Object.keys(kubeadm).at(-1);
   const documents = kubeVersion === undefined ? context : { ...context, kubeVersion };
   if (spec.manifests.length > 0) {
-    const { resolveManifests } = await import("../resolve/manifests/resolve.ts");
+    const { resolveManifests } = await import("../resolve/manifests.ts");
     found.push(await resolveManifests(spec.manifests, documents));
   }
   if (spec.charts.length > 0) {
-    const { resolveCharts } = await import("../resolve/charts/resolve.ts");
+    const { resolveCharts } = await import("../resolve/charts.ts");
     found.push(await resolveCharts(spec.charts, documents));
   }
   if (spec.packages.length > 0) {

@@ -1,8 +1,8 @@
+import type { Item, Lock } from "../lock/lock.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { childrenOf, MAX_INDEX_DEPTH, parseManifest } from "../oci/manifest.ts";
 import { isForeignLayer, isManifestLike } from "../oci/media-types.ts";
-import type { Item, Lock } from "./lock.ts";
 
 /** Something that the bundle's graph says and its content or lock does not bear out. */
 export interface GraphProblem {

@@ -1,8 +1,8 @@
 import { Args } from "@oclif/core";
-import { bundleSchema } from "../bundle/spec.ts";
 import { BaseCommand } from "../command.ts";
 import { AirgapError } from "../errors.ts";
 import { clusterSchema } from "../install/schema.ts";
+import { bundleSchema } from "../lock/spec.ts";
 import type { JsonSchema } from "../schema/schema.ts";
 
 const SCHEMAS: Record<string, { json(): JsonSchema }> = { bundle: bundleSchema, cluster: clusterSchema };

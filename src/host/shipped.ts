@@ -27,3 +27,23 @@ export function shipped(name: string): string {
   texts.set(name, text);
   return text;
 }
+
+/** Where the tool itself is: `node/` stands in an archive's folder, `build/` in a checkout. */
+export interface SelfPlaces {
+  root: string;
+  version: string;
+}
+
+/** The folder that holds `bin/airgap`, seen from a compiled or an uncompiled module. */
+export function findSelf(): SelfPlaces {
+  for (let dir = import.meta.dirname; dir !== "/"; dir = join(dir, "..")) {
+    const file = join(dir, "package.json");
+    if (!existsSync(join(dir, "bin", "airgap")) || !existsSync(file)) continue;
+    const { version } = JSON.parse(readFileSync(file, "utf8")) as { version: string };
+    return { root: dir, version };
+  }
+  throw new Error("the tool's own folder is not to be found");
+}
+
+export const archiveName = ({ version }: SelfPlaces, architecture: string): string =>
+  `airgap-${version}-linux-${architecture}.tar.gz`;

@@ -1,12 +1,12 @@
 import { basename } from "node:path";
-import type { Item, Lock } from "../bundle/lock.ts";
 import { BundleReader } from "../bundle/reader.ts";
 import { AirgapError } from "../errors.ts";
+import type { Item, Lock } from "../lock/lock.ts";
+import { type PackageSetFacts, parseFacts } from "../lock/package-facts.ts";
 import type { RewriteSite } from "../names/rewrite.ts";
 import type { Digest } from "../oci/digest.ts";
 import { parseManifest } from "../oci/manifest.ts";
-import type { CarriedFacts } from "../resolve/manifests/carry.ts";
-import { type PackageSetFacts, parseFacts } from "../resolve/packages/facts.ts";
+import type { CarriedFacts } from "../resolve/carry.ts";
 
 const TITLE = "org.opencontainers.image.title";
 /** A manifest is text that people wrote. Bytes. */

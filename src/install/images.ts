@@ -1,11 +1,11 @@
 import { stringify } from "yaml";
-import type { Lock } from "../bundle/lock.ts";
 import { AirgapError } from "../errors.ts";
+import { parseKubeadmConfig } from "../kubernetes/config.ts";
+import { type KubeadmList, listKubeadmImages } from "../kubernetes/list.ts";
+import type { Lock } from "../lock/lock.ts";
 import { type LandingRules, land } from "../names/landing.ts";
 import { rewriteText } from "../names/rewrite.ts";
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../oci/reference.ts";
-import { parseKubeadmConfig } from "../resolve/kubernetes/config.ts";
-import { type KubeadmList, listKubeadmImages } from "../resolve/kubernetes/list.ts";
 import type { ManifestFile } from "./bundle.ts";
 import { type Cluster, registryName } from "./cluster.ts";
 

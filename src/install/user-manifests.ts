@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { Lock } from "../bundle/lock.ts";
+import { sitesIn } from "../discovery/manifests/applied.ts";
 import { AirgapError, messageOf } from "../errors.ts";
-import { sitesIn } from "../resolve/manifests/applied.ts";
+import type { Lock } from "../lock/lock.ts";
 import type { ManifestFile } from "./bundle.ts";
 import type { Cluster } from "./cluster.ts";
 import { carries } from "./images.ts";

@@ -1,13 +1,13 @@
 import { basename, resolve as resolvePath } from "node:path";
-import type { Item } from "../bundle/lock.ts";
-import type { FileSpec } from "../bundle/spec.ts";
 import { AirgapError } from "../errors.ts";
+import { makeArtifact } from "../lock/artifact.ts";
+import type { Item } from "../lock/lock.ts";
+import type { ResolveContext, Resolved } from "../lock/resolved.ts";
+import type { FileSpec } from "../lock/spec.ts";
 import type { Digest } from "../oci/digest.ts";
 import { ContentCache } from "../state/cache.ts";
 import { FileSource, measureFile } from "../transport/file.ts";
 import { describePlace, isRemote, localPath, openPlace, UrlSource } from "../transport/url.ts";
-import { makeArtifact } from "./artifact.ts";
-import type { ResolveContext, Resolved } from "./types.ts";
 
 const FILE_TYPE = "application/octet-stream";
 

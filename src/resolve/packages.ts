@@ -1,25 +1,25 @@
 import { resolve as resolvePath } from "node:path";
-import type { Item } from "../bundle/lock.ts";
-import type { BundleSpec, PackageSetSpec } from "../bundle/spec.ts";
 import { AirgapError } from "../errors.ts";
 import { count } from "../format.ts";
 import { redactUrl } from "../http.ts";
+import { type ArtifactFile, fileFromBytes, makeArtifact } from "../lock/artifact.ts";
+import type { Item } from "../lock/lock.ts";
+import { type PackageSetFacts, parseFacts } from "../lock/package-facts.ts";
+import type { Resolution, ResolveContext, Resolved } from "../lock/resolved.ts";
+import type { BundleSpec, PackageSetSpec } from "../lock/spec.ts";
 import { digestOf } from "../oci/digest.ts";
-import { isRemote } from "../transport/url.ts";
-import { type ArtifactFile, fileFromBytes, makeArtifact } from "./artifact.ts";
-import { type PackageSetFacts, parseFacts } from "./packages/facts.ts";
-import type { Prepared, SetFormat, Tree, UnsignedFacts } from "./packages/format.ts";
-import { checkFits } from "./packages/limit.ts";
-import { packagesOf } from "./packages/roles.ts";
+import type { Prepared, SetFormat, Tree, UnsignedFacts } from "../packages/format.ts";
+import { checkFits } from "../packages/limit.ts";
+import { packagesOf } from "../packages/roles.ts";
 import {
   readRepositoryKey,
   type Signatures,
   signAll,
   signaturesFit,
   type ToSign,
-} from "./packages/signing.ts";
-import type { Closure } from "./packages/types.ts";
-import type { Resolution, ResolveContext, Resolved } from "./types.ts";
+} from "../packages/signing.ts";
+import type { Closure } from "../packages/types.ts";
+import { isRemote } from "../transport/url.ts";
 
 /** Path of our public key in every set. */
 export const REPOSITORY_KEY = "keys/airgap.asc";
@@ -27,8 +27,8 @@ export const REPOSITORY_KEY = "keys/airgap.asc";
 async function formatOf(set: PackageSetSpec): Promise<SetFormat<unknown>> {
   const format =
     set.format === "rpm"
-      ? (await import("./rpm/set.ts")).rpmFormat
-      : (await import("./deb/set.ts")).debFormat;
+      ? (await import("../packages/rpm/set.ts")).rpmFormat
+      : (await import("../packages/deb/set.ts")).debFormat;
   return format as SetFormat<unknown>;
 }
 

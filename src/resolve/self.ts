@@ -1,31 +1,15 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { basename, join } from "node:path";
-import type { FileSpec } from "../bundle/spec.ts";
 import { AirgapError } from "../errors.ts";
+import { archiveName, findSelf, type SelfPlaces } from "../host/shipped.ts";
+import { makeArtifact } from "../lock/artifact.ts";
+import type { ResolveContext, Resolved } from "../lock/resolved.ts";
+import type { FileSpec } from "../lock/spec.ts";
 import { FileSource, measureFile } from "../transport/file.ts";
 import { archiveFolder } from "./archive.ts";
-import { makeArtifact } from "./artifact.ts";
-import type { ResolveContext, Resolved } from "./types.ts";
 
 const ARCHIVE_TYPE = "application/gzip";
 const ARCHITECTURE: Record<string, string> = { "linux/amd64": "x64", "linux/arm64": "arm64" };
-
-/** Where the tool itself is: `node/` stands in an archive's folder, `build/` in a checkout. */
-export interface SelfPlaces {
-  root: string;
-  version: string;
-}
-
-/** The folder that holds `bin/airgap`, seen from a compiled or an uncompiled module. */
-export function findSelf(): SelfPlaces {
-  for (let dir = import.meta.dirname; dir !== "/"; dir = join(dir, "..")) {
-    const file = join(dir, "package.json");
-    if (!existsSync(join(dir, "bin", "airgap")) || !existsSync(file)) continue;
-    const { version } = JSON.parse(readFileSync(file, "utf8")) as { version: string };
-    return { root: dir, version };
-  }
-  throw new Error("the tool's own folder is not to be found");
-}
 
 /**
  * The tool itself, packed with its own Node, one item a platform: how it crosses the gap.
@@ -46,9 +30,6 @@ export async function resolveSelf(
     platforms === "all" ? archives : platforms.map((platform) => forPlatform(archives, platform, self));
   return Promise.all(wanted.map((archive) => item(archive, `files[${i}]`, context)));
 }
-
-export const archiveName = ({ version }: SelfPlaces, architecture: string): string =>
-  `airgap-${version}-linux-${architecture}.tar.gz`;
 
 function packed(self: SelfPlaces): string[] {
   const folder = join(self.root, "build");

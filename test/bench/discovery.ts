@@ -11,9 +11,9 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { searchPaths } from "../../src/discovery/manifests/search.ts";
 import { Http } from "../../src/http.ts";
 import { formatReference, parseReference, withDefaultTag } from "../../src/oci/reference.ts";
-import { searchPaths } from "../../src/resolve/manifests/search.ts";
 
 interface Fact {
   name: string;

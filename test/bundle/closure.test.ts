@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { findGaps, type HeldImage, notClosed, wantedImages } from "../../src/bundle/closure.ts";
-import type { Item } from "../../src/bundle/lock.ts";
-import { kubernetesWants } from "../../src/resolve/kubernetes/closure.ts";
+import { kubernetesWants } from "../../src/kubernetes/closure.ts";
+import type { Item } from "../../src/lock/lock.ts";
 
 const sha = (letter: string): `sha256:${string}` => `sha256:${letter.repeat(64)}`;
 const item = (

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { readBundleSpec } from "../../src/bundle/spec.ts";
 import { readCluster } from "../../src/install/cluster.ts";
+import { readBundleSpec } from "../../src/lock/spec.ts";
 
 const folder = join(import.meta.dirname, "../../bundles");
 const files = readdirSync(folder).filter((name) => name.endsWith(".yaml"));

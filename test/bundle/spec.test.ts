@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { bundleSchema, parseBundleSpec } from "../../src/bundle/spec.ts";
 import { AirgapError } from "../../src/errors.ts";
+import { bundleSchema, parseBundleSpec } from "../../src/lock/spec.ts";
 
 const head = "apiVersion: airgap/v1\nkind: Bundle\nname: site\n";
 const read = (lines: string) => parseBundleSpec(head + lines, "site.yaml");

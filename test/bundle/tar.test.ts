@@ -2,8 +2,8 @@ import { Readable } from "node:stream";
 import { extract } from "tar-stream";
 import { describe, expect, it } from "vitest";
 import { blobName, layOut } from "../../src/bundle/layout.ts";
-import type { Lock } from "../../src/bundle/lock.ts";
 import { END_OF_ARCHIVE, entryHeader, padded, readHeader } from "../../src/bundle/tar.ts";
+import type { Lock } from "../../src/lock/lock.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 
 async function namesIn(tar: Buffer): Promise<{ name: string; size: number }[]> {

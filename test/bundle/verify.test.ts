@@ -1,12 +1,12 @@
 import { appendFileSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeLock, layOut } from "../../src/bundle/layout.ts";
-import type { Lock } from "../../src/bundle/lock.ts";
-import { parseLock } from "../../src/bundle/parse-lock.ts";
 import { BundleReader } from "../../src/bundle/reader.ts";
 import { padded } from "../../src/bundle/tar.ts";
 import { type Finding, verifyBundle } from "../../src/bundle/verify.ts";
 import { AirgapError } from "../../src/errors.ts";
+import type { Lock } from "../../src/lock/lock.ts";
+import { parseLock } from "../../src/lock/parse.ts";
 import type { Descriptor } from "../../src/oci/descriptor.ts";
 import { type Digest, digestOf } from "../../src/oci/digest.ts";
 import { MediaType } from "../../src/oci/media-types.ts";

@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync } from "
 import { describe, expect, it } from "vitest";
 import { assemble } from "../../src/bundle/assemble.ts";
 import { readLockOf } from "../../src/bundle/diff.ts";
-import { parseBundleSpec } from "../../src/bundle/spec.ts";
+import { makeArtifact } from "../../src/lock/artifact.ts";
+import { parseBundleSpec } from "../../src/lock/spec.ts";
 import { digestOf } from "../../src/oci/digest.ts";
-import { makeArtifact } from "../../src/resolve/artifact.ts";
 import { fill } from "../support/fill.ts";
 import { bytesOf, makeImage, makeIndex } from "../support/images.ts";
 import { startRegistry } from "../support/registry.ts";

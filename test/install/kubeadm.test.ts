@@ -3,8 +3,8 @@ import { describe, expect, it, test } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { makeContext } from "../../src/install/context.ts";
 import { initConfiguration, joinConfiguration, merge } from "../../src/install/kubeadm.ts";
+import { configApis } from "../../src/kubernetes/requirements.ts";
 import { publicKeyHash } from "../../src/pki/certificate.ts";
-import { configApis } from "../../src/resolve/kubernetes/requirements.ts";
 import { expectGolden } from "../support/install/golden.ts";
 import { HOME, siteOf, type Wishes } from "../support/install/site.ts";
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { sitesIn } from "../../src/discovery/manifests/applied.ts";
 import { type LandingRules, land } from "../../src/names/landing.ts";
 import { rewriteText } from "../../src/names/rewrite.ts";
 import { containerdFiles, dockerFiles } from "../../src/names/runtime-config.ts";
-import { sitesIn } from "../../src/resolve/manifests/applied.ts";
 
 const rules: LandingRules = { target: { host: "h.site:8443", prefix: "" }, layout: "host", map: [] };
 const digest = `sha256:${"d".repeat(64)}` as const;

@@ -1,9 +1,9 @@
 import { openSync, readFileSync, truncateSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { BundleReader } from "../../src/bundle/reader.ts";
+import { fileFromBytes, makeArtifact } from "../../src/lock/artifact.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import { attachedTag } from "../../src/oci/manifest.ts";
-import { fileFromBytes, makeArtifact } from "../../src/resolve/artifact.ts";
 import { bundleLibrary } from "../../src/site/serve/library.ts";
 import type { Region } from "../../src/transport/types.ts";
 import { fill } from "../support/fill.ts";

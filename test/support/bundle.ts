@@ -1,4 +1,4 @@
-import type { Attached, Item, Lock } from "../../src/bundle/lock.ts";
+import type { Attached, Item, Lock } from "../../src/lock/lock.ts";
 import type { Digest } from "../../src/oci/digest.ts";
 import { MemorySource } from "../../src/transport/memory.ts";
 import type { Source } from "../../src/transport/types.ts";

@@ -1,10 +1,10 @@
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { PackageSetSpec } from "../../src/bundle/spec.ts";
 import type { Event } from "../../src/events.ts";
 import { HttpClients } from "../../src/http.ts";
-import type { ResolveContext } from "../../src/resolve/types.ts";
+import type { ResolveContext } from "../../src/lock/resolved.ts";
+import type { PackageSetSpec } from "../../src/lock/spec.ts";
 
 /** A folder of its own with a context to resolve in; `events` collects what is told. */
 export async function packageContext(): Promise<{

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { parseEvr } from "../../src/resolve/rpm/version.ts";
+import { parseEvr } from "../../src/packages/rpm/version.ts";
 
 /** A package as a test wants it; relations as RPM writes them. */
 export interface TestRpm {

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import type { PrivateKey } from "openpgp";
-import { signDetached } from "../../src/resolve/packages/openpgp.ts";
-import { Tag } from "../../src/resolve/rpm/header.ts";
-import { parseEvr } from "../../src/resolve/rpm/version.ts";
+import { signDetached } from "../../src/packages/openpgp.ts";
+import { Tag } from "../../src/packages/rpm/header.ts";
+import { parseEvr } from "../../src/packages/rpm/version.ts";
 
 type Value =
   | { type: 4; numbers: number[] }

@@ -1,12 +1,12 @@
 import { Flags } from "@oclif/core";
 import { BaseCommand, withEnv } from "../../command.ts";
+import type { Find, Place } from "../../discovery/images/find.ts";
+import { readText } from "../../discovery/manifests/read.ts";
+import { searchPaths } from "../../discovery/manifests/search.ts";
 import { AirgapError } from "../../errors.ts";
 import { count } from "../../format.ts";
 import { run } from "../../host/process.ts";
 import { Http } from "../../http.ts";
-import type { Find, Place } from "../../resolve/manifests/find.ts";
-import { readText } from "../../resolve/manifests/read.ts";
-import { searchPaths } from "../../resolve/manifests/search.ts";
 import { storedCredentials } from "../../transport/credentials.ts";
 import { Registries } from "../../transport/registry/registries.ts";
 

@@ -1,7 +1,7 @@
 import { Flags } from "@oclif/core";
 import { BaseCommand, withEnv } from "../../command.ts";
-import { type KubeadmList, listKubeadmImages } from "../../resolve/kubernetes/list.ts";
-import { readKubeadmConfig } from "../../resolve/kubernetes/resolve.ts";
+import { type KubeadmList, listKubeadmImages } from "../../kubernetes/list.ts";
+import { readKubeadmConfig } from "../../resolve/kubernetes.ts";
 
 export default class ImagesList extends BaseCommand<KubeadmList> {
   static override summary = "Print kubeadm's own image list, without kubeadm and without a network";

@@ -1,19 +1,19 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Flags } from "@oclif/core";
-import { parseLock } from "../../bundle/parse-lock.ts";
 import { BaseCommand, withEnv } from "../../command.ts";
+import { readText } from "../../discovery/manifests/read.ts";
+import { asStream, type RewriteResult, rewritePaths } from "../../discovery/manifests/rewrite.ts";
 import { AirgapError, messageOf } from "../../errors.ts";
 import { count } from "../../format.ts";
 import { run } from "../../host/process.ts";
 import { Http } from "../../http.ts";
+import { parseLock } from "../../lock/parse.ts";
 import { type LandingRules, land, parseTarget } from "../../names/landing.ts";
 import { parseMapRule } from "../../names/map-rule.ts";
 import { containerdFiles, dockerFiles } from "../../names/runtime-config.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { parseReference } from "../../oci/reference.ts";
-import { readText } from "../../resolve/manifests/read.ts";
-import { asStream, type RewriteResult, rewritePaths } from "../../resolve/manifests/rewrite.ts";
 import { storedCredentials } from "../../transport/credentials.ts";
 import { Registries } from "../../transport/registry/registries.ts";
 

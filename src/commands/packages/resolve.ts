@@ -1,10 +1,10 @@
 import { dirname, resolve } from "node:path";
 import { Args, Flags } from "@oclif/core";
-import { readBundleSpec } from "../../bundle/spec.ts";
 import { BaseCommand, withEnv } from "../../command.ts";
 import { AirgapError } from "../../errors.ts";
 import { HttpClients } from "../../http.ts";
-import { chainsTo, type ResolvedPackageSet, summarise } from "../../resolve/packages/report.ts";
+import { readBundleSpec } from "../../lock/spec.ts";
+import { chainsTo, type ResolvedPackageSet, summarise } from "../../packages/report.ts";
 import { resolveClosures } from "../../resolve/packages.ts";
 import { nearest } from "../../schema/nearest.ts";
 import { defaultCacheDir } from "../../state/cache.ts";

@@ -1,5 +1,5 @@
-import type { Attached } from "../../bundle/lock.ts";
 import { isAirgapError } from "../../errors.ts";
+import type { Attached } from "../../lock/lock.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { attachedTag } from "../../oci/manifest.ts";

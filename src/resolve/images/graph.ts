@@ -1,4 +1,5 @@
 import { AirgapError } from "../../errors.ts";
+import type { Blob } from "../../lock/resolved.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import {
@@ -13,7 +14,6 @@ import { isForeignLayer, isManifestLike } from "../../oci/media-types.ts";
 import { MemorySource } from "../../transport/memory.ts";
 import { readBlob } from "../../transport/read.ts";
 import type { Source } from "../../transport/types.ts";
-import type { Blob } from "../types.ts";
 
 /** The blobs that an item reaches, each once, and the manifests among them as parsed content. */
 export class Graph {

@@ -1,5 +1,6 @@
-import type { Attached, Item } from "../../bundle/lock.ts";
 import { AirgapError } from "../../errors.ts";
+import type { Attached, Item } from "../../lock/lock.ts";
+import type { Resolved } from "../../lock/resolved.ts";
 import { type Descriptor, isRecord } from "../../oci/descriptor.ts";
 import { digestOf } from "../../oci/digest.ts";
 import type { Index, Manifest } from "../../oci/manifest.ts";
@@ -8,7 +9,6 @@ import { formatPlatform, matchesPlatform, type Platform } from "../../oci/platfo
 import { formatReference, type Reference } from "../../oci/reference.ts";
 import { readBlob } from "../../transport/read.ts";
 import type { Source } from "../../transport/types.ts";
-import type { Resolved } from "../types.ts";
 import { findAttached, knownTags } from "./attached.ts";
 import { Graph } from "./graph.ts";
 import { landingOf, selectChildren } from "./select.ts";

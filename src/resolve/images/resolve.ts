@@ -1,11 +1,11 @@
 import pLimit from "p-limit";
-import type { Item, Lock } from "../../bundle/lock.ts";
-import type { ImageSpec } from "../../bundle/spec.ts";
 import { AirgapError, isAirgapError, messageOf } from "../../errors.ts";
+import type { Item, Lock } from "../../lock/lock.ts";
+import type { ImageWant, ResolveContext, Resolved } from "../../lock/resolved.ts";
+import type { ImageSpec } from "../../lock/spec.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { formatPlatform, type Platform, parsePlatform } from "../../oci/platform.ts";
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../../oci/reference.ts";
-import type { ImageWant, ResolveContext, Resolved } from "../types.ts";
 import { followLockedImage, type ImageRequest, type OpenedImage, resolveImage } from "./image.ts";
 
 /** What it takes to open an image's source: a mirror list, a `from:`, credentials are the caller's. */

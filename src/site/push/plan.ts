@@ -1,5 +1,5 @@
-import type { Attached, Item, Lock } from "../../bundle/lock.ts";
 import type { AttachedCopy } from "../../copy.ts";
+import type { Attached, Item, Lock } from "../../lock/lock.ts";
 import { checkNames, type Landing, type LandingRules, landAll, limitsOfHost } from "../../names/landing.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../../oci/digest.ts";

@@ -1,8 +1,8 @@
-import type { Lock } from "../../bundle/lock.ts";
 import { type CopyTotals, graphOf } from "../../copy.ts";
 import { AirgapError, Exit, isAirgapError } from "../../errors.ts";
 import type { Emit } from "../../events.ts";
 import { count } from "../../format.ts";
+import type { Lock } from "../../lock/lock.ts";
 import {
   checkNames,
   HARBOR_NAMES,

@@ -1,7 +1,7 @@
 import type { OpenBlob, Repository } from "../../../registry/library.ts";
-import type { Item } from "../../bundle/lock.ts";
 import type { BundleReader } from "../../bundle/reader.ts";
 import { AirgapError } from "../../errors.ts";
+import type { Item } from "../../lock/lock.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import { childrenOf, parseManifest, referrerOf } from "../../oci/manifest.ts";

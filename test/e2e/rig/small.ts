@@ -3,7 +3,7 @@ import { cp, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { stringify } from "yaml";
-import { listKubeadmImages } from "../../../src/resolve/kubernetes/list.ts";
+import { listKubeadmImages } from "../../../src/kubernetes/list.ts";
 import { cached } from "./cache.ts";
 import { makeImage } from "./images/image.ts";
 import { packLayer } from "./images/layer.ts";

@@ -1,11 +1,11 @@
 import { writeFileSync } from "node:fs";
 import { encodeLock, layOut } from "../../../src/bundle/layout.ts";
-import type { Lock } from "../../../src/bundle/lock.ts";
 import { END_OF_ARCHIVE } from "../../../src/bundle/tar.ts";
 import type { Bundle } from "../../../src/install/bundle.ts";
+import { fileFromBytes, makeArtifact } from "../../../src/lock/artifact.ts";
+import type { Lock } from "../../../src/lock/lock.ts";
 import { canonicalJson } from "../../../src/oci/canonical-json.ts";
 import { type Digest, digestOf } from "../../../src/oci/digest.ts";
-import { fileFromBytes, makeArtifact } from "../../../src/resolve/artifact.ts";
 
 /** A manifest in the place of an image: it is listed, and nobody pulls it. */
 const manifest = (name: string): Buffer =>

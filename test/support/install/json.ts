@@ -1,4 +1,4 @@
-const WIDTH = 160;
+const WIDTH = 110;
 
 /** JSON as the formatter of this repository writes it: on one line where it fits. */
 export function formatJson(value: unknown, indent = "", before = 0): string {

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import type { Item, Lock } from "../../../src/bundle/lock.ts";
+import { sitesIn } from "../../../src/discovery/manifests/applied.ts";
 import type { Facts } from "../../../src/host/facts.ts";
 import type { Bundle, Manifests, PackageSet } from "../../../src/install/bundle.ts";
 import { type Cluster, type ClusterHost, parseCluster } from "../../../src/install/cluster.ts";
@@ -10,8 +10,8 @@ import type { PlanInput } from "../../../src/install/context.ts";
 import { imagesFor } from "../../../src/install/images.ts";
 import type { Secrets } from "../../../src/install/secrets.ts";
 import { readUserManifests } from "../../../src/install/user-manifests.ts";
-import { listKubeadmImages } from "../../../src/resolve/kubernetes/list.ts";
-import { sitesIn } from "../../../src/resolve/manifests/applied.ts";
+import { listKubeadmImages } from "../../../src/kubernetes/list.ts";
+import type { Item, Lock } from "../../../src/lock/lock.ts";
 import { factsOf, SYSTEMS, type System } from "./systems.ts";
 
 /** Where test clusters lie: relative paths of their files start here. */

@@ -1,0 +1,140 @@
+import { formatReference, nameOf, parseReference } from "../../oci/reference.ts";
+import { get, type Mapping, mapping, stringAt } from "../documents/node.ts";
+import { type Sighting, walkDocument } from "../images/walk.ts";
+import { type Chart, parseFile } from "./chart.ts";
+import { isEnabled } from "./dependencies.ts";
+import { missingDependencies } from "./load.ts";
+import { asMapping, mergeValues } from "./values.ts";
+
+/**
+ * The images that a chart's values name, sub-charts included: all that can be known without
+ * rendering, and with a rendering what it leaves unused. Tags that are not written are the chart's
+ * `appVersion`.
+ * @param given the user's values over the chart's own
+ */
+export function imagesInValues(chart: Chart, given: Mapping, what = chart.name): Sighting[] {
+  return inChart(chart, given, what, undefined);
+}
+
+function inChart(chart: Chart, given: Mapping, what: string, behind: string | undefined): Sighting[] {
+  const values = mergeValues(parseFile(chart.tree, "values.yaml", what), given);
+  const own = new Set(chart.dependencies.map(({ alias, name }) => alias ?? name));
+  const inherited = chart.appVersion ? { defaultTag: chart.appVersion } : {};
+  const root = mapping(values.entries.filter(({ key }) => !own.has(key)));
+  const annotations = asMapping(get(chart.root, "annotations"));
+  const sightings = [
+    ...walkDocument(root, { inherited, values: true }),
+    ...walkDocument(mapping([{ key: "annotations", value: annotations }])).map((sighting) => ({
+      ...sighting,
+      behind: "annotations",
+    })),
+  ];
+  const mine = behind === undefined ? sightings : sightings.map((sighting) => ({ ...sighting, behind }));
+  const absent = missingDependencies(chart).flatMap(({ alias, name }) =>
+    walkDocument(mapping([{ key: alias ?? name, value: asMapping(get(values, alias ?? name)) }]), {
+      values: true,
+    }),
+  );
+  return [
+    ...mine,
+    ...absent.map((sighting) => ({ ...sighting, behind: behind ?? "a sub-chart that is not there" })),
+    ...[...chart.charts.values()].flatMap((sub) => inSubchart(chart, sub, values, what, behind)),
+  ];
+}
+
+function inSubchart(
+  chart: Chart,
+  sub: Chart,
+  values: Mapping,
+  what: string,
+  behind: string | undefined,
+): Sighting[] {
+  const asked = chart.dependencies.filter(({ name }) => name === sub.name);
+  const uses = asked.length > 0 ? asked : [{ name: sub.name, version: "", repository: "" }];
+  return uses.flatMap((dependency) => {
+    const key = dependency.alias ?? dependency.name;
+    const global = get(values, "global");
+    const given = mergeValues(
+      get(values, key),
+      global
+        ? mapping([{ key: "global", value: mergeValues(get(values, key, "global"), global) }])
+        : undefined,
+    );
+    const off = behind ?? (isEnabled(dependency, values) ? undefined : (dependency.condition ?? key));
+    return inChart(sub, given, `${what}/charts/${stringAt(sub.root, "name") ?? key}`, off);
+  });
+}
+
+const repositoryOf = (reference: string): string => parseReference(reference).repository;
+
+const familyOf = (reference: string): string => {
+  const { host, repository } = parseReference(reference);
+  return `${host}/${repository.slice(0, repository.lastIndexOf("/") + 1)}`;
+};
+
+/**
+ * How the chart's templates make a tag of `appVersion`, by what its rendering shows for images of
+ * the same publisher; undefined where it shows nothing.
+ */
+function prefixFor(
+  reference: string,
+  rendered: Sighting[],
+  appVersion: string | undefined,
+): string | undefined {
+  if (appVersion === undefined) return undefined;
+  const tags = new Set(
+    rendered
+      .filter((each) => familyOf(each.reference) === familyOf(reference))
+      .map((each) => parseReference(each.reference).tag),
+  );
+  return tags.has(appVersion) ? "" : tags.has(`v${appVersion}`) ? "v" : undefined;
+}
+
+/**
+ * What the values name and the rendering leaves unused: behind a switch that is off. An image whose
+ * name the templates make longer (`operator` to `operator-generic`) is not one of them, and one
+ * whose tag is nowhere written is only possible.
+ * @param whole whether every template was rendered; otherwise what is missing may not be switched off
+ */
+export function unusedImages(
+  named: Sighting[],
+  rendered: Sighting[],
+  chart: Chart,
+  whole: boolean,
+): Sighting[] {
+  const names = new Set(rendered.map(({ reference }) => nameOf(parseReference(reference))));
+  const repositories = [...new Set(rendered.map(({ reference }) => repositoryOf(reference)))];
+  return named.flatMap((sighting) => {
+    const reference = parseReference(sighting.reference);
+    const { repository } = reference;
+    const used =
+      names.has(nameOf(reference)) ||
+      repositories.some(
+        (known) =>
+          known === repository || known.startsWith(`${repository}-`) || known.endsWith(`/${repository}`),
+      );
+    if (used) return [];
+    const behind = sighting.behind ?? (whole ? "nothing in the rendering" : undefined);
+    if (behind === undefined) return [sighting];
+    if (!sighting.guessed)
+      return [
+        {
+          ...sighting,
+          behind,
+          confidence: isPinned(sighting.written) ? sighting.confidence : ("possible" as const),
+        },
+      ];
+    const prefix = prefixFor(sighting.reference, rendered, chart.appVersion);
+    const tagged = formatReference({ ...reference, tag: `${prefix ?? ""}${reference.tag ?? "latest"}` });
+    return [
+      {
+        ...sighting,
+        reference: tagged,
+        behind,
+        confidence: prefix === undefined ? ("possible" as const) : sighting.confidence,
+      },
+    ];
+  });
+}
+
+const isPinned = (written: string): boolean => /@|:[^/]+$/.test(written);

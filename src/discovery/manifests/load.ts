@@ -1,0 +1,208 @@
+import { glob, stat } from "node:fs/promises";
+import { basename, relative, resolve, sep } from "node:path";
+import { AirgapError, messageOf } from "../../errors.ts";
+import { count } from "../../format.ts";
+import { describePlace, isRemote, localPath, readPlace } from "../../transport/url.ts";
+import { type ChartFinds, type ChartOptions, findInChart } from "../charts/find.ts";
+import { type ChartReach, obtainChart } from "../charts/obtain.ts";
+import { emitStream } from "../documents/emit.ts";
+import type { Node } from "../documents/node.ts";
+import { MAX_FILE } from "../documents/parse.ts";
+import { Text } from "../documents/text.ts";
+import type { Sighting } from "../images/walk.ts";
+import { buildKustomization } from "../kustomize/build.ts";
+import { kindOfFolder, readTree } from "./folder.ts";
+import { decode, documentsOf, isObject, readText, sightingsInText } from "./read.ts";
+
+/** Something that is applied: a file as it is, a kustomization as it is built, a chart as it is rendered. */
+export interface Loaded {
+  /** Below the path that was named, or that path's own name. */
+  title: string;
+  kind: "file" | "kustomization" | "chart";
+  /** What is applied, as text; the source of a file, byte for byte. */
+  text: Text;
+  /** Its objects, with places where they were written. */
+  documents: Node[];
+  /** What was found otherwise than by walking the documents: in a chart, in a text that is no YAML. */
+  sightings?: Sighting[];
+  chart?: ChartFinds;
+}
+
+export interface LoadOptions extends ChartOptions {
+  reach: ChartReach;
+  /** Read every object, definitions too: for what is carried, not only looked through. */
+  whole: boolean;
+  warn(message: string): void;
+  note(message: string): void;
+}
+
+/**
+ * Reads what a user names: a file, a URL, a folder, a kustomization, a chart (folder, archive,
+ * `oci://`), or a pattern for several.
+ * @throws AirgapError `spec` and those of the network
+ */
+export async function loadPath(path: string, options: LoadOptions): Promise<Loaded[]> {
+  if (/^oci:\/\//.test(path) || /\.tgz$/.test(path))
+    return [await loadChartAt(path, basename(path), options)];
+  if (isRemote(path)) return [await loadUrl(path, options)];
+  const absolute = /^file:/i.test(path) ? localPath(path) : resolve(options.reach.baseDir, path);
+  const found = await stat(absolute).catch(() => undefined);
+  if (found === undefined) return loadPattern(path, options);
+  if (!found.isDirectory()) return [loadFile(await readText(absolute), path, basename(path), false, options)];
+  const kind = await kindOfFolder(absolute);
+  if (kind === "chart") return [await loadChartAt(absolute, basename(absolute), options)];
+  if (kind === "kustomization") {
+    const built = new Set<string>();
+    const loaded = await loadKustomization(absolute, basename(absolute), options, built);
+    await tellUnused(absolute, path, built, options);
+    return [loaded];
+  }
+  return loadFolder(absolute, path, options);
+}
+
+async function loadPattern(pattern: string, options: LoadOptions): Promise<Loaded[]> {
+  const matches: string[] = [];
+  if (/[*?[{]/.test(pattern))
+    for await (const match of glob(pattern, { cwd: options.reach.baseDir })) matches.push(match);
+  matches.sort();
+  if (matches.length === 0)
+    throw new AirgapError("spec", `There is no ${resolve(options.reach.baseDir, pattern)}`, {
+      suggestions: ["check the path; relative ones start at the spec, or at the current folder"],
+    });
+  const loaded: Loaded[] = [];
+  for (const match of matches)
+    loaded.push(
+      ...(await loadPath(match, options)).map((each) =>
+        each.title === match
+          ? each
+          : {
+              ...each,
+              title:
+                each.kind === "file" && each.title === basename(match)
+                  ? match.split(sep).join("/")
+                  : each.title,
+            },
+      ),
+    );
+  return loaded;
+}
+
+async function loadUrl(url: string, { reach }: LoadOptions): Promise<Loaded> {
+  const bytes = await readPlace(reach.http(), url, MAX_FILE, undefined, reach.signal);
+  const text = new Text(describePlace(url), decode(bytes, describePlace(url)));
+  return {
+    title: basename(new URL(url).pathname) || "manifest.yaml",
+    kind: "file",
+    text,
+    documents: documentsOf(text),
+  };
+}
+
+/** @param lenient a file that was not named itself: what is no YAML is read as text, what is no object counts little */
+function loadFile(
+  content: string,
+  name: string,
+  title: string,
+  lenient: boolean,
+  options: LoadOptions,
+): Loaded {
+  const text = new Text(name, content);
+  try {
+    const documents = documentsOf(text);
+    const objects = documents.filter(isObject);
+    return { title, kind: "file", text, documents: lenient ? objects : documents };
+  } catch (error) {
+    if (!lenient || options.strict || !(error instanceof AirgapError)) throw error;
+    options.warn(`${error.message}; it was read as text, which shows less`);
+    return { title, kind: "file", text, documents: [], sightings: sightingsInText(text) };
+  }
+}
+
+async function loadFolder(folder: string, name: string, options: LoadOptions): Promise<Loaded[]> {
+  const tree = await readTree(folder);
+  const titled = (path: string): string => relative(folder, path).split(sep).join("/");
+  const shown = (path: string): string => `${name.replace(/\/+$/, "")}/${titled(path)}`;
+  const loaded: Loaded[] = [];
+  const built = new Set<string>();
+  for (const path of tree.kustomizations) {
+    try {
+      const one = await loadKustomization(path, titled(path), options, built, false);
+      loaded.push(one);
+    } catch (error) {
+      if (options.strict || !(error instanceof AirgapError)) throw error;
+      options.warn(
+        `${messageOf(error)}; its files were read one by one, without what the kustomization changes`,
+      );
+    }
+  }
+  for (const path of tree.charts) {
+    try {
+      loaded.push(await loadChartAt(path, titled(path), options));
+    } catch (error) {
+      if (options.strict || !(error instanceof AirgapError)) throw error;
+      options.warn(`${messageOf(error)}; the chart was left out`);
+    }
+  }
+  const files: Loaded[] = [];
+  for (const path of tree.files)
+    if (!built.has(path))
+      files.push(loadFile(await readText(path), shown(path), titled(path), true, options));
+  return [
+    ...files.filter(
+      ({ documents, sightings }) => documents.length > 0 || sightings !== undefined || options.whole,
+    ),
+    ...loaded,
+  ];
+}
+
+/** A folder with a kustomization is that kustomization; what else lies in it may have been meant too. */
+async function tellUnused(
+  folder: string,
+  name: string,
+  built: Set<string>,
+  options: LoadOptions,
+): Promise<void> {
+  const unused = (await readTree(folder)).files
+    .filter((path) => !built.has(path))
+    .map((path) => relative(folder, path));
+  if (unused.length === 0) return;
+  const shown = `${unused.slice(0, 3).join(", ")}${unused.length > 3 ? ", …" : ""}`;
+  options.note(
+    `${name} is a kustomization, and ${count(unused.length, "other file")} in it ${unused.length === 1 ? "is" : "are"} no part of it (${shown}): name such files to read them too`,
+  );
+}
+
+async function loadKustomization(
+  folder: string,
+  title: string,
+  options: LoadOptions,
+  built: Set<string>,
+  top = true,
+): Promise<Loaded> {
+  const { documents, files } = await buildKustomization(folder, {
+    strict: options.strict || top,
+    warn: options.warn,
+  });
+  for (const { path } of files) built.add(path);
+  return {
+    title: `${title}.built.yaml`,
+    kind: "kustomization",
+    text: new Text(`${title}.built.yaml`, emitStream(documents)),
+    documents,
+  };
+}
+
+async function loadChartAt(chart: string, title: string, options: LoadOptions): Promise<Loaded> {
+  const found = await findInChart(await obtainChart({ chart }, options.reach), options, options.reach);
+  for (const warning of found.warnings) options.warn(warning);
+  for (const note of found.notes) options.note(note);
+  const { objects = "", hooks = "" } = found.rendering ?? {};
+  return {
+    title,
+    kind: "chart",
+    text: new Text(`${title}:rendered.yaml`, `${objects}${hooks}`),
+    documents: found.documents,
+    sightings: found.sightings,
+    chart: found,
+  };
+}

@@ -1,0 +1,48 @@
+import type { RewriteSite, Stretch } from "../../names/rewrite.ts";
+import type { FileSpan } from "../documents/text.ts";
+import { group } from "../images/find.ts";
+import type { Sighting } from "../images/walk.ts";
+
+export interface Sites {
+  sites: RewriteSite[];
+  /** Images in a place that the source spells so that it can't be changed, or that no place names. */
+  fixed: string[];
+}
+
+const bare = ({ start, end }: FileSpan): Stretch => ({ start, end });
+
+/**
+ * The places of a text's images, for rewriting it.
+ * @param wants which references are to get another name
+ */
+export function sitesOf(sightings: Sighting[], wants: (reference: string) => boolean): Sites {
+  const result: Sites = { sites: [], fixed: [] };
+  for (const { reference, places } of group(sightings)) {
+    if (!wants(reference)) continue;
+    for (const { site, how } of places) {
+      if (how === "operator") continue;
+      if (site === undefined) {
+        result.fixed.push(reference);
+        continue;
+      }
+      const { whole, names, tag, digest } = site;
+      const within = names[0]?.within;
+      const apart = [...names, tag, digest].some(
+        (span) =>
+          span !== undefined && (span.within?.start !== within?.start || span.file !== names[0]?.file),
+      );
+      if (apart) result.fixed.push(reference);
+      else
+        result.sites.push({
+          reference,
+          whole,
+          names: names.map(bare),
+          ...(tag ? { tag: bare(tag) } : {}),
+          ...(digest ? { digest: bare(digest) } : {}),
+          ...(within ? { within } : {}),
+        });
+    }
+  }
+  result.sites.sort((a, b) => (a.names[0]?.start ?? 0) - (b.names[0]?.start ?? 0));
+  return result;
+}

@@ -1,0 +1,223 @@
+import { createHash } from "node:crypto";
+import { AirgapError, isAirgapError } from "../../errors.ts";
+import type { Http } from "../../http.ts";
+import type { ResolveContext } from "../../lock/resolved.ts";
+import type { PackageSetSpec } from "../../lock/spec.ts";
+import { describePlace, readPlace } from "../../transport/url.ts";
+import { type KeyRing, readKeys } from "../keys.ts";
+import { below, placeOf } from "../locations.ts";
+import { type Acceptable, verifyCleartext, verifyDetached } from "../openpgp.ts";
+import { repositoryHttp } from "../repository-http.ts";
+import { parseRelease, type Release } from "./release.ts";
+import { DebRepository } from "./repository.ts";
+
+type RepositorySpec = PackageSetSpec["repositories"][number];
+
+const MAX_RELEASE = 64 << 20;
+const MAX_UNPACKED = 4 * 2 ** 30;
+/** In the order of preference: quick to unpack first. */
+const SUFFIXES = [".zst", ".gz", ".xz", ""];
+
+/** apt refuses what an expired key has signed, whenever it did; rpm asks for the day of the signature only. */
+const aptRule: Acceptable = async ({ key }) => {
+  const expires = await key.getExpirationTime();
+  return expires instanceof Date && expires.getTime() <= Date.now()
+    ? `its key expired on ${expires.toISOString().slice(0, 10)}, and apt refuses signatures of expired keys`
+    : undefined;
+};
+
+/** Opens every suite and component of a repository: one Packages file each. */
+export async function openRepository(
+  repository: RepositorySpec,
+  set: PackageSetSpec,
+  context: ResolveContext,
+): Promise<DebRepository[]> {
+  const { uris, suites } = repository;
+  if (uris === undefined)
+    throw new AirgapError("spec", `Repository ${repository.id} of ${set.name} has no uris`);
+  if (suites === undefined)
+    throw new AirgapError("spec", `Repository ${repository.id} of ${set.name} has no suites`);
+  const http = repositoryHttp(repository, context);
+  const base = placeOf(context.baseDir, uris);
+  const keys =
+    repository.signedBy === undefined
+      ? undefined
+      : await readKeys([placeOf(context.baseDir, repository.signedBy)], http, context.signal);
+  const opened: DebRepository[] = [];
+  for (const suite of suites)
+    opened.push(...(await openSuite({ repository, set, context, http, base, keys, suite })));
+  return opened;
+}
+
+interface Suite {
+  repository: RepositorySpec;
+  set: PackageSetSpec;
+  context: ResolveContext;
+  http: Http;
+  base: string;
+  keys: KeyRing | undefined;
+  suite: string;
+}
+
+async function openSuite(at: Suite): Promise<DebRepository[]> {
+  const { repository, set, context, http, base, suite } = at;
+  const flat = suite.endsWith("/");
+  const folder = flat ? suite.replace(/^[./]+/, "").replace(/\/+$/, "") : `dists/${suite}`;
+  const root = folder === "" ? base : below(base, folder, "the spec");
+  const title = `${repository.id} ${suite}`;
+  const found = await readRelease(at, root, title);
+  if (found === undefined) return openUnsigned(at, root, title);
+  const { release, signed } = found;
+  if (release.validUntil && release.validUntil.getTime() < Date.now()) {
+    const message = `Release of ${title} was valid until ${release.validUntil.toISOString()}; apt would refuse it where it checks dates`;
+    context.emit({ type: "warning", message });
+  }
+  const lists = flat
+    ? [""]
+    : (repository.components ?? release.components).flatMap((component) =>
+        folders(release, component, set.arch),
+      );
+  const opened: DebRepository[] = [];
+  for (const list of lists) {
+    const name = list === "" ? title : `${title} ${list}`;
+    const path = SUFFIXES.map((suffix) => `${list}${list === "" ? "" : "/"}Packages${suffix}`).find(
+      (candidate) => release.files.has(candidate),
+    );
+    if (path === undefined) throw notListed(name, release, repository, set.arch);
+    const file = release.files.get(path);
+    const [checksum] = file?.checksums ?? [];
+    if (file === undefined || checksum === undefined) throw notListed(name, release, repository, set.arch);
+    const byHash = `${path.slice(0, path.lastIndexOf("/") + 1)}by-hash/${checksum.algorithm.toUpperCase()}/${checksum.value}`;
+    const unpacked = release.files.get(path.replace(/\.\w+$/, ""))?.size;
+    opened.push(
+      await DebRepository.open({
+        id: repository.id,
+        title: name,
+        priority: repository.priority ?? release.pin,
+        base,
+        http,
+        places: (release.acquireByHash ? [byHash, path] : [path]).map((href) =>
+          below(root, href, `Release of ${title}`),
+        ),
+        expected: file,
+        unpackedSize: unpacked ?? MAX_UNPACKED,
+        revision: checksum.value,
+        indexDir: `${context.cacheDir}/packages`,
+        signed,
+        signal: context.signal,
+      }),
+    );
+  }
+  return opened;
+}
+
+/** `main/binary-amd64`, and `main/binary-all` where the suite keeps these apart. */
+function folders(release: Release, component: string, arch: string): string[] {
+  const all = `${component}/binary-all`;
+  const apart =
+    !release.allInArchitectures &&
+    release.architectures.includes("all") &&
+    SUFFIXES.some((suffix) => release.files.has(`${all}/Packages${suffix}`));
+  return apart ? [`${component}/binary-${arch}`, all] : [`${component}/binary-${arch}`];
+}
+
+function notListed(name: string, release: Release, repository: RepositorySpec, arch: string): AirgapError {
+  const has = [...release.files.keys()]
+    .filter((path) => /(^|\/)Packages(\.\w+)?$/.test(path))
+    .map((path) => path.replace(/\/?Packages(\.\w+)?$/, ""));
+  const known = [...new Set(has)].slice(0, 12).join(", ");
+  return new AirgapError(
+    "not-found",
+    `${name} (${arch}) is not among what its Release file lists${known ? `; that has ${known}` : ""}`,
+    {
+      suggestions: [
+        `components: [${release.components.join(", ")}]  # for ${repository.id}, as its Release file says`,
+      ],
+    },
+  );
+}
+
+/** InRelease, or Release with Release.gpg; undefined when there is neither. */
+async function readRelease(
+  { http, keys, context }: Suite,
+  root: string,
+  title: string,
+): Promise<{ release: Release; signed: boolean } | undefined> {
+  const fetch = (name: string): Promise<Buffer | undefined> =>
+    readPlace(http, below(root, name, "the spec"), MAX_RELEASE, undefined, context.signal).catch(
+      (error: unknown) => {
+        if (isAirgapError(error, "not-found")) return undefined;
+        throw error;
+      },
+    );
+  const inline = await fetch("InRelease");
+  if (inline !== undefined) {
+    const what = `InRelease of ${title} (${describePlace(root)})`;
+    if (keys === undefined)
+      return { release: parseRelease(signedText(inline.toString("utf8")), what), signed: false };
+    const { text } = await verifyCleartext(inline, keys, what, aptRule);
+    return { release: parseRelease(text, what), signed: true };
+  }
+  const plain = await fetch("Release");
+  if (plain === undefined) return undefined;
+  const what = `Release of ${title} (${describePlace(root)})`;
+  if (keys !== undefined) {
+    const signature = await fetch("Release.gpg");
+    if (signature === undefined)
+      throw new AirgapError(
+        "corrupt",
+        `${what} has no signature: there is neither InRelease nor Release.gpg`,
+      );
+    await verifyDetached({ content: plain, signature, keys, what, acceptable: aptRule });
+  }
+  return { release: parseRelease(plain.toString("utf8"), what), signed: keys !== undefined };
+}
+
+/** The text of a clear-signed message whose signature nobody asked to check. */
+function signedText(message: string): string {
+  const body =
+    /-----BEGIN PGP SIGNED MESSAGE-----\r?\n(?:[^\r\n]+\r?\n)*\r?\n([\s\S]*?)\r?\n-----BEGIN PGP SIGNATURE-----/.exec(
+      message,
+    );
+  return body?.[1] ?? message;
+}
+
+/** A folder with nothing but a Packages file: what hosts take only where the spec says so. */
+async function openUnsigned(
+  { repository, set, context, http, base, keys }: Suite,
+  root: string,
+  title: string,
+): Promise<DebRepository[]> {
+  const nothing = new AirgapError(
+    "not-found",
+    `${describePlace(root)} has neither InRelease nor Release, so it is no repository that apt would take`,
+  );
+  if (keys !== undefined || (set.unsigned ?? []).length === 0) throw nothing;
+  for (const suffix of SUFFIXES) {
+    const place = below(root, `Packages${suffix}`, "the spec");
+    const bytes = await readPlace(http, place, MAX_RELEASE, undefined, context.signal).catch(() => undefined);
+    if (bytes === undefined) continue;
+    const value = createHash("sha256").update(bytes).digest("hex");
+    const options = {
+      id: repository.id,
+      title,
+      priority: repository.priority ?? 500,
+      base,
+      http,
+      places: [place],
+      unpackedSize: MAX_UNPACKED,
+      signed: false,
+    };
+    const expected = { checksums: [{ algorithm: "sha256", value }], size: bytes.length };
+    return [
+      await DebRepository.open({
+        ...options,
+        expected,
+        revision: value,
+        indexDir: `${context.cacheDir}/packages`,
+        signal: context.signal,
+      }),
+    ];
+  }
+  throw nothing;
+}

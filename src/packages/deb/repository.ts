@@ -1,0 +1,130 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import type { Http } from "../../http.ts";
+import {
+  PackageIndex,
+  type PackageRow,
+  type ProvideRow,
+  type VersionRow,
+} from "../../state/package-index.ts";
+import { decompress } from "../decompress.ts";
+import { below, checkedContent, type Expected } from "../locations.ts";
+import { type DebDetail, readPackagesFile } from "./packages-file.ts";
+
+export interface DebRepositoryOptions {
+  /** The repository's id in the spec. */
+  id: string;
+  /** Suite and component, for messages. */
+  title: string;
+  /** As apt's pins: the higher is taken first. */
+  priority: number;
+  /** Where Filename starts. */
+  base: string;
+  http: Http;
+  /** Packages file: where it is, tried in order, and what it must be. */
+  places: string[];
+  expected: Expected;
+  /** What the unpacked file has at most, bytes. */
+  unpackedSize: number;
+  revision: string;
+  indexDir: string;
+  /** A key given in the spec has signed it. */
+  signed: boolean;
+  signal?: AbortSignal | undefined;
+}
+
+/** One opened Packages file. */
+export class DebRepository {
+  readonly id: string;
+  readonly title: string;
+  readonly priority: number;
+  readonly signed: boolean;
+  readonly http: Http;
+  readonly #base: string;
+  readonly #index: PackageIndex;
+
+  private constructor(options: DebRepositoryOptions, index: PackageIndex) {
+    this.id = options.id;
+    this.title = options.title;
+    this.priority = options.priority;
+    this.signed = options.signed;
+    this.http = options.http;
+    this.#base = options.base;
+    this.#index = index;
+  }
+
+  static async open(options: DebRepositoryOptions): Promise<DebRepository> {
+    const key = createHash("sha256").update(`${options.base} ${options.title}`).digest("hex").slice(0, 16);
+    const index = await PackageIndex.open(
+      join(options.indexDir, `deb-${options.id}-${key}.sqlite`),
+      options.revision,
+      async (writer) => {
+        await readPackagesFile(content(options), `Packages of ${options.title}`, (entry) =>
+          writer.add(entry),
+        );
+      },
+    );
+    return new DebRepository(options, index);
+  }
+
+  places(filename: string): string[] {
+    return [below(this.#base, filename.replace(/^(\.\/)+/, ""), `Packages of ${this.title}`)];
+  }
+
+  providers(names: string[]): Promise<ProvideRow[]> {
+    return this.#index.providers(names);
+  }
+
+  packages(ids: number[]): Promise<PackageRow[]> {
+    return this.#index.packages(ids);
+  }
+
+  named(names: string[]): Promise<PackageRow[]> {
+    return this.#index.named(names);
+  }
+
+  async details(ids: number[]): Promise<Map<number, DebDetail>> {
+    return new Map(
+      (await this.#index.details(ids)).map(({ id, detail }) => [id, JSON.parse(detail) as DebDetail]),
+    );
+  }
+
+  versions(names: string[]): Promise<VersionRow[]> {
+    return this.#index.versions(names);
+  }
+
+  async supplementers(): Promise<PackageRow[]> {
+    return [];
+  }
+
+  globbed(pattern: string): Promise<string[]> {
+    return this.#index.globbed(pattern);
+  }
+
+  close(): Promise<void> {
+    return this.#index.close();
+  }
+}
+
+async function* content(options: DebRepositoryOptions): AsyncGenerator<Buffer> {
+  let failure: unknown;
+  for (const place of options.places) {
+    try {
+      const chunks = checkedContent(options.http, place, options.expected, options.signal);
+      const first = await chunks.next();
+      const whole = (async function* () {
+        if (!first.done) yield first.value;
+        yield* chunks;
+      })();
+      yield* decompress(whole, `Packages of ${options.title}`, options.unpackedSize);
+      return;
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (!isAbsent(error)) throw error;
+      failure ??= error;
+    }
+  }
+  throw failure;
+}
+
+const isAbsent = (error: unknown): boolean => (error as { code?: string }).code === "not-found";

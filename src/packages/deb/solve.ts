@@ -1,0 +1,174 @@
+import { AirgapError } from "../../errors.ts";
+import { batches } from "../solver/loader.ts";
+import { ExplainedRules } from "../solver/rule-store.ts";
+import { Unsatisfiable } from "../solver/sat.ts";
+import type { ChosenPackage, Closure } from "../types.ts";
+import { explainDeb } from "./explain.ts";
+import { Greedy } from "./greedy.ts";
+import type { InstalledDeb } from "./installed.ts";
+import { loadDebUniverse } from "./load.ts";
+import type { DebDetail } from "./packages-file.ts";
+import type { DebRepository } from "./repository.ts";
+import { lookUpDeb } from "./request.ts";
+import { type DebJob, type DebRules, makeDebRules, searchDeb } from "./search.ts";
+import { type DebSolvable, type DebUniverse, debId } from "./universe.ts";
+
+export interface DebSolveOptions {
+  set: string;
+  role: string;
+  install: string[];
+  repositories: DebRepository[];
+  arch: string;
+  recommends: boolean;
+  installed: InstalledDeb[];
+}
+
+/** Works out one role's transaction, as a whole. @throws AirgapError `unsatisfiable` with the chain that can't be kept */
+export async function solveDeb(options: DebSolveOptions): Promise<Closure> {
+  const { install, repositories, arch, recommends } = options;
+  const wanted = [];
+  for (const text of install) wanted.push(await lookUpDeb(text, repositories, arch));
+  const names = wanted.flatMap((want) => want.names);
+  const { universe, installed } = await loadDebUniverse({
+    repositories,
+    arch,
+    names,
+    recommends,
+    installed: options.installed,
+  });
+  const jobs = wanted.flatMap((want) => want.jobs(universe));
+  for (const { candidates } of jobs)
+    for (const [first] of [candidates])
+      if (first && candidates.every(({ name }) => name === first.name)) universe.choose(first);
+  const asked = jobs.map(({ candidates }) => candidates[0] as DebSolvable);
+  const chosen =
+    new Greedy(universe, installed, recommends).run(asked) ?? solveHard(universe, jobs, installed, options);
+  const kept = new Set(chosen.map(({ name }) => name));
+  const removes = installed.filter(({ name }) => !kept.has(name)).map(debId);
+  return { ...(await describe(universe, jobs, chosen, options)), removes };
+}
+
+/** With backtracking. What hosts have is given up where nothing else helps, as apt does, but never what is essential. */
+function solveHard(
+  universe: DebUniverse,
+  jobs: DebJob[],
+  installed: DebSolvable[],
+  options: DebSolveOptions,
+): DebSolvable[] {
+  let rules = makeDebRules(universe, jobs, installed);
+  for (;;) {
+    try {
+      return searchDeb(universe, rules).map((id) => universe.get(id));
+    } catch (error) {
+      if (!(error instanceof Unsatisfiable)) throw error;
+      const given = error.rules.find(
+        (rule) => rules.kind(rule) === "keep" && !universe.get(rules.from(rule)).data.essential,
+      );
+      if (given === undefined) throw impossible(universe, rules, error.rules, options);
+      rules = without(rules, given);
+    }
+  }
+}
+
+function without(rules: DebRules, left: number): DebRules {
+  const others: DebRules = new ExplainedRules();
+  for (let rule = 0; rule < rules.size; rule++) if (rule !== left) rules.copy(rule, others);
+  return others;
+}
+
+function impossible(
+  universe: DebUniverse,
+  rules: DebRules,
+  involved: number[],
+  options: DebSolveOptions,
+): AirgapError {
+  const lines = explainDeb(universe, rules, involved);
+  const searched = options.repositories.map(({ title }) => title);
+  const where = options.role === "all" ? options.set : `${options.set}, role ${options.role}`;
+  return new AirgapError(
+    "unsatisfiable",
+    `${where}: what was asked for can't be installed together\n  ${lines.join("\n  ")}\n  searched: ${searched.join(", ")}`,
+    {
+      data: { set: options.set, role: options.role, chain: lines, repositories: searched },
+    },
+  );
+}
+
+/** The proof: from what was asked for to each package, by the relation that brings it in. Packages that nothing leads to are left out. */
+async function describe(
+  universe: DebUniverse,
+  jobs: DebJob[],
+  chosen: DebSolvable[],
+  { role, recommends }: DebSolveOptions,
+): Promise<Closure> {
+  const inSet = new Set(chosen);
+  const reasons = new Map<DebSolvable, ChosenPackage["reason"]>();
+  const queue: DebSolvable[] = [];
+  const reach = (solvable: DebSolvable, reason: ChosenPackage["reason"]): void => {
+    if (reasons.has(solvable)) return;
+    reasons.set(solvable, reason);
+    queue.push(solvable);
+  };
+  const asked: Closure["asked"] = [];
+  for (const { text, candidates } of jobs) {
+    const solvable = candidates.find((candidate) => inSet.has(candidate));
+    if (solvable === undefined) continue;
+    reach(solvable, { relation: text });
+    asked.push({ text, package: debId(solvable) });
+  }
+  for (let i = 0; i < queue.length; i++) {
+    const solvable = queue[i] as DebSolvable;
+    const groups = recommends
+      ? [...solvable.data.depends, ...(solvable.data.recommends ?? [])]
+      : solvable.data.depends;
+    for (const group of groups)
+      for (const other of universe.group(group))
+        if (inSet.has(other)) reach(other, { by: debId(solvable), relation: group });
+  }
+  const carried = queue.filter(({ repository }) => repository !== undefined);
+  const details = await detailsOf(carried);
+  const packages = carried.map((solvable) =>
+    chosenPackage(solvable, details.get(solvable) as DebDetail, reasons.get(solvable)),
+  );
+  return { role, asked, packages: packages.sort((a, b) => (a.id < b.id ? -1 : 1)) };
+}
+
+async function detailsOf(chosen: DebSolvable[]): Promise<Map<DebSolvable, DebDetail>> {
+  const found = new Map<DebSolvable, DebDetail>();
+  for (const [repository, own] of Map.groupBy(chosen, (solvable) => solvable.repository as DebRepository)) {
+    for (const batch of batches(own)) {
+      const details = await repository.details(batch.map(({ row }) => row));
+      for (const solvable of batch) found.set(solvable, details.get(solvable.row) as DebDetail);
+    }
+  }
+  return found;
+}
+
+function chosenPackage(
+  solvable: DebSolvable,
+  detail: DebDetail,
+  reason: ChosenPackage["reason"] | undefined,
+): ChosenPackage {
+  const repository = solvable.repository as DebRepository;
+  const { name, version, arch, data } = solvable;
+  return {
+    id: debId(solvable),
+    name,
+    version,
+    arch,
+    repository: repository.id,
+    href: detail.filename,
+    places: repository.places(detail.filename),
+    relations: {
+      depends: data.depends,
+      conflicts: data.conflicts ?? [],
+      breaks: data.breaks ?? [],
+      provides: data.provides ?? [],
+    },
+    http: repository.http,
+    size: detail.size,
+    checksum: detail.checksum,
+    reason: reason ?? { relation: "" },
+    ...(repository.signed ? {} : { unsignedRepository: true }),
+  };
+}

@@ -1,0 +1,115 @@
+import { createHash } from "node:crypto";
+import { resolve as resolvePath } from "node:path";
+import { pathToFileURL } from "node:url";
+import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
+import type { Http } from "../http.ts";
+import { describePlace, isRemote, localPath, openPlace } from "../transport/url.ts";
+
+/** A place as the spec gives it, seen from the spec's folder: a URL, or an absolute path. */
+export function placeOf(baseDir: string, given: string): string {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(given) ? given : resolvePath(baseDir, given);
+}
+
+/**
+ * A file of a repository: `href` is what its metadata say. It must stay below the base, so that no
+ * metadata can make us read another host or the rest of the disk.
+ * @throws AirgapError `corrupt`
+ */
+export function below(base: string, href: string, what: string): string {
+  const refuse = (why: string): never => {
+    throw new AirgapError(
+      "corrupt",
+      `${what} names ${JSON.stringify(href.slice(0, 200))}, which ${why}: its repository is not to be trusted`,
+    );
+  };
+  let decoded = href;
+  try {
+    decoded = decodeURIComponent(href);
+  } catch {
+    // A lone % is part of the name.
+  }
+  if (href === "" || /^[a-z][a-z0-9+.-]*:/i.test(href) || href.startsWith("//"))
+    refuse("points to another place");
+  if (href.startsWith("/") || decoded.includes("\\") || decoded.includes("\0"))
+    refuse("is not a path below the repository");
+  if ([href, decoded].some((path) => path.split(/[/\\]/).includes("..")))
+    refuse("leads out of the repository");
+  if (!isRemote(base)) return resolvePath(localPath(base), href);
+  const url = new URL(base);
+  url.pathname = `${url.pathname.replace(/\/+$/, "")}/${href
+    .replace(/^(\.\/)+/, "")
+    .split("/")
+    .map(encodeSegment)
+    .join("/")}`;
+  return url.href;
+}
+
+/** Mirrors want `+` as `%2B` or as it is; what is encoded already stays. */
+function encodeSegment(segment: string): string {
+  return segment
+    .replace(/[^A-Za-z0-9\-._~!$&'()*+,;=:@%]/g, (char) => encodeURIComponent(char))
+    .replace(/%(?![0-9A-Fa-f]{2})/g, "%25");
+}
+
+/** What content must be, as metadata promise it. */
+export interface Expected {
+  checksums: { algorithm: string; value: string }[];
+  /** Bytes. */
+  size?: number | undefined;
+}
+
+/**
+ * The content of a place, checked while it is read: fails before its end when it is not what was
+ * promised. @throws AirgapError `corrupt` naming file, expected and found; `network`
+ */
+export async function* checkedContent(
+  http: Http,
+  place: string,
+  expected: Expected,
+  signal?: AbortSignal,
+): AsyncGenerator<Buffer> {
+  const hashes = expected.checksums.map(({ algorithm, value }) => ({
+    hash: createHash(algorithm),
+    algorithm,
+    value,
+  }));
+  const what = describePlace(place);
+  let size = 0;
+  try {
+    for await (const chunk of (await openPlace(http, place, undefined, signal)) as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (expected.size !== undefined && size > expected.size)
+        throw changed(what, `${expected.size} bytes`, "more");
+      for (const { hash } of hashes) hash.update(chunk);
+      yield chunk;
+    }
+  } catch (cause) {
+    signal?.throwIfAborted();
+    if (isAirgapError(cause)) throw cause;
+    throw new AirgapError("network", `${what} broke off after ${size} bytes: ${messageOf(cause)}`, { cause });
+  }
+  if (expected.size !== undefined && size !== expected.size)
+    throw changed(what, `${expected.size} bytes`, `${size}`);
+  for (const { hash, algorithm, value } of hashes) {
+    const found = hash.digest("hex");
+    if (found !== value) throw changed(what, `${algorithm} ${value}`, found);
+  }
+}
+
+function changed(what: string, expected: string, found: string): AirgapError {
+  return new AirgapError(
+    "corrupt",
+    `${what} is not what its repository's metadata say: expected ${expected}, found ${found}`,
+    {
+      suggestions: [
+        "run the same command again: a mirror that was just being updated is whole soon",
+        "name another mirror of the repository in the spec",
+      ],
+    },
+  );
+}
+
+/** The `file:` form of an absolute path; URLs stay. */
+export function asUrl(place: string): string {
+  return isRemote(place) || place.startsWith("file:") ? place : pathToFileURL(place).href;
+}

@@ -1,0 +1,28 @@
+import { isAirgapError } from "../errors.ts";
+
+/** Lists have dozens; when as many fail, it is not the mirrors. */
+const MAX_MIRRORS = 8;
+
+/**
+ * Does something with the first mirror that allows it: one that does not answer, breaks off, or
+ * has another state than it should, is passed over.
+ * @throws what the first of them threw
+ */
+export async function fromMirrors<T>(
+  mirrors: string[],
+  work: (mirror: string) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  let first: unknown;
+  for (const mirror of mirrors.slice(0, MAX_MIRRORS)) {
+    try {
+      return await work(mirror);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!isAirgapError(error, "network", "not-found", "refused", "unauthorized", "corrupt", "protocol"))
+        throw error;
+      first ??= error;
+    }
+  }
+  throw first;
+}

@@ -1,0 +1,134 @@
+import { createHash } from "node:crypto";
+import { mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import pLimit from "p-limit";
+import { AirgapError } from "../errors.ts";
+import type { ResolveContext } from "../lock/resolved.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { Source } from "../transport/types.ts";
+import { UrlSource } from "../transport/url.ts";
+import { checkedContent } from "./locations.ts";
+import { fromMirrors } from "./mirrors.ts";
+import type { ChosenPackage } from "./types.ts";
+
+const CONCURRENCY = 8;
+
+/** A stretch of a package that must be what its head says. Bytes. */
+export interface Part {
+  what: string;
+  from: number;
+  /** To the end of the file when absent. */
+  to?: number;
+  algorithm: string;
+  value: string;
+}
+
+export interface Placed {
+  digest: Digest;
+  /** A copy that had to be fetched whole already. */
+  copy?: string;
+}
+
+/** Does something for each of many packages, a few at a time; the first failure ends it. */
+export async function forEachPackage<In, Out>(items: In[], work: (item: In) => Promise<Out>): Promise<Out[]> {
+  const limit = pLimit(CONCURRENCY);
+  try {
+    return await Promise.all(items.map((item) => limit(() => work(item))));
+  } finally {
+    limit.clearQueue();
+  }
+}
+
+/**
+ * The digest under which a package is carried. Metadata of old repositories give sha1 or md5 only:
+ * those packages are fetched now, checked, and kept.
+ */
+export async function placePackage(chosen: ChosenPackage, context: ResolveContext): Promise<Placed> {
+  const { algorithm, value } = chosen.checksum;
+  if (algorithm === "sha256" || algorithm === "sha512") return { digest: `${algorithm}:${value}` };
+  const dir = join(context.cacheDir, "packages", "files");
+  const copy = join(dir, `${algorithm}-${value}`);
+  await mkdir(dir, { recursive: true });
+  const present = await stat(copy).catch(() => undefined);
+  if (present?.isFile()) return { digest: await fetchWhole(chosen, copy, undefined, context.signal), copy };
+  if (chosen.places.length === 0)
+    throw new AirgapError("not-found", `${chosen.id} has no place to fetch it from`);
+  return {
+    digest: await fromMirrors(
+      chosen.places,
+      (place) => fetchWhole(chosen, place, copy, context.signal),
+      context.signal,
+    ),
+    copy,
+  };
+}
+
+/** Reads and checks a package; what is read is kept in `copy`. @returns the digest of its content */
+async function fetchWhole(
+  chosen: ChosenPackage,
+  place: string,
+  copy: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Digest> {
+  const hash = createHash("sha256");
+  const content = checkedContent(
+    chosen.http,
+    place,
+    { checksums: [chosen.checksum], size: chosen.size },
+    signal,
+  );
+  const partial = `${copy}.${process.pid}.part`;
+  const file = copy === undefined ? undefined : await open(partial, "w");
+  try {
+    for await (const chunk of content) {
+      hash.update(chunk);
+      await file?.writeFile(chunk);
+    }
+  } catch (error) {
+    if (file) await rm(partial, { force: true });
+    throw error;
+  } finally {
+    await file?.close();
+  }
+  if (copy !== undefined) await rename(partial, copy);
+  return `sha256:${hash.digest("hex")}`;
+}
+
+/** Where the bytes of a package come from, with every check that can be made while they pass. */
+export function packageSource(
+  of: { id: string; places: string[]; http: ChosenPackage["http"]; size: number },
+  placed: Placed,
+  parts: Part[],
+): Source {
+  const descriptor = { mediaType: "application/octet-stream", digest: placed.digest, size: of.size };
+  const places = placed.copy ? [placed.copy, ...of.places] : of.places;
+  return new UrlSource({
+    places,
+    descriptor,
+    http: of.http,
+    inspect: (chunks) => checkParts(chunks, parts, of.id),
+  });
+}
+
+/** Passes content through and compares its parts: a mirror may hand out another file than the one whose head was looked at. */
+async function* checkParts(chunks: AsyncIterable<Buffer>, parts: Part[], id: string): AsyncGenerator<Buffer> {
+  const open = parts.map((part) => ({ ...part, hash: createHash(part.algorithm) }));
+  let at = 0;
+  for await (const chunk of chunks) {
+    for (const { from, to = Number.POSITIVE_INFINITY, hash } of open) {
+      const start = Math.max(0, from - at);
+      const end = Math.min(chunk.length, to - at);
+      if (start < end) hash.update(chunk.subarray(start, end));
+    }
+    at += chunk.length;
+    yield chunk;
+  }
+  for (const { what, algorithm, value, hash } of open) {
+    const found = hash.digest("hex");
+    if (found !== value)
+      throw new AirgapError(
+        "corrupt",
+        `${id}: its ${what} is not what its signed header says: expected ${algorithm} ${value}, found ${found}`,
+      );
+  }
+}

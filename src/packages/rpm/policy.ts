@@ -1,0 +1,248 @@
+import type { Sat } from "../solver/sat.ts";
+import { NormalForm } from "./normal-form.ts";
+import type { Relation } from "./relation.ts";
+import type { Solvable, Universe } from "./universe.ts";
+import { compareEvr, compareVersionPart, LESS, parseEvr } from "./version.ts";
+
+const byName = (a: Solvable, b: Solvable): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+
+/**
+ * Which of several candidates is taken: the choice that libsolv makes (its src/policy.c,
+ * `policy_filter_unwanted`), so that the hosts' own resolver comes to the same. Repository priority
+ * before version, newest of each name, names in byte order, what something chosen recommends before
+ * others, the higher version of a capability that several provide before the name.
+ */
+export class Policy {
+  readonly #universe: Universe;
+  readonly #sat: Sat;
+  readonly #forms: NormalForm;
+  #wished: { upTo: number; reverts: number; recommended: Set<number>; suggested: Set<number> } = {
+    upTo: 0,
+    reverts: 0,
+    recommended: new Set(),
+    suggested: new Set(),
+  };
+
+  constructor(universe: Universe, sat: Sat) {
+    this.#universe = universe;
+    this.#sat = sat;
+    this.#forms = new NormalForm(universe);
+  }
+
+  /** Leaves out candidates that would not be taken; with `reorder` the best one is first. */
+  filter(candidates: number[], reorder: boolean): number[] {
+    if (candidates.length < 2) return candidates;
+    let list = this.#best(candidates);
+    if (list.length < 2) return list.map(({ id }) => id);
+    list = this.#recommended(list);
+    if (list.length < 2 || !reorder) return list.map(({ id }) => id);
+    list = this.#ordered(list);
+    list = toBack(list, (solvable) => !this.#hasInstalledNamesake(solvable));
+    return this.#suggestedFirst(list).map(({ id }) => id);
+  }
+
+  /** All of several that come in together, in the order in which they do. */
+  order(candidates: number[]): number[] {
+    if (candidates.length < 2) return candidates;
+    const list = this.#ordered(candidates.map((id) => this.#universe.get(id)));
+    return this.#suggestedFirst(list).map(({ id }) => id);
+  }
+
+  #ordered(list: Solvable[]): Solvable[] {
+    return this.#byCommonProvide(toBack(list, (solvable) => this.#universe.isOld(solvable)));
+  }
+
+  #suggestedFirst(list: Solvable[]): Solvable[] {
+    const { suggested } = this.#wishes();
+    return toBack(
+      list,
+      (solvable) =>
+        solvable.repository !== undefined && !suggested.has(solvable.id) && !this.#enhances(solvable),
+    );
+  }
+
+  /** What is best among weak candidates, by priority, name and version alone. */
+  best(candidates: number[]): number[] {
+    return this.#best(candidates).map(({ id }) => id);
+  }
+
+  #best(candidates: number[]): Solvable[] {
+    const all = candidates.map((id) => this.#universe.get(id));
+    const priorities = all
+      .filter(({ repository }) => repository !== undefined)
+      .map(({ repository }) => (repository as NonNullable<typeof repository>).priority);
+    const priority = Math.min(...priorities);
+    const kept = all.filter(({ repository }) => repository === undefined || repository.priority === priority);
+    const installedFirst = (a: Solvable, b: Solvable): number =>
+      Number(b.repository === undefined) - Number(a.repository === undefined);
+    kept.sort((a, b) => byName(a, b) || installedFirst(a, b) || a.id - b.id);
+    const newest: Solvable[] = [];
+    for (const solvable of kept) {
+      const last = newest.at(-1);
+      if (last?.name !== solvable.name) newest.push(solvable);
+      else if (compareEvr(last.version, solvable.version) < 0) newest[newest.length - 1] = solvable;
+    }
+    return newest.length > 1 ? this.#withoutObsoleted(newest) : newest;
+  }
+
+  /** Drops what another candidate obsoletes, except where they obsolete each other in a circle. */
+  #withoutObsoleted(list: Solvable[]): Solvable[] {
+    const obsoletes = (a: Solvable, b: Solvable): boolean =>
+      a.name !== b.name &&
+      (a.data.obsoletes ?? []).some((text) => {
+        const relation = this.#universe.relation(text);
+        return (
+          relation.kind === "simple" &&
+          relation.name === b.name &&
+          this.#universe.namedInRange(relation).includes(b)
+        );
+      });
+    if (!list.some(({ data }) => data.obsoletes)) return list;
+    const reach = list.map((from) => reachable(list, from, obsoletes));
+    const kept = list.filter(
+      (_, i) => !list.some((_, j) => i !== j && reach[j]?.has(i) && !reach[i]?.has(j)),
+    );
+    return kept.length > 0 ? kept : list;
+  }
+
+  #recommended(list: Solvable[]): Solvable[] {
+    const installed = list.filter(({ repository }) => repository === undefined);
+    if (list.length - installed.length < 2) return list;
+    const wished = list.filter(
+      (solvable) => solvable.repository === undefined || this.wishedFor(solvable.id),
+    );
+    return wished.length > installed.length ? wished : list;
+  }
+
+  /** Whether something chosen recommends it, or it supplements what is chosen. */
+  wishedFor(id: number): boolean {
+    return this.#wishes().recommended.has(id) || this.#supplements(this.#universe.get(id));
+  }
+
+  #wishes(): { recommended: Set<number>; suggested: Set<number> } {
+    if (this.#wished.reverts !== this.#sat.reverts)
+      this.#wished = { upTo: 0, reverts: this.#sat.reverts, recommended: new Set(), suggested: new Set() };
+    const wished = this.#wished;
+    for (; wished.upTo < this.#sat.trailLength; wished.upTo++) {
+      const literal = this.#sat.literalAt(wished.upTo);
+      if (literal < 0) continue;
+      const { data } = this.#universe.get(literal);
+      for (const text of data.recommends ?? [])
+        for (const id of this.packages(this.#universe.relation(text))) wished.recommended.add(id);
+      for (const text of data.suggests ?? [])
+        for (const id of this.packages(this.#universe.relation(text))) wished.suggested.add(id);
+    }
+    return wished;
+  }
+
+  /**
+   * Who can fulfil a wish: a rich one with a condition only while the condition holds.
+   */
+  packages(relation: Relation): number[] {
+    const single = this.#forms.packages(relation);
+    if (single !== undefined) return single;
+    if (relation.kind === "if") {
+      if (this.#holds(relation.condition)) return this.packages(relation.left);
+      return relation.otherwise ? this.packages(relation.otherwise) : [];
+    }
+    if (relation.kind === "and" || relation.kind === "or")
+      return [...this.packages(relation.left), ...this.packages(relation.right)];
+    return [];
+  }
+
+  #supplements({ data }: Solvable): boolean {
+    return (data.supplements ?? []).some((text) => this.holds(text));
+  }
+
+  #enhances({ data }: Solvable): boolean {
+    return (data.enhances ?? []).some((text) => this.holds(text));
+  }
+
+  /** Whether what is chosen so far fulfils a relation. */
+  holds(text: string): boolean {
+    return this.#holds(this.#universe.relation(text));
+  }
+
+  #holds(relation: Relation): boolean {
+    const blocks = this.#forms.cnf(relation);
+    if (typeof blocks === "boolean") return blocks;
+    return blocks.every((block) =>
+      block.some((literal) => (literal > 0 ? this.#sat.isTrue(literal) : !this.#sat.isTrue(-literal))),
+    );
+  }
+
+  #hasInstalledNamesake(solvable: Solvable): boolean {
+    return this.#universe.named(solvable.name).some(({ repository }) => repository === undefined);
+  }
+
+  /** Whoever provides a lower version of a capability than another candidate does goes behind it. */
+  #byCommonProvide(list: Solvable[]): Solvable[] {
+    const entries = new Map<string, { index: number; version: string; below: boolean }[]>();
+    for (const [index, { data }] of list.entries()) {
+      for (const text of data.provides ?? []) {
+        const relation = this.#universe.relation(text);
+        if (relation.kind !== "simple") continue;
+        const same = entries.get(relation.name);
+        const entry = { index, version: relation.version, below: relation.op === LESS };
+        if (same) same.push(entry);
+        else entries.set(relation.name, [entry]);
+      }
+    }
+    const badness = list.map(() => 0);
+    for (const same of entries.values()) {
+      if (same.length < 2) continue;
+      same.sort(compareProvided);
+      let bad = 0;
+      for (const [i, entry] of same.entries()) {
+        const before = same[i - 1];
+        if (before && before.index !== entry.index && compareProvided(before, entry) < 0) bad++;
+        badness[entry.index] = (badness[entry.index] as number) + bad;
+      }
+    }
+    for (const [i, { repository }] of list.entries()) if (repository === undefined) badness[i] = 0;
+    const order = list
+      .map((_, i) => i)
+      .sort((a, b) => (badness[a] as number) - (badness[b] as number) || a - b);
+    return order.map((i) => list[i] as Solvable);
+  }
+}
+
+type Provided = { version: string; below: boolean };
+
+/** Highest first; a missing release is compared as equal, or as lower where that alone decides. */
+function compareProvided(a: Provided, b: Provided): number {
+  if (a.version !== b.version) {
+    const x = parseEvr(a.version);
+    const y = parseEvr(b.version);
+    const order = compareVersionPart(y.epoch, x.epoch) || compareVersionPart(y.version, x.version);
+    if (order !== 0) return order;
+    if (x.release !== undefined && y.release !== undefined) {
+      const byRelease = compareVersionPart(y.release, x.release);
+      if (byRelease !== 0) return byRelease;
+    } else if (x.release !== y.release) return x.release === undefined ? 2 : -2;
+  } else if (a.below === b.below) return 0;
+  if (!b.below && a.below) return 1;
+  if (!a.below && b.below) return -1;
+  return 0;
+}
+
+function toBack<T>(list: T[], bad: (item: T) => boolean): T[] {
+  return [...list.filter((item) => !bad(item)), ...list.filter(bad)];
+}
+
+function reachable(
+  list: Solvable[],
+  from: Solvable,
+  edge: (a: Solvable, b: Solvable) => boolean,
+): Set<number> {
+  const found = new Set<number>();
+  const stack = [from];
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    for (const [i, other] of list.entries()) {
+      if (other === node || found.has(i) || !edge(node, other)) continue;
+      found.add(i);
+      stack.push(other);
+    }
+  }
+  return found;
+}

@@ -1,0 +1,173 @@
+import { ExplainedRules } from "../solver/rule-store.ts";
+import { NormalForm } from "./normal-form.ts";
+import type { Relation } from "./relation.ts";
+import type { Solvable, Universe } from "./universe.ts";
+import { compareEvr } from "./version.ts";
+
+export type RuleKind =
+  | "requires"
+  | "nothing-provides"
+  | "conflicts"
+  | "obsoletes"
+  | "same-name"
+  | "job"
+  | "keep";
+
+export type Rules = ExplainedRules<RuleKind>;
+
+/** Something to install: any one of the candidates. */
+export interface Job {
+  /** As it was asked for. */
+  text: string;
+  /** Negative ones are conditions: only where those packages are chosen. */
+  candidates: number[];
+}
+
+class RuleMaker {
+  readonly #universe: Universe;
+  readonly #forms: NormalForm;
+  readonly #seen = new Set<number>();
+  readonly #rules: Rules = new ExplainedRules();
+  #queue: number[] = [];
+
+  constructor(universe: Universe) {
+    this.#universe = universe;
+    this.#forms = new NormalForm(universe);
+  }
+
+  make(start: number[]): Rules {
+    this.#queue = [...start];
+    for (let i = 0; i < this.#queue.length; i++) {
+      const id = this.#queue[i] as number;
+      if (this.#seen.has(id)) continue;
+      this.#seen.add(id);
+      this.#package(this.#universe.get(id));
+    }
+    return this.#rules.sorted();
+  }
+
+  #package(solvable: Solvable): void {
+    const { id, data, name, repository } = solvable;
+    const installed = repository === undefined;
+    for (const text of data.requires) this.#requires(id, text, installed);
+    for (const text of data.conflicts ?? []) this.#conflicts(id, text);
+    for (const text of data.obsoletes ?? []) {
+      const relation = this.#universe.relation(text);
+      if (relation.kind !== "simple") continue;
+      for (const other of this.#universe.namedInRange(relation))
+        if (other.id !== id) this.#exclude(id, other.id, "obsoletes", text);
+    }
+    for (const other of this.#universe.named(name))
+      if (other.id !== id && !this.#seen.has(other.id)) this.#exclude(id, other.id, "same-name", name);
+    for (const kind of ["recommends", "suggests"] as const)
+      for (const text of data[kind] ?? []) this.#wish(text);
+  }
+
+  #exclude(id: number, other: number, kind: RuleKind, relation: string): void {
+    this.#rules.add([-Math.max(id, other), -Math.min(id, other)], kind, id, relation);
+  }
+
+  #requires(id: number, text: string, installed: boolean): void {
+    const relation = this.#universe.relation(text);
+    const providers = this.#forms.packages(relation);
+    if (providers !== undefined) {
+      if (providers.includes(id)) return;
+      // What a host has may be broken already; only what holds there must go on to hold.
+      if (installed && !providers.some((provider) => this.#universe.get(provider).repository === undefined))
+        return;
+      if (providers.length === 0) this.#rules.add([-id], "nothing-provides", id, text);
+      else this.#need([-id, ...providers], id, text);
+      return;
+    }
+    if (!installed) this.#complex(id, relation, text);
+  }
+
+  #complex(id: number, relation: Relation, text: string): void {
+    const blocks = this.#forms.cnf(relation);
+    if (blocks === true) return;
+    if (blocks === false) {
+      this.#rules.add([-id], "nothing-provides", id, text);
+      return;
+    }
+    for (const block of blocks) {
+      if (block.includes(id)) continue;
+      const literals = [...new Set([-id, ...block])].sort((a, b) => a - b);
+      this.#need(literals, id, text);
+    }
+  }
+
+  #need(literals: number[], id: number, text: string): void {
+    this.#rules.add(literals, "requires", id, text);
+    for (const literal of literals) if (literal > 0 && !this.#seen.has(literal)) this.#queue.push(literal);
+  }
+
+  #conflicts(id: number, text: string): void {
+    const relation = this.#universe.relation(text);
+    const single = this.#forms.packages(relation);
+    if (single !== undefined) {
+      for (const other of single) if (other !== id) this.#exclude(id, other, "conflicts", text);
+      return;
+    }
+    const blocks = this.#forms.dnf(relation);
+    if (blocks === true) this.#rules.add([-id], "conflicts", id, text);
+    if (typeof blocks === "boolean") return;
+    for (const block of blocks) {
+      const literals = new Set([
+        -id,
+        ...block.filter((literal) => literal !== id).map((literal) => -literal),
+      ]);
+      this.#need(
+        [...literals].sort((a, b) => a - b),
+        id,
+        text,
+      );
+    }
+  }
+
+  /** What is wished for can come in later, so it needs its rules too. */
+  #wish(text: string): void {
+    const providers = this.#forms.packages(this.#universe.relation(text));
+    for (const id of providers ?? []) if (!this.#seen.has(id)) this.#queue.push(id);
+  }
+}
+
+/** The ids that may take an installed package's place: itself, newer builds, what obsoletes it. */
+function successors(universe: Universe, host: Solvable): number[] {
+  const newer = universe
+    .named(host.name)
+    .filter((other) => other.repository !== undefined && compareEvr(other.version, host.version) > 0);
+  const obsoleting = universe.solvables.filter(
+    (other): other is Solvable =>
+      (other?.repository !== undefined &&
+        other.data.obsoletes?.some((text) => {
+          const relation = universe.relation(text);
+          return (
+            relation.kind === "simple" &&
+            relation.name === host.name &&
+            universe.namedInRange(relation).includes(host)
+          );
+        })) === true,
+  );
+  return [host.id, ...newer.map(({ id }) => id), ...obsoleting.map(({ id }) => id)];
+}
+
+/** All rules, in the order in which they are looked at: packages by descending id, what hosts keep, jobs as given. */
+export function makeRules(universe: Universe, jobs: Job[]): Rules {
+  const hosts = universe.solvables.filter(
+    (solvable): solvable is Solvable => solvable !== undefined && solvable.repository === undefined,
+  );
+  const keep = hosts.map((host) => ({ host, literals: successors(universe, host) }));
+  // What supplements others comes in without anyone's asking, so it needs its rules from the start.
+  const supplementing = universe.solvables
+    .filter((solvable) => solvable?.data.supplements)
+    .map((solvable) => (solvable as Solvable).id);
+  const start = [
+    ...keep.flatMap(({ literals }) => literals),
+    ...jobs.flatMap(({ candidates }) => candidates.filter((id) => id > 0)),
+    ...supplementing,
+  ];
+  const rules = new RuleMaker(universe).make(start);
+  for (const { host, literals } of keep) rules.add(literals, "keep", host.id, host.name);
+  for (const { text, candidates } of jobs) rules.add(candidates, "job", 0, text);
+  return rules;
+}

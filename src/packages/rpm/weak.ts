@@ -1,0 +1,76 @@
+import type { Sat } from "../solver/sat.ts";
+import type { Policy } from "./policy.ts";
+import type { Universe } from "./universe.ts";
+
+/**
+ * Weak dependencies, in the order of libsolv's `resolve_weak`: all that is wished for by now is
+ * looked at together, only the best of each name may come in; first what supplements the chosen,
+ * then what the chosen recommend, in the order in which they were chosen.
+ */
+export class Wishes {
+  readonly #universe: Universe;
+  readonly #sat: Sat;
+  readonly #policy: Policy;
+
+  constructor(universe: Universe, sat: Sat, policy: Policy) {
+    this.#universe = universe;
+    this.#sat = sat;
+    this.#policy = policy;
+  }
+
+  /** One round. @returns the new level, or undefined when nothing is left to wish for */
+  round(level: number): number | undefined {
+    const { recommended, supplementing } = this.#collect();
+    const all = new Set([...recommended, ...supplementing]);
+    if (all.size === 0) return undefined;
+    if (all.size === 1) return this.#sat.decide([...all][0] as number, level);
+    const best = new Set(this.#policy.best([...all]));
+    const before = this.#sat.trailLength;
+    let current = level;
+    for (const id of this.#policy.order(supplementing.filter((candidate) => best.has(candidate)))) {
+      if (!this.#sat.isOpen(id)) continue;
+      const reached = this.#sat.decide(id, current);
+      if (reached <= current) return reached;
+      current = reached;
+    }
+    return this.#sat.trailLength < before ? current : this.#recommended(current, before, best);
+  }
+
+  #collect(): { recommended: Set<number>; supplementing: number[] } {
+    const recommended = new Set<number>();
+    const supplementing: number[] = [];
+    for (const solvable of this.#universe.solvables) {
+      if (solvable === undefined || this.#sat.isFalse(solvable.id)) continue;
+      const { id, data, repository } = solvable;
+      if (this.#sat.isTrue(id)) {
+        if (repository !== undefined)
+          for (const text of data.recommends ?? [])
+            for (const candidate of this.#open(text)) recommended.add(candidate);
+      } else if (data.supplements?.some((text) => this.#policy.holds(text))) supplementing.push(id);
+    }
+    return { recommended, supplementing };
+  }
+
+  /** Who could fulfil a wish that nobody fulfils yet. */
+  #open(text: string): number[] {
+    const providers = this.#policy.packages(this.#universe.relation(text));
+    if (providers.some((id) => this.#sat.isTrue(id))) return [];
+    return providers.filter((id) => this.#sat.isOpen(id));
+  }
+
+  #recommended(level: number, upTo: number, best: ReadonlySet<number>): number {
+    let current = level;
+    for (let i = 0; i < upTo; i++) {
+      const id = this.#sat.literalAt(i);
+      if (id < 0 || this.#universe.get(id).repository === undefined) continue;
+      for (const text of this.#universe.get(id).data.recommends ?? []) {
+        const candidates = this.#open(text).filter((candidate) => best.has(candidate));
+        if (candidates.length === 0) continue;
+        const reached = this.#sat.branch(this.#policy.filter(candidates, true), current);
+        if (reached <= current || this.#sat.trailLength < upTo) return reached;
+        current = reached;
+      }
+    }
+    return current;
+  }
+}

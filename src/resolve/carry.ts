@@ -1,0 +1,112 @@
+import { readFile } from "node:fs/promises";
+import { AirgapError } from "../errors.ts";
+import { type ArtifactFile, makeArtifact } from "../lock/artifact.ts";
+import type { ImageWant, Resolution, ResolveContext, Resolved } from "../lock/resolved.ts";
+import type { RewriteSite } from "../names/rewrite.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { checkDigest } from "../oci/digest.ts";
+import { childrenOf, MAX_MANIFEST_SIZE, parseManifest } from "../oci/manifest.ts";
+import { ContentCache } from "../state/cache.ts";
+import { MemorySource } from "../transport/memory.ts";
+import { isWanted, type NamedImage } from "./decide.ts";
+
+/** `facts` of a manifests or chart item: all that verify and install need, from the bundle alone. */
+export interface CarriedFacts {
+  /** Titles of the files to apply, in this order. */
+  apply: string[];
+  /** Titles of what is carried and not run: a chart's hooks. */
+  notRun: string[];
+  /** Every image that was found, and what became of it. */
+  images: NamedImage[];
+  /** Where images stand in the files that are applied, by title: for rewriting them without reading YAML again. */
+  sites: Record<string, RewriteSite[]>;
+  /** How a chart was rendered. */
+  rendered?: { chart: string; version: string; kubeVersion: string; namespace: string; hooks: string[] };
+}
+
+export interface Carried {
+  kind: "manifests" | "chart";
+  name: string;
+  files: ArtifactFile[];
+  origins: string[];
+  /** As it stands in the spec: `manifests[0]`. */
+  at: string;
+  facts: CarriedFacts;
+}
+
+/** The wants of a thing's images, each with the first place that names it. */
+export function wantsOf(
+  kind: Carried["kind"],
+  name: string,
+  { images }: Pick<CarriedFacts, "images">,
+): ImageWant[] {
+  return images.filter(isWanted).map(({ reference, places }) => ({
+    reference,
+    wantedBy: `${kind} ${name}: ${places[0]?.split(" ")[0] ?? "?"}`,
+  }));
+}
+
+/** Makes the artifact, and keeps its content so that the lock can be followed later without making it again. */
+export async function carry(
+  { kind, name, files, origins, at, facts }: Carried,
+  context: ResolveContext,
+): Promise<Resolution> {
+  const resolved = makeArtifact({ kind, name, files, origins, wantedBy: [at], facts: { ...facts } });
+  const cache = new ContentCache(context.cacheDir);
+  for (const { descriptor, source } of resolved.blobs) {
+    if ((await cache.size(descriptor.digest)) === undefined) await cache.put(await source.fetch(descriptor));
+  }
+  return { resolved: [resolved], images: wantsOf(kind, name, facts) };
+}
+
+/**
+ * Follows the lock: the content is what was kept, or what `make` gives, when that is the same.
+ * @throws AirgapError `spec` when the lock has no such item, or its content can't be had any more
+ */
+export async function followLocked(
+  kind: Carried["kind"],
+  name: string,
+  context: ResolveContext,
+  make: () => Promise<Resolution>,
+): Promise<Resolution> {
+  const item = context.locked?.items.find((each) => each.kind === kind && each.name === name);
+  if (item === undefined)
+    throw new AirgapError("spec", `The lock does not fit the spec: ${kind} ${name} is not in it`, {
+      suggestions: ["build again without --locked: it says what changed"],
+    });
+  const images = wantsOf(kind, name, item.facts as unknown as CarriedFacts);
+  const kept = await fromCache(item.root, new ContentCache(context.cacheDir));
+  if (kept) return { resolved: [{ item, blobs: kept }], images };
+  const made = await make();
+  const [same] = made.resolved;
+  if (same?.item.root.digest === item.root.digest) return { resolved: [{ item, blobs: same.blobs }], images };
+  throw new AirgapError(
+    "spec",
+    `${kind} ${name} is not what the lock says any more (${item.root.digest}), and what it was is not kept here`,
+    {
+      suggestions: [
+        "build without --locked to take what it is now",
+        "or build with --reuse OLD.tar on the machine that made the lock",
+      ],
+    },
+  );
+}
+
+async function fromCache(root: Descriptor, cache: ContentCache): Promise<Resolved["blobs"] | undefined> {
+  const read = async (descriptor: Descriptor): Promise<Buffer | undefined> => {
+    if ((await cache.size(descriptor.digest)) === undefined) return undefined;
+    const bytes = await readFile(cache.path(descriptor.digest));
+    checkDigest(bytes, descriptor.digest, `the kept content of ${descriptor.digest}`);
+    return bytes;
+  };
+  if (root.size > MAX_MANIFEST_SIZE) return undefined;
+  const manifest = await read(root);
+  if (manifest === undefined) return undefined;
+  const blobs: Resolved["blobs"] = [{ descriptor: root, source: new MemorySource(root.digest, [manifest]) }];
+  for (const descriptor of childrenOf(parseManifest(manifest, root.mediaType, root.digest))) {
+    const bytes = await read(descriptor);
+    if (bytes === undefined) return undefined;
+    blobs.push({ descriptor, source: new MemorySource(descriptor.digest, [bytes]) });
+  }
+  return blobs;
+}

@@ -1,0 +1,152 @@
+import { basename, resolve } from "node:path";
+import { type ChartFinds, findInChart, fittingVersion } from "../discovery/charts/find.ts";
+import { type ChartReach, type Obtained, obtainChart } from "../discovery/charts/obtain.ts";
+import { MAX_FILE } from "../discovery/documents/parse.ts";
+import { group } from "../discovery/images/find.ts";
+import { operatorImages } from "../discovery/images/operators.ts";
+import { sitesIn } from "../discovery/manifests/applied.ts";
+import { decode } from "../discovery/manifests/read.ts";
+import { AirgapError } from "../errors.ts";
+import { type ArtifactFile, fileFromBytes } from "../lock/artifact.ts";
+import type { Resolution } from "../lock/resolved.ts";
+import type { ChartSpec } from "../lock/spec.ts";
+import { isRemote, readPlace } from "../transport/url.ts";
+import { type CarriedFacts, carry, followLocked } from "./carry.ts";
+import { decide } from "./decide.ts";
+import {
+  checkNames,
+  choicesOf,
+  type DocumentsContext,
+  tellUndecided,
+  wantedOf,
+  YAML_TYPE,
+} from "./manifests.ts";
+
+const ARCHIVE_TYPE = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+const FILE_TYPE = "application/octet-stream";
+
+function nameOf({ chart, as }: ChartSpec): string {
+  const last = basename(chart.replace(/\/+$/, ""))
+    .replace(/\.tgz$/, "")
+    .replace(/[:@].*$/, "");
+  return as ?? last.toLowerCase().replace(/[^a-z0-9._-]+/g, "-");
+}
+
+/**
+ * Resolves `charts:`: each is rendered with the spec's values; chart and rendering are carried, and
+ * the images that the rendering names. The rendering is what an installation applies.
+ * @throws AirgapError
+ */
+export async function resolveCharts(entries: ChartSpec[], context: DocumentsContext): Promise<Resolution> {
+  const names = entries.map(nameOf);
+  checkNames(names, "charts");
+  const found: Resolution = { resolved: [], images: [] };
+  for (const [i, entry] of entries.entries()) {
+    const name = names[i] as string;
+    const make = (): Promise<Resolution> => makeOne(entry, name, `charts[${i}]`, context);
+    const one = context.locked ? await followLocked("chart", name, context, make) : await make();
+    found.resolved.push(...one.resolved);
+    found.images.push(...one.images);
+  }
+  return found;
+}
+
+async function makeOne(
+  entry: ChartSpec,
+  name: string,
+  at: string,
+  context: DocumentsContext,
+): Promise<Resolution> {
+  const { baseDir, http, emit, signal, registry, kubeVersion } = context;
+  const reach: ChartReach = {
+    baseDir,
+    http: () => http(),
+    emit,
+    ...(signal ? { signal } : {}),
+    ...(registry ? { registry } : {}),
+  };
+  const { chart, repo, version } = entry;
+  const obtained = await obtainChart(
+    { chart, ...(repo ? { repo } : {}), ...(version ? { version } : {}) },
+    reach,
+  );
+  const values = await readValues(entry, reach);
+  const namespace = entry.namespace ?? "default";
+  const finds = await findInChart(
+    obtained,
+    {
+      release: name,
+      namespace,
+      values,
+      set: entry.set ?? [],
+      ...(kubeVersion ? { kubeVersion } : {}),
+      strict: true,
+    },
+    reach,
+  );
+  for (const message of finds.warnings) emit({ type: "warning", message });
+  for (const message of finds.notes) emit({ type: "note", message });
+  checkVersion(finds, version, at);
+
+  const operators = operatorImages(finds.documents, finds.sightings);
+  for (const message of operators.warnings) emit({ type: "warning", message: `${at}: ${message}` });
+  const images = decide(group([...finds.sightings, ...operators.sightings]), choicesOf(entry));
+  tellUndecided(`chart ${name}`, images, emit);
+  const { objects = "", hooks = "", hookNames = [] } = finds.rendering ?? {};
+  const facts: CarriedFacts = {
+    apply: ["rendered.yaml"],
+    notRun: hooks === "" ? [] : ["hooks.yaml"],
+    images,
+    sites: sitesIn([{ title: "rendered.yaml", text: objects }], wantedOf(images)).sites,
+    rendered: {
+      chart: finds.chart.name,
+      version: finds.chart.version,
+      kubeVersion: kubeVersion ?? fittingVersion(finds.chart),
+      namespace,
+      hooks: hookNames,
+    },
+  };
+  const files = [
+    fileFromBytes("rendered.yaml", YAML_TYPE, Buffer.from(objects)),
+    ...(hooks === "" ? [] : [fileFromBytes("hooks.yaml", YAML_TYPE, Buffer.from(hooks))]),
+    ...values.map(({ text }, i) => fileFromBytes(`values/${i}.yaml`, YAML_TYPE, Buffer.from(text))),
+    ...chartFiles(obtained, finds),
+  ];
+  return carry({ kind: "chart", name, files, origins: [obtained.origin], at, facts }, context);
+}
+
+/** The chart as it came, when it is whole, else file by file with its sub-charts. */
+function chartFiles(obtained: Obtained, { chart, tree }: ChartFinds): ArtifactFile[] {
+  if (obtained.archive !== undefined && tree === obtained.tree)
+    return [fileFromBytes(`${chart.name}-${chart.version}.tgz`, ARCHIVE_TYPE, obtained.archive)];
+  return [...tree].map(([path, bytes]) => fileFromBytes(`chart/${path}`, FILE_TYPE, bytes));
+}
+
+/** A folder or archive has one version; another one asked for is a mistake. */
+function checkVersion({ chart }: ChartFinds, asked: string | undefined, at: string): void {
+  if (
+    asked === undefined ||
+    !/^v?\d+\.\d+\.\d+/.test(asked) ||
+    asked.replace(/^v/, "") === chart.version.replace(/^v/, "")
+  )
+    return;
+  throw new AirgapError(
+    "spec",
+    `${at}: version ${asked} is asked for, the chart ${chart.name} is ${chart.version}`,
+    {
+      suggestions: [`version: ${chart.version}`],
+    },
+  );
+}
+
+async function readValues(
+  { values = [] }: ChartSpec,
+  { baseDir, http, signal }: ChartReach,
+): Promise<{ file: string; text: string }[]> {
+  return Promise.all(
+    values.map(async (file) => {
+      const place = isRemote(file) || /^file:/i.test(file) ? file : resolve(baseDir, file);
+      return { file, text: decode(await readPlace(http(), place, MAX_FILE, undefined, signal), file) };
+    }),
+  );
+}

@@ -1,0 +1,94 @@
+import type { Find, Place } from "../discovery/images/find.ts";
+import type { Confidence } from "../discovery/images/judge.ts";
+import type { How } from "../discovery/images/walk.ts";
+import { formatReference, parseReference, withDefaultTag } from "../oci/reference.ts";
+
+/** What becomes of a find: `carried` and `added` are in the bundle; `off` is behind a switch. */
+export type Fate = "carried" | "added" | "ignored" | "possible" | "off";
+
+/** An image that a carried thing names, as it stands in the lock. */
+export interface NamedImage {
+  reference: string;
+  fate: Fate;
+  confidence: Confidence;
+  how: How | "spec";
+  /** `kube-flannel.yml:121 DaemonSet/kube-flannel-ds spec…`, at most some. */
+  places: string[];
+}
+
+export interface Choices {
+  addImages?: string[];
+  acceptImages?: string[];
+  ignoreImages?: string[];
+}
+
+const MAX_PLACES = 8;
+
+/** `*` stands for any characters, slashes too. Linear in time but for the length of the pattern. */
+export function fitsPattern(pattern: string, text: string): boolean {
+  let [p, t, star, mark] = [0, 0, -1, 0];
+  while (t < text.length) {
+    if (pattern[p] === "*") {
+      star = p++;
+      mark = t;
+    } else if (pattern[p] === text[t]) {
+      p++;
+      t++;
+    } else if (star >= 0) {
+      p = star + 1;
+      t = ++mark;
+    } else return false;
+  }
+  while (pattern[p] === "*") p++;
+  return p === pattern.length;
+}
+
+function fitsAny(patterns: string[] | undefined, { reference, places }: Find): boolean {
+  const { host, repository } = parseReference(reference);
+  const names = [reference, `${host}/${repository}`, ...places.map(({ written }) => written)];
+  return (patterns ?? []).some((pattern) => names.some((name) => fitsPattern(pattern, name)));
+}
+
+export function describePlace({ file, line, object, path }: Place): string {
+  return [file === undefined ? "" : line === undefined ? file : `${file}:${line}`, object, path]
+    .filter(Boolean)
+    .join(" ");
+}
+
+function fateOf(find: Find, choices: Choices): Fate {
+  if (fitsAny(choices.ignoreImages, find)) return "ignored";
+  if (fitsAny(choices.acceptImages, find)) return "carried";
+  if (find.confidence === "possible" || find.artifact) return "possible";
+  return find.behind ? "off" : "carried";
+}
+
+/** Decides for every find, and adds what the spec adds. Sorted by reference. */
+export function decide(finds: Find[], choices: Choices): NamedImage[] {
+  const named = new Map<string, NamedImage>();
+  for (const find of finds) {
+    const { reference, confidence, places } = find;
+    const how = (places.find((place) => place.confidence === confidence) ?? places[0])?.how ?? "field";
+    named.set(reference, {
+      reference,
+      fate: fateOf(find, choices),
+      confidence,
+      how,
+      places: places.slice(0, MAX_PLACES).map(describePlace),
+    });
+  }
+  for (const text of choices.addImages ?? []) {
+    const reference = formatReference(withDefaultTag(parseReference(text)));
+    if (named.get(reference)?.fate !== "carried")
+      named.set(reference, {
+        reference,
+        fate: "added",
+        confidence: "certain",
+        how: "spec",
+        places: ["addImages"],
+      });
+  }
+  return [...named.values()].sort((a, b) => (a.reference < b.reference ? -1 : 1));
+}
+
+export const isWanted = ({ fate }: Pick<NamedImage, "fate">): boolean =>
+  fate === "carried" || fate === "added";

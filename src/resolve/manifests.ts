@@ -1,0 +1,170 @@
+import { basename } from "node:path";
+import type { OpenRepository } from "../discovery/charts/oci.ts";
+import { splitDocuments } from "../discovery/documents/parse.ts";
+import { group } from "../discovery/images/find.ts";
+import { sitesIn } from "../discovery/manifests/applied.ts";
+import { type Loaded, type LoadOptions, loadPath } from "../discovery/manifests/load.ts";
+import { sightingsOf } from "../discovery/manifests/search.ts";
+import { AirgapError } from "../errors.ts";
+import { redactUrl } from "../http.ts";
+import { fileFromBytes } from "../lock/artifact.ts";
+import type { Resolution, ResolveContext } from "../lock/resolved.ts";
+import type { ManifestsSpec } from "../lock/spec.ts";
+import { isRemote } from "../transport/url.ts";
+import { type CarriedFacts, carry, followLocked } from "./carry.ts";
+import { type Choices, decide, isWanted, type NamedImage } from "./decide.ts";
+
+export const YAML_TYPE = "application/yaml";
+
+/** What resolving manifests and charts takes besides. */
+export interface DocumentsContext extends ResolveContext {
+  /** Opens a repository of a registry, for charts that are kept in one. */
+  registry?: OpenRepository;
+  /** The version that charts are rendered for. */
+  kubeVersion?: string;
+}
+
+/** The name of an entry without `as`: of its file or folder. */
+function nameOf({ path, as }: ManifestsSpec): string {
+  const last = basename(isRemote(path) ? new URL(path).pathname : path.replace(/\/+$/, ""));
+  return (
+    as ??
+    last
+      .replace(/\.(?:ya?ml|json|tgz)$/i, "")
+      .toLowerCase()
+      .replace(/[^a-z0-9._-]+/g, "-")
+      .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "")
+      .slice(0, 63)
+  );
+}
+
+/** @throws AirgapError `spec` when two entries have one name */
+export function checkNames(names: string[], key: string): void {
+  names.forEach((name, i) => {
+    const first = names.indexOf(name);
+    if (name === "")
+      throw new AirgapError("spec", `${key}[${i}] needs a name`, { suggestions: ["give it one with as:"] });
+    if (first !== i)
+      throw new AirgapError("spec", `${key}[${first}] and ${key}[${i}] are both called '${name}'`, {
+        suggestions: ["tell them apart with as:"],
+      });
+  });
+}
+
+/** Says what was found and is not carried, so that a spec can decide. */
+export function tellUndecided(what: string, images: NamedImage[], emit: ResolveContext["emit"]): void {
+  const shown = (fate: NamedImage["fate"]): string =>
+    images
+      .filter((image) => image.fate === fate)
+      .map(({ reference, places }) => `${reference} (${places[0]})`)
+      .join(", ");
+  for (const [fate, why] of [
+    ["possible", "may be images, and are not carried"],
+    ["off", "are behind switches that are off, and are not carried"],
+  ] as const) {
+    if (shown(fate))
+      emit({
+        type: "warning",
+        message: `${what}: ${why}: ${shown(fate)}`,
+        suggestion: "acceptImages or ignoreImages decides",
+      });
+  }
+}
+
+/**
+ * Resolves `manifests:`: the documents as artifacts, and the images that they name.
+ * @throws AirgapError
+ */
+export async function resolveManifests(
+  entries: ManifestsSpec[],
+  context: DocumentsContext,
+): Promise<Resolution> {
+  const names = entries.map(nameOf);
+  checkNames(names, "manifests");
+  const found: Resolution = { resolved: [], images: [] };
+  for (const [i, entry] of entries.entries()) {
+    const name = names[i] as string;
+    const make = (): Promise<Resolution> => makeOne(entry, name, `manifests[${i}]`, context);
+    const one = context.locked ? await followLocked("manifests", name, context, make) : await make();
+    found.resolved.push(...one.resolved);
+    found.images.push(...one.images);
+  }
+  return found;
+}
+
+async function makeOne(
+  entry: ManifestsSpec,
+  name: string,
+  at: string,
+  context: DocumentsContext,
+): Promise<Resolution> {
+  const { emit } = context;
+  const warn = (message: string): void => emit({ type: "warning", message: `${at}: ${message}` });
+  const loaded = await loadPath(entry.path, loadOptions(context, warn));
+  if (loaded.every(({ text, chart }) => splitDocuments(text.text).length === 0 && chart === undefined))
+    throw new AirgapError("spec", `${at}: ${entry.path} holds no object of Kubernetes`);
+  const images = decide(group(sightingsOf(loaded, warn)), choicesOf(entry));
+  tellUndecided(`manifests ${name}`, images, emit);
+  const applied = titled(loaded);
+  const facts: CarriedFacts = {
+    apply: applied.map(({ title }) => title),
+    notRun: [],
+    images,
+    sites: sitesIn(applied, wantedOf(images)).sites,
+  };
+  const files = applied.map(({ title, text }) => fileFromBytes(title, YAML_TYPE, Buffer.from(text)));
+  return carry(
+    {
+      kind: "manifests",
+      name,
+      files,
+      origins: [isRemote(entry.path) ? redactUrl(entry.path) : entry.path],
+      at,
+      facts,
+    },
+    context,
+  );
+}
+
+export function wantedOf(images: NamedImage[]): (reference: string) => boolean {
+  const wanted = new Set(images.filter(isWanted).map(({ reference }) => reference));
+  return (reference) => wanted.has(reference);
+}
+
+export function choicesOf({ addImages, acceptImages, ignoreImages }: Choices): Choices {
+  return {
+    ...(addImages ? { addImages } : {}),
+    ...(acceptImages ? { acceptImages } : {}),
+    ...(ignoreImages ? { ignoreImages } : {}),
+  };
+}
+
+export function loadOptions(context: DocumentsContext, warn: (message: string) => void): LoadOptions {
+  const { baseDir, http, emit, signal, registry, kubeVersion } = context;
+  return {
+    values: [],
+    set: [],
+    strict: true,
+    whole: true,
+    ...(kubeVersion ? { kubeVersion } : {}),
+    reach: {
+      baseDir,
+      http: () => http(),
+      emit,
+      ...(signal ? { signal } : {}),
+      ...(registry ? { registry } : {}),
+    },
+    warn,
+    note: (message) => emit({ type: "note", message }),
+  };
+}
+
+/** Texts under titles that differ. */
+function titled(loaded: Loaded[]): { title: string; text: string }[] {
+  const seen = new Map<string, number>();
+  return loaded.map(({ title, text }) => {
+    const count = seen.get(title) ?? 0;
+    seen.set(title, count + 1);
+    return { title: count === 0 ? title : title.replace(/(\.[^./]*)?$/, `-${count + 1}$1`), text: text.text };
+  });
+}
