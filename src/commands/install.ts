@@ -2,13 +2,18 @@ import { basename } from "node:path";
 import { Args, Flags } from "@oclif/core";
 import { BaseCommand, withEnv } from "../command.ts";
 import { formatDuration } from "../format.ts";
-import { type Foreseen, formatForeseen } from "../install/dry-run.ts";
 import { type InstallResult, install } from "../install/install.ts";
-import type { Beside } from "../install/scripts.ts";
-import { STAGES, type StageName } from "../install/stage.ts";
+import { STAGE_NAMES, type StageName } from "../install/stages/index.ts";
 import { hostKeyQuestion, names } from "../install/words.ts";
+import { formatPreview, type PreviewedStep } from "../plan/preview.ts";
+import type { Beside } from "../plan/write-scripts.ts";
 
-const stage = { multiple: true, multipleNonGreedy: true, options: [...STAGES], helpValue: "STAGE" } as const;
+const stage = {
+  multiple: true,
+  multipleNonGreedy: true,
+  options: [...STAGE_NAMES],
+  helpValue: "STAGE",
+} as const;
 
 export default class Install extends BaseCommand<InstallResult> {
   static override summary = "From bare hosts to a cluster, over SSH; run again, it makes so what is not";
@@ -31,7 +36,7 @@ export default class Install extends BaseCommand<InstallResult> {
       helpValue: "DIR",
     }),
     only: Flags.string({
-      description: `Only these stages: ${STAGES.join(", ")}`,
+      description: `Only these stages: ${STAGE_NAMES.join(", ")}`,
       ...stage,
       exclusive: ["skip"],
     }),
@@ -70,7 +75,7 @@ export default class Install extends BaseCommand<InstallResult> {
     });
     this.report.end();
     if (flags["dry-run"])
-      for (const line of formatForeseen(result.steps as Foreseen[])) this.report.line(line);
+      for (const line of formatPreview(result.steps as PreviewedStep[])) this.report.line(line);
     else if (result.scripts) this.#tellScripts(result.scripts, result.beside ?? []);
     else this.#tell(result, args.cluster);
     return result;

@@ -1,7 +1,7 @@
 import { Args } from "@oclif/core";
+import { clusterSchema } from "../cluster/schema.ts";
 import { BaseCommand } from "../command.ts";
 import { AirgapError } from "../errors.ts";
-import { clusterSchema } from "../install/schema.ts";
 import { bundleSchema } from "../lock/spec.ts";
 import type { JsonSchema } from "../schema/schema.ts";
 

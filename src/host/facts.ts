@@ -248,3 +248,8 @@ export async function readFacts(host: Host, options: RunOptions = {}): Promise<F
   const { stdout } = await host.run(factsScript(), { timeoutMs: 60_000, ...options });
   return parseFacts(stdout, host.name, Date.now() / 1000);
 }
+
+/** The interface that has a host's address. */
+export function interfaceOf(facts: Facts, address: string): string | undefined {
+  return facts.addresses.find(({ cidr }) => cidr.split("/")[0] === address)?.interface;
+}

@@ -28,6 +28,21 @@ export function shipped(name: string): string {
   return text;
 }
 
+/**
+ * A file of `manifests/` with its holes filled: `@NAME@`.
+ * @throws Error when a hole is left, or a value has none
+ */
+export function fillShipped(name: string, values: Record<string, string>): string {
+  let text = shipped(name);
+  for (const [hole, value] of Object.entries(values)) {
+    if (!text.includes(`@${hole}@`)) throw new Error(`manifests/${name} has no @${hole}@`);
+    text = text.replaceAll(`@${hole}@`, () => value);
+  }
+  const left = /@[A-Z_]+@/.exec(text);
+  if (left) throw new Error(`${left[0]} of manifests/${name} was not filled`);
+  return text;
+}
+
 /** Where the tool itself is: `node/` stands in an archive's folder, `build/` in a checkout. */
 export interface SelfPlaces {
   root: string;

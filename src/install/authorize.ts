@@ -1,22 +1,17 @@
 import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { type ClusterHost, namedHosts, readCluster } from "../cluster/cluster.ts";
+import { type ConnectOptions, openerFor } from "../cluster/connect.ts";
 import { AirgapError, messageOf } from "../errors.ts";
-import type { Emit } from "../events.ts";
 import { run } from "../host/process.ts";
-import type { HostKey } from "../host/ssh.ts";
-import { type ClusterHost, namedHosts, readCluster } from "./cluster.ts";
-import { Home } from "./home.ts";
-import { type Opener, opener, Session } from "./session.ts";
-import { sh } from "./sh.ts";
+import { Session } from "../plan/session.ts";
+import { sh } from "../plan/shell.ts";
+import { StateDir } from "../plan/state-dir.ts";
 
-export interface AuthorizeOptions {
+export interface AuthorizeOptions extends ConnectOptions {
   clusterFile: string;
   hosts?: string[];
-  confirm?: (host: string, key: HostKey) => Promise<boolean>;
-  open?: Opener;
-  emit: Emit;
-  signal?: AbortSignal;
 }
 
 export interface AuthorizeResult {
@@ -85,18 +80,11 @@ function installKey(user: string, line: string): string {
  * @throws AirgapError
  */
 export async function authorize(options: AuthorizeOptions): Promise<AuthorizeResult> {
-  const { emit, signal, confirm } = options;
+  const { signal } = options;
   const cluster = await readCluster(options.clusterFile);
   const hosts = namedHosts(cluster, options.hosts).filter(({ connection }) => connection === "ssh");
   if (hosts.length === 0) throw new AirgapError("usage", "None of these hosts is reached by SSH");
-  const open =
-    options.open ??
-    opener({
-      home: Home.open(cluster),
-      emit,
-      ...(confirm ? { confirm } : {}),
-      ...(signal ? { signal } : {}),
-    });
+  const open = openerFor(StateDir.open(cluster), options);
   const keys = new Map<string, Awaited<ReturnType<typeof publicKey>>>();
   for (const host of hosts) keys.set(host.name, await publicKey(host));
   const session = await Session.start(hosts, open);

@@ -1,12 +1,12 @@
+import { type Cluster, type ClusterHost, hostsOf, registryName } from "../cluster/cluster.ts";
+import type { Role } from "../cluster/schema.ts";
+import type { Secrets } from "../cluster/secrets.ts";
 import { AirgapError } from "../errors.ts";
 import type { Facts } from "../host/facts.ts";
+import type { Wave } from "../plan/stage.ts";
+import type { Step } from "../plan/step.ts";
 import type { Bundle, PackageSet } from "./bundle.ts";
-import { type Cluster, type ClusterHost, hostsOf, registryName } from "./cluster.ts";
 import type { Images } from "./images.ts";
-import type { Role } from "./schema.ts";
-import type { Secrets } from "./secrets.ts";
-import type { Wave } from "./stage.ts";
-import type { Step } from "./step.ts";
 import type { UserManifests } from "./user-manifests.ts";
 
 /** Everything that a plan follows from. The same input gives the same plan. */

@@ -1,26 +1,20 @@
-import type { Emit } from "../events.ts";
+import { type Cluster, namedHosts, readCluster } from "../cluster/cluster.ts";
+import { type ConnectOptions, openerFor, readAllFacts } from "../cluster/connect.ts";
 import type { Facts } from "../host/facts.ts";
-import type { HostKey } from "../host/ssh.ts";
+import { Session } from "../plan/session.ts";
+import { StateDir } from "../plan/state-dir.ts";
 import { type Bundle, readBundle } from "./bundle.ts";
-import { type Cluster, namedHosts, readCluster } from "./cluster.ts";
-import { readAllFacts } from "./connect.ts";
 import { type Context, makeContext } from "./context.ts";
-import { Home } from "./home.ts";
 import { imagesFor } from "./images.ts";
 import type { Finding } from "./preflight/finding.ts";
 import { preflight, preflightHosts } from "./preflight/preflight.ts";
-import { type Opener, opener, Session } from "./session.ts";
 import { readUserManifests } from "./user-manifests.ts";
 
-export interface HostsCheckOptions {
+export interface HostsCheckOptions extends ConnectOptions {
   clusterFile: string;
   /** Checks that the bundle has what these hosts need, too. */
   bundle?: string;
   hosts?: string[];
-  confirm?: (host: string, key: HostKey) => Promise<boolean>;
-  open?: Opener;
-  emit: Emit;
-  signal?: AbortSignal;
 }
 
 export interface HostsCheckResult {
@@ -43,18 +37,11 @@ const NOTHING: Bundle = {
 
 /** What hosts are, and everything that an installation would find wrong with them. Changes nothing. */
 export async function checkHosts(options: HostsCheckOptions): Promise<HostsCheckResult> {
-  const { emit, signal, confirm } = options;
+  const { signal } = options;
   const cluster = await readCluster(options.clusterFile);
   const bundle = options.bundle === undefined ? NOTHING : readBundle(options.bundle);
   const asked: Cluster = { ...cluster, hosts: namedHosts(cluster, options.hosts) };
-  const open =
-    options.open ??
-    opener({
-      home: Home.open(cluster),
-      emit,
-      ...(confirm ? { confirm } : {}),
-      ...(signal ? { signal } : {}),
-    });
+  const open = openerFor(StateDir.open(cluster), options);
   const session = await Session.start(asked.hosts, open);
   try {
     const facts = await readAllFacts(asked.hosts, session, signal);

@@ -1,4 +1,5 @@
 import { stringify } from "yaml";
+import { type Cluster, registryName } from "../cluster/cluster.ts";
 import { AirgapError } from "../errors.ts";
 import { parseKubeadmConfig } from "../kubernetes/config.ts";
 import { type KubeadmList, listKubeadmImages } from "../kubernetes/list.ts";
@@ -7,7 +8,6 @@ import { type LandingRules, land } from "../names/landing.ts";
 import { rewriteText } from "../names/rewrite.ts";
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../oci/reference.ts";
 import type { ManifestFile } from "./bundle.ts";
-import { type Cluster, registryName } from "./cluster.ts";
 
 /** Where a cluster's nodes get their images, and by which names. */
 export interface Images {

@@ -1,40 +1,37 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { type Cluster, type ClusterHost, namedHosts, readCluster } from "../cluster/cluster.ts";
+import { type ConnectOptions, openerFor, readAllFacts, sshSecrets } from "../cluster/connect.ts";
+import { loadSecrets, type Secrets, type Standing, secretTexts } from "../cluster/secrets.ts";
 import { isAirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import type { Facts } from "../host/facts.ts";
 import { findSelf } from "../host/shipped.ts";
-import type { HostKey } from "../host/ssh.ts";
+import { checkAll } from "../plan/execute.ts";
+import { openJournal } from "../plan/journal.ts";
+import { RunLog } from "../plan/log.ts";
+import { Mask } from "../plan/mask.ts";
+import { type PreviewedStep, preview } from "../plan/preview.ts";
+import { type Outcome, runPlan } from "../plan/run.ts";
+import { Session } from "../plan/session.ts";
+import { narrow, type Plan } from "../plan/stage.ts";
+import { StateDir } from "../plan/state-dir.ts";
+import { turnsOf } from "../plan/turns.ts";
+import { type Beside, writeScripts } from "../plan/write-scripts.ts";
 import type { Journal } from "../state/journal.ts";
 import { type Bundle, readBundle } from "./bundle.ts";
-import { type Cluster, namedHosts, readCluster } from "./cluster.ts";
-import { readAllFacts } from "./connect.ts";
 import { architecture, makeContext, type PlanInput } from "./context.ts";
-import { type Foreseen, foresee } from "./dry-run.ts";
-import { Home } from "./home.ts";
+import { askForFacts, readGatheredFacts } from "./gathered-facts.ts";
+import { hintsFor } from "./hints.ts";
 import { imagesFor } from "./images.ts";
-import { keptJournal } from "./kept-journal.ts";
-import { RunLog } from "./log.ts";
-import { Mask } from "./mask.ts";
-import { makePlan } from "./plan.ts";
+import { planInstall } from "./plan.ts";
 import type { Finding } from "./preflight/finding.ts";
 import { parseIgnored, preflight, refuse } from "./preflight/preflight.ts";
-import { type Outcome, runPlan, survey } from "./run.ts";
-import {
-  askForFacts,
-  type Beside,
-  readGatheredFacts,
-  scriptOrder,
-  turnsOf,
-  writeScripts,
-} from "./scripts.ts";
-import { loadSecrets, type Secrets, type Standing, secretTexts } from "./secrets.ts";
-import { type Opener, opener, Session, sshSecrets } from "./session.ts";
-import { narrow, type Plan, type StageName } from "./stage.ts";
+import { type StageName, scriptOrder } from "./stages/index.ts";
 import { withLocalTool } from "./tool.ts";
 import { readUserManifests } from "./user-manifests.ts";
 
-export interface InstallOptions {
+export interface InstallOptions extends ConnectOptions {
   clusterFile: string;
   bundle: string;
   dryRun: boolean;
@@ -46,19 +43,14 @@ export interface InstallOptions {
   ignoreChecks: string[];
   /** How long a host that is gone is waited for. Default 3 minutes. */
   patienceMs?: number;
-  /** Asked about host keys that nobody has accepted yet. */
-  confirm?: (host: string, key: HostKey) => Promise<boolean>;
-  /** Instead of SSH, for tests. */
-  open?: Opener;
   emit: Emit;
-  signal?: AbortSignal;
 }
 
 export interface InstallResult {
   cluster: string;
   /** Steps that were made so; 0 when everything was so already. */
   changed: number;
-  steps: (Outcome | Foreseen)[];
+  steps: (Outcome | PreviewedStep)[];
   findings: Finding[];
   /** Milliseconds; `commands` is what the hosts' own commands took. */
   time?: { total: number; commands: number; connecting: number };
@@ -74,9 +66,9 @@ export interface InstallResult {
 export interface Prepared {
   cluster: Cluster;
   bundle: Bundle;
-  home: Home;
+  home: StateDir;
   /** Absent when facts were gathered by hand and nothing was connected to. */
-  session: Session | undefined;
+  session: Session<ClusterHost> | undefined;
   facts: Record<string, Facts>;
   secrets: Secrets;
   input: PlanInput;
@@ -110,15 +102,15 @@ export function standingOf(cluster: Cluster, facts: Record<string, Facts>): Stan
   return { ...(ca ? { ca } : {}), ...(tls ? { tls } : {}) };
 }
 
-type Connecting = Pick<InstallOptions, "confirm" | "open" | "emit" | "signal" | "script">;
+type Connecting = ConnectOptions & Pick<InstallOptions, "script">;
 
 /** Connects to every host and reads its facts; those that were gathered by hand for scripts are taken as they are. */
 async function connect(
   cluster: Cluster,
-  home: Home,
+  home: StateDir,
   options: Connecting,
-): Promise<{ session: Session | undefined; facts: Record<string, Facts> }> {
-  const { emit, signal, confirm, script } = options;
+): Promise<{ session: Session<ClusterHost> | undefined; facts: Record<string, Facts> }> {
+  const { signal, script } = options;
   const gathered = Object.fromEntries(
     cluster.hosts.flatMap(({ name }) => {
       const facts = script === undefined ? undefined : readGatheredFacts(script, name);
@@ -127,9 +119,7 @@ async function connect(
   );
   const missing = cluster.hosts.filter(({ name }) => gathered[name] === undefined);
   if (missing.length === 0) return { session: undefined, facts: gathered };
-  const open =
-    options.open ?? opener({ home, emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
-  const session = await Session.start(missing, open).catch((cause: unknown) => {
+  const session = await Session.start(missing, openerFor(home, options)).catch((cause: unknown) => {
     if (script === undefined || !isAirgapError(cause, "network", "unauthorized")) throw cause;
     const names = missing.map(({ name }) => name);
     throw askForFacts(script, names, cause);
@@ -150,7 +140,7 @@ export async function prepare(options: Omit<InstallOptions, "dryRun">): Promise<
   const carried = readBundle(options.bundle);
   const images = imagesFor(cluster, carried.lock);
   const userManifests = readUserManifests(cluster, carried.lock);
-  const home = Home.open(cluster);
+  const home = StateDir.open(cluster);
   const { session, facts } = await connect(cluster, home, options);
   try {
     const server = facts[cluster.repository.host];
@@ -187,7 +177,7 @@ export async function install(options: InstallOptions): Promise<InstallResult> {
   try {
     tell(findings, input.ignored, options.emit);
     refuse(findings, input.ignored);
-    const plan = narrow(makePlan(input), options);
+    const plan = narrow(planInstall(input), options);
     const result = await carryOut(prepared, plan, options);
     return {
       ...result,
@@ -201,7 +191,7 @@ export async function install(options: InstallOptions): Promise<InstallResult> {
 }
 
 type Part = Omit<InstallResult, "cluster" | "findings">;
-type Connected = Prepared & { session: Session };
+type Connected = Prepared & { session: Session<ClusterHost> };
 
 /** By one of the three ways that a plan has. */
 async function carryOut(prepared: Prepared, plan: Plan, options: InstallOptions): Promise<Part> {
@@ -231,11 +221,11 @@ async function dryRun(
     mask,
     emit: options.emit,
     record: () => {},
-    ...(options.signal ? { signal: options.signal } : {}),
+    signal: options.signal,
   };
   try {
     const hosts = names(cluster, options);
-    const steps = foresee(plan, hosts, await survey(plan, hosts, context), mask);
+    const steps = preview(plan, hosts, await checkAll(plan, hosts, context), mask);
     return { changed: 0, steps };
   } finally {
     log.close();
@@ -245,7 +235,7 @@ async function dryRun(
 async function run(prepared: Connected, plan: Plan, options: InstallOptions): Promise<Part> {
   const { session, home, mask, cluster, facts } = prepared;
   const log = new RunLog(home, mask);
-  const journal = await keptJournal(home, options.emit);
+  const journal = await openJournal(home, options.emit);
   try {
     await journal?.begin("install", log.path);
     await tellForgotten(cluster, options, journal);
@@ -261,8 +251,9 @@ async function run(prepared: Connected, plan: Plan, options: InstallOptions): Pr
       mask,
       emit: options.emit,
       record: (host, report) => journal?.step(host, report.id, report.state, report.ms),
-      ...(options.patienceMs === undefined ? {} : { patienceMs: options.patienceMs }),
-      ...(options.signal ? { signal: options.signal } : {}),
+      hints: hintsFor,
+      patienceMs: options.patienceMs,
+      signal: options.signal,
     });
     await journal?.end("done");
     const { changed, outcomes, totalMs, commandsMs } = result;

@@ -1,7 +1,7 @@
 import { stringify } from "yaml";
+import { apiAddress, type ClusterHost } from "../cluster/cluster.ts";
 import { isRecord } from "../oci/descriptor.ts";
 import { publicKeyHash } from "../pki/certificate.ts";
-import { apiAddress, type ClusterHost } from "./cluster.ts";
 import { type Context, minorOf } from "./context.ts";
 import { cgroupDriver } from "./stages/containerd.ts";
 import { needsResolvConf, RESOLV_CONF } from "./stages/resolv-conf.ts";

@@ -1,36 +1,33 @@
-import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
+import { type Cluster, type ClusterHost, readCluster } from "../cluster/cluster.ts";
+import { type ConnectOptions, openerFor, sshSecrets } from "../cluster/connect.ts";
+import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
-import type { HostKey } from "../host/ssh.ts";
+import type { RunContext } from "../plan/execute.ts";
+import { openJournal } from "../plan/journal.ts";
+import { RunLog } from "../plan/log.ts";
+import { Mask } from "../plan/mask.ts";
+import { Session } from "../plan/session.ts";
+import { sh } from "../plan/shell.ts";
+import { StateDir } from "../plan/state-dir.ts";
+import { type UndoResult, undoHost } from "../plan/undo.ts";
 import { nearest } from "../schema/nearest.ts";
-import { type Cluster, type ClusterHost, readCluster } from "./cluster.ts";
 import { minorOf } from "./context.ts";
-import { Frames, type StepReport } from "./frames.ts";
-import { Home } from "./home.ts";
-import { keptJournal } from "./kept-journal.ts";
-import { RunLog } from "./log.ts";
-import { Mask } from "./mask.ts";
-import { MARK } from "./run.ts";
-import { renderUndo } from "./script.ts";
-import { type Opener, opener, Session, sshSecrets } from "./session.ts";
-import { sh } from "./sh.ts";
+import { resetOrder } from "./stages/index.ts";
 
-export interface ResetOptions {
+export interface ResetOptions extends ConnectOptions {
   clusterFile: string;
   /** Only these; also ones that the cluster file has forgotten. */
   hosts?: string[];
   /** Packages that were installed go too. */
   packages: boolean;
-  confirm?: (host: string, key: HostKey) => Promise<boolean>;
   /** Asked before anything is taken back. */
   sure: (hosts: string[]) => Promise<boolean>;
-  open?: Opener;
   emit: Emit;
-  signal?: AbortSignal;
 }
 
 export interface ResetResult {
   cluster: string;
-  hosts: { host: string; undone: number; failed: string[] }[];
+  hosts: UndoResult[];
   log: string;
 }
 
@@ -50,23 +47,19 @@ function chosen(cluster: Cluster, known: ClusterHost[], wanted: string[] | undef
   });
 }
 
-/** Workers first, then control planes, then those that all others depend on. */
-const rank = ({ roles }: ClusterHost): number =>
-  roles.includes("control-plane") ? 1 : roles.includes("worker") ? 0 : 2;
-
 /**
  * Back to bare: each host takes back what it remembers of having been changed. A node that leaves a
  * cluster which goes on is drained and deleted first.
  * @throws AirgapError
  */
 export async function reset(options: ResetOptions): Promise<ResetResult> {
-  const { emit, signal, confirm } = options;
+  const { emit, signal } = options;
   const cluster = await readCluster(options.clusterFile);
-  const home = Home.open(cluster);
-  const journal = await keptJournal(home, emit);
+  const home = StateDir.open(cluster);
+  const journal = await openJournal(home, emit);
   const mask = new Mask(sshSecrets(cluster.hosts));
   const log = new RunLog(home, mask);
-  let session: Session | undefined;
+  let session: Session<ClusterHost> | undefined;
   try {
     const known = ((await journal?.hosts()) ?? []).map(({ settings }) => JSON.parse(settings) as ClusterHost);
     const hosts = chosen(cluster, known, options.hosts);
@@ -77,17 +70,13 @@ export async function reset(options: ResetOptions): Promise<ResetResult> {
     const staying = cluster.hosts.find(
       (host) => host.roles.includes("control-plane") && !hosts.some(({ name }) => name === host.name),
     );
-    const open =
-      options.open ?? opener({ home, emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
-    session = await Session.start([...hosts, ...(staying ? [staying] : [])], open);
+    session = await Session.start([...hosts, ...(staying ? [staying] : [])], openerFor(home, options));
     await journal?.begin("reset", log.path);
-    const work = { session, log, mask, emit, ...(signal ? { signal } : {}) };
+    const work = { connections: session, log, mask, emit, ...(signal ? { signal } : {}) };
     if (staying) for (const host of hosts) await leave(host, staying, cluster, work);
     const results: ResetResult["hosts"] = [];
-    for (const level of [0, 1, 2]) {
-      const now = hosts.filter((host) => rank(host) === level);
-      results.push(...(await Promise.all(now.map((host) => takeBack(host, options.packages, work)))));
-    }
+    for (const group of resetOrder(hosts))
+      results.push(...(await Promise.all(group.map(({ name }) => undoHost(name, options.packages, work)))));
     for (const { host, failed } of results) if (failed.length === 0) await journal?.forget(host);
     await journal?.end("done");
     refuseHalf(results, log);
@@ -99,25 +88,19 @@ export async function reset(options: ResetOptions): Promise<ResetResult> {
   }
 }
 
-interface Work {
-  session: Session;
-  log: RunLog;
-  mask: Mask;
-  emit: Emit;
-  signal?: AbortSignal;
-}
+type Work = Omit<RunContext, "record">;
 
 /** Pods go elsewhere, then the cluster forgets the node. */
 async function leave(
   host: ClusterHost,
   staying: ClusterHost,
   cluster: Cluster,
-  { session, log, emit, signal }: Work,
+  { connections, log, emit, signal }: Work,
 ): Promise<void> {
   if (!host.roles.some((role) => role === "worker" || role === "control-plane")) return;
   const data = minorOf(cluster.kubernetes.version) >= 20 ? "--delete-emptydir-data" : "--delete-local-data";
   emit({ type: "phase", name: "drain", detail: host.name });
-  const { code, stdout, stderr } = await session.get(staying.name).run(
+  const { code, stdout, stderr } = await connections.get(staying.name).run(
     sh`
       export KUBECONFIG=/etc/kubernetes/admin.conf
       kubectl get node ${host.name} -o name >/dev/null 2>&1 || exit 0
@@ -131,42 +114,6 @@ async function leave(
       "step-failed",
       `${staying.name}: ${host.name} could not be taken out of the cluster: ${stderr.trim()}`,
     );
-}
-
-async function takeBack(
-  host: ClusterHost,
-  packages: boolean,
-  { session, log, mask, emit, signal }: Work,
-): Promise<ResetResult["hosts"][number]> {
-  const told: StepReport[] = [];
-  const frames = new Frames(MARK, {
-    state: (id, state, report) => {
-      if (report === undefined) return;
-      told.push(report);
-      emit({ type: "step", host: host.name, step: id, state, detail: "taken back", ms: report.ms });
-      log.line(`${host.name} ${id} taken back: ${report.state}`);
-      log.output(host.name, report.output);
-    },
-  });
-  try {
-    const { code, stderr } = await session.get(host.name).run(renderUndo(MARK, packages), {
-      timeoutMs: 1_800_000,
-      onStdout: (text) => frames.push(text),
-      ...(signal ? { signal } : {}),
-    });
-    frames.end();
-    const failed = told
-      .filter(({ state }) => state === "failed")
-      .map(({ id, output }) => `${id}: ${mask.hide(output).trim().split("\n").at(-1) ?? ""}`);
-    return {
-      host: host.name,
-      undone: told.length - failed.length,
-      failed: code === 0 || failed.length > 0 ? failed : [stderr.trim() || `its script ended with ${code}`],
-    };
-  } catch (error) {
-    if (!isAirgapError(error, "network")) throw error;
-    return { host: host.name, undone: told.length, failed: [messageOf(error)] };
-  }
 }
 
 function refuseHalf(results: ResetResult["hosts"], log: RunLog): void {

@@ -1,9 +1,4 @@
 import { X509Certificate } from "node:crypto";
-import { AirgapError } from "../errors.ts";
-import type { Emit } from "../events.ts";
-import type { Host } from "../host/host.ts";
-import type { HostKey } from "../host/ssh.ts";
-import { isRecord } from "../oci/descriptor.ts";
 import {
   type Cluster,
   type ClusterHost,
@@ -12,20 +7,20 @@ import {
   nodesOf,
   readCluster,
   registryName,
-} from "./cluster.ts";
+} from "../cluster/cluster.ts";
+import { type ConnectOptions, openerFor } from "../cluster/connect.ts";
+import { AirgapError } from "../errors.ts";
+import type { Host } from "../host/host.ts";
+import { isRecord } from "../oci/descriptor.ts";
+import { Session } from "../plan/session.ts";
+import { sh } from "../plan/shell.ts";
+import { StateDir } from "../plan/state-dir.ts";
 import { minorOf } from "./context.ts";
-import { Home } from "./home.ts";
-import { type Opener, opener, Session } from "./session.ts";
-import { sh } from "./sh.ts";
 import { DASHBOARD_ADMIN } from "./stages/dashboard.ts";
 
-export interface StatusOptions {
+export interface StatusOptions extends ConnectOptions {
   clusterFile: string;
   hosts?: string[];
-  confirm?: (host: string, key: HostKey) => Promise<boolean>;
-  open?: Opener;
-  emit: Emit;
-  signal?: AbortSignal;
 }
 
 export interface NodeStatus {
@@ -210,14 +205,11 @@ function problemsOf(status: Omit<ClusterStatus, "problems" | "healthy">, cluster
 async function reach(
   cluster: Cluster,
   options: StatusOptions,
-): Promise<{ session: Session; first: ClusterHost; asked: ClusterHost[] }> {
-  const home = Home.open(cluster);
-  const { emit, signal, confirm } = options;
+): Promise<{ session: Session<ClusterHost>; first: ClusterHost; asked: ClusterHost[] }> {
   const [first] = hostsOf(cluster, "control-plane");
   if (first === undefined) throw new AirgapError("spec", "the cluster has no control plane");
   const asked = nodesOf({ ...cluster, hosts: namedHosts(cluster, options.hosts) });
-  const open =
-    options.open ?? opener({ home, emit, ...(confirm ? { confirm } : {}), ...(signal ? { signal } : {}) });
+  const open = openerFor(StateDir.open(cluster), options);
   return { session: await Session.start([...new Set([first, ...asked])], open), first, asked };
 }
 

@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import type { Cluster } from "../cluster/cluster.ts";
 import { sitesIn } from "../discovery/manifests/applied.ts";
 import { AirgapError, messageOf } from "../errors.ts";
 import type { Lock } from "../lock/lock.ts";
 import type { ManifestFile } from "./bundle.ts";
-import type { Cluster } from "./cluster.ts";
 import { carries } from "./images.ts";
 
 /** Documents that add-ons name by their path, and what they ask for that the bundle lacks. */

@@ -10,6 +10,7 @@ import {
 } from "node:crypto";
 import { isIP } from "node:net";
 import { promisify } from "node:util";
+import { addressBytes } from "../address.ts";
 import {
   bits,
   boolean,
@@ -94,18 +95,9 @@ function keyId(key: KeyObject): Buffer {
 const extension = (id: string, critical: boolean, value: Uint8Array): Buffer =>
   sequence(oid(id), ...(critical ? [boolean(true)] : []), octets(value));
 
-function ipBytes(address: string): Buffer {
-  if (isIP(address) === 4) return Buffer.from(address.split(".").map(Number));
-  const [head = "", tail] = address.split("::");
-  const words = (text: string): string[] => (text === "" ? [] : text.split(":"));
-  const [left, right] = [words(head), words(tail ?? "")];
-  const zeros = tail === undefined ? [] : Array.from({ length: 8 - left.length - right.length }, () => "0");
-  return Buffer.from([...left, ...zeros, ...right].map((word) => word.padStart(4, "0")).join(""), "hex");
-}
-
 const altNames = (hosts: string[]): Buffer =>
   sequence(
-    ...hosts.map((host) => (isIP(host) ? implicit(7, ipBytes(host)) : implicit(2, Buffer.from(host)))),
+    ...hosts.map((host) => (isIP(host) ? implicit(7, addressBytes(host)) : implicit(2, Buffer.from(host)))),
   );
 
 interface Issued {

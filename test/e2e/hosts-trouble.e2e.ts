@@ -14,7 +14,7 @@ import { elSystem } from "./rig/system/el.ts";
 
 const ROOT = `root-${Math.random().toString(36).slice(2)}`;
 const REGISTRY = `registry-${Math.random().toString(36).slice(2)}`;
-const STAGES = ["hosts", "trust", "serve", "repository", "packages", "runtime"];
+const STAGE_NAMES = ["hosts", "trust", "serve", "repository", "packages", "runtime"];
 const only = (...stages: string[]): string[] => stages.flatMap((stage) => ["--only", stage]);
 const scratch = new Scratch();
 
@@ -30,7 +30,7 @@ const install = (...more: string[]): string[] => [
   cluster,
   "--bundle",
   bundle,
-  ...(more.includes("--only") ? [] : only(...STAGES)),
+  ...(more.includes("--only") ? [] : only(...STAGE_NAMES)),
   ...more,
 ];
 

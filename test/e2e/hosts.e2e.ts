@@ -13,7 +13,7 @@ import { debianWithFirewalls, hostsArePossible, smallBundle } from "./rig/small.
 import { elSystem } from "./rig/system/el.ts";
 
 const PASSWORD = `rig-${Math.random().toString(36).slice(2)}`;
-const STAGES = ["hosts", "trust", "serve", "repository", "packages", "runtime"].flatMap((stage) => [
+const STAGE_NAMES = ["hosts", "trust", "serve", "repository", "packages", "runtime"].flatMap((stage) => [
   "--only",
   stage,
 ]);
@@ -32,7 +32,7 @@ const install = (...more: string[]): string[] => [
   "--bundle",
   bundle,
   "--yes",
-  ...STAGES,
+  ...STAGE_NAMES,
   ...more,
 ];
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Cluster } from "../../src/install/cluster.ts";
+import type { Cluster } from "../../src/cluster/cluster.ts";
 import { parseManifests, printManifests } from "../../src/install/manifest.ts";
 import { withDashboardAccess } from "../../src/install/stages/dashboard.ts";
 import { withKubeletAccess } from "../../src/install/stages/metrics-server.ts";

@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { Ajv } from "ajv";
 import { describe, expect, it, test } from "vitest";
 import { parse, stringify } from "yaml";
-import { isAirgapError } from "../../src/errors.ts";
 import {
   apiAddress,
   hostsOf,
@@ -12,11 +11,13 @@ import {
   parseCluster,
   readCluster,
   registryName,
-} from "../../src/install/cluster.ts";
-import { clusterSchema } from "../../src/install/schema.ts";
+} from "../../src/cluster/cluster.ts";
+import { clusterSchema } from "../../src/cluster/schema.ts";
+import { isAirgapError } from "../../src/errors.ts";
 import { cli } from "../support/cli.ts";
 import { clusterOf, clusterText } from "../support/install/site.ts";
 import { Random } from "../support/random.ts";
+import { Scratch } from "../support/scratch.ts";
 
 const FINGERPRINT = `SHA256:${"A".repeat(43)}`;
 
@@ -406,6 +407,18 @@ describe("the cluster file", () => {
     ],
   ])("refuses %s", (_, over, message) => {
     expect(problems(clusterText(over))).toContain(message);
+  });
+
+  it.each([
+    ["registry.mode: harbor", { registry: { mode: "harbor" }, repository: { host: "master1" } }],
+    ["etcd: external", { etcd: "external" }],
+  ])("with %s is refused by name, before anything is connected to", async (name, over) => {
+    using scratch = new Scratch();
+    const file = scratch.write("cluster.yaml", clusterText(over));
+    await expect(readCluster(file)).rejects.toMatchObject({
+      code: "spec",
+      message: expect.stringContaining(`this version of airgap cannot install ${name}`),
+    });
   });
 
   it("is not there: says how it looks", async () => {

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { clusterSchema } from "../../src/cluster/schema.ts";
 import { CHECKS } from "../../src/install/preflight/finding.ts";
-import { clusterSchema } from "../../src/install/schema.ts";
-import { STAGES } from "../../src/install/stage.ts";
+import { STAGE_NAMES } from "../../src/install/stages/index.ts";
 import type { JsonSchema } from "../../src/schema/schema.ts";
 
 const page = readFileSync(join(import.meta.dirname, "../../docs/install.md"), "utf8");
@@ -48,6 +48,6 @@ describe("docs/install.md", () => {
 
   it("speaks of every check and every stage", () => {
     expect(Object.keys(CHECKS).filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
-    expect(STAGES.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+    expect(STAGE_NAMES.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
   });
 });

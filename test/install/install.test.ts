@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { formatForeseen } from "../../src/install/dry-run.ts";
+import { formatPreview } from "../../src/plan/preview.ts";
 import { Journal } from "../../src/state/journal.ts";
 import { PlayedSite } from "../support/install/played-site.ts";
 
@@ -291,7 +291,7 @@ describe("a dry run", () => {
         ],
       }),
     );
-    const text = formatForeseen(steps as Parameters<typeof formatForeseen>[0]);
+    const text = formatPreview(steps as Parameters<typeof formatPreview>[0]);
     expect(text).toContain("  node1: swap: Swap is off, now and after a reboot");
     expect(text.at(-1)).toBe(`${steps.length - 1} of ${steps.length} steps would change something`);
     const secrets = JSON.parse(readFileSync(site.scratch.path(".airgap/site/secrets.json"), "utf8")) as {
@@ -306,8 +306,8 @@ describe("a dry run", () => {
   it("says that nothing is to do when all is so", async () => {
     await site.install();
     const { steps } = await site.install({ dryRun: true });
-    expect(formatForeseen(steps as Parameters<typeof formatForeseen>[0])).toEqual([
-      "Nothing is to do: everything is so already",
+    expect(formatPreview(steps as Parameters<typeof formatPreview>[0])).toEqual([
+      "Nothing to do: every step is already done",
     ]);
   });
 });

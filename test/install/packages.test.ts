@@ -1,12 +1,12 @@
 import { describe, expect, it, test } from "vitest";
-import { makePlan } from "../../src/install/plan.ts";
+import { planInstall } from "../../src/install/plan.ts";
 import { runShell, SHELLS } from "../support/install/shells.ts";
 import { siteOf, type Wishes } from "../support/install/site.ts";
 import type { System } from "../support/install/systems.ts";
 
 /** How a host's install step is applied. */
 function applyOn(os: System, more: Wishes = {}): string {
-  const plan = makePlan(siteOf({ os, ...more }));
+  const plan = planInstall(siteOf({ os, ...more }));
   const wave = plan.stages.find(({ name }) => name === "packages")?.waves[0];
   const step = wave?.find(({ host }) => host === "node1")?.steps.find(({ id }) => id === "install");
   if (step === undefined) throw new Error("nothing is installed");

@@ -1,14 +1,15 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { beforeAll, describe, expect, it, test, vi } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { secretTexts } from "../../src/cluster/secrets.ts";
 import type { PlanInput } from "../../src/install/context.ts";
-import { makePlan } from "../../src/install/plan.ts";
-import { renderScript, stepLibrary } from "../../src/install/script.ts";
-import { scriptOrder, turnsOf } from "../../src/install/scripts.ts";
-import { secretTexts } from "../../src/install/secrets.ts";
-import { type Plan, STAGES } from "../../src/install/stage.ts";
-import type { Step } from "../../src/install/step.ts";
+import { planInstall } from "../../src/install/plan.ts";
+import { STAGE_NAMES, scriptOrder } from "../../src/install/stages/index.ts";
+import { renderScript, stepLibrary } from "../../src/plan/script.ts";
+import type { Plan } from "../../src/plan/stage.ts";
+import type { Step } from "../../src/plan/step.ts";
+import { turnsOf } from "../../src/plan/turns.ts";
 import { siteOf, type Wishes } from "../support/install/site.ts";
 import { systems } from "../support/install/systems.ts";
 import { Random } from "../support/random.ts";
@@ -140,7 +141,7 @@ describe("a plan", () => {
     for (const seed of SEEDS) {
       const input = siteOf(randomWishes(seed));
       inputs.set(seed, input);
-      plans.set(seed, makePlan(input));
+      plans.set(seed, planInstall(input));
     }
   });
   const each = (look: (plan: Plan, input: PlanInput, seed: number) => void): void => {
@@ -149,9 +150,9 @@ describe("a plan", () => {
 
   it("is the same for the same input, and takes nothing from it away", () => {
     each((plan, input, seed) => {
-      expect(makePlan(frozen(input)), `seed ${seed}`).toEqual(plan);
+      expect(planInstall(frozen(input)), `seed ${seed}`).toEqual(plan);
       expect(JSON.parse(JSON.stringify(plan)), "is data").toEqual(
-        JSON.parse(JSON.stringify(makePlan(siteOf(randomWishes(seed))))),
+        JSON.parse(JSON.stringify(planInstall(siteOf(randomWishes(seed))))),
       );
     });
   });
@@ -164,7 +165,7 @@ describe("a plan", () => {
     const clock = vi.spyOn(Date, "now").mockImplementation(forbidden("the clock"));
     const chance = vi.spyOn(Math, "random").mockImplementation(forbidden("chance"));
     try {
-      expect(makePlan(input)).toEqual(plans.get(3));
+      expect(planInstall(input)).toEqual(plans.get(3));
     } finally {
       clock.mockRestore();
       chance.mockRestore();
@@ -174,7 +175,7 @@ describe("a plan", () => {
   it("has its stages in their order, each once, none empty", () => {
     each((plan) => {
       const names = plan.stages.map(({ name }) => name);
-      expect(names).toEqual(STAGES.filter((stage) => names.includes(stage)));
+      expect(names).toEqual(STAGE_NAMES.filter((stage) => names.includes(stage)));
       for (const { waves } of plan.stages) {
         expect(waves.length).toBeGreaterThan(0);
         for (const wave of waves) {
@@ -315,17 +316,6 @@ describe("a plan", () => {
     const all = files.map((file) => `sh -n '${file}' || echo '${basename(file)}'`).join("\n");
     expect(spawnSync("sh", [], { input: all, encoding: "utf8" })).toMatchObject({ stdout: "", stderr: "" });
   }, 60_000);
-});
-
-describe("what a version can't do yet", () => {
-  test.each<[string, Record<string, unknown>]>([
-    ["registry.mode: harbor", { registry: { mode: "harbor" }, repository: { host: "master1" } }],
-    ["etcd: external", { etcd: "external" }],
-  ])("%s is refused by name", (name, cluster) => {
-    expect(() => makePlan(siteOf({ cluster }))).toThrow(
-      expect.objectContaining({ code: "unsupported", message: expect.stringContaining(name) }),
-    );
-  });
 });
 
 describe("stages", () => {

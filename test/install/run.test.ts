@@ -3,10 +3,11 @@ import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { isAirgapError } from "../../src/errors.ts";
-import { makePlan } from "../../src/install/plan.ts";
-import { survey } from "../../src/install/run.ts";
-import { narrow, type Plan, type StageName } from "../../src/install/stage.ts";
-import type { Step } from "../../src/install/step.ts";
+import { planInstall } from "../../src/install/plan.ts";
+import type { StageName } from "../../src/install/stages/index.ts";
+import { checkAll } from "../../src/plan/execute.ts";
+import { narrow, type Plan, type PlannedStage } from "../../src/plan/stage.ts";
+import type { Step } from "../../src/plan/step.ts";
 import { Rig } from "../support/install/runs.ts";
 import { siteOf } from "../support/install/site.ts";
 
@@ -17,8 +18,10 @@ const step = (id: string, more: Partial<Step> = {}): Step => ({
   apply: ":",
   ...more,
 });
-const stage = (name: StageName, ...waves: Record<string, Step[]>[]) => ({
+const stage = (name: string, ...waves: Record<string, Step[]>[]): PlannedStage => ({
   name,
+  needs: [],
+  wholeCluster: name === "verify",
   waves: waves.map((wave) => Object.entries(wave).map(([host, steps]) => ({ host, steps }))),
 });
 
@@ -119,8 +122,8 @@ describe("a run", () => {
     expect(error.message).toContain("likely cause: the host's disk is full");
     expect(error.suggestions).toEqual([
       "on the host: df -h",
-      `the whole output is in ${rig.log.path}`,
-      expect.stringContaining("run the same command again"),
+      `The whole output is in ${rig.log.path}`,
+      expect.stringContaining("run the same command"),
     ]);
     expect(error.data).toMatchObject({ failures: [{ host: "a", stage: "hosts", step: "one" }] });
     expect(readFileSync(rig.log.path, "utf8")).toContain("a| No space left on device");
@@ -234,7 +237,7 @@ describe("a connection that breaks", () => {
 });
 
 describe("a host whose script ends before its time", () => {
-  it("is told with the step that it was in, in the survey and in a run", async () => {
+  it("is told with the step that it was in, in the checkAll and in a run", async () => {
     const host = rig.host("a");
     const run = host.run.bind(host);
     host.run = async (_, options) => {
@@ -281,7 +284,7 @@ describe("something that is sent", () => {
     let there = 300;
     own.host("a").answers(/stat -c %s \/var\/lib\/x\.part/, () => `${there}\n`);
     await own.run(plan);
-    expect(own.host("a").poured).toEqual([{ command: "cat >>'/var/lib/x.part'", bytes: 600 }]);
+    expect(own.host("a").poured).toEqual([{ command: "cat >>/var/lib/x.part", bytes: 600 }]);
     expect(own.host("a").applied).toEqual(["serve/before", "serve/copy", "serve/after"]);
     expect(
       own.events
@@ -294,7 +297,7 @@ describe("something that is sent", () => {
 
     for (const [size, poured] of [
       [900, undefined],
-      [5000, { command: ": >'/var/lib/x.part'; cat >>'/var/lib/x.part'", bytes: 900 }],
+      [5000, { command: ": >/var/lib/x.part; cat >>/var/lib/x.part", bytes: 900 }],
     ] as const) {
       there = size;
       own.host("a").so.delete("serve/copy");
@@ -306,7 +309,7 @@ describe("something that is sent", () => {
 });
 
 describe("a plan for fewer", () => {
-  const plan = makePlan(siteOf());
+  const plan = planInstall(siteOf());
 
   it.each([
     [{ only: ["hosts", "trust"] as StageName[] }, ["hosts", "trust"]],
@@ -315,7 +318,7 @@ describe("a plan for fewer", () => {
       ["hosts", "trust", "serve", "repository", "packages", "runtime"],
     ],
     [{ only: ["hosts", "trust"] as StageName[], skip: ["trust"] as StageName[] }, ["hosts"]],
-    [{ only: ["etcd"] as StageName[] }, []],
+    [{ only: ["registry"] as StageName[] }, []],
   ])("%j", (wishes, names) => {
     expect(narrow(plan, wishes).stages.map(({ name }) => name)).toEqual(names);
   });
@@ -330,12 +333,12 @@ describe("a plan for fewer", () => {
   });
 });
 
-describe("a survey", () => {
+describe("a checkAll", () => {
   it("is one round trip a host, and sends nothing that could change something", async () => {
     const input = siteOf();
-    const plan = makePlan(input);
+    const plan = planInstall(input);
     using own = new Rig(plan, ["master1", "node1"], input);
-    const found = await survey(plan, ["master1", "node1"], own.context);
+    const found = await checkAll(plan, ["master1", "node1"], own.context);
     expect([...found.keys()]).toEqual(["master1", "node1"]);
     for (const host of Object.values(own.hosts)) {
       expect(host.sent).toHaveLength(1);

@@ -2,10 +2,12 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { makePlan } from "../../src/install/plan.ts";
-import { renderScript, stepLibrary } from "../../src/install/script.ts";
-import { readGatheredFacts, scriptOrder, turnsOf } from "../../src/install/scripts.ts";
-import { stepsOn } from "../../src/install/stage.ts";
+import { readGatheredFacts } from "../../src/install/gathered-facts.ts";
+import { planInstall } from "../../src/install/plan.ts";
+import { scriptOrder } from "../../src/install/stages/index.ts";
+import { renderScript, stepLibrary } from "../../src/plan/script.ts";
+import { stepsOn } from "../../src/plan/stage.ts";
+import { turnsOf } from "../../src/plan/turns.ts";
 import { expectGolden, updating } from "../support/install/golden.ts";
 import { PlayedSite } from "../support/install/played-site.ts";
 import { runShell, SHELLS } from "../support/install/shells.ts";
@@ -47,7 +49,7 @@ const SITES: Record<string, Wishes> = {
 /** A script for each turn: its number with the host's name, and its text. */
 function scriptsOf(wishes: Wishes): { name: string; host: string; text: string }[] {
   const input = siteOf(wishes);
-  const turns = turnsOf(makePlan(input), scriptOrder(input.cluster.hosts, input.cluster.repository.host));
+  const turns = turnsOf(planInstall(input), scriptOrder(input.cluster.hosts, input.cluster.repository.host));
   return turns.map(({ host, steps }, i) => ({
     name: `${i + 1}-${host}`,
     host,
@@ -74,7 +76,7 @@ describe.each(Object.entries(SITES))("the scripts of %s", (name, wishes) => {
   });
 
   it("hold every step of the plan once", () => {
-    const plan = makePlan(siteOf(wishes));
+    const plan = planInstall(siteOf(wishes));
     const ran = scriptsOf(wishes).flatMap(({ host, text }) =>
       [...text.matchAll(/^run ('?)([^ ']+)\1 /gm)].map((match) => `${host} ${match[2]}`),
     );

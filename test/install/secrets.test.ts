@@ -1,12 +1,12 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { beforeEach, describe, expect, it, test, vi } from "vitest";
-import { type Cluster, parseCluster } from "../../src/install/cluster.ts";
-import { Home } from "../../src/install/home.ts";
-import { RunLog } from "../../src/install/log.ts";
-import { Mask } from "../../src/install/mask.ts";
-import { fromEnvironment, loadSecrets, newToken, secretTexts } from "../../src/install/secrets.ts";
+import { type Cluster, parseCluster } from "../../src/cluster/cluster.ts";
+import { fromEnvironment, loadSecrets, newToken, secretTexts } from "../../src/cluster/secrets.ts";
 import { makeAuthority } from "../../src/pki/certificate.ts";
+import { RunLog } from "../../src/plan/log.ts";
+import { Mask } from "../../src/plan/mask.ts";
+import { StateDir } from "../../src/plan/state-dir.ts";
 import { clusterText, secretsOf } from "../support/install/site.ts";
 import { Scratch } from "../support/scratch.ts";
 
@@ -22,7 +22,7 @@ const clusterOf = (over: Record<string, unknown> = {}): Cluster =>
   parseCluster(clusterText(over), scratch.path("cluster.yaml"));
 const load = (over: Record<string, unknown> = {}, standing = {}) => {
   const cluster = clusterOf(over);
-  return loadSecrets(cluster, Home.open(cluster), standing);
+  return loadSecrets(cluster, StateDir.open(cluster), standing);
 };
 
 describe("secrets", () => {
@@ -178,7 +178,7 @@ describe("what is hidden", () => {
 
 describe("a run's log", () => {
   it("has every line with its host, for the user alone, and no secret", () => {
-    const home = Home.open({ baseDir: scratch.dir, name: "site" });
+    const home = StateDir.open({ baseDir: scratch.dir, name: "site" });
     const log = new RunLog(home, new Mask(["swordfish"]), new Date("2026-11-21T15:00:00.123Z"));
     log.line("stage hosts with swordfish");
     log.output("node1", "one\n\ntwo swordfish\n\n");
@@ -194,13 +194,13 @@ describe("a run's log", () => {
 
 describe("what is kept beside the cluster file", () => {
   it("is written at once or not at all", () => {
-    const home = Home.open({ baseDir: scratch.dir, name: "site" });
+    const home = StateDir.open({ baseDir: scratch.dir, name: "site" });
     expect(home.read("nothing")).toBeUndefined();
     home.write("a", "one");
     home.write("a", "two");
     expect(home.read("a")).toBe("two");
     expect(() => home.write("no/such/folder", "x")).toThrow(expect.objectContaining({ code: "disk" }));
-    expect(() => Home.open({ baseDir: scratch.write("file", ""), name: "site" })).toThrow(
+    expect(() => StateDir.open({ baseDir: scratch.write("file", ""), name: "site" })).toThrow(
       expect.objectContaining({ code: "disk" }),
     );
   });

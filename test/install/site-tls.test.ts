@@ -2,10 +2,10 @@ import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { compareSync } from "bcryptjs";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { type Cluster, parseCluster } from "../../src/install/cluster.ts";
-import { Home } from "../../src/install/home.ts";
-import { loadSecrets } from "../../src/install/secrets.ts";
-import { siteTls } from "../../src/install/site-tls.ts";
+import { type Cluster, parseCluster } from "../../src/cluster/cluster.ts";
+import { loadSecrets } from "../../src/cluster/secrets.ts";
+import { siteTls } from "../../src/cluster/site-tls.ts";
+import { StateDir } from "../../src/plan/state-dir.ts";
 import { Scratch } from "../support/scratch.ts";
 
 const scratch = new Scratch();
@@ -78,8 +78,8 @@ describe("the site's certificate", () => {
     process.env["SITE_PASSWORD"] = "not-to-be-found";
     const cluster = clusterOf(scratch.path("d"), ", user: nodes, passwordEnv: SITE_PASSWORD");
     const [one, two] = ["one", "two"].map((name) =>
-      Home.open({ baseDir: mkdtempSync(scratch.path(name)), name: "site" }),
-    ) as [Home, Home];
+      StateDir.open({ baseDir: mkdtempSync(scratch.path(name)), name: "site" }),
+    ) as [StateDir, StateDir];
     const first = await loadSecrets(cluster, one, {});
     const second = await loadSecrets(cluster, two, {
       ca: first.ca,

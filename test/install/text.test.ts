@@ -1,16 +1,15 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, it, test } from "vitest";
 import { AirgapError } from "../../src/errors.ts";
-import { diffLines } from "../../src/install/diff.ts";
-import { foresee, formatForeseen } from "../../src/install/dry-run.ts";
-import { Frames } from "../../src/install/frames.ts";
+import { fillShipped } from "../../src/host/shipped.ts";
 import { asksByLandedName, carries, imagesFor } from "../../src/install/images.ts";
-import { Mask } from "../../src/install/mask.ts";
-import { Session } from "../../src/install/session.ts";
-import { here, raw, sh } from "../../src/install/sh.ts";
-import { blockStep, fileStep, serviceStep } from "../../src/install/step.ts";
-import { fill } from "../../src/install/template.ts";
 import { hostKeyQuestion, names } from "../../src/install/words.ts";
+import { Mask } from "../../src/plan/mask.ts";
+import { diffLines, formatPreview, preview } from "../../src/plan/preview.ts";
+import { StepProtocol } from "../../src/plan/protocol.ts";
+import { Session } from "../../src/plan/session.ts";
+import { here, raw, sh } from "../../src/plan/shell.ts";
+import { blockStep, fileStep, serviceStep } from "../../src/plan/step.ts";
 import { RecordingHost } from "../support/install/recording-host.ts";
 import { bundleOf, clusterOf } from "../support/install/site.ts";
 import { Random } from "../support/random.ts";
@@ -96,9 +95,11 @@ describe("steps", () => {
 
 describe("a file with holes", () => {
   it("is filled wholly, or it is a mistake", () => {
-    expect(fill("systemd/airgap-serve.service", { COMMAND: "x $& y" })).toContain("ExecStart=x $& y\n");
-    expect(() => fill("systemd/airgap-serve.service", {})).toThrow("@COMMAND@");
-    expect(() => fill("systemd/airgap-serve.service", { COMMAND: "x", OTHER: "y" })).toThrow(
+    expect(fillShipped("systemd/airgap-serve.service", { COMMAND: "x $& y" })).toContain(
+      "ExecStart=x $& y\n",
+    );
+    expect(() => fillShipped("systemd/airgap-serve.service", {})).toThrow("@COMMAND@");
+    expect(() => fillShipped("systemd/airgap-serve.service", { COMMAND: "x", OTHER: "y" })).toThrow(
       "has no @OTHER@",
     );
   });
@@ -107,7 +108,7 @@ describe("a file with holes", () => {
 describe("what a script tells", () => {
   const told = (text: string, cut: number[] = []) => {
     const states: string[] = [];
-    const frames = new Frames("@@m", { state: (id, state) => states.push(`${id} ${state}`) });
+    const frames = new StepProtocol("@@m", { state: (id, state) => states.push(`${id} ${state}`) });
     let from = 0;
     for (const to of [...cut.sort((a, b) => a - b), text.length]) {
       frames.push(text.slice(from, to));
@@ -165,7 +166,7 @@ describe("what a script tells", () => {
   });
 
   it("is bounded", () => {
-    const frames = new Frames("@@m");
+    const frames = new StepProtocol("@@m");
     frames.push("@@m begin a\n");
     for (let i = 0; i < 300; i++) frames.push(`${"x".repeat(100_000)}\n`);
     expect(frames.currentOutput.length).toBeLessThan(4.2 * 1024 * 1024);
@@ -212,7 +213,9 @@ describe("a diff", () => {
 describe("a dry run", () => {
   it("hides secrets in what it shows", () => {
     const step = fileStep({ id: "f", title: "F", path: "/f", content: "password=swordfish\n" });
-    const plan = { stages: [{ name: "hosts" as const, waves: [[{ host: "a", steps: [step] }]] }] };
+    const plan = {
+      stages: [{ name: "hosts", needs: [], wholeCluster: false, waves: [[{ host: "a", steps: [step] }]] }],
+    };
     const report = {
       id: "hosts/f",
       state: "would-change" as const,
@@ -220,7 +223,7 @@ describe("a dry run", () => {
       shown: "password=other\n",
       ms: 1,
     };
-    const found = foresee(
+    const found = preview(
       plan,
       ["a"],
       new Map([["a", new Map([["hosts/f", report]])]]),
@@ -229,7 +232,7 @@ describe("a dry run", () => {
     expect(found).toEqual([
       expect.objectContaining({ reason: "it has ***", diff: ["- password=other", "+ password=***"] }),
     ]);
-    expect(formatForeseen(found)).toEqual([
+    expect(formatPreview(found)).toEqual([
       "hosts",
       "  a: f: F",
       "      - password=other",
@@ -332,7 +335,7 @@ describe("connections", () => {
     });
     await expect(both).rejects.toMatchObject({
       code: "network",
-      message: "2 hosts can't be worked on:\n  master1: no\n  node1: no",
+      message: "2 hosts cannot be worked on:\n  master1: no\n  node1: no",
       suggestions: ["the same for both"],
     });
     const bug = Session.start(hosts, async () => {

@@ -19,7 +19,6 @@ export default class HostsAuthorize extends BaseCommand<AuthorizeResult> {
       clusterFile: args.cluster,
       ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
       confirm: hostKeyQuestion((text) => this.confirm(text)),
-      emit: this.emit,
       signal: this.signal,
     });
     this.report.end();

@@ -27,7 +27,6 @@ export default class HostsCheck extends BaseCommand<HostsCheckResult> {
       ...(flags.bundle ? { bundle: flags.bundle } : {}),
       ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
       confirm: hostKeyQuestion((text) => this.confirm(text)),
-      emit: this.emit,
       signal: this.signal,
     });
     this.report.end();

@@ -1,8 +1,8 @@
 import { isIP } from "node:net";
 import { dirname } from "node:path/posix";
+import { contains, overlap, parseSubnet } from "../../address.ts";
+import type { Cluster, ClusterHost } from "../../cluster/cluster.ts";
 import type { Facts } from "../../host/facts.ts";
-import { contains, overlap, parseSubnet } from "../address.ts";
-import type { Cluster, ClusterHost } from "../cluster.ts";
 import { type Context, minorOf } from "../context.ts";
 import { needsResolvConf } from "../stages/resolv-conf.ts";
 import type { Finding } from "./finding.ts";

@@ -1,10 +1,10 @@
 import type { Document } from "yaml";
-import type { Addon, Cluster } from "../cluster.ts";
+import type { Addon, Cluster } from "../../cluster/cluster.ts";
+import { sh } from "../../plan/shell.ts";
+import type { Wave } from "../../plan/stage.ts";
+import type { Step } from "../../plan/step.ts";
 import type { Context } from "../context.ts";
 import { parseManifests } from "../manifest.ts";
-import { sh } from "../sh.ts";
-import type { Wave } from "../stage.ts";
-import type { Step } from "../step.ts";
 import { withDashboardAccess } from "./dashboard.ts";
 import { withKubeletAccess } from "./metrics-server.ts";
 import { applySteps, manifestOf } from "./network.ts";

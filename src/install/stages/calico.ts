@@ -1,6 +1,6 @@
 import { type Document, isMap, isSeq, type YAMLMap } from "yaml";
 import { AirgapError } from "../../errors.ts";
-import { interfaceOf } from "../address.ts";
+import { interfaceOf } from "../../host/facts.ts";
 import type { Context } from "../context.ts";
 import { containersOf, textAt } from "../manifest.ts";
 

@@ -1,5 +1,5 @@
+import { type Cluster, registryName } from "../../cluster/cluster.ts";
 import { hostComponent } from "../../oci/reference.ts";
-import { type Cluster, registryName } from "../cluster.ts";
 import { asksByLandedName } from "../images.ts";
 
 export interface HostsFile {

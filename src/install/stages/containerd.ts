@@ -1,8 +1,8 @@
+import type { ClusterHost } from "../../cluster/cluster.ts";
 import type { Facts } from "../../host/facts.ts";
-import type { ClusterHost } from "../cluster.ts";
+import { sh } from "../../plan/shell.ts";
+import { fileStep, type Step, serviceStep } from "../../plan/step.ts";
 import { type Context, setFor } from "../context.ts";
-import { sh } from "../sh.ts";
-import { fileStep, type Step, serviceStep } from "../step.ts";
 import { mergeContainerdConfig } from "./containerd-config.ts";
 import { hostsFiles } from "./containerd-hosts.ts";
 import { proxyStep } from "./proxy.ts";

@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
-import type { ClusterHost } from "../cluster.ts";
+import type { ClusterHost } from "../../cluster/cluster.ts";
+import type { ClusterKeys } from "../../cluster/secrets.ts";
+import { here, raw, sh } from "../../plan/shell.ts";
+import type { Wave } from "../../plan/stage.ts";
+import type { Step } from "../../plan/step.ts";
 import { type Context, minorOf, wave } from "../context.ts";
 import { initConfiguration, joinConfiguration } from "../kubeadm.ts";
-import type { ClusterKeys } from "../secrets.ts";
-import { here, raw, sh } from "../sh.ts";
-import type { Wave } from "../stage.ts";
-import type { Step } from "../step.ts";
 import { dockerPull } from "./docker.ts";
 import { userSteps } from "./kubeconfig.ts";
 import { criSocket } from "./socket.ts";

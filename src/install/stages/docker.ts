@@ -1,8 +1,8 @@
-import { type ClusterHost, registryName } from "../cluster.ts";
+import { type ClusterHost, registryName } from "../../cluster/cluster.ts";
+import { fillShipped } from "../../host/shipped.ts";
+import { sh } from "../../plan/shell.ts";
+import { fileStep, type Step, serviceStep } from "../../plan/step.ts";
 import { type Context, minorOf, setFor } from "../context.ts";
-import { sh } from "../sh.ts";
-import { fileStep, type Step, serviceStep } from "../step.ts";
-import { fill } from "../template.ts";
 import { cgroupDriver } from "./containerd.ts";
 import { mergeDockerConfig } from "./docker-config.ts";
 import { proxyStep } from "./proxy.ts";
@@ -140,7 +140,7 @@ function carriedShim({ bundle, images }: Context): Step[] {
   const place = bundle.files[CRI_DOCKERD];
   if (place === undefined) return [];
   const to = `/var/lib/airgap/${CRI_DOCKERD}`;
-  const unit = fill("systemd/cri-docker.service", { SANDBOX: images.sandbox });
+  const unit = fillShipped("systemd/cri-docker.service", { SANDBOX: images.sandbox });
   return [
     {
       id: "shim-program",
@@ -169,7 +169,7 @@ function carriedShim({ bundle, images }: Context): Step[] {
       id: "shim-socket",
       title: "cri-dockerd has a socket",
       path: "/etc/systemd/system/cri-docker.socket",
-      content: fill("systemd/cri-docker.socket", {}),
+      content: fillShipped("systemd/cri-docker.socket", {}),
     }),
     fileStep({
       id: "shim-unit",

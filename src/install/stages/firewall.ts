@@ -1,8 +1,8 @@
-import { interfaceOf } from "../address.ts";
-import type { ClusterHost } from "../cluster.ts";
+import type { ClusterHost } from "../../cluster/cluster.ts";
+import { interfaceOf } from "../../host/facts.ts";
+import { raw, sh } from "../../plan/shell.ts";
+import type { Step } from "../../plan/step.ts";
 import type { Context } from "../context.ts";
-import { raw, sh } from "../sh.ts";
-import type { Step } from "../step.ts";
 
 /** Ports that a host's roles need open, as firewalld writes them. */
 export function openPorts({ cluster }: Context, host: ClusterHost): string[] {

@@ -1,7 +1,7 @@
 import { type Document, isMap } from "yaml";
 import { AirgapError } from "../../errors.ts";
+import { interfaceOf } from "../../host/facts.ts";
 import { isRecord } from "../../oci/descriptor.ts";
-import { interfaceOf } from "../address.ts";
 import type { Context } from "../context.ts";
 import { containersOf, textAt, wordsOf } from "../manifest.ts";
 

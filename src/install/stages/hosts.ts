@@ -1,10 +1,10 @@
+import type { Cluster, ClusterHost } from "../../cluster/cluster.ts";
 import type { Facts } from "../../host/facts.ts";
-import { interfaceOf } from "../address.ts";
-import type { Cluster, ClusterHost } from "../cluster.ts";
+import { interfaceOf } from "../../host/facts.ts";
+import { sh } from "../../plan/shell.ts";
+import type { Wave } from "../../plan/stage.ts";
+import { blockStep, fileStep, type Step } from "../../plan/step.ts";
 import { type Context, wave } from "../context.ts";
-import { sh } from "../sh.ts";
-import type { Wave } from "../stage.ts";
-import { blockStep, fileStep, type Step } from "../step.ts";
 import { firewallStep } from "./firewall.ts";
 import { moduleSteps, sysctlSteps } from "./kernel.ts";
 import { resolvConfStep } from "./resolv-conf.ts";

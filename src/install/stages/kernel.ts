@@ -1,7 +1,7 @@
+import type { Cluster } from "../../cluster/cluster.ts";
 import type { Facts } from "../../host/facts.ts";
-import type { Cluster } from "../cluster.ts";
-import { sh } from "../sh.ts";
-import { fileStep, type Step } from "../step.ts";
+import { sh } from "../../plan/shell.ts";
+import { fileStep, type Step } from "../../plan/step.ts";
 
 /** nf_conntrack took in nf_conntrack_ipv4 with 4.19, and with el8's 4.18. */
 function modulesFor(cluster: Cluster, facts: Facts): string[] {

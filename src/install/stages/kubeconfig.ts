@@ -1,7 +1,7 @@
-import type { ClusterHost } from "../cluster.ts";
+import type { ClusterHost } from "../../cluster/cluster.ts";
+import { sh } from "../../plan/shell.ts";
+import type { Step } from "../../plan/step.ts";
 import type { Context } from "../context.ts";
-import { sh } from "../sh.ts";
-import type { Step } from "../step.ts";
 
 const ADMIN = "/etc/kubernetes/admin.conf";
 

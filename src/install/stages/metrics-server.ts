@@ -1,5 +1,5 @@
 import { type Document, isSeq } from "yaml";
-import type { Cluster } from "../cluster.ts";
+import type { Cluster } from "../../cluster/cluster.ts";
 import { containersOf, textAt, wordsOf } from "../manifest.ts";
 
 const INSECURE = "--kubelet-insecure-tls";

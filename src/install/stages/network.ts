@@ -1,12 +1,12 @@
 import type { Document } from "yaml";
 import { AirgapError } from "../../errors.ts";
+import { here, raw, sh } from "../../plan/shell.ts";
+import type { Wave } from "../../plan/stage.ts";
+import { fileStep, type Step } from "../../plan/step.ts";
 import { nearest } from "../../schema/nearest.ts";
 import { localName, type Manifests } from "../bundle.ts";
 import type { Context } from "../context.ts";
 import { parseManifests, printManifests, type Workload, workloads } from "../manifest.ts";
-import { here, raw, sh } from "../sh.ts";
-import type { Wave } from "../stage.ts";
-import { fileStep, type Step } from "../step.ts";
 import { tuneCalico } from "./calico.ts";
 import { tuneFlannel } from "./flannel.ts";
 

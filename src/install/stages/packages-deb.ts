@@ -1,5 +1,5 @@
-import { raw, sh } from "../sh.ts";
-import type { Step } from "../step.ts";
+import { raw, sh } from "../../plan/shell.ts";
+import type { Step } from "../../plan/step.ts";
 import { APT_CONF } from "./repository.ts";
 import type { Allowed, Wanted } from "./wanted.ts";
 

@@ -1,8 +1,8 @@
+import type { ClusterHost } from "../../cluster/cluster.ts";
+import { raw, sh } from "../../plan/shell.ts";
+import type { Step } from "../../plan/step.ts";
 import type { PackageSet } from "../bundle.ts";
-import type { ClusterHost } from "../cluster.ts";
 import type { Context } from "../context.ts";
-import { raw, sh } from "../sh.ts";
-import type { Step } from "../step.ts";
 import { repositoryIds } from "./repository.ts";
 import type { Allowed, Wanted } from "./wanted.ts";
 

@@ -1,9 +1,9 @@
+import type { ClusterHost } from "../../cluster/cluster.ts";
+import { sh } from "../../plan/shell.ts";
+import type { Wave } from "../../plan/stage.ts";
+import type { Step } from "../../plan/step.ts";
 import type { PackageSet } from "../bundle.ts";
-import type { ClusterHost } from "../cluster.ts";
 import { type Context, familyOf, setFor, wave } from "../context.ts";
-import { sh } from "../sh.ts";
-import type { Wave } from "../stage.ts";
-import type { Step } from "../step.ts";
 import { debSteps } from "./packages-deb.ts";
 import { rpmSteps } from "./packages-rpm.ts";
 import { timeSteps } from "./time.ts";

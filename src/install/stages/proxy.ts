@@ -1,6 +1,6 @@
-import { apiAddress, type ClusterHost, registryName } from "../cluster.ts";
+import { apiAddress, type ClusterHost, registryName } from "../../cluster/cluster.ts";
+import { fileStep, type Step } from "../../plan/step.ts";
 import type { Context } from "../context.ts";
-import { fileStep, type Step } from "../step.ts";
 
 /** Where a host has a proxy set, the cluster's own addresses must not go through it. */
 export function proxyStep({ cluster, factsOf }: Context, host: ClusterHost, unit: string): Step[] {

@@ -1,8 +1,8 @@
-import { registryName } from "../cluster.ts";
+import { registryName } from "../../cluster/cluster.ts";
+import { here, raw, sh } from "../../plan/shell.ts";
+import type { Wave } from "../../plan/stage.ts";
+import { fingerprint, type Step } from "../../plan/step.ts";
 import type { Context } from "../context.ts";
-import { here, raw, sh } from "../sh.ts";
-import type { Wave } from "../stage.ts";
-import { fingerprint, type Step } from "../step.ts";
 import { bundleOnHost, toolOnHost } from "./serve.ts";
 import { REGISTRY_CA } from "./trust.ts";
 

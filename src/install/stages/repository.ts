@@ -1,10 +1,10 @@
+import type { ClusterHost } from "../../cluster/cluster.ts";
+import { fillShipped } from "../../host/shipped.ts";
+import { sh } from "../../plan/shell.ts";
+import type { Wave } from "../../plan/stage.ts";
+import { fileStep, type Step } from "../../plan/step.ts";
 import type { PackageSet } from "../bundle.ts";
-import type { ClusterHost } from "../cluster.ts";
 import { type Context, familyOf, setFor, wave } from "../context.ts";
-import { sh } from "../sh.ts";
-import type { Wave } from "../stage.ts";
-import { fileStep, type Step } from "../step.ts";
-import { fill } from "../template.ts";
 import { SITE_CA } from "./trust.ts";
 
 const DIR = "/etc/airgap/packages";
@@ -99,7 +99,7 @@ function aptSteps(context: Context, host: ClusterHost, set: PackageSet): Step[] 
       id: "apt-conf",
       title: "apt can be told to use that source alone",
       path: APT_CONF,
-      content: fill("packages/apt.conf", {}),
+      content: fillShipped("packages/apt.conf", {}),
     }),
   ];
 }

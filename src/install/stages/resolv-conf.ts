@@ -1,6 +1,6 @@
+import type { ClusterHost } from "../../cluster/cluster.ts";
 import type { Facts } from "../../host/facts.ts";
-import type { ClusterHost } from "../cluster.ts";
-import { fileStep, type Step } from "../step.ts";
+import { fileStep, type Step } from "../../plan/step.ts";
 
 /** What kubelet gives to pods that use their host's name servers, CoreDNS above all. */
 export const RESOLV_CONF = "/etc/airgap/resolv.conf";

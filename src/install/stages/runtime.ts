@@ -1,5 +1,5 @@
+import type { Wave } from "../../plan/stage.ts";
 import { type Context, wave } from "../context.ts";
-import type { Wave } from "../stage.ts";
 import { containerdSteps } from "./containerd.ts";
 import { dockerSteps } from "./docker.ts";
 

@@ -1,10 +1,10 @@
+import type { ClusterHost } from "../../cluster/cluster.ts";
+import { fillShipped } from "../../host/shipped.ts";
+import { raw, sh } from "../../plan/shell.ts";
+import type { Wave } from "../../plan/stage.ts";
+import { fileStep, type Step, serviceStep } from "../../plan/step.ts";
 import { bundleFileName } from "../bundle.ts";
-import type { ClusterHost } from "../cluster.ts";
 import type { Context } from "../context.ts";
-import { raw, sh } from "../sh.ts";
-import type { Wave } from "../stage.ts";
-import { fileStep, type Step, serviceStep } from "../step.ts";
-import { fill } from "../template.ts";
 import { DIGEST_LENGTH, toolFor } from "../tool.ts";
 import { SITE_CA } from "./trust.ts";
 
@@ -152,7 +152,7 @@ function service(context: Context, host: ClusterHost): Step[] {
     ...(secrets.htpasswd ? [`--htpasswd ${FILES.users}`] : []),
   ];
   const command = `${toolOnHost(context)}/bin/airgap serve ${bundleOnHost(context)} ${flags.join(" ")}`;
-  const unit = fill("systemd/airgap-serve.service", { COMMAND: command });
+  const unit = fillShipped("systemd/airgap-serve.service", { COMMAND: command });
   // Its libatomic lies beside it; bin/airgap knows, a plain call does not.
   const own = `${toolOnHost(context)}/node`;
   const node = sh`env LD_LIBRARY_PATH=${`${own}/lib`} ${`${own}/bin/node`}`;

@@ -1,4 +1,4 @@
-import type { Cluster } from "../cluster.ts";
+import type { Cluster } from "../../cluster/cluster.ts";
 import { minorOf } from "../context.ts";
 
 export const CONTAINERD_SOCKET = "unix:///run/containerd/containerd.sock";

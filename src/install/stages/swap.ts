@@ -1,6 +1,6 @@
 import type { Facts } from "../../host/facts.ts";
-import { sh } from "../sh.ts";
-import { fileStep, type Step } from "../step.ts";
+import { sh } from "../../plan/shell.ts";
+import { fileStep, type Step } from "../../plan/step.ts";
 
 /** Swap off now, in fstab, as a systemd unit, as compressed memory, and as the place that a Debian resumes from. */
 export function swapSteps(facts: Facts): Step[] {

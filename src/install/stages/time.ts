@@ -1,7 +1,7 @@
-import type { ClusterHost } from "../cluster.ts";
+import type { ClusterHost } from "../../cluster/cluster.ts";
+import { sh } from "../../plan/shell.ts";
+import { blockStep, fileStep, type Step, serviceStep } from "../../plan/step.ts";
 import { type Context, familyOf } from "../context.ts";
-import { sh } from "../sh.ts";
-import { blockStep, fileStep, type Step, serviceStep } from "../step.ts";
 import { timeServer } from "./firewall.ts";
 
 /**

@@ -1,7 +1,7 @@
+import { raw, sh } from "../../plan/shell.ts";
+import type { Wave } from "../../plan/stage.ts";
+import { fileStep, type Step } from "../../plan/step.ts";
 import { type Context, familyOf, wave } from "../context.ts";
-import { raw, sh } from "../sh.ts";
-import type { Wave } from "../stage.ts";
-import { fileStep, type Step } from "../step.ts";
 
 /** The authority of the server that we start; package managers are told this file. */
 export const SITE_CA = "/etc/airgap/ca.crt";

@@ -1,10 +1,10 @@
-import { nthAddress, parseSubnet } from "../address.ts";
-import type { ClusterHost } from "../cluster.ts";
+import { nthAddress, parseSubnet } from "../../address.ts";
+import type { ClusterHost } from "../../cluster/cluster.ts";
+import { fillShipped } from "../../host/shipped.ts";
+import { here, raw, sh } from "../../plan/shell.ts";
+import type { Wave } from "../../plan/stage.ts";
+import { fingerprint, type Step } from "../../plan/step.ts";
 import { type Context, wave } from "../context.ts";
-import { here, raw, sh } from "../sh.ts";
-import type { Wave } from "../stage.ts";
-import { fingerprint, type Step } from "../step.ts";
-import { fill } from "../template.ts";
 
 const PROBE = "/run/airgap-probe.yaml";
 
@@ -89,7 +89,7 @@ function probeStep({ images }: Context): Step {
     title: "Each node has a pod to try its network with",
     check: sh`rolled_out kube-system daemonset/airgap-probe`,
     apply: sh`
-      cat >${PROBE} ${here(fill("probe.yaml", { IMAGE: images.sandbox }))}
+      cat >${PROBE} ${here(fillShipped("probe.yaml", { IMAGE: images.sandbox }))}
       apply_manifest ${PROBE}
       rm -f ${PROBE}
       roll_out kube-system daemonset/airgap-probe 180`,

@@ -1,7 +1,7 @@
+import type { ClusterHost } from "../../cluster/cluster.ts";
+import { sh } from "../../plan/shell.ts";
 import type { PackageSet } from "../bundle.ts";
-import type { ClusterHost } from "../cluster.ts";
 import { wantedPackages } from "../context.ts";
-import { sh } from "../sh.ts";
 
 /** A package that a host is to have. */
 export interface Wanted {

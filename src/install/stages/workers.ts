@@ -1,8 +1,8 @@
-import type { ClusterHost } from "../cluster.ts";
+import type { ClusterHost } from "../../cluster/cluster.ts";
+import { sh } from "../../plan/shell.ts";
+import type { Wave } from "../../plan/stage.ts";
+import type { Step } from "../../plan/step.ts";
 import { type Context, wave } from "../context.ts";
-import { sh } from "../sh.ts";
-import type { Wave } from "../stage.ts";
-import type { Step } from "../step.ts";
 import { joinStep } from "./control-plane.ts";
 
 /** Workers join side by side; then the administrator gives nodes the labels and taints of the cluster file. */

@@ -28,7 +28,7 @@ export async function makeNetwork(namespace: string, prefix: string): Promise<Ne
   await ip(network, "link", "add", network.bridge, "type", "bridge", "forward_delay", "0");
   await ip(network, "address", "add", `${network.operator}/24`, "dev", network.bridge);
   await ip(network, "link", "set", network.bridge, "up");
-  // Frames between hosts must not pass through this namespace's own packet filter, and none may leave.
+  // StepProtocol between hosts must not pass through this namespace's own packet filter, and none may leave.
   const settings = [
     "net.bridge.bridge-nf-call-iptables=0",
     "net.bridge.bridge-nf-call-ip6tables=0",

@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { ClusterHost } from "../../../src/cluster/cluster.ts";
 import type { Event } from "../../../src/events.ts";
-import type { ClusterHost } from "../../../src/install/cluster.ts";
 import { type InstallOptions, type InstallResult, install } from "../../../src/install/install.ts";
-import { makePlan } from "../../../src/install/plan.ts";
-import { STAGES } from "../../../src/install/stage.ts";
+import { planInstall } from "../../../src/install/plan.ts";
+import { STAGE_NAMES } from "../../../src/install/stages/index.ts";
 import { Scratch } from "../scratch.ts";
 import { writeBundleFile } from "./bundle-file.ts";
 import { RecordingHost } from "./recording-host.ts";
@@ -68,10 +68,12 @@ export class PlayedSite implements Disposable {
     played.closed = false;
     // Whatever facts and flags are: a host knows every step that there may be of it.
     const input = siteOf(this.#wishes);
-    if (input.cluster.hosts.some(({ name }) => name === host.name)) played.knows(makePlan(input));
+    if (input.cluster.hosts.some(({ name }) => name === host.name)) played.knows(planInstall(input));
     played.knows({
-      stages: STAGES.map((name) => ({
+      stages: STAGE_NAMES.map((name) => ({
         name,
+        needs: [],
+        wholeCluster: false,
         waves: [[{ host: host.name, steps: EXTRA.map((id) => ({ id, title: id, check: "", apply: "" })) }]],
       })),
     });

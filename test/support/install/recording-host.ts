@@ -3,8 +3,8 @@ import { text } from "node:stream/consumers";
 import { AirgapError } from "../../../src/errors.ts";
 import { factsScript } from "../../../src/host/facts.ts";
 import type { Host, Output, RunOptions } from "../../../src/host/host.ts";
-import { MARK } from "../../../src/install/run.ts";
-import { type Plan, stepsOn } from "../../../src/install/stage.ts";
+import { MARK } from "../../../src/plan/protocol.ts";
+import { type Plan, stepsOn } from "../../../src/plan/stage.ts";
 
 /** A script of steps that a host was sent, as far as it got. */
 export interface Sent {

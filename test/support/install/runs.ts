@@ -1,11 +1,13 @@
+import { secretTexts } from "../../../src/cluster/secrets.ts";
 import type { Event } from "../../../src/events.ts";
 import type { PlanInput } from "../../../src/install/context.ts";
-import { Home } from "../../../src/install/home.ts";
-import { RunLog } from "../../../src/install/log.ts";
-import { Mask } from "../../../src/install/mask.ts";
-import { type RunContext, type RunResult, runPlan } from "../../../src/install/run.ts";
-import { secretTexts } from "../../../src/install/secrets.ts";
-import type { Plan } from "../../../src/install/stage.ts";
+import { hintsFor } from "../../../src/install/hints.ts";
+import type { RunContext } from "../../../src/plan/execute.ts";
+import { RunLog } from "../../../src/plan/log.ts";
+import { Mask } from "../../../src/plan/mask.ts";
+import { type RunResult, runPlan } from "../../../src/plan/run.ts";
+import type { Plan } from "../../../src/plan/stage.ts";
+import { StateDir } from "../../../src/plan/state-dir.ts";
 import { Scratch } from "../scratch.ts";
 import { RecordingHost } from "./recording-host.ts";
 
@@ -24,7 +26,7 @@ export class Rig implements Disposable {
   constructor(plan: Plan, names: string[], input?: PlanInput) {
     this.hosts = Object.fromEntries(names.map((name) => [name, RecordingHost.of(plan, name)]));
     const mask = new Mask(input ? secretTexts(input.secrets) : []);
-    this.log = new RunLog(Home.open({ baseDir: this.scratch.dir, name: "site" }), mask);
+    this.log = new RunLog(StateDir.open({ baseDir: this.scratch.dir, name: "site" }), mask);
     this.context = {
       connections: {
         get: (name) => this.host(name),
@@ -37,6 +39,7 @@ export class Rig implements Disposable {
       mask,
       emit: (event) => this.events.push(event),
       record: (host, { id, state }) => this.recorded.push(`${host} ${id} ${state}`),
+      hints: hintsFor,
       patienceMs: 20,
     };
   }

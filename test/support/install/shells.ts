@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { stepLibrary } from "../../../src/install/script.ts";
+import { stepLibrary } from "../../../src/plan/script.ts";
 
 /** Every `sh` of this machine: hosts have dash or bash, small systems busybox. */
 export const SHELLS: [name: string, ...command: string[]][] = (

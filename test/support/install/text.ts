@@ -1,5 +1,6 @@
-import type { Plan, PlannedStage, StageName, Wave } from "../../../src/install/stage.ts";
-import type { Step } from "../../../src/install/step.ts";
+import type { StageName } from "../../../src/install/stages/index.ts";
+import type { Plan, PlannedStage, Wave } from "../../../src/plan/stage.ts";
+import type { Step } from "../../../src/plan/step.ts";
 
 const indented = (text: string): string =>
   text

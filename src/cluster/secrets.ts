@@ -4,8 +4,8 @@ import { encodeBase64, hashSync } from "bcryptjs";
 import { AirgapError, messageOf } from "../errors.ts";
 import { isRecord } from "../oci/descriptor.ts";
 import { type KeyedCertificate, makeAuthority, makeKeyPair } from "../pki/certificate.ts";
+import type { StateDir } from "../plan/state-dir.ts";
 import type { Cluster } from "./cluster.ts";
-import type { Home } from "./home.ts";
 import { type KeptTls, type SiteTls, type StandingTls, siteTls } from "./site-tls.ts";
 
 /** What makes a cluster trust itself. Made before anything is planned, so that no step needs a value from an earlier one. */
@@ -40,7 +40,7 @@ interface Kept extends KeptTls {
   joinToken?: string;
 }
 
-function readKept(home: Home): Kept {
+function readKept(home: StateDir): Kept {
   const text = home.read(FILE);
   if (text === undefined) return {};
   try {
@@ -139,7 +139,7 @@ export interface Standing {
  * anew for each run.
  * @throws AirgapError
  */
-export async function loadSecrets(cluster: Cluster, home: Home, standing: Standing): Promise<Secrets> {
+export async function loadSecrets(cluster: Cluster, home: StateDir, standing: Standing): Promise<Secrets> {
   const kept = readKept(home);
   const foreign = standing.ca !== undefined && kept.keys?.ca.cert.trim() !== standing.ca.trim();
   if (!foreign) kept.keys ??= await makeKeys();

@@ -1,8 +1,8 @@
 import { isIP } from "node:net";
+import { parseSubnet } from "../address.ts";
 import { parseMapRule } from "../names/map-rule.ts";
 import { isHost, isRepository } from "../oci/reference.ts";
 import { anything, boolean, either, integer, list, map, object, oneOf, string } from "../schema/schema.ts";
-import { parseSubnet } from "./address.ts";
 
 /** What a host is for. One host may have several. */
 export const ROLES = ["control-plane", "worker", "etcd", "load-balancer", "registry"] as const;

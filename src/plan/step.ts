@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { here, raw, sh } from "./sh.ts";
+import { here, raw, sh } from "./shell.ts";
 
 /**
  * Something that a host is to be. All three are scripts for sh with the functions of

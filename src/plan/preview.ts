@@ -1,13 +1,30 @@
-import { diffLines } from "./diff.ts";
-import type { StepReport } from "./frames.ts";
+import { structuredPatch } from "diff";
 import type { Mask } from "./mask.ts";
-import { fullId } from "./script.ts";
-import { type Plan, type StageName, stepsOn } from "./stage.ts";
+import type { StepReport } from "./protocol.ts";
+import { fullId, type Plan, stepsOn } from "./stage.ts";
+
+const CONTEXT = 2;
+/** How many lines may differ before the difference is only counted. */
+const MAX_EDITS = 1000;
+
+/** Lines that change between two texts, each with `-`, `+` or a blank before it, and two lines around them. */
+export function diffLines(before: string, after: string): string[] {
+  const patch = structuredPatch("", "", before, after, "", "", {
+    context: CONTEXT,
+    maxEditLength: MAX_EDITS,
+  });
+  const count = (text: string): number => text.split("\n").length - 1;
+  if (patch === undefined) return [`~ ${count(before)} lines become ${count(after)}`];
+  return patch.hunks.flatMap(({ lines }, i) => [
+    ...(i === 0 ? [] : ["  …"]),
+    ...lines.filter((line) => !line.startsWith("\\")).map((line) => `${line.slice(0, 1)} ${line.slice(1)}`),
+  ]);
+}
 
 /** A step as a dry run has found it. */
-export interface Foreseen {
+export interface PreviewedStep {
   host: string;
-  stage: StageName;
+  stage: string;
   step: string;
   title: string;
   state: "already" | "would-change";
@@ -18,14 +35,14 @@ export interface Foreseen {
 }
 
 /** What a run would do, from what the hosts' checks said. */
-export function foresee(
+export function preview(
   plan: Plan,
   hosts: string[],
   found: Map<string, Map<string, StepReport>>,
   mask: Mask,
-): Foreseen[] {
+): PreviewedStep[] {
   return hosts.flatMap((host) =>
-    stepsOn(plan, host).map((placed): Foreseen => {
+    stepsOn(plan, host).map((placed): PreviewedStep => {
       const { stage, step } = placed;
       const report = found.get(host)?.get(fullId(placed));
       const common = { host, stage, step: step.id, title: step.title };
@@ -43,9 +60,9 @@ export function foresee(
 }
 
 /** For readers: by stage, what would change on which host. */
-export function formatForeseen(foreseen: Foreseen[]): string[] {
+export function formatPreview(foreseen: PreviewedStep[]): string[] {
   const changes = foreseen.filter(({ state }) => state === "would-change");
-  if (changes.length === 0) return ["Nothing is to do: everything is so already"];
+  if (changes.length === 0) return ["Nothing to do: every step is already done"];
   const out: string[] = [];
   for (const stage of new Set(changes.map((each) => each.stage))) {
     out.push(stage);

@@ -6,7 +6,7 @@ import { type MapRule, parseMapRule } from "../names/map-rule.ts";
 import { readDocument } from "../schema/document.ts";
 import { nearest } from "../schema/nearest.ts";
 import type { Infer, Schema } from "../schema/schema.ts";
-import { checkCluster } from "./cluster-check.ts";
+import { checkCluster, refuseNotYet } from "./check.ts";
 import { clusterSchema, type Role } from "./schema.ts";
 
 export type ClusterFile = Infer<typeof clusterSchema>;
@@ -197,7 +197,9 @@ export async function readCluster(file: string): Promise<Cluster> {
       suggestions: ["airgap schema cluster shows every key"],
     });
   }
-  return parseCluster(text, file);
+  const cluster = parseCluster(text, file);
+  refuseNotYet(cluster, file);
+  return cluster;
 }
 
 /** Hosts of a role, in the order of the file. */

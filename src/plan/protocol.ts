@@ -12,6 +12,9 @@ export interface StepReport {
   ms: number;
 }
 
+/** Begins the lines by which a script is followed. */
+export const MARK = "@@airgap";
+
 const ENDS = ["already", "would-change", "done", "failed"] as const;
 const MAX_KEPT = 4 * 1024 * 1024;
 
@@ -19,7 +22,7 @@ const MAX_KEPT = 4 * 1024 * 1024;
  * Follows a script of steps by its marked lines, as they come. Everything between them is what the
  * commands printed.
  */
-export class Frames {
+export class StepProtocol {
   readonly reports: StepReport[] = [];
   /** Text outside of any step. */
   outside = "";

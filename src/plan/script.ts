@@ -1,14 +1,7 @@
 import { quote } from "../host/host.ts";
 import { shipped } from "../host/shipped.ts";
-import { here } from "./sh.ts";
-import type { StageName } from "./stage.ts";
-import type { Step } from "./step.ts";
-
-/** A step with the stage that it belongs to. */
-export interface PlacedStep {
-  stage: StageName;
-  step: Step;
-}
+import { here } from "./shell.ts";
+import { fullId, type PlacedStep } from "./stage.ts";
 
 export type Mode = "apply" | "check";
 
@@ -16,8 +9,6 @@ export type Mode = "apply" | "check";
 export function stepLibrary(): string {
   return ["steps", "cluster", "verify"].map((name) => shipped(`host/${name}.sh`)).join("");
 }
-
-export const fullId = ({ stage, step }: PlacedStep): string => `${stage}/${step.id}`;
 
 const body = (name: string, script: string): string =>
   `${name}() {\n${script.trim() === "" ? ":" : script}\n}`;

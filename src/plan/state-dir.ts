@@ -1,18 +1,17 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AirgapError, messageOf } from "../errors.ts";
-import type { Cluster } from "./cluster.ts";
 
 /** What is kept beside the cluster file: secrets, journal, logs, the kubeconfig. For the user's eyes only. */
-export class Home {
+export class StateDir {
   readonly dir: string;
 
   private constructor(dir: string) {
     this.dir = dir;
   }
 
-  /** `.airgap/<cluster>` beside the cluster file, made when it is not there. @throws AirgapError `disk` */
-  static open({ baseDir, name }: Pick<Cluster, "baseDir" | "name">): Home {
+  /** `.airgap/<name>` below the folder of the cluster file, made when it is not there. @throws AirgapError `disk` */
+  static open({ baseDir, name }: { baseDir: string; name: string }): StateDir {
     const dir = join(baseDir, ".airgap", name);
     try {
       mkdirSync(join(dir, "runs"), { recursive: true, mode: 0o700 });
@@ -25,7 +24,7 @@ export class Home {
         { cause },
       );
     }
-    return new Home(dir);
+    return new StateDir(dir);
   }
 
   path(...names: string[]): string {

@@ -1,6 +1,6 @@
 import { closeSync, openSync, writeSync } from "node:fs";
-import type { Home } from "./home.ts";
 import type { Mask } from "./mask.ts";
+import type { StateDir } from "./state-dir.ts";
 
 /** Everything that a run's commands printed, whole, with secrets hidden. */
 export class RunLog {
@@ -8,7 +8,7 @@ export class RunLog {
   readonly #fd: number;
   readonly #mask: Mask;
 
-  constructor(home: Home, mask: Mask, now = new Date()) {
+  constructor(home: StateDir, mask: Mask, now = new Date()) {
     this.path = home.path("runs", `${now.toISOString().replace(/[:.]/g, "-")}.log`);
     this.#fd = openSync(this.path, "a", 0o600);
     this.#mask = mask;

@@ -1,13 +1,12 @@
-import { isIP } from "node:net";
+import { canonicalAddress, overlap, parseSubnet, type Subnet } from "../address.ts";
 import { AirgapError } from "../errors.ts";
-import { addressValue, nthAddress, overlap, parseSubnet, type Subnet } from "./address.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** What the parts of a cluster file must be to each other; the form of each is the schema's. */
 const RULES: ((cluster: Cluster) => string[])[] = [
   ({ hosts }) => twice(hosts.map(({ name }) => name)).map((name) => `hosts: two are called ${name}`),
   ({ hosts }) =>
-    twice(hosts.map(({ address }) => oneForm(address))).map(
+    twice(hosts.map(({ address }) => canonicalAddress(address))).map(
       (address) => `hosts: two have the address ${address}`,
     ),
   ({ hosts }) =>
@@ -30,12 +29,19 @@ const RULES: ((cluster: Cluster) => string[])[] = [
       : [],
 ];
 
+/** What a cluster file may say and this version cannot do: refused by name before anything is connected to. */
+const NOT_YET: [string, (cluster: Cluster) => boolean][] = [
+  ["registry.mode: harbor", ({ registry }) => registry.mode === "harbor"],
+  ["etcd: external", ({ etcd }) => etcd === "external"],
+  ["hosts with the role etcd", ({ hosts }) => hosts.some(({ roles }) => roles.includes("etcd"))],
+  [
+    "hosts with the role load-balancer",
+    ({ hosts, endpoint }) =>
+      (endpoint?.loadBalancers.length ?? 0) > 0 || hosts.some(({ roles }) => roles.includes("load-balancer")),
+  ],
+];
+
 const minor = (version: string): number => Number(version.split(".")[1]);
-/** An IPv6 address may be written in several ways. */
-const oneForm = (address: string): string =>
-  isIP(address) === 6
-    ? nthAddress({ text: address, bits: 128, first: addressValue(address), last: 0n }, 0)
-    : address;
 const twice = (values: string[]): string[] => [
   ...new Set(values.filter((value, i) => values.indexOf(value) !== i)),
 ];
@@ -105,7 +111,22 @@ function credentials({ registry }: Cluster): string[] {
 
 /** @throws AirgapError `spec` with everything that contradicts */
 export function checkCluster(cluster: Cluster, file: string): void {
-  const problems = RULES.flatMap((rule) => rule(cluster));
+  refuse(
+    RULES.flatMap((rule) => rule(cluster)),
+    file,
+  );
+}
+
+/** @throws AirgapError `spec` with everything that this version cannot install */
+export function refuseNotYet(cluster: Cluster, file: string): void {
+  const asked = NOT_YET.filter(([, isAsked]) => isAsked(cluster));
+  refuse(
+    asked.map(([key]) => `this version of airgap cannot install ${key}`),
+    file,
+  );
+}
+
+function refuse(problems: string[], file: string): void {
   if (problems.length === 0) return;
   throw new AirgapError("spec", problems.map((problem) => `${file}: ${problem}`).join("\n"), {
     data: { problems },

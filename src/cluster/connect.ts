@@ -1,0 +1,72 @@
+import pLimit from "p-limit";
+import { type Facts, readFacts } from "../host/facts.ts";
+import { LocalHost } from "../host/local.ts";
+import { type HostKey, SshHost } from "../host/ssh.ts";
+import type { Opener, Session } from "../plan/session.ts";
+import type { StateDir } from "../plan/state-dir.ts";
+import type { ClusterHost } from "./cluster.ts";
+import { fromEnvironment } from "./secrets.ts";
+
+export interface ConnectOptions {
+  /** Asked about hosts that are met for the first time, one after the other. */
+  confirm?: ((host: string, key: HostKey) => Promise<boolean>) | undefined;
+  /** Instead of SSH, for tests. */
+  open?: Opener<ClusterHost> | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** Secrets by which hosts are reached, for hiding. */
+export function sshSecrets(hosts: ClusterHost[]): string[] {
+  return hosts.flatMap(({ ssh }) =>
+    [ssh.passwordEnv, ssh.passphraseEnv, ssh.sudoPasswordEnv].flatMap((name) =>
+      name ? (process.env[name] ?? []) : [],
+    ),
+  );
+}
+
+/** Opens hosts as the cluster file says. Passwords come from the environment, and are asked for only when a host is opened. */
+export function openerFor(home: StateDir, { confirm, open, signal }: ConnectOptions): Opener<ClusterHost> {
+  if (open) return open;
+  const oneByOne = pLimit(1);
+  return (host) => {
+    const { ssh } = host;
+    const sudoPassword = fromEnvironment(ssh.sudoPasswordEnv, "ssh.sudoPasswordEnv");
+    const become = { sudo: ssh.sudo, ...(sudoPassword === undefined ? {} : { password: sudoPassword }) };
+    if (host.connection === "local") return LocalHost.open(host.name, become);
+    const password = process.env[ssh.passwordEnv ?? ""];
+    const passphrase = fromEnvironment(ssh.passphraseEnv, "ssh.passphraseEnv");
+    return SshHost.open(
+      {
+        name: host.name,
+        address: host.address,
+        user: ssh.user,
+        port: ssh.port,
+        ...(ssh.identityFile ? { identityFile: ssh.identityFile } : {}),
+      },
+      {
+        become,
+        knownHosts: home.path(`known_hosts.${host.name}`),
+        ...(password ? { password } : {}),
+        ...(ssh.passwordEnv ? { passwordEnv: ssh.passwordEnv } : {}),
+        ...(passphrase ? { passphrase } : {}),
+        ...(host.hostKey ? { fingerprint: host.hostKey } : {}),
+        ...(confirm ? { confirm: (key) => oneByOne(() => confirm(host.name, key)) } : {}),
+        ...(signal ? { signal } : {}),
+      },
+    );
+  };
+}
+
+/** Facts of several hosts, asked side by side. */
+export async function readAllFacts(
+  hosts: ClusterHost[],
+  session: Session<ClusterHost>,
+  signal: AbortSignal | undefined,
+): Promise<Record<string, Facts>> {
+  const read = await Promise.all(
+    hosts.map(
+      async ({ name }) => [name, await readFacts(session.get(name), signal ? { signal } : {})] as const,
+    ),
+  );
+  return Object.fromEntries(read);
+}

@@ -1,0 +1,108 @@
+import { AirgapError } from "../errors.ts";
+import type { Emit } from "../events.ts";
+import type { Hint } from "./failure.ts";
+import type { RunLog } from "./log.ts";
+import type { Mask } from "./mask.ts";
+import { MARK, StepProtocol, type StepReport } from "./protocol.ts";
+import { type Mode, renderSteps } from "./script.ts";
+import type { Connections } from "./session.ts";
+import { fullId, type PlacedStep, type Plan, stepsOn } from "./stage.ts";
+
+/** What a run works with. */
+export interface RunContext {
+  connections: Connections;
+  log: RunLog;
+  mask: Mask;
+  emit: Emit;
+  /** Told of every step, for the journal. */
+  record: (host: string, report: StepReport) => void;
+  /** Known causes of what commands print when they fail. */
+  hints?: ((output: string) => Hint[]) | undefined;
+  signal?: AbortSignal | undefined;
+  /** How long to wait for a host that is unreachable or rebooting. Default 3 minutes. */
+  patienceMs?: number | undefined;
+}
+
+/** Longest time that one step may take, unless it says otherwise. */
+export const STEP_MS = 600_000;
+
+/** What a script told before it ended. */
+export interface Execution {
+  protocol: StepProtocol;
+  code: number | null;
+  stderr: string;
+}
+
+/**
+ * Runs steps on a host; the reports of those after a failed one are missing.
+ * @throws AirgapError `network` when the connection broke
+ */
+export async function runSteps(
+  context: RunContext,
+  host: string,
+  steps: PlacedStep[],
+  mode: Mode,
+): Promise<Execution> {
+  const { connections, emit, log, record, signal } = context;
+  const titles = new Map(steps.map((each) => [fullId(each), each.step.title]));
+  const protocol = new StepProtocol(MARK, {
+    state: (id, state, report) => {
+      const detail = titles.get(id) ?? "";
+      emit({ type: "step", host, step: id, state, detail, ...(report ? { ms: report.ms } : {}) });
+      if (report === undefined) return;
+      record(host, report);
+      if (mode === "check" && report.state === "already") return;
+      log.line(`${host} ${id} ${report.state} ${Math.round(report.ms)} ms: ${detail}`);
+      log.output(host, report.output);
+    },
+  });
+  const timeoutMs = steps.reduce((sum, { step }) => sum + (step.timeoutMs ?? STEP_MS), 60_000);
+  try {
+    const { code, stderr } = await connections.get(host).run(renderSteps(steps, mode, MARK), {
+      timeoutMs,
+      onStdout: (text) => protocol.push(text),
+      ...(signal ? { signal } : {}),
+    });
+    return { protocol, code, stderr };
+  } finally {
+    protocol.end();
+  }
+}
+
+/** The same without telling anybody. */
+export const quietly = (context: RunContext): RunContext => ({
+  ...context,
+  emit: () => {},
+  record: () => {},
+});
+
+/**
+ * Asks every host which of its steps are already done: one round trip a host, nothing is changed.
+ * @returns by host, by step
+ * @throws AirgapError `step-failed` when a host's script ended early, `network`
+ */
+export async function checkAll(
+  plan: Plan,
+  hosts: string[],
+  context: RunContext,
+): Promise<Map<string, Map<string, StepReport>>> {
+  const found = await Promise.all(
+    hosts.map(async (name) => {
+      const steps = stepsOn(plan, name);
+      if (steps.length === 0) return [name, new Map<string, StepReport>()] as const;
+      const { protocol, stderr } = await runSteps(quietly(context), name, steps, "check");
+      if (protocol.reports.length < steps.length) throw endedEarly(name, protocol, stderr);
+      return [name, new Map(protocol.reports.map((report) => [report.id, report]))] as const;
+    }),
+  );
+  return new Map(found);
+}
+
+function endedEarly(name: string, protocol: StepProtocol, stderr: string): AirgapError {
+  const said = [stderr.trim(), protocol.currentOutput.trim(), protocol.outside.trim()]
+    .filter(Boolean)
+    .join("; ")
+    .slice(-500);
+  const where = protocol.current ? ` in ${protocol.current}` : "";
+  return new AirgapError("step-failed", `${name}: its script ended early${where}${said ? `: ${said}` : ""}`);
+}

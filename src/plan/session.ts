@@ -1,0 +1,86 @@
+import pLimit from "p-limit";
+import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
+import type { Host } from "../host/host.ts";
+
+/** Connections made at a time. */
+const AT_ONCE = 20;
+
+/** How one opens a connection to a host; tests put their own in. */
+export type Opener<Settings> = (host: Settings) => Promise<Host>;
+
+/** How a plan reaches its hosts. */
+export interface Connections {
+  get(name: string): Host;
+  /** A new connection in place of a broken one. */
+  again(name: string): Promise<Host>;
+}
+
+/** Open connections to the hosts of a run. */
+export class Session<Settings extends { name: string } = { name: string }> implements Connections {
+  readonly #open: Opener<Settings>;
+  readonly #hosts: Map<string, Settings>;
+  readonly #connections = new Map<string, Host>();
+
+  private constructor(hosts: Settings[], open: Opener<Settings>) {
+    this.#open = open;
+    this.#hosts = new Map(hosts.map((host) => [host.name, host]));
+  }
+
+  /**
+   * Connects to all hosts, side by side.
+   * @throws AirgapError naming every host that could not be reached
+   */
+  static async start<Settings extends { name: string }>(
+    hosts: Settings[],
+    open: Opener<Settings>,
+  ): Promise<Session<Settings>> {
+    const session = new Session(hosts, open);
+    const limit = pLimit(AT_ONCE);
+    const outcomes = await Promise.allSettled(hosts.map((host) => limit(() => session.#connect(host.name))));
+    const failures = outcomes.flatMap((outcome) =>
+      outcome.status === "rejected" ? [outcome.reason as unknown] : [],
+    );
+    if (failures.length === 0) return session;
+    await session.close();
+    throw joined(failures);
+  }
+
+  get(name: string): Host {
+    const host = this.#connections.get(name);
+    if (host === undefined) throw new Error(`no connection to ${name}`);
+    return host;
+  }
+
+  async again(name: string): Promise<Host> {
+    await this.#connections.get(name)?.close();
+    return this.#connect(name);
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([...this.#connections.values()].map((host) => host.close()));
+  }
+
+  async #connect(name: string): Promise<Host> {
+    const settings = this.#hosts.get(name);
+    if (settings === undefined) throw new Error(`${name} is not a host of this session`);
+    const host = await this.#open(settings);
+    this.#connections.set(name, host);
+    return host;
+  }
+}
+
+/** Several hosts' failures as one, each named. */
+function joined(failures: unknown[]): unknown {
+  const [first] = failures;
+  const known = failures.filter((failure) => isAirgapError(failure));
+  if (failures.length === 1 || known.length < failures.length)
+    return failures.find((failure) => !isAirgapError(failure)) ?? first;
+  const code = known.every((failure) => failure.code === known[0]?.code)
+    ? (known[0] as AirgapError).code
+    : "network";
+  return new AirgapError(
+    code,
+    `${failures.length} hosts cannot be worked on:\n${known.map((failure) => `  ${messageOf(failure)}`).join("\n")}`,
+    { suggestions: [...new Set(known.flatMap(({ suggestions }) => suggestions))] },
+  );
+}

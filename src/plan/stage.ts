@@ -1,0 +1,97 @@
+import type { Step } from "./step.ts";
+
+/** What one host does in a wave. */
+export interface Work {
+  host: string;
+  steps: Step[];
+}
+
+/** Hosts that work side by side; the next wave begins when all are done. */
+export type Wave = Work[];
+
+/** One chapter of a plan. Order is that of the list in which stages stand. */
+export interface Stage<Context, Name extends string = string> {
+  name: Name;
+  /** What is true when it is over, for help and docs. */
+  title: string;
+  /** Stages that must be over on every host before any host begins with this one; a host keeps its own order anyway. */
+  needs: readonly string[];
+  /** Its checks look at more than their own host: after any change anywhere they are asked again. */
+  wholeCluster?: boolean;
+  waves(context: Context): Wave[];
+}
+
+/** A stage of a plan. What it does in one wave may count on everything before, on every host. */
+export interface PlannedStage {
+  name: string;
+  needs: readonly string[];
+  wholeCluster: boolean;
+  waves: Wave[];
+}
+
+/** The desired state of every host, in the order in which it is reached. Holds secrets. */
+export interface Plan {
+  stages: PlannedStage[];
+}
+
+/** Pure: the same stages and context give the same plan. */
+export function makePlan<Context>(stages: readonly Stage<Context>[], context: Context): Plan {
+  return tidy(
+    stages.map((stage) => ({
+      name: stage.name,
+      needs: stage.needs,
+      wholeCluster: stage.wholeCluster ?? false,
+      waves: stage.waves(context),
+    })),
+  );
+}
+
+/** A step with the stage that it belongs to. */
+export interface PlacedStep {
+  stage: string;
+  step: Step;
+}
+
+/** `hosts/swap`: how a step is called in events, logs and on the host. */
+export const fullId = ({ stage, step }: PlacedStep): string => `${stage}/${step.id}`;
+
+export const placed = (stage: string, steps: Step[]): PlacedStep[] => steps.map((step) => ({ stage, step }));
+
+/** Steps of a host in a plan, with the stage that each belongs to. */
+export function stepsOn(plan: Plan, host: string): PlacedStep[] {
+  return plan.stages.flatMap(({ name, waves }) =>
+    waves.flatMap((wave) =>
+      wave.filter((work) => work.host === host).flatMap(({ steps }) => placed(name, steps)),
+    ),
+  );
+}
+
+/** Without empty work, waves and stages. */
+function tidy(stages: PlannedStage[]): Plan {
+  const kept = stages.map((stage) => ({
+    ...stage,
+    waves: stage.waves
+      .map((wave) => wave.filter(({ steps }) => steps.length > 0))
+      .filter((wave) => wave.length > 0),
+  }));
+  return { stages: kept.filter(({ waves }) => waves.length > 0) };
+}
+
+export interface Selection {
+  only?: readonly string[] | undefined;
+  skip?: readonly string[] | undefined;
+  hosts?: readonly string[] | undefined;
+}
+
+/** A plan of fewer stages or hosts. */
+export function narrow(plan: Plan, { only, skip, hosts }: Selection): Plan {
+  const stages = plan.stages
+    .filter(({ name }) => (only === undefined || only.includes(name)) && !(skip?.includes(name) ?? false))
+    .map((stage) => ({
+      ...stage,
+      waves: stage.waves.map((wave) =>
+        wave.filter(({ host }) => hosts === undefined || hosts.includes(host)),
+      ),
+    }));
+  return tidy(stages);
+}

@@ -1,0 +1,80 @@
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { AirgapError, messageOf } from "../errors.ts";
+import { renderScript } from "./script.ts";
+import type { PlacedStep } from "./stage.ts";
+import type { Upload } from "./step.ts";
+import type { Turn } from "./turns.ts";
+
+/** A file that has to lie beside a script when that is run. */
+export interface Beside {
+  /** Path of the script. */
+  script: string;
+  /** What the file has to be called there. */
+  name: string;
+  /** Where it is now. */
+  from: string;
+}
+
+export interface WrittenScripts {
+  /** Paths, in the order in which they are to be run. */
+  scripts: string[];
+  beside: Beside[];
+}
+
+/** Writes a stretch of a larger file to a file of its own. */
+function cutOut({ from, offset, size }: Upload, to: string): void {
+  const [source, target] = [openSync(from, "r"), openSync(to, "w", 0o600)];
+  try {
+    const buffer = Buffer.alloc(1 << 20);
+    for (let at = 0; at < size; ) {
+      const read = readSync(source, buffer, 0, Math.min(buffer.length, size - at), offset + at);
+      if (read === 0) throw new Error(`${from} ends early`);
+      writeSync(target, buffer, 0, read);
+      at += read;
+    }
+  } finally {
+    closeSync(source);
+    closeSync(target);
+  }
+}
+
+/** Files that go along as they are stay where they are; what is a part of one is written beside the scripts. */
+function besideOf(script: string, steps: PlacedStep[], dir: string): Beside[] {
+  return steps.flatMap(({ step: { upload } }) => {
+    if (upload === undefined) return [];
+    const whole = upload.offset === 0 && statSync(upload.from).size === upload.size;
+    const from = whole ? upload.from : join(dir, upload.beside);
+    if (!whole) cutOut(upload, from);
+    return [{ script, name: upload.beside, from }];
+  });
+}
+
+/**
+ * Writes one script for each turn, in the order in which they are to be run. They hold secrets.
+ * @throws AirgapError `disk`
+ */
+export function writeScripts(dir: string, turns: Turn[]): WrittenScripts {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    const width = Math.max(2, String(turns.length).length);
+    const written = turns.map(({ host, steps }, i) => {
+      const script = join(dir, `${String(i + 1).padStart(width, "0")}-${host}.sh`);
+      writeFileSync(script, renderScript(host, steps), { mode: 0o700 });
+      chmodSync(script, 0o700);
+      return { script, beside: besideOf(script, steps, dir) };
+    });
+    return { scripts: written.map(({ script }) => script), beside: written.flatMap(({ beside }) => beside) };
+  } catch (cause) {
+    throw new AirgapError("disk", `The scripts can't be written to ${dir}: ${messageOf(cause)}`, { cause });
+  }
+}
