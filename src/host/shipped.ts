@@ -8,7 +8,7 @@ function manifests(): string {
   if (folder !== undefined) return folder;
   for (let dir = import.meta.dirname; dir !== "/"; dir = join(dir, "..")) {
     const found = join(dir, "manifests");
-    if (existsSync(join(found, "host", "steps.sh"))) {
+    if (existsSync(join(found, "host", "lib", "steps.sh"))) {
       folder = found;
       return found;
     }

@@ -1,13 +1,31 @@
+import { readdirSync } from "node:fs";
 import { quote } from "../host/host.ts";
-import { shipped } from "../host/shipped.ts";
+import { shipped, shippedPath } from "../host/shipped.ts";
 import { here } from "./shell.ts";
 import { fullId, type PlacedStep } from "./stage.ts";
+import { fingerprint } from "./step.ts";
 
 export type Mode = "apply" | "check";
 
-/** The functions that steps are written with, and that run them. */
+const LIBRARY = "host/lib";
+
+/** The functions that steps are written with, and that run them: every file of `manifests/host/lib`. */
 export function stepLibrary(): string {
-  return ["steps", "cluster", "verify"].map((name) => shipped(`host/${name}.sh`)).join("");
+  return readdirSync(shippedPath(LIBRARY))
+    .filter((name) => name.endsWith(".sh"))
+    .toSorted()
+    .map((name) => shipped(`${LIBRARY}/${name}`))
+    .join("\n");
+}
+
+/** Defines the functions, and keeps their text at hand: a host remembers it with what has to be undone. */
+export function loadLibrary(): string {
+  const text = stepLibrary();
+  return [
+    `airgap_library=${fingerprint(text)}`,
+    `airgap_print_library() {\ncat ${here(text).text}\n}`,
+    'eval "$(airgap_print_library)"',
+  ].join("\n");
 }
 
 const body = (name: string, script: string): string =>
@@ -30,7 +48,7 @@ function rendered(placed: PlacedStep, mode: Mode): string {
 
 /** @param mark begins the lines by which a program follows a script; empty for people */
 function scriptOf(mode: Mode, mark: string, body: string): string {
-  return `airgap_mode=${mode}\nairgap_mark=${quote(mark)}\n${stepLibrary()}\nairgap_begin\n${body}\nexit "$airgap_failed"\n`;
+  return `airgap_mode=${mode}\nairgap_mark=${quote(mark)}\n${loadLibrary()}\nairgap_begin\n${body}\nexit "$airgap_failed"\n`;
 }
 
 /** One script for all these steps of a host. */
@@ -41,7 +59,7 @@ export function renderSteps(steps: PlacedStep[], mode: Mode, mark: string): stri
 /** A script that people run, with nothing but what the host has. */
 export function renderScript(host: string, steps: PlacedStep[]): string {
   return `#!/bin/sh
-# shellcheck disable=SC2034,SC2317  # functions are called by their names, and not all by every host
+# shellcheck disable=SC2034,SC2154,SC2317  # functions and variables stand in the library; functions are called by name
 # shellcheck disable=SC2041,SC2043  # lists are as long as the cluster is large: one entry is one too
 # Run as root on ${host}: sh FILE; with --check it changes nothing and says what it would.
 # It holds keys and passwords: for nobody else's eyes. Safe to run again.
@@ -50,7 +68,7 @@ airgap_beside=$(cd "$(dirname "$0")" && pwd)
 airgap_mode=apply
 [ "\${1-}" != --check ] || airgap_mode=check
 airgap_mark=
-${stepLibrary()}
+${loadLibrary()}
 airgap_begin
 ${steps.map((step) => rendered(step, "apply")).join("\n")}
 exit "$airgap_failed"

@@ -43,6 +43,25 @@ export function sh(strings: TemplateStringsArray, ...values: Value[]): string {
     .replace(/\s+$/, "");
 }
 
+/** What a function is called with: a word, or a list that becomes one word with blanks in it. */
+export type Argument = string | number | readonly (string | number)[];
+
+/**
+ * Calls a function of `manifests/host/lib` (or any command): every argument is one word. A list
+ * becomes one word, split by the function; its entries hold no blanks. Whatever takes a list of
+ * any words takes them last, spread: `call("f", first, ...rest)`.
+ * @throws Error for an entry of a list that the function would split
+ */
+export function call(name: string, ...args: Argument[]): string {
+  const words = args.map((arg) => {
+    if (typeof arg === "string" || typeof arg === "number") return quote(String(arg));
+    const split = arg.find((entry) => /\s|^$/.test(String(entry)));
+    if (split !== undefined) throw new Error(`'${split}' cannot be an entry of a list of ${name}`);
+    return quote(arg.join(" "));
+  });
+  return [name, ...words].join(" ");
+}
+
 /** A here-document whose content stands as it is. It must be the last on its line. */
 export function here(content: string): Raw {
   const text = content.endsWith("\n") ? content : `${content}\n`;

@@ -3,7 +3,7 @@ import { here, raw, sh } from "./shell.ts";
 
 /**
  * Something that a host is to be. All three are scripts for sh with the functions of
- * manifests/host/steps.sh; each is run with `set -e` in a shell of its own.
+ * manifests/host/lib/steps.sh; each is run with `set -e` in a shell of its own.
  */
 export interface Step {
   /** Unique within stage and host: `swap`. */

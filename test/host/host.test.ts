@@ -192,7 +192,7 @@ describe("programs of this machine", () => {
 
 describe("files that reach hosts", () => {
   it("are found", () => {
-    expect(shipped("host/steps.sh")).toContain("airgap_begin()");
+    expect(shipped("host/lib/steps.sh")).toContain("airgap_begin()");
     expect(shippedPath("host/facts.sh")).toMatch(/\/manifests\/host\/facts\.sh$/);
   });
 });

@@ -6,7 +6,7 @@ import { secretTexts } from "../../src/cluster/secrets.ts";
 import type { PlanInput } from "../../src/install/context.ts";
 import { planInstall } from "../../src/install/plan.ts";
 import { STAGE_NAMES, scriptOrder } from "../../src/install/stages/index.ts";
-import { renderScript, stepLibrary } from "../../src/plan/script.ts";
+import { loadLibrary, renderScript } from "../../src/plan/script.ts";
 import type { Plan } from "../../src/plan/stage.ts";
 import type { Step } from "../../src/plan/step.ts";
 import { turnsOf } from "../../src/plan/turns.ts";
@@ -303,7 +303,7 @@ describe("a plan", () => {
       );
       for (let i = 1; i < turns.length; i++) expect(turns[i]?.host).not.toBe(turns[i - 1]?.host);
       turns.forEach(({ host, steps }, i) => {
-        files.push(scratch.write(`${seed}-${i}.sh`, renderScript(host, steps).replace(stepLibrary(), "")));
+        files.push(scratch.write(`${seed}-${i}.sh`, renderScript(host, steps).replace(loadLibrary(), "")));
       });
     });
     // How a step is taken back stands in its script as text.

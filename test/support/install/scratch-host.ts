@@ -258,6 +258,7 @@ export class ScratchHost implements Host {
   }
 }
 
+const SCRIPTS = ["taken_back() {", "airgap_print_library() {"];
 const ABSOLUTE = /(?<![\w@}$"'./~-])\/(?=(?:etc|var|run|proc|sys|usr|opt|root|home|s?bin)\b)/g;
 
 /** A script with every absolute path put below a folder; what here-documents write stays as it is. */
@@ -271,8 +272,8 @@ function below(script: string, root: string): string {
       if (mark !== undefined && line === mark) mark = undefined;
       if (within) return line;
       const opened = /<<'(\w+)'$/.exec(line)?.[1];
-      // How a step is taken back is a script in a here-document.
-      if (opened !== undefined && previous !== "taken_back() {") mark = opened;
+      // The functions, and how a step is undone, are scripts in here-documents.
+      if (opened !== undefined && !SCRIPTS.includes(previous)) mark = opened;
       previous = line;
       return line
         .replaceAll(ABSOLUTE, `${root}/`)

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { stepLibrary } from "../../../src/plan/script.ts";
+import { loadLibrary } from "../../../src/plan/script.ts";
 
 /** Every `sh` of this machine: hosts have dash or bash, small systems busybox. */
 export const SHELLS: [name: string, ...command: string[]][] = (
@@ -34,7 +34,7 @@ export function runShell(
 
 /** The functions of steps, with a folder of the test's own in the place of what they keep on a host. */
 export function libraryIn(home: string, mode: "apply" | "check" = "apply", mark = ""): string {
-  return `airgap_mode=${mode}\nairgap_mark='${mark}'\n${stepLibrary()}\nairgap_home='${home}/kept'\nairgap_lock='${home}/lock'\n`;
+  return `airgap_mode=${mode}\nairgap_mark='${mark}'\n${loadLibrary()}\nairgap_home='${home}/kept'\nairgap_lock='${home}/lock'\n`;
 }
 
 /** Whether a shell takes a text for a script, without running it. */

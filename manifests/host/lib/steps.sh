@@ -2,6 +2,7 @@
 # apply, which makes it so.
 #   airgap_mode  apply, or check: nothing is changed
 #   airgap_mark  begins the lines that a program reads; empty when a person does
+# shellcheck disable=SC2154,SC2317  # airgap_library is set before; show and taken_back are defined again by each step
 set -u
 : "${airgap_mode:=check}" "${airgap_mark:=}"
 LC_ALL=C
@@ -170,7 +171,7 @@ airgap_keep_undo() {
 		done
 		airgap_file=$airgap_home/undo/$airgap_number-$airgap_name
 	fi
-	printf '# %s\n%s\n' "$2" "$airgap_text" >"$airgap_file"
+	printf '# %s\n[ ! -e %s ] || . %s\n%s\n' "$2" "$airgap_home/library/$airgap_library.sh" "$airgap_home/library/$airgap_library.sh" "$airgap_text" >"$airgap_file"
 }
 
 # run ID TITLE, after check, apply and perhaps show and taken_back were defined.
@@ -285,4 +286,14 @@ airgap_begin() {
 	trap 'rm -rf "$airgap_lock"' EXIT
 	trap 'exit 143' HUP INT TERM
 	mkdir -p "$airgap_home"
+	airgap_keep_library
+}
+
+# A step is undone with the functions of the version that applied it: they are kept beside it.
+airgap_keep_library() {
+	airgap_kept=$airgap_home/library/$airgap_library.sh
+	[ ! -e "$airgap_kept" ] || return 0
+	mkdir -p "$airgap_home/library"
+	airgap_print_library >"$airgap_kept.new"
+	mv -f "$airgap_kept.new" "$airgap_kept"
 }

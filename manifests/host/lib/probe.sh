@@ -1,5 +1,4 @@
-
-# --- functions of the steps that prove a cluster's network ---
+# Proves the pod network from within a pod of this host.
 
 # A pod's network on this host: the process that holds it.
 pod_process() {

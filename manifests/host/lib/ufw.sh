@@ -1,0 +1,36 @@
+# Rules of ufw, each as it stands behind `ufw`: allow 6443/tcp, route allow from 10.244.0.0/16.
+# shellcheck disable=SC2154  # airgap_home is set in steps.sh
+
+# ufw_has RULE...
+ufw_has() {
+	airgap_added=$(ufw show added)
+	for airgap_rule in "$@"; do
+		printf '%s\n' "$airgap_added" | grep -qxF "ufw $airgap_rule" || fail "ufw has no rule: $airgap_rule"
+	done
+}
+
+# ufw_add RULE...: those that are missing, and remembers them for ufw_remove.
+ufw_add() {
+	touch "$airgap_home/firewall"
+	airgap_added=$(ufw show added)
+	for airgap_rule in "$@"; do
+		if printf '%s\n' "$airgap_added" | grep -qxF "ufw $airgap_rule"; then continue; fi
+		grep -qxF "$airgap_rule" "$airgap_home/firewall" || echo "$airgap_rule" >>"$airgap_home/firewall"
+		# shellcheck disable=SC2086  # a rule is several words
+		ufw $airgap_rule
+	done
+}
+
+# ufw_remove: the rules that ufw_add has added on this host.
+ufw_remove() {
+	[ -e "$airgap_home/firewall" ] || return 0
+	while read -r airgap_rule; do
+		case $airgap_rule in
+		route\ *) airgap_rule="route delete ${airgap_rule#route }" ;;
+		*) airgap_rule="delete $airgap_rule" ;;
+		esac
+		# shellcheck disable=SC2086  # a rule is several words
+		ufw $airgap_rule </dev/null || :
+	done <"$airgap_home/firewall"
+	rm -f "$airgap_home/firewall"
+}
