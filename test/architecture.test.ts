@@ -103,6 +103,7 @@ const MAY: Record<string, string[]> = {
   ],
   "src/plan": ["src/host", "src/state", "src/errors.ts", "src/events.ts"],
   "src/cluster": [
+    "src/kubernetes",
     "src/plan",
     "src/host",
     "src/names",

@@ -1,5 +1,6 @@
 import { canonicalAddress, overlap, parseSubnet, type Subnet } from "../address.ts";
 import { AirgapError } from "../errors.ts";
+import { rulesOf } from "../kubernetes/rules.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** What the parts of a cluster file must be to each other; the form of each is the schema's. */
@@ -24,7 +25,7 @@ const RULES: ((cluster: Cluster) => string[])[] = [
   subnets,
   credentials,
   ({ kubernetes }) =>
-    kubernetes.proxyMode === "nftables" && minor(kubernetes.version) < 31
+    kubernetes.proxyMode === "nftables" && rulesOf(kubernetes.version).nftables === undefined
       ? ["kubernetes.proxyMode: nftables needs v1.31"]
       : [],
 ];
@@ -41,7 +42,6 @@ const NOT_YET: [string, (cluster: Cluster) => boolean][] = [
   ],
 ];
 
-const minor = (version: string): number => Number(version.split(".")[1]);
 const twice = (values: string[]): string[] => [
   ...new Set(values.filter((value, i) => values.indexOf(value) !== i)),
 ];

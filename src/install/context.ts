@@ -95,5 +95,3 @@ export function wantedPackages(set: PackageSet, roles: Role[]): { text: string; 
   const lists = ["all", ...roles].flatMap((role) => set.facts.roles[role]?.asked ?? []);
   return [...new Map(lists.map((each) => [each.package, each])).values()];
 }
-
-export const minorOf = (version: string): number => Number(/^v?1\.(\d+)/.exec(version)?.[1] ?? 0);

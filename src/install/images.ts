@@ -3,6 +3,7 @@ import { type Cluster, registryName } from "../cluster/cluster.ts";
 import { AirgapError } from "../errors.ts";
 import { parseKubeadmConfig } from "../kubernetes/config.ts";
 import { type KubeadmList, listKubeadmImages } from "../kubernetes/list.ts";
+import { rulesOf, type VersionRules } from "../kubernetes/rules.ts";
 import type { Lock } from "../lock/lock.ts";
 import { type LandingRules, land } from "../names/landing.ts";
 import { rewriteText } from "../names/rewrite.ts";
@@ -21,7 +22,8 @@ export interface Images {
   etcdRepository?: string;
   /** Upstream registries of the bundle's images: all are answered by the site's. */
   upstreams: string[];
-  requirements: KubeadmList["requirements"];
+  /** What comes with this version of Kubernetes. */
+  rules: VersionRules;
   /** Documents with the names by which nodes ask for images. */
   rewrite(file: ManifestFile): ManifestFile;
 }
@@ -52,7 +54,7 @@ const parentOf = (reference: string): string => reference.slice(0, reference.las
 function kubeadmList(cluster: Cluster, more: Record<string, unknown> = {}): KubeadmList {
   const { version } = cluster.kubernetes;
   const own = cluster.kubeadm.ClusterConfiguration ?? {};
-  const api = listKubeadmImages({ version }).requirements.configApi.newest;
+  const api = rulesOf(version).configApi.newest;
   const text = stringify({
     apiVersion: `kubeadm.k8s.io/${api}`,
     kind: "ClusterConfiguration",
@@ -113,7 +115,7 @@ export function imagesFor(cluster: Cluster, lock: Lock): Images {
   const rewritten = asksByLandedName(cluster);
   return {
     upstreams,
-    requirements: list.requirements,
+    rules: rulesOf(cluster.kubernetes.version),
     ...(rewritten
       ? landed(cluster, rules)
       : {

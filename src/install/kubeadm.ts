@@ -2,10 +2,9 @@ import { stringify } from "yaml";
 import { apiAddress, type ClusterHost } from "../cluster/cluster.ts";
 import { isRecord } from "../oci/descriptor.ts";
 import { publicKeyHash } from "../pki/certificate.ts";
-import { type Context, minorOf } from "./context.ts";
+import type { Context } from "./context.ts";
 import { cgroupDriver } from "./stages/containerd.ts";
 import { needsResolvConf, RESOLV_CONF } from "./stages/resolv-conf.ts";
-import { criSocket } from "./stages/socket.ts";
 
 type Document = Record<string, unknown>;
 
@@ -55,16 +54,6 @@ function formed(value: unknown, api: string): unknown {
   );
 }
 
-/** kubeadm's own taint of control planes: #107533, #110095. */
-function controlPlaneTaints(minor: number): Document[] {
-  const taint = (name: string): Document => ({
-    key: `node-role.kubernetes.io/${name}`,
-    effect: "NoSchedule",
-  });
-  if (minor <= 23) return [taint("master")];
-  return minor === 24 ? [taint("master"), taint("control-plane")] : [taint("control-plane")];
-}
-
 function parseTaint(text: string): Document {
   const [, key = "", value, effect = ""] = /^([^=:]+)(?:=([^:]*))?:(\w+)$/.exec(text) ?? [];
   return { key, ...(value ? { value } : {}), effect };
@@ -72,15 +61,17 @@ function parseTaint(text: string): Document {
 
 /** Labels that kubelet may not give itself are set later, by the cluster's administrator. */
 function nodeRegistration(context: Context, host: ClusterHost): Document {
-  const { version } = context.cluster.kubernetes;
+  const { rules } = context.images;
   const plane = host.roles.includes("control-plane");
   const own = host.taints.map(parseTaint);
   const taints =
-    plane && !host.roles.includes("worker") ? [...controlPlaneTaints(minorOf(version)), ...own] : own;
+    plane && !host.roles.includes("worker")
+      ? [...rules.controlPlaneTaints.map((key) => ({ key, effect: "NoSchedule" })), ...own]
+      : own;
   const given = plane || own.length > 0;
   return {
     name: host.name,
-    criSocket: criSocket(context.cluster),
+    criSocket: rules.sockets[context.cluster.runtime],
     kubeletExtraArgs: {
       "node-ip": host.address,
       ...(needsResolvConf(context.factsOf(host)) ? { "resolv-conf": RESOLV_CONF } : {}),
@@ -123,7 +114,7 @@ function document(api: string, kind: string, base: Document, over: Document | un
   );
 }
 
-const apiOf = ({ images }: Context): string => `kubeadm.k8s.io/${images.requirements.configApi.newest}`;
+const apiOf = ({ images }: Context): string => `kubeadm.k8s.io/${images.rules.configApi.newest}`;
 
 /** What `kubeadm init` reads; it holds the join token. https://kubernetes.io/docs/reference/config-api/ */
 export function initConfiguration(context: Context): string {

@@ -2,6 +2,7 @@ import { type Cluster, type ClusterHost, readCluster } from "../cluster/cluster.
 import { type ConnectOptions, openerFor, sshSecrets } from "../cluster/connect.ts";
 import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
+import { rulesOf } from "../kubernetes/rules.ts";
 import type { RunContext } from "../plan/execute.ts";
 import { openJournal } from "../plan/journal.ts";
 import { RunLog } from "../plan/log.ts";
@@ -11,7 +12,6 @@ import { sh } from "../plan/shell.ts";
 import { StateDir } from "../plan/state-dir.ts";
 import { type UndoResult, undoHost } from "../plan/undo.ts";
 import { nearest } from "../schema/nearest.ts";
-import { minorOf } from "./context.ts";
 import { resetOrder } from "./stages/index.ts";
 
 export interface ResetOptions extends ConnectOptions {
@@ -98,13 +98,13 @@ async function leave(
   { connections, log, emit, signal }: Work,
 ): Promise<void> {
   if (!host.roles.some((role) => role === "worker" || role === "control-plane")) return;
-  const data = minorOf(cluster.kubernetes.version) >= 20 ? "--delete-emptydir-data" : "--delete-local-data";
+  const flags = [...rulesOf(cluster.kubernetes.version).drainFlags, "--timeout=120s"];
   emit({ type: "phase", name: "drain", detail: host.name });
   const { code, stdout, stderr } = await connections.get(staying.name).run(
     sh`
       export KUBECONFIG=/etc/kubernetes/admin.conf
       kubectl get node ${host.name} -o name >/dev/null 2>&1 || exit 0
-      kubectl drain ${host.name} --ignore-daemonsets ${data} --force --timeout=120s || echo "not all of its pods went"
+      kubectl drain ${host.name} ${flags} || echo "not all of its pods went"
       kubectl delete node ${host.name}`,
     { timeoutMs: 240_000, ...(signal ? { signal } : {}) },
   );

@@ -11,11 +11,11 @@ import {
 import { type ConnectOptions, openerFor } from "../cluster/connect.ts";
 import { AirgapError } from "../errors.ts";
 import type { Host } from "../host/host.ts";
+import { rulesOf } from "../kubernetes/rules.ts";
 import { isRecord } from "../oci/descriptor.ts";
 import { Session } from "../plan/session.ts";
 import { sh } from "../plan/shell.ts";
 import { StateDir } from "../plan/state-dir.ts";
-import { minorOf } from "./context.ts";
 import { DASHBOARD_ADMIN } from "./stages/dashboard.ts";
 
 export interface StatusOptions extends ConnectOptions {
@@ -266,10 +266,9 @@ export async function token(options: StatusOptions & { name: string }): Promise<
   const { session, first } = await reach(cluster, { ...options, hosts: [] });
   try {
     const host = session.get(first.name);
-    const make =
-      minorOf(cluster.kubernetes.version) >= 24
-        ? 'kubectl -n "$namespace" create token "$account" --duration=24h'
-        : 'kubectl -n "$namespace" get secret "$(kubectl -n "$namespace" get serviceaccount "$account" -o \'jsonpath={.secrets[0].name}\')" -o \'jsonpath={.data.token}\' | base64 -d';
+    const make = rulesOf(cluster.kubernetes.version).tokensByRequest
+      ? 'kubectl -n "$namespace" create token "$account" --duration=24h'
+      : 'kubectl -n "$namespace" get secret "$(kubectl -n "$namespace" get serviceaccount "$account" -o \'jsonpath={.secrets[0].name}\')" -o \'jsonpath={.data.token}\' | base64 -d';
     const { code, stdout, stderr } = await host.run(
       `${KUBECTL}
 account=${account}

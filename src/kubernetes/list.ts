@@ -1,7 +1,7 @@
 import { AirgapError } from "../errors.ts";
 import type { KubeadmConfig } from "./config.ts";
-import { type ImageSettings, kubeadmImages } from "./images.ts";
-import { configApis, type Requirements, requirementsOf } from "./requirements.ts";
+import { type ImageSettings, kubeadmImages, pauseImage } from "./images.ts";
+import { rulesOf, type VersionRules } from "./rules.ts";
 import { type KnownVersion, lookUp } from "./table.ts";
 import { formatVersion } from "./version.ts";
 
@@ -12,6 +12,17 @@ export interface ListRequest {
   imageRepository?: string;
   config?: KubeadmConfig;
 }
+
+/** What a site needs with a Kubernetes version, besides its images. */
+export interface Requirements extends VersionRules {
+  /** The sandbox image that the container runtime must be told. */
+  pauseImage: string;
+  /** kubeadm's default CRI socket. */
+  criSocket: string;
+}
+
+const kubeadmSocket = ({ dockershim, sockets }: VersionRules): string =>
+  dockershim ? sockets.docker : "unix:///var/run/containerd/containerd.sock";
 
 export interface KubeadmList {
   /** `v1.28.2` */
@@ -45,7 +56,7 @@ function checkConfig(known: KnownVersion, config: KubeadmConfig | undefined): st
       suggestions: ["leave dns.type out: CoreDNS is the only one"],
     });
   }
-  const accepted = configApis(minor);
+  const { accepted } = rulesOf(formatVersion(known.version)).configApi;
   if (config?.api === undefined || accepted.includes(config.api)) return [];
   return [
     `kubeadm ${formatVersion(known.version)} does not read kubeadm.k8s.io/${config.api}, only ${accepted.join(", ")}: run kubeadm config migrate`,
@@ -69,11 +80,16 @@ export function listKubeadmImages(request: ListRequest): KubeadmList {
   const settings: ImageSettings = { ...config?.settings, ...(imageRepository ? { imageRepository } : {}) };
   // hyperkube left kubeadm's internal types with 1.22 (kubernetes/kubernetes#101537), whatever the file's API says.
   if (known.version.minor >= 22) settings.useHyperKubeImage = false;
+  const rules = rulesOf(formatVersion(known.version));
   const warnings = [...known.warnings, ...checkConfig(known, config)];
   return {
     version: formatVersion(known.version),
     images: kubeadmImages(known.version, known.row, settings),
-    requirements: requirementsOf(known.version, known.row, settings),
+    requirements: {
+      pauseImage: pauseImage(known.row, settings),
+      criSocket: kubeadmSocket(rules),
+      ...rules,
+    },
     confidence: known.row.confidence,
     sources: known.row.sources,
     warnings,

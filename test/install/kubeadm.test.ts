@@ -3,7 +3,7 @@ import { describe, expect, it, test } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { makeContext } from "../../src/install/context.ts";
 import { initConfiguration, joinConfiguration, merge } from "../../src/install/kubeadm.ts";
-import { configApis } from "../../src/kubernetes/requirements.ts";
+import { rulesOf } from "../../src/kubernetes/rules.ts";
 import { publicKeyHash } from "../../src/pki/certificate.ts";
 import { expectGolden } from "../support/install/golden.ts";
 import { HOME, siteOf, type Wishes } from "../support/install/site.ts";
@@ -74,7 +74,7 @@ describe.each(Object.entries(APIS))("kubeadm's configuration, %s", (name, wishes
   it("has the API that the version reads, and arguments in that API's form", () => {
     const [, minor = ""] = /-1\.(\d+)$/.exec(name) ?? [];
     const api = `kubeadm.k8s.io/${name.split("-")[0]}`;
-    expect(`kubeadm.k8s.io/${configApis(Number(minor)).at(-1)}`).toBe(api);
+    expect(`kubeadm.k8s.io/${rulesOf(`v1.${minor}.0`).configApi.newest}`).toBe(api);
     const kinds = init(all).map(({ apiVersion, kind }) => `${apiVersion} ${kind}`);
     expect(kinds).toEqual([
       `${api} InitConfiguration`,

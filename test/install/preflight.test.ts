@@ -39,13 +39,13 @@ const CASES: [string, Wishes, string[]][] = [
   [
     "kernel",
     node({ kernel: "2.6.32-754.el6.x86_64" }),
-    ["error: node1: kernel: kernel 2.6.32-754.el6.x86_64 is older than 3.10"],
+    ["error: node1: kernel: kernel 2.6.32-754.el6.x86_64: Kubernetes v1.28.2 refuses kernels older than 3.10"],
   ],
   [
     "kernel",
     with_({ cluster: { kubernetes: { version: "v1.32.1" } } }, { kernel: "4.18.0-553.el8_10.x86_64" }),
     [
-      "error: node1: kernel: kernel 4.18.0-553.el8_10.x86_64: Kubernetes v1.32.1 refuses what is older than 4.19",
+      "error: node1: kernel: kernel 4.18.0-553.el8_10.x86_64: Kubernetes v1.32.1 refuses kernels older than 4.19",
     ],
   ],
   [

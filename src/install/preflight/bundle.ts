@@ -1,7 +1,7 @@
 import { isAirgapError, messageOf } from "../../errors.ts";
 import type { Facts } from "../../host/facts.ts";
 import { localName } from "../bundle.ts";
-import { architecture, type Context, familyOf, minorOf, setFor, systemNames } from "../context.ts";
+import { architecture, type Context, familyOf, setFor, systemNames } from "../context.ts";
 import { carries } from "../images.ts";
 import { containerdVersion } from "../stages/containerd.ts";
 import { manifestOf } from "../stages/network.ts";
@@ -115,7 +115,7 @@ const installed = (facts: Facts, name: string): boolean =>
   name === "kubelet" ? facts.versions.kubelet !== undefined : facts.tools.includes(name);
 
 function containerd(context: Context): Finding[] {
-  const least = context.images.requirements.containerd;
+  const least = context.images.rules.containerd;
   if (context.cluster.runtime !== "containerd") return [];
   return context.nodes.flatMap((host): Finding[] => {
     const version = containerdVersion(context, host);
@@ -136,7 +136,7 @@ function containerd(context: Context): Finding[] {
   });
 }
 
-function docker({ cluster, bundle, nodes, factsOf }: Context): Finding[] {
+function docker({ cluster, bundle, nodes, factsOf, images }: Context): Finding[] {
   if (cluster.runtime !== "docker") return [];
   return nodes.flatMap((host): Finding[] => {
     const facts = factsOf(host);
@@ -145,7 +145,7 @@ function docker({ cluster, bundle, nodes, factsOf }: Context): Finding[] {
     const engine =
       facts.versions.docker !== undefined || names.some((name) => /^docker(?:-ce|\.io|-engine)?$/.test(name));
     const shim =
-      minorOf(cluster.kubernetes.version) <= 23 ||
+      images.rules.dockershim ||
       facts.versions["cri-dockerd"] !== undefined ||
       names.includes("cri-dockerd") ||
       bundle.files["cri-dockerd.tgz"] !== undefined;

@@ -3,7 +3,7 @@ import { dirname } from "node:path/posix";
 import { contains, overlap, parseSubnet } from "../../address.ts";
 import type { Cluster, ClusterHost } from "../../cluster/cluster.ts";
 import type { Facts } from "../../host/facts.ts";
-import { type Context, minorOf } from "../context.ts";
+import type { Context } from "../context.ts";
 import { needsResolvConf } from "../stages/resolv-conf.ts";
 import type { Finding } from "./finding.ts";
 
@@ -44,38 +44,31 @@ const system: HostCheck = (_host, facts) => [
   ...(facts.packageManager ? [] : [error("package-manager", "neither apt-get nor dnf nor yum is there")]),
 ];
 
-/** kubernetes/kubernetes#134090 and system-validators: 3.10 up to 1.31, 4.19 from 1.32 as an error, from 1.34 as a warning. */
-const kernel: HostCheck = (host, facts, { cluster }) => {
-  if (!isNode(host)) return [];
-  const minor = minorOf(cluster.kubernetes.version);
+const kernel: HostCheck = (host, facts, { cluster, images }) => {
+  const { oldest, tested } = images.rules.kernel;
   const own = ordinal(facts.kernel);
-  if (own < ordinal("3.10")) return [error("kernel", `kernel ${facts.kernel} is older than 3.10`)];
-  if (own >= ordinal("4.19") || minor < 32) return [];
-  return minor < 34
-    ? [
-        error(
-          "kernel",
-          `kernel ${facts.kernel}: Kubernetes ${cluster.kubernetes.version} refuses what is older than 4.19`,
-          "use Kubernetes v1.31 here, or a newer kernel",
-        ),
-      ]
-    : [
-        warning(
-          "kernel",
-          `kernel ${facts.kernel} is older than the 4.19 that Kubernetes ${cluster.kubernetes.version} is tested with`,
-        ),
-      ];
+  if (!isNode(host) || own >= ordinal(tested)) return [];
+  const version = `Kubernetes ${cluster.kubernetes.version}`;
+  if (own >= ordinal(oldest))
+    return [
+      warning("kernel", `kernel ${facts.kernel} is older than the ${tested} that ${version} is tested with`),
+    ];
+  const older = own >= ordinal("3.10") ? "use Kubernetes v1.31 here, or a newer kernel" : undefined;
+  return [error("kernel", `kernel ${facts.kernel}: ${version} refuses kernels older than ${oldest}`, older)];
 };
 
-const nftables: HostCheck = (host, facts, { cluster }) =>
-  isNode(host) && cluster.kubernetes.proxyMode === "nftables" && ordinal(facts.kernel) < ordinal("5.13")
-    ? [error("kernel", `kernel ${facts.kernel}: proxyMode nftables needs 5.13`, "proxyMode: iptables")]
+const nftables: HostCheck = (host, facts, { cluster, images }) => {
+  const least = images.rules.nftables?.kernel;
+  if (!isNode(host) || cluster.kubernetes.proxyMode !== "nftables" || least === undefined) return [];
+  return ordinal(facts.kernel) < ordinal(least)
+    ? [error("kernel", `kernel ${facts.kernel}: proxyMode nftables needs ${least}`, "proxyMode: iptables")]
     : [];
+};
 
 /** kubelet 1.35 refuses cgroup v1 unless it is told otherwise: kubernetes/kubernetes#134298. */
 const cgroup: HostCheck = (host, facts, { cluster, images }) => {
   const told = cluster.kubeadm.KubeletConfiguration?.["failCgroupV1"] === false;
-  if (!isNode(host) || facts.cgroup === "v2" || images.requirements.cgroupV1 !== "refused" || told) return [];
+  if (!isNode(host) || facts.cgroup === "v2" || images.rules.cgroupV1 !== "refused" || told) return [];
   return [
     error(
       "cgroup",

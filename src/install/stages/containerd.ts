@@ -6,11 +6,11 @@ import { type Context, setFor } from "../context.ts";
 import { mergeContainerdConfig } from "./containerd-config.ts";
 import { hostsFiles } from "./containerd-hosts.ts";
 import { proxyStep } from "./proxy.ts";
-import { CONTAINERD_SOCKET } from "./socket.ts";
 import { REGISTRY_CA } from "./trust.ts";
 import { stopIfOurs, wantedOn } from "./wanted.ts";
 
 const CONFIG = "/etc/containerd/config.toml";
+const SOCKET = "unix:///run/containerd/containerd.sock";
 const CERTS = "/etc/containerd/certs.d";
 
 /** systemd, as kubeadm has it by default, unless the cluster file tells kubelet otherwise. */
@@ -81,7 +81,7 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
       id: "crictl",
       title: "crictl finds containerd",
       path: "/etc/crictl.yaml",
-      content: `runtime-endpoint: ${CONTAINERD_SOCKET}\nimage-endpoint: ${CONTAINERD_SOCKET}\ntimeout: 10\n`,
+      content: `runtime-endpoint: ${SOCKET}\nimage-endpoint: ${SOCKET}\ntimeout: 10\n`,
     }),
     criStep(),
     sandboxStep(context),

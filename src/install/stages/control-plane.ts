@@ -4,11 +4,10 @@ import type { ClusterKeys } from "../../cluster/secrets.ts";
 import { here, raw, sh } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
 import type { Step } from "../../plan/step.ts";
-import { type Context, minorOf, wave } from "../context.ts";
+import { type Context, wave } from "../context.ts";
 import { initConfiguration, joinConfiguration } from "../kubeadm.ts";
 import { dockerPull } from "./docker.ts";
 import { userSteps } from "./kubeconfig.ts";
-import { criSocket } from "./socket.ts";
 
 const PKI = "/etc/kubernetes/pki";
 const CONFIG = "/run/airgap-kubeadm.yaml";
@@ -109,12 +108,12 @@ const pullByCri =
   'if have crictl; then crictl pull "$image"; else ctr -n k8s.io images pull --hosts-dir /etc/containerd/certs.d "$image"; fi';
 
 /** kubeadm's own check of the file, where it has one. */
-const validated = (version: string): string =>
-  minorOf(version) >= 26 ? `kubeadm config validate --config ${CONFIG}` : ":";
+const validated = ({ images }: Context): string =>
+  images.rules.configValidate ? `kubeadm config validate --config ${CONFIG}` : ":";
 
 function initStep(context: Context): Step {
   const { cluster, secrets } = context;
-  const socket = criSocket(cluster);
+  const socket = context.images.rules.sockets[cluster.runtime];
   return {
     id: "init",
     title: `${context.first.name} is a control plane of Kubernetes ${cluster.kubernetes.version}`,
@@ -133,7 +132,7 @@ function initStep(context: Context): Step {
       ${raw(secrets.keys ? writePki(secrets.keys) : ":")}
       trap 'rm -f ${raw(CONFIG)}' EXIT
       (umask 077 && cat >${CONFIG}) ${here(initConfiguration(context))}
-      ${raw(validated(cluster.kubernetes.version))}
+      ${raw(validated(context))}
       kubeadm init --config ${CONFIG} --skip-token-print || kubeadm_failed 'kubeadm init'
       wait_for 60 kubectl get --raw=/healthz
       kubeadm_ended`,
@@ -145,7 +144,7 @@ function initStep(context: Context): Step {
 /** Joins a worker, or a further control plane. */
 export function joinStep(context: Context, host: ClusterHost): Step {
   const { cluster, secrets } = context;
-  const socket = criSocket(cluster);
+  const socket = context.images.rules.sockets[cluster.runtime];
   const plane = host.roles.includes("control-plane");
   return {
     id: "join",
@@ -164,7 +163,7 @@ export function joinStep(context: Context, host: ClusterHost): Step {
       ${raw(plane && secrets.keys ? writePki(secrets.keys) : ":")}
       trap 'rm -f ${raw(CONFIG)}' EXIT
       (umask 077 && cat >${CONFIG}) ${here(joinConfiguration(context, host))}
-      ${raw(validated(cluster.kubernetes.version))}
+      ${raw(validated(context))}
       kubeadm join --config ${CONFIG} || kubeadm_failed 'kubeadm join'
       wait_for 60 kubelet_stays
       kubeadm_ended`,

@@ -2,7 +2,7 @@ import { type ClusterHost, registryName } from "../../cluster/cluster.ts";
 import { fillShipped } from "../../host/shipped.ts";
 import { sh } from "../../plan/shell.ts";
 import { fileStep, type Step, serviceStep } from "../../plan/step.ts";
-import { type Context, minorOf, setFor } from "../context.ts";
+import { type Context, setFor } from "../context.ts";
 import { cgroupDriver } from "./containerd.ts";
 import { mergeDockerConfig } from "./docker-config.ts";
 import { proxyStep } from "./proxy.ts";
@@ -62,7 +62,7 @@ export function dockerSteps(context: Context, host: ClusterHost): Step[] {
       ),
       reads: [{ path: CONFIG, content: config }, ...proxy.map(({ file }) => file ?? "")],
     }),
-    ...(minorOf(cluster.kubernetes.version) >= 24 ? shimSteps(context, host) : []),
+    ...(context.images.rules.dockershim ? [] : shimSteps(context, host)),
     sandboxStep(context),
   ];
 }
