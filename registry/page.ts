@@ -1,3 +1,4 @@
+import { containerdHosts } from "../src/names/containerd-hosts.ts";
 import type { Exchange } from "./exchange.ts";
 import { escapeHtml, sendHtml } from "./html.ts";
 import type { Library } from "./library.ts";
@@ -34,11 +35,10 @@ async function treeList(library: Library, root: "files" | "packages"): Promise<s
     .join("");
 }
 
-function containerdHelp(url: string): string {
-  return `server = "https://registry.k8s.io"
-
-[host."${url}"]
-  capabilities = ["pull", "resolve"]`;
+/** hosts.toml for an upstream registry, asked of us: the same text that `install` writes. */
+function containerdHelp(host: string, scheme: "http" | "https"): string {
+  const target = { host, prefix: "", layout: "host", byNamespace: true } as const;
+  return containerdHosts(["registry.k8s.io"], target, { scheme })[0]?.content ?? "";
 }
 
 /** The page at `/`: what is served, and how a host uses it. */
@@ -47,7 +47,7 @@ export async function sendHome(
   library: Library,
   scheme: "http" | "https",
 ): Promise<void> {
-  const url = `${scheme}://${exchange.header("host") ?? "localhost"}`;
+  const host = exchange.header("host") ?? "localhost";
   const files = await treeList(library, "files");
   const packages = await treeList(library, "packages");
   const parts = [
@@ -55,7 +55,7 @@ export async function sendHome(
     `<h2>Images</h2>${await repositoryList(library)}`,
     files && `<h2>Files</h2><ul>${files}</ul>`,
     packages && `<h2>Package repositories</h2><ul>${packages}</ul>`,
-    `<h2>Use it</h2><p>As a mirror of an upstream registry, in <code>/etc/containerd/certs.d/registry.k8s.io/hosts.toml</code>:</p><pre>${escapeHtml(containerdHelp(url))}</pre>`,
+    `<h2>Use it</h2><p>As a mirror of an upstream registry, in <code>/etc/containerd/certs.d/registry.k8s.io/hosts.toml</code>:</p><pre>${escapeHtml(containerdHelp(host, scheme))}</pre>`,
   ];
   await sendHtml(exchange, "airgap serve", parts.filter(Boolean).join("\n"));
 }

@@ -148,7 +148,7 @@ const MAY: Record<string, string[]> = {
     "src/events.ts",
     "src/format.ts",
   ],
-  registry: ["src/oci", "src/transport", "src/errors.ts", "src/events.ts"],
+  registry: ["src/oci", "src/names", "src/transport", "src/errors.ts", "src/events.ts"],
 };
 
 /** What only some may import of others' packages. */

@@ -39,7 +39,9 @@ const CASES: [string, Wishes, string[]][] = [
   [
     "kernel",
     node({ kernel: "2.6.32-754.el6.x86_64" }),
-    ["error: node1: kernel: kernel 2.6.32-754.el6.x86_64: Kubernetes v1.28.2 refuses kernels older than 3.10"],
+    [
+      "error: node1: kernel: kernel 2.6.32-754.el6.x86_64: Kubernetes v1.28.2 refuses kernels older than 3.10",
+    ],
   ],
   [
     "kernel",

@@ -1,11 +1,10 @@
 import { parse } from "smol-toml";
 import { describe, expect, it, test } from "vitest";
 import { isAirgapError } from "../../src/errors.ts";
-import { makeContext } from "../../src/install/context.ts";
-import { containerdVersion } from "../../src/install/stages/containerd.ts";
+import { type Context, makeContext } from "../../src/install/context.ts";
+import { containerdVersion, siteHosts } from "../../src/install/stages/containerd.ts";
 import { mergeContainerdConfig } from "../../src/install/stages/containerd-config.ts";
-import { hostsFiles } from "../../src/install/stages/containerd-hosts.ts";
-import { mergeDockerConfig } from "../../src/install/stages/docker-config.ts";
+import { mergeDockerConfig } from "../../src/names/docker-config.ts";
 import { clusterOf, siteOf } from "../support/install/site.ts";
 import { SYSTEMS, systems } from "../support/install/systems.ts";
 
@@ -212,22 +211,28 @@ pool_name = "p"
 });
 
 describe("hosts.toml", () => {
-  const files = (cluster: Record<string, unknown>, access: Parameters<typeof hostsFiles>[2] = {}) =>
-    Object.fromEntries(
-      hostsFiles(["docker.io", "quay.io:8443", "registry.k8s.io"], clusterOf(cluster), access).map(
-        ({ registry, content }) => [registry, parse(content) as Json],
-      ),
-    );
+  const files = (
+    cluster: Record<string, unknown>,
+    { ca, password }: { ca?: string; password?: string } = {},
+  ): Record<string, Json> => {
+    const upstreams = ["docker.io", "quay.io:8443", "registry.k8s.io"];
+    const found = siteHosts({
+      cluster: clusterOf(cluster),
+      images: { upstreams } as Context["images"],
+      secrets: { registryCa: ca, registryPassword: password } as Context["secrets"],
+    });
+    return Object.fromEntries(found.map(({ folder, content }) => [folder, parse(content) as Json]));
+  };
   const external = (more: object) => ({
     registry: { mode: "external", ...more },
     repository: { host: "master1" },
   });
 
   it("sends every registry to the site's, and nothing upstream", () => {
-    const found = files({}, { ca: "/etc/airgap/registry-ca.crt" });
+    const found = files({}, { ca: "PEM" });
     expect(Object.keys(found)).toEqual([
       "docker.io",
-      "quay.io:8443",
+      "quay.io_8443_",
       "registry.k8s.io",
       "register.site.local",
       "_default",
@@ -264,7 +269,7 @@ describe("hosts.toml", () => {
     ],
     [external({ scheme: "http", layout: "path" }), "docker.io", "http://register.site.local:80", false],
   ])("%j: %s is at %s", (cluster, registry, url, override) => {
-    const host = at(files(cluster)[registry], "host") as Json;
+    const host = at(files(cluster)[registry.replace(":8443", "_8443_")], "host") as Json;
     expect(Object.keys(host)).toEqual([url]);
     expect((host[url] as Json)["override_path"]).toBe(override ? true : undefined);
   });
@@ -279,7 +284,9 @@ describe("hosts.toml", () => {
 
   it("logs in, whatever the password is", () => {
     const password = 'quo"te\\back $x `y` ü';
-    const found = files(external({ layout: "path" }), { user: "robot", password });
+    const found = files(external({ layout: "path", user: "robot", passwordEnv: "SITE_PASSWORD" }), {
+      password,
+    });
     const basic = `Basic ${Buffer.from(`robot:${password}`).toString("base64")}`;
     for (const file of Object.values(found)) {
       expect(file["header"]).toEqual({ Authorization: basic });
@@ -292,7 +299,7 @@ describe("hosts.toml", () => {
 
 describe("Docker's configuration", () => {
   const docker = (text: string | undefined, more: object = {}): Json =>
-    JSON.parse(mergeDockerConfig(text, { systemdCgroup: true, ...more }, "node1")) as Json;
+    JSON.parse(mergeDockerConfig(text, { cgroupDriver: "systemd", ...more }, "node1")) as Json;
 
   it.each([
     [undefined, { "exec-opts": ["native.cgroupdriver=systemd"] }],
@@ -311,8 +318,8 @@ describe("Docker's configuration", () => {
     ],
   ])("%j", (text, config) => {
     expect(docker(text)).toEqual(config);
-    const first = mergeDockerConfig(text, { systemdCgroup: true }, "node1");
-    expect(mergeDockerConfig(first, { systemdCgroup: true }, "node1")).toBe(first);
+    const first = mergeDockerConfig(text, { cgroupDriver: "systemd" }, "node1");
+    expect(mergeDockerConfig(first, { cgroupDriver: "systemd" }, "node1")).toBe(first);
   });
 
   it("knows a registry that speaks http, once", () => {
@@ -323,7 +330,7 @@ describe("Docker's configuration", () => {
     expect(docker('{ "insecure-registries": ["r.site:80"] }', { insecure: "r.site:80" })).toMatchObject({
       "insecure-registries": ["r.site:80"],
     });
-    expect(docker(undefined, { systemdCgroup: false })).toEqual({
+    expect(docker(undefined, { cgroupDriver: "cgroupfs" })).toEqual({
       "exec-opts": ["native.cgroupdriver=cgroupfs"],
     });
   });
@@ -334,7 +341,7 @@ describe("Docker's configuration", () => {
       expect(() => docker(text)).toThrow(
         expect.objectContaining({
           code: "check-failed",
-          message: expect.stringContaining("node1: /etc/docker/daemon.json can't be read"),
+          message: expect.stringContaining("node1: /etc/docker/daemon.json cannot be read"),
         }),
       );
     },

@@ -153,7 +153,9 @@ describe("runtimes that need no rewriting", () => {
   });
 
   test("what a mirror can't do is refused with advice", () => {
-    expect(() => containerdFiles(["quay.io"], { ...rules, layout: "flat" }, access)).toThrow(/rewritten/);
+    expect(() => containerdFiles(["quay.io"], { ...rules, layout: "flat" }, access)).toThrow(
+      /rewrite the documents/,
+    );
   });
 
   test("docker has mirrors for docker.io only, and only at a registry's root", () => {

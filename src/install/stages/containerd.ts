@@ -1,10 +1,11 @@
-import type { ClusterHost } from "../../cluster/cluster.ts";
+import { type ClusterHost, registryName } from "../../cluster/cluster.ts";
 import type { Facts } from "../../host/facts.ts";
+import { containerdHosts, type HostsFile } from "../../names/containerd-hosts.ts";
 import { sh } from "../../plan/shell.ts";
 import { fileStep, type Step, serviceStep } from "../../plan/step.ts";
 import { type Context, setFor } from "../context.ts";
+import { asksByLandedName } from "../images.ts";
 import { mergeContainerdConfig } from "./containerd-config.ts";
-import { hostsFiles } from "./containerd-hosts.ts";
 import { proxyStep } from "./proxy.ts";
 import { REGISTRY_CA } from "./trust.ts";
 import { stopIfOurs, wantedOn } from "./wanted.ts";
@@ -32,7 +33,7 @@ export function containerdVersion(context: Context, host: ClusterHost): string |
 
 export function containerdSteps(context: Context, host: ClusterHost): Step[] {
   const facts = context.factsOf(host);
-  const { cluster, images, secrets } = context;
+  const { cluster, images } = context;
   const config = mergeContainerdConfig(
     facts.containerdConfig,
     {
@@ -43,12 +44,6 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
     },
     host.name,
   );
-  const access = {
-    ...(secrets.registryCa ? { ca: REGISTRY_CA } : {}),
-    ...(cluster.registry.user === undefined
-      ? {}
-      : { user: cluster.registry.user, password: secrets.registryPassword ?? "" }),
-  };
   const proxy = proxyStep(context, host, "containerd");
   const limits = limitsStep(context, host, facts);
   const drops = [...proxy, ...limits];
@@ -60,13 +55,13 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
       content: config,
       undone: "systemctl try-restart containerd",
     }),
-    ...hostsFiles(images.upstreams, cluster, access).map(({ registry, content }) =>
+    ...siteHosts(context).map(({ registry, folder, content }) =>
       fileStep({
-        id: `mirror-${registry === "_default" ? "others" : registry.replaceAll(":", "-")}`,
-        title: `Images of ${registry === "_default" ? "all other registries" : registry} come from the site`,
-        path: `${CERTS}/${registry}/hosts.toml`,
+        id: `mirror-${registry?.replaceAll(":", "-") ?? "others"}`,
+        title: `Images of ${registry ?? "all other registries"} come from the site`,
+        path: `${CERTS}/${folder}/hosts.toml`,
         content,
-        mode: access.user === undefined ? "644" : "600",
+        mode: cluster.registry.user === undefined ? "644" : "600",
       }),
     ),
     ...drops,
@@ -86,6 +81,34 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
     criStep(),
     sandboxStep(context),
   ];
+}
+
+/** Where containerd asks for images: every registry of the bundle, the site's own, and all others lead to the site. */
+export function siteHosts({
+  cluster,
+  images,
+  secrets,
+}: Pick<Context, "cluster" | "images" | "secrets">): HostsFile[] {
+  const { registry } = cluster;
+  const host = registryName(registry);
+  const mirrored = asksByLandedName(cluster)
+    ? []
+    : images.upstreams.filter((upstream) => upstream !== registry.host);
+  const target = {
+    host,
+    prefix: registry.prefix,
+    layout: registry.layout,
+    byNamespace: registry.mode === "serve",
+  };
+  const access = {
+    scheme: registry.scheme,
+    ca: secrets.registryCa && REGISTRY_CA,
+    login:
+      registry.user === undefined
+        ? undefined
+        : { user: registry.user, password: secrets.registryPassword ?? "" },
+  };
+  return containerdHosts(mirrored, target, access, { others: true });
 }
 
 /** containerd runs on where a plugin did not load, and pulls by `ctr`; kubeadm would wait for minutes for a kubelet that finds no CRI. */

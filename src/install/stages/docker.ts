@@ -1,10 +1,10 @@
 import { type ClusterHost, registryName } from "../../cluster/cluster.ts";
 import { fillShipped } from "../../host/shipped.ts";
+import { mergeDockerConfig } from "../../names/docker-config.ts";
 import { sh } from "../../plan/shell.ts";
 import { fileStep, type Step, serviceStep } from "../../plan/step.ts";
 import { type Context, setFor } from "../context.ts";
 import { cgroupDriver } from "./containerd.ts";
-import { mergeDockerConfig } from "./docker-config.ts";
 import { proxyStep } from "./proxy.ts";
 import { stopIfOurs, wantedOn } from "./wanted.ts";
 
@@ -24,8 +24,8 @@ export function dockerSteps(context: Context, host: ClusterHost): Step[] {
   const config = mergeDockerConfig(
     context.factsOf(host).dockerConfig,
     {
-      systemdCgroup: cgroupDriver(context) === "systemd",
-      ...(cluster.registry.scheme === "http" ? { insecure: registry } : {}),
+      cgroupDriver: cgroupDriver(context),
+      insecure: cluster.registry.scheme === "http" ? registry : undefined,
     },
     host.name,
   );

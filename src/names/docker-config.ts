@@ -1,10 +1,13 @@
-import { AirgapError, messageOf } from "../../errors.ts";
-import { isRecord } from "../../oci/descriptor.ts";
+import { AirgapError, messageOf } from "../errors.ts";
+import { isRecord } from "../oci/descriptor.ts";
 
 export interface DockerWishes {
-  systemdCgroup: boolean;
-  /** Registry that speaks http. */
-  insecure?: string;
+  /** Of containers; as it is when undefined. */
+  cgroupDriver?: "systemd" | "cgroupfs" | undefined;
+  /** Registry that speaks http, or whose certificate is not checked. */
+  insecure?: string | undefined;
+  /** Mirrors of docker.io; Docker has none for other registries. */
+  mirrors?: string[] | undefined;
 }
 
 const isDriver = (option: unknown): boolean =>
@@ -16,11 +19,11 @@ function read(text: string | undefined, host: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(text);
     if (isRecord(value)) return value;
-    throw new SyntaxError("it is no object");
+    throw new SyntaxError("it is not an object");
   } catch (cause) {
     throw new AirgapError(
       "check-failed",
-      `${host}: /etc/docker/daemon.json can't be read: ${messageOf(cause)}`,
+      `${host}: /etc/docker/daemon.json cannot be read: ${messageOf(cause)}`,
       {
         cause,
         suggestions: [
@@ -38,18 +41,18 @@ function read(text: string | undefined, host: string): Record<string, unknown> {
  */
 export function mergeDockerConfig(
   text: string | undefined,
-  { systemdCgroup, insecure }: DockerWishes,
+  { cgroupDriver, insecure, mirrors }: DockerWishes,
   host: string,
 ): string {
   const config = read(text, host);
   const options = listOf(config["exec-opts"]).filter((option) => !isDriver(option));
-  const registries = listOf(config["insecure-registries"]);
+  const added = (key: string, values: string[]): Record<string, unknown> =>
+    values.length === 0 ? {} : { [key]: [...new Set([...listOf(config[key]), ...values])] };
   const merged = {
     ...config,
-    "exec-opts": [...options, `native.cgroupdriver=${systemdCgroup ? "systemd" : "cgroupfs"}`],
-    ...(insecure === undefined
-      ? {}
-      : { "insecure-registries": registries.includes(insecure) ? registries : [...registries, insecure] }),
+    ...(cgroupDriver ? { "exec-opts": [...options, `native.cgroupdriver=${cgroupDriver}`] } : {}),
+    ...added("insecure-registries", insecure === undefined ? [] : [insecure]),
+    ...added("registry-mirrors", mirrors ?? []),
   };
   return `${JSON.stringify(merged, undefined, 2)}\n`;
 }

@@ -1,0 +1,112 @@
+import { AirgapError } from "../errors.ts";
+import { hostComponent } from "../oci/reference.ts";
+import type { NameLayout } from "./landing.ts";
+
+/** How a host reaches the site's registry. */
+export interface RegistryAccess {
+  scheme: "https" | "http";
+  /** File on the host with the PEM of the registry's authority. */
+  ca?: string | undefined;
+  login?: { user: string; password: string } | undefined;
+  /** Certificates are not checked. */
+  insecure?: boolean | undefined;
+}
+
+/** Where the site's registry has what upstream registries have. */
+export interface MirrorTarget {
+  /** `register:8443` */
+  host: string;
+  prefix: string;
+  layout: NameLayout;
+  /** It tells upstreams apart by the `ns` that containerd sends, as `airgap serve` does: no path is needed. */
+  byNamespace?: boolean | undefined;
+}
+
+/** A hosts.toml, with the folder of `config_path` that it belongs in. */
+export interface HostsFile {
+  /** The registry that it speaks for, or undefined for all that have no file of their own. */
+  registry: string | undefined;
+  folder: string;
+  content: string;
+}
+
+/** The folder of a registry below `config_path`: containerd reads `host_port_` on every system, and media may know no colon. */
+export const hostsFolder = (registry: string): string => registry.replace(/:(\d+)$/, "_$1_");
+
+interface Mirror {
+  url: string;
+  override: boolean;
+}
+
+function mirrorOf(
+  upstream: string,
+  { host, prefix, layout, byNamespace }: MirrorTarget,
+  scheme: string,
+): Mirror {
+  if (layout === "flat")
+    throw new AirgapError(
+      "unsupported",
+      "A mirror keeps paths, and --layout flat does not: rewrite the documents instead",
+      { suggestions: ["use --layout host, or leave out the runtime's configuration"] },
+    );
+  const base = `${scheme}://${host}`;
+  const path = [prefix, layout === "host" ? hostComponent(upstream) : ""].filter(Boolean).join("/");
+  return byNamespace || path === ""
+    ? { url: base, override: false }
+    : { url: `${base}/v2/${path}`, override: true };
+}
+
+/**
+ * A hosts.toml. `server` is the site's registry too: without it, containerd would look upstream for
+ * whatever a mirror does not have.
+ * https://github.com/containerd/containerd/blob/main/docs/hosts.md
+ */
+function hostsToml(base: string, { url, override }: Mirror, { ca, login, insecure }: RegistryAccess): string {
+  const common = [
+    'capabilities = ["pull", "resolve"]',
+    ...(ca ? [`ca = ${JSON.stringify(ca)}`] : []),
+    ...(insecure ? ["skip_verify = true"] : []),
+  ];
+  const basic = login && `Basic ${Buffer.from(`${login.user}:${login.password}`).toString("base64")}`;
+  const header = (table: string): string[] =>
+    basic === undefined ? [] : ["", `[${table}]`, `  Authorization = ${JSON.stringify(basic)}`];
+  const key = `host.${JSON.stringify(url)}`;
+  const lines = [
+    `server = ${JSON.stringify(base)}`,
+    ...common,
+    ...header("header"),
+    "",
+    `[${key}]`,
+    ...[...common, ...(override ? ["override_path = true"] : [])].map((line) => `  ${line}`),
+    ...header(`${key}.header`),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+/**
+ * One hosts.toml for each upstream registry and one for the site's own.
+ * @param others one for all registries that have none, too: nothing is ever asked outside of the site
+ * @throws AirgapError `unsupported` for a layout that mirrors cannot follow
+ */
+export function containerdHosts(
+  upstreams: readonly string[],
+  target: MirrorTarget,
+  access: RegistryAccess,
+  { others = false }: { others?: boolean } = {},
+): HostsFile[] {
+  const base = `${access.scheme}://${target.host}`;
+  const own: Mirror = { url: base, override: false };
+  const files = [...new Set(upstreams)]
+    .filter((upstream) => upstream !== target.host)
+    .map((upstream) => ({
+      registry: upstream as string | undefined,
+      mirror: mirrorOf(upstream, target, access.scheme),
+    }));
+  files.push({ registry: target.host, mirror: own });
+  if (others) files.push({ registry: undefined, mirror: own });
+  return files.map(({ registry, mirror }) => ({
+    registry,
+    folder: registry === undefined ? "_default" : hostsFolder(registry),
+    content: hostsToml(base, mirror, access),
+  }));
+}
