@@ -1,16 +1,17 @@
 import { basename } from "node:path";
 import { Args, Flags } from "@oclif/core";
-import { BaseCommand, withEnv } from "../command.ts";
+import { ClusterCommand } from "../cluster-command.ts";
+import { withEnv } from "../command.ts";
 import { formatDuration } from "../format.ts";
 import { type Foreseen, formatForeseen } from "../install/dry-run.ts";
 import { type InstallResult, install } from "../install/install.ts";
 import type { Beside } from "../install/scripts.ts";
 import { STAGES, type StageName } from "../install/stage.ts";
-import { hostKeyQuestion, names } from "../install/words.ts";
+import { names } from "../install/words.ts";
 
 const stage = { multiple: true, multipleNonGreedy: true, options: [...STAGES], helpValue: "STAGE" } as const;
 
-export default class Install extends BaseCommand<InstallResult> {
+export default class Install extends ClusterCommand<InstallResult> {
   static override summary = "From bare hosts to a cluster, over SSH; run again, it makes so what is not";
   static override description =
     "Prepares the hosts, serves the bundle on one of them, installs packages and runtime, runs kubeadm, network and add-ons, and checks the result. Checks first: nothing is changed when one fails (exit 3). Interrupted, or with a host that failed, the same command goes on where it was.";
@@ -64,7 +65,7 @@ export default class Install extends BaseCommand<InstallResult> {
       ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
       ignoreChecks: flags["ignore-check"],
       patienceMs: flags.patience * 1000,
-      confirm: hostKeyQuestion((text) => this.confirm(text)),
+      confirm: this.hostKeys(flags),
       emit: this.emit,
       signal: this.signal,
     });

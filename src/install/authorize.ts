@@ -4,16 +4,16 @@ import { join } from "node:path";
 import { AirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { run } from "../host/process.ts";
-import type { HostKey } from "../host/ssh.ts";
 import { type ClusterHost, namedHosts, readCluster } from "./cluster.ts";
 import { Home } from "./home.ts";
 import { type Opener, opener, Session } from "./session.ts";
 import { sh } from "./sh.ts";
+import type { Confirm } from "./words.ts";
 
 export interface AuthorizeOptions {
   clusterFile: string;
   hosts?: string[];
-  confirm?: (host: string, key: HostKey) => Promise<boolean>;
+  confirm?: Confirm;
   open?: Opener;
   emit: Emit;
   signal?: AbortSignal;

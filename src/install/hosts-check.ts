@@ -1,6 +1,5 @@
 import type { Emit } from "../events.ts";
 import type { Facts } from "../host/facts.ts";
-import type { HostKey } from "../host/ssh.ts";
 import { type Bundle, readBundle } from "./bundle.ts";
 import { type Cluster, namedHosts, readCluster } from "./cluster.ts";
 import { readAllFacts } from "./connect.ts";
@@ -11,13 +10,14 @@ import type { Finding } from "./preflight/finding.ts";
 import { preflight, preflightHosts } from "./preflight/preflight.ts";
 import { type Opener, opener, Session } from "./session.ts";
 import { readUserManifests } from "./user-manifests.ts";
+import type { Confirm } from "./words.ts";
 
 export interface HostsCheckOptions {
   clusterFile: string;
   /** Checks that the bundle has what these hosts need, too. */
   bundle?: string;
   hosts?: string[];
-  confirm?: (host: string, key: HostKey) => Promise<boolean>;
+  confirm?: Confirm;
   open?: Opener;
   emit: Emit;
   signal?: AbortSignal;

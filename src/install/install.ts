@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { isAirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import type { Facts } from "../host/facts.ts";
-import type { HostKey } from "../host/ssh.ts";
 import { findSelf } from "../resolve/self.ts";
 import type { Journal } from "../state/journal.ts";
 import { type Bundle, readBundle } from "./bundle.ts";
@@ -33,6 +32,7 @@ import { type Opener, opener, Session, sshSecrets } from "./session.ts";
 import { narrow, type Plan, type StageName } from "./stage.ts";
 import { withLocalTool } from "./tool.ts";
 import { readUserManifests } from "./user-manifests.ts";
+import type { Confirm } from "./words.ts";
 
 export interface InstallOptions {
   clusterFile: string;
@@ -47,7 +47,7 @@ export interface InstallOptions {
   /** How long a host that is gone is waited for. Default 3 minutes. */
   patienceMs?: number;
   /** Asked about host keys that nobody has accepted yet. */
-  confirm?: (host: string, key: HostKey) => Promise<boolean>;
+  confirm?: Confirm;
   /** Instead of SSH, for tests. */
   open?: Opener;
   emit: Emit;

@@ -1,6 +1,5 @@
 import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
-import type { HostKey } from "../host/ssh.ts";
 import { nearest } from "../schema/nearest.ts";
 import { type Cluster, type ClusterHost, readCluster } from "./cluster.ts";
 import { minorOf } from "./context.ts";
@@ -13,6 +12,7 @@ import { MARK } from "./run.ts";
 import { renderUndo } from "./script.ts";
 import { type Opener, opener, Session, sshSecrets } from "./session.ts";
 import { sh } from "./sh.ts";
+import type { Confirm } from "./words.ts";
 
 export interface ResetOptions {
   clusterFile: string;
@@ -20,7 +20,7 @@ export interface ResetOptions {
   hosts?: string[];
   /** Packages that were installed go too. */
   packages: boolean;
-  confirm?: (host: string, key: HostKey) => Promise<boolean>;
+  confirm?: Confirm;
   /** Asked before anything is taken back. */
   sure: (hosts: string[]) => Promise<boolean>;
   open?: Opener;

@@ -3,7 +3,7 @@ import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import type { Host } from "../host/host.ts";
 import { LocalHost } from "../host/local.ts";
-import { type HostKey, SshHost } from "../host/ssh.ts";
+import { SshHost } from "../host/ssh.ts";
 import type { ClusterHost } from "./cluster.ts";
 import type { Home } from "./home.ts";
 import { fromEnvironment } from "./secrets.ts";
@@ -11,10 +11,12 @@ import { fromEnvironment } from "./secrets.ts";
 /** Connections made at a time. */
 const AT_ONCE = 20;
 
+import type { Confirm } from "./words.ts";
+
 export interface SessionOptions {
   home: Home;
   /** Asked about hosts that are met for the first time, one after the other. */
-  confirm?: (host: string, key: HostKey) => Promise<boolean>;
+  confirm?: Confirm;
   emit: Emit;
   signal?: AbortSignal;
 }

@@ -2,7 +2,6 @@ import { X509Certificate } from "node:crypto";
 import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import type { Host } from "../host/host.ts";
-import type { HostKey } from "../host/ssh.ts";
 import { isRecord } from "../oci/descriptor.ts";
 import {
   type Cluster,
@@ -18,11 +17,12 @@ import { Home } from "./home.ts";
 import { type Opener, opener, Session } from "./session.ts";
 import { sh } from "./sh.ts";
 import { DASHBOARD_ADMIN } from "./stages/dashboard.ts";
+import type { Confirm } from "./words.ts";
 
 export interface StatusOptions {
   clusterFile: string;
   hosts?: string[];
-  confirm?: (host: string, key: HostKey) => Promise<boolean>;
+  confirm?: Confirm;
   open?: Opener;
   emit: Emit;
   signal?: AbortSignal;
