@@ -77,6 +77,10 @@ put() {
 	relabel "$1"
 }
 
+# close FOLDER: for what may hold secrets.
+close() { mkdir -p "$1" && chmod 700 "$1"; }
+closed() { [ "$(stat -c %a "$1" 2>/dev/null)" = 700 ] || fail "others get into $1"; }
+
 # same PATH MODE SHA256
 same() {
 	[ -f "$1" ] && [ "$(stat -c %a "$1")" = "$2" ] && [ "$(sha256sum <"$1")" = "$3  -" ]
@@ -155,7 +159,7 @@ airgap_say() {
 airgap_keep_undo() {
 	airgap_text=$(taken_back)
 	[ -n "$airgap_text" ] || return 0
-	mkdir -p "$airgap_home/undo"
+	close "$airgap_home/undo"
 	airgap_name=$(printf '%s' "$1" | tr / +)
 	airgap_file=
 	for airgap_known in "$airgap_home/undo/"[0-9]*"-$airgap_name"; do

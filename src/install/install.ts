@@ -13,6 +13,7 @@ import { type Foreseen, foresee } from "./dry-run.ts";
 import { Home } from "./home.ts";
 import { imagesFor } from "./images.ts";
 import { keptJournal } from "./kept-journal.ts";
+import { rebuildKubeconfig } from "./kubeconfig.ts";
 import { RunLog } from "./log.ts";
 import { Mask } from "./mask.ts";
 import { makePlan } from "./plan.ts";
@@ -305,17 +306,28 @@ async function tellForgotten(
   });
 }
 
-/** The administrator's kubeconfig, kept beside the cluster file. */
+/** The administrator's kubeconfig, kept beside the cluster file. One that is there is kept while nothing has changed. */
 async function bringHome(
-  { session, home, cluster }: Connected,
+  { session, home, cluster, secrets }: Connected,
   changed: number,
 ): Promise<string | undefined> {
   const first = cluster.hosts.find(({ roles }) => roles.includes("control-plane"));
-  const path = home.path("kubeconfig");
   if (first === undefined) return undefined;
-  if (changed === 0 && existsSync(path)) return path;
+  const path = home.path("kubeconfig");
+  const checked = (text: string): string => rebuildKubeconfig(text, first.name, cluster, secrets.ca);
+  const present = changed === 0 ? home.read("kubeconfig") : undefined;
+  if (present !== undefined && isCurrent(present, checked)) return path;
   const { code, stdout } = await session.get(first.name).run("cat /etc/kubernetes/admin.conf");
   if (code !== 0) return undefined;
-  home.write("kubeconfig", stdout);
+  home.write("kubeconfig", checked(stdout));
   return path;
+}
+
+function isCurrent(text: string, checked: (text: string) => string): boolean {
+  try {
+    return checked(text) === text;
+  } catch (error) {
+    if (isAirgapError(error)) return false;
+    throw error;
+  }
 }

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { dirname } from "node:path/posix";
 import { here, raw, sh } from "./sh.ts";
 
 /**
@@ -50,6 +51,8 @@ export interface FileStep {
   content: string;
   /** Octal. Default 644. */
   mode?: string;
+  /** Nobody but root gets into its folder, which is ours. */
+  closed?: boolean;
   /** Commands after it was written. */
   after?: string;
   /** Commands after it was taken back. */
@@ -57,13 +60,19 @@ export interface FileStep {
 }
 
 /** A file with a known content. What was there before is kept and given back. */
-export function fileStep({ id, title, path, content, mode = "644", after, undone }: FileStep): Step {
+export function fileStep(file: FileStep): Step {
+  const { id, title, path, content, mode = "644", closed = false, after, undone } = file;
   const text = content.endsWith("\n") ? content : `${content}\n`;
+  const folder = dirname(path);
   return {
     id,
     title,
-    check: sh`same ${path} ${mode} ${sha256(text)}`,
-    apply: [sh`put ${path} ${mode} ${here(text)}`, ...(after ? [after] : [])].join("\n"),
+    check: [...(closed ? [sh`closed ${folder}`] : []), sh`same ${path} ${mode} ${sha256(text)}`].join("\n"),
+    apply: [
+      ...(closed ? [sh`close ${folder}`] : []),
+      sh`put ${path} ${mode} ${here(text)}`,
+      ...(after ? [after] : []),
+    ].join("\n"),
     undo: [sh`give_back ${path}`, ...(undone ? [undone] : [])].join("\n"),
     file: { path, content: text },
   };

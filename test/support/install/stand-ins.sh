@@ -235,6 +235,21 @@ images_() {
 	esac
 }
 
+# admin_conf ENDPOINT: the client is the authority itself.
+admin_conf() {
+	ca=$(base64 -w 0 <"$ROOT/etc/kubernetes/pki/ca.crt")
+	key=$(base64 -w 0 <"$ROOT/etc/kubernetes/pki/ca.key")
+	cat <<CONF
+apiVersion: v1
+kind: Config
+clusters: [{ name: kubernetes, cluster: { certificate-authority-data: $ca, server: "https://$1" } }]
+users: [{ name: admin, user: { client-certificate-data: $ca, client-key-data: $key } }]
+contexts: [{ name: admin@kubernetes, context: { cluster: kubernetes, user: admin } }]
+current-context: admin@kubernetes
+preferences: {}
+CONF
+}
+
 kubeadm_() {
 	case $1 in
 	config | completion) echo "# $*" ;;
@@ -247,7 +262,7 @@ kubeadm_() {
 		if [ "$1" = init ]; then
 			[ -s "$ROOT/etc/kubernetes/pki/ca.key" ] || exit 1
 			mkdir -p "$ROOT/var/lib/etcd/member"
-			echo 'kind: Config' >"$ROOT/etc/kubernetes/admin.conf"
+			admin_conf "$(sed -n 's/^controlPlaneEndpoint: //p' "$3" | tr -d "'\"")" >"$ROOT/etc/kubernetes/admin.conf"
 			: >"$CLUSTER/up"
 			sed -n 's/^ *- token: .*\.//p' "$3" | tr -d '\n' | base64 >"$CLUSTER/token"
 		fi
