@@ -77,13 +77,27 @@ put() {
 	relabel "$1"
 }
 
-# close FOLDER: for what may hold secrets.
-close() { mkdir -p "$1" && chmod 700 "$1"; }
-closed() { [ "$(stat -c %a "$1" 2>/dev/null)" = 700 ] || fail "others get into $1"; }
+# close FOLDER [GROUP]: for what may hold secrets. The group gets in, and changes nothing.
+close() {
+	mkdir -p "$1"
+	if [ $# -eq 1 ]; then
+		chmod 700 "$1"
+	else
+		chgrp "$2" "$1" && chmod 750 "$1"
+	fi
+}
+closed() {
+	if [ $# -eq 1 ]; then
+		[ "$(stat -c %a "$1" 2>/dev/null)" = 700 ]
+	else
+		[ "$(stat -c '%a %G' "$1" 2>/dev/null)" = "750 $2" ]
+	fi || fail "others get into $1"
+}
 
-# same PATH MODE SHA256
+# same PATH MODE SHA256 [GROUP]
 same() {
-	[ -f "$1" ] && [ "$(stat -c %a "$1")" = "$2" ] && [ "$(sha256sum <"$1")" = "$3  -" ]
+	[ -f "$1" ] && [ "$(stat -c %a "$1")" = "$2" ] && [ "$(sha256sum <"$1")" = "$3  -" ] || return 1
+	[ $# -lt 4 ] || [ "$(stat -c %G "$1")" = "$4" ]
 }
 
 # from_beside NAME PATH: what lies beside a script that a person runs goes where a program would have sent it.

@@ -51,8 +51,10 @@ export interface FileStep {
   content: string;
   /** Octal. Default 644. */
   mode?: string;
-  /** Nobody but root gets into its folder, which is ours. */
+  /** Nobody but root, and this group, gets into its folder, which is ours. */
   closed?: boolean;
+  /** Who may read it with a mode like 640. Default: root. */
+  group?: string;
   /** Commands after it was written. */
   after?: string;
   /** Commands after it was taken back. */
@@ -61,16 +63,20 @@ export interface FileStep {
 
 /** A file with a known content. What was there before is kept and given back. */
 export function fileStep(file: FileStep): Step {
-  const { id, title, path, content, mode = "644", closed = false, after, undone } = file;
+  const { id, title, path, content, mode = "644", closed = false, group, after, undone } = file;
   const text = content.endsWith("\n") ? content : `${content}\n`;
-  const folder = dirname(path);
+  const by = group === undefined ? [] : [group];
+  const folder = [dirname(path), ...by];
   return {
     id,
     title,
-    check: [...(closed ? [sh`closed ${folder}`] : []), sh`same ${path} ${mode} ${sha256(text)}`].join("\n"),
+    check: [...(closed ? [sh`closed ${folder}`] : []), sh`same ${[path, mode, sha256(text), ...by]}`].join(
+      "\n",
+    ),
     apply: [
       ...(closed ? [sh`close ${folder}`] : []),
       sh`put ${path} ${mode} ${here(text)}`,
+      ...(group === undefined ? [] : [sh`chgrp ${group} ${path}`]),
       ...(after ? [after] : []),
     ].join("\n"),
     undo: [sh`give_back ${path}`, ...(undone ? [undone] : [])].join("\n"),

@@ -97,7 +97,7 @@ describe("steps", () => {
 
 describe("a file with holes", () => {
   it("is filled wholly, or it is a mistake", () => {
-    expect(fill("systemd/airgap-serve.service", { COMMAND: "x $& y" })).toContain("ExecStart=x $& y\n");
+    expect(fill("systemd/cri-docker.service", { SANDBOX: "x $& y" })).toContain("-image=x $& y\n");
     expect(() => fill("systemd/airgap-serve.service", {})).toThrow("@COMMAND@");
     expect(() => fill("systemd/airgap-serve.service", { COMMAND: "x", OTHER: "y" })).toThrow(
       "has no @OTHER@",
