@@ -51,7 +51,6 @@ function userStep(): Step {
       case $(getent passwd ${USER} | cut -d: -f3) in '' | 0) fail ${`there is no user ${USER}`} ;; esac
       closed ${BUNDLES} ${USER}`,
     apply: sh`
-      mkdir -p "$airgap_home"
       if ! getent group ${USER} >/dev/null; then
         echo group >>"$airgap_home/serve-user"
         groupadd --system ${USER}
