@@ -217,7 +217,8 @@ describe("ssh, against a real sshd", () => {
   });
 
   it("makes no connection by itself when the shared one is gone, though a key would let it in", async () => {
-    const host = await open("root", {}, sshd.key("root"));
+    const become = { sudo: true, password: "adminpw" };
+    const host = await open("admin", { become }, sshd.key("admin"));
     const [master = ""] = execFileSync("ps", ["-eo", "pid,args"], { encoding: "utf8" })
       .split("\n")
       .filter((line) => line.includes("ssh -M -S ") && line.includes(` -p ${sshd.port} `));
