@@ -30,7 +30,11 @@ export abstract class BaseCommand<Result> extends Command {
       exclusive: ["verbose"],
     }),
     verbose: Flags.boolean({ char: "v", description: "Print every event", helpGroup: "COMMON" }),
-    yes: Flags.boolean({ char: "y", description: "Answer every question with yes", helpGroup: "COMMON" }),
+    yes: Flags.boolean({
+      char: "y",
+      description: "Answer every question with yes, except about SSH host keys",
+      helpGroup: "COMMON",
+    }),
     color: Flags.boolean({
       description: "Use colours (default: on a terminal; NO_COLOR is honoured)",
       allowNo: true,
@@ -67,10 +71,15 @@ export abstract class BaseCommand<Result> extends Command {
     return this.report.emit;
   }
 
-  /** Asks a question that `--yes` answers; without a terminal to ask at, the answer is no. */
+  /** Asks a question that `--yes` answers. */
   protected async confirm(question: string): Promise<boolean> {
     if (this.argv.some((word) => word === "--yes" || word === "-y") || process.env["AIRGAP_YES"] === "true")
       return true;
+    return this.ask(question);
+  }
+
+  /** Asks a question that only a person can answer; without a terminal to ask at, the answer is no. */
+  protected async ask(question: string): Promise<boolean> {
     if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
     this.report.end();
     const lines = createInterface({ input: process.stdin, output: process.stderr });

@@ -134,6 +134,7 @@ const MAY: Record<string, string[]> = {
     "src/format.ts",
   ],
   "src/report": ["src/errors.ts", "src/events.ts", "src/format.ts"],
+  "src/cluster-command.ts": ["src/command.ts", "src/cluster/flags.ts"],
   "src/command.ts": ["src/report", "src/errors.ts", "src/events.ts"],
   "src/quickstart": [
     "registry",
@@ -153,7 +154,7 @@ const MAY: Record<string, string[]> = {
 
 /** What only some may import of others' packages. */
 const ONLY: [RegExp, RegExp][] = [
-  [/^@oclif\//, /^src\/(commands\/|command\.ts)/],
+  [/^@oclif\//, /^src\/(commands\/|(cluster-)?command\.ts)/],
   [/^(node:child_process|ssh2)$/, /^src\/host\//],
   [/^dockerode$/, /^src\/transport\//],
   [/^undici$/, /^src\/http\.ts$/],

@@ -1,15 +1,16 @@
 import pLimit from "p-limit";
 import { type Facts, readFacts } from "../host/facts.ts";
 import { LocalHost } from "../host/local.ts";
-import { type HostKey, SshHost } from "../host/ssh.ts";
+import { SshHost } from "../host/ssh.ts";
 import type { Opener, Session } from "../plan/session.ts";
 import type { StateDir } from "../plan/state-dir.ts";
 import type { ClusterHost } from "./cluster.ts";
+import type { Confirm } from "./flags.ts";
 import { fromEnvironment } from "./secrets.ts";
 
 export interface ConnectOptions {
   /** Asked about hosts that are met for the first time, one after the other. */
-  confirm?: ((host: string, key: HostKey) => Promise<boolean>) | undefined;
+  confirm?: Confirm | undefined;
   /** Instead of SSH, for tests. */
   open?: Opener<ClusterHost> | undefined;
   signal?: AbortSignal | undefined;

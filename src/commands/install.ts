@@ -1,10 +1,11 @@
 import { basename } from "node:path";
 import { Args, Flags } from "@oclif/core";
-import { BaseCommand, withEnv } from "../command.ts";
+import { names } from "../cluster/flags.ts";
+import { ClusterCommand } from "../cluster-command.ts";
+import { withEnv } from "../command.ts";
 import { formatDuration } from "../format.ts";
 import { type InstallResult, install } from "../install/install.ts";
 import { STAGE_NAMES, type StageName } from "../install/stages/index.ts";
-import { hostKeyQuestion, names } from "../install/words.ts";
 import { formatPreview, type PreviewedStep } from "../plan/preview.ts";
 import type { Beside } from "../plan/write-scripts.ts";
 
@@ -15,7 +16,7 @@ const stage = {
   helpValue: "STAGE",
 } as const;
 
-export default class Install extends BaseCommand<InstallResult> {
+export default class Install extends ClusterCommand<InstallResult> {
   static override summary = "From bare hosts to a cluster, over SSH; run again, it makes so what is not";
   static override description =
     "Prepares the hosts, serves the bundle on one of them, installs packages and runtime, runs kubeadm, network and add-ons, and checks the result. Checks first: nothing is changed when one fails (exit 3). Interrupted, or with a host that failed, the same command goes on where it was.";
@@ -69,7 +70,7 @@ export default class Install extends BaseCommand<InstallResult> {
       ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
       ignoreChecks: flags["ignore-check"],
       patienceMs: flags.patience * 1000,
-      confirm: hostKeyQuestion((text) => this.confirm(text)),
+      confirm: this.hostKeys(flags),
       emit: this.emit,
       signal: this.signal,
     });

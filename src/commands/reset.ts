@@ -1,10 +1,11 @@
 import { Args, Flags } from "@oclif/core";
-import { BaseCommand, withEnv } from "../command.ts";
+import { names } from "../cluster/flags.ts";
+import { ClusterCommand } from "../cluster-command.ts";
+import { withEnv } from "../command.ts";
 import { count } from "../format.ts";
 import { type ResetResult, reset } from "../install/reset.ts";
-import { hostKeyQuestion, names } from "../install/words.ts";
 
-export default class Reset extends BaseCommand<ResetResult> {
+export default class Reset extends ClusterCommand<ResetResult> {
   static override summary = "Back to bare hosts: takes back what install has done";
   static override description =
     "Each host remembers what was there before and how each step is taken back. With --hosts only some of them: they are drained and deleted from the cluster first; hosts that the cluster file has forgotten may be named too. Packages stay unless --packages says otherwise.";
@@ -24,7 +25,7 @@ export default class Reset extends BaseCommand<ResetResult> {
       clusterFile: args.cluster,
       ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
       packages: flags.packages,
-      confirm: hostKeyQuestion((text) => this.confirm(text)),
+      confirm: this.hostKeys(flags),
       sure: (hosts) =>
         this.confirm(
           `Everything that makes ${hosts.join(", ")} part of the cluster is taken back, data in it included. Go on?`,

@@ -1,11 +1,12 @@
 import { Args, Flags } from "@oclif/core";
-import { BaseCommand, withEnv } from "../command.ts";
+import { names } from "../cluster/flags.ts";
+import { ClusterCommand } from "../cluster-command.ts";
+import { withEnv } from "../command.ts";
 import { Exit } from "../errors.ts";
 import { count } from "../format.ts";
 import { type ClusterStatus, status, token } from "../install/status.ts";
-import { hostKeyQuestion, names } from "../install/words.ts";
 
-export default class Status extends BaseCommand<ClusterStatus | { token: string }> {
+export default class Status extends ClusterCommand<ClusterStatus | { token: string }> {
   static override summary = "How a cluster is: nodes, pods, certificates, and where its images come from";
   static override description = "Changes nothing. Exits with 1 when something is not as it should be.";
   static override examples = [
@@ -27,7 +28,7 @@ export default class Status extends BaseCommand<ClusterStatus | { token: string 
     const options = {
       clusterFile: args.cluster,
       ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
-      confirm: hostKeyQuestion((text) => this.confirm(text)),
+      confirm: this.hostKeys(flags),
       emit: this.emit,
       signal: this.signal,
     };

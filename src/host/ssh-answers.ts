@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { AirgapError } from "../errors.ts";
 import type { SshOptions } from "./ssh.ts";
 import type { Resolved, SshTarget } from "./ssh-target.ts";
@@ -12,23 +10,28 @@ export interface HostKey {
   type: string;
   /** `SHA256:…` */
   fingerprint: string;
-  /** ssh's whole question. */
-  question: string;
+  /** ssh knows the host by a key of another type. */
+  otherKnown: boolean;
 }
 
-/** What ssh asked about the host's key, if it did. */
-export function readHostKey(dir: string): HostKey | undefined {
-  let question: string;
-  try {
-    question = readFileSync(join(dir, "host-key"), "utf8");
-  } catch {
+/** Questions that askpass.sh writes down, by the names of its files. */
+export const ANSWERS = ["host-key", "passphrase", "other"] as const;
+type Read = (name: (typeof ANSWERS)[number]) => string | undefined;
+
+/** What a question about a host's key says. Undefined where it is another question, or speaks of several keys. */
+export function parseHostKey(question: string): HostKey | undefined {
+  const host = /^The authenticity of host '(\S+?)(?: \(.*?\))?' can't be established/.exec(question)?.[1];
+  const keys = [...question.matchAll(/^([\w-]+) key fingerprint is (SHA256:[A-Za-z0-9+/]{43})\.$/gm)];
+  const [, type, fingerprint] = keys[0] ?? [];
+  if (host === undefined || type === undefined || fingerprint === undefined || keys.length > 1)
     return undefined;
-  }
-  const host = /authenticity of host '(\S+?)(?: \(.*?\))?'/.exec(question)?.[1];
-  const [, type, fingerprint] =
-    /(\w+) key fingerprint is (?:\w+:)?(SHA256:[A-Za-z0-9+/]{43})/.exec(question) ?? [];
-  if (host === undefined || type === undefined || fingerprint === undefined) return undefined;
-  return { host, type, fingerprint, question };
+  return { host, type, fingerprint, otherKnown: /keys of different type are already known/.test(question) };
+}
+
+/** The host key that ssh asked about, when it ended because of the answer. */
+export function askedHostKey(stderr: string, read: Read): HostKey | undefined {
+  const question = /Host key verification failed/.test(stderr) ? read("host-key") : undefined;
+  return question === undefined ? undefined : parseHostKey(question);
 }
 
 interface Failure {
@@ -36,9 +39,7 @@ interface Failure {
   resolved: Resolved;
   options: SshOptions;
   stderr: string;
-  asked: HostKey | undefined;
-  /** What else ssh asked: `passphrase`, `other`. */
-  read(name: string): string | undefined;
+  read: Read;
 }
 
 const last = (stderr: string): string => stderr.trim().split("\n").slice(-3).join("; ").trim();
@@ -59,10 +60,26 @@ function unknownKey({ target, options }: Failure, asked: HostKey): AirgapError {
   }
   return new AirgapError("unauthorized", `${target.name}: ${shown}, which nobody has accepted yet`, {
     suggestions: [
-      `compare it with the host's own, and write hostKey: "${asked.fingerprint}" for ${target.name} in the cluster file`,
-      `or connect once by hand: ssh ${asked.host.replace(/^\[(.*)\]:(\d+)$/, "-p $2 $1")}`,
+      "compare it with what the host itself says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+      ...(asked.otherKnown
+        ? ["ssh knows this host by a key of another type: it is not new, or it is another machine"]
+        : []),
+      `if it is right, write hostKey: "${asked.fingerprint}" for ${target.name} in the cluster file`,
+      `or connect once by hand: ${byHand(asked)}`,
+      ...(asked.otherKnown ? [] : ["or accept what every new host shows: --accept-new-host-keys"]),
     ],
   });
+}
+
+const byHand = ({ host }: HostKey): string => `ssh ${host.replace(/^\[(.*)\]:(\d+)$/, "-p $2 $1")}`;
+
+/** A jump host's key is its own affair: nobody has said anything about it in the cluster file. */
+function unknownJump({ target }: Failure, asked: HostKey): AirgapError {
+  return new AirgapError(
+    "unauthorized",
+    `${target.name}: ${asked.host}, a host on the way, shows the ${asked.type} key ${asked.fingerprint}, which ssh does not know`,
+    { suggestions: [`compare it with the host's own, and connect once by hand: ${byHand(asked)}`] },
+  );
 }
 
 function refused({ target, resolved, options, stderr, read }: Failure): AirgapError {
@@ -106,7 +123,7 @@ function refused({ target, resolved, options, stderr, read }: Failure): AirgapEr
 
 /** Why ssh did not connect, in words, with the way on. */
 export function explain(failure: Failure): AirgapError {
-  const { target, stderr, asked } = failure;
+  const { target, stderr, read } = failure;
   if (/REMOTE HOST IDENTIFICATION HAS CHANGED/.test(stderr)) {
     const pinned = failure.options.fingerprint !== undefined;
     const offered = /SHA256:[A-Za-z0-9+/]{43}/.exec(stderr)?.[0];
@@ -122,7 +139,10 @@ export function explain(failure: Failure): AirgapError {
       },
     );
   }
-  if (asked !== undefined && /Host key verification failed/.test(stderr)) return unknownKey(failure, asked);
+  const asked = askedHostKey(stderr, read);
+  if (asked !== undefined) return unknownKey(failure, asked);
+  const onTheWay = parseHostKey(read("other") ?? "");
+  if (onTheWay !== undefined) return unknownJump(failure, onTheWay);
   if (/Permission denied|Too many authentication failures|No supported authentication/.test(stderr))
     return refused(failure);
   return new AirgapError(

@@ -17,11 +17,9 @@ export interface SshTarget {
 export interface Resolved {
   /** Options and destination that every call has. */
   args: string[];
-  /** Under which names a password prompt may speak of this host. */
+  /** Under which names ssh may ask about this host. */
   names: string[];
   user: string;
-  /** No jump host and no proxy in between. */
-  direct: boolean;
 }
 
 /** `ssh -G`: the configuration that would count for a destination. */
@@ -44,8 +42,6 @@ async function configOf(destination: string): Promise<Map<string, string>> {
   }
 }
 
-const named = (value: string | undefined): boolean => value !== undefined && value !== "none" && value !== "";
-
 /**
  * Asks ssh_config about a host: by its name when it has an entry there that leads to its address,
  * else by its address. Without a user of its own, the entry's counts, and then root.
@@ -65,24 +61,39 @@ export async function resolveTarget(
     user,
     ...(target.port ? ["-p", String(target.port)] : []),
     ...(target.identityFile ? ["-i", target.identityFile, "-o", "IdentitiesOnly=yes"] : []),
-    ...(options.fingerprint ? pinned(options.fingerprint, options.knownHosts) : []),
+    ...(options.fingerprint ? pinned(options.fingerprint, options.knownHosts, config) : []),
     "--",
     alias ? target.name : target.address,
   ];
-  const names = [...new Set([target.address, target.name, config.get("hostname") ?? target.address])];
-  return { args, names, user, direct: !named(config.get("proxyjump")) && !named(config.get("proxycommand")) };
+  const known = [target.address, target.name, config.get("hostname"), config.get("hostkeyalias")];
+  const names = [...new Set(known)].filter(
+    (name) => name !== undefined && /^[^\s']+$/.test(name),
+  ) as string[];
+  return { args, names, user };
 }
 
-/** Only keys that were accepted by this very fingerprint count; any other in the file is forgotten. */
-function pinned(fingerprint: string, knownHosts: string): string[] {
+/**
+ * Only a key that was accepted by this very fingerprint counts; a file with any other is forgotten, and
+ * whatever else ssh_config lets ssh take a key from is turned off.
+ */
+function pinned(fingerprint: string, knownHosts: string, config: Map<string, string>): string[] {
   if (
     existsSync(knownHosts) &&
-    !readFileSync(knownHosts, "utf8")
+    readFileSync(knownHosts, "utf8")
       .split("\n")
-      .some((line) => fingerprintOf(line) === fingerprint)
+      .some((line) => line !== "" && fingerprintOf(line) !== fingerprint)
   )
     rmSync(knownHosts);
-  return ["-o", `UserKnownHostsFile=${knownHosts}`, "-o", "GlobalKnownHostsFile=/dev/null"];
+  const options = [
+    `UserKnownHostsFile="${knownHosts}"`,
+    "GlobalKnownHostsFile=/dev/null",
+    // Older than OpenSSH 8.5 do not have it.
+    ...(config.has("knownhostscommand") ? ["KnownHostsCommand=none"] : []),
+    "VerifyHostKeyDNS=no",
+    "NoHostAuthenticationForLocalhost=no",
+    "UpdateHostKeys=no",
+  ];
+  return options.flatMap((option) => ["-o", option]);
 }
 
 /** Of a line of known_hosts: `host type base64`. */
@@ -92,10 +103,12 @@ function fingerprintOf(line: string): string {
 }
 
 /** Options of the call that makes the connection. */
-export function connectionOptions({ direct }: Resolved, { password }: { password?: string }): string[] {
+export function connectionOptions({ password }: { password?: string }): string[] {
   const options = [
     "ControlPersist=no",
     "StrictHostKeyChecking=ask",
+    "FingerprintHash=sha256",
+    "VisualHostKey=no",
     "NumberOfPasswordPrompts=1",
     "ConnectTimeout=15",
     "ServerAliveInterval=10",
@@ -103,10 +116,8 @@ export function connectionOptions({ direct }: Resolved, { password }: { password
     "ForwardAgent=no",
     "ClearAllForwardings=yes",
     "PermitLocalCommand=no",
-    // Neither the target nor a jump host is to be asked for a password that nobody has.
-    ...(password === undefined && direct
-      ? ["PasswordAuthentication=no", "KbdInteractiveAuthentication=no"]
-      : []),
+    // A host is not asked for a password that nobody has.
+    ...(password === undefined ? ["PasswordAuthentication=no", "KbdInteractiveAuthentication=no"] : []),
   ];
   return ["-T", ...options.flatMap((option) => ["-o", option])];
 }

@@ -17,7 +17,7 @@ import {
 } from "./host.ts";
 import { run } from "./process.ts";
 import { shippedPath } from "./shipped.ts";
-import { explain, type HostKey, readHostKey } from "./ssh-answers.ts";
+import { ANSWERS, askedHostKey, explain, type HostKey } from "./ssh-answers.ts";
 import { connectionOptions, type Resolved, resolveTarget, type SshTarget } from "./ssh-target.ts";
 
 export type { HostKey } from "./ssh-answers.ts";
@@ -40,6 +40,8 @@ export interface SshOptions {
 }
 
 const READY = "airgap-is-connected";
+/** The process that may be answered: not another ssh, which leads to a jump host and has the same environment. */
+const AS_ASKED = 'AIRGAP_ASK_PID=$$; export AIRGAP_ASK_PID; exec ssh "$@"';
 
 /**
  * A host behind the system's own ssh, so that ssh_config, agents, jump hosts and hardware keys work
@@ -124,6 +126,11 @@ export class SshHost implements Host {
       "LogLevel=ERROR",
       "-o",
       "ControlMaster=no",
+      // Without its master, ssh would connect anew by itself: to whoever answers, with a script that may hold secrets.
+      "-o",
+      "BatchMode=yes",
+      "-o",
+      "ProxyCommand=false",
       "-S",
       join(this.#dir, "m"),
       "-T",
@@ -152,13 +159,17 @@ export class SshHost implements Host {
   }
 }
 
+/** What a connection is made with. */
+interface Call {
+  target: Resolved;
+  identityFile: string | undefined;
+  options: SshOptions;
+  /** Has the socket, and what ssh asked. */
+  dir: string;
+}
+
 /** Environment by which ssh gets its answers; it must not have a terminal to ask at. */
-function environment(
-  options: SshOptions,
-  target: Resolved,
-  dir: string,
-  fingerprint: string | undefined,
-): NodeJS.ProcessEnv {
+function environment({ options, identityFile, target, dir }: Call, fingerprint = ""): NodeJS.ProcessEnv {
   return {
     ...process.env,
     SSH_ASKPASS: join(dir, "ask"),
@@ -166,11 +177,13 @@ function environment(
     // ssh before 8.4 takes SSH_ASKPASS only where there is a display.
     DISPLAY: process.env["DISPLAY"] ?? ":0",
     AIRGAP_ASK_DIR: dir,
-    AIRGAP_ASK_FOR: target.names.join(" "),
-    AIRGAP_ASK_DIRECT: target.direct ? "yes" : "",
+    AIRGAP_ASK_NAMES: target.names.join(" "),
+    AIRGAP_ASK_USER: target.user,
+    // ssh cuts what it shows after 100 bytes.
+    AIRGAP_ASK_KEY: identityFile !== undefined && Buffer.byteLength(identityFile) <= 100 ? identityFile : "",
     AIRGAP_ASK_PASSWORD: options.password ?? "",
     AIRGAP_ASK_PASSPHRASE: options.passphrase ?? "",
-    AIRGAP_ASK_FINGERPRINT: fingerprint ?? "",
+    AIRGAP_ASK_FINGERPRINT: fingerprint,
   };
 }
 
@@ -182,29 +195,23 @@ async function connect(
 ): Promise<ChildProcess> {
   copyFileSync(shippedPath("host/askpass.sh"), join(dir, "ask"));
   chmodSync(join(dir, "ask"), 0o700);
-  let fingerprint = options.fingerprint;
-  for (;;) {
-    const tried = await start(resolved, options, dir, fingerprint);
-    if ("master" in tried) return tried.master;
-    const asked = readHostKey(dir);
-    const again =
-      asked !== undefined && fingerprint === undefined && (await options.confirm?.(asked)) === true;
-    if (!again)
-      throw explain({
-        target,
-        resolved,
-        options,
-        stderr: tried.stderr,
-        asked,
-        read: (name) => readAnswer(dir, name),
-      });
-    fingerprint = asked.fingerprint;
-  }
+  const call: Call = { target: resolved, identityFile: target.identityFile, options, dir };
+  const refused = (stderr: string): AirgapError =>
+    explain({ target, resolved, options, stderr, read: (name) => readAnswer(dir, name) });
+  const first = await start(call, options.fingerprint);
+  if ("master" in first) return first.master;
+  const asked = askedHostKey(first.stderr, (name) => readAnswer(dir, name));
+  if (asked === undefined || options.fingerprint !== undefined || (await options.confirm?.(asked)) !== true)
+    throw refused(first.stderr);
+  for (const name of ANSWERS) rmSync(join(dir, name), { force: true });
+  const second = await start(call, asked.fingerprint);
+  if ("master" in second) return second.master;
+  throw refused(second.stderr);
 }
 
 function readAnswer(dir: string, name: string): string | undefined {
   try {
-    return readFileSync(join(dir, name), "utf8").trim();
+    return readFileSync(join(dir, name), "utf8").trimEnd();
   } catch {
     return undefined;
   }
@@ -212,26 +219,25 @@ function readAnswer(dir: string, name: string): string | undefined {
 
 /** Starts the connection that all commands share; it lives as long as our end of its stdin. */
 function start(
-  resolved: Resolved,
-  options: SshOptions,
-  dir: string,
+  call: Call,
   fingerprint: string | undefined,
 ): Promise<{ master: ChildProcess } | { stderr: string }> {
+  const { options, target, dir } = call;
   const args = [
     "-M",
     "-S",
     join(dir, "m"),
-    ...connectionOptions(resolved, options),
-    ...resolved.args,
+    ...connectionOptions(options),
+    ...target.args,
     `echo ${READY}; exec cat >/dev/null`,
   ];
   const { signal, connectMs = 60_000 } = options;
   return new Promise((resolve, reject) => {
     // A session of its own, so that ssh finds no terminal.
-    const child = spawn("ssh", args, {
+    const child = spawn("sh", ["-c", AS_ASKED, "ssh", ...args], {
       stdio: "pipe",
       detached: true,
-      env: environment(options, resolved, dir, fingerprint),
+      env: environment(call, fingerprint),
     });
     let [out, err] = ["", ""];
     const timer = setTimeout(() => {

@@ -24,6 +24,7 @@ import { architecture, makeContext, type PlanInput } from "./context.ts";
 import { askForFacts, readGatheredFacts } from "./gathered-facts.ts";
 import { hintsFor } from "./hints.ts";
 import { imagesFor } from "./images.ts";
+import { rebuildKubeconfig } from "./kubeconfig.ts";
 import { planInstall } from "./plan.ts";
 import type { Finding } from "./preflight/finding.ts";
 import { parseIgnored, preflight, refuse } from "./preflight/preflight.ts";
@@ -296,17 +297,28 @@ async function tellForgotten(
   });
 }
 
-/** The administrator's kubeconfig, kept beside the cluster file. */
+/** The administrator's kubeconfig, kept beside the cluster file. One that is there is kept while nothing has changed. */
 async function bringHome(
-  { session, home, cluster }: Connected,
+  { session, home, cluster, secrets }: Connected,
   changed: number,
 ): Promise<string | undefined> {
   const first = cluster.hosts.find(({ roles }) => roles.includes("control-plane"));
-  const path = home.path("kubeconfig");
   if (first === undefined) return undefined;
-  if (changed === 0 && existsSync(path)) return path;
+  const path = home.path("kubeconfig");
+  const checked = (text: string): string => rebuildKubeconfig(text, first.name, cluster, secrets.ca);
+  const present = changed === 0 ? home.read("kubeconfig") : undefined;
+  if (present !== undefined && isCurrent(present, checked)) return path;
   const { code, stdout } = await session.get(first.name).run("cat /etc/kubernetes/admin.conf");
   if (code !== 0) return undefined;
-  home.write("kubeconfig", stdout);
+  home.write("kubeconfig", checked(stdout));
   return path;
+}
+
+function isCurrent(text: string, checked: (text: string) => string): boolean {
+  try {
+    return checked(text) === text;
+  } catch (error) {
+    if (isAirgapError(error)) return false;
+    throw error;
+  }
 }

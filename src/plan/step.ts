@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { dirname } from "node:path/posix";
 import { here, raw, sh } from "./shell.ts";
 
 /**
@@ -50,6 +51,10 @@ export interface FileStep {
   content: string;
   /** Octal. Default 644. */
   mode?: string;
+  /** Nobody but root, and this group, gets into its folder, which is ours. */
+  closed?: boolean;
+  /** Who may read it with a mode like 640. Default: root. */
+  group?: string;
   /** Commands after it was written. */
   after?: string;
   /** Commands after it was taken back. */
@@ -57,13 +62,23 @@ export interface FileStep {
 }
 
 /** A file with a known content. What was there before is kept and given back. */
-export function fileStep({ id, title, path, content, mode = "644", after, undone }: FileStep): Step {
+export function fileStep(file: FileStep): Step {
+  const { id, title, path, content, mode = "644", closed = false, group, after, undone } = file;
   const text = content.endsWith("\n") ? content : `${content}\n`;
+  const by = group === undefined ? [] : [group];
+  const folder = [dirname(path), ...by];
   return {
     id,
     title,
-    check: sh`same ${path} ${mode} ${sha256(text)}`,
-    apply: [sh`put ${path} ${mode} ${here(text)}`, ...(after ? [after] : [])].join("\n"),
+    check: [...(closed ? [sh`closed ${folder}`] : []), sh`same ${[path, mode, sha256(text), ...by]}`].join(
+      "\n",
+    ),
+    apply: [
+      ...(closed ? [sh`close ${folder}`] : []),
+      sh`put ${path} ${mode} ${here(text)}`,
+      ...(group === undefined ? [] : [sh`chgrp ${group} ${path}`]),
+      ...(after ? [after] : []),
+    ].join("\n"),
     undo: [sh`give_back ${path}`, ...(undone ? [undone] : [])].join("\n"),
     file: { path, content: text },
   };

@@ -1,9 +1,9 @@
 import {
-  chmodSync,
   closeSync,
   mkdirSync,
   openSync,
   readSync,
+  rmSync,
   statSync,
   writeFileSync,
   writeSync,
@@ -69,8 +69,9 @@ export function writeScripts(dir: string, turns: Turn[]): WrittenScripts {
     const width = Math.max(2, String(turns.length).length);
     const written = turns.map(({ host, steps }, i) => {
       const script = join(dir, `${String(i + 1).padStart(width, "0")}-${host}.sh`);
+      // One that is there may be open to others: it is not written into.
+      rmSync(script, { force: true });
       writeFileSync(script, renderScript(host, steps), { mode: 0o700 });
-      chmodSync(script, 0o700);
       return { script, beside: besideOf(script, steps, dir) };
     });
     return { scripts: written.map(({ script }) => script), beside: written.flatMap(({ beside }) => beside) };

@@ -127,8 +127,16 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
   it("a host key that nobody has accepted, and nobody to ask", async () => {
     const fingerprint = await node?.fingerprint();
     const literal = fingerprint?.replace(/[+/]/g, "\\$&");
-    await refused(1, withoutKeys, [/d1: .*nobody has accepted yet/, new RegExp(`hostKey: "${literal}"`)]);
-    await check(0, withoutKeys, [/d1: Debian/], { AIRGAP_YES: "true" });
+    const patterns = [
+      /d1: .*nobody has accepted yet/,
+      new RegExp(`hostKey: "${literal}"`),
+      /--accept-new-host-keys/,
+    ];
+    await refused(1, withoutKeys, patterns);
+    await refused(1, withoutKeys, patterns, { AIRGAP_YES: "true" });
+    await refused(1, withoutKeys, patterns, {}, ["--yes"]);
+    const shown = new RegExp(`d1 \\(10\\.81\\.0\\.12\\) shows the ED25519 key ${literal}`);
+    await check(0, withoutKeys, [/d1: Debian/, shown], { AIRGAP_ACCEPT_NEW_HOST_KEYS: "true" });
     // What was accepted once is known.
     await check(0, withoutKeys, [/d1: Debian/]);
   });

@@ -147,8 +147,53 @@ describe.runIf(hostsArePossible)("bare hosts, up to a running container runtime"
     expect(await services()).toEqual(running);
   });
 
+  /** Whom the server runs as, what it may do, and who else reads what it reads. */
+  async function serverIsConfined(): Promise<void> {
+    const server = register as Host;
+    const sh = (script: string): Promise<string> => server.sh(script);
+    const pid = await sh("systemctl show -p MainPID --value airgap-serve");
+    expect(await sh(`ps -o user:20= -p ${pid}`)).toBe("airgap-serve");
+    // CAP_NET_BIND_SERVICE, for port 443.
+    expect(await sh(`grep -E '^Cap(Eff|Bnd)' /proc/${pid}/status | cut -f2 | uniq`)).toBe("0000000000000400");
+    const exposure = await sh("systemd-analyze security --no-pager airgap-serve | tail -n 1");
+    expect(Number(/: ([\d.]+) /.exec(exposure)?.[1]), exposure).toBeLessThan(3);
+    expect(await sh("stat -c '%U %G %a' /var/lib/airgap/bundles /var/lib/airgap/bundles/* | sort -u")).toBe(
+      "root airgap-serve 640\nroot airgap-serve 750",
+    );
+    expect(await sh("stat -c '%U %G %a' /etc/airgap/serve /etc/airgap/serve/* | sort -u")).toBe(
+      "root airgap-serve 640\nroot airgap-serve 750",
+    );
+    for (const user of ["nobody", "airgap-serve"])
+      expect(
+        await sh(
+          `for file in /var/lib/airgap/bundles/* /etc/airgap/serve/tls.key; do su -s /bin/sh ${user} -c "head -c 1 $file >/dev/null 2>&1 && echo reads; echo >>$file && echo writes" 2>/dev/null || :; done`,
+        ),
+      ).toBe(user === "nobody" ? "" : "reads\nreads");
+    expect(await sh("curl -s -o /dev/null -w '%{http_code}' -k https://127.0.0.1/healthz")).toBe("200");
+  }
+
+  it("are served by a user who can do nothing else", () => serverIsConfined());
+
+  it("are served by that user from then on where an earlier version's server ran as root", async () => {
+    await register?.sh(`
+      systemctl stop airgap-serve
+      sed -i -E '/^(User|Group|UMask|AmbientCapabilities|CapabilityBoundingSet|System|Restrict|Protect|Private)/d' /etc/systemd/system/airgap-serve.service
+      systemctl daemon-reload; systemctl start airgap-serve
+      userdel airgap-serve; groupdel airgap-serve 2>/dev/null || :
+      rm -f /var/lib/airgap/serve-user /var/lib/airgap/undo/*-serve+user
+      chown -R root:root /var/lib/airgap/bundles /etc/airgap/serve
+      chmod 755 /var/lib/airgap/bundles /etc/airgap/serve; chmod 644 /var/lib/airgap/bundles/*; chmod 600 /etc/airgap/serve/tls.key`);
+    expect(await register?.sh("ps -o user= -p $(systemctl show -p MainPID --value airgap-serve)")).toBe(
+      "root",
+    );
+    await box.expect(0, install(), [/steps were done/]);
+    await serverIsConfined();
+    await box.expect(0, [...install(), "--dry-run"], [/Nothing is to do/]);
+  });
+
   async function reset(): Promise<void> {
     await box.expect(0, ["reset", cluster, "--yes"], [/d1: \d+ steps? taken back/]);
+    expect(await register?.sh("getent passwd airgap-serve; getent group airgap-serve || :")).toBe("");
     await Promise.all(
       hosts.map(async (host) => {
         after[host.name] = await settingsOf(host);

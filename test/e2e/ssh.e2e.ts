@@ -216,6 +216,17 @@ describe("ssh, against a real sshd", () => {
     await host.close();
   });
 
+  it("makes no connection by itself when the shared one is gone, though a key would let it in", async () => {
+    const become = { sudo: true, password: "adminpw" };
+    const host = await open("admin", { become }, sshd.key("admin"));
+    const [master = ""] = execFileSync("ps", ["-eo", "pid,args"], { encoding: "utf8" })
+      .split("\n")
+      .filter((line) => line.includes("ssh -M -S ") && line.includes(` -p ${sshd.port} `));
+    process.kill(Number.parseInt(master, 10));
+    expect(await failure(host.run("id -u"))).toMatch(/^network: master1: the connection broke/);
+    await host.close();
+  });
+
   it("leaves no process and no file behind", async () => {
     const connections = (): string[] =>
       execFileSync("ps", ["-eo", "pid,args"], { encoding: "utf8" })

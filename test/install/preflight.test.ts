@@ -19,7 +19,8 @@ const rocky = factsOf("rocky-9.4");
 const with_ = (more: Partial<Wishes>, facts: Wishes["facts"]): Wishes => ({ ...more, ...node(facts) });
 
 /** For each check, hosts or bundles that it finds something wrong with: all that is found. */
-const CASES: [string, Wishes, string[]][] = [
+type Case = [check: string, wishes: Wishes, found: string[]];
+const CASES: Case[] = [
   [
     "machine",
     node({ machine: "riscv64" }),
@@ -347,6 +348,20 @@ const CASES: [string, Wishes, string[]][] = [
       "error: node1: bundle-packages: neither the host nor the bundle's packages for it have Docker",
     ],
   ],
+  ...(["serve", "external"] as const).flatMap((mode): Case[] =>
+    [undefined, "robot"].map((user) => [
+      "registry-scheme",
+      {
+        cluster: {
+          registry: { mode, scheme: "http", ...(user ? { user, passwordEnv: "SITE_PASSWORD" } : {}) },
+          repository: { host: "master1" },
+        },
+      },
+      [
+        `warning: registry-scheme: images come over plain http: whoever is on the site's network can swap every image that is not named by its digest${user ? ", and read the password of robot" : ""}`,
+      ],
+    ]),
+  ),
   [
     "bundle-manifests",
     { cluster: { network: { name: "flanel" } } },

@@ -145,6 +145,37 @@ describe.each(SHELLS)("steps.sh by %s", (...shell) => {
     });
   });
 
+  describe("close and closed", () => {
+    const GROUP = runShell(["sh", "sh"], "id -gn").stdout.trim();
+
+    it("let nobody in, or a group", () => {
+      for (const [name, group, octal] of [
+        ["for root/a b", "", 0o700],
+        ["for a group", GROUP, 0o750],
+      ] as const) {
+        const words = [path(name), ...(group ? [group] : [])].map(quote).join(" ");
+        expect(sh(`closed ${words}`).code).toBe(1);
+        good(`mkdir -p ${quote(path(name))}\n! (closed ${words}) || exit 1\nclose ${words}\nclosed ${words}`);
+        expect(mode(name)).toBe(octal);
+        chmodSync(path(name), 0o755);
+        expect(sh(`closed ${words}`)).toMatchObject({
+          code: 1,
+          output: `others get into ${path(name)}\n`,
+        });
+        good(`close ${words}\nclosed ${words}`);
+        expect(mode(name)).toBe(octal);
+      }
+    });
+
+    it("tell another group's", () => {
+      const folder = quote(path("another"));
+      good(`close ${folder} ${quote(GROUP)}\n! (closed ${folder} nobodys) || exit 1`);
+      good(`put ${folder}/f 640 <<'AIRGAP'\ntext\nAIRGAP`);
+      const asked = `same ${folder}/f 640 ${sha256("text\n")}`;
+      good(`${asked} ${quote(GROUP)}\n! ${asked} nobodys || exit 1`);
+    });
+  });
+
   describe("put_block, block and drop_block", () => {
     const block = (name: string, lines: string): string =>
       good(`put_block ${quote(path(name))} <<'AIRGAP'\n${lines}\nAIRGAP`);

@@ -1,9 +1,10 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, it, test } from "vitest";
+import { confirmHostKey, names } from "../../src/cluster/flags.ts";
 import { AirgapError } from "../../src/errors.ts";
+import type { Event } from "../../src/events.ts";
 import { fillShipped } from "../../src/host/shipped.ts";
 import { asksByLandedName, carries, imagesFor } from "../../src/install/images.ts";
-import { hostKeyQuestion, names } from "../../src/install/words.ts";
 import { Mask } from "../../src/plan/mask.ts";
 import { diffLines, formatPreview, preview } from "../../src/plan/preview.ts";
 import { StepProtocol } from "../../src/plan/protocol.ts";
@@ -95,8 +96,9 @@ describe("steps", () => {
 
 describe("a file with holes", () => {
   it("is filled wholly, or it is a mistake", () => {
-    expect(fillShipped("systemd/airgap-serve.service", { COMMAND: "x $& y" })).toContain(
-      "ExecStart=x $& y\n",
+    expect(fillShipped("systemd/cri-docker.service", { SANDBOX: "x $& y" })).toContain(
+      "-image=x $& y\
+",
     );
     expect(() => fillShipped("systemd/airgap-serve.service", {})).toThrow("@COMMAND@");
     expect(() => fillShipped("systemd/airgap-serve.service", { COMMAND: "x", OTHER: "y" })).toThrow(
@@ -365,14 +367,40 @@ describe("words of the commands", () => {
     expect(() => names(" , ")).toThrow(expect.objectContaining({ code: "usage" }));
   });
 
+  const KEY = { host: "10.0.0.15", type: "ED25519", fingerprint: "SHA256:x", otherKnown: false };
+  const confirming = (acceptNew: boolean, answer = false) => {
+    const [asked, told]: [string[], Event[]] = [[], []];
+    const ask = async (question: string): Promise<boolean> => asked.push(question) > 0 && answer;
+    return { confirm: confirmHostKey({ acceptNew, ask, emit: (event) => told.push(event) }), asked, told };
+  };
+
   it("ask about a key that nobody knows", async () => {
-    const asked: string[] = [];
-    const ask = hostKeyQuestion(async (text) => asked.push(text) > 0);
-    expect(
-      await ask("node1", { host: "10.0.0.15", type: "ED25519", fingerprint: "SHA256:x", question: "" }),
-    ).toBe(true);
-    expect(asked[0]).toBe(
-      "node1 (10.0.0.15) is met for the first time and shows the ED25519 key SHA256:x. Is it that host's own?",
-    );
+    const { confirm, asked, told } = confirming(false, true);
+    expect(await confirm("node1", KEY)).toBe(true);
+    expect(asked).toEqual([
+      "node1 (10.0.0.15) shows the ED25519 key SHA256:x. It is met for the first time. Is it that host's own key?",
+    ]);
+    expect(await confirming(false, false).confirm("node1", KEY)).toBe(false);
+    expect(told).toEqual([]);
+  });
+
+  it("tell each key that is accepted without a question", async () => {
+    const { confirm, asked, told } = confirming(true);
+    expect(await confirm("node1", KEY)).toBe(true);
+    expect(asked).toEqual([]);
+    expect(told).toEqual([
+      {
+        type: "warning",
+        message:
+          "node1 (10.0.0.15) shows the ED25519 key SHA256:x, accepted without a question (--accept-new-host-keys)",
+      },
+    ]);
+  });
+
+  it("ask about a host that is known by another key, whatever is accepted", async () => {
+    const { confirm, asked, told } = confirming(true);
+    expect(await confirm("node1", { ...KEY, otherKnown: true })).toBe(false);
+    expect(asked[0]).toContain("So far ssh knows it by a key of another type");
+    expect(told).toEqual([]);
   });
 });

@@ -78,9 +78,27 @@ put() {
 	relabel "$1"
 }
 
-# same PATH MODE SHA256
+# close FOLDER [GROUP]: for what may hold secrets. The group gets in, and changes nothing.
+close() {
+	mkdir -p "$1"
+	if [ $# -eq 1 ]; then
+		chmod 700 "$1"
+	else
+		chgrp "$2" "$1" && chmod 750 "$1"
+	fi
+}
+closed() {
+	if [ $# -eq 1 ]; then
+		[ "$(stat -c %a "$1" 2>/dev/null)" = 700 ]
+	else
+		[ "$(stat -c '%a %G' "$1" 2>/dev/null)" = "750 $2" ]
+	fi || fail "others get into $1"
+}
+
+# same PATH MODE SHA256 [GROUP]
 same() {
-	[ -f "$1" ] && [ "$(stat -c %a "$1")" = "$2" ] && [ "$(sha256sum <"$1")" = "$3  -" ]
+	[ -f "$1" ] && [ "$(stat -c %a "$1")" = "$2" ] && [ "$(sha256sum <"$1")" = "$3  -" ] || return 1
+	[ $# -lt 4 ] || [ "$(stat -c %G "$1")" = "$4" ]
 }
 
 # from_beside NAME PATH: what lies beside a script that a person runs goes where a program would have sent it.
@@ -156,7 +174,7 @@ airgap_say() {
 airgap_keep_undo() {
 	airgap_text=$(taken_back)
 	[ -n "$airgap_text" ] || return 0
-	mkdir -p "$airgap_home/undo"
+	close "$airgap_home/undo"
 	airgap_name=$(printf '%s' "$1" | tr / +)
 	airgap_file=
 	for airgap_known in "$airgap_home/undo/"[0-9]*"-$airgap_name"; do

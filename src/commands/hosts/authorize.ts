@@ -1,9 +1,10 @@
 import { Args, Flags } from "@oclif/core";
-import { BaseCommand, withEnv } from "../../command.ts";
+import { names } from "../../cluster/flags.ts";
+import { ClusterCommand } from "../../cluster-command.ts";
+import { withEnv } from "../../command.ts";
 import { type AuthorizeResult, authorize } from "../../install/authorize.ts";
-import { hostKeyQuestion, names } from "../../install/words.ts";
 
-export default class HostsAuthorize extends BaseCommand<AuthorizeResult> {
+export default class HostsAuthorize extends ClusterCommand<AuthorizeResult> {
   static override summary = "Install a key on hosts after a first login by password";
   static override description =
     "The key is the cluster file's `ssh.identityFile`, made when it is not there, else the first of ~/.ssh. Proves that it lets one in.";
@@ -18,7 +19,7 @@ export default class HostsAuthorize extends BaseCommand<AuthorizeResult> {
     const result = await authorize({
       clusterFile: args.cluster,
       ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
-      confirm: hostKeyQuestion((text) => this.confirm(text)),
+      confirm: this.hostKeys(flags),
       signal: this.signal,
     });
     this.report.end();

@@ -1,12 +1,13 @@
 import { Args, Flags } from "@oclif/core";
-import { BaseCommand, withEnv } from "../../command.ts";
+import { names } from "../../cluster/flags.ts";
+import { ClusterCommand } from "../../cluster-command.ts";
+import { withEnv } from "../../command.ts";
 import { Exit } from "../../errors.ts";
 import type { Facts } from "../../host/facts.ts";
 import { checkHosts, type HostsCheckResult } from "../../install/hosts-check.ts";
 import { formatFinding } from "../../install/preflight/preflight.ts";
-import { hostKeyQuestion, names } from "../../install/words.ts";
 
-export default class HostsCheck extends BaseCommand<HostsCheckResult> {
+export default class HostsCheck extends ClusterCommand<HostsCheckResult> {
   static override summary = "What hosts are, and everything that an installation would find wrong with them";
   static override description =
     "Changes nothing. Exits with 3 when a check fails. With --bundle it also checks that the bundle has what these hosts need.";
@@ -26,7 +27,7 @@ export default class HostsCheck extends BaseCommand<HostsCheckResult> {
       clusterFile: args.cluster,
       ...(flags.bundle ? { bundle: flags.bundle } : {}),
       ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
-      confirm: hostKeyQuestion((text) => this.confirm(text)),
+      confirm: this.hostKeys(flags),
       signal: this.signal,
     });
     this.report.end();

@@ -103,4 +103,21 @@ function serving({ cluster, facts }: Context): Finding[] {
   ];
 }
 
-export const CLUSTER_CHECKS: ((context: Context) => Finding[])[] = [unique, time, vip, serving];
+/** Manifests that are asked for by tag are whatever answers; containerd and Docker check contents only against a digest. */
+function plainHttp({ cluster: { registry } }: Context): Finding[] {
+  if (registry.scheme !== "http") return [];
+  const login = registry.user === undefined ? "" : `, and read the password of ${registry.user}`;
+  return [
+    {
+      check: "registry-scheme",
+      severity: "warning",
+      message: `images come over plain http: whoever is on the site's network can swap every image that is not named by its digest${login}`,
+      suggestion:
+        registry.mode === "serve"
+          ? "take `scheme: http` out: airgap makes a certificate"
+          : "give the registry a certificate: `registry: { scheme: https, caFile: … }`",
+    },
+  ];
+}
+
+export const CLUSTER_CHECKS: ((context: Context) => Finding[])[] = [unique, time, vip, serving, plainHttp];

@@ -21,6 +21,7 @@ export const CHECKS = {
   cluster: "the host is not in another cluster",
   kubernetes: "what is installed fits the version that is wanted",
   "containerd-version": "containerd is new enough for this Kubernetes",
+  "registry-scheme": "images come over a connection that nobody can change",
   "registry-glibc": "airgap's own Node runs on the host that serves",
   "bundle-images": "the bundle has every image",
   "bundle-platform": "the bundle's images are for these hosts' machines",

@@ -73,6 +73,9 @@ export function applySteps(
       title: `The manifest of ${name}`,
       path,
       content: printManifests(documents),
+      // Manifests may hold Secrets.
+      mode: "600",
+      closed: true,
     }),
     {
       id: name,

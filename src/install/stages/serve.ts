@@ -10,6 +10,8 @@ import { SITE_CA } from "./trust.ts";
 
 export const BUNDLES = "/var/lib/airgap/bundles";
 const UNIT = "airgap-serve.service";
+/** Whom the server runs as; nobody else is in the group of that name. */
+const USER = "airgap-serve";
 const FILES = {
   cert: "/etc/airgap/serve/tls.crt",
   key: "/etc/airgap/serve/tls.key",
@@ -29,13 +31,58 @@ export function serveStage(context: Context): Wave[] {
   const host = context.cluster.hosts.find(({ name }) => name === context.cluster.repository.host);
   if (host === undefined) return [];
   const steps = [
+    userStep(),
     bundleCopy(context),
     ...toolSteps(context),
     bundleCheck(context),
+    bundleOwner(context),
     ...serverFiles(context),
     ...service(context, host),
   ];
   return [[{ host: host.name, steps }]];
+}
+
+/** A user of the server's own, who gets at the bundle; before it comes, so that nobody else reads it on its way. */
+function userStep(): Step {
+  return {
+    id: "user",
+    title: `The server has a user of its own: ${USER}`,
+    check: sh`
+      case $(getent passwd ${USER} | cut -d: -f3) in '' | 0) fail ${`there is no user ${USER}`} ;; esac
+      closed ${BUNDLES} ${USER}`,
+    apply: sh`
+      if ! getent group ${USER} >/dev/null; then
+        echo group >>"$airgap_home/serve-user"
+        groupadd --system ${USER}
+      fi
+      if ! getent passwd ${USER} >/dev/null; then
+        echo user >>"$airgap_home/serve-user"
+        useradd --system --gid ${USER} --no-create-home --home-dir /nonexistent --shell "$(command -v nologin || echo /bin/false)" ${USER}
+      fi
+      close ${BUNDLES} ${USER}`,
+    // On a host where an earlier version made the service, this is taken back before that.
+    undo: sh`
+      [ -e "$airgap_home/serve-user" ] || exit 0
+      systemctl disable --now ${UNIT} 2>/dev/null || :
+      ! grep -qx user "$airgap_home/serve-user" || ! getent passwd ${USER} >/dev/null || userdel ${USER}
+      ! grep -qx group "$airgap_home/serve-user" || ! getent group ${USER} >/dev/null || groupdel ${USER}
+      rm -f "$airgap_home/serve-user"`,
+  };
+}
+
+/** Bundles may hold Secrets. One that another version has left is for everybody. */
+function bundleOwner(context: Context): Step {
+  const to = bundleOnHost(context);
+  return {
+    id: "bundle-owner",
+    title: `Nobody but ${USER} reads the bundle`,
+    check: sh`[ "$(stat -c '%a %G' ${to})" = ${`640 ${USER}`} ]`,
+    apply: sh`
+      for bundle in ${raw(BUNDLES)}/*; do
+        chgrp ${USER} "$bundle"
+        chmod 640 "$bundle"
+      done`,
+  };
 }
 
 function bundleCopy(context: Context): Step {
@@ -122,12 +169,19 @@ function bundleCheck(context: Context): Step {
 
 function serverFiles({ secrets }: Context): Step[] {
   const { cert = "", key } = secrets.tls?.server ?? {};
+  const closed = { mode: "640", closed: true, group: USER };
   return [
     ...(key === undefined
       ? []
       : [
-          fileStep({ id: "certificate", title: "The server's certificate", path: FILES.cert, content: cert }),
-          fileStep({ id: "key", title: "The server's key", path: FILES.key, content: key, mode: "600" }),
+          fileStep({
+            id: "certificate",
+            title: "The server's certificate",
+            path: FILES.cert,
+            content: cert,
+            ...closed,
+          }),
+          fileStep({ id: "key", title: "The server's key", path: FILES.key, content: key, ...closed }),
         ]),
     ...(secrets.htpasswd
       ? [
@@ -136,7 +190,7 @@ function serverFiles({ secrets }: Context): Step[] {
             title: "Who may ask the server",
             path: FILES.users,
             content: secrets.htpasswd,
-            mode: "600",
+            ...closed,
           }),
         ]
       : []),
@@ -152,7 +206,11 @@ function service(context: Context, host: ClusterHost): Step[] {
     ...(secrets.htpasswd ? [`--htpasswd ${FILES.users}`] : []),
   ];
   const command = `${toolOnHost(context)}/bin/airgap serve ${bundleOnHost(context)} ${flags.join(" ")}`;
-  const unit = fillShipped("systemd/airgap-serve.service", { COMMAND: command });
+  const unit = fillShipped("systemd/airgap-serve.service", {
+    COMMAND: command,
+    USER,
+    CAPABILITIES: port < 1024 ? "CAP_NET_BIND_SERVICE" : "",
+  });
   // Its libatomic lies beside it; bin/airgap knows, a plain call does not.
   const own = `${toolOnHost(context)}/node`;
   const node = sh`env LD_LIBRARY_PATH=${`${own}/lib`} ${`${own}/bin/node`}`;

@@ -1,15 +1,19 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ClusterHost } from "../../../src/cluster/cluster.ts";
+import { apiAddress, type ClusterHost } from "../../../src/cluster/cluster.ts";
 import type { Event } from "../../../src/events.ts";
 import { type InstallOptions, type InstallResult, install } from "../../../src/install/install.ts";
 import { planInstall } from "../../../src/install/plan.ts";
 import { STAGE_NAMES } from "../../../src/install/stages/index.ts";
+import { makeAuthority } from "../../../src/pki/certificate.ts";
 import { Scratch } from "../scratch.ts";
+import { adminConf } from "./admin-conf.ts";
 import { writeBundleFile } from "./bundle-file.ts";
 import { RecordingHost } from "./recording-host.ts";
 import { clusterText, siteOf, type Wishes } from "./site.ts";
 import { RAW, type System } from "./systems.ts";
+
+const ADMIN = await makeAuthority({ commonName: "kubernetes-admin", days: 1 });
 
 /** A cluster file, a bundle and played hosts: for the front functions of installing, from file to file. */
 export class PlayedSite implements Disposable {
@@ -51,9 +55,20 @@ export class PlayedSite implements Disposable {
       .replace(/^product-uuid\|.*$/m, `product-uuid|${name}`)
       .replace(/^mac\|.*$/m, `mac|00:50:56:8a:00:${String(10 + i)}`)
       .replace(/^end\|.*$/m, () => `end|${Math.round(Date.now() / 1000)}`);
-    host.answers(/stat -c %s/, "0\n").answers(/^cat \/etc\/kubernetes\/admin\.conf$/, "kind: Config\n");
+    host
+      .answers(/stat -c %s/, "0\n")
+      .answers(/^cat \/etc\/kubernetes\/admin\.conf$/, () => this.#adminConf(host));
     this.hosts.set(name, host);
     return host;
+  }
+
+  /** As kubeadm writes it. */
+  #adminConf({ facts = "" }: RecordingHost): string {
+    const { cluster } = siteOf(this.#wishes);
+    const standing = [...facts.matchAll(/^kubernetes-ca\|(.*)$/gm)].map(([, line]) => `${line}\n`).join("");
+    const kept = JSON.parse(readFileSync(this.scratch.path(".airgap/site/secrets.json"), "utf8"));
+    const { address, port } = apiAddress(cluster);
+    return adminConf({ server: `https://${address}:${port}`, ca: standing || kept.keys.ca.cert, ...ADMIN });
   }
 
   /** Adds lines to what a host's facts.sh prints. */

@@ -19,10 +19,10 @@ import { RAW, type System } from "./systems.ts";
 
 /** Programs that only look at files, which are the machine's own. */
 const REAL =
-  "sh cat grep sed awk tr cut sort head tail wc stat sha256sum mkdir rm cp mv ln ls chmod touch mktemp dirname basename find dd od cmp id readlink tar gzip env base64 xargs tee printf test true false expr";
+  "sh cat grep sed awk tr cut sort head tail wc sha256sum mkdir rm cp mv ln ls chmod touch mktemp dirname basename find dd od cmp id readlink tar gzip env base64 xargs tee printf test true false expr";
 /** Programs that would touch a system: see stand-ins.sh. */
 const PLAYED =
-  "systemctl hostname hostnamectl uname modprobe swapoff swapon getenforce setenforce firewall-cmd ufw ip getent timeout sleep date install journalctl restorecon nsenter kubeadm kubectl";
+  "systemctl hostname hostnamectl uname modprobe swapoff swapon getenforce setenforce firewall-cmd ufw ip getent timeout sleep date install journalctl restorecon nsenter kubeadm kubectl stat chgrp groupadd useradd groupdel userdel";
 const OF_FAMILY = {
   deb: "apt-get apt-mark dpkg dpkg-query update-ca-certificates",
   rpm: "rpm yum dnf update-ca-trust",
@@ -80,7 +80,7 @@ const FILES: Record<string, string> = {
 
 /** What is the stand-ins' own; and modules and images, which stay when a host is taken back. */
 const PASSED_OVER =
-  /^(?:calls|unknown|dies-at|usr\/s?bin|state\/(?:swaps|images|slept)|sys\/module|proc\/sys\/net\/bridge)$/;
+  /^(?:calls|unknown|dies-at|usr\/s?bin|state\/(?:swaps|images|slept|owned)|sys\/module|proc\/sys\/net\/bridge)$/;
 
 /**
  * A host whose `/` is a folder: scripts run for real, by `sh`, with every absolute path put below

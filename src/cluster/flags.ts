@@ -1,0 +1,40 @@
+import { AirgapError } from "../errors.ts";
+import type { Emit } from "../events.ts";
+import type { HostKey } from "../host/ssh.ts";
+
+/** `a,b` → names. @throws AirgapError `usage` when there is none */
+export function names(text: string): string[] {
+  const found = text
+    .split(",")
+    .map((name) => name.trim())
+    .filter(Boolean);
+  if (found.length === 0) throw new AirgapError("usage", "--hosts names no host");
+  return [...new Set(found)];
+}
+
+/** Decides about the key of a host that is met for the first time. */
+export type Confirm = (host: string, key: HostKey) => Promise<boolean>;
+
+/**
+ * Asks a person, or accepts every new key when that was demanded by name, and says which.
+ * A host that is known by a key of another type is not new: a person must look at it.
+ */
+export function confirmHostKey({
+  acceptNew,
+  ask,
+  emit,
+}: {
+  acceptNew: boolean;
+  ask: (question: string) => Promise<boolean>;
+  emit: Emit;
+}): Confirm {
+  return async (host, { host: address, type, fingerprint, otherKnown }) => {
+    const shown = `${host} (${address}) shows the ${type} key ${fingerprint}`;
+    if (!acceptNew || otherKnown)
+      return ask(
+        `${shown}. ${otherKnown ? "So far ssh knows it by a key of another type" : "It is met for the first time"}. Is it that host's own key?`,
+      );
+    emit({ type: "warning", message: `${shown}, accepted without a question (--accept-new-host-keys)` });
+    return true;
+  };
+}
