@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { messageOf } from "../src/errors.ts";
+import { checkWriter, isWrite, type Writers } from "./access.ts";
 import type { Htpasswd } from "./auth.ts";
 import { ApiError } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
@@ -34,6 +35,7 @@ export interface AppOptions {
   library: Library;
   store?: Store | undefined;
   users?: Htpasswd | undefined;
+  writers: Writers;
   scheme: "http" | "https";
   log?: ((entry: AccessEntry) => void) | undefined;
 }
@@ -97,11 +99,26 @@ export class App {
 
   #action(path: string): Record<string, Action> {
     const { library, scheme } = this.#options;
-    if (path === "/v2" || path.startsWith("/v2/")) return this.#apiAction(parseRoute(path));
+    if (path === "/v2" || path.startsWith("/v2/")) return this.#guarded(parseRoute(path));
     if (/^\/(?:files|packages)(?:\/|$)/.test(path))
       return readable((exchange) => sendPath(exchange, library.files, scheme));
     if (path === "/") return readable((exchange) => sendHome(exchange, library, scheme));
     throw new ApiError(404, "UNSUPPORTED", `nothing is at ${path}`);
+  }
+
+  /** The actions of an endpoint, those that write for writers only. */
+  #guarded(route: Route): Record<string, Action> {
+    const { writers } = this.#options;
+    const guard = (method: string, action: Action): Action =>
+      isWrite(route, method)
+        ? async (exchange) => {
+            checkWriter(writers, exchange.user);
+            await action(exchange);
+          }
+        : action;
+    return Object.fromEntries(
+      Object.entries(this.#apiAction(route)).map(([method, action]) => [method, guard(method, action)]),
+    );
   }
 
   #apiAction(route: Route): Record<string, Action> {

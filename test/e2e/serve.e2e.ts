@@ -155,7 +155,7 @@ describe("skopeo", () => {
     const store = scratch.path("tls-store");
     const ca = join(store, "tls/ca.crt");
     await using served = await serve(
-      [bundle, "--store", store, "--self-signed", "--htpasswd", users],
+      [bundle, "--store", store, "--self-signed", "--htpasswd", users, "--writers", "jane"],
       "127.0.0.1",
       () => readFileSync(ca, "utf8"),
     );
