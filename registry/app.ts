@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { messageOf } from "../src/errors.ts";
 import { checkWriter, isWrite, type Writers } from "./access.ts";
 import type { Htpasswd } from "./auth.ts";
+import { SendBuffers } from "./buffers.ts";
 import { ApiError } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
 import { sendPath } from "./files.ts";
@@ -9,6 +10,7 @@ import type { Library } from "./library.ts";
 import { sendHome } from "./page.ts";
 import { Reader } from "./read.ts";
 import { parseRoute, type Route } from "./routes.ts";
+import { isDiskFull } from "./store/intake.ts";
 import type { Store } from "./store/store.ts";
 import { Uploader } from "./upload.ts";
 import { Writer } from "./write.ts";
@@ -54,6 +56,7 @@ type Action = (exchange: Exchange) => Promise<void>;
 /** From a request to its answer. */
 export class App {
   readonly #options: AppOptions;
+  readonly #buffers = new SendBuffers();
   readonly #reader: Reader;
   readonly #writer: { manifests: Writer; uploads: Uploader } | undefined;
 
@@ -69,10 +72,12 @@ export class App {
     let exchange: Exchange | undefined;
     let failure: string | undefined;
     res.setHeader("x-content-type-options", "nosniff");
+    // What was pushed says itself of which type it is: a browser must not run it.
+    res.setHeader("content-security-policy", "default-src 'none'; sandbox");
     const remote = req.socket.remoteAddress ?? "";
     res.once("close", () => this.#log({ req, res, started, remote, exchange, failure }));
     try {
-      exchange = new Exchange(req, res);
+      exchange = new Exchange(req, res, this.#buffers);
       await this.#answer(exchange);
     } catch (error) {
       failure = messageOf(error);
@@ -206,8 +211,7 @@ async function fail(exchange: Exchange | undefined, res: ServerResponse, error: 
 
 function fromSystem(error: unknown): ApiError {
   const { code } = error as NodeJS.ErrnoException;
-  if (code === "ENOSPC" || code === "EDQUOT")
-    return new ApiError(507, "UNKNOWN", "the registry's disk is full");
+  if (isDiskFull(error)) return new ApiError(507, "UNKNOWN", "the registry's disk is full");
   if (code === "EROFS" || code === "EACCES")
     return new ApiError(500, "UNKNOWN", "the registry can't write to its store");
   if (code === "EMFILE" || code === "ENFILE")
