@@ -45,7 +45,7 @@ const NOTHING: Bundle = {
 export async function checkHosts(options: HostsCheckOptions): Promise<HostsCheckResult> {
   const { emit, signal, confirm } = options;
   const cluster = await readCluster(options.clusterFile);
-  const bundle = options.bundle === undefined ? NOTHING : readBundle(options.bundle);
+  const bundle = options.bundle === undefined ? NOTHING : await readBundle(options.bundle, signal);
   const asked: Cluster = { ...cluster, hosts: namedHosts(cluster, options.hosts) };
   const open =
     options.open ??

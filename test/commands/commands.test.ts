@@ -66,9 +66,28 @@ describe("the commands", () => {
       stderr: expect.stringContaining("Code: check-failed"),
     });
     expect(await cli(["verify", scratch.path("none.tar")])).toMatchObject({
-      code: 1,
+      code: 2,
       stderr: expect.stringContaining("Code: disk"),
     });
+  });
+
+  it("name the spec or the folder where a spec is missing, not another bundle's", async () => {
+    using scratch = new Scratch();
+    scratch.spec("files: []");
+    for (const args of [["build", "--dry-run"], ["packages", "resolve"]]) {
+      const missing = await cli([...args, scratch.path("nothing-like-it.yaml")]);
+      expect([missing.code, missing.stderr]).toEqual([
+        2,
+        expect.stringContaining(`Try this: ls ${scratch.dir}`),
+      ]);
+      expect(missing.stderr).not.toContain("quickstart");
+    }
+    expect((await cli(["build", "--dry-run", scratch.path("siet.yaml")])).stderr).toContain(
+      `Try this: airgap build ${scratch.path("site.yaml")} -o site.tar`,
+    );
+    expect((await cli(["build", "--dry-run", scratch.path("quickstart.yaml")])).stderr).toContain(
+      "build bundles/quickstart.yaml",
+    );
   });
 
   it("say which command, item or address may be meant", async () => {

@@ -61,7 +61,7 @@ export async function serve(options: ServeOptions): Promise<ServeResult> {
   const { host } = parseListen(options.listen);
   const bundles: BundleReader[] = [];
   try {
-    for (const path of options.bundles) bundles.push(BundleReader.open(path));
+    for (const path of options.bundles) bundles.push(await BundleReader.openUnless(options.signal, path));
     const library = bundles.length > 0 ? [bundleLibrary(bundles)] : [];
     const made = options.selfSigned
       ? await selfSigned(
@@ -83,6 +83,8 @@ async function run(
   authority: SelfSigned["authority"] | undefined,
 ): Promise<ServeResult> {
   const { listen, store, htpasswd, writers, anonymousWrites, bundles } = options;
+  // Until it listens, being stopped is being interrupted; from then on it is how it is meant to end.
+  options.signal.throwIfAborted();
   const log = await AccessLog.open(options.accessLog, options.say);
   const server = await startServer({
     ...content,
