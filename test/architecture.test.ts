@@ -79,8 +79,8 @@ const MAY: Record<string, string[]> = {
     "src/events.ts",
     "src/format.ts",
   ],
-  "src/report": ["src/errors.ts", "src/events.ts", "src/format.ts"],
-  "src/command.ts": ["src/report", "src/errors.ts", "src/events.ts"],
+  "src/report": ["src/errors.ts", "src/events.ts", "src/format.ts", "src/schema/nearest.ts"],
+  "src/command.ts": ["src/report", "src/errors.ts", "src/events.ts", "src/format.ts"],
   "src/quickstart": [
     "registry",
     "src/report",

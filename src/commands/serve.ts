@@ -79,7 +79,7 @@ export default class Serve extends BaseCommand<ServeResult> {
       anonymousWrites: flags["anonymous-writes"],
       ...(flags["access-log"] ? { accessLog: flags["access-log"] } : {}),
       say: (line) => this.report.say(line),
-      line: (text) => this.report.line(text),
+      line: (text) => this.report.document(text),
       emit: this.emit,
       signal: this.signal,
     });

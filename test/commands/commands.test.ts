@@ -74,7 +74,10 @@ describe("the commands", () => {
   it("name the spec or the folder where a spec is missing, not another bundle's", async () => {
     using scratch = new Scratch();
     scratch.spec("files: []");
-    for (const args of [["build", "--dry-run"], ["packages", "resolve"]]) {
+    for (const args of [
+      ["build", "--dry-run"],
+      ["packages", "resolve"],
+    ]) {
       const missing = await cli([...args, scratch.path("nothing-like-it.yaml")]);
       expect([missing.code, missing.stderr]).toEqual([
         2,

@@ -7,6 +7,7 @@ import { parseListen, type RunningServer, startServer } from "../../../registry/
 import { BundleReader } from "../../bundle/reader.ts";
 import { AirgapError, messageOf } from "../../errors.ts";
 import type { Emit } from "../../events.ts";
+import { jsonText } from "../../format.ts";
 import { isHost } from "../../oci/reference.ts";
 import { type SelfSigned, selfSigned } from "./authority.ts";
 import { bundleLibrary } from "./library.ts";
@@ -215,7 +216,7 @@ class AccessLog {
   add(entry: AccessEntry): void {
     this.requests++;
     this.bytes += entry.bytes;
-    const line = JSON.stringify(entry);
+    const line = jsonText(entry);
     if (this.#stream) this.#stream.write(`${line}\n`);
     else this.#say(line);
   }
