@@ -53,17 +53,13 @@ function translate([first, ...rest]) {
   return first === undefined ? [] : [first, ...rest];
 }
 
-/** oclif prints the stack of an unknown command when it is asked for that command's help. */
-function isKnown(words, config) {
-  const [first] = words;
+/** Whether the words begin with a command, a topic or a flag. oclif would take what follows for a part of the name. */
+function isKnown([first, second], config) {
   if (first === undefined || first.startsWith("-")) return true;
   const ids = config.commandIDs.map((id) => id.split(":"));
-  const [second] = words.slice(1);
-  const topic = config.topics.some(({ name }) => name === first);
-  if (!topic) return ids.some((id) => id.length === 1 && id[0] === first);
-  return (
-    second === undefined || second.startsWith("-") || ids.some((id) => id[0] === first && id[1] === second)
-  );
+  if (ids.some((id) => id.length === 1 && id[0] === first)) return true;
+  const below = ids.filter((id) => id[0] === first).map((id) => id[1]);
+  return below.length > 0 && (second === undefined || second.startsWith("-") || below.includes(second));
 }
 
 export async function main(checkout) {

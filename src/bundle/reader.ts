@@ -194,7 +194,6 @@ function openFile(path: string): number {
     if (cause instanceof AirgapError) throw cause;
     if (["ENOENT", "ENOTDIR"].includes((cause as NodeJS.ErrnoException).code ?? ""))
       throw new AirgapError("disk", `Cannot read the bundle ${path}: no such file`, {
-        cause,
         exit: Exit.usage,
         suggestions: [`ls -l ${dirname(path)}`],
       });

@@ -240,7 +240,6 @@ export async function readSpecText(fileName: string): Promise<string> {
     const why = missing ? "no such file" : messageOf(cause);
     const near = missing ? await specBeside(fileName) : undefined;
     throw new AirgapError("spec", `Cannot read the spec ${fileName}: ${why}`, {
-      cause,
       suggestions: [near === undefined ? `ls ${dirname(fileName)}` : `airgap build ${near} -o site.tar`],
     });
   }

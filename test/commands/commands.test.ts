@@ -93,6 +93,28 @@ describe("the commands", () => {
     );
   });
 
+  it.each([
+    ["help", 0, "USAGE"],
+    ["-h", 0, "USAGE"],
+    ["--help", 0, "USAGE"],
+    ["", 0, "USAGE"],
+    ["help list", 0, "airgap list BUNDLE"],
+    ["list -h", 0, "airgap list BUNDLE"],
+    ["help images", 0, "airgap images COMMAND"],
+    ["help images list", 0, "airgap images list"],
+    ["images", 0, "airgap images COMMAND"],
+    ["version", 0, "airgap/"],
+    ["-v", 0, "airgap/"],
+    ["--version", 0, "airgap/"],
+    ["pakages", 2, "Try this: airgap packages --help"],
+    ["pakages resolv site.yaml", 2, "Try this: airgap packages resolve site.yaml"],
+    ["help pakages", 2, "Try this: airgap packages --help"],
+    ["images list2", 2, "Try this: airgap images list"],
+  ])("'%s' exits with %i", async (words, code, said) => {
+    const { stdout, stderr, ...rest } = await cli(words === "" ? [] : words.split(" "));
+    expect([rest.code, code === 0 ? stdout : stderr]).toEqual([code, expect.stringContaining(said)]);
+  });
+
   it("say which command, item or address may be meant", async () => {
     expect(await cli(["biuld", "site.yaml"])).toMatchObject({
       code: 2,
