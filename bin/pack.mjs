@@ -18,6 +18,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { checkNode, WrongNode } from "./pinned-node.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { archiveFolder } = await import("../dist/src/resolve/archive.js");
@@ -31,8 +32,15 @@ const npm = (args, cwd) =>
     timeout: 600_000,
   });
 
-/** The Node binary of an architecture, from npm's own packages. */
+/** The package with the Node of an architecture, checked. @throws WrongNode */
 function nodeFor(architecture) {
+  const source = findNode(architecture);
+  checkNode(join(source, "bin", "node"), architecture);
+  return source;
+}
+
+/** From what is installed, else from npm's registry. */
+function findNode(architecture) {
   const name = `node-linux-${architecture}`;
   const beside = [
     join(root, "node_modules", "node", "node_modules", name),
@@ -84,7 +92,8 @@ function stage(architecture) {
   copyDependencies(dir);
   for (const name of ["dist", "bin", "bundles", "docs", "manifests", "README.md", "CHANGELOG.md", "LICENSE"])
     if (existsSync(join(root, name))) cpSync(join(root, name), join(dir, name), { recursive: true });
-  for (const name of ["pack.mjs", "build.mjs", "ready.mjs"]) rmSync(join(dir, "bin", name));
+  for (const name of ["pack.mjs", "build.mjs", "ready.mjs", "pinned-node.mjs", "node-digests.json"])
+    rmSync(join(dir, "bin", name));
   const native = join(root, "node_modules", "sqlite3", "build", "Release", "node_sqlite3.node");
   if (architecture === process.arch && existsSync(native)) {
     mkdirSync(join(dir, "node_modules", "sqlite3", "build", "Release"), { recursive: true });
@@ -118,7 +127,7 @@ try {
     try {
       staged = stage(architecture);
     } catch (error) {
-      if (architecture === process.arch) throw error;
+      if (architecture === process.arch || error instanceof WrongNode) throw error;
       process.stderr.write(`No archive for ${architecture}: ${error.message.split("\n")[0]}\n`);
       continue;
     }

@@ -7,6 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isFresh, sourcesOf } from "./freshness.mjs";
+import { checkNode } from "./pinned-node.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const stamp = join(root, "node_modules", ".ready");
@@ -48,6 +49,13 @@ function install() {
       stdio: ["ignore", 2, 2],
       env: process.env,
     });
+  try {
+    checkNode(node, process.arch);
+  } catch (error) {
+    fail(
+      `The Node that npm brought is not used: ${error.message}. Remove node_modules and try again; if it is the same, your registry gives another Node than npm's.`,
+    );
+  }
   const found = spawnSync(node, ["--version"], { encoding: "utf8" });
   if (found.status !== 0)
     fail(

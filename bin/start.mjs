@@ -40,35 +40,38 @@ async function rootOf(checkout) {
   return checkout;
 }
 
-/** oclif takes what follows an unknown command for a part of its name, and knows no other that may be meant. */
-async function tellUnknown(words, config) {
-  const known = config.commandIDs.map((id) => id.replaceAll(":", " "));
-  const given = words.slice(0, config.topics.some(({ name }) => name === words[0]) ? 2 : 1).join(" ");
-  const nearestIn = ["src/schema/nearest.ts", "src/schema/nearest.js"]
-    .map((name) => join(config.root, name))
-    .find((path) => existsSync(path));
-  const { nearest } = await import(pathToFileURL(nearestIn).href);
-  const meant = nearest(given, known);
-  const rest = words.slice(given.split(" ").length);
-  const error = {
-    code: "usage",
-    message: `There is no command '${given}'`,
-    suggestions: [meant === undefined ? "airgap --help" : ["airgap", meant, ...rest].join(" ")],
-  };
-  if (words.includes("--json")) process.stdout.write(`${JSON.stringify({ error }, undefined, 2)}\n`);
-  else process.stderr.write(`Error: ${error.message}\nCode: usage\nTry this: ${error.suggestions[0]}\n`);
-  process.exitCode = 2;
+/** A module of ours, from the build or from the sources. */
+async function load(root, name) {
+  const file = ["ts", "js"].map((ending) => join(root, `${name}.${ending}`)).find((path) => existsSync(path));
+  return import(pathToFileURL(file).href);
+}
+
+/** `airgap help list` is `airgap list --help`, and `airgap version` is `airgap --version`. */
+function translate([first, ...rest]) {
+  if (first === "help") return rest.length > 0 ? [...rest, "--help"] : ["--help"];
+  if (first === "version" && rest.length === 0) return ["--version"];
+  return first === undefined ? [] : [first, ...rest];
+}
+
+/** Whether the words begin with a command, a topic or a flag. oclif would take what follows for a part of the name. */
+function isKnown([first, second], config) {
+  if (first === undefined || first.startsWith("-")) return true;
+  const ids = config.commandIDs.map((id) => id.split(":"));
+  if (ids.some((id) => id.length === 1 && id[0] === first)) return true;
+  const below = ids.filter((id) => id[0] === first).map((id) => id[1]);
+  return below.length > 0 && (second === undefined || second.startsWith("-") || below.includes(second));
 }
 
 export async function main(checkout) {
-  const words = process.argv.slice(2);
-  let config;
+  const words = translate(process.argv.slice(2));
   try {
     const root = await rootOf(fileURLToPath(checkout));
-    config = await Config.load({ root, pjson: readPackage(root), isRoot: true });
-    await run(words, config);
+    const config = await Config.load({ root, pjson: readPackage(root), isRoot: true });
+    if (isKnown(words, config)) return await run(words, config);
+    const { tellUnknown } = await load(root, "src/report/unknown-command");
+    const commands = config.commandIDs.map((id) => id.replaceAll(":", " "));
+    tellUnknown(words, [...commands, "help", "version"]);
   } catch (error) {
-    if (/^command .* not found$/.test(error?.message ?? "") && config) await tellUnknown(words, config);
-    else await handle(error);
+    await handle(error);
   }
 }

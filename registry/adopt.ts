@@ -36,9 +36,10 @@ async function bytesOf(blob: OpenBlob): Promise<Buffer> {
 
 /** Copies a blob into the store, verified. @returns whether it was what its digest says */
 export async function copyBlob(store: Store, name: string, digest: Digest, blob: OpenBlob): Promise<boolean> {
-  const session = await store.uploads.create(name, algorithmOf(digest));
-  await session.append(chunksOf(blob));
-  return (await store.commit(session, digest)) === digest;
+  return store.uploads.once(name, algorithmOf(digest), async (session) => {
+    await session.append(chunksOf(blob));
+    return (await store.commit(session, digest)) === digest;
+  });
 }
 
 /**

@@ -1,6 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { messageOf } from "../src/errors.ts";
+import { checkWriter, isWrite, type Writers } from "./access.ts";
 import type { Htpasswd } from "./auth.ts";
+import { SendBuffers } from "./buffers.ts";
 import { ApiError } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
 import { sendPath } from "./files.ts";
@@ -8,6 +10,7 @@ import type { Library } from "./library.ts";
 import { sendHome } from "./page.ts";
 import { Reader } from "./read.ts";
 import { parseRoute, type Route } from "./routes.ts";
+import { isDiskFull } from "./store/intake.ts";
 import type { Store } from "./store/store.ts";
 import { Uploader } from "./upload.ts";
 import { Writer } from "./write.ts";
@@ -34,6 +37,7 @@ export interface AppOptions {
   library: Library;
   store?: Store | undefined;
   users?: Htpasswd | undefined;
+  writers: Writers;
   scheme: "http" | "https";
   log?: ((entry: AccessEntry) => void) | undefined;
 }
@@ -52,6 +56,7 @@ type Action = (exchange: Exchange) => Promise<void>;
 /** From a request to its answer. */
 export class App {
   readonly #options: AppOptions;
+  readonly #buffers = new SendBuffers();
   readonly #reader: Reader;
   readonly #writer: { manifests: Writer; uploads: Uploader } | undefined;
 
@@ -67,10 +72,12 @@ export class App {
     let exchange: Exchange | undefined;
     let failure: string | undefined;
     res.setHeader("x-content-type-options", "nosniff");
+    // What was pushed says itself of which type it is: a browser must not run it.
+    res.setHeader("content-security-policy", "default-src 'none'; sandbox");
     const remote = req.socket.remoteAddress ?? "";
     res.once("close", () => this.#log({ req, res, started, remote, exchange, failure }));
     try {
-      exchange = new Exchange(req, res);
+      exchange = new Exchange(req, res, this.#buffers);
       await this.#answer(exchange);
     } catch (error) {
       failure = messageOf(error);
@@ -97,11 +104,26 @@ export class App {
 
   #action(path: string): Record<string, Action> {
     const { library, scheme } = this.#options;
-    if (path === "/v2" || path.startsWith("/v2/")) return this.#apiAction(parseRoute(path));
+    if (path === "/v2" || path.startsWith("/v2/")) return this.#guarded(parseRoute(path));
     if (/^\/(?:files|packages)(?:\/|$)/.test(path))
       return readable((exchange) => sendPath(exchange, library.files, scheme));
     if (path === "/") return readable((exchange) => sendHome(exchange, library, scheme));
     throw new ApiError(404, "UNSUPPORTED", `nothing is at ${path}`);
+  }
+
+  /** The actions of an endpoint, those that write for writers only. */
+  #guarded(route: Route): Record<string, Action> {
+    const { writers } = this.#options;
+    const guard = (method: string, action: Action): Action =>
+      isWrite(route, method)
+        ? async (exchange) => {
+            checkWriter(writers, exchange.user);
+            await action(exchange);
+          }
+        : action;
+    return Object.fromEntries(
+      Object.entries(this.#apiAction(route)).map(([method, action]) => [method, guard(method, action)]),
+    );
   }
 
   #apiAction(route: Route): Record<string, Action> {
@@ -189,8 +211,7 @@ async function fail(exchange: Exchange | undefined, res: ServerResponse, error: 
 
 function fromSystem(error: unknown): ApiError {
   const { code } = error as NodeJS.ErrnoException;
-  if (code === "ENOSPC" || code === "EDQUOT")
-    return new ApiError(507, "UNKNOWN", "the registry's disk is full");
+  if (isDiskFull(error)) return new ApiError(507, "UNKNOWN", "the registry's disk is full");
   if (code === "EROFS" || code === "EACCES")
     return new ApiError(500, "UNKNOWN", "the registry can't write to its store");
   if (code === "EMFILE" || code === "ENFILE")

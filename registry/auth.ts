@@ -8,15 +8,16 @@ import type { Exchange } from "./exchange.ts";
 /** Passwords waiting to be checked. bcrypt is slow on purpose: more than these are turned away. */
 const MAX_WAITING = 32;
 const MAX_REMEMBERED = 1000;
-/** Checked against for names that do not exist, so that time does not tell which do. Cost 10, as `htpasswd -B` users mostly have. */
-const NOBODY = "$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy";
+/** Salt and digest of a hash that no password has. */
+const NOBODY = "N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy";
 
-const BCRYPT = /^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$/;
+/** Costs 4 to 17, as `htpasswd -C` makes them: a higher one would take minutes for each password. */
+const BCRYPT = /^\$2[aby]\$(0[4-9]|1[0-7])\$[./A-Za-z0-9]{53}$/;
 const SHA = /^\{SHA\}[A-Za-z0-9+/]{27}=$/;
 
 /**
  * Reads `user:hash` lines. bcrypt (`htpasswd -B`) and `{SHA}` are understood.
- * @throws AirgapError `usage` naming the line that is not
+ * @throws AirgapError `usage` that names the first line which is neither
  */
 export function parseHtpasswd(text: string, file: string): Map<string, string> {
   const users = new Map<string, string>();
@@ -26,18 +27,41 @@ export function parseHtpasswd(text: string, file: string): Map<string, string> {
     const colon = line.indexOf(":");
     const hash = line.slice(colon + 1);
     if (colon < 1 || !(BCRYPT.test(hash) || SHA.test(hash))) {
-      throw new AirgapError("usage", `${file}, line ${i + 1}: not a user with a bcrypt hash`, {
-        suggestions: [`htpasswd -B ${file} ${colon < 1 ? "USER" : line.slice(0, colon)}`],
-      });
+      throw new AirgapError(
+        "usage",
+        `${file}, line ${i + 1}: not a user with a bcrypt hash of cost 4 to 17`,
+        {
+          suggestions: [`htpasswd -B ${file} ${colon < 1 ? "USER" : line.slice(0, colon)}`],
+        },
+      );
     }
     users.set(line.slice(0, colon), hash);
   }
   return users;
 }
 
+/** The logarithm of a hash's work; undefined for `{SHA}`, which is next to none. */
+const costOf = (hash: string): number | undefined => {
+  const cost = BCRYPT.exec(hash)?.[1];
+  return cost === undefined ? undefined : Number(cost);
+};
+
+/**
+ * Costs of the hashes to be worked out besides a user's own, so that every wrong password takes as
+ * long as one of the most expensive user, and time does not tell which users there are:
+ * 2^cost + 2^cost + 2^(cost + 1) + … + 2^(top - 1) = 2^top.
+ * @param cost of the user's hash; undefined for a user who does not exist or has a `{SHA}` hash
+ * @param top the highest cost in the file; undefined without bcrypt hashes
+ */
+export function decoyCosts(cost: number | undefined, top: number | undefined): number[] {
+  if (top === undefined) return [];
+  if (cost === undefined) return [top];
+  return Array.from({ length: top - cost }, (_, i) => cost + i);
+}
+
 /** Basic authentication against an htpasswd file, which is read again when it changes. */
 export class Htpasswd {
-  readonly #file: string;
+  readonly file: string;
   #users: Map<string, string>;
   #stamp: string;
   /** Keyed digests of what was right already: clients send the password with every request. */
@@ -48,7 +72,7 @@ export class Htpasswd {
 
   /** @throws AirgapError `usage` */
   constructor(file: string) {
-    this.#file = file;
+    this.file = file;
     try {
       this.#stamp = this.#stampNow();
       this.#users = parseHtpasswd(readFileSync(file, "utf8"), file);
@@ -70,11 +94,25 @@ export class Htpasswd {
       .update(JSON.stringify([given.user, hash, given.password]))
       .digest("base64");
     if (this.#remembered.has(known)) return given.user;
-    if (!(await this.#inTurn(() => matches(given.password, hash ?? NOBODY))) || hash === undefined)
+    if (!(await this.#inTurn(() => this.#matches(given.password, hash))))
       throw unauthorized("wrong user or password");
     if (this.#remembered.size >= MAX_REMEMBERED) this.#remembered.clear();
     this.#remembered.add(known);
     return given.user;
+  }
+
+  /** Whether there is a user of this name now. */
+  has(user: string): boolean {
+    return this.#users.has(user);
+  }
+
+  async #matches(password: string, hash: string | undefined): Promise<boolean> {
+    if (hash !== undefined && (await matches(password, hash))) return true;
+    const costs = [...this.#users.values()].flatMap((each) => costOf(each) ?? []);
+    const top = costs.length > 0 ? Math.max(...costs) : undefined;
+    for (const cost of decoyCosts(hash === undefined ? undefined : costOf(hash), top))
+      await compare(password, `$2b$${String(cost).padStart(2, "0")}$${NOBODY}`);
+    return false;
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -93,7 +131,7 @@ export class Htpasswd {
   }
 
   #stampNow(): string {
-    const { mtimeMs, size, ino } = statSync(this.#file);
+    const { mtimeMs, size, ino } = statSync(this.file);
     return `${mtimeMs}:${size}:${ino}`;
   }
 
@@ -102,7 +140,7 @@ export class Htpasswd {
     try {
       const stamp = this.#stampNow();
       if (stamp === this.#stamp) return;
-      this.#users = parseHtpasswd(readFileSync(this.#file, "utf8"), this.#file);
+      this.#users = parseHtpasswd(readFileSync(this.file, "utf8"), this.file);
       this.#stamp = stamp;
     } catch {}
   }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { SendBuffers } from "./buffers.ts";
 import { ApiError } from "./errors.ts";
 
 type Headers = Record<string, string | number | string[]>;
@@ -10,6 +11,7 @@ const MAX_DRAIN = 16 << 20;
 export class Exchange {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
+  readonly buffers: SendBuffers;
   readonly path: string;
   readonly query: URLSearchParams;
   /** Who is asking, once known. */
@@ -18,9 +20,10 @@ export class Exchange {
   sent = 0;
 
   /** @throws ApiError 400 when the path can't be decoded */
-  constructor(req: IncomingMessage, res: ServerResponse) {
+  constructor(req: IncomingMessage, res: ServerResponse, buffers: SendBuffers) {
     this.req = req;
     this.res = res;
+    this.buffers = buffers;
     const target = req.url ?? "/";
     const mark = target.indexOf("?");
     this.query = new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1));

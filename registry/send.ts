@@ -4,30 +4,6 @@ import type { Exchange } from "./exchange.ts";
 import type { OpenBlob } from "./library.ts";
 import { type ByteRange, parseRange } from "./range.ts";
 
-const BIG = 1 << 20;
-const SMALL = 32 << 10;
-/** Big buffers in all: 32 MiB. Whoever comes later gets small ones, so that many slow clients cost little. */
-const BIG_BUFFERS = 32;
-
-let handedOut = 0;
-const spare: Buffer[] = [];
-
-/** Two buffers for one transfer: one is being filled while the other one is being sent. */
-function takeBuffers(wanted: number): [Buffer, Buffer] {
-  if (wanted <= SMALL || handedOut + 2 > BIG_BUFFERS) {
-    const size = Math.min(SMALL, wanted);
-    return [Buffer.allocUnsafeSlow(size), Buffer.allocUnsafeSlow(wanted > size ? size : 0)];
-  }
-  handedOut += 2;
-  return [spare.pop() ?? Buffer.allocUnsafeSlow(BIG), spare.pop() ?? Buffer.allocUnsafeSlow(BIG)];
-}
-
-function giveBack(buffers: [Buffer, Buffer]): void {
-  if (buffers[0].length !== BIG) return;
-  handedOut -= 2;
-  spare.push(...buffers);
-}
-
 function readAt(fd: number, buffer: Buffer, length: number, position: number): Promise<number> {
   return new Promise((resolve, reject) => {
     read(fd, buffer, 0, length, position, (error, count) => (error ? reject(error) : resolve(count)));
@@ -86,7 +62,7 @@ class Sink {
  * the client. @throws Error when the file is shorter than it should be, or the client goes away
  */
 async function pour(exchange: Exchange, fd: number, start: number, length: number): Promise<void> {
-  const buffers = takeBuffers(length);
+  const buffers = exchange.buffers.take(length);
   const step = buffers[0].length;
   const sink = new Sink(exchange.res);
   let writing: Promise<void> = Promise.resolve();
@@ -106,7 +82,7 @@ async function pour(exchange: Exchange, fd: number, start: number, length: numbe
     exchange.res.destroy();
     throw error;
   } finally {
-    giveBack(buffers);
+    exchange.buffers.giveBack(buffers);
   }
 }
 

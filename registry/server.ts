@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { AirgapError, messageOf } from "../src/errors.ts";
+import { type ListenAddress, resolveListen, type WriteRules, writersOf } from "./access.ts";
 import { type AccessEntry, App } from "./app.ts";
 import { Htpasswd } from "./auth.ts";
 import type { Library } from "./library.ts";
@@ -9,7 +10,7 @@ import { Store } from "./store/store.ts";
 import { Turns } from "./turns.ts";
 import { UnionLibrary } from "./union.ts";
 
-export interface ServerOptions {
+export interface ServerOptions extends WriteRules {
   /** `host:port`; port 0 takes a free one. Default 127.0.0.1:5000. */
   listen?: string;
   /** What is served besides the store. */
@@ -18,7 +19,7 @@ export interface ServerOptions {
   store?: string;
   /** PEM. */
   tls?: { cert: string; key: string };
-  /** An htpasswd file; everything but `/healthz` then asks for a user. */
+  /** An htpasswd file; everything but `/healthz` then asks for a user. Only `writers` push and delete. */
   htpasswd?: string;
   log?: (entry: AccessEntry) => void;
   /** When a connection is given up, in milliseconds: without a byte in either direction; within a request's header. */
@@ -30,6 +31,8 @@ export interface RunningServer {
   readonly url: string;
   /** `127.0.0.1:5000`: what stands before a repository in an image reference. */
   readonly host: string;
+  /** Whether only this machine reaches it. */
+  readonly loopback: boolean;
   /** Stops listening, lets running answers finish for `graceMs` (default 10 s), then ends them. */
   close(graceMs?: number): Promise<void>;
 }
@@ -75,22 +78,26 @@ function ignoringNs(library: Library): Library {
 /**
  * Starts an OCI registry over libraries and, if asked, a writable store. It listens when the
  * promise resolves.
- * @throws AirgapError `usage`, `disk`; `environment` when the address can't be had
+ * @throws AirgapError `usage`, `disk`; `environment` when it cannot listen on the address
  */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
   const { host, port } = parseListen(options.listen ?? "127.0.0.1:5000");
   const users = options.htpasswd === undefined ? undefined : new Htpasswd(options.htpasswd);
+  const at = await resolve(host, port);
+  const writers = options.store === undefined ? new Set<string>() : writersOf(options, users, at);
   const store = options.store === undefined ? undefined : await Store.open(options.store);
   const libraries = options.libraries ?? [];
   const library = new UnionLibrary(store ? [store, ...libraries, ignoringNs(store)] : libraries);
-  const app = new App({ library, store, users, scheme: options.tls ? "https" : "http", log: options.log });
+  const scheme = options.tls ? "https" : "http";
+  const app = new App({ library, store, users, writers, scheme, log: options.log });
   const server = createHttpServer(app, options);
-  await listen(server, host, port);
+  await listen(server, host, port, at.address);
   const sweeper = setInterval(() => void store?.uploads.sweep().catch(() => {}), SWEEP).unref();
   const address = `${forUrl(host)}:${(server.address() as AddressInfo).port}`;
   return {
-    url: `${options.tls ? "https" : "http"}://${address}`,
+    url: `${scheme}://${address}`,
     host: address,
+    loopback: at.loopback,
     close: async (graceMs = GRACE) => {
       clearInterval(sweeper);
       await stop(server, graceMs);
@@ -167,11 +174,20 @@ async function answerBadRequest(
   else socket.destroy();
 }
 
-async function listen(server: Server, host: string, port: number): Promise<void> {
+async function resolve(host: string, port: number): Promise<ListenAddress> {
+  try {
+    return await resolveListen(host);
+  } catch (cause) {
+    throw cannotListen(cause as NodeJS.ErrnoException, host, port);
+  }
+}
+
+/** @param address what `host` was resolved to: the one whose reach has been judged */
+async function listen(server: Server, host: string, port: number, address: string): Promise<void> {
   try {
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen({ host, port, backlog: 1024 }, () => {
+      server.listen({ host: address, port, backlog: 1024 }, () => {
         server.off("error", reject);
         resolve();
       });

@@ -5,8 +5,9 @@ import { ApiError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Library } from "./library.ts";
 import { parseChunkRange } from "./range.ts";
+import { isDiskFull } from "./store/intake.ts";
 import type { Store } from "./store/store.ts";
-import type { UploadSession } from "./store/uploads.ts";
+import type { UploadSession } from "./store/upload-session.ts";
 
 /**
  * Blobs into the store: in one POST, POST and PUT, or in chunks; or by mounting.
@@ -28,11 +29,13 @@ export class Uploader {
     const mount = digestParameter(exchange, "mount");
     if (mount && (await exchange.unhurried(() => this.#mount(name, mount, exchange.query.get("from")))))
       return this.#created(exchange, name, mount);
-    const session = await this.#store.uploads.create(
-      name,
-      digest ? algorithmOf(digest) : algorithmParameter(exchange),
-    );
-    if (digest) return this.#receiveLast(exchange, session, digest);
+    const { uploads } = this.#store;
+    // Its address was never told: when it fails, nobody can go on with it.
+    if (digest)
+      return uploads.once(name, algorithmOf(digest), (session) =>
+        this.#receiveLast(exchange, session, digest),
+      );
+    const session = await uploads.create(name, algorithmParameter(exchange));
     await this.#accepted(exchange, session, 202);
   }
 
@@ -46,7 +49,7 @@ export class Uploader {
     await this.#alone(exchange, id, async () => {
       const session = await this.#session(name, id);
       this.#checkPlace(exchange, session);
-      await session.append(exchange.body());
+      await this.#unlessFull(session, () => session.append(exchange.body()));
       await this.#accepted(exchange, session, 202);
     });
   }
@@ -79,11 +82,23 @@ export class Uploader {
   async #receiveLast(exchange: Exchange, session: UploadSession, digest: Digest): Promise<void> {
     session.expect(algorithmOf(digest));
     this.#checkPlace(exchange, session);
-    await session.append(exchange.body());
-    const found = await exchange.unhurried(() => this.#store.commit(session, digest));
+    const found = await this.#unlessFull(session, async () => {
+      await session.append(exchange.body());
+      return exchange.unhurried(() => this.#store.commit(session, digest));
+    });
     if (found !== digest)
       throw new ApiError(400, "DIGEST_INVALID", `what was uploaded is ${found}, not ${digest}`);
     await this.#created(exchange, session.repository, digest);
+  }
+
+  /** An upload that does not fit gives its space back at once: going on would fail again. */
+  async #unlessFull<T>(session: UploadSession, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (isDiskFull(error)) await this.#store.uploads.end(session);
+      throw error;
+    }
   }
 
   async #alone(exchange: Exchange, id: string, work: () => Promise<void>): Promise<void> {

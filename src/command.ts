@@ -3,6 +3,7 @@ import { Command, Flags } from "@oclif/core";
 import type { FlagInput } from "@oclif/core/interfaces";
 import { AirgapError, Exit, messageOf } from "./errors.ts";
 import type { Emit } from "./events.ts";
+import { printable } from "./format.ts";
 import { createReporter, type Reporter } from "./report/reporter.ts";
 
 /** Gives every flag its `AIRGAP_*` variable. */
@@ -71,7 +72,11 @@ export abstract class BaseCommand<Result> extends Command {
     return this.report.emit;
   }
 
-  /** Asks a question that `--yes` answers. */
+  override logJson(value: unknown): void {
+    this.report.json(value);
+  }
+
+  /** Asks a question that `--yes` answers; without a terminal to ask at, the answer is no. */
   protected async confirm(question: string): Promise<boolean> {
     if (this.argv.some((word) => word === "--yes" || word === "-y") || process.env["AIRGAP_YES"] === "true")
       return true;
@@ -84,7 +89,7 @@ export abstract class BaseCommand<Result> extends Command {
     this.report.end();
     const lines = createInterface({ input: process.stdin, output: process.stderr });
     try {
-      const answer = await lines.question(`${question} [y/N] `, { signal: this.signal });
+      const answer = await lines.question(`${printable(question)} [y/N] `, { signal: this.signal });
       return /^y(?:es)?$/i.test(answer.trim());
     } finally {
       lines.close();

@@ -24,3 +24,23 @@ export function formatDuration(ms: number): string {
 export function count(number: number, singular: string, plural = `${singular}s`): string {
   return `${number} ${number === 1 ? singular : plural}`;
 }
+
+/**
+ * What a text from outside may hold and a reader does not see: control characters, which steer a
+ * terminal; marks of direction (U+202E turns names round) and of width zero; separators of lines;
+ * halves of surrogate pairs; all that Unicode calls ignorable. Line feeds and tabs are not among it.
+ */
+const UNSEEN = /(?![\t\n])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{DI}]/gu;
+
+/** Text with nothing in it that cannot be seen; lines stay lines. */
+export const printable = (text: string): string => text.replace(UNSEEN, "\ufffd");
+
+const escaped = (character: string): string =>
+  Array.from(
+    { length: character.length },
+    (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`,
+  ).join("");
+
+/** JSON in which everything that cannot be seen is an escape; the value is the same. */
+export const jsonText = (value: unknown, indent?: number): string =>
+  (JSON.stringify(value, undefined, indent) ?? "null").replace(UNSEEN, escaped);

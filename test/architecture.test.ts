@@ -133,9 +133,9 @@ const MAY: Record<string, string[]> = {
     "src/events.ts",
     "src/format.ts",
   ],
-  "src/report": ["src/errors.ts", "src/events.ts", "src/format.ts"],
+  "src/report": ["src/errors.ts", "src/events.ts", "src/format.ts", "src/schema/nearest.ts"],
   "src/cluster-command.ts": ["src/command.ts", "src/cluster/flags.ts"],
-  "src/command.ts": ["src/report", "src/errors.ts", "src/events.ts"],
+  "src/command.ts": ["src/report", "src/errors.ts", "src/events.ts", "src/format.ts"],
   "src/quickstart": [
     "registry",
     "src/report",

@@ -29,6 +29,9 @@ export async function writeDraft(content: string | Buffer, temporary: string): P
   try {
     await file.writeFile(content);
     await file.datasync();
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
   } finally {
     await file.close();
   }

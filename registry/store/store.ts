@@ -19,7 +19,8 @@ import {
 import { KeyedMutex } from "./mutex.ts";
 import { StorePaths } from "./paths.ts";
 import { StoredRepository } from "./repository.ts";
-import { type UploadSession, Uploads } from "./uploads.ts";
+import type { UploadSession } from "./upload-session.ts";
+import { Uploads } from "./uploads.ts";
 
 /**
  * A writable registry in a directory (see `StorePaths`). The directory is the truth: nothing is
@@ -129,7 +130,7 @@ export class Store implements Library {
     const subject = content.subject?.digest;
     await this.#turns.run(name, async () => {
       await this.#syncLinks(name);
-      const draft = await writeDraft(bytes, this.#paths.temporary);
+      const draft = await this.uploads.intake.withRoom(() => writeDraft(bytes, this.#paths.temporary));
       await makeDirectory(this.#paths.links(name, "_manifests"));
       const text = JSON.stringify({ ...descriptor, ...(subject ? { subject } : {}) });
       await this.#content.adopt(draft, digest, () =>

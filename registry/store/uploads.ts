@@ -1,135 +1,26 @@
-import { createHash, type Hash, randomUUID } from "node:crypto";
-import { type FileHandle, open, readdir, stat, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isRecord } from "../../src/oci/descriptor.ts";
-import type { Digest } from "../../src/oci/digest.ts";
-import { ifThere, removeFile, textOf } from "./durable.ts";
+import { ifThere, namesIn, removeFile, textOf } from "./durable.ts";
+import { Intake } from "./intake.ts";
 import { KeyedMutex } from "./mutex.ts";
 import type { StorePaths } from "./paths.ts";
+import { type Algorithm, UploadSession } from "./upload-session.ts";
 
-type Algorithm = "sha256" | "sha512";
-
-/** Bytes collected before they are written: 512 KiB, less when many uploads run, 32 MiB in all. */
-const BATCH = 512 << 10;
-const MIN_BATCH = 64 << 10;
-const BUDGET = 32 << 20;
-const REREAD = 1 << 20;
 /** Sessions that nobody has touched for a day are given up. Milliseconds. */
 export const SESSION_LIFETIME = 24 * 3600 * 1000;
 
 const ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-let receiving = 0;
-const batchSize = (): number => Math.max(MIN_BATCH, Math.min(BATCH, BUDGET / receiving));
-
-/** A blob on its way in. What has arrived stays, also over a restart, so that the client can go on. */
-export class UploadSession {
-  readonly id: string;
-  readonly repository: string;
-  readonly file: string;
-  /** Bytes received and written. */
-  size: number;
-  #algorithm: Algorithm;
-  /** Of the first `size` bytes; undefined after a restart. */
-  #hash: Hash | undefined;
-
-  constructor(id: string, repository: string, file: string, state: { algorithm: Algorithm; size: number }) {
-    this.id = id;
-    this.repository = repository;
-    this.file = file;
-    this.size = state.size;
-    this.#algorithm = state.algorithm;
-    this.#hash = state.size === 0 ? createHash(state.algorithm) : undefined;
-  }
-
-  /** Says which digest will be asked for, before the first byte: saves reading everything again. */
-  expect(algorithm: Algorithm): void {
-    if (this.size > 0 || algorithm === this.#algorithm) return;
-    this.#algorithm = algorithm;
-    this.#hash = createHash(algorithm);
-  }
-
-  /** Writes what comes in behind what is there. When it breaks off, what has arrived counts. */
-  async append(body: AsyncIterable<Buffer>): Promise<void> {
-    const file = await open(this.file, "r+");
-    let batch: Buffer[] = [];
-    let bytes = 0;
-    let writing: Promise<void> = Promise.resolve();
-    const flushBatch = async (): Promise<void> => {
-      await writing;
-      writing = this.#write(file, batch, bytes);
-      writing.catch(() => {});
-      batch = [];
-      bytes = 0;
-    };
-    receiving++;
-    try {
-      for await (const chunk of body) {
-        batch.push(chunk);
-        bytes += chunk.length;
-        if (bytes >= batchSize()) await flushBatch();
-      }
-    } finally {
-      receiving--;
-      try {
-        await flushBatch();
-        await writing;
-      } finally {
-        await file.close();
-      }
-    }
-  }
-
-  async #write(file: FileHandle, batch: Buffer[], bytes: number): Promise<void> {
-    for (let left = batch, done = 0; done < bytes; ) {
-      const { bytesWritten } = await file.writev(left, this.size + done);
-      done += bytesWritten;
-      left = done < bytes ? [Buffer.concat(left).subarray(bytesWritten)] : [];
-    }
-    for (const chunk of batch) this.#hash?.update(chunk);
-    this.size += bytes;
-    for (const chunk of batch) free(chunk);
-  }
-
-  /** The digest of everything received, the file cut to that and flushed to the disk. */
-  async finish(algorithm: Algorithm): Promise<Digest> {
-    const file = await open(this.file, "r+");
-    try {
-      await file.truncate(this.size);
-      const known = this.#hash !== undefined && this.#algorithm === algorithm ? this.#hash.copy() : undefined;
-      const hash = known ?? (await rehash(file, algorithm, this.size));
-      await file.datasync();
-      return `${algorithm}:${hash.digest("hex")}`;
-    } finally {
-      await file.close();
-    }
-  }
-}
-
-/** Gives a chunk's memory back at once: the collector lets a hundred megabytes of them pile up first. */
-function free(chunk: Buffer): void {
-  if (chunk.length === chunk.buffer.byteLength && chunk.buffer instanceof ArrayBuffer)
-    chunk.buffer.transfer(0);
-}
-
-async function rehash(file: FileHandle, algorithm: Algorithm, size: number): Promise<Hash> {
-  const hash = createHash(algorithm);
-  const buffer = Buffer.allocUnsafeSlow(Math.min(REREAD, Math.max(size, 1)));
-  for (let done = 0; done < size; ) {
-    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, size - done), done);
-    if (bytesRead === 0) throw new Error("an upload's file got shorter");
-    hash.update(buffer.subarray(0, bytesRead));
-    done += bytesRead;
-  }
-  return hash;
-}
 
 /** All upload sessions of a store. */
 export class Uploads {
   readonly #paths: StorePaths;
   readonly #sessions = new Map<string, UploadSession>();
   readonly #turns = new KeyedMutex();
+  /** Sessions that a request works on, and how its body is ended. */
   readonly #interrupt = new Map<string, () => void>();
+  readonly intake = new Intake(() => this.#giveBackOldest());
 
   constructor(paths: StorePaths) {
     this.#paths = paths;
@@ -137,9 +28,11 @@ export class Uploads {
 
   async create(repository: string, algorithm: Algorithm = "sha256"): Promise<UploadSession> {
     const id = randomUUID();
-    const session = new UploadSession(id, repository, this.#file(id, "data"), { algorithm, size: 0 });
+    const session = this.#session(id, repository, { algorithm, size: 0 });
     await writeFile(session.file, "");
-    await writeFile(this.#file(id, "json"), JSON.stringify({ repository, algorithm }));
+    await this.intake.withRoom(() =>
+      writeFile(this.#file(id, "json"), JSON.stringify({ repository, algorithm })),
+    );
     this.#sessions.set(id, session);
     return session;
   }
@@ -168,11 +61,30 @@ export class Uploads {
     }
   }
 
+  /** A session that nobody else knows of and that only `work` uses: when that fails, nothing of it stays. */
+  async once<T>(
+    repository: string,
+    algorithm: Algorithm,
+    work: (session: UploadSession) => Promise<T>,
+  ): Promise<T> {
+    const session = await this.create(repository, algorithm);
+    return this.exclusively(
+      session.id,
+      () => {},
+      async () => {
+        try {
+          return await work(session);
+        } catch (error) {
+          await this.end(session);
+          throw error;
+        }
+      },
+    );
+  }
+
   /** Forgets a session; its file may have moved on already. */
   async end(session: UploadSession): Promise<void> {
-    this.#sessions.delete(session.id);
-    await removeFile(this.#file(session.id, "json"));
-    await removeFile(session.file);
+    await this.#remove(session.id);
   }
 
   /** Removes sessions that were given up. */
@@ -191,6 +103,38 @@ export class Uploads {
     }
   }
 
+  /**
+   * Gives back the space of the session that has been silent for longest, so that a full disk does
+   * not stay full of what may never be finished: its client begins again.
+   * @returns whether there was one
+   */
+  async #giveBackOldest(): Promise<boolean> {
+    let oldest: { id: string; mtimeMs: number } | undefined;
+    for (const name of await namesIn(this.#paths.uploads)) {
+      const id = name.replace(/\.data$/, "");
+      if (id === name || this.#interrupt.has(id)) continue;
+      const found = await ifThere(stat(join(this.#paths.uploads, name)));
+      if (found && found.size > 0 && !(oldest && oldest.mtimeMs <= found.mtimeMs))
+        oldest = { id, mtimeMs: found.mtimeMs };
+    }
+    if (oldest === undefined) return false;
+    const { id } = oldest;
+    await this.#turns.run(id, async () => {
+      if (!this.#interrupt.has(id)) await this.#remove(id);
+    });
+    return true;
+  }
+
+  async #remove(id: string): Promise<void> {
+    this.#sessions.delete(id);
+    await removeFile(this.#file(id, "json"));
+    await removeFile(this.#file(id, "data"));
+  }
+
+  #session(id: string, repository: string, state: { algorithm: Algorithm; size: number }): UploadSession {
+    return new UploadSession({ id, repository, file: this.#file(id, "data") }, state, this.intake);
+  }
+
   async #load(id: string): Promise<UploadSession | undefined> {
     const text = await textOf(this.#file(id, "json"));
     const data = await ifThere(stat(this.#file(id, "data")));
@@ -198,7 +142,7 @@ export class Uploads {
     const state = parse(text);
     if (!isRecord(state) || typeof state.repository !== "string") return undefined;
     const algorithm = state.algorithm === "sha512" ? "sha512" : "sha256";
-    return new UploadSession(id, state.repository, this.#file(id, "data"), { algorithm, size: data.size });
+    return this.#session(id, state.repository, { algorithm, size: data.size });
   }
 
   #file(id: string, suffix: "data" | "json"): string {

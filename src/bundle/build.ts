@@ -1,11 +1,10 @@
 import { existsSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { AirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { count, formatBytes } from "../format.ts";
 import type { Lock } from "../lock/lock.ts";
-import { parseBundleSpec } from "../lock/spec.ts";
+import { parseBundleSpec, readSpecText } from "../lock/spec.ts";
 import { canonicalJson } from "../oci/canonical-json.ts";
 import { type Digest, digestOf } from "../oci/digest.ts";
 import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
@@ -78,7 +77,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
 }
 
 async function buildAlone(options: BuildOptions): Promise<BuildResult> {
-  const text = await readSpec(options.spec);
+  const text = await readSpecText(options.spec);
   const spec = parseBundleSpec(text, options.spec);
   const lockPath = lockPathOf(options.spec);
   const specDigest = digestOf(text);
@@ -138,14 +137,6 @@ async function readWanted(wanted: Map<Digest, Wanted>, digest: Digest): Promise<
   const found = wanted.get(digest);
   const [source] = found?.sources ?? [];
   return found && source ? readBlob(source, found.descriptor, MAX_MANIFEST_SIZE) : undefined;
-}
-
-async function readSpec(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    throw new AirgapError("spec", `The spec ${path} can't be read: ${messageOf(cause)}`, { cause });
-  }
 }
 
 function checkOutput(output: string): void {

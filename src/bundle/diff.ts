@@ -48,15 +48,27 @@ function bytesMissing(base: Lock, whole: Lock): number {
 
 /** The lock of a bundle or of a lock file; reads the first kilobytes only. @throws AirgapError */
 export function readLockOf(path: string): Lock {
-  if (path.endsWith(".json")) {
-    try {
-      return parseLock(readFileSync(path), path);
-    } catch (cause) {
-      if (cause instanceof AirgapError) throw cause;
-      throw new AirgapError("disk", `The lock ${path} can't be read: ${messageOf(cause)}`, { cause });
-    }
-  }
-  const bundle = BundleReader.open(path, { partial: true });
+  return path.endsWith(".json") ? readLockFile(path) : lockIn(BundleReader.open(path, { partial: true }));
+}
+
+/** As `readLockOf`, but a signal that comes meanwhile is heard. */
+export async function readLockUnless(signal: AbortSignal | undefined, path: string): Promise<Lock> {
+  return path.endsWith(".json")
+    ? readLockFile(path)
+    : lockIn(await BundleReader.openUnless(signal, path, { partial: true }));
+}
+
+function lockIn(bundle: BundleReader): Lock {
   bundle.close();
   return bundle.lock;
+}
+
+function readLockFile(path: string): Lock {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch (cause) {
+    throw new AirgapError("disk", `Cannot read the lock ${path}: ${messageOf(cause)}`, { cause });
+  }
+  return parseLock(bytes, path);
 }

@@ -3,13 +3,12 @@ import { createReadStream } from "node:fs";
 import { link, mkdir, open, rename, rm, utimes } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { AirgapError } from "../errors.ts";
+import { AirgapError, Exit } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { TITLE } from "../lock/artifact.ts";
 import type { Lock } from "../lock/lock.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, hexOf } from "../oci/digest.ts";
-import { parseManifest } from "../oci/manifest.ts";
 import { rpmBuildTime } from "../packages/rpm/build-time.ts";
 import { fillTemplate, TEMPLATE } from "../packages/template.ts";
 import { BundleReader } from "./reader.ts";
@@ -36,7 +35,7 @@ export interface ExportedSet {
  * @throws AirgapError
  */
 export async function exportPackages({ bundle, dir, emit, signal }: ExportOptions): Promise<ExportedSet[]> {
-  const reader = BundleReader.open(bundle);
+  const reader = await BundleReader.openUnless(signal, bundle);
   try {
     const items = reader.lock.items.filter(({ kind }) => kind === "packages");
     if (items.length === 0)
@@ -58,11 +57,7 @@ async function exportSet(
   emit: Emit,
   signal?: AbortSignal,
 ): Promise<ExportedSet> {
-  const manifest = parseManifest(
-    reader.read(item.root.digest),
-    item.root.mediaType,
-    `package set ${item.name}`,
-  );
+  const manifest = reader.manifest(item.root, `package set ${item.name}`);
   const layers =
     "layers" in manifest
       ? manifest.layers.filter(({ annotations }) => annotations?.[TITLE] !== undefined)
@@ -111,7 +106,8 @@ function checkedTitle({ annotations }: Descriptor, name: string): string {
   if (/[\\\0]/.test(title) || parts.some((part) => part === "" || part === "." || part === ".."))
     throw new AirgapError(
       "corrupt",
-      `Package set ${name} has a file called ${JSON.stringify(title)}, which is no path below it`,
+      `Package set ${name} has a file called ${JSON.stringify(title)}, which is not a path below it`,
+      { exit: Exit.check },
     );
   return title;
 }

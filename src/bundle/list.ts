@@ -2,7 +2,7 @@ import { AirgapError } from "../errors.ts";
 import type { Item } from "../lock/lock.ts";
 import type { Digest } from "../oci/digest.ts";
 import { nearest } from "../schema/nearest.ts";
-import { readLockOf } from "./diff.ts";
+import { readLockUnless } from "./diff.ts";
 
 export interface ListedItem {
   kind: Item["kind"];
@@ -22,8 +22,8 @@ export interface Listing {
 }
 
 /** Contents of a bundle or lock; reads the first kilobytes only. */
-export function listBundle(path: string): Listing {
-  const lock = readLockOf(path);
+export async function listBundle(path: string, signal?: AbortSignal): Promise<Listing> {
+  const lock = await readLockUnless(signal, path);
   return {
     name: lock.name,
     platforms: lock.platforms,

@@ -1,14 +1,16 @@
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import type { Readable } from "node:stream";
-import { AirgapError, Exit, messageOf } from "../errors.ts";
+import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { Readable } from "node:stream";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { AirgapError, Exit, isAirgapError, messageOf } from "../errors.ts";
 import type { Lock } from "../lock/lock.ts";
 import { parseLock } from "../lock/parse.ts";
 import { type Descriptor, isRecord, parseDescriptor } from "../oci/descriptor.ts";
 import { checkDigest, type Digest, isDigest } from "../oci/digest.ts";
-import { parseManifest } from "../oci/manifest.ts";
+import { type Index, type Manifest, parseManifest } from "../oci/manifest.ts";
 import { pourRegion, regionStream } from "../transport/region.ts";
 import type { FetchOptions, Range, Region, Source } from "../transport/types.ts";
-import { verifiedStream } from "../transport/verify.ts";
+import { verified } from "../transport/verify.ts";
 import { blobName, type Layout, layOut, ROOT_ARTIFACT_TYPE } from "./layout.ts";
 import { BLOCK, entryHeader, padded, readHeader } from "./tar.ts";
 
@@ -16,6 +18,11 @@ import { BLOCK, entryHeader, padded, readHeader } from "./tar.ts";
 const MAX_SMALL = 64 * 1024 * 1024;
 const MAX_INDEX = 64 * 1024 * 1024;
 const MAX_LOCK = 256 * 1024 * 1024;
+
+export interface OpenOptions {
+  /** Accept a file that is shorter or longer than its lock says: for `verify`, which tells what is missing. */
+  partial?: boolean;
+}
 
 /** An open bundle. Reads the first kilobytes; everything else is found by computed offsets. */
 export class BundleReader {
@@ -35,20 +42,45 @@ export class BundleReader {
   }
 
   /**
-   * @param options.partial accept a file that is shorter or longer than its lock says: for `verify`,
-   *   which tells what is missing
    * @throws AirgapError `disk` when it can't be read, `corrupt` when it is no bundle or not whole
    */
-  static open(path: string, options: { partial?: boolean } = {}): BundleReader {
+  static open(path: string, options: OpenOptions = {}): BundleReader {
+    const opening = BundleReader.#opening(path, options);
+    for (;;) {
+      const { done, value } = opening.next();
+      if (done) return value;
+    }
+  }
+
+  /** As `open`, but a signal that comes meanwhile is heard: a large lock takes seconds to read. */
+  static async openUnless(signal: AbortSignal | undefined, path: string, options: OpenOptions = {}) {
+    const opening = BundleReader.#opening(path, options);
+    for (;;) {
+      const { done, value } = opening.next();
+      if (done) return value;
+      await nextTurn();
+      if (signal?.aborted) {
+        opening.return(undefined as never);
+        throw signal.reason;
+      }
+    }
+  }
+
+  /** Pauses between the parts of the work. */
+  static *#opening(path: string, options: OpenOptions): Generator<void, BundleReader> {
     const fd = openFile(path);
+    let reader: BundleReader | undefined;
     try {
-      const head = readHead(fd, path);
+      const head = yield* readHead(fd, path);
+      yield;
       if (!options.partial && head.fileSize !== head.layout.size)
         throw wrongSize(path, head.fileSize, head.layout.size);
-      return new BundleReader(path, fd, head);
+      reader = new BundleReader(path, fd, head);
+      return reader;
     } catch (error) {
-      closeSync(fd);
-      throw error;
+      throw damaged(error, path);
+    } finally {
+      if (reader === undefined) closeSync(fd);
     }
   }
 
@@ -61,15 +93,31 @@ export class BundleReader {
   /** The content of a small blob, checked. @throws AirgapError `not-found`, `corrupt`, also when it is larger than `limit` bytes */
   read(digest: Digest, limit = MAX_SMALL): Buffer {
     const region = this.region(digest);
-    if (region === undefined) throw new AirgapError("not-found", `${this.path} does not carry ${digest}`);
+    if (region === undefined)
+      throw new AirgapError("not-found", `${this.path} does not carry ${digest}`, { exit: Exit.check });
     if (region.size > limit)
       throw new AirgapError(
         "corrupt",
         `${blobName(digest)} of ${this.path} has ${region.size} bytes; at most ${limit} are expected there`,
+        { exit: Exit.check },
       );
     const bytes = readAt(this.#fd, region.offset, region.size, this.path);
-    checkDigest(bytes, digest, `${blobName(digest)} of ${this.path}`);
+    this.#blaming(() => checkDigest(bytes, digest, `${blobName(digest)} of ${this.path}`));
     return bytes;
+  }
+
+  /** A manifest or index of the bundle, checked. @throws AirgapError `not-found`, `corrupt` */
+  manifest({ digest, mediaType }: Pick<Descriptor, "digest" | "mediaType">, what: string): Manifest | Index {
+    const bytes = this.read(digest);
+    return this.#blaming(() => parseManifest(bytes, mediaType, `${what} of ${this.path}`));
+  }
+
+  #blaming<T>(check: () => T): T {
+    try {
+      return check();
+    } catch (error) {
+      throw damaged(error, this.path);
+    }
   }
 
   /** The bundle as a place to read from; references are digests and item names. */
@@ -108,7 +156,10 @@ class BundleSource implements Source {
   async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
     const what = `${descriptor.digest} of ${this.name}`;
     if (options.range) return regionStream(this.#part(descriptor, options.range), what);
-    return verifiedStream(regionStream(this.#part(descriptor, { offset: 0 }), what), descriptor, what);
+    const content = regionStream(this.#part(descriptor, { offset: 0 }), what);
+    return Readable.from(blaming(verified(content, descriptor, what), this.#bundle.path), {
+      objectMode: false,
+    });
   }
 
   pour(
@@ -132,12 +183,51 @@ class BundleSource implements Source {
   }
 }
 
+/** A path that leads nowhere is a mistake in the command. @throws AirgapError `disk`, `corrupt` */
 function openFile(path: string): number {
   try {
+    // A pipe would let `open` wait for somebody who writes into it.
+    const stat = statSync(path);
+    if (!stat.isFile() && !stat.isBlockDevice()) throw notBundle(path, "it is not a file");
     return openSync(path, "r");
   } catch (cause) {
-    throw new AirgapError("disk", `The bundle ${path} can't be opened: ${messageOf(cause)}`, { cause });
+    if (cause instanceof AirgapError) throw cause;
+    if (["ENOENT", "ENOTDIR"].includes((cause as NodeJS.ErrnoException).code ?? ""))
+      throw new AirgapError("disk", `Cannot read the bundle ${path}: no such file`, {
+        exit: Exit.usage,
+        suggestions: [`ls -l ${dirname(path)}`],
+      });
+    throw new AirgapError("disk", `Cannot read the bundle ${path}: ${messageOf(cause)}`, { cause });
   }
+}
+
+function notBundle(path: string, why: string, cause?: unknown): AirgapError {
+  return new AirgapError("corrupt", `${path} is not a bundle that airgap wrote, or it is damaged: ${why}`, {
+    cause,
+    exit: Exit.check,
+    suggestions: [
+      "copy it again from where it was built",
+      `airgap copy reads other OCI archives: airgap copy oci-archive:${path} …`,
+    ],
+  });
+}
+
+async function* blaming(content: AsyncIterable<Uint8Array>, path: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* content;
+  } catch (error) {
+    throw damaged(error, path);
+  }
+}
+
+/** What is read in a bundle and is not as it must be is the bundle's fault, whichever rule it breaks. */
+function damaged(error: unknown, path: string): unknown {
+  if (isAirgapError(error, "disk", "interrupted")) return error;
+  if (isAirgapError(error, "corrupt") && error.exit === Exit.check) return error;
+  if (error instanceof RangeError) return notBundle(path, "it is nested too deeply", error);
+  if (!(error instanceof AirgapError)) return error;
+  const { message, suggestions, cause } = error;
+  return new AirgapError("corrupt", message, { suggestions, cause, exit: Exit.check });
 }
 
 function wrongSize(path: string, found: number, expected: number): AirgapError {
@@ -179,18 +269,7 @@ class Head {
   }
 
   fail(why: string, cause?: unknown): never {
-    throw new AirgapError(
-      "corrupt",
-      `${this.#path} is not a bundle that airgap wrote, or it is damaged: ${why}`,
-      {
-        cause,
-        exit: Exit.check,
-        suggestions: [
-          "copy it again from where it was built",
-          `airgap copy reads other OCI archives: airgap copy oci-archive:${this.#path} …`,
-        ],
-      },
-    );
+    throw notBundle(this.#path, why, cause);
   }
 
   next(name: string, limit: number): Buffer {
@@ -221,11 +300,13 @@ function parseJson(bytes: Buffer, name: string, head: Head): Record<string, unkn
   return head.fail(`${name} is not a JSON object`);
 }
 
-function readHead(fd: number, path: string): { lock: Lock; layout: Layout; fileSize: number } {
+function* readHead(
+  fd: number,
+  path: string,
+): Generator<void, { lock: Lock; layout: Layout; fileSize: number }> {
   const stat = fstatSync(fd);
-  if (!stat.isFile() && !stat.isBlockDevice()) throw new AirgapError("disk", `${path} is not a file`);
   const head = new Head(fd, path, stat.size);
-  head.next("oci-layout", 4096);
+  const layoutBytes = head.next("oci-layout", 4096);
   const indexBytes = head.next("index.json", MAX_INDEX);
   const { manifests } = parseJson(indexBytes, "index.json", head);
   const root = parseDescriptor(Array.isArray(manifests) ? manifests[0] : undefined, `index.json of ${path}`);
@@ -236,10 +317,13 @@ function readHead(fd: number, path: string): { lock: Lock; layout: Layout; fileS
   const lockBlob = manifest.kind === "manifest" ? manifest.config : head.fail("its root is an index");
   const lockBytes = head.next(blobName(lockBlob.digest), MAX_LOCK);
   checkDigest(lockBytes, lockBlob.digest, `the lock of ${path}`);
+  yield;
   const lock = parseLock(lockBytes, `of ${path}`);
+  yield;
   const layout = layOut(lock);
-  const expected = layout.entries[1]?.bytes;
-  if (layout.lockDigest !== lockBlob.digest || !expected?.equals(indexBytes))
+  const [first, second] = layout.entries;
+  if (!first?.bytes?.equals(layoutBytes)) head.fail("oci-layout is not the one that airgap writes");
+  if (layout.lockDigest !== lockBlob.digest || !second?.bytes?.equals(indexBytes))
     head.fail("index.json and the lock contradict each other");
   return { lock, layout, fileSize: stat.size };
 }

@@ -48,7 +48,7 @@ const MAX_SHOWN = 20;
  * @throws AirgapError `check-failed` with every finding (`data.findings`)
  */
 export async function verifyBundle(path: string, options: VerifyOptions): Promise<VerifyResult> {
-  const bundle = open(path);
+  const bundle = await open(path, options.signal);
   try {
     const verifier = new Verifier(path, bundle, options);
     const findings = await verifier.run();
@@ -68,9 +68,9 @@ export async function verifyBundle(path: string, options: VerifyOptions): Promis
 }
 
 /** What can't be opened as a bundle has failed the check. */
-function open(path: string): BundleReader {
+async function open(path: string, signal: AbortSignal | undefined): Promise<BundleReader> {
   try {
-    return BundleReader.open(path, { partial: true });
+    return await BundleReader.openUnless(signal, path, { partial: true });
   } catch (error) {
     if (!isAirgapError(error, "corrupt", "protocol")) throw error;
     throw new AirgapError("check-failed", error.message, {

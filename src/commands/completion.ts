@@ -62,7 +62,7 @@ export default class Completion extends BaseCommand<{ shell: string; script: str
       args.shell === "zsh"
         ? `autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n${bash}`
         : bash;
-    this.report.line(script);
+    this.report.document(script);
     return { shell: args.shell, script };
   }
 }

@@ -1,5 +1,5 @@
 import { Args } from "@oclif/core";
-import { diffLocks, type LockDiff, readLockOf } from "../bundle/diff.ts";
+import { diffLocks, type LockDiff, readLockUnless } from "../bundle/diff.ts";
 import { BaseCommand } from "../command.ts";
 import { formatBytes } from "../format.ts";
 
@@ -17,7 +17,10 @@ export default class Diff extends BaseCommand<LockDiff> {
 
   async run(): Promise<LockDiff> {
     const { args } = await this.parse(Diff);
-    const diff = diffLocks(readLockOf(args.from), readLockOf(args.to));
+    const diff = diffLocks(
+      await readLockUnless(this.signal, args.from),
+      await readLockUnless(this.signal, args.to),
+    );
     const signs = { added: "+", removed: "-", changed: "~" };
     for (const { kind, name, change, from, to } of diff.changes)
       this.report.line(`${signs[change]} ${kind}\t${name}\t${from && to ? `${from} → ${to}` : (to ?? from)}`);

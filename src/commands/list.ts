@@ -17,7 +17,7 @@ export default class List extends BaseCommand<Listing | ListedItem[]> {
 
   async run(): Promise<Listing | ListedItem[]> {
     const { args, flags } = await this.parse(List);
-    const listing = listBundle(args.bundle);
+    const listing = await listBundle(args.bundle, this.signal);
     if (flags.why === undefined) {
       for (const { kind, name, digest } of listing.items) this.report.line(`${kind}\t${name}\t${digest}`);
       return listing;

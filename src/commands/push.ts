@@ -62,7 +62,7 @@ export default class Push extends BaseCommand<PushResult> {
     const { args, flags } = await this.parse(Push);
     const { host } = parseTarget(args.target);
     const quota = flags["project-quota"] === undefined ? undefined : parseQuota(flags["project-quota"]);
-    const bundle = BundleReader.open(args.bundle);
+    const bundle = await BundleReader.openUnless(this.signal, args.bundle);
     const trust = {
       ...(flags.insecure ? { insecure: true } : {}),
       ...(flags["ca-file"] ? { caFile: flags["ca-file"] } : {}),

@@ -23,7 +23,7 @@ export default class Schema extends BaseCommand<JsonSchema> {
       title: `airgap ${args.kind}`,
       ...schema.json(),
     };
-    this.report.line(JSON.stringify(json, undefined, 2));
+    this.report.document(JSON.stringify(json, undefined, 2));
     return json;
   }
 }

@@ -8,7 +8,7 @@ export default class Serve extends BaseCommand<ServeResult> {
     "Reads bundles where they lie, without unpacking. Images answer under every upstream name (containerd's ?ns=), under the paths of the host layout, and the site's own under their plain names. With --store it takes pushes too; without bundles it is an empty registry.";
   static override examples = [
     "<%= config.bin %> serve site.tar",
-    "<%= config.bin %> serve site.tar --listen 0.0.0.0:443 --self-signed --store /srv/registry",
+    "<%= config.bin %> serve site.tar --listen 0.0.0.0:443 --self-signed --store /srv/registry --htpasswd users --writers ci",
     "<%= config.bin %> serve --store ./registry",
   ];
   static override strict = false;
@@ -42,8 +42,18 @@ export default class Serve extends BaseCommand<ServeResult> {
       dependsOn: ["self-signed"],
     }),
     htpasswd: Flags.string({
-      description: "Users and bcrypt hashes, as htpasswd -B writes them",
+      description: "Ask for a user of this file (bcrypt, as htpasswd -B writes it); users may pull",
       helpValue: "FILE",
+    }),
+    writers: Flags.string({
+      description: "Users of --htpasswd who may push and delete, separated by commas",
+      helpValue: "USERS",
+      dependsOn: ["store", "htpasswd"],
+    }),
+    "anonymous-writes": Flags.boolean({
+      description: "Let everybody push and delete, also when the network reaches the server",
+      dependsOn: ["store"],
+      exclusive: ["htpasswd"],
     }),
     "access-log": Flags.string({
       description: "File that gets a JSON line for each request (default: stderr)",
@@ -63,9 +73,13 @@ export default class Serve extends BaseCommand<ServeResult> {
       selfSigned: flags["self-signed"],
       tlsNames: flags["tls-name"] ?? [],
       ...(flags.htpasswd ? { htpasswd: flags.htpasswd } : {}),
+      ...(flags.writers === undefined
+        ? {}
+        : { writers: flags.writers.split(",").map((name) => name.trim()) }),
+      anonymousWrites: flags["anonymous-writes"],
       ...(flags["access-log"] ? { accessLog: flags["access-log"] } : {}),
       say: (line) => this.report.say(line),
-      line: (text) => this.report.line(text),
+      line: (text) => this.report.document(text),
       emit: this.emit,
       signal: this.signal,
     });

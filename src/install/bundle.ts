@@ -1,11 +1,10 @@
 import { basename } from "node:path";
 import { BundleReader } from "../bundle/reader.ts";
-import { AirgapError } from "../errors.ts";
+import { AirgapError, Exit } from "../errors.ts";
 import type { Item, Lock } from "../lock/lock.ts";
 import { type PackageSetFacts, parseFacts } from "../lock/package-facts.ts";
 import type { RewriteSite } from "../names/rewrite.ts";
 import type { Digest } from "../oci/digest.ts";
-import { parseManifest } from "../oci/manifest.ts";
 import type { CarriedFacts } from "../resolve/carry.ts";
 
 const TITLE = "org.opencontainers.image.title";
@@ -63,11 +62,7 @@ export interface Bundle {
 }
 
 function titled(reader: BundleReader, item: Item): { title: string; place: Place }[] {
-  const manifest = parseManifest(
-    reader.read(item.root.digest),
-    item.root.mediaType,
-    `${item.kind} ${item.name}`,
-  );
+  const manifest = reader.manifest(item.root, `${item.kind} ${item.name}`);
   const layers = manifest.kind === "manifest" ? manifest.layers : [];
   return layers.flatMap((layer) => {
     const title = layer.annotations?.[TITLE];
@@ -86,12 +81,14 @@ function manifestsOf(reader: BundleReader, item: Item): Manifests {
     const place = places.get(title);
     if (place === undefined)
       throw new AirgapError("corrupt", `${item.kind} ${item.name} of ${reader.path} lacks ${title}`, {
+        exit: Exit.check,
         suggestions: [`airgap verify ${reader.path}`],
       });
     if (place.size > MAX_TEXT)
       throw new AirgapError(
         "corrupt",
         `${title} of ${item.name} has ${place.size} bytes, too many for a manifest`,
+        { exit: Exit.check },
       );
     return {
       path: title,
@@ -119,8 +116,8 @@ function toolsOf(reader: BundleReader): Bundle["tools"] {
  * Reads what installing needs of a bundle; its images and packages stay where they are.
  * @throws AirgapError `disk`, `corrupt`
  */
-export function readBundle(path: string): Bundle {
-  const reader = BundleReader.open(path);
+export async function readBundle(path: string, signal?: AbortSignal): Promise<Bundle> {
+  const reader = await BundleReader.openUnless(signal, path);
   try {
     const { lock, layout, fileSize } = reader;
     return {

@@ -39,7 +39,7 @@ const NOTHING: Bundle = {
 export async function checkHosts(options: HostsCheckOptions): Promise<HostsCheckResult> {
   const { signal } = options;
   const cluster = await readCluster(options.clusterFile);
-  const bundle = options.bundle === undefined ? NOTHING : readBundle(options.bundle);
+  const bundle = options.bundle === undefined ? NOTHING : await readBundle(options.bundle, signal);
   const asked: Cluster = { ...cluster, hosts: namedHosts(cluster, options.hosts) };
   const open = openerFor(StateDir.open(cluster), options);
   const session = await Session.start(asked.hosts, open);

@@ -138,7 +138,7 @@ export async function prepare(options: Omit<InstallOptions, "dryRun">): Promise<
   const cluster = await readCluster(options.clusterFile);
   namedHosts(cluster, options.hosts);
   const ignored = parseIgnored(options.ignoreChecks);
-  const carried = readBundle(options.bundle);
+  const carried = await readBundle(options.bundle, options.signal);
   const images = imagesFor(cluster, carried.lock);
   const userManifests = readUserManifests(cluster, carried.lock);
   const home = StateDir.open(cluster);

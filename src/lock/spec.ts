@@ -1,9 +1,11 @@
-import { readFile } from "node:fs/promises";
-import { AirgapError } from "../errors.ts";
+import { readdir, readFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { AirgapError, messageOf } from "../errors.ts";
 import { isDigest } from "../oci/digest.ts";
 import { parsePlatform } from "../oci/platform.ts";
 import { isHost, parseReference } from "../oci/reference.ts";
 import { readDocument } from "../schema/document.ts";
+import { nearest } from "../schema/nearest.ts";
 import {
   boolean,
   either,
@@ -226,14 +228,31 @@ export function parseBundleSpec(text: string, fileName: string): BundleSpec {
 
 /** @throws AirgapError `spec` */
 export async function readBundleSpec(fileName: string): Promise<BundleSpec> {
-  let text: string;
+  return parseBundleSpec(await readSpecText(fileName), fileName);
+}
+
+/** @throws AirgapError `spec` with the spec beside it that may be meant */
+export async function readSpecText(fileName: string): Promise<string> {
   try {
-    text = await readFile(fileName, "utf8");
+    return await readFile(fileName, "utf8");
   } catch (cause) {
-    throw new AirgapError("spec", `The spec ${fileName} can't be read`, {
-      cause,
-      suggestions: ["airgap build bundles/quickstart.yaml -o quickstart.tar"],
+    const missing = (cause as NodeJS.ErrnoException).code === "ENOENT";
+    const why = missing ? "no such file" : messageOf(cause);
+    const near = missing ? await specBeside(fileName) : undefined;
+    throw new AirgapError("spec", `Cannot read the spec ${fileName}: ${why}`, {
+      suggestions: [near === undefined ? `ls ${dirname(fileName)}` : `airgap build ${near} -o site.tar`],
     });
   }
-  return parseBundleSpec(text, fileName);
+}
+
+/** A spec of almost the same name, in the same folder or among the ready-made ones of a checkout. */
+async function specBeside(fileName: string): Promise<string | undefined> {
+  const name = basename(fileName);
+  for (const folder of [dirname(fileName), "bundles"]) {
+    const names = await readdir(folder).catch((): string[] => []);
+    const specs = names.filter((each) => /\.ya?ml$/.test(each) && !/\.cluster\.ya?ml$/.test(each));
+    const near = nearest(name, specs);
+    if (near !== undefined) return join(folder, near);
+  }
+  return undefined;
 }

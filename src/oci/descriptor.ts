@@ -1,5 +1,6 @@
 import { AirgapError } from "../errors.ts";
 import { type Digest, isDigest } from "./digest.ts";
+import { isMediaType } from "./media-types.ts";
 import type { Platform } from "./platform.ts";
 
 /** https://github.com/opencontainers/image-spec/blob/v1.1.0/descriptor.md */
@@ -47,6 +48,7 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
   if (!isRecord(value)) return fail("is not a descriptor");
   const { mediaType, digest, size } = value;
   if (typeof mediaType !== "string" || mediaType === "") return fail("a descriptor without mediaType");
+  if (!isMediaType(mediaType)) return fail(`${JSON.stringify(mediaType)} is not a media type`);
   if (!isDigest(digest)) return fail(`${JSON.stringify(digest)} is not a sha256 or sha512 digest`);
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0)
     return fail(`size ${JSON.stringify(size)} is not a number of bytes`);
@@ -54,7 +56,8 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
   if (isStrings(value.urls) && value.urls.length > 0) descriptor.urls = value.urls;
   if (isStringMap(value.annotations)) descriptor.annotations = value.annotations;
   if (typeof value.data === "string") descriptor.data = value.data;
-  if (typeof value.artifactType === "string") descriptor.artifactType = value.artifactType;
+  if (typeof value.artifactType === "string" && isMediaType(value.artifactType))
+    descriptor.artifactType = value.artifactType;
   const platform = readPlatform(value.platform);
   if (platform) descriptor.platform = platform;
   return descriptor;

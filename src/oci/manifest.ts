@@ -1,7 +1,7 @@
 import { AirgapError } from "../errors.ts";
 import { type Descriptor, isRecord, parseDescriptor } from "./descriptor.ts";
 import type { Digest } from "./digest.ts";
-import { isIndexType, isManifestType, isSchema1Type, MediaType } from "./media-types.ts";
+import { isIndexType, isManifestType, isMediaType, isSchema1Type, MediaType } from "./media-types.ts";
 
 /** https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pushing-manifests : 4 MiB is what registries must take. */
 export const MAX_MANIFEST_SIZE = 4 * 1024 * 1024;
@@ -84,6 +84,8 @@ export function parseManifest(
   }
   if (mediaType === undefined)
     throw new AirgapError("protocol", `${where}: neither an image manifest nor an index`);
+  if (!isMediaType(mediaType))
+    throw new AirgapError("protocol", `${where}: ${JSON.stringify(mediaType)} is not a media type`);
   if (typeof value.mediaType === "string" && value.mediaType !== mediaType && value.mediaType !== "") {
     throw new AirgapError(
       "protocol",
@@ -91,7 +93,14 @@ export function parseManifest(
     );
   }
   const common: Common = { mediaType };
-  if (typeof value.artifactType === "string") common.artifactType = value.artifactType;
+  if (typeof value.artifactType === "string" && value.artifactType !== "") {
+    if (!isMediaType(value.artifactType))
+      throw new AirgapError(
+        "protocol",
+        `${where}: ${JSON.stringify(value.artifactType)} is not a media type (artifactType)`,
+      );
+    common.artifactType = value.artifactType;
+  }
   if (value.subject !== undefined && value.subject !== null)
     common.subject = parseDescriptor(value.subject, `subject of ${where}`);
   if (isRecord(value.annotations)) common.annotations = value.annotations as Record<string, string>;

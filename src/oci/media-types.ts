@@ -30,6 +30,13 @@ export const isForeignLayer = (type: string): boolean =>
   type === MediaType.dockerForeignLayer ||
   type.startsWith("application/vnd.oci.image.layer.nondistributable.v1.");
 
+/**
+ * Whether a text can be a media type: it becomes a header of answers, so it is one line of printable
+ * ASCII. Parameters are let through, though RFC 6838 has none in a media type's name.
+ */
+export const isMediaType = (type: string): boolean =>
+  /^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/.test(type);
+
 /** What we accept for a manifest, schema 1 last so that it can be refused by name. */
 export const ACCEPT_MANIFESTS = [...INDEXES, ...MANIFESTS, ...SCHEMA1, "*/*;q=0.1"].join(", ");
 

@@ -16,7 +16,7 @@ import { type MadeImage, makeImages } from "./images.ts";
 
 const root = join(import.meta.dirname, "../..");
 const report = createReporter({ json: false, quiet: false, verbose: false, color: !process.env["NO_COLOR"] });
-const say = (text: string): void => report.line(text);
+const say = (text: string): void => report.document(text);
 
 /** Starts the connected side's registry at the port that the spec names, or at a free one. */
 async function startConnected(store: string): Promise<RunningServer> {

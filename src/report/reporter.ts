@@ -1,7 +1,8 @@
 import { type AirgapError, messageOf } from "../errors.ts";
 import type { Emit, Event } from "../events.ts";
+import { jsonText, printable } from "../format.ts";
 import { Meter } from "./meter.ts";
-import { formatError, formatEvent, styleFor } from "./text.ts";
+import { formatError, formatEvent, message, styleFor } from "./text.ts";
 
 export interface ReporterOptions {
   json: boolean;
@@ -15,6 +16,10 @@ export interface Reporter {
   emit: Emit;
   /** A line of data on stdout; nothing with `--json`, where the result says it. */
   line(text: string): void;
+  /** Data of several lines on stdout, as it is unless a terminal shows it; nothing with `--json`. */
+  document(text: string): void;
+  /** The result for `--json`. */
+  json(value: unknown): void;
   /** A line for the reader on stderr. */
   say(text: string): void;
   error(error: AirgapError): void;
@@ -49,16 +54,31 @@ class StreamReporter implements Reporter {
     const now = Date.now();
     this.#meter.take(event, now);
     const text = formatEvent(event, this.#options.verbose, this.#style);
-    if (text !== undefined) this.say(text);
+    if (text !== undefined) this.#write(text);
     this.#progress(now);
   };
 
   line(text: string): void {
     this.end();
-    if (!this.#options.json) process.stdout.write(`${text}\n`);
+    if (!this.#options.json) process.stdout.write(`${message(text)}\n`);
+  }
+
+  document(text: string): void {
+    this.end();
+    if (!this.#options.json) process.stdout.write(`${process.stdout.isTTY ? printable(text) : text}\n`);
+  }
+
+  json(value: unknown): void {
+    this.end();
+    process.stdout.write(`${jsonText(value, 2)}\n`);
   }
 
   say(text: string): void {
+    this.#write(message(text));
+  }
+
+  /** @param text safe to print, perhaps with colours */
+  #write(text: string): void {
     if (this.#options.quiet) return;
     this.end();
     process.stderr.write(`${text}\n`);
@@ -72,7 +92,7 @@ class StreamReporter implements Reporter {
   bug(error: Error): void {
     this.end();
     process.stderr.write(
-      `This is a bug in airgap; please report it with the lines below.\n${error.stack ?? messageOf(error)}\n`,
+      `This is a bug in airgap; please report it with the lines below.\n${message(error.stack ?? messageOf(error))}\n`,
     );
   }
 
@@ -84,7 +104,7 @@ class StreamReporter implements Reporter {
   #progress(now: number): void {
     if (!this.#meter.active || now - this.#lastDrawn < (this.#terminal ? REDRAW : PLAIN_EVERY)) return;
     this.#lastDrawn = now;
-    const line = this.#meter.line(now, process.stderr.columns ?? 100);
+    const line = printable(this.#meter.line(now, process.stderr.columns ?? 100)).replaceAll("\n", " ");
     process.stderr.write(this.#terminal ? `\r\u001b[K${line}` : `${line}\n`);
     this.#drawn = this.#terminal;
   }

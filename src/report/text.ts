@@ -1,6 +1,6 @@
 import { type AirgapError, messageOf } from "../errors.ts";
 import type { Event } from "../events.ts";
-import { formatDuration } from "../format.ts";
+import { formatDuration, printable } from "../format.ts";
 
 /** Colours, or none. */
 export interface Style {
@@ -15,15 +15,16 @@ export function styleFor(color: boolean): Style {
   return { red: paint(31), yellow: paint(33), dim: paint(2), bold: paint(1) };
 }
 
-/** Text from outside may hold control characters, which must not reach a terminal. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
-export const printable = (text: string): string => text.replace(CONTROL, "\ufffd");
+/** What is said as one: lines that follow the first are indented, so that none passes for another message. */
+export const message = (text: string): string => printable(text).replace(/\n(?![ \n]|$)/g, "\n  ");
+
+/** What fits on one line, such as something to type. */
+const oneLine = (text: string): string => printable(text).replace(/\s*\n\s*/g, " ");
 
 /** An error as users see it: what happened, its code, what to type next. */
 export function formatError(error: AirgapError, style: Style): string {
-  const lines = [`${style.red("Error:")} ${printable(messageOf(error))}`, `Code: ${error.code}`];
-  const [first, ...more] = error.suggestions.map(printable);
+  const lines = [`${style.red("Error:")} ${message(messageOf(error))}`, `Code: ${error.code}`];
+  const [first, ...more] = error.suggestions.map(oneLine);
   if (first !== undefined)
     lines.push(
       ...(more.length === 0
@@ -38,18 +39,18 @@ export function formatError(error: AirgapError, style: Style): string {
 export function formatEvent(event: Event, verbose: boolean, style: Style): string | undefined {
   switch (event.type) {
     case "phase":
-      return `${style.bold(event.name)}${event.detail ? `: ${printable(event.detail)}` : ""}`;
+      return `${style.bold(event.name)}${event.detail ? `: ${message(event.detail)}` : ""}`;
     case "note":
-      return printable(event.message);
+      return message(event.message);
     case "warning":
-      return `${style.yellow("Warning:")} ${printable(event.message)}${event.suggestion ? ` (${printable(event.suggestion)})` : ""}`;
+      return `${style.yellow("Warning:")} ${message(event.message)}${event.suggestion ? ` (${oneLine(event.suggestion)})` : ""}`;
     case "retry":
       return style.dim(
-        `Retrying ${printable(event.what)} in ${formatDuration(event.waitMs)}: ${printable(event.reason)}`,
+        `Retrying ${oneLine(event.what)} in ${formatDuration(event.waitMs)}: ${oneLine(event.reason)}`,
       );
     case "item":
       return verbose || event.state === "failed"
-        ? printable(`${event.item}: ${event.state}${event.detail ? `, ${event.detail}` : ""}`)
+        ? message(`${event.item}: ${event.state}${event.detail ? `, ${event.detail}` : ""}`)
         : undefined;
     case "step":
       return stepLine(event, verbose);
@@ -62,7 +63,7 @@ function stepLine(event: Extract<Event, { type: "step" }>, verbose: boolean): st
   if (!verbose && (event.state === "checking" || event.state === "applying" || event.state === "already"))
     return undefined;
   const took = event.ms !== undefined && event.ms >= 1000 ? ` (${formatDuration(event.ms)})` : "";
-  return printable(
+  return message(
     `${event.host}: ${event.step}: ${event.state}${event.detail ? `, ${event.detail}` : ""}${took}`,
   );
 }

@@ -1,4 +1,12 @@
-import { appendFileSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  openSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeLock, layOut } from "../../src/bundle/layout.ts";
 import { BundleReader } from "../../src/bundle/reader.ts";
@@ -86,6 +94,31 @@ describe("verify", () => {
     expect(await findings(whole)).toEqual([]);
     expect(await findings(whole, true)).toEqual([]);
   });
+
+  it("covers every byte: each one of a small bundle, flipped, is found", async () => {
+    using small = new Scratch();
+    small.write("notes.txt", "a file");
+    small.spec("files: [path: notes.txt]");
+    await small.build();
+    const path = small.path("site.tar");
+    const bytes = readFileSync(path);
+    const file = openSync(path, "r+");
+    const missed: number[] = [];
+    const write = (offset: number, flip: number): number =>
+      writeSync(file, Uint8Array.of((bytes[offset] ?? 0) ^ flip), 0, 1, offset);
+    try {
+      for (let offset = 0; offset < bytes.length; offset++) {
+        write(offset, 1 << (offset % 8));
+        const error = await verifyBundle(path, { quick: false, emit: () => {} }).catch((thrown) => thrown);
+        if (!(error instanceof AirgapError && error.exit === 3)) missed.push(offset);
+        write(offset, 0);
+      }
+    } finally {
+      closeSync(file);
+    }
+    expect(missed).toEqual([]);
+    expect(await verifyBundle(path, { quick: false, emit: () => {} })).toMatchObject({ items: 1 });
+  }, 120_000);
 
   it("finds each of 300 flipped bits, wherever it is", async () => {
     let state = 12345;

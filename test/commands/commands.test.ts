@@ -66,9 +66,53 @@ describe("the commands", () => {
       stderr: expect.stringContaining("Code: check-failed"),
     });
     expect(await cli(["verify", scratch.path("none.tar")])).toMatchObject({
-      code: 1,
+      code: 2,
       stderr: expect.stringContaining("Code: disk"),
     });
+  });
+
+  it("name the spec or the folder where a spec is missing, not another bundle's", async () => {
+    using scratch = new Scratch();
+    scratch.spec("files: []");
+    for (const args of [
+      ["build", "--dry-run"],
+      ["packages", "resolve"],
+    ]) {
+      const missing = await cli([...args, scratch.path("nothing-like-it.yaml")]);
+      expect([missing.code, missing.stderr]).toEqual([
+        2,
+        expect.stringContaining(`Try this: ls ${scratch.dir}`),
+      ]);
+      expect(missing.stderr).not.toContain("quickstart");
+    }
+    expect((await cli(["build", "--dry-run", scratch.path("siet.yaml")])).stderr).toContain(
+      `Try this: airgap build ${scratch.path("site.yaml")} -o site.tar`,
+    );
+    expect((await cli(["build", "--dry-run", scratch.path("quickstart.yaml")])).stderr).toContain(
+      "build bundles/quickstart.yaml",
+    );
+  });
+
+  it.each([
+    ["help", 0, "USAGE"],
+    ["-h", 0, "USAGE"],
+    ["--help", 0, "USAGE"],
+    ["", 0, "USAGE"],
+    ["help list", 0, "airgap list BUNDLE"],
+    ["list -h", 0, "airgap list BUNDLE"],
+    ["help images", 0, "airgap images COMMAND"],
+    ["help images list", 0, "airgap images list"],
+    ["images", 0, "airgap images COMMAND"],
+    ["version", 0, "airgap/"],
+    ["-v", 0, "airgap/"],
+    ["--version", 0, "airgap/"],
+    ["pakages", 2, "Try this: airgap packages --help"],
+    ["pakages resolv site.yaml", 2, "Try this: airgap packages resolve site.yaml"],
+    ["help pakages", 2, "Try this: airgap packages --help"],
+    ["images list2", 2, "Try this: airgap images list"],
+  ])("'%s' exits with %i", async (words, code, said) => {
+    const { stdout, stderr, ...rest } = await cli(words === "" ? [] : words.split(" "));
+    expect([rest.code, code === 0 ? stdout : stderr]).toEqual([code, expect.stringContaining(said)]);
   });
 
   it("say which command, item or address may be meant", async () => {

@@ -155,7 +155,7 @@ describe("skopeo", () => {
     const store = scratch.path("tls-store");
     const ca = join(store, "tls/ca.crt");
     await using served = await serve(
-      [bundle, "--store", store, "--self-signed", "--htpasswd", users],
+      [bundle, "--store", store, "--self-signed", "--htpasswd", users, "--writers", "jane"],
       "127.0.0.1",
       () => readFileSync(ca, "utf8"),
     );
@@ -321,7 +321,7 @@ describe("the command", () => {
   it("says what is wrong before it listens", async () => {
     for (const [args, code, words] of [
       [["serve"], 2, "nothing to serve"],
-      [["serve", "/no/such.tar"], 1, "/no/such.tar"],
+      [["serve", "/no/such.tar"], 2, "/no/such.tar"],
       [["serve", bundle, "--listen", "5000"], 2, "--listen 127.0.0.1:5000"],
       [["serve", bundle, "--tls-cert", "x"], 2, "tls-key"],
     ] as const) {

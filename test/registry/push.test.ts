@@ -3,7 +3,7 @@ import { request } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { digestOf } from "../../src/oci/digest.ts";
 import { MAX_MANIFEST_SIZE } from "../../src/oci/manifest.ts";
 import { MediaType } from "../../src/oci/media-types.ts";
@@ -98,6 +98,51 @@ describe("blobs", () => {
       headers: { "content-range": "0-9" },
     });
     expect([answer.status, errorCode(answer)]).toEqual([400, "SIZE_INVALID"]);
+  });
+
+  it("keeps nothing of an upload whose address nobody knows", async () => {
+    await using serving = await Serving.start();
+    const socket = connect(Number(new URL(serving.server.url).port), "127.0.0.1");
+    socket.write(
+      `POST /v2/a/blobs/uploads/?digest=${digestOf(blob)} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf`,
+    );
+    const uploads = (): string[] => readdirSync(join(serving.storePath, "uploads"));
+    await vi.waitUntil(() => uploads().length === 2);
+    socket.destroy();
+    await vi.waitUntil(() => uploads().length === 0);
+  });
+
+  it.each([
+    "application/x\r\nset-cookie: a=b",
+    "text/\u0000",
+    "a\u202eb/c",
+    "application/\u00e9",
+    " a/b",
+    "x".repeat(256),
+  ])("refuses %j as a media type, wherever it stands", async (type) => {
+    await using serving = await Serving.start();
+    const empty = { mediaType: "application/vnd.oci.empty.v1+json", digest: digestOf("{}"), size: 2 };
+    await serving.pushBlob("a", "{}");
+    const manifest = {
+      schemaVersion: 2,
+      mediaType: "application/vnd.oci.image.manifest.v1+json",
+      config: empty,
+      layers: [empty],
+    };
+    for (const wrong of [
+      { ...manifest, mediaType: type },
+      { ...manifest, artifactType: type },
+      { ...manifest, config: { ...empty, mediaType: type } },
+      { ...manifest, layers: [{ ...empty, mediaType: type }] },
+      { ...manifest, subject: { ...empty, mediaType: type } },
+    ]) {
+      const answer = await serving.pushManifest("a", "1", JSON.stringify(wrong), "application/json");
+      expect([answer.status, errorCode(answer)]).toEqual([400, "MANIFEST_INVALID"]);
+    }
+    const good = await serving.pushManifest("a", "1", JSON.stringify(manifest), manifest.mediaType);
+    expect(good.status).toBe(201);
+    const pulled = await serving.call("GET", "/v2/a/manifests/1");
+    expect(pulled.headers["content-security-policy"]).toContain("sandbox");
   });
 
   it("never shows what is not its digest", async () => {

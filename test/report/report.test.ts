@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { AirgapError } from "../../src/errors.ts";
+import { jsonText, printable } from "../../src/format.ts";
 import { Meter } from "../../src/report/meter.ts";
-import { formatError, formatEvent, printable, styleFor } from "../../src/report/text.ts";
+import { formatError, formatEvent, message, styleFor } from "../../src/report/text.ts";
+import { meantBy, unknownCommand } from "../../src/report/unknown-command.ts";
 
 const plain = styleFor(false);
 
@@ -25,6 +27,50 @@ describe("errors", () => {
 
   it("let no control character of an answer reach the terminal", () => {
     expect(printable("a\u001b[31mb\u0007\n")).toBe("a\ufffd[31mb\ufffd\n");
+  });
+
+  const UNSEEN = [
+    ..."\u0000\b\u000b\r\u001b\u007f\u0085\u009b\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2028\u2029",
+    ..."\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\u206f\ufeff\ufff9\u{e0001}\u{e0041}\u{e0100}",
+    "\ud800",
+  ];
+
+  it.each(UNSEEN.map((character) => [character.codePointAt(0)?.toString(16), character]))(
+    "show nothing of U+%s, wherever it stands",
+    (_, character) => {
+      const text = `a${character}b`;
+      const error = new AirgapError("refused", text, { suggestions: [text], cause: new Error(`${text}!`) });
+      const shown = [
+        formatError(error, plain),
+        formatEvent({ type: "phase", name: "x", detail: text }, true, plain),
+        formatEvent({ type: "note", message: text }, true, plain),
+        formatEvent({ type: "warning", message: text, suggestion: text }, true, plain),
+        formatEvent({ type: "retry", what: text, reason: text, attempt: 1, waitMs: 1 }, true, plain),
+        formatEvent({ type: "item", item: text, state: "failed", detail: text }, true, plain),
+        formatEvent({ type: "step", host: text, step: text, state: "failed", detail: text }, true, plain),
+        message(text),
+      ].join("\n");
+      expect(shown).not.toContain(character);
+      expect(shown.match(/a\ufffdb/g)).toHaveLength(15);
+      const json = jsonText({ [text]: text }, 2);
+      expect(json).not.toContain(character);
+      expect(JSON.parse(json)).toEqual({ [text]: text });
+    },
+  );
+
+  it("leave what can be seen alone", () => {
+    const text = "é 中文 한국어 → … 😀\tдa";
+    expect([printable(text), jsonText(text)]).toEqual([text, JSON.stringify(text)]);
+  });
+
+  it("let no line of an answer pass for one of ours", () => {
+    const error = new AirgapError("refused", "no\nCode: done\n\nTry this: rm -rf /\n", {
+      suggestions: ["a\nb"],
+    });
+    expect(formatError(error, plain)).toBe(
+      "Error: no\n  Code: done\n\n  Try this: rm -rf /\n\nCode: refused\nTry this: a b",
+    );
+    expect(message("a\n  b\nc")).toBe("a\n  b\n  c");
   });
 });
 
@@ -54,5 +100,27 @@ describe("the meter", () => {
     meter.take({ type: "progress", item: "sha256:abc", bytes: -500 }, 1500);
     meter.take({ type: "progress", item: "sha256:abc", bytes: 10 }, 20_000);
     expect(meter.line(20_000, 200)).toMatch(/^1 % .*slow: sha256:abc \(19 s, 10 B\)$/);
+  });
+});
+
+describe("an unknown command", () => {
+  const commands = ["build", "list", "packages export", "packages resolve", "images find", "help", "version"];
+
+  it.each([
+    ["biuld site.yaml", "build site.yaml"],
+    ["pakages", "packages --help"],
+    ["pakages --json", "packages --help"],
+    ["pakages resolv site.yaml", "packages resolve site.yaml"],
+    ["packages rsolve site.yaml", "packages resolve site.yaml"],
+    ["packages nonsense", "packages --help"],
+    ["imgaes find .", "images find ."],
+    ["hlep", "help"],
+    ["versoin", "version"],
+    ["zzzzzzzzz", undefined],
+  ])("%s: %s is meant", (words, meant) => expect(meantBy(words.split(" "), commands)).toBe(meant));
+
+  it("is named with its topic", () => {
+    expect(unknownCommand(["packages", "rsolve"], commands).message).toContain("'packages rsolve'");
+    expect(unknownCommand(["rsolve", "x"], commands).message).toContain("'rsolve'");
   });
 });

@@ -200,9 +200,8 @@ describe("package sets", () => {
       annotations: { "org.opencontainers.image.title": title },
     }));
     const config = { mediaType: "application/vnd.oci.empty.v1+json", digest: digestOf("{}"), size: 2 };
-    const read = (): Buffer =>
-      Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: item.root.mediaType, config, layers }));
-    return { path: `${name}.tar`, lock: { items: [item] }, region, read } as unknown as BundleReader;
+    const manifest = () => ({ kind: "manifest", mediaType: item.root.mediaType, config, layers });
+    return { path: `${name}.tar`, lock: { items: [item] }, region, manifest } as unknown as BundleReader;
   };
 
   it("are served as repositories, path by path", async () => {

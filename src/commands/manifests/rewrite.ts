@@ -138,7 +138,7 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
 
   #tell({ files, changes, left }: RewriteResult): void {
     const { report } = this;
-    report.line(asStream(files).replace(/\n$/, ""));
+    report.document(asStream(files).replace(/\n$/, ""));
     report.say(`${count(changes.length, "image")} renamed`);
     for (const reference of left) {
       this.emit({

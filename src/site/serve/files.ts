@@ -4,7 +4,6 @@ import { AirgapError } from "../../errors.ts";
 import type { Item } from "../../lock/lock.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { parseManifest } from "../../oci/manifest.ts";
 
 const TITLE = "org.opencontainers.image.title";
 
@@ -42,11 +41,7 @@ interface Carried {
 }
 
 function fill(tree: Tree, { bundle, item }: Carried): void {
-  const manifest = parseManifest(
-    bundle.read(item.root.digest),
-    item.root.mediaType,
-    `${item.kind} ${item.name} of ${bundle.path}`,
-  );
+  const manifest = bundle.manifest(item.root, `${item.kind} ${item.name}`);
   for (const layer of manifest.kind === "manifest" ? manifest.layers : []) {
     const title = layer.annotations?.[TITLE];
     if (title !== undefined) tree.add(title, layer);
@@ -76,7 +71,9 @@ export class BundleFiles implements FileTree {
         if (other && other.item.root.digest !== item.root.digest) throw clash(other, { bundle, item });
         if (other) continue;
         seen.set(`${root}\n${item.name}`, { bundle, item });
-        this.#roots.set(root, [...(this.#roots.get(root) ?? []), { bundle, item }]);
+        const carried = this.#roots.get(root) ?? [];
+        carried.push({ bundle, item });
+        this.#roots.set(root, carried);
       }
     }
   }

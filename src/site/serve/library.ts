@@ -17,7 +17,9 @@ class Names {
   #repositories = new Map<string, BundleRepository>();
 
   add(name: string, part: Part): void {
-    this.#parts.set(name, [...(this.#parts.get(name) ?? []), part]);
+    const parts = this.#parts.get(name) ?? [];
+    parts.push(part);
+    this.#parts.set(name, parts);
   }
 
   /** @throws AirgapError `conflict` */

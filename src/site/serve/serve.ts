@@ -3,10 +3,11 @@ import { createWriteStream, readFileSync, type WriteStream } from "node:fs";
 import { homedir, hostname, networkInterfaces } from "node:os";
 import { join, resolve } from "node:path";
 import type { AccessEntry } from "../../../registry/app.ts";
-import { parseListen, startServer } from "../../../registry/server.ts";
+import { parseListen, type RunningServer, startServer } from "../../../registry/server.ts";
 import { BundleReader } from "../../bundle/reader.ts";
 import { AirgapError, messageOf } from "../../errors.ts";
 import type { Emit } from "../../events.ts";
+import { jsonText } from "../../format.ts";
 import { isHost } from "../../oci/reference.ts";
 import { type SelfSigned, selfSigned } from "./authority.ts";
 import { bundleLibrary } from "./library.ts";
@@ -22,6 +23,10 @@ export interface ServeOptions {
   /** Names for the self-signed certificate besides those that follow from address and bundles. */
   tlsNames: string[];
   htpasswd?: string;
+  /** Users of `htpasswd` who may push and delete. */
+  writers?: string[];
+  /** Lets everybody push and delete, on any address. */
+  anonymousWrites: boolean;
   /** Path of the access log; without it lines go to `say`. */
   accessLog?: string;
   /** For the reader, stderr. */
@@ -44,8 +49,6 @@ export interface ServeResult {
   bytes: number;
 }
 
-const LOOPBACK = /^(?:localhost|127\.|::1$)/;
-
 /**
  * Serves until `signal` is aborted, which is how it is meant to end.
  * @throws AirgapError before it listens when a bundle is damaged or contradicts another one, or the address can't be had
@@ -59,7 +62,7 @@ export async function serve(options: ServeOptions): Promise<ServeResult> {
   const { host } = parseListen(options.listen);
   const bundles: BundleReader[] = [];
   try {
-    for (const path of options.bundles) bundles.push(BundleReader.open(path));
+    for (const path of options.bundles) bundles.push(await BundleReader.openUnless(options.signal, path));
     const library = bundles.length > 0 ? [bundleLibrary(bundles)] : [];
     const made = options.selfSigned
       ? await selfSigned(
@@ -69,7 +72,7 @@ export async function serve(options: ServeOptions): Promise<ServeResult> {
         )
       : undefined;
     const tls = made?.tls ?? readTlsFiles(options.tlsFiles);
-    return await run(options, host, { libraries: library, ...(tls ? { tls } : {}) }, made?.authority);
+    return await run(options, { libraries: library, ...(tls ? { tls } : {}) }, made?.authority);
   } finally {
     for (const bundle of bundles) bundle.close();
   }
@@ -77,23 +80,26 @@ export async function serve(options: ServeOptions): Promise<ServeResult> {
 
 async function run(
   options: ServeOptions,
-  host: string,
   content: Parameters<typeof startServer>[0],
   authority: SelfSigned["authority"] | undefined,
 ): Promise<ServeResult> {
-  const { listen, store, htpasswd, bundles } = options;
+  const { listen, store, htpasswd, writers, anonymousWrites, bundles } = options;
+  // Until it listens, being stopped is being interrupted; from then on it is how it is meant to end.
+  options.signal.throwIfAborted();
   const log = await AccessLog.open(options.accessLog, options.say);
   const server = await startServer({
     ...content,
     listen,
     ...(store ? { store } : {}),
     ...(htpasswd ? { htpasswd } : {}),
+    writers,
+    anonymousWrites,
     log: (entry) => log.add(entry),
   });
   const kept = authority && { file: authority.file, fingerprint: authority.fingerprint };
   options.line(server.url);
   if (authority) options.line(authority.cert.trimEnd());
-  tell(options, host, server.url, kept);
+  tell(options, server, kept);
   if (!options.signal.aborted) await once(options.signal, "abort");
   await server.close();
   await log.close();
@@ -108,19 +114,26 @@ async function run(
 }
 
 function tell(
-  { bundles, store, emit, htpasswd }: ServeOptions,
-  host: string,
-  url: string,
+  { bundles, store, emit, htpasswd, writers = [], anonymousWrites }: ServeOptions,
+  { url, loopback }: RunningServer,
   authority: ServeResult["authority"],
 ): void {
   const what = [...bundles, ...(store ? [`the store ${store}`] : [])].join(", ");
   emit({ type: "note", message: `Serving ${what} on ${url}; Ctrl-C ends it` });
+  if (store && htpasswd && writers.length === 0)
+    emit({
+      type: "warning",
+      message: "Nobody can push or delete: no user is named as a writer",
+      suggestion: "add --writers USER,USER",
+    });
+  if (store && anonymousWrites && !loopback)
+    emit({ type: "warning", message: "Everybody on the network can push and delete (--anonymous-writes)" });
   if (authority) {
     emit({
       type: "note",
       message: `Certificate authority: ${authority.file} (SHA-256 ${authority.fingerprint}); clients trust the server once they have it`,
     });
-  } else if (url.startsWith("http:") && !LOOPBACK.test(host)) {
+  } else if (url.startsWith("http:") && !loopback) {
     const risk = htpasswd
       ? "passwords cross the network in the clear"
       : "clients have to be told that this registry speaks plain HTTP";
@@ -203,7 +216,7 @@ class AccessLog {
   add(entry: AccessEntry): void {
     this.requests++;
     this.bytes += entry.bytes;
-    const line = JSON.stringify(entry);
+    const line = jsonText(entry);
     if (this.#stream) this.#stream.write(`${line}\n`);
     else this.#say(line);
   }

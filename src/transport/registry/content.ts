@@ -1,6 +1,6 @@
 import { read } from "node:fs";
 import { promisify } from "node:util";
-import { AirgapError } from "../../errors.ts";
+import { AirgapError, Exit } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { algorithmOf, finish, hasher } from "../../oci/digest.ts";
 import type { Region, Source } from "../types.ts";
@@ -47,10 +47,6 @@ export class Content {
     this.#source = source;
     this.#onBytes = onBytes;
     this.#signal = signal;
-  }
-
-  get source(): string {
-    return this.#source.name;
   }
 
   /** A request body of `length` bytes from `from` on, read when the request goes out. */
@@ -105,10 +101,15 @@ export class Content {
   }
 
   #short(at: number): AirgapError {
-    return new AirgapError(
-      "corrupt",
-      `${this.descriptor.digest} of ${this.#source.name} ends after ${at} of ${this.descriptor.size} bytes`,
-    );
+    return this.damaged(`ends after ${at} of ${this.descriptor.size} bytes`);
+  }
+
+  /** A file of ours that is damaged, such as a bundle, has failed a check; a registry's answer may be right next time. */
+  damaged(why: string, cause?: unknown): AirgapError {
+    return new AirgapError("corrupt", `${this.descriptor.digest} of ${this.#source.name} ${why}`, {
+      cause,
+      ...(this.#source.region?.(this.descriptor) ? { exit: Exit.check } : {}),
+    });
   }
 
   #region(from: number, length: number): Region | undefined {

@@ -242,11 +242,7 @@ export class Uploader {
     const { error } = setback;
     if (!(error instanceof RegistryError) || error.status !== 400) return false;
     if (await content.isRight()) return false;
-    setback.error = new AirgapError(
-      "corrupt",
-      `${content.descriptor.digest} of ${content.source} is not what its digest says`,
-      { cause: error },
-    );
+    setback.error = content.damaged("is not what its digest says", error);
     return true;
   }
 
