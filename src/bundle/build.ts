@@ -33,8 +33,6 @@ export interface BuildOptions {
   /** Blobs, and requests to a host, at a time; by default as many as the host bears. */
   concurrency?: number;
   cacheDir: string;
-  /** First wait after a broken transfer; milliseconds. */
-  backoffMs?: number;
   emit: Emit;
   signal?: AbortSignal;
 }

@@ -15,7 +15,6 @@ export interface AuthorizerOptions {
   host: string;
   http: Http;
   credentials: Credentials;
-  insecure: boolean;
   /** Where the registry answers. */
   base(): Promise<URL>;
 }
@@ -151,14 +150,13 @@ export class Authorizer {
   async #fetch(scopes: Scope[], key: string, signal?: AbortSignal): Promise<Token> {
     if (this.#bearer === undefined)
       throw new AirgapError("protocol", `${this.#options.host} named no token service`);
-    const { host, http, insecure, base } = this.#options;
+    const { host, http, base } = this.#options;
     return await requestToken(http, {
       service: this.#bearer,
       scopes: [...scopes.map(textOf), ...(this.#extra.get(key) ?? [])],
       credential: await this.#credential(scopes),
       registry: await base(),
       host,
-      insecure,
       ...(signal ? { signal } : {}),
     });
   }

@@ -1,5 +1,5 @@
 import { type Emit, silent } from "../../events.ts";
-import { Http, type Trust } from "../../http.ts";
+import { Http, type Trust, trustKey } from "../../http.ts";
 import { anonymous, type Credentials } from "../credentials.ts";
 import { RegistryClient } from "./client.ts";
 import { RegistryDestination, type RegistryDestinationOptions } from "./destination.ts";
@@ -30,7 +30,7 @@ export class Registries {
   client(host: string): RegistryClient {
     const known = this.#clients.get(host);
     if (known) return known;
-    const { credentials = anonymous, emit = silent, limits, retries } = this.#options;
+    const { credentials = anonymous, limits, retries } = this.#options;
     const trust = this.#options.trust?.(host) ?? {};
     const http = this.#options.http?.(trust) ?? this.#ownHttp(trust);
     const client = new RegistryClient({
@@ -38,7 +38,6 @@ export class Registries {
       http,
       trust,
       credentials,
-      emit,
       ...(limits ? { limits } : {}),
       ...(retries === undefined ? {} : { retries }),
     });
@@ -70,7 +69,7 @@ export class Registries {
   }
 
   #ownHttp(trust: Trust): Http {
-    const key = JSON.stringify([trust.caFile, trust.insecure, trust.clientCert, trust.clientKey]);
+    const key = trustKey(trust);
     const http =
       this.#own.get(key) ??
       new Http({ ...trust, ...connectionsFor(this.#options.limits), emit: this.#options.emit ?? silent });

@@ -1,6 +1,7 @@
 import { AirgapError, isAirgapError, messageOf } from "../../errors.ts";
 import { type Emit, silent } from "../../events.ts";
-import { backoffMs, type HttpResponse, isRetryable } from "../../http.ts";
+import type { HttpResponse } from "../../http.ts";
+import { backoffMs, isRetryable } from "../../retry.ts";
 import { failure, RegistryError } from "./answer.ts";
 import type { Content } from "./content.ts";
 import { nameFor, type Repository } from "./manifests.ts";
