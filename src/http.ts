@@ -197,7 +197,7 @@ export class Http {
     for (;;) {
       const outcome = await this.attempt(url, options).catch((error: unknown) => error as Error);
       options.signal?.throwIfAborted();
-      if (!this.mayRepeat(outcome)) return settled(outcome);
+      if (!this.mayRepeat(outcome)) return this.finish(outcome, url, options, tries);
       const waitMs = tries.next(setbackOf(outcome));
       if (waitMs === undefined) return this.finish(outcome, url, options, tries);
       if (!(outcome instanceof Error)) await outcome.discard();

@@ -8,6 +8,7 @@ import { globRegExp } from "../packages/glob.ts";
 import { type Headed, Heads } from "../packages/heads.ts";
 import { readInstalled } from "../packages/installed-file.ts";
 import { below, placeOf } from "../packages/locations.ts";
+import { named } from "../packages/mirrors.ts";
 import { forEachPackage, packageSource, placePackage } from "../packages/prepare.ts";
 import { repositoryHttp } from "../packages/repository-http.ts";
 import { rolesOf } from "../packages/roles.ts";
@@ -31,7 +32,7 @@ async function closures(set: PackageSetSpec, context: ResolveContext): Promise<C
   const repositories: DebRepository[] = [];
   try {
     for (const repository of set.repositories)
-      repositories.push(...(await openRepository(repository, set, context)));
+      repositories.push(...(await named(repository.id, openRepository(repository, set, context))));
     const found: Closure[] = [];
     for (const { role, install } of rolesOf(set)) {
       const closure = await solveDeb({

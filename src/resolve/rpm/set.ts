@@ -9,6 +9,7 @@ import { Heads } from "../packages/heads.ts";
 import { readInstalled } from "../packages/installed-file.ts";
 import type { KeyRing } from "../packages/keys.ts";
 import { below } from "../packages/locations.ts";
+import { named } from "../packages/mirrors.ts";
 import { forEachPackage, type Part, packageSource, placePackage } from "../packages/prepare.ts";
 import { repositoryHttp } from "../packages/repository-http.ts";
 import { rolesOf } from "../packages/roles.ts";
@@ -37,7 +38,7 @@ async function closures(set: PackageSetSpec, context: ResolveContext): Promise<C
   const repositories: RpmRepository[] = [];
   try {
     for (const repository of set.repositories)
-      repositories.push(await openRepository(repository, set, context));
+      repositories.push(await named(repository.id, openRepository(repository, set, context)));
     const paths = new Set(
       (await Promise.all(repositories.map((repository) => repository.requiredPaths()))).flat(),
     );
