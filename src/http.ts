@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { AirgapError, messageOf } from "./errors.ts";
 import { type Emit, silent } from "./events.ts";
-import { headersFor, isSameOrigin } from "./origin.ts";
+import { headersFor, isSameOrigin, loginIn } from "./origin.ts";
 import { allowedMs, paced, WINDOW_MS } from "./pace.ts";
 import { certificateProblem, isRetryable, Tries } from "./retry.ts";
 
@@ -267,8 +267,8 @@ export class Http {
 
   /** The headers of a request to the first URL: with the login of that URL, unless the caller has one. */
   #greeting(url: URL, { headers = {}, anonymous }: HttpRequest): Headers {
-    const login =
-      anonymous || headers["authorization"] !== undefined ? undefined : this.#options.logins?.(url);
+    const given = anonymous || headers["authorization"] !== undefined;
+    const login = given ? undefined : (loginIn(url) ?? this.#options.logins?.(url));
     return { "user-agent": "airgap", ...(login === undefined ? {} : { authorization: login }), ...headers };
   }
 

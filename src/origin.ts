@@ -30,3 +30,22 @@ export function tokenServiceFor(registry: URL, realm: URL): URL | undefined {
   if (realm.port === "" && registry.port !== "") secure.port = registry.port;
   return secure;
 }
+
+/** The `Authorization` of a user. RFC 7617. */
+export const basicAuthorization = (username: string, password: string): string =>
+  `Basic ${Buffer.from(`${username}:${password}`, "utf8").toString("base64")}`;
+
+/** What is percent-encoded in a URL; a lone `%` is part of the text. */
+export function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The `Authorization` that a URL itself carries (`user:password@`), as one on a command line may. */
+export function loginIn({ username, password }: URL): string | undefined {
+  if (username === "" && password === "") return undefined;
+  return basicAuthorization(decoded(username), decoded(password));
+}

@@ -59,6 +59,7 @@ const MAY: Record<string, string[]> = {
     "src/format.ts",
   ],
   "src/site": [
+    "src/origin.ts",
     "src/bundle",
     "src/names",
     "src/copy.ts",

@@ -19,6 +19,7 @@ import { discardBuild, PartFile, savedBuild } from "./part-file.ts";
 import { BundleReader } from "./reader.ts";
 import { type ResolveOptions, resolveSpec } from "./resolve-spec.ts";
 import { parseBundleSpec } from "./spec.ts";
+import { takeLogins } from "./spec-logins.ts";
 
 export interface BuildOptions {
   spec: string;
@@ -77,7 +78,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
 
 async function buildAlone(options: BuildOptions): Promise<BuildResult> {
   const text = await readSpec(options.spec);
-  const spec = parseBundleSpec(text, options.spec);
+  const { spec, logins } = takeLogins(parseBundleSpec(text, options.spec));
   const lockPath = lockPathOf(options.spec);
   const specDigest = digestOf(text);
   const previous = previousLock(lockPath, options);
@@ -87,6 +88,7 @@ async function buildAlone(options: BuildOptions): Promise<BuildResult> {
   const reused = options.reuse.map((path) => BundleReader.open(path));
   const resolving: ResolveOptions = {
     spec,
+    logins,
     baseDir: dirname(resolve(options.spec)),
     cacheDir: options.cacheDir,
     ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),

@@ -53,6 +53,16 @@ const imagePlatforms = either(
   "`all` whole indexes; `exact` only the bundle's platforms even of an index asked for by digest",
 );
 
+/** For what is fetched by URL. */
+const login = {
+  user: string({ description: "The user at an http(s) source" }),
+  passwordEnv: string({
+    pattern: /^[A-Za-z_][A-Za-z0-9_]*$/,
+    means: "the name of an environment variable",
+    description: "The environment variable that holds the password",
+  }),
+};
+
 const source = object(
   {},
   {
@@ -85,12 +95,13 @@ const image = object(
 
 const manifests = object(
   { path },
-  { as: name, addImages: list(reference), acceptImages: strings, ignoreImages: strings },
+  { ...login, as: name, addImages: list(reference), acceptImages: strings, ignoreImages: strings },
 );
 
 const chart = object(
   { chart: string() },
   {
+    ...login,
     as: name,
     repo: string(),
     version: string(),
@@ -122,6 +133,7 @@ const repository = object(
     suites: list(string(), { min: 1 }),
     components: list(string()),
     signedBy: path,
+    ...login,
   },
 );
 
@@ -155,6 +167,7 @@ const file = object(
     sha256,
     as: string({ pattern: /^(?!.*(?:^|\/)\.\.?(?:\/|$))[^/\0][^\0]*$/, means: "a file name without '..'" }),
     self: boolean("The tool itself"),
+    ...login,
   },
 );
 

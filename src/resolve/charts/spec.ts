@@ -13,6 +13,9 @@ export interface ChartSpec {
   /** `key.path=value`, as for `helm --set`. */
   set?: string[];
   namespace?: string;
+  /** The login at an http(s) source. */
+  user?: string;
+  passwordEnv?: string;
   addImages?: string[];
   acceptImages?: string[];
   ignoreImages?: string[];

@@ -1,8 +1,9 @@
 import { AirgapError } from "../../errors.ts";
 import type { Http } from "../../http.ts";
+import { basicAuthorization } from "../../origin.ts";
 import type { Credential, Credentials } from "../credentials.ts";
 import { parseChallenges } from "./challenge.ts";
-import { basic, requestToken, type ScopeText, type Token, type TokenService } from "./token.ts";
+import { requestToken, type ScopeText, type Token, type TokenService } from "./token.ts";
 
 /** What a request needs: rights on one repository, and for a mount those on another. */
 export interface Scope {
@@ -47,7 +48,7 @@ export class Authorizer {
     if (!this.#basic) return undefined;
     const credential = await this.#credential(scopes);
     return credential && "username" in credential
-      ? basic(credential.username, credential.password)
+      ? basicAuthorization(credential.username, credential.password)
       : undefined;
   }
 

@@ -1,7 +1,7 @@
 import { AirgapError } from "../../errors.ts";
 import { type Http, type HttpResponse, redactUrl } from "../../http.ts";
 import { isRecord } from "../../oci/descriptor.ts";
-import { tokenServiceFor } from "../../origin.ts";
+import { basicAuthorization, tokenServiceFor } from "../../origin.ts";
 import type { Credential } from "../credentials.ts";
 import { failure, protocolError } from "./answer.ts";
 
@@ -27,10 +27,6 @@ const MAX_ANSWER = 1024 * 1024;
 const DEFAULT_SECONDS = 60;
 /** Tokens are renewed this long before their end. */
 const MARGIN_MS = 5_000;
-
-export function basic(username: string, password: string): string {
-  return `Basic ${Buffer.from(`${username}:${password}`, "utf8").toString("base64")}`;
-}
 
 function form(service: TokenService, scopes: ScopeText[], refreshToken: string): string {
   const body = new URLSearchParams({
@@ -135,7 +131,9 @@ export async function requestToken(http: Http, request: TokenRequest): Promise<T
           ...signal,
         })
       : await http.request(query(service, scopes), {
-          headers: credential ? { authorization: basic(credential.username, credential.password) } : {},
+          headers: credential
+            ? { authorization: basicAuthorization(credential.username, credential.password) }
+            : {},
           ...signal,
         });
   if (response.status === 200) return await read(response);
