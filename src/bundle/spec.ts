@@ -133,6 +133,7 @@ const repository = object(
     suites: list(string(), { min: 1 }),
     components: list(string()),
     signedBy: path,
+    checkValidUntil: boolean("false takes a Release file whose Valid-Until has passed, as of a snapshot"),
     ...login,
   },
 );

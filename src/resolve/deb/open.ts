@@ -18,8 +18,12 @@ const MAX_UNPACKED = 4 * 2 ** 30;
 /** In the order of preference: quick to unpack first. */
 const SUFFIXES = [".zst", ".gz", ".xz", ""];
 
+/** Hashes that apt counts as broken in a signature of Release. `APT::Hashes::…::Untrusted`, apt.conf(5) */
+const BROKEN = new Set(["md5", "sha1", "ripemd"]);
+
 /** apt refuses what an expired key has signed, whenever it did; rpm asks for the day of the signature only. */
-const aptRule: Acceptable = async ({ key }) => {
+const aptRule: Acceptable = async ({ key, hash }) => {
+  if (BROKEN.has(hash)) return `with ${hash.toUpperCase()}, which can be forged; apt refuses it`;
   const expires = await key.getExpirationTime();
   return expires instanceof Date && expires.getTime() <= Date.now()
     ? `its key expired on ${expires.toISOString().slice(0, 10)}, and apt refuses signatures of expired keys`
@@ -42,7 +46,7 @@ export async function openRepository(
   const keys =
     repository.signedBy === undefined
       ? undefined
-      : await readKeys([placeOf(context.baseDir, repository.signedBy)], http, context.signal);
+      : await readKeys([placeOf(context.baseDir, repository.signedBy)], http, context);
   const opened: DebRepository[] = [];
   for (const suite of suites)
     opened.push(...(await openSuite({ repository, set, context, http, base, keys, suite })));
@@ -69,8 +73,19 @@ async function openSuite(at: Suite): Promise<DebRepository[]> {
   if (found === undefined) return openUnsigned(at, root, title);
   const { release, signed } = found;
   if (release.validUntil && release.validUntil.getTime() < Date.now()) {
-    const message = `Release of ${title} was valid until ${release.validUntil.toISOString()}; apt would refuse it where it checks dates`;
-    context.emit({ type: "warning", message });
+    const message = `Release of ${title} was valid until ${release.validUntil.toISOString()}`;
+    if (repository.checkValidUntil !== false)
+      throw new AirgapError(
+        "check-failed",
+        `${message}: apt refuses it, since a mirror may hold back updates`,
+        {
+          suggestions: [
+            "name a mirror that is up to date",
+            `checkValidUntil: false  # for ${repository.id}, as apt's Check-Valid-Until: for a snapshot or an archive`,
+          ],
+        },
+      );
+    context.emit({ type: "warning", message: `${message}; the spec allows that` });
   }
   const lists = flat
     ? [""]

@@ -1,5 +1,6 @@
 import type { Key, PrivateKey } from "openpgp";
 import { AirgapError, messageOf } from "../../errors.ts";
+import { type Emit, silent } from "../../events.ts";
 import type { Http } from "../../http.ts";
 import { describePlace, readPlace } from "../../transport/url.ts";
 
@@ -37,10 +38,20 @@ async function parse(bytes: Buffer, what: string): Promise<Key[]> {
 }
 
 /** Reads public keys from files or URLs, armoured or binary. @throws AirgapError `corrupt`, `not-found` */
-export async function readKeys(places: string[], http: Http, signal?: AbortSignal): Promise<KeyRing> {
+export async function readKeys(
+  places: string[],
+  http: Http,
+  { emit = silent, signal }: { emit?: Emit; signal?: AbortSignal } = {},
+): Promise<KeyRing> {
   const files: KeyFile[] = [];
   for (const place of places) {
     const what = `The key ${describePlace(place)}`;
+    if (/^http:/i.test(place))
+      emit({
+        type: "warning",
+        message: `${what} comes over plain http: whoever is on the way can put in another one`,
+        suggestion: "name it by https, or keep it as a file beside the spec",
+      });
     const keys = await parse(await readPlace(http, place, MAX_KEYS, undefined, signal), what);
     if (keys.length === 0) throw new AirgapError("corrupt", `${what} holds no OpenPGP public key`);
     if (keys.some((key) => key.isPrivate()))
