@@ -134,6 +134,10 @@ const repository = object(
     components: list(string()),
     signedBy: path,
     checkValidUntil: boolean("false takes a Release file whose Valid-Until has passed, as of a snapshot"),
+    fingerprints: list(
+      string({ pattern: /^[0-9A-Fa-f ]{32,80}$/, means: "a key's fingerprint in hexadecimal digits" }),
+      { min: 1, description: "The keys that are right; any other is refused" },
+    ),
     ...login,
   },
 );

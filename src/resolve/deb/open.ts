@@ -30,6 +30,17 @@ const aptRule: Acceptable = async ({ key, hash }) => {
     : undefined;
 };
 
+/** The key of a repository; undefined where the spec names none. */
+export async function repositoryKeys(
+  repository: RepositorySpec,
+  context: ResolveContext,
+): Promise<KeyRing | undefined> {
+  const { signedBy } = repository;
+  return signedBy === undefined
+    ? undefined
+    : await readKeys([placeOf(context.baseDir, signedBy)], repositoryHttp(repository, context), context);
+}
+
 /** Opens every suite and component of a repository: one Packages file each. */
 export async function openRepository(
   repository: RepositorySpec,
@@ -43,10 +54,7 @@ export async function openRepository(
     throw new AirgapError("spec", `Repository ${repository.id} of ${set.name} has no suites`);
   const http = repositoryHttp(repository, context);
   const base = placeOf(context.baseDir, uris);
-  const keys =
-    repository.signedBy === undefined
-      ? undefined
-      : await readKeys([placeOf(context.baseDir, repository.signedBy)], http, context);
+  const keys = await repositoryKeys(repository, context);
   const opened: DebRepository[] = [];
   for (const suite of suites)
     opened.push(...(await openSuite({ repository, set, context, http, base, keys, suite })));

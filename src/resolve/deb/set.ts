@@ -7,6 +7,8 @@ import type { Prepared, SetFormat, Tree, TreeMetadata } from "../packages/format
 import { globRegExp } from "../packages/glob.ts";
 import { type Headed, Heads } from "../packages/heads.ts";
 import { readInstalled } from "../packages/installed-file.ts";
+import { pinsOf } from "../packages/key-pins.ts";
+import type { KeyRing } from "../packages/keys.ts";
 import { below, placeOf } from "../packages/locations.ts";
 import { named } from "../packages/mirrors.ts";
 import { forEachPackage, packageSource, placePackage } from "../packages/prepare.ts";
@@ -18,7 +20,7 @@ import { type DebHead, readDebHead } from "./archive.ts";
 import { aptFiles } from "./client-files.ts";
 import { checkUnpackable, inspectDeb } from "./inspect.ts";
 import { parseInstalledDebs } from "./installed.ts";
-import { openRepository } from "./open.ts";
+import { openRepository, repositoryKeys } from "./open.ts";
 import type { DebRepository } from "./repository.ts";
 import { solveDeb } from "./solve.ts";
 import { makeDebMetadata } from "./write.ts";
@@ -129,7 +131,12 @@ async function prepare(
 ): ReturnType<SetFormat<string>["prepare"]> {
   const heads = new Heads(context.cacheDir);
   const prepared = await forEachPackage(chosen, (item) => look(set, item, heads, context));
-  return { prepared, extra: { keys: {} } };
+  const rings = new Map<string, KeyRing>();
+  for (const repository of set.repositories) {
+    const ring = await repositoryKeys(repository, context);
+    if (ring) rings.set(repository.id, ring);
+  }
+  return { prepared, extra: { keys: {}, keyPins: pinsOf(rings) } };
 }
 
 async function prepareLocked(

@@ -1,6 +1,7 @@
 import { AirgapError } from "../../errors.ts";
 import { isRecord } from "../../oci/descriptor.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
+import { isKeyPins, type KeyPins } from "./key-pins.ts";
 import type { CarriedModule, Reason } from "./types.ts";
 
 /** A package of a set, pinned. */
@@ -39,6 +40,8 @@ export interface PackageSetFacts {
   packages: LockedPackage[];
   /** Public keys that hosts trust for these packages: path in the set, ASCII armour. */
   keys: Record<string, string>;
+  /** Fingerprints of the keys that each repository was checked with; older locks have none. */
+  keyPins?: KeyPins;
   /** The signatures of our own metadata, by path, and the key that made them. */
   signing: { publicKey: string; signatures: Record<string, string> };
   /** Modules decided what is in it, so that hosts' own must not: hosts need `module_hotfixes=1`. */
@@ -109,6 +112,8 @@ export function parseFacts(value: unknown, name: string): PackageSetFacts {
     return fail("roles, keys or signing are missing");
   if (value.modules !== undefined && !(Array.isArray(value.modules) && value.modules.every(isModule)))
     return fail("its list of modules is damaged");
+  if (value.keyPins !== undefined && !isKeyPins(value.keyPins))
+    return fail("its fingerprints of keys are damaged");
   if (!isText(value.signing.publicKey) || !isTextMap(value.signing.signatures))
     return fail("its signatures are damaged");
   return value as unknown as PackageSetFacts;

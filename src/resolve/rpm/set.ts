@@ -7,6 +7,7 @@ import type { Prepared, SetFormat, Tree, TreeMetadata } from "../packages/format
 import { globRegExp } from "../packages/glob.ts";
 import { Heads } from "../packages/heads.ts";
 import { readInstalled } from "../packages/installed-file.ts";
+import { pinsOf } from "../packages/key-pins.ts";
 import type { KeyRing } from "../packages/keys.ts";
 import { below } from "../packages/locations.ts";
 import { named } from "../packages/mirrors.ts";
@@ -168,6 +169,7 @@ async function prepare(
   const modules = joined(known);
   const extra = {
     keys,
+    keyPins: pinsOf(rings),
     ...(labelled || spared || known.length > 0 ? { moduleHotfixes: true as const } : {}),
     ...(modules.length > 0 ? { modules } : {}),
   };
