@@ -345,12 +345,15 @@ export const trustKey = (trust: Trust): string =>
 export class HttpClients {
   readonly #options: Omit<HttpOptions, keyof Trust>;
   readonly #clients = new Map<string, Http>();
+  #closed = false;
 
   constructor(options: Omit<HttpOptions, keyof Trust> = {}) {
     this.#options = options;
   }
 
+  /** @throws AirgapError `interrupted` after `close`: work that is still under way finds no new client */
   for(trust: Trust = {}): Http {
+    if (this.#closed) throw new AirgapError("interrupted", "The run has ended");
     const key = trustKey(trust);
     const client = this.#clients.get(key) ?? new Http({ ...this.#options, ...trust });
     this.#clients.set(key, client);
@@ -358,6 +361,7 @@ export class HttpClients {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await Promise.all([...this.#clients.values()].map((client) => client.close()));
   }
 }

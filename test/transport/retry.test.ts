@@ -2,7 +2,7 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Event } from "../../src/events.ts";
-import { Http } from "../../src/http.ts";
+import { Http, HttpClients } from "../../src/http.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import { backoffMs, MAX_WAIT_MS, retryAfterMs, Tries } from "../../src/retry.ts";
 import { fixedCredentials } from "../../src/transport/credentials.ts";
@@ -241,6 +241,15 @@ describe("closing a client", () => {
     }
     await expect(http.request(url)).rejects.toMatchObject({ code: "interrupted" });
     expect([asked.length, events.length]).toEqual([3, 2]);
+  });
+
+  it("gives no new client to work that is still under way", async () => {
+    const clients = new HttpClients();
+    await clients.close();
+    expect(() => clients.for()).toThrow(/ended/);
+    const opened = openRegistries();
+    await opened.registries.close();
+    expect(() => opened.registries.source("h.test", "a/b")).toThrow(/ended/);
   });
 
   it("ends the fast lane's transfers too", async () => {

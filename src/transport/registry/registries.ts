@@ -1,3 +1,4 @@
+import { AirgapError } from "../../errors.ts";
 import { type Emit, silent } from "../../events.ts";
 import { Http, type Trust, trustKey } from "../../http.ts";
 import { anonymous, type Credentials } from "../credentials.ts";
@@ -22,12 +23,15 @@ export class Registries {
   readonly #options: RegistriesOptions;
   readonly #clients = new Map<string, RegistryClient>();
   readonly #own = new Map<string, Http>();
+  #closed = false;
 
   constructor(options: RegistriesOptions = {}) {
     this.#options = options;
   }
 
+  /** @throws AirgapError `interrupted` after `close` */
   client(host: string): RegistryClient {
+    if (this.#closed) throw new AirgapError("interrupted", "The run has ended");
     const known = this.#clients.get(host);
     if (known) return known;
     const { credentials = anonymous, limits, retries } = this.#options;
@@ -62,6 +66,7 @@ export class Registries {
 
   /** Ends the connections that were opened here. */
   async close(): Promise<void> {
+    this.#closed = true;
     for (const client of this.#clients.values()) client.close();
     await Promise.all([...this.#own.values()].map((http) => http.close()));
     this.#own.clear();
