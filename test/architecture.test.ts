@@ -10,11 +10,22 @@ const MAY: Record<string, string[]> = {
   "src/events.ts": [],
   "src/address.ts": [],
   "src/format.ts": [],
-  "src/http.ts": ["src/errors.ts", "src/events.ts"],
+  "src/origin.ts": [],
+  "src/pace.ts": [],
+  "src/retry.ts": ["src/events.ts"],
+  "src/http.ts": ["src/origin.ts", "src/pace.ts", "src/retry.ts", "src/errors.ts", "src/events.ts"],
   "src/oci": ["src/errors.ts"],
   "src/schema": ["src/errors.ts"],
   "src/pki": ["src/address.ts", "src/errors.ts"],
-  "src/transport": ["src/oci", "src/http.ts", "src/errors.ts", "src/events.ts"],
+  "src/transport": [
+    "src/oci",
+    "src/http.ts",
+    "src/origin.ts",
+    "src/pace.ts",
+    "src/retry.ts",
+    "src/errors.ts",
+    "src/events.ts",
+  ],
   "src/copy.ts": ["src/transport", "src/oci", "src/errors.ts", "src/events.ts"],
   "src/copy-image.ts": ["src/copy.ts", "src/transport", "src/oci", "src/errors.ts", "src/events.ts"],
   "src/names": ["src/oci", "src/errors.ts"],
@@ -87,6 +98,7 @@ const MAY: Record<string, string[]> = {
     "src/format.ts",
   ],
   "src/site": [
+    "src/origin.ts",
     "src/bundle",
     "src/lock",
     "src/names",
@@ -155,10 +167,10 @@ const MAY: Record<string, string[]> = {
 /** What only some may import of others' packages. */
 const ONLY: [RegExp, RegExp][] = [
   [/^@oclif\//, /^src\/(commands\/|(cluster-)?command\.ts)/],
-  [/^(node:child_process|ssh2)$/, /^src\/host\//],
-  [/^dockerode$/, /^src\/transport\//],
-  [/^undici$/, /^src\/http\.ts$/],
-  [/^sqlite3$/, /^src\/state\//],
+  [/^(node:child_process|ssh2(\/.*)?)$/, /^src\/host\//],
+  [/^dockerode(\/|$)/, /^src\/transport\//],
+  [/^undici(\/|$)/, /^src\/http\.ts$/],
+  [/^sqlite3(\/|$)/, /^src\/state\//],
 ];
 
 interface Import {
@@ -176,7 +188,7 @@ const files = ["src", "registry"].flatMap((folder) =>
 function importsOf(file: string): Import[] {
   const text = readFileSync(join(root, file), "utf8");
   const found = text.matchAll(
-    /^(?:import|export)\s+(type\s)?[^;'"]*?from\s+["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']\s*\)|^import\s+["']([^"']+)["']/gm,
+    /^(?:import|export)\s+(type\s)?[^;'"]*?from\s+["']([^"']+)["']|\b(?:import|require|require\.resolve)\(\s*["']([^"']+)["']\s*\)|^import\s+["']([^"']+)["']/gm,
   );
   return [...found].map(([, type, fromText, dynamic, bare]) => {
     const target = fromText ?? dynamic ?? bare ?? "";

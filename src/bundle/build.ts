@@ -18,6 +18,7 @@ import { encodeLock, type Layout, layOut } from "./layout.ts";
 import { discardBuild, PartFile, savedBuild } from "./part-file.ts";
 import { BundleReader } from "./reader.ts";
 import { type ResolveOptions, resolveSpec } from "./resolve-spec.ts";
+import { takeLogins } from "./spec-logins.ts";
 
 export interface BuildOptions {
   spec: string;
@@ -32,8 +33,6 @@ export interface BuildOptions {
   /** Blobs, and requests to a host, at a time; by default as many as the host bears. */
   concurrency?: number;
   cacheDir: string;
-  /** First wait after a broken transfer; milliseconds. */
-  backoffMs?: number;
   emit: Emit;
   signal?: AbortSignal;
 }
@@ -78,7 +77,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
 
 async function buildAlone(options: BuildOptions): Promise<BuildResult> {
   const text = await readSpecText(options.spec);
-  const spec = parseBundleSpec(text, options.spec);
+  const { spec, logins } = takeLogins(parseBundleSpec(text, options.spec));
   const lockPath = lockPathOf(options.spec);
   const specDigest = digestOf(text);
   const previous = previousLock(lockPath, options);
@@ -88,6 +87,7 @@ async function buildAlone(options: BuildOptions): Promise<BuildResult> {
   const reused = options.reuse.map((path) => BundleReader.open(path));
   const resolving: ResolveOptions = {
     spec,
+    logins,
     baseDir: dirname(resolve(options.spec)),
     cacheDir: options.cacheDir,
     ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),

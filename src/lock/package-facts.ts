@@ -2,6 +2,9 @@ import { AirgapError } from "../errors.ts";
 import { isRecord } from "../oci/descriptor.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 
+/** The fingerprints of the keys that a repository was checked with, by its id in the spec. */
+export type KeyPins = Record<string, string[]>;
+
 /** Why a package is in a set. */
 export interface Reason {
   /** The package that wants it; absent when it was asked for. */
@@ -70,6 +73,8 @@ export interface PackageSetFacts {
   packages: LockedPackage[];
   /** Public keys that hosts trust for these packages: path in the set, ASCII armour. */
   keys: Record<string, string>;
+  /** Fingerprints of the keys that each repository was checked with; older locks have none. */
+  keyPins?: KeyPins;
   /** The signatures of our own metadata, by path, and the key that made them. */
   signing: { publicKey: string; signatures: Record<string, string> };
   /** Modules decided what is in it, so that hosts' own must not: hosts need `module_hotfixes=1`. */
@@ -81,6 +86,13 @@ export interface PackageSetFacts {
 const isText = (value: unknown): value is string => typeof value === "string";
 const isTextMap = (value: unknown): value is Record<string, string> =>
   isRecord(value) && Object.values(value).every(isText);
+
+const isKeyPins = (value: unknown): value is KeyPins =>
+  isRecord(value) &&
+  Object.values(value).every(
+    (list) =>
+      Array.isArray(list) && list.every((each) => typeof each === "string" && /^[0-9A-F]{32,64}$/.test(each)),
+  );
 
 function isPackage(value: unknown): value is LockedPackage {
   if (!isRecord(value)) return false;
@@ -140,6 +152,8 @@ export function parseFacts(value: unknown, name: string): PackageSetFacts {
     return fail("roles, keys or signing are missing");
   if (value.modules !== undefined && !(Array.isArray(value.modules) && value.modules.every(isModule)))
     return fail("its list of modules is damaged");
+  if (value.keyPins !== undefined && !isKeyPins(value.keyPins))
+    return fail("its fingerprints of keys are damaged");
   if (!isText(value.signing.publicKey) || !isTextMap(value.signing.signatures))
     return fail("its signatures are damaged");
   return value as unknown as PackageSetFacts;

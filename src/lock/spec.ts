@@ -55,6 +55,16 @@ const imagePlatforms = either(
   "`all` whole indexes; `exact` only the bundle's platforms even of an index asked for by digest",
 );
 
+/** For what is fetched by URL. */
+const login = {
+  user: string({ description: "The user at an http(s) source" }),
+  passwordEnv: string({
+    pattern: /^[A-Za-z_][A-Za-z0-9_]*$/,
+    means: "the name of an environment variable",
+    description: "The environment variable that holds the password",
+  }),
+};
+
 const source = object(
   {},
   {
@@ -87,12 +97,13 @@ const image = object(
 
 const manifests = object(
   { path },
-  { as: name, addImages: list(reference), acceptImages: strings, ignoreImages: strings },
+  { ...login, as: name, addImages: list(reference), acceptImages: strings, ignoreImages: strings },
 );
 
 const chart = object(
   { chart: string() },
   {
+    ...login,
     as: name,
     repo: string(),
     version: string(),
@@ -124,6 +135,12 @@ const repository = object(
     suites: list(string(), { min: 1 }),
     components: list(string()),
     signedBy: path,
+    checkValidUntil: boolean("false takes a Release file whose Valid-Until has passed, as of a snapshot"),
+    fingerprints: list(
+      string({ pattern: /^[0-9A-Fa-f ]{32,80}$/, means: "a key's fingerprint in hexadecimal digits" }),
+      { min: 1, description: "The keys that are right; any other is refused" },
+    ),
+    ...login,
   },
 );
 
@@ -157,6 +174,7 @@ const file = object(
     sha256,
     as: string({ pattern: /^(?!.*(?:^|\/)\.\.?(?:\/|$))[^/\0][^\0]*$/, means: "a file name without '..'" }),
     self: boolean("The tool itself"),
+    ...login,
   },
 );
 

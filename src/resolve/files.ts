@@ -1,4 +1,5 @@
 import { basename, resolve as resolvePath } from "node:path";
+import { Readable } from "node:stream";
 import { AirgapError } from "../errors.ts";
 import { makeArtifact } from "../lock/artifact.ts";
 import type { Item } from "../lock/lock.ts";
@@ -7,7 +8,7 @@ import type { FileSpec } from "../lock/spec.ts";
 import type { Digest } from "../oci/digest.ts";
 import { ContentCache } from "../state/cache.ts";
 import { FileSource, measureFile } from "../transport/file.ts";
-import { describePlace, isRemote, localPath, openPlace, UrlSource } from "../transport/url.ts";
+import { describePlace, isRemote, localPath, streamPlace, UrlSource } from "../transport/url.ts";
 
 const FILE_TYPE = "application/octet-stream";
 
@@ -139,6 +140,6 @@ async function locate(
     if (size !== undefined) return { digest, size, place: cache.path(digest) };
   }
   emit({ type: "note", message: `Fetching ${describePlace(place)}` });
-  const kept = await cache.put(await openPlace(http(), place, undefined, signal), signal);
+  const kept = await cache.put(Readable.from(streamPlace(http(), place, undefined, signal)), signal);
   return { ...kept, place: cache.path(kept.digest) };
 }

@@ -9,6 +9,7 @@ import type { Resolution, ResolveContext, Resolved } from "../lock/resolved.ts";
 import type { BundleSpec, PackageSetSpec } from "../lock/spec.ts";
 import { digestOf } from "../oci/digest.ts";
 import type { Prepared, SetFormat, Tree, UnsignedFacts } from "../packages/format.ts";
+import { checkPins } from "../packages/key-pins.ts";
 import { checkFits } from "../packages/limit.ts";
 import { packagesOf } from "../packages/roles.ts";
 import {
@@ -141,16 +142,20 @@ async function anew(
     packages: prepared.map(({ locked }) => locked),
     ...extra,
   };
-  const last = itemOf(context.previous?.items ?? [], set.name);
-  if (last === undefined) return { facts, prepared };
+  const last = lastFacts(set, context);
+  checkPins(set, extra.keyPins ?? {}, last?.keyPins);
+  return last === undefined
+    ? { facts, prepared }
+    : { facts, prepared, signing: { signatures: last.signing, mustFit: false } };
+}
+
+/** What the last build's lock has of a set; undefined where there is none that can be read. */
+function lastFacts(set: PackageSetSpec, { previous }: ResolveContext): PackageSetFacts | undefined {
+  const item = itemOf(previous?.items ?? [], set.name);
   try {
-    return {
-      facts,
-      prepared,
-      signing: { signatures: parseFacts(last.facts, set.name).signing, mustFit: false },
-    };
+    return item && parseFacts(item.facts, set.name);
   } catch {
-    return { facts, prepared };
+    return undefined;
   }
 }
 

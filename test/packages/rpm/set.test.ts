@@ -417,3 +417,55 @@ describe("bad input", () => {
     });
   });
 });
+
+describe("the keys of a repository", () => {
+  const fingerprintOf = (key: PrivateKey): string => key.getFingerprint().toUpperCase();
+  const signedBy = (file: string, fingerprints?: string[]) =>
+    spec({
+      repositories: [
+        { id: "base", baseurl: "repo", gpgkey: [file], ...(fingerprints ? { fingerprints } : {}) },
+      ],
+    });
+
+  test("stand in the lock, and a change of key names both", async () => {
+    await repository([{ name: "app", evr: "1-1", key: vendor }]);
+    const first = await one(spec());
+    expect((first.item.facts as unknown as PackageSetFacts).keyPins).toEqual({
+      base: [fingerprintOf(vendor)],
+    });
+    const previous = lockOf(first);
+    expect((await one(spec(), { previous })).item).toEqual(first.item);
+
+    await repository([{ name: "app", evr: "2-1", key: stranger }]);
+    await writeFile(`${at.dir}/other.asc`, stranger.toPublic().armor());
+    const [was, now] = [fingerprintOf(vendor), fingerprintOf(stranger)];
+    await expect(one(signedBy("other.asc"), { previous })).rejects.toMatchObject({
+      code: "corrupt",
+      message: expect.stringMatching(new RegExp(`last build it was ${was}, now it is ${now}`)),
+      suggestions: expect.arrayContaining([`fingerprints: [${now}]  # for base, when the new key is right`]),
+    });
+    const spaced = now.toLowerCase().replace(/(.{4})(?=.)/g, "$1 ");
+    expect((await one(signedBy("other.asc", [spaced]), { previous })).item.kind).toBe("packages");
+  });
+
+  test("are those that the spec names, also at the first build", async () => {
+    await repository([{ name: "app", evr: "1-1", key: vendor }]);
+    await expect(one(signedBy("vendor.asc", [fingerprintOf(stranger)]))).rejects.toMatchObject({
+      code: "corrupt",
+      message: expect.stringMatching(/the spec names/),
+    });
+  });
+
+  test("that a damaged lock gives are not believed", async () => {
+    await repository([{ name: "app", evr: "1-1", key: vendor }]);
+    const locked = lockOf(await one(spec()));
+    for (const keyPins of [{ base: ["x"] }, { base: "A" }, [], 1]) {
+      const [item] = structuredClone(locked.items);
+      Object.assign(item?.facts ?? {}, { keyPins });
+      await expect(one(spec(), { locked: { ...locked, items: item ? [item] : [] } })).rejects.toMatchObject({
+        code: "corrupt",
+        message: expect.stringMatching(/fingerprints/),
+      });
+    }
+  });
+});
