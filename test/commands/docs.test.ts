@@ -21,3 +21,19 @@ it("docs/serve.md shows the hosts.toml that install and --runtime-config write",
   const page = readFileSync(join(root, "docs/serve.md"), "utf8");
   expect(page).toContain(`\`\`\`toml\n${file?.content}\`\`\``);
 });
+
+it("docs/environment.md names every variable that a flag has, and no flag has another", async () => {
+  const page = readFileSync(join(root, "docs/environment.md"), "utf8");
+  const variables = new Set<string>();
+  for (const command of commands) {
+    const { default: Command } = (await import(
+      join(root, `src/commands/${command.replaceAll(" ", "/")}.ts`)
+    )) as {
+      default: { flags?: Record<string, { env?: string }>; baseFlags?: Record<string, { env?: string }> };
+    };
+    for (const { env } of Object.values({ ...Command.baseFlags, ...Command.flags }))
+      if (env) variables.add(env);
+  }
+  expect([...variables].toSorted()).toEqual(["AIRGAP_CONCURRENCY", "AIRGAP_QUIET", "AIRGAP_VERBOSE"]);
+  expect([...variables].filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+});
