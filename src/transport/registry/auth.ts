@@ -1,7 +1,7 @@
 import { AirgapError } from "../../errors.ts";
 import type { Http } from "../../http.ts";
 import { basicAuthorization } from "../../origin.ts";
-import type { Credential, Credentials } from "../credentials.ts";
+import type { Credential, Credentials } from "../credential.ts";
 import { parseChallenges } from "./challenge.ts";
 import { requestToken, type ScopeText, type Token, type TokenService } from "./token.ts";
 

@@ -9,7 +9,7 @@ import {
 } from "../../http.ts";
 import { isSameOrigin } from "../../origin.ts";
 import type { Tries } from "../../retry.ts";
-import type { Credential, Credentials } from "../credentials.ts";
+import type { Credential, Credentials } from "../credential.ts";
 import { Authorizer, type Scope } from "./auth.ts";
 import { findEndpoint } from "./endpoint.ts";
 import { type BlobRequest, Lane } from "./lane.ts";

@@ -1,7 +1,8 @@
 import { AirgapError } from "../../errors.ts";
 import { type Emit, silent } from "../../events.ts";
 import { Http, type Trust, trustKey } from "../../http.ts";
-import { anonymous, type Credentials } from "../credentials.ts";
+import type { Credentials } from "../credential.ts";
+import { anonymous } from "../credentials.ts";
 import { RegistryClient } from "./client.ts";
 import { RegistryDestination, type RegistryDestinationOptions } from "./destination.ts";
 import type { LimitOptions } from "./limits.ts";

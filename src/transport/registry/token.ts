@@ -2,7 +2,7 @@ import { AirgapError } from "../../errors.ts";
 import { type Http, type HttpResponse, redactUrl } from "../../http.ts";
 import { isRecord } from "../../oci/descriptor.ts";
 import { basicAuthorization, tokenServiceFor } from "../../origin.ts";
-import type { Credential } from "../credentials.ts";
+import type { Credential } from "../credential.ts";
 import { failure, protocolError } from "./answer.ts";
 
 /** A right asked for, as the token protocol writes it: `repository:library/nginx:pull,push`. */
