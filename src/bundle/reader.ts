@@ -207,7 +207,7 @@ function notBundle(path: string, why: string, cause?: unknown): AirgapError {
     exit: Exit.check,
     suggestions: [
       "copy it again from where it was built",
-      `airgap copy reads other OCI archives: airgap copy oci-archive:${path} …`,
+      `airgap copy oci-archive:${path} DESTINATION  # if it is an OCI archive of another tool`,
     ],
   });
 }
