@@ -1,5 +1,5 @@
 import type { ClusterHost } from "../../cluster/cluster.ts";
-import { sh } from "../../plan/shell.ts";
+import { call } from "../../plan/shell.ts";
 import type { PackageSet } from "../bundle.ts";
 import { wantedPackages } from "../context.ts";
 
@@ -33,8 +33,6 @@ export function wantedOn(set: PackageSet, host: ClusterHost): Wanted[] {
   });
 }
 
-/** Takes a service back that came with our packages; one that was there before goes on. */
-export const stopIfOurs = (packages: string[], ...units: string[]): string => sh`
-  for package in ${packages}; do
-    if grep -qsxF "$package" "$airgap_home/installed-packages"; then systemctl disable --now ${units} 2>/dev/null || :; fi
-  done`;
+/** Disables services whose package airgap installed; one that was there before runs on. */
+export const stopIfOurs = (packages: string[], ...units: string[]): string =>
+  call("disable_if_ours", packages, ...units);

@@ -30,7 +30,8 @@ function stepText(
       `send ${upload.size} bytes of ${upload.from} from byte ${upload.offset} to ${upload.to}.part (scripts: ${upload.beside})`,
     );
   for (const [name, text] of Object.entries({ check, apply, undo }))
-    if (text !== undefined) parts.push(name, indented(short(text)));
+    if (text !== undefined)
+      parts.push(...(text.includes("\n") ? [name, indented(short(text))] : [`${name.padEnd(5)} ${text}`]));
   return `${parts.join("\n")}\n`;
 }
 
