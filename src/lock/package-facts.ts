@@ -59,9 +59,11 @@ export interface LockedPackage {
   unsigned?: true;
 }
 
+export type PackageFormat = "rpm" | "deb";
+
 /** What the lock keeps of a package set beside its files. */
 export interface PackageSetFacts {
-  format: "rpm" | "deb";
+  format: PackageFormat;
   arch: string;
   /** os-release ID and version of the systems it is for. */
   for: string[];

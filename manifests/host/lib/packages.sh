@@ -24,3 +24,9 @@ remove_packages() {
 		yum -y remove "$@"
 	fi
 }
+
+# airgap_refuse IGNORED CHECK SENTENCE NAMES: fails when there are NAMES, unless CHECK is in the list IGNORED.
+airgap_refuse() {
+	case " $1 " in *" $2 "*) return 0 ;; esac
+	[ -z "$4" ] || fail "$2: $3 $4"
+}

@@ -2,23 +2,7 @@ import type { ClusterHost } from "../../cluster/cluster.ts";
 import { call } from "../../plan/shell.ts";
 import type { PackageSet } from "../bundle.ts";
 import { wantedPackages } from "../context.ts";
-
-/** A package that a host is to have. */
-export interface Wanted {
-  name: string;
-  version: string;
-  arch: string;
-  /** As the spec asks for it: a name, a capability, a name with a version. */
-  text: string;
-  /** Exactly this version; else any that is there will do. */
-  pinned: boolean;
-}
-
-/** What a transaction may do besides installing. */
-export interface Allowed {
-  removal: boolean;
-  base: boolean;
-}
+import type { Wanted } from "../systems/system.ts";
 
 /** Packages of a host by the roles that it has in this cluster. */
 export function wantedOn(set: PackageSet, host: ClusterHost): Wanted[] {
