@@ -81,15 +81,18 @@ export interface PackageSetFacts {
 }
 
 const isText = (value: unknown): value is string => typeof value === "string";
+/** Package managers are told these on a command line: blanks would make several words of them. */
+const isWord = (value: unknown): value is string => isText(value) && /^[^\s-]\S*$/.test(value);
 const isTextMap = (value: unknown): value is Record<string, string> =>
   isRecord(value) && Object.values(value).every(isText);
 
 function isPackage(value: unknown): value is LockedPackage {
   if (!isRecord(value)) return false;
   const { head, size, digest } = value;
-  const texts = [value.id, value.name, value.version, value.arch, value.repository, value.href].every(isText);
+  const words = [value.name, value.version, value.arch].every(isWord);
   return (
-    texts &&
+    words &&
+    [value.id, value.repository, value.href].every(isText) &&
     Number.isSafeInteger(size) &&
     isDigest(digest) &&
     isRecord(head) &&

@@ -68,7 +68,7 @@ set_sysctls() {
 
 # restore_sysctls: the values before set_sysctls.
 restore_sysctls() {
-	[ ! -e "$airgap_home/before/etc/sysctl.conf" ] || give_back /etc/sysctl.conf
+	give_back /etc/sysctl.conf
 	[ -e "$airgap_home/sysctl" ] || return 0
 	while read -r airgap_file airgap_value; do printf '%s\n' "$airgap_value" >"$airgap_file" || :; done <"$airgap_home/sysctl"
 	rm -f "$airgap_home/sysctl"

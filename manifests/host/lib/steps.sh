@@ -55,7 +55,10 @@ keep() {
 	fi
 }
 
-# give_back PATH: as it was before our first change.
+# was_changed PATH: by us, and there was one before; it has not been given back.
+was_changed() { [ -e "$airgap_home/before$1" ]; }
+
+# give_back PATH: as it was before our first change; one that we did not change stays.
 give_back() {
 	airgap_kept=$airgap_home/before$1
 	if [ -e "$airgap_kept" ] || [ -h "$airgap_kept" ]; then

@@ -1,5 +1,4 @@
 # Swap: off now, in fstab, as a systemd unit, as compressed memory, and as the place that a Debian resumes from.
-# shellcheck disable=SC2154  # airgap_home is set in steps.sh
 
 # Lines of fstab that name swap: an extended expression.
 airgap_swap_lines='^[^#[:space:]]+[[:space:]]+[^[:space:]]+[[:space:]]+swap[[:space:]]'
@@ -29,11 +28,11 @@ switch_swap_off() {
 # restore_swap: as it was before switch_swap_off.
 restore_swap() {
 	systemctl unmask swap.target
-	if [ -e "$airgap_home/before/etc/fstab" ]; then
+	if was_changed /etc/fstab; then
 		give_back /etc/fstab
 		swapon -a || :
 	fi
-	[ ! -e "$airgap_home/before/etc/initramfs-tools/conf.d/resume" ] || give_back /etc/initramfs-tools/conf.d/resume
+	give_back /etc/initramfs-tools/conf.d/resume
 }
 
 # drop_zram: after zram-generator's configuration was emptied.
