@@ -81,8 +81,8 @@ export interface PackageSetFacts {
 }
 
 const isText = (value: unknown): value is string => typeof value === "string";
-/** Package managers are told these on a command line: blanks would make several words of them. */
-const isWord = (value: unknown): value is string => isText(value) && /^[^\s-]\S*$/.test(value);
+/** Package managers get these on a command line: no blanks, nothing that a shell expands, no option. */
+const isWord = (value: unknown): value is string => isText(value) && /^(?!-)[^\s*?[\]\\]+$/.test(value);
 const isTextMap = (value: unknown): value is Record<string, string> =>
   isRecord(value) && Object.values(value).every(isText);
 
