@@ -46,7 +46,9 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   {
     seen: /(?:manifest unknown|not found).*(?:manifest|tag|image)|failed to resolve reference "[^"]+": .*not found/i,
     cause: "the registry does not have that image under that name",
-    way: ["airgap push BUNDLE REGISTRY --dry-run  # with the layout of the cluster file: lists what is missing"],
+    way: [
+      "airgap push BUNDLE REGISTRY --dry-run  # with the layout of the cluster file: lists what is missing",
+    ],
   },
   {
     seen: /server gave HTTP response to HTTPS client/,

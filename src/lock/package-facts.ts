@@ -62,9 +62,11 @@ export interface LockedPackage {
   unsigned?: true;
 }
 
+export type PackageFormat = "rpm" | "deb";
+
 /** What the lock keeps of a package set beside its files. */
 export interface PackageSetFacts {
-  format: "rpm" | "deb";
+  format: PackageFormat;
   arch: string;
   /** os-release ID and version of the systems it is for. */
   for: string[];
@@ -84,6 +86,8 @@ export interface PackageSetFacts {
 }
 
 const isText = (value: unknown): value is string => typeof value === "string";
+/** Package managers get these on a command line: no blanks, nothing that a shell expands, no option. */
+const isWord = (value: unknown): value is string => isText(value) && /^(?!-)[^\s*?[\]\\]+$/.test(value);
 const isTextMap = (value: unknown): value is Record<string, string> =>
   isRecord(value) && Object.values(value).every(isText);
 
@@ -97,9 +101,10 @@ const isKeyPins = (value: unknown): value is KeyPins =>
 function isPackage(value: unknown): value is LockedPackage {
   if (!isRecord(value)) return false;
   const { head, size, digest } = value;
-  const texts = [value.id, value.name, value.version, value.arch, value.repository, value.href].every(isText);
+  const words = [value.name, value.version, value.arch].every(isWord);
   return (
-    texts &&
+    words &&
+    [value.id, value.repository, value.href].every(isText) &&
     Number.isSafeInteger(size) &&
     isDigest(digest) &&
     isRecord(head) &&

@@ -96,7 +96,10 @@ describe("files that docs and READMEs name", () => {
       named(page)
         .filter(
           (name) =>
-            name.includes("/") && !existsSync(join(root, name)) && !existsSync(join(root, "docs", name)),
+            name.includes("/") &&
+            !/\b[A-Z]{3,}\b/.test(name) &&
+            !existsSync(join(root, name)) &&
+            !existsSync(join(root, "docs", name)),
         )
         .map((name) => `${page}: ${name}`),
     );
