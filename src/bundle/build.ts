@@ -4,7 +4,9 @@ import { dirname, resolve } from "node:path";
 import { AirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { count, formatBytes } from "../format.ts";
-import type { Lock } from "../lock/lock.ts";
+import { quote } from "../host/host.ts";
+import { itemsOf, type Lock } from "../lock/lock.ts";
+import { checkLock } from "../lock/parse.ts";
 import { parseBundleSpec } from "../lock/spec.ts";
 import { canonicalJson } from "../oci/canonical-json.ts";
 import { type Digest, digestOf } from "../oci/digest.ts";
@@ -15,7 +17,7 @@ import { diffLocks, type LockDiff, readLockOf } from "./diff.ts";
 import { holdOutput } from "./exclusive.ts";
 import { fill, type Wanted } from "./fill.ts";
 import { checkClosed } from "./held.ts";
-import { encodeLock, type Layout, layOut } from "./layout.ts";
+import { blobName, encodeLock, type Layout, layOut } from "./layout.ts";
 import { discardBuild, PartFile, savedBuild } from "./part-file.ts";
 import { BundleReader } from "./reader.ts";
 import { type ResolveOptions, resolveSpec } from "./resolve-spec.ts";
@@ -104,6 +106,7 @@ async function buildAlone(options: BuildOptions): Promise<BuildResult> {
     const { lock, wanted } = assemble(spec, session.resolved, session.kubeadm);
     await checkClosed(lock, (digest) => readWanted(wanted, digest));
     if (followed) checkFollowed(lock, followed, lockPath, resumed !== undefined);
+    checkLock(lock);
     const layout = layOut(lock);
     const changes = previous ? diffLocks(previous, lock).changes : [];
     const result: BuildResult = {
@@ -257,11 +260,7 @@ async function write(
 
 /** The tool's own archives are taken out with tar alone. */
 function extractLines(bundle: string, lock: Lock): string[] {
-  return lock.items
-    .filter(({ kind }) => kind === "self")
-    .flatMap(({ facts }) =>
-      typeof facts?.["digest"] === "string"
-        ? [`tar -xOf ${bundle} blobs/sha256/${facts["digest"].slice("sha256:".length)} | tar -xz`]
-        : [],
-    );
+  return itemsOf(lock, "self").flatMap(({ facts }) =>
+    facts ? [`tar -xOf ${quote(bundle)} ${blobName(facts.digest)} | tar -xz`] : [],
+  );
 }

@@ -1,21 +1,24 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import type { Readable } from "node:stream";
-import { AirgapError, Exit, messageOf } from "../errors.ts";
-import type { Lock } from "../lock/lock.ts";
+import { AirgapError, Exit, isAirgapError, messageOf } from "../errors.ts";
+import { LOCK_LIMITS, parseLimitedJson } from "../lock/json.ts";
+import type { Item, Lock } from "../lock/lock.ts";
 import { parseLock } from "../lock/parse.ts";
-import { type Descriptor, isRecord, parseDescriptor } from "../oci/descriptor.ts";
+import { corrupt } from "../lock/shape.ts";
+import { filesOf, type TitledLayer } from "../lock/titles.ts";
+import { type Descriptor, parseDescriptor } from "../oci/descriptor.ts";
 import { checkDigest, type Digest, isDigest } from "../oci/digest.ts";
-import { parseManifest } from "../oci/manifest.ts";
+import { type Index, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "../oci/manifest.ts";
+import { isManifestLike } from "../oci/media-types.ts";
 import { pourRegion, regionStream } from "../transport/region.ts";
 import type { FetchOptions, Range, Region, Source } from "../transport/types.ts";
 import { verifiedStream } from "../transport/verify.ts";
-import { blobName, type Layout, layOut, ROOT_ARTIFACT_TYPE } from "./layout.ts";
+import { blobName, type Layout, layOut, OCI_LAYOUT, ROOT_ARTIFACT_TYPE } from "./layout.ts";
 import { BLOCK, entryHeader, padded, readHeader } from "./tar.ts";
 
 /** What is read at once: manifests, and texts of the sets. Bytes. */
 const MAX_SMALL = 64 * 1024 * 1024;
-const MAX_INDEX = 64 * 1024 * 1024;
-const MAX_LOCK = 256 * 1024 * 1024;
+const MAX_INDEX = 16 * 1024 * 1024;
 
 /** An open bundle. Reads the first kilobytes; everything else is found by computed offsets. */
 export class BundleReader {
@@ -42,7 +45,7 @@ export class BundleReader {
   static open(path: string, options: { partial?: boolean } = {}): BundleReader {
     const fd = openFile(path);
     try {
-      const head = readHead(fd, path);
+      const head = asCorrupt(path, () => readHead(fd, path));
       if (!options.partial && head.fileSize !== head.layout.size)
         throw wrongSize(path, head.fileSize, head.layout.size);
       return new BundleReader(path, fd, head);
@@ -63,13 +66,26 @@ export class BundleReader {
     const region = this.region(digest);
     if (region === undefined) throw new AirgapError("not-found", `${this.path} does not carry ${digest}`);
     if (region.size > limit)
-      throw new AirgapError(
-        "corrupt",
+      throw corrupt(
         `${blobName(digest)} of ${this.path} has ${region.size} bytes; at most ${limit} are expected there`,
       );
     const bytes = readAt(this.#fd, region.offset, region.size, this.path);
-    checkDigest(bytes, digest, `${blobName(digest)} of ${this.path}`);
+    asCorrupt(this.path, () => checkDigest(bytes, digest, `${blobName(digest)} of ${this.path}`));
     return bytes;
+  }
+
+  /** A manifest, checked. @throws AirgapError `not-found`, `corrupt` */
+  manifest({ digest, mediaType }: Pick<Descriptor, "digest" | "mediaType">, what: string): Manifest | Index {
+    const bytes = this.read(digest, MAX_MANIFEST_SIZE);
+    return asCorrupt(this.path, () => parseManifest(bytes, mediaType, `${what} of ${this.path}`));
+  }
+
+  /**
+   * The files of an artifact, each by a safe path below its root; a file is alone and called as its item.
+   * @throws AirgapError `not-found`, `corrupt`
+   */
+  files(item: Pick<Item, "kind" | "name" | "root">): TitledLayer[] {
+    return filesOf(item, this.manifest(item.root, `${item.kind} ${item.name}`), this.path);
   }
 
   /** The bundle as a place to read from; references are digests and item names. */
@@ -107,6 +123,8 @@ class BundleSource implements Source {
 
   async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
     const what = `${descriptor.digest} of ${this.name}`;
+    // Whoever asks parses it: what is wrong with it is told as the bundle's damage, not as a registry's.
+    if (isManifestLike(descriptor.mediaType)) this.#bundle.manifest(descriptor, descriptor.digest);
     if (options.range) return regionStream(this.#part(descriptor, options.range), what);
     return verifiedStream(regionStream(this.#part(descriptor, { offset: 0 }), what), descriptor, what);
   }
@@ -129,6 +147,16 @@ class BundleSource implements Source {
     if (region === undefined)
       throw new AirgapError("not-found", `${this.name} does not carry ${descriptor.digest}`);
     return { fd: region.fd, offset: region.offset + offset, size: length ?? region.size - offset };
+  }
+}
+
+/** Whatever is wrong with what a bundle holds, the bundle is damaged. */
+function asCorrupt<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!isAirgapError(error, "protocol", "corrupt", "unsupported") || error.exit === Exit.check) throw error;
+    throw corrupt(error.message, [`airgap verify ${path}`, ...error.suggestions], error.cause);
   }
 }
 
@@ -211,30 +239,21 @@ class Head {
   }
 }
 
-function parseJson(bytes: Buffer, name: string, head: Head): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(bytes.toString("utf8"));
-    if (isRecord(value)) return value;
-  } catch (cause) {
-    head.fail(`${name} is not JSON`, cause);
-  }
-  return head.fail(`${name} is not a JSON object`);
-}
-
 function readHead(fd: number, path: string): { lock: Lock; layout: Layout; fileSize: number } {
   const stat = fstatSync(fd);
   if (!stat.isFile() && !stat.isBlockDevice()) throw new AirgapError("disk", `${path} is not a file`);
   const head = new Head(fd, path, stat.size);
-  head.next("oci-layout", 4096);
+  if (!head.next("oci-layout", 4096).equals(OCI_LAYOUT))
+    head.fail("oci-layout is not the one that airgap writes");
   const indexBytes = head.next("index.json", MAX_INDEX);
-  const { manifests } = parseJson(indexBytes, "index.json", head);
+  const { manifests } = parseLimitedJson(indexBytes, `index.json of ${path}`);
   const root = parseDescriptor(Array.isArray(manifests) ? manifests[0] : undefined, `index.json of ${path}`);
   if (root.artifactType !== ROOT_ARTIFACT_TYPE) head.fail("its index does not begin with a lock");
   const manifestBytes = head.next(blobName(root.digest), 65536);
   checkDigest(manifestBytes, root.digest, `the root manifest of ${path}`);
   const manifest = parseManifest(manifestBytes, root.mediaType, `the root manifest of ${path}`);
   const lockBlob = manifest.kind === "manifest" ? manifest.config : head.fail("its root is an index");
-  const lockBytes = head.next(blobName(lockBlob.digest), MAX_LOCK);
+  const lockBytes = head.next(blobName(lockBlob.digest), LOCK_LIMITS.size);
   checkDigest(lockBytes, lockBlob.digest, `the lock of ${path}`);
   const lock = parseLock(lockBytes, `of ${path}`);
   const layout = layOut(lock);

@@ -3,8 +3,9 @@ import { availableParallelism } from "node:os";
 import { AirgapError, isAirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { count } from "../format.ts";
+import { titlesProblemsOf } from "../lock/titles.ts";
 import { algorithmOf, type Digest } from "../oci/digest.ts";
-import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
+import { MAX_MANIFEST_SIZE, parseManifest } from "../oci/manifest.ts";
 import { HashPool } from "./hash-pool.ts";
 import { gapsOf } from "./held.ts";
 import type { Entry } from "./layout.ts";
@@ -14,7 +15,17 @@ import { usageOf } from "./usage.ts";
 
 /** One thing that is wrong with a bundle. */
 export interface Finding {
-  what: "header" | "padding" | "content" | "missing" | "end" | "size" | "graph" | "unused" | "closure";
+  what:
+    | "header"
+    | "padding"
+    | "content"
+    | "missing"
+    | "end"
+    | "size"
+    | "graph"
+    | "name"
+    | "unused"
+    | "closure";
   message: string;
   /** The entry of the tar. */
   entry?: string;
@@ -119,6 +130,7 @@ class Verifier {
       closeSync(fd);
     }
     const { users } = this.#graph();
+    if (this.#findings.length === 0) this.#titles();
     if (this.#findings.length === 0) await this.#closure();
     for (const finding of this.#findings)
       if (finding.digest && !finding.items) finding.items = users.get(finding.digest) ?? [];
@@ -215,16 +227,36 @@ class Verifier {
     return { users };
   }
 
+  /** Every file of an artifact has a name that any folder of any system takes, and no other file meets it. */
+  #titles(): void {
+    for (const item of this.#bundle.lock.items) {
+      const bytes = item.kind === "image" ? undefined : this.#manifest(item.root.digest);
+      if (bytes === undefined) continue;
+      const manifest = parseManifest(bytes, item.root.mediaType, item.root.digest);
+      for (const problem of titlesProblemsOf(item, manifest))
+        this.#findings.push({
+          what: "name",
+          digest: item.root.digest,
+          message: `${item.kind} ${item.name}: ${problem}`,
+          items: [item.name],
+        });
+    }
+  }
+
   /** Everything that the bundle's documents and kubeadm will ask for is in it, under the name that they ask by. */
   async #closure(): Promise<void> {
-    for (const { reference, why, wantedBy } of await gapsOf(this.#bundle.lock, async (digest) =>
-      this.#manifest(digest),
-    )) {
-      this.#findings.push({
-        what: "closure",
-        message: `${reference}: ${why}; wanted by ${wantedBy.join(", ")}`,
-        items: wantedBy,
-      });
+    try {
+      const gaps = await gapsOf(this.#bundle.lock, async (digest) => this.#manifest(digest));
+      for (const { reference, why, wantedBy } of gaps)
+        this.#findings.push({
+          what: "closure",
+          message: `${reference}: ${why}; wanted by ${wantedBy.join(", ")}`,
+          items: wantedBy,
+        });
+    } catch (error) {
+      // A version of Kubernetes that is not known here can't be worked out again.
+      if (!isAirgapError(error)) throw error;
+      this.#findings.push({ what: "closure", message: error.message });
     }
   }
 

@@ -311,7 +311,7 @@ class Runner {
       emit({ type: "progress", item: `${host}: ${placed.step.title}`, bytes: chunk.length }),
     );
     const { code, stderr } = await connection.pour(
-      `${start === 0 ? `: >'${part}'; ` : ""}cat >>'${part}'`,
+      start === 0 ? sh`cat >${part}` : sh`cat >>${part}`,
       stream,
       {
         timeoutMs: placed.step.timeoutMs ?? STEP_MS,

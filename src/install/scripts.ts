@@ -1,6 +1,7 @@
 import {
   chmodSync,
   closeSync,
+  constants,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -15,6 +16,7 @@ import { join } from "node:path";
 import { AirgapError, messageOf } from "../errors.ts";
 import { type Facts, parseFacts } from "../host/facts.ts";
 import { shippedPath } from "../host/shipped.ts";
+import { pathBelow } from "../lock/titles.ts";
 import type { ClusterHost } from "./cluster.ts";
 import { type PlacedStep, renderScript } from "./script.ts";
 import type { Plan, StageName } from "./stage.ts";
@@ -143,9 +145,12 @@ export interface WrittenScripts {
   beside: Beside[];
 }
 
+/** A link that is there already is not followed. */
+const NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+
 /** Writes a stretch of a larger file to a file of its own. */
 function cutOut({ from, offset, size }: Upload, to: string): void {
-  const [source, target] = [openSync(from, "r"), openSync(to, "w", 0o600)];
+  const [source, target] = [openSync(from, "r"), openSync(to, NEW, 0o600)];
   try {
     const buffer = Buffer.alloc(1 << 20);
     for (let at = 0; at < size; ) {
@@ -165,7 +170,7 @@ function besideOf(script: string, steps: PlacedStep[], dir: string): Beside[] {
   return steps.flatMap(({ step: { upload } }) => {
     if (upload === undefined) return [];
     const whole = upload.offset === 0 && statSync(upload.from).size === upload.size;
-    const from = whole ? upload.from : join(dir, upload.beside);
+    const from = whole ? upload.from : pathBelow(dir, upload.beside);
     if (!whole) cutOut(upload, from);
     return [{ script, name: upload.beside, from }];
   });

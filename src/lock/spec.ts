@@ -16,6 +16,7 @@ import {
   type Schema,
   string,
 } from "../schema/schema.ts";
+import { NAMES, titleProblem } from "./names.ts";
 
 /** Turns a throwing parser into a check for the schema. */
 const checkedBy =
@@ -29,10 +30,7 @@ const checkedBy =
     }
   };
 
-const name = string({
-  pattern: /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/,
-  means: "a name of lower-case letters, digits, '-', '_' and '.'",
-});
+const name = string(NAMES.entry);
 const path = string({ means: "a path or URL" });
 const platform = string({ check: checkedBy(parsePlatform), description: "os/architecture[/variant]" });
 const strings = list(string());
@@ -104,7 +102,7 @@ const chart = object(
 );
 
 const repository = object(
-  { id: string({ pattern: /^[A-Za-z0-9_.:-]+$/, means: "a repository id" }) },
+  { id: string(NAMES.repository) },
   {
     baseurl: path,
     mirrorlist: path,
@@ -125,23 +123,18 @@ const repository = object(
   },
 );
 
-const ROLES = /^(all|control-plane|worker|etcd|load-balancer|registry)$/;
+const install = list(string(NAMES.asked), { min: 1 });
 
 const packages = object(
   {
     name,
     format: oneOf(["rpm", "deb"]),
-    for: list(string({ pattern: /^[a-z0-9._-]+$/, means: "an os-release ID and version like rocky-9" }), {
-      min: 1,
-    }),
-    arch: string(),
+    for: list(string(NAMES.system), { min: 1 }),
+    arch: string(NAMES.arch),
     repositories: list(repository, { min: 1 }),
     install: either(
-      list(string(), { min: 1 }),
-      map(list(string()), {
-        key: ROLES,
-        keyMeans: "a role (all, control-plane, worker, etcd, load-balancer, registry)",
-      }),
+      install,
+      map(list(string(NAMES.asked)), { key: NAMES.role.pattern, keyMeans: NAMES.role.means }),
     ),
   },
   { installed: path, unsigned: strings, recommends: boolean("Weak dependencies too") },
@@ -153,7 +146,12 @@ const file = object(
     url: string(),
     path,
     sha256,
-    as: string({ pattern: /^(?!.*(?:^|\/)\.\.?(?:\/|$))[^/\0][^\0]*$/, means: "a file name without '..'" }),
+    as: string({
+      check: (text) => {
+        const problem = titleProblem(text);
+        return problem && `${JSON.stringify(text.slice(0, 80))} is not a file name: it ${problem}`;
+      },
+    }),
     self: boolean("The tool itself"),
   },
 );
@@ -164,7 +162,7 @@ export const bundleSchema = object(
   {
     platforms,
     siteName: string({
-      check: (text) => (isHost(text) ? undefined : `'${text}' is not a host`),
+      check: (text) => (isHost(text) && text.length <= 255 ? undefined : `'${text}' is not a host`),
       description: "The site's own registry: references to it are the user's own images",
     }),
     sources: map(source, { key: /^\S+$/, keyMeans: "a registry host" }),

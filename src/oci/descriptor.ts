@@ -36,6 +36,9 @@ function readPlatform(value: unknown): Platform | undefined {
   return platform;
 }
 
+/** RFC 6838, with the parameters that some tools add: a header of HTTP can hold it. */
+export const isMediaType = (text: string): boolean => /^[\x21-\x7e][\x20-\x7e]{0,254}$/.test(text);
+
 /**
  * Reads a descriptor out of foreign JSON, keeping only what the spec names.
  * @throws AirgapError `protocol`, with `where` (e.g. `layers[3] of sha256:…`) in the message
@@ -47,6 +50,7 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
   if (!isRecord(value)) return fail("is not a descriptor");
   const { mediaType, digest, size } = value;
   if (typeof mediaType !== "string" || mediaType === "") return fail("a descriptor without mediaType");
+  if (!isMediaType(mediaType)) return fail(`${JSON.stringify(mediaType.slice(0, 200))} is not a media type`);
   if (!isDigest(digest)) return fail(`${JSON.stringify(digest)} is not a sha256 or sha512 digest`);
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0)
     return fail(`size ${JSON.stringify(size)} is not a number of bytes`);

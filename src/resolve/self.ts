@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import { AirgapError } from "../errors.ts";
 import { archiveName, findSelf, type SelfPlaces } from "../host/shipped.ts";
 import { makeArtifact } from "../lock/artifact.ts";
+import { itemsOf } from "../lock/lock.ts";
 import type { ResolveContext, Resolved } from "../lock/resolved.ts";
 import type { FileSpec } from "../lock/spec.ts";
 import { FileSource, measureFile } from "../transport/file.ts";
@@ -69,8 +70,7 @@ function forPlatform(archives: string[], platform: string, self: SelfPlaces): st
 async function item(path: string, wantedBy: string, { locked, signal }: ResolveContext): Promise<Resolved> {
   const name = basename(path);
   const { digest, size } = await measureFile(path, signal);
-  const before = locked?.items.find((candidate) => candidate.kind === "self" && candidate.name === name)
-    ?.facts?.["digest"];
+  const before = locked && itemsOf(locked, "self").find((each) => each.name === name)?.facts?.digest;
   if (locked && before !== digest) {
     throw new AirgapError(
       "spec",

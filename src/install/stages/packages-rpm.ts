@@ -77,15 +77,14 @@ const SECTIONS = sh`
 
 /** The site's repositories alone; what the host keeps from being updated does not keep us from installing. */
 function managerFunction(manager: string, ids: string[]): string {
-  const enable = ids.map((id) => `--enablerepo=${id}`).join(" ");
-  if (manager === "yum")
-    return sh`site() { yum --disablerepo='*' ${raw(enable)} --disableexcludes=all "$@"; }`;
+  const enable = ids.map((id) => `--enablerepo=${id}`);
+  if (manager === "yum") return sh`site() { yum --disablerepo='*' ${enable} --disableexcludes=all "$@"; }`;
   return sh`
     case $(dnf --version 2>/dev/null) in
     *dnf5*) excludes='--setopt=disable_excludes=*' ;;
     *) excludes=--disableexcludes=all ;;
     esac
-    site() { dnf --disablerepo='*' ${raw(enable)} --setopt=install_weak_deps=False --setopt=optional_metadata_types= "$excludes" "$@"; }`;
+    site() { dnf --disablerepo='*' ${enable} --setopt=install_weak_deps=False --setopt=optional_metadata_types= "$excludes" "$@"; }`;
 }
 
 /** dnf's versionlock where it is, else the names are excluded from what the host does by itself. */

@@ -1,3 +1,4 @@
+import { pathBelow } from "../../lock/titles.ts";
 import type { PackageSet } from "../bundle.ts";
 import type { ClusterHost } from "../cluster.ts";
 import { type Context, familyOf, setFor, wave } from "../context.ts";
@@ -108,7 +109,7 @@ const fileName = (path: string): string => path.slice(path.lastIndexOf("/") + 1)
 
 function rpmSteps(context: Context, host: ClusterHost, set: PackageSet): Step[] {
   const vendors = Object.entries(set.facts.keys).map(([path, armored]) => ({
-    path: `${DIR}/keys/${fileName(path)}`,
+    path: pathBelow(DIR, path),
     armored,
   }));
   const own = { path: `${DIR}/airgap.asc`, armored: set.facts.signing.publicKey };
