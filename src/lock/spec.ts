@@ -147,6 +147,8 @@ const file = object(
     path,
     sha256,
     as: string({
+      pattern: /^(?!.*(?:^|\/)\.\.?(?:\/|$))[^/\0][^\0]*$/,
+      means: "a file name without '..'",
       check: (text) => {
         const problem = titleProblem(text);
         return problem && `${JSON.stringify(text.slice(0, 80))} is not a file name: it ${problem}`;
