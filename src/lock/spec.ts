@@ -11,10 +11,12 @@ import {
   integer,
   list,
   map,
+  mapped,
   object,
   oneOf,
   type Schema,
   string,
+  withDefault,
 } from "../schema/schema.ts";
 import { NAMES, titleProblem } from "./names.ts";
 
@@ -158,28 +160,41 @@ const file = object(
   },
 );
 
-/** The whole file, as interface.md promises it. */
+const siteName = mapped(
+  string({
+    check: (text) => (isHost(text) && text.length <= 255 ? undefined : `'${text}' is not a host`),
+    description: "The site's own registry: references to it are the user's own images",
+  }),
+  (host) => host.toLowerCase(),
+);
+
+/** An entry that may be one word when nothing else is said of it. */
+const shortOr = <T>(
+  word: Schema<string>,
+  whole: Schema<T>,
+  spelled: (word: string) => NoInfer<T>,
+): Schema<T> => mapped(either(word, whole), (entry) => (typeof entry === "string" ? spelled(entry) : entry));
+
+/** The whole file. */
 export const bundleSchema = object(
   { apiVersion: oneOf(["airgap/v1"]), kind: oneOf(["Bundle"]), name },
   {
-    platforms,
-    siteName: string({
-      check: (text) => (isHost(text) && text.length <= 255 ? undefined : `'${text}' is not a host`),
-      description: "The site's own registry: references to it are the user's own images",
-    }),
-    sources: map(source, { key: /^\S+$/, keyMeans: "a registry host" }),
-    kubernetes: list(kubernetes),
-    images: list(either(reference, image)),
-    manifests: list(either(path, manifests)),
-    charts: list(chart),
-    packages: list(packages),
+    platforms: withDefault(platforms, ["linux/amd64"]),
+    siteName,
+    sources: withDefault(map(source, { key: /^\S+$/, keyMeans: "a registry host" }), {}),
+    kubernetes: withDefault(list(kubernetes), []),
+    images: withDefault(list(shortOr(reference, image, (ref) => ({ ref }))), []),
+    manifests: withDefault(list(shortOr(path, manifests, (path) => ({ path }))), []),
+    charts: withDefault(list(chart), []),
+    packages: withDefault(list(packages), []),
     repositoryKey: path,
-    files: list(file),
+    files: withDefault(list(file), []),
   },
   "What `airgap build` carries across the gap",
 );
 
-export type BundleFile = Infer<typeof bundleSchema>;
+/** The spec with its defaults filled in and its short forms spelled out. */
+export type BundleSpec = Infer<typeof bundleSchema>;
 export type SourceSpec = Infer<typeof source>;
 export type KubernetesSpec = Infer<typeof kubernetes>;
 export type ImageSpec = Infer<typeof image>;
@@ -188,40 +203,9 @@ export type ChartSpec = Infer<typeof chart>;
 export type PackageSetSpec = Infer<typeof packages>;
 export type FileSpec = Infer<typeof file>;
 
-/** The spec with its defaults filled in and its short forms spelled out. */
-export interface BundleSpec {
-  name: string;
-  platforms: string[] | "all";
-  siteName?: string;
-  sources: Record<string, SourceSpec>;
-  kubernetes: KubernetesSpec[];
-  images: ImageSpec[];
-  manifests: ManifestsSpec[];
-  charts: ChartSpec[];
-  packages: PackageSetSpec[];
-  repositoryKey?: string;
-  files: FileSpec[];
-}
-
-function normalise(read: BundleFile): BundleSpec {
-  return {
-    name: read.name,
-    platforms: read.platforms ?? ["linux/amd64"],
-    ...(read.siteName ? { siteName: read.siteName.toLowerCase() } : {}),
-    sources: read.sources ?? {},
-    kubernetes: read.kubernetes ?? [],
-    images: (read.images ?? []).map((entry) => (typeof entry === "string" ? { ref: entry } : entry)),
-    manifests: (read.manifests ?? []).map((entry) => (typeof entry === "string" ? { path: entry } : entry)),
-    charts: read.charts ?? [],
-    packages: read.packages ?? [],
-    ...(read.repositoryKey ? { repositoryKey: read.repositoryKey } : {}),
-    files: read.files ?? [],
-  };
-}
-
 /** @throws AirgapError `spec` with file, line and column of everything wrong */
 export function parseBundleSpec(text: string, fileName: string): BundleSpec {
-  return normalise(readDocument(text, fileName, bundleSchema as Schema<BundleFile>));
+  return readDocument(text, fileName, bundleSchema);
 }
 
 /** @throws AirgapError `spec` */
