@@ -1,6 +1,7 @@
-import { existsSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { replaceFileSync } from "../atomic.ts";
 import { AirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { count, formatBytes } from "../format.ts";
@@ -223,12 +224,9 @@ function checkFollowed(lock: Lock, followed: Lock, path: string, resumed: boolea
 /** The lock beside the spec: canonical order, a line a value, so that its changes can be read. */
 function writeLock(path: string, lock: Lock): void {
   const text = `${JSON.stringify(JSON.parse(canonicalJson(lock)), undefined, 2)}\n`;
-  const beside = `${path}.${process.pid}.tmp`;
   try {
-    writeFileSync(beside, text);
-    renameSync(beside, path);
+    replaceFileSync(path, text);
   } catch (cause) {
-    rmSync(beside, { force: true });
     throw new AirgapError("disk", `The lock ${path} can't be written: ${messageOf(cause)}`, { cause });
   }
 }

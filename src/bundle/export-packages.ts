@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { link, open, rename, rm, utimes } from "node:fs/promises";
+import { createReadStream, createWriteStream } from "node:fs";
+import { link, rm, utimes, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { pathToFileURL } from "node:url";
+import { replaceFile } from "../atomic.ts";
 import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { makePlaceBelow } from "../lock/below.ts";
@@ -68,12 +70,10 @@ async function exportSet(
     const path = await makePlaceBelow(resolve(into), `${item.name}/${title}`);
     if (layer.mediaType === TEMPLATE) {
       const text = fillTemplate(reader.read(layer.digest).toString("utf8"), pathToFileURL(dir).href);
-      await replace(path, async (file) => void (await file.writeFile(text)));
+      await replaceFile(path, (draft) => writeFile(draft, text), CHECKED);
     } else if (!(await isRight(path, layer)) && !(await linked(written.get(layer.digest), path))) {
       const stream = await reader.source().fetch(layer, signal ? { signal } : {});
-      await replace(path, async (file) => {
-        for await (const chunk of stream) await file.writeFile(chunk as Uint8Array);
-      });
+      await replaceFile(path, (draft) => pipeline(stream, createWriteStream(draft)), CHECKED);
     }
     written.set(layer.digest, path);
     // createrepo_c --update takes what the metadata say of a file whose time is the one in them.
@@ -84,6 +84,9 @@ async function exportSet(
   }
   return { name: item.name, dir, files: files.length, size };
 }
+
+/** A file that is there is hashed again when its set is exported again. */
+const CHECKED = { durable: false };
 
 /** Roles share packages: one copy on the disk, where it can link. */
 async function linked(copy: string | undefined, path: string): Promise<boolean> {
@@ -108,22 +111,4 @@ async function isRight(path: string, { digest, size }: Descriptor): Promise<bool
     return false;
   }
   return seen === size && hash.digest("hex") === hexOf(digest);
-}
-
-/** Writes beside and renames, so that a file is never half there. */
-async function replace(
-  path: string,
-  write: (file: Awaited<ReturnType<typeof open>>) => Promise<void>,
-): Promise<void> {
-  const partial = `${path}.${process.pid}.part`;
-  const file = await open(partial, "w");
-  try {
-    await write(file);
-  } catch (error) {
-    await file.close();
-    await rm(partial, { force: true });
-    throw error;
-  }
-  await file.close();
-  await rename(partial, path);
 }

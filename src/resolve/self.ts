@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
+import { replaceFile } from "../atomic.ts";
 import { AirgapError } from "../errors.ts";
 import { archiveName, findSelf, type SelfPlaces } from "../host/shipped.ts";
 import { makeArtifact } from "../lock/artifact.ts";
@@ -46,9 +47,7 @@ function packed(self: SelfPlaces): string[] {
 async function packRunning(self: SelfPlaces, cacheDir: string): Promise<string> {
   mkdirSync(cacheDir, { recursive: true });
   const output = join(cacheDir, archiveName(self, process.arch));
-  const unfinished = `${output}.${process.pid}`;
-  await archiveFolder(self.root, `airgap-${self.version}`, unfinished);
-  renameSync(unfinished, output);
+  await replaceFile(output, (draft) => archiveFolder(self.root, `airgap-${self.version}`, draft));
   return output;
 }
 
