@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { AirgapError, Exit, isAirgapError, messageOf } from "../errors.ts";
 import { LOCK_LIMITS, parseLimitedJson } from "../lock/json.ts";
@@ -10,7 +10,7 @@ import { type Descriptor, parseDescriptor } from "../oci/descriptor.ts";
 import { checkDigest, type Digest, isDigest } from "../oci/digest.ts";
 import { type Index, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "../oci/manifest.ts";
 import { isManifestLike } from "../oci/media-types.ts";
-import { pourRegion, regionStream } from "../transport/region.ts";
+import { pourRegion, readRegion, regionStream } from "../transport/region.ts";
 import type { FetchOptions, Range, Region, Source } from "../transport/types.ts";
 import { verifiedStream } from "../transport/verify.ts";
 import { blobName, type Layout, layOut, OCI_LAYOUT, ROOT_ARTIFACT_TYPE } from "./layout.ts";
@@ -180,17 +180,11 @@ function wrongSize(path: string, found: number, expected: number): AirgapError {
 }
 
 function readAt(fd: number, offset: number, size: number, path: string): Buffer {
-  const bytes = Buffer.allocUnsafe(size);
-  for (let done = 0; done < size; ) {
-    const count = readSync(fd, bytes, done, size - done, offset + done);
-    if (count === 0)
-      throw new AirgapError("corrupt", `${path} ends at byte ${offset + done}, in the middle of something`, {
-        suggestions: ["copy it again from where it was built"],
-        exit: Exit.check,
-      });
-    done += count;
-  }
-  return bytes;
+  const bytes = readRegion({ fd, offset, size });
+  if (bytes.length === size) return bytes;
+  throw corrupt(`${path} ends at byte ${offset + bytes.length}, in the middle of something`, [
+    "copy it again from where it was built",
+  ]);
 }
 
 /** Walks over the first entries of a tar that may be anything. */

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { AirgapError, isAirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
@@ -6,6 +6,7 @@ import { count } from "../format.ts";
 import { titlesProblemsOf } from "../lock/titles.ts";
 import { algorithmOf, type Digest } from "../oci/digest.ts";
 import { MAX_MANIFEST_SIZE, parseManifest } from "../oci/manifest.ts";
+import { readRegion } from "../transport/region.ts";
 import { HashPool } from "./hash-pool.ts";
 import { gapsOf } from "./held.ts";
 import type { Entry } from "./layout.ts";
@@ -140,11 +141,8 @@ class Verifier {
   /** Headers, padding, the end and the size are what the lock makes them, to the byte. */
   #frames(fd: number): void {
     const { layout, fileSize } = this.#bundle;
-    const at = (offset: number, length: number): Buffer => {
-      const bytes = Buffer.alloc(Math.max(0, Math.min(length, fileSize - offset)));
-      readSync(fd, bytes, 0, bytes.length, offset);
-      return bytes;
-    };
+    const at = (offset: number, length: number): Buffer =>
+      readRegion({ fd, offset, size: Math.max(0, Math.min(length, fileSize - offset)) });
     for (const entry of layout.entries) {
       const end = entry.offset + padded(entry.size);
       if (entry.headerOffset >= fileSize || entry.offset + entry.size > fileSize) {

@@ -7,16 +7,15 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
-  readSync,
   statSync,
   writeFileSync,
-  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { AirgapError, messageOf } from "../errors.ts";
 import { type Facts, parseFacts } from "../host/facts.ts";
 import { shippedPath } from "../host/shipped.ts";
 import { pathBelow } from "../lock/titles.ts";
+import { regionPieces } from "../transport/region.ts";
 import type { ClusterHost } from "./cluster.ts";
 import { type PlacedStep, renderScript } from "./script.ts";
 import type { Plan, StageName } from "./stage.ts";
@@ -152,13 +151,12 @@ const NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constan
 function cutOut({ from, offset, size }: Upload, to: string): void {
   const [source, target] = [openSync(from, "r"), openSync(to, NEW, 0o600)];
   try {
-    const buffer = Buffer.alloc(1 << 20);
-    for (let at = 0; at < size; ) {
-      const read = readSync(source, buffer, 0, Math.min(buffer.length, size - at), offset + at);
-      if (read === 0) throw new Error(`${from} ends early`);
-      writeSync(target, buffer, 0, read);
-      at += read;
+    let written = 0;
+    for (const piece of regionPieces({ fd: source, offset, size }, Buffer.alloc(1 << 20))) {
+      writeFileSync(target, piece);
+      written += piece.length;
     }
+    if (written < size) throw new Error(`${from} ends early`);
   } finally {
     closeSync(source);
     closeSync(target);
