@@ -34,12 +34,12 @@ export interface BuildOptions {
   /** Earlier bundles to take blobs from. */
   reuse: string[];
   /** Blobs, and requests to a host, at a time; by default as many as the host bears. */
-  concurrency?: number;
+  concurrency?: number | undefined;
   cacheDir: string;
   /** First wait after a broken transfer; milliseconds. */
-  backoffMs?: number;
+  backoffMs?: number | undefined;
   emit: Emit;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export interface BuildResult {
@@ -94,12 +94,12 @@ async function buildAlone(options: BuildOptions): Promise<BuildResult> {
     spec,
     baseDir: dirname(resolve(options.spec)),
     cacheDir: options.cacheDir,
-    ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
+    concurrency: options.concurrency,
     atHand: reused.map((bundle) => bundle.source()),
     emit: options.emit,
-    ...(options.signal ? { signal: options.signal } : {}),
-    ...(followed ? { locked: followed } : {}),
-    ...(previous ? { previous } : {}),
+    signal: options.signal,
+    locked: followed,
+    previous,
   };
   options.emit({ type: "phase", name: "Resolving", detail: followed ? "by the lock" : options.spec });
   const session = await resolveSpec(resolving);

@@ -20,7 +20,7 @@ export interface ExportOptions {
   bundle: string;
   dir: string;
   emit: Emit;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** A repository as it was written. */

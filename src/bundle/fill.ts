@@ -18,11 +18,11 @@ export interface Wanted {
 
 export interface FillOptions {
   /** Blobs at a time; by default as many as their hosts bear. */
-  concurrency?: number;
+  concurrency?: number | undefined;
   emit: Emit;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** First wait after a broken read; doubled each time. Milliseconds. */
-  backoffMs?: number;
+  backoffMs?: number | undefined;
 }
 
 const TRIES = 5;

@@ -49,7 +49,7 @@ export interface VerifyResult {
 export interface VerifyOptions {
   quick: boolean;
   emit: Emit;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 const MAX_SHOWN = 20;

@@ -64,14 +64,11 @@ async function makeOne(
     baseDir,
     http: () => http(),
     emit,
-    ...(signal ? { signal } : {}),
-    ...(registry ? { registry } : {}),
+    signal,
+    registry,
   };
   const { chart, repo, version } = entry;
-  const obtained = await obtainChart(
-    { chart, ...(repo ? { repo } : {}), ...(version ? { version } : {}) },
-    reach,
-  );
+  const obtained = await obtainChart({ chart, repo, version }, reach);
   const values = await readValues(entry, reach);
   const namespace = entry.namespace ?? "default";
   const finds = await findInChart(
@@ -81,7 +78,7 @@ async function makeOne(
       namespace,
       values,
       set: entry.set ?? [],
-      ...(kubeVersion ? { kubeVersion } : {}),
+      kubeVersion,
       strict: true,
     },
     reach,

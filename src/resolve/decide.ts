@@ -3,9 +3,9 @@ import type { Fate, NamedImage } from "../lock/carried-facts.ts";
 import { formatReference, parseReference, withDefaultTag } from "../oci/reference.ts";
 
 export interface Choices {
-  addImages?: string[];
-  acceptImages?: string[];
-  ignoreImages?: string[];
+  addImages?: string[] | undefined;
+  acceptImages?: string[] | undefined;
+  ignoreImages?: string[] | undefined;
 }
 
 const MAX_PLACES = 8;

@@ -21,9 +21,9 @@ export const YAML_TYPE = "application/yaml";
 /** What resolving manifests and charts takes besides. */
 export interface DocumentsContext extends ResolveContext {
   /** Opens a repository of a registry, for charts that are kept in one. */
-  registry?: OpenRepository;
+  registry?: OpenRepository | undefined;
   /** The version that charts are rendered for. */
-  kubeVersion?: string;
+  kubeVersion?: string | undefined;
 }
 
 /** The name of an entry without `as`: of its file or folder. */
@@ -127,9 +127,9 @@ export function wantedOf(images: NamedImage[]): (reference: string) => boolean {
 
 export function choicesOf({ addImages, acceptImages, ignoreImages }: Choices): Choices {
   return {
-    ...(addImages ? { addImages } : {}),
-    ...(acceptImages ? { acceptImages } : {}),
-    ...(ignoreImages ? { ignoreImages } : {}),
+    addImages,
+    acceptImages,
+    ignoreImages,
   };
 }
 
@@ -140,13 +140,13 @@ export function loadOptions(context: DocumentsContext, warn: (message: string) =
     set: [],
     strict: true,
     whole: true,
-    ...(kubeVersion ? { kubeVersion } : {}),
+    kubeVersion,
     reach: {
       baseDir,
       http: () => http(),
       emit,
-      ...(signal ? { signal } : {}),
-      ...(registry ? { registry } : {}),
+      signal,
+      registry,
     },
     warn,
     note: (message) => emit({ type: "note", message }),
