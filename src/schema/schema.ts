@@ -233,7 +233,7 @@ export function object<R extends Shape, O extends Shape>(
     what: "a mapping",
     read(node, path, problems) {
       if (!isMap(node)) return wrong(node, path, "a mapping", problems);
-      const result: Record<string, unknown> = {};
+      const found = new Map<string, unknown>();
       const seen = new Set<string>();
       for (const pair of node.items) {
         const key = isScalar(pair.key) ? String(pair.key.value) : "?";
@@ -251,13 +251,15 @@ export function object<R extends Shape, O extends Shape>(
         if (value === null || (isScalar(value) && value.value === null)) continue;
         seen.add(key);
         const read = schema.read(value, path === "" ? key : `${path}.${key}`, problems);
-        if (read !== undefined) result[key] = read;
+        if (read !== undefined) found.set(key, read);
       }
       for (const name of Object.keys(required))
         if (!seen.has(name)) problems.add(node, path, `'${name}' is missing`);
       for (const [name, schema] of Object.entries(optional))
-        if (!seen.has(name) && "fallback" in schema) result[name] = structuredClone(schema.fallback);
-      return result as Fields<R, O>;
+        if (!seen.has(name) && "fallback" in schema) found.set(name, structuredClone(schema.fallback));
+      // In the schema's order, so that what is made of a file does not depend on how it is sorted.
+      const read = names.flatMap((name) => (found.has(name) ? [[name, found.get(name)]] : []));
+      return Object.fromEntries(read) as Fields<R, O>;
     },
     json: () =>
       described(
