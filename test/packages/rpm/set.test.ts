@@ -83,14 +83,18 @@ async function files(resolved: Resolved): Promise<Map<string, Buffer>> {
   return found;
 }
 
-const lockOf = (resolved: Resolved): Lock => ({
-  apiVersion: "airgap/v1",
-  kind: "Lock",
-  name: "t",
-  platforms: [],
-  items: [JSON.parse(JSON.stringify(resolved.item))],
-  blobs: [],
-});
+const lockOf = (resolved: Resolved): Lock => {
+  const lock: Lock = {
+    apiVersion: "airgap/v1",
+    kind: "Lock",
+    name: "t",
+    platforms: [],
+    items: [JSON.parse(JSON.stringify(resolved.item))],
+    blobs: [],
+  };
+  checkLock(lock);
+  return lock;
+};
 const one = async (given: { packages: PackageSetSpec[] }, more = {}): Promise<Resolved> =>
   (await resolvePackages(given, { ...at.context, ...more })).resolved[0] as Resolved;
 
