@@ -17,9 +17,9 @@ export interface Wanted {
 
 export interface FillOptions {
   /** Blobs at a time; by default as many as their hosts bear. */
-  concurrency?: number;
+  concurrency?: number | undefined;
   emit: Emit;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Blobs at a time from places that keep no limits of their own; the fast lane does. */

@@ -22,13 +22,13 @@ export interface ResolveOptions {
   baseDir: string;
   cacheDir: string;
   /** Requests to a host at a time; by default as many as it bears. */
-  concurrency?: number;
+  concurrency?: number | undefined;
   /** Bundles at hand, asked for content before the network is. */
   atHand: Source[];
   emit: Emit;
-  signal?: AbortSignal;
-  locked?: Lock;
-  previous?: Lock;
+  signal?: AbortSignal | undefined;
+  locked?: Lock | undefined;
+  previous?: Lock | undefined;
 }
 
 /** A resolved spec. Its sources stay open until `close`, since the bundle is filled from them. */
@@ -60,15 +60,15 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
   });
   const mirrors = new Mirrors(registries, sources, emit);
   const { baseDir, cacheDir, atHand } = options;
-  const places = new ImageSources({ mirrors, baseDir, cacheDir, atHand, ...(signal ? { signal } : {}) });
+  const places = new ImageSources({ mirrors, baseDir, cacheDir, atHand, signal });
   const context: ResolveContext = {
     baseDir,
     cacheDir,
     http: (trust) => clients.for(trust ?? {}),
     emit,
-    ...(signal ? { signal } : {}),
-    ...(options.locked ? { locked: options.locked } : {}),
-    ...(options.previous ? { previous: options.previous } : {}),
+    signal,
+    locked: options.locked,
+    previous: options.previous,
   };
   const close = async (): Promise<void> => {
     await places.close();

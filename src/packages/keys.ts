@@ -44,7 +44,7 @@ const known = new WeakMap<Http, Map<string, Promise<KeyFile>>>();
 export async function readKeys(
   places: string[],
   http: Http,
-  { emit = silent, signal }: { emit?: Emit; signal?: AbortSignal } = {},
+  { emit = silent, signal }: { emit?: Emit; signal?: AbortSignal | undefined } = {},
 ): Promise<KeyRing> {
   const read = known.get(http) ?? new Map<string, Promise<KeyFile>>();
   known.set(http, read);

@@ -1,7 +1,10 @@
 import { createHash } from "node:crypto";
-import { mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { createWriteStream } from "node:fs";
+import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import pLimit from "p-limit";
+import { replaceFile } from "../atomic.ts";
 import { AirgapError, isAirgapError } from "../errors.ts";
 import type { ResolveContext } from "../lock/resolved.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -103,20 +106,14 @@ async function fetchWhole(
     { checksums: [chosen.checksum], size: chosen.size },
     signal,
   );
-  const partial = `${copy}.${process.pid}.part`;
-  const file = copy === undefined ? undefined : await open(partial, "w");
-  try {
+  const hashed = async function* (): AsyncGenerator<Uint8Array> {
     for await (const chunk of content) {
       hash.update(chunk);
-      await file?.writeFile(chunk);
+      yield chunk;
     }
-  } catch (error) {
-    if (file) await rm(partial, { force: true });
-    throw error;
-  } finally {
-    await file?.close();
-  }
-  if (copy !== undefined) await rename(partial, copy);
+  };
+  if (copy === undefined) for await (const _ of hashed());
+  else await replaceFile(copy, (draft) => pipeline(hashed, createWriteStream(draft)), { durable: false });
   return `sha256:${hash.digest("hex")}`;
 }
 

@@ -3,8 +3,8 @@ import { AirgapError } from "../errors.ts";
 import { count } from "../format.ts";
 import { redactUrl } from "../http.ts";
 import { type ArtifactFile, fileFromBytes, makeArtifact } from "../lock/artifact.ts";
-import type { Item } from "../lock/lock.ts";
-import { type PackageSetFacts, parseFacts } from "../lock/package-facts.ts";
+import { itemsOf, type Lock, type PackagesItem } from "../lock/lock.ts";
+import type { PackageSetFacts } from "../lock/package-facts.ts";
 import type { Resolution, ResolveContext, Resolved } from "../lock/resolved.ts";
 import type { BundleSpec, PackageSetSpec } from "../lock/spec.ts";
 import { digestOf } from "../oci/digest.ts";
@@ -85,7 +85,7 @@ async function resolveSet(
     files,
     origins: origins(set),
     wantedBy,
-    facts: { ...all },
+    facts: all,
   });
 }
 
@@ -96,8 +96,8 @@ interface Start {
   signing?: { signatures: Signatures; mustFit: boolean };
 }
 
-function itemOf(items: Item[], name: string): Item | undefined {
-  return items.find((item) => item.kind === "packages" && item.name === name);
+function itemOf(lock: Lock | undefined, name: string): PackagesItem | undefined {
+  return lock && itemsOf(lock, "packages").find((item) => item.name === name);
 }
 
 async function fromLock(
@@ -105,12 +105,12 @@ async function fromLock(
   format: SetFormat<unknown>,
   context: ResolveContext,
 ): Promise<Start> {
-  const item = itemOf(context.locked?.items ?? [], set.name);
+  const item = itemOf(context.locked, set.name);
   if (item === undefined)
     throw new AirgapError("spec", `The lock has no package set ${set.name}, which the spec asks for`, {
       suggestions: ["build without --locked, which makes a new lock"],
     });
-  const { signing, ...facts } = parseFacts(item.facts, set.name);
+  const { signing, ...facts } = item.facts;
   return {
     facts,
     prepared: await format.prepareLocked(set, { ...facts, signing }, context),
@@ -142,21 +142,11 @@ async function anew(
     packages: prepared.map(({ locked }) => locked),
     ...extra,
   };
-  const last = lastFacts(set, context);
-  checkPins(set, extra.keyPins ?? {}, last?.keyPins);
+  const last = itemOf(context.previous, set.name);
+  checkPins(set, extra.keyPins ?? {}, last?.facts.keyPins);
   return last === undefined
     ? { facts, prepared }
-    : { facts, prepared, signing: { signatures: last.signing, mustFit: false } };
-}
-
-/** What the last build's lock has of a set; undefined where there is none that can be read. */
-function lastFacts(set: PackageSetSpec, { previous }: ResolveContext): PackageSetFacts | undefined {
-  const item = itemOf(previous?.items ?? [], set.name);
-  try {
-    return item && parseFacts(item.facts, set.name);
-  } catch {
-    return undefined;
-  }
+    : { facts, prepared, signing: { signatures: last.facts.signing, mustFit: false } };
 }
 
 /** One repository with everything, and one for each role, so that a role's hosts see nothing of another's. */

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { parseFacts } from "../../src/lock/package-facts.ts";
+import { packageSetFacts } from "../../src/lock/package-facts.ts";
+import { Cursor } from "../../src/lock/shape.ts";
 import { clusterOf, packageSet } from "../support/install/site.ts";
 
+const read = (value: unknown) => packageSetFacts(value, new Cursor("the set"));
 const facts = packageSet("rocky-9.4", clusterOf()).facts;
 const withPackage = (over: Record<string, unknown>): unknown => ({
   ...facts,
@@ -10,8 +12,8 @@ const withPackage = (over: Record<string, unknown>): unknown => ({
 
 describe("a lock's package set", () => {
   it("is read as it was written", () => {
-    expect(parseFacts(JSON.parse(JSON.stringify(facts)), "el9")).toEqual(facts);
-    expect(parseFacts(withPackage({ name: "libstdc++", version: "1:1.0~rc1^git+2-3" }), "el9")).toBeDefined();
+    expect(read(JSON.parse(JSON.stringify(facts)))).toEqual(facts);
+    expect(read(withPackage({ name: "libstdc++", version: "1:1.0~rc1^git+2-3" }))).toBeDefined();
   });
 
   it.each([
@@ -24,8 +26,14 @@ describe("a lock's package set", () => {
     { arch: "x86_64 noarch" },
     { name: 7 },
   ])("is refused when a package manager would read something else: %j", (over) => {
-    expect(() => parseFacts(withPackage(over), "el9")).toThrow(
-      expect.objectContaining({ code: "corrupt", message: expect.stringContaining("list of packages") }),
+    expect(() => read(withPackage(over))).toThrow(
+      expect.objectContaining({ code: "corrupt", message: expect.stringContaining("packages[0]") }),
+    );
+  });
+
+  it.each([{ base: ["x"] }, { base: "A" }, [], 1])("is refused with key pins %j", (keyPins) => {
+    expect(() => read({ ...facts, keyPins })).toThrow(
+      expect.objectContaining({ code: "corrupt", message: expect.stringContaining("keyPins") }),
     );
   });
 });

@@ -1,5 +1,6 @@
 import type { ClusterHost } from "../../cluster/cluster.ts";
 import { fillShipped } from "../../host/shipped.ts";
+import { pathBelow } from "../../lock/titles.ts";
 import { raw, sh } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
 import { fileStep, type Step, serviceStep } from "../../plan/step.ts";
@@ -19,7 +20,7 @@ const FILES = {
 };
 
 /** Where the bundle lies on the host that serves it. */
-export const bundleOnHost = (context: Context): string => `${BUNDLES}/${bundleFileName(context.bundle)}`;
+export const bundleOnHost = (context: Context): string => pathBelow(BUNDLES, bundleFileName(context.bundle));
 
 /** Where the tool is on the host that serves; its `bin/airgap` runs with its own Node. */
 export function toolOnHost(context: Context): string {
@@ -105,7 +106,7 @@ function bundleCopy(context: Context): Step {
 function toolSteps(context: Context): Step[] {
   const tool = toolFor(context);
   const folder = toolOnHost(context);
-  const archive = tool.file === undefined ? undefined : `/var/lib/airgap/${tool.name}`;
+  const archive = tool.file === undefined ? undefined : pathBelow("/var/lib/airgap", tool.name);
   const bundle = bundleOnHost(context);
   const content = archive
     ? sh`cat ${`${archive}.part`}`
@@ -126,10 +127,10 @@ function toolSteps(context: Context): Step[] {
       mkdir -p ${`${folder}.new`}
       content | gzip -dc | tar -xf - --strip-components=1 --no-same-owner -C ${`${folder}.new`}
       if have restorecon; then restorecon -R ${`${folder}.new`} || :; fi
-      ${raw(`${folder}.new/bin/airgap --version`)}
+      ${`${folder}.new/bin/airgap`} --version
       rm -rf ${folder}
       mv ${`${folder}.new`} ${folder}
-      ${raw(archive ? `rm -f ${archive}.part` : ":")}`,
+      ${raw(archive ? sh`rm -f ${`${archive}.part`}` : ":")}`,
     undo: sh`rm -rf /opt/airgap`,
   };
   if (archive === undefined || tool.file === undefined) return [unpack];

@@ -1,3 +1,4 @@
+import { pathBelow } from "../../lock/titles.ts";
 import { call } from "../../plan/shell.ts";
 import { fileStep, type Step } from "../../plan/step.ts";
 import {
@@ -63,7 +64,7 @@ function repositorySteps(repository: SiteRepository): Step[] {
   const { set, trees, login } = repository;
   const own: Key = { path: `${PACKAGES_DIR}/airgap.asc`, armored: set.facts.signing.publicKey };
   const vendors = Object.entries(set.facts.keys).map(
-    ([path, armored]): Key => ({ path: `${PACKAGES_DIR}/keys/${fileName(path)}`, armored }),
+    ([path, armored]): Key => ({ path: pathBelow(PACKAGES_DIR, path), armored }),
   );
   return [
     ...[own, ...vendors].map(({ path, armored }) =>
