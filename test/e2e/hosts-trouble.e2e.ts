@@ -158,7 +158,7 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
     } finally {
       child.kill("SIGKILL");
     }
-    await box.expect(0, [...install(), "--dry-run"], [/Nothing is to do/]);
+    await box.expect(0, [...install(), "--dry-run"], [/Nothing to do/]);
   });
 
   it("a host that stays off is named, the others finish their stage, and it goes on when it is back", async () => {
@@ -179,7 +179,7 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
     await box.expect(1, install(), [/e1: no connection to 10\.82\.0\.13/]);
     await at("e1").boot();
     await box.expect(0, install(), [/steps were done/]);
-    await box.expect(0, [...install(), "--dry-run"], [/Nothing is to do/]);
+    await box.expect(0, [...install(), "--dry-run"], [/Nothing to do/]);
   });
 
   it("a server that is down is named, and started by the next whole run", async () => {

@@ -67,6 +67,14 @@ for (const [site, wishes] of Object.entries(SITES))
     for (const [step] of text.matchAll(STEP))
       if (!firstPlaces.has(step)) firstPlaces.set(step, `${site}/${name}`);
 
+/** A file's content that is long: its digest stands in the check, and the cases show it whole. */
+const FILE = /^(put \S+ \d+ <<'(\w+)'\n.*\n)([\s\S]*?\n)\2$/m;
+const withoutContent = (step: string): string =>
+  step.replace(FILE, (whole, first: string, mark: string, rest: string) => {
+    const more = rest.split("\n").length - 1;
+    return more < 4 ? whole : `${first}# … ${more} more lines\n${mark}`;
+  });
+
 /** A script without the functions, and without steps that a golden file shows already. */
 function shownText(site: string, { name, text }: { name: string; text: string }): string {
   const here = `${site}/${name}`;
@@ -74,7 +82,7 @@ function shownText(site: string, { name, text }: { name: string; text: string })
     .replace(loadLibrary(), "# … the functions of manifests/host/lib …\n")
     .replaceAll(STEP, (step, id: string) => {
       const first = firstPlaces.get(step);
-      return first === here ? step : `# … ${id}, the same as in ${first}`;
+      return first === here ? withoutContent(short(step)) : `# … ${id}, the same as in ${first}`;
     })
     .replaceAll(/^(# … .*)\n\n(?=# … )/gm, "$1\n");
 }

@@ -234,7 +234,7 @@ run() {
 	if [ "$airgap_code" -eq 0 ]; then
 		airgap_output=$(airgap_try check)
 		airgap_code=$?
-		[ "$airgap_code" -eq 0 ] || airgap_output="It was done, and is still not so: $airgap_output"
+		[ "$airgap_code" -eq 0 ] || airgap_output="The change was made, but the check still fails: $airgap_output"
 		[ "$airgap_code" -eq 0 ] || [ -z "$airgap_mark" ] || printf '%s\n' "$airgap_output"
 	fi
 	if [ "$airgap_code" -ne 0 ]; then

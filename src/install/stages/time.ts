@@ -3,7 +3,11 @@ import { call, callWithInput } from "../../plan/shell.ts";
 import { fileStep, type Step, serviceStep } from "../../plan/step.ts";
 import type { Context } from "../context.ts";
 import type { System } from "../systems/system.ts";
-import { timeServer } from "./firewall.ts";
+
+/** Who gives the others the time, when no server is named. */
+export function timeServer(hosts: ClusterHost[], servers: string[]): ClusterHost | undefined {
+  return servers.length > 0 ? undefined : hosts.find(({ roles }) => roles.includes("control-plane"));
+}
 
 /**
  * One source of time: the servers named, else the first control plane, whose own clock counts.
