@@ -1,6 +1,6 @@
 import type { Find, Place } from "../discovery/images/find.ts";
 import type { Confidence } from "../discovery/images/judge.ts";
-import type { How } from "../discovery/images/walk.ts";
+import type { How } from "../discovery/images/sighting.ts";
 import { formatReference, parseReference, withDefaultTag } from "../oci/reference.ts";
 
 /** What becomes of a find: `carried` and `added` are in the bundle; `off` is behind a switch. */

@@ -1,6 +1,7 @@
 import { formatReference, nameOf, parseReference } from "../../oci/reference.ts";
 import { get, type Mapping, mapping, stringAt } from "../documents/node.ts";
-import { type Sighting, walkDocument } from "../images/walk.ts";
+import type { Sighting } from "../images/sighting.ts";
+import { walkDocument } from "../images/walk.ts";
 import { type Chart, parseFile } from "./chart.ts";
 import { isEnabled } from "./dependencies.ts";
 import { missingDependencies } from "./load.ts";

@@ -3,7 +3,8 @@ import { get, itemsOf, type Node, stringAt } from "../documents/node.ts";
 import { type FileSpan, fileSpan, lineOf, type Span } from "../documents/text.ts";
 import type { Inherited, Stretches } from "./join.ts";
 import type { Confidence } from "./judge.ts";
-import { type How, type Sighting, walkDocument } from "./walk.ts";
+import type { How, Sighting } from "./sighting.ts";
+import { walkDocument } from "./walk.ts";
 
 /** Where and how an image was named. */
 export interface Place {

@@ -2,7 +2,7 @@ import { formatReference, parseReference, withDefaultTag } from "../../oci/refer
 import { get, isNull, itemsOf, type Mapping, type Node, stringAt } from "../documents/node.ts";
 import { labelOf } from "./objects.ts";
 import { OPERATORS, type Operator } from "./operators-data.ts";
-import type { Sighting } from "./walk.ts";
+import type { Sighting } from "./sighting.ts";
 
 export interface OperatorImages {
   sightings: Sighting[];

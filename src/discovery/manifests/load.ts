@@ -9,7 +9,7 @@ import { emitStream } from "../documents/emit.ts";
 import type { Node } from "../documents/node.ts";
 import { MAX_FILE } from "../documents/parse.ts";
 import { Text } from "../documents/text.ts";
-import type { Sighting } from "../images/walk.ts";
+import type { Sighting } from "../images/sighting.ts";
 import { buildKustomization } from "../kustomize/build.ts";
 import { kindOfFolder, readTree } from "./folder.ts";
 import { decode, documentsOf, isObject, readText, sightingsInText } from "./read.ts";

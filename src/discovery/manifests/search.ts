@@ -1,6 +1,7 @@
 import { type Find, group, takenKeys } from "../images/find.ts";
 import { operatorImages } from "../images/operators.ts";
-import { type Sighting, walkDocument } from "../images/walk.ts";
+import type { Sighting } from "../images/sighting.ts";
+import { walkDocument } from "../images/walk.ts";
 import { type Loaded, type LoadOptions, loadPath } from "./load.ts";
 
 export interface Search {

@@ -1,0 +1,133 @@
+import { isNull, type Node, type Scalar, spanOf } from "../documents/node.ts";
+import { parseStream } from "../documents/parse.ts";
+import { type Span, Text } from "../documents/text.ts";
+import type { Stretches } from "./join.ts";
+import { type Judged, judge } from "./judge.ts";
+import { scanText } from "./scan.ts";
+import { decode, looksLikeDocument, substituted } from "./shapes.ts";
+import { canonical, type Sighting, type Spot } from "./sighting.ts";
+
+/** Texts in texts in texts. */
+const MAX_EMBEDDED = 4;
+
+/** Reads single strings: an image, a text with images in it, or a document that is walked in turn. */
+export class ScalarReader {
+  readonly found: Sighting[] = [];
+  readonly #walk: (node: Node, spot: Spot) => void;
+
+  /** @param walk takes the documents that stand inside of strings */
+  constructor(walk: (node: Node, spot: Spot) => void) {
+    this.#walk = walk;
+  }
+
+  read(given: Scalar, spot: Spot, bareWords = spot.how === "environment"): void {
+    if (given.value.length < 3 || isNull(given)) return;
+    const scalar = substituted(given, spot.variables);
+    if (spot.encoded) this.#decoded(scalar, spot);
+    else if (this.#embedded(scalar, spot) || this.whole(scalar, spot, bareWords)) return;
+    else this.#text(scalar, spot);
+  }
+
+  /** The string is the image. */
+  whole(scalar: Scalar, spot: Spot, bareWords = false): boolean {
+    const written = scalar.value.trim();
+    const judged = written === "auto" ? undefined : judge(written, spot.evidence, spot.name);
+    if (judged === undefined || (spot.evidence === "prose" && /\s/.test(written))) return false;
+    const confidence =
+      bareWords && judged.confidence === "possible" && spot.evidence === "named" && !judged.artifact
+        ? "likely"
+        : judged.confidence;
+    const scheme = /^(?:docker|oci):\/\//.exec(written)?.[0].length ?? 0;
+    const start = scalar.value.indexOf(written) + scheme;
+    const span = spanOf(scalar, start, start + written.length - scheme);
+    this.add(
+      { ...judged, confidence },
+      written.slice(scheme),
+      spot,
+      scalar,
+      span && { names: [span], whole: true },
+    );
+    return true;
+  }
+
+  /** The string holds images among other words. */
+  #text(scalar: Scalar, spot: Spot): void {
+    for (const hit of scanText(scalar.value, spot.evidence)) {
+      const span = spanOf(scalar, hit.start, hit.end);
+      const how = spot.how === "field" ? "text" : spot.how;
+      this.add(
+        hit,
+        scalar.value.slice(hit.start, hit.end),
+        { ...spot, how, path: hit.by ? `${spot.path}{${hit.by}}` : spot.path },
+        scalar,
+        span && { names: [span], whole: true },
+        span,
+      );
+    }
+  }
+
+  /** The string is a document itself. */
+  #embedded(scalar: Scalar, spot: Spot): boolean {
+    const { value } = scalar;
+    if (spot.embedded >= MAX_EMBEDDED || !looksLikeDocument(value)) return false;
+    const text =
+      scalar.span === undefined
+        ? new Text("", value)
+        : new Text(scalar.span.in.file, value, { span: scalar.span, value });
+    let roots: Node[];
+    try {
+      roots = [...parseStream(text)].map(({ root }) => root);
+    } catch {
+      return false;
+    }
+    if (roots.length === 0 || roots.some((root) => root.kind === "scalar")) return false;
+    for (const root of roots)
+      this.#walk(root, {
+        ...spot,
+        how: spot.how === "annotation" ? "annotation" : "text",
+        path: `${spot.path}:`,
+        embedded: spot.embedded + 1,
+        evidence: spot.evidence === "named" ? "near" : spot.evidence,
+      });
+    return true;
+  }
+
+  #decoded(scalar: Scalar, spot: Spot): void {
+    const value = decode(scalar.value);
+    if (value === undefined) return;
+    const text =
+      scalar.span === undefined
+        ? new Text("", value)
+        : new Text(scalar.span.in.file, value, {
+            span: scalar.span,
+            value: scalar.value,
+            encoding: "base64",
+          });
+    this.read(
+      { kind: "scalar", value, plain: false, span: { in: text, start: 0, end: value.length } },
+      { ...spot, encoded: false },
+    );
+  }
+
+  add(
+    judged: Judged,
+    written: string,
+    spot: Spot,
+    scalar: Scalar,
+    stretches: Stretches | undefined,
+    span: Span | undefined = scalar.span,
+  ): void {
+    this.found.push({
+      reference: canonical(judged.reference),
+      written,
+      confidence: judged.confidence,
+      how: spot.how,
+      ...(spot.label ? { object: spot.label } : {}),
+      path: spot.path,
+      ...(span ? { span } : {}),
+      ...(stretches ? { stretches } : {}),
+      ...(judged.artifact ? { artifact: true } : {}),
+      ...(spot.behind ? { behind: spot.behind } : {}),
+    });
+  }
+}
