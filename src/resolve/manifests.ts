@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import type { OpenRepository } from "../discovery/charts/oci.ts";
-import { splitDocuments } from "../discovery/documents/parse.ts";
+import { splitDocuments } from "../discovery/documents/split.ts";
 import { group } from "../discovery/images/find.ts";
 import { sitesIn } from "../discovery/manifests/applied.ts";
 import { type Loaded, type LoadOptions, loadPath } from "../discovery/manifests/load.ts";

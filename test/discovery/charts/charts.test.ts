@@ -337,6 +337,32 @@ describe("charts that lead out are refused", () => {
     await expect(readFolder(folder)).rejects.toThrow(/leads outside/);
   });
 
+  test("a link to a sub-chart beside it and one within its working tree are followed, as helm does", async () => {
+    using scratch = new Scratch();
+    const folder = write(scratch, "repo/charts/shop", CHART);
+    const library = write(scratch, "elsewhere/lib", {
+      "Chart.yaml": "name: lib\nversion: 0.0.1\n",
+      "x.tpl": "y",
+    });
+    const shared = write(scratch, "repo/shared", { "a.yaml": "a: 1" });
+    mkdirSync(join(folder, "charts"), { recursive: true });
+    symlinkSync(library, join(folder, "charts/lib"));
+    expect((await readFolder(folder)).get("charts/lib/x.tpl")?.toString()).toBe("y");
+    symlinkSync(shared, join(folder, "files"));
+    await expect(readFolder(folder)).rejects.toThrow(/files leads outside/);
+    mkdirSync(scratch.path("repo/.git"));
+    expect((await readFolder(folder)).has("files/a.yaml")).toBe(true);
+    symlinkSync("/etc/hostname", join(library, "secret"));
+    await expect(readFolder(folder)).rejects.toThrow(/charts\/lib\/secret leads outside/);
+  });
+
+  test("a link that leads back to its own folder ends", async () => {
+    using scratch = new Scratch();
+    const folder = write(scratch, "shop", CHART);
+    symlinkSync("..", join(folder, "templates/again"));
+    await expect(readFolder(folder)).rejects.toThrow(/leads back/);
+  });
+
   test("what unpacks to too much, and what is no archive", async () => {
     const bomb = gzipSync(
       Buffer.concat([
