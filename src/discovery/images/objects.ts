@@ -49,6 +49,8 @@ export function passedOver(key: string, object: Mapping | undefined, depth: numb
   if (PASSED_OVER.has(key)) return true;
   const group = stringAt(object, "apiVersion") ?? "";
   if (/^(?:[\w.-]*\.)?kyverno\.io\//.test(group) && ASKED_BY_POLICIES.has(key)) return true;
+  // What catalogues show.
+  if (key === "containerImage" && stringAt(object, "kind") === "ClusterServiceVersion") return true;
   return key === "status" && depth === 1 && group !== "";
 }
 

@@ -1,4 +1,4 @@
-import { isNull, type Node, type Scalar, spanOf } from "../documents/node.ts";
+import { isNull, isTyped, type Node, type Scalar, spanOf } from "../documents/node.ts";
 import { parseStream } from "../documents/parse.ts";
 import { type Span, Text } from "../documents/text.ts";
 import type { Stretches } from "./join.ts";
@@ -20,21 +20,22 @@ export class ScalarReader {
     this.#walk = walk;
   }
 
-  read(given: Scalar, spot: Spot, bareWords = spot.how === "environment"): void {
-    if (given.value.length < 3 || isNull(given)) return;
+  /** @param runs the value stands where something that runs names its image: a tag may be left out */
+  read(given: Scalar, spot: Spot, runs = false): void {
+    if (given.value.length < 3 || isNull(given) || isTyped(given)) return;
     const scalar = substituted(given, spot.variables);
     if (spot.encoded) this.#decoded(scalar, spot);
-    else if (this.#embedded(scalar, spot) || this.whole(scalar, spot, bareWords)) return;
+    else if (this.#embedded(scalar, spot) || this.whole(scalar, spot, runs)) return;
     else this.#text(scalar, spot);
   }
 
   /** The string is the image. */
-  whole(scalar: Scalar, spot: Spot, bareWords = false): boolean {
+  whole(scalar: Scalar, spot: Spot, runs = false): boolean {
     const written = scalar.value.trim();
     const judged = written === "auto" ? undefined : judge(written, spot.evidence, spot.name);
     if (judged === undefined || (spot.evidence === "prose" && /\s/.test(written))) return false;
     const confidence =
-      bareWords && judged.confidence === "possible" && spot.evidence === "named" && !judged.artifact
+      runs && judged.confidence === "possible" && spot.evidence === "named" && !judged.artifact
         ? "likely"
         : judged.confidence;
     const scheme = /^(?:docker|oci):\/\//.exec(written)?.[0].length ?? 0;

@@ -79,7 +79,7 @@ class Walker {
             variables: variablesOf(node) ?? outer.variables ?? new Map(),
           };
     const pairs = pairsOf(node, spot.variables);
-    const inherited = inheritInside(node, spot.inherited, pairs);
+    const inherited = this.#inherited(node, spot, label !== undefined, pairs);
     const done = new Set<Node>(this.#special(node, spot));
     for (const joined of this.#joins(
       pairs.filter(({ key }) => !passedOver(key, spot.object, spot.depth + 1)),
@@ -93,6 +93,15 @@ class Walker {
     }
   }
 
+  /** A version is one of the object that it stands in; in a chart's values it is the chart's concern. */
+  #inherited(node: Mapping, spot: Spot, object: boolean, pairs: Pair[]): Inherited {
+    const { version: _, ...unversioned } = spot.inherited;
+    const inherited = inheritInside(node, object ? unversioned : spot.inherited, pairs);
+    if (!this.#values) return inherited;
+    const { version: __, ...rest } = inherited;
+    return rest;
+  }
+
   #switched(node: Mapping, spot: Spot): Spot {
     const off = this.#values && spot.behind === undefined && stringAt(node, "enabled") === "false";
     return off ? { ...spot, behind: join(spot.path, "enabled") } : spot;
@@ -104,7 +113,9 @@ class Walker {
     for (const key of ["value", "default", "defaultValue"]) {
       const value = get(node, key);
       if (name === undefined || value?.kind !== "scalar") continue;
-      if (!this.#joined.has(value))
+      // A parameter's default that is a single word says nothing of images.
+      const word = key !== "value" && /^[\w-]*$/.test(value.value);
+      if (!this.#joined.has(value) && !word)
         this.#scalars.read(value, {
           ...spot,
           path: join(spot.path, key),
@@ -150,6 +161,9 @@ class Walker {
       this.#scalars.whole(value, { ...inside, how: "volume", evidence: "schema" });
       return;
     }
+    // Switched off, and only a part of a name: the operator's own defaults are the rest.
+    if (/^[\w-]*$/.test(value.value) && stringAt(node, "enabled") === "false") return;
+    if (spot.evidence === "near" && !aboutImages(key) && this.#prefixed(value, inside)) return;
     const taken = this.#taken.get(`${stringAt(spot.object, "metadata", "name") ?? ""}/${key}`);
     const own = evidenceOf(speaks(taken ?? key));
     const evidence =
@@ -163,6 +177,25 @@ class Walker {
       { ...inside, name: taken ?? key, evidence, how: howOf(key, spot.how) },
       evidence === "named" && likeContainer(node, key),
     );
+  }
+
+  /** `name:tag` below a registry that an outer mapping gives for all images inside. */
+  #prefixed(value: Scalar, spot: Spot): boolean {
+    const { registry } = spot.inherited;
+    const colon = /^[a-z0-9][a-z0-9._-]*(?=:[\w][\w.-]*$)/.exec(value.value)?.[0].length;
+    if (registry === undefined || colon === undefined) return false;
+    const written = `${registry.value.replace(/\/+$/, "")}/${value.value}`;
+    const judged = judge(written, "named");
+    if (judged === undefined) return false;
+    const [name, tag] = [part(value, 0, colon), part(value, colon + 1)];
+    this.#scalars.add(
+      judged,
+      written,
+      { ...spot, how: "split" },
+      value,
+      stretchesOf({ names: [registry, name], tag }),
+    );
+    return true;
   }
 
   #sequence(node: Sequence, spot: Spot): void {
@@ -195,15 +228,11 @@ class Walker {
         named(key, part(value, value.value.length - rest.length), here);
       else if (flag !== undefined && !value.value.startsWith("-")) named(flag, value, here);
       else
-        this.#scalars.read(
-          value,
-          { ...here, evidence: spot.evidence === "near" ? "named" : spot.evidence },
-          spot.evidence === "near",
-        );
+        this.#scalars.read(value, { ...here, evidence: spot.evidence === "near" ? "named" : spot.evidence });
       flag = /^-{1,2}[A-Za-z][\w.-]*$/.test(value.value) ? value.value : undefined;
     });
     const joined = new Set(this.#joins(flags, { ...spot, how: "argument" }));
-    for (const [value, here] of later) if (!joined.has(value)) this.#scalars.read(value, here, true);
+    for (const [value, here] of later) if (!joined.has(value)) this.#scalars.read(value, here);
   }
 
   #joins(pairs: Pair[], spot: Spot, node?: Mapping): Node[] {
