@@ -17,6 +17,7 @@ import {
   checkNames,
   choicesOf,
   type DocumentsContext,
+  refuseUnread,
   tellUndecided,
   wantedOf,
   YAML_TYPE,
@@ -90,6 +91,7 @@ async function makeOne(
 
   const operators = operatorImages(finds.documents, finds.sightings);
   for (const message of operators.warnings) emit({ type: "warning", message: `${at}: ${message}` });
+  refuseUnread(`chart ${name}`, finds.unread, entry);
   const images = decide(group([...finds.sightings, ...operators.sightings]), choicesOf(entry));
   tellUndecided(`chart ${name}`, images, emit);
   const { objects = "", hooks = "", hookNames = [] } = finds.rendering ?? {};

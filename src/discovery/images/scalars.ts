@@ -5,7 +5,7 @@ import type { Stretches } from "./join.ts";
 import { type Judged, judge } from "./judge.ts";
 import { scanText } from "./scan.ts";
 import { decode, looksLikeDocument, substituted } from "./shapes.ts";
-import { canonical, type Sighting, type Spot } from "./sighting.ts";
+import { canonical, type Sighting, type Spot, type Unread } from "./sighting.ts";
 
 /** Texts in texts in texts. */
 const MAX_EMBEDDED = 4;
@@ -13,11 +13,49 @@ const MAX_EMBEDDED = 4;
 /** Reads single strings: an image, a text with images in it, or a document that is walked in turn. */
 export class ScalarReader {
   readonly found: Sighting[] = [];
+  readonly unread: Unread[] = [];
   readonly #walk: (node: Node, spot: Spot) => void;
 
   /** @param walk takes the documents that stand inside of strings */
   constructor(walk: (node: Node, spot: Spot) => void) {
     this.#walk = walk;
+  }
+
+  /** A container's image, which is one whatever it looks like. */
+  container(scalar: Scalar, spot: Spot): void {
+    const written = scalar.value.trim();
+    if (written === "" || isNull(scalar) || written === "auto") return;
+    if (isTyped(scalar)) this.unreadable(scalar, spot, "is a number or a boolean, which Kubernetes refuses");
+    else if (!this.whole(scalar, { ...spot, evidence: "schema" })) this.unreadable(scalar, spot);
+  }
+
+  /** What a program fills in, inside of another text, is its own concern. */
+  unreadable(node: Node, spot: Spot, why = "is not an image"): void {
+    if (spot.embedded > 0) return;
+    const { span } = node;
+    const written =
+      node.kind === "scalar" ? node.value.trim() : (span?.in.text.slice(span.start, span.end).trim() ?? "");
+    this.unread.push({
+      written: written.length > 200 ? `${written.slice(0, 200)}…` : written,
+      why,
+      path: spot.path,
+      ...(spot.label ? { object: spot.label } : {}),
+      ...(span ? { span } : {}),
+    });
+  }
+
+  /** A name that a running cluster reports. */
+  reported(scalar: Scalar, spot: Spot): void {
+    const judged = judge(scalar.value, "schema");
+    const span = spanOf(scalar);
+    if (judged)
+      this.add(
+        { ...judged, confidence: "likely" },
+        scalar.value,
+        spot,
+        scalar,
+        span && { names: [span], whole: true },
+      );
   }
 
   /** @param runs the value stands where something that runs names its image: a tag may be left out */

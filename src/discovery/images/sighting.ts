@@ -14,6 +14,10 @@ export type How =
   | "annotation"
   | "text"
   | "split"
+  /** An event, or the list of a node. */
+  | "report"
+  /** A line of a list of images. */
+  | "list"
   | "operator";
 
 /** An image as it was found, once for every place. */
@@ -37,6 +41,15 @@ export interface Sighting {
   guessed?: boolean;
   /** What has to be switched on for it: `metrics.enabled`. */
   behind?: string;
+}
+
+/** Something that stands where an image has to stand, and is none: a template that was left in, say. */
+export interface Unread {
+  written: string;
+  why: string;
+  object?: string;
+  path: string;
+  span?: Span;
 }
 
 /** What is known where a node stands. */

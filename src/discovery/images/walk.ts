@@ -2,6 +2,7 @@ import { get, type Mapping, type Node, type Scalar, type Sequence, stringAt } fr
 import { type Inherited, joinPairs, type Pair } from "./join.ts";
 import { type Evidence, judge } from "./judge.ts";
 import { holdsNoImages, labelOf, passedOver } from "./objects.ts";
+import { reportedImages } from "./reports.ts";
 import { ScalarReader } from "./scalars.ts";
 import { evidenceOf } from "./scan.ts";
 import {
@@ -17,7 +18,7 @@ import {
   substituted,
   variablesOf,
 } from "./shapes.ts";
-import type { How, Sighting, Spot } from "./sighting.ts";
+import type { How, Sighting, Spot, Unread } from "./sighting.ts";
 import { speaks } from "./vocabulary.ts";
 
 export interface WalkOptions {
@@ -26,6 +27,8 @@ export interface WalkOptions {
   taken?: Map<string, string>;
   /** Values of a chart: `enabled: false` switches off what stands beside it. */
   values?: boolean;
+  /** Takes what stands where an image has to stand, and is none. */
+  unread?: (unread: Unread) => void;
 }
 
 /** Finds the images of a document, in every string that it holds. */
@@ -39,6 +42,7 @@ export function walkDocument(root: Node, options: WalkOptions = {}): Sighting[] 
     inherited: options.inherited ?? {},
     embedded: 0,
   });
+  for (const each of walker.unread) options.unread?.(each);
   return walker.found;
 }
 
@@ -54,6 +58,10 @@ class Walker {
     this.#values = options.values === true;
   }
 
+  get unread(): Unread[] {
+    return this.#scalars.unread;
+  }
+
   get found(): Sighting[] {
     return this.#scalars.found;
   }
@@ -67,6 +75,17 @@ class Walker {
   #mapping(node: Mapping, outer: Spot): void {
     const label = labelOf(node);
     if (label !== undefined && holdsNoImages(node)) return;
+    const reported = label === undefined ? undefined : reportedImages(node);
+    if (reported !== undefined) {
+      for (const { scalar, start, end, path } of reported)
+        this.#scalars.reported(part(scalar, start, end), {
+          ...outer,
+          path,
+          label: label as string,
+          how: "report",
+        });
+      return;
+    }
     const spot: Spot =
       label === undefined
         ? this.#switched(node, outer)
@@ -141,6 +160,7 @@ class Walker {
     const { name: _, ...unnamed } = spot;
     const inside: Spot = { ...unnamed, path, depth: spot.depth + 1 };
     if (value.kind !== "scalar") {
+      if (key === "image" && isContainer(spot.path)) this.#scalars.unreadable(value, inside);
       const said = speaks(key);
       const inherits = spot.evidence === "prose" || (spot.evidence === "near" && !aboutImages(key));
       const evidence: Evidence =
@@ -154,7 +174,7 @@ class Walker {
       return;
     }
     if (key === "image" && isContainer(spot.path)) {
-      this.#scalars.whole(value, { ...inside, how: "container", evidence: "schema" });
+      this.#scalars.container(value, { ...inside, how: "container" });
       return;
     }
     if (key === "reference" && /\bvolumes\[\d+\]\.image$/.test(spot.path)) {

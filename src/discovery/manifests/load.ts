@@ -9,6 +9,7 @@ import { emitStream } from "../documents/emit.ts";
 import type { Node } from "../documents/node.ts";
 import { MAX_FILE } from "../documents/parse.ts";
 import { Text } from "../documents/text.ts";
+import { imagesInList } from "../images/list.ts";
 import type { Sighting } from "../images/sighting.ts";
 import { buildKustomization } from "../kustomize/build.ts";
 import { kindOfFolder, readTree } from "./folder.ts";
@@ -18,7 +19,7 @@ import { decode, documentsOf, isObject, readText, sightingsInText } from "./read
 export interface Loaded {
   /** Below the path that was named, or that path's own name. */
   title: string;
-  kind: "file" | "kustomization" | "chart";
+  kind: "file" | "list" | "kustomization" | "chart";
   /** What is applied, as text; the source of a file, byte for byte. */
   text: Text;
   /** Its objects, with places where they were written. */
@@ -34,6 +35,8 @@ export interface LoadOptions extends ChartOptions {
   whole: boolean;
   warn(message: string): void;
   note(message: string): void;
+  /** Reads what `-` names; absent where nothing is piped in. */
+  stdin?: () => Promise<Uint8Array>;
 }
 
 /**
@@ -42,6 +45,8 @@ export interface LoadOptions extends ChartOptions {
  * @throws AirgapError `spec` and those of the network
  */
 export async function loadPath(path: string, options: LoadOptions): Promise<Loaded[]> {
+  if (path === "-" && options.stdin)
+    return [loadFile(decode(await options.stdin(), "stdin"), "stdin", "stdin.yaml", false, options)];
   if (/^oci:\/\//.test(path) || /\.tgz$/.test(path))
     return [await loadChartAt(path, basename(path), options)];
   if (isRemote(path)) return [await loadUrl(path, options)];
@@ -90,12 +95,10 @@ async function loadPattern(pattern: string, options: LoadOptions): Promise<Loade
 async function loadUrl(url: string, { reach }: LoadOptions): Promise<Loaded> {
   const bytes = await readPlace(reach.http(), url, MAX_FILE, undefined, reach.signal);
   const text = new Text(describePlace(url), decode(bytes, describePlace(url)));
-  return {
-    title: basename(new URL(url).pathname) || "manifest.yaml",
-    kind: "file",
-    text,
-    documents: documentsOf(text),
-  };
+  const title = basename(new URL(url).pathname) || "manifest.yaml";
+  const list = imagesInList(text);
+  if (list !== undefined) return { title, kind: "list", text, documents: [], sightings: list };
+  return { title, kind: "file", text, documents: documentsOf(text) };
 }
 
 /** @param lenient a file that was not named itself: what is no YAML is read as text, what is no object counts little */
@@ -107,6 +110,8 @@ function loadFile(
   options: LoadOptions,
 ): Loaded {
   const text = new Text(name, content);
+  const list = lenient ? undefined : imagesInList(text);
+  if (list !== undefined) return { title, kind: "list", text, documents: [], sightings: list };
   try {
     const documents = documentsOf(text);
     const objects = documents.filter(isObject);
@@ -147,12 +152,22 @@ async function loadFolder(folder: string, name: string, options: LoadOptions): P
   for (const path of tree.files)
     if (!built.has(path))
       files.push(loadFile(await readText(path), shown(path), titled(path), true, options));
+  tellTemplates(name, tree.templates.map(titled), options);
   return [
     ...files.filter(
       ({ documents, sightings }) => documents.length > 0 || sightings !== undefined || options.whole,
     ),
     ...loaded,
   ];
+}
+
+/** A template of a manifest says nothing until something has filled it in. */
+function tellTemplates(name: string, templates: string[], { warn }: LoadOptions): void {
+  if (templates.length === 0) return;
+  const shown = `${templates.slice(0, 3).join(", ")}${templates.length > 3 ? ", …" : ""}`;
+  warn(
+    `${name}: ${count(templates.length, "template")} of manifests ${templates.length === 1 ? "was" : "were"} not read (${shown}): fill them in, and name the results`,
+  );
 }
 
 /** A folder with a kustomization is that kustomization; what else lies in it may have been meant too. */
