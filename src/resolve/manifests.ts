@@ -129,7 +129,10 @@ async function makeOne(
   if (loaded.every(({ text, chart }) => splitDocuments(text.text).length === 0 && chart === undefined))
     throw new AirgapError("spec", `${at}: ${entry.path} holds no object of Kubernetes`);
   const unread: Unread[] = [];
-  const sightings = sightingsOf(loaded, warn, (each) => unread.push(each));
+  const sightings = sightingsOf(loaded, warn, {
+    unread: (each) => unread.push(each),
+    answered: entry.addImages !== undefined,
+  });
   refuseUnread(`manifests ${name}`, unread, entry);
   const images = decide(group(sightings), choicesOf(entry));
   tellUndecided(`manifests ${name}`, images, emit);

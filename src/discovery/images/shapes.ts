@@ -30,6 +30,23 @@ export const aboutImages = (key: string): boolean =>
 export const never = (node: Mapping): boolean =>
   stringAt(node, "imagePullPolicy") === "Never" && get(node, "image") !== undefined;
 
+/**
+ * What an entry of kustomize's `images:` makes of a name: Flux has such lists in its own objects.
+ * https://fluxcd.io/flux/components/kustomize/kustomizations/#images
+ */
+export function changeOf(node: Mapping): { written: string; parts: Parts } | undefined {
+  const scalarAt = (key: string): Scalar | undefined => {
+    const value = get(node, key);
+    return value?.kind === "scalar" && value.value.trim() !== "" ? value : undefined;
+  };
+  const [newName, tag, digest] = [scalarAt("newName"), scalarAt("newTag"), scalarAt("digest")];
+  const name = newName ?? scalarAt("name");
+  if (name === undefined || scalarAt("name") === undefined || (newName ?? tag) === undefined)
+    return undefined;
+  const written = `${name.value}${tag ? `:${tag.value}` : ""}${digest ? `@${digest.value}` : ""}`;
+  return { written, parts: { names: [name], ...(tag ? { tag } : {}), ...(digest ? { digest } : {}) } };
+}
+
 /** The scalars of a mapping by their keys. */
 export function pairsOf(node: Mapping, variables: Map<string, string> | undefined): Pair[] {
   return node.entries.flatMap(({ key, value }) =>

@@ -7,6 +7,7 @@ import { ScalarReader } from "./scalars.ts";
 import { evidenceOf } from "./scan.ts";
 import {
   aboutImages,
+  changeOf,
   inheritInside,
   isContainer,
   likeContainer,
@@ -101,7 +102,7 @@ class Walker {
     const inherited = this.#inherited(node, spot, label !== undefined, pairs);
     const done = new Set<Node>(this.#special(node, spot));
     for (const joined of this.#joins(
-      pairs.filter(({ key }) => !passedOver(key, spot.object, spot.depth + 1)),
+      pairs.filter(({ key, value }) => !done.has(value) && !passedOver(key, spot.object, spot.depth + 1)),
       { ...spot, inherited },
       node,
     ))
@@ -126,8 +127,26 @@ class Walker {
     return off ? { ...spot, behind: join(spot.path, "enabled") } : spot;
   }
 
+  /** An entry of kustomize's `images:`, in whatever object it is: what images of a name are changed to. */
+  #changed(node: Mapping, spot: Spot): Node[] | undefined {
+    const change = /(?:^|[.:])images\[\d+\]$/.test(spot.path) ? changeOf(node) : undefined;
+    if (change === undefined) return undefined;
+    const judged = judge(change.written, "named");
+    if (judged)
+      this.#scalars.add(
+        judged,
+        change.written,
+        { ...spot, how: "split" },
+        change.parts.names[0] as Scalar,
+        stretchesOf(change.parts),
+      );
+    return node.entries.map(({ value }) => value);
+  }
+
   /** Shapes in which the name of a value stands beside it, not before it. */
   #special(node: Mapping, spot: Spot): Node[] {
+    const changed = this.#changed(node, spot);
+    if (changed !== undefined) return changed;
     const name = stringAt(node, "name");
     for (const key of ["value", "default", "defaultValue"]) {
       const value = get(node, key);

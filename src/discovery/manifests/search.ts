@@ -2,6 +2,7 @@ import { lineOf } from "../documents/text.ts";
 import { type Find, group, takenKeys } from "../images/find.ts";
 import { operatorImages } from "../images/operators.ts";
 import type { Sighting, Unread } from "../images/sighting.ts";
+import { manyVersions } from "../images/versions.ts";
 import { walkDocument } from "../images/walk.ts";
 import { type Loaded, type LoadOptions, loadPath } from "./load.ts";
 
@@ -29,11 +30,18 @@ export function describeUnread({ span, object, path, written, why }: Unread): st
   return `${place}: '${written}' ${why}; nothing is carried for it`;
 }
 
+export interface Asked {
+  /** Takes what stands for an image and is none; a warning each otherwise. */
+  unread?: (unread: Unread) => void;
+  /** `addImages` says what operators pull: nothing is to be warned of. */
+  answered?: boolean;
+}
+
 /** What was found, walked and otherwise, and what operators add. */
 export function sightingsOf(
   loaded: Loaded[],
   warn: (message: string) => void,
-  unread: (unread: Unread) => void = (each) => warn(describeUnread(each)),
+  { unread = (each) => warn(describeUnread(each)), answered = false }: Asked = {},
 ): Sighting[] {
   const walked = loaded
     .filter(({ sightings }) => sightings === undefined)
@@ -48,6 +56,6 @@ export function sightingsOf(
     loaded.flatMap(({ documents }) => documents),
     sightings,
   );
-  for (const warning of operators.warnings) warn(warning);
+  if (!answered) for (const warning of [...operators.warnings, ...manyVersions(sightings)]) warn(warning);
   return [...sightings, ...operators.sightings];
 }

@@ -320,6 +320,29 @@ async function serve(files: Map<string, Buffer>) {
   };
 }
 
+describe("what a chart's publisher names in annotations", () => {
+  const annotated = {
+    ...CHART,
+    "Chart.yaml": `${CHART["Chart.yaml"]}annotations:\n  artifacthub.io/images: |\n    - name: a\n      image: org/runtime:1\n    - name: w\n      image: reg.site/org/web:0.9\n  helm.sh/images: |\n    - { name: m, image: 'org/exporter:2', condition: metrics.enabled }\n    - { name: n, image: 'org/always:3' }\n  other/note: org/nothing:4\n`,
+  };
+  const named = (finds: Find[]): [string, boolean | undefined][] =>
+    finds
+      .filter(({ reference }) => /runtime|exporter|always|nothing|web:0/.test(reference))
+      .map(({ reference, behind }) => [reference, behind]);
+
+  test("is carried, a condition is a switch, and another tag of what is rendered is stale", async () => {
+    using scratch = new Scratch();
+    const { finds } = await search(write(scratch, "shop", annotated));
+    expect(named(finds).filter(([reference]) => !reference.includes("web"))).toEqual([
+      ["docker.io/org/always:3", undefined],
+      ["docker.io/org/exporter:2", true],
+      ["docker.io/org/runtime:1", undefined],
+    ]);
+    const on = await search(write(scratch, "shop", annotated), { set: ["metrics.enabled=true"] });
+    expect(named(on.finds)).toContainEqual(["docker.io/org/exporter:2", undefined]);
+  });
+});
+
 describe("charts that lead out are refused", () => {
   test.each(["../evil", "shop/../../evil", "/etc/evil", "shop/..\\..\\evil"])("the path %s", async (name) => {
     await expect(

@@ -249,6 +249,21 @@ describe("names and versions apart", () => {
     expect(beside(text)).toEqual(references);
   });
 
+  test.each([
+    ["a new tag", "{ name: quay.io/orig/one, newTag: '3' }", ["quay.io/orig/one:3"]],
+    ["a new name and tag", "{ name: orig, newName: quay.io/flux/two, newTag: '4' }", ["quay.io/flux/two:4"]],
+    [
+      "a digest",
+      `{ name: orig, newName: quay.io/flux/two, digest: 'sha256:${"a".repeat(64)}' }`,
+      [`quay.io/flux/two@sha256:${"a".repeat(64)}`],
+    ],
+    ["a new name alone", "{ name: orig, newName: quay.io/flux/two }", []],
+    ["no change", "{ name: orig, other: quay.io/flux/two }", []],
+  ])("kustomize's list in an object of Flux: %s", (_, entry, references) => {
+    expect(carried(resource(`images: [${entry}]`))).toEqual(references);
+    expect(carried(resource(`postRenderers: [{ kustomize: { images: [${entry}] } }]`))).toEqual(references);
+  });
+
   test("a registry above bare names, in a text too; the places are both", () => {
     const text = config(
       "config.yaml: |\n  images:\n    repo: reg.example.io/px\n    common:\n      prober: probe:v1.7.0\n    store: { main: { exporter: 'exporter:v2' } }\n  other: name:v3\n",
