@@ -149,7 +149,10 @@ async function makeOne(
       kind: "manifests",
       name,
       files,
-      origins: [isRemote(entry.path) ? redactUrl(entry.path) : entry.path],
+      origins: [
+        isRemote(entry.path) ? redactUrl(entry.path) : entry.path,
+        ...new Set(loaded.flatMap(({ remotes }) => remotes ?? [])),
+      ],
       at,
       facts,
     },

