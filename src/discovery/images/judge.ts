@@ -181,7 +181,7 @@ export function judge(written: string, evidence: Evidence, name = ""): Judged | 
   if (!believable(text, reference)) return undefined;
   const confidence = grade(text, reference, scheme && evidence === "none" ? "named" : evidence);
   // Without a tag it is what a program makes a name of, more often than an image at `latest`.
-  if (confidence === "likely" && reference.tag === undefined && reference.digest === undefined)
+  if (confidence === "likely" && !scheme && reference.tag === undefined && reference.digest === undefined)
     return { reference, confidence: "possible" };
   if (confidence !== "likely" && evidence !== "prose" && name !== "" && fits(text, reference, name))
     return { reference, confidence: "likely" };

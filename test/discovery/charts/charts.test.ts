@@ -293,9 +293,37 @@ describe.skipIf(!hasHelm)("rendered by helm", () => {
       manifest,
       "1.2.3",
     );
+    const type = "application/vnd.oci.image.manifest.v1+json";
+    const image = Buffer.from(
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: type,
+        config: describe("application/vnd.oci.image.config.v1+json", Buffer.from("{ }")),
+        layers: [],
+      }),
+    );
+    registry.store.addManifest("charts/shop", type, image);
+    const index = (...children: Buffer[]): Buffer =>
+      Buffer.from(
+        JSON.stringify({
+          schemaVersion: 2,
+          mediaType: "application/vnd.oci.image.index.v1+json",
+          manifests: children.map((bytes) => ({
+            mediaType: type,
+            digest: digestOf(bytes),
+            size: bytes.length,
+          })),
+        }),
+      );
+    const indexType = "application/vnd.oci.image.index.v1+json";
+    registry.store.addManifest("charts/shop", indexType, index(image, manifest), "0.9.0");
+    registry.store.addManifest("charts/shop", indexType, index(image), "0.8.0");
     const registries = new Registries({ trust: () => ({ insecure: true }) });
     try {
-      for (const tag of [":1.2.3", ""])
+      await expect(search(`oci://${registry.host}/charts/shop:0.8.0`, { registries })).rejects.toThrow(
+        /not a Helm chart/,
+      );
+      for (const tag of [":1.2.3", "", ":0.9.0"])
         expect(
           rendered((await search(`oci://${registry.host}/charts/shop${tag}`, { registries })).finds),
         ).toContain("reg.site/org/web:4.5.6");

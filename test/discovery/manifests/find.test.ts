@@ -316,6 +316,7 @@ describe("custom resources", () => {
     ["provisioner: { registry: reg.site, repository: org/prov, tag: v2 }", "reg.site/org/prov:v2"],
     ["package: xpkg.site/org/provider:v0.4", "xpkg.site/org/provider:v0.4"],
     ["source: { url: 'docker://quay.io/org/disk:39' }", "quay.io/org/disk:39"],
+    ["source: { url: 'docker://org/disk' }", "docker.io/org/disk:latest"],
     [
       `relatedImages: [{ name: a, image: 'org/a@sha256:${"c".repeat(64)}' }]`,
       `docker.io/org/a@sha256:${"c".repeat(64)}`,
