@@ -2,6 +2,8 @@ import { formatReference, nameOf, parseReference } from "../../oci/reference.ts"
 import { get, itemsOf, type Mapping, mapping, type Node, type Scalar, stringAt } from "../documents/node.ts";
 import { parseOne } from "../documents/parse.ts";
 import { Text } from "../documents/text.ts";
+import { inherit } from "../images/join.ts";
+import { pairsOf } from "../images/shapes.ts";
 import type { Sighting } from "../images/sighting.ts";
 import { walkDocument } from "../images/walk.ts";
 import { type Chart, parseFile } from "./chart.ts";
@@ -19,11 +21,20 @@ export function imagesInValues(chart: Chart, given: Mapping, what = chart.name):
   return inChart(chart, given, what, undefined);
 }
 
-function inChart(chart: Chart, given: Mapping, what: string, behind: string | undefined): Sighting[] {
+function inChart(
+  chart: Chart,
+  given: Mapping,
+  what: string,
+  behind: string | undefined,
+  inner = false,
+): Sighting[] {
   const values = mergeValues(parseFile(chart.tree, "values.yaml", what), given);
   const own = new Set(chart.dependencies.map(({ alias, name }) => alias ?? name));
-  const inherited = chart.appVersion ? { defaultTag: chart.appVersion } : {};
-  const root = mapping(values.entries.filter(({ key }) => !own.has(key)));
+  const version = chart.appVersion ? { defaultTag: chart.appVersion } : {};
+  // What is global was given by the chart above, which has looked through it.
+  const global = inner ? asMapping(get(values, "global")) : mapping([]);
+  const inherited = inherit(version, pairsOf(global, undefined));
+  const root = mapping(values.entries.filter(({ key }) => !own.has(key) && !(inner && key === "global")));
   const annotations = asMapping(get(chart.root, "annotations"));
   const sightings = [
     ...walkDocument(root, { inherited, values: true }),
@@ -95,7 +106,7 @@ function inSubchart(
         : undefined,
     );
     const off = behind ?? (isEnabled(dependency, values) ? undefined : (dependency.condition ?? key));
-    return inChart(sub, given, `${what}/charts/${stringAt(sub.root, "name") ?? key}`, off);
+    return inChart(sub, given, `${what}/charts/${stringAt(sub.root, "name") ?? key}`, off, true);
   });
 }
 
@@ -147,6 +158,7 @@ export function unusedImages(
         (known) =>
           known === repository ||
           known.startsWith(`${repository}-`) ||
+          known.startsWith(`${repository.replace(/^library\//, "")}/`) ||
           known.endsWith(`/${repository.replace(/^library\//, "")}`),
       );
     if (used) return [];

@@ -98,7 +98,10 @@ function withoutHalves(sightings: Sighting[]): Sighting[] {
     for (let length = 2; length <= parts.length; length++) pinned.add(parts.slice(0, length).join("/"));
   }
   const isHalf = ({ how, written, reference }: Sighting): boolean =>
-    how !== "container" && how !== "volume" && !isPinned(written) && pinned.has(name(reference));
+    how !== "container" &&
+    how !== "volume" &&
+    !isPinned(written) &&
+    (pinned.has(name(reference)) || pinned.has(name(reference).replace("docker.io/library/", "docker.io/")));
   return sightings.filter((sighting) => !isHalf(sighting));
 }
 

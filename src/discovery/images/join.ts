@@ -15,6 +15,8 @@ export interface Pair {
 type Role =
   | "registry"
   | "path"
+  /** A registry with a path, where it is one. */
+  | "base"
   | "repository"
   | "image"
   | "name"
@@ -73,6 +75,7 @@ const ROLES: [RegExp, Role][] = [
   [/(?:^| )(?:version|release)$/, "version"],
   [/(?:^| )(?:digest|sha|sha256)$/, "digest"],
   [/(?:^| )(?:image|img|image name|img name|image ref|base image)$/, "image"],
+  [/^(?:image )?base$/, "base"],
   [/^name$/, "name"],
   [/(?:^| )name$/, "called"],
 ];
@@ -126,7 +129,9 @@ function groupsOf(pairs: Pair[]): Map<string, Group> {
   for (const { key, value } of pairs) {
     const found = label(key);
     if (found === undefined) continue;
-    const role = found.role === "path" && isRegistryPath(textOf(value)) ? "registry" : found.role;
+    const prefixes = found.role === "path" || found.role === "base";
+    const role = prefixes && isRegistryPath(textOf(value)) ? "registry" : found.role;
+    if (role === "base") continue;
     if (isTyped(value) && !TAGS.has(role)) continue;
     const group = groups.get(found.prefix) ?? { parts: {}, spoken: false };
     if (textOf(group.parts[role]) === "") group.parts[role] = value;
@@ -263,8 +268,9 @@ function joinGroup({ parts, spoken }: Group, near: boolean, inherited: Inherited
   const pinned = written.tag !== undefined || written.digest !== undefined;
   const registry = hosted(path) ? undefined : registryOf(parts.registry, inherited.registry, about);
   const tag = pinned ? undefined : tagOf(parts, path, about, inherited);
-  const organisation =
-    registry !== undefined && !path.includes("/") ? (parts.path ?? inherited.path) : undefined;
+  // A registry that brings a path of its own needs none from outside.
+  const outer = textOf(registry).includes("/") ? undefined : inherited.path;
+  const organisation = registry !== undefined && !path.includes("/") ? (parts.path ?? outer) : undefined;
   const names = [
     ...(registry ? [registry] : []),
     ...(organisation && textOf(organisation) !== "" ? [organisation] : []),

@@ -285,6 +285,9 @@ class Walker {
     )) {
       const judged = judge(written, named ? "named" : "none");
       if (judged === undefined) continue;
+      // Switched off, and a bare name with somebody else's tag: nothing to go by.
+      if (guessed && parts.names.length === 1 && !written.includes("/") && spot.behind !== undefined)
+        continue;
       const confidence = judged.confidence === "certain" ? "likely" : judged.confidence;
       this.#scalars.add(
         { ...judged, confidence },

@@ -236,6 +236,20 @@ describe("names and versions apart", () => {
       ["reg.example.io/acme/acme-search:1.70.1"],
     ],
     [
+      "a registry with a path inside of an organisation",
+      resource(
+        "images: { imagePrefix: org, registry: docker.io, main: { image: a, tag: v1 }, other: { imagePrefix: reg.example.io/own, imageName: b, imageTag: v2 } }",
+      ),
+      ["docker.io/org/a:v1", "reg.example.io/own/b:v2"],
+    ],
+    [
+      "a base above components",
+      resource(
+        "base: reg.example.io/store\ncomponents: { server: { image: a, tag: v1 }, kernel: { tag: v2, match: [{ image: b }] } }",
+      ),
+      ["reg.example.io/store/a:v1", "reg.example.io/store/b:v2"],
+    ],
+    [
       "two versions that could be meant",
       env(["A_DB_IMAGE", "reg.site/acme/db"], ["DB_VERSION", "1.1"], ["Z_A_DB_VERSION", "2.2"]),
       [],
