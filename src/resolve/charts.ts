@@ -4,6 +4,7 @@ import { type ChartReach, type Obtained, obtainChart } from "../discovery/charts
 import { MAX_FILE } from "../discovery/documents/parse.ts";
 import { group } from "../discovery/images/find.ts";
 import { operatorImages } from "../discovery/images/operators.ts";
+import { manyVersions } from "../discovery/images/versions.ts";
 import { sitesIn } from "../discovery/manifests/applied.ts";
 import { decode } from "../discovery/manifests/read.ts";
 import { AirgapError } from "../errors.ts";
@@ -19,6 +20,7 @@ import {
   checkNames,
   choicesOf,
   type DocumentsContext,
+  refuseUnread,
   tellUndecided,
   wantedOf,
   YAML_TYPE,
@@ -88,7 +90,10 @@ async function makeOne(
   checkVersion(finds, version, at);
 
   const operators = operatorImages(finds.documents, finds.sightings);
-  for (const message of operators.warnings) emit({ type: "warning", message: `${at}: ${message}` });
+  if (entry.addImages === undefined)
+    for (const message of [...operators.warnings, ...manyVersions(finds.sightings)])
+      emit({ type: "warning", message: `${at}: ${message}` });
+  refuseUnread(`chart ${name}`, finds.unread, entry);
   const images = decide(group([...finds.sightings, ...operators.sightings]), choicesOf(entry));
   tellUndecided(`chart ${name}`, images, emit);
   const { objects = "", hooks = "", hookNames = [] } = finds.rendering ?? {};

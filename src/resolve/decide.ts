@@ -41,6 +41,10 @@ export function describePlace({ file, line, object, path }: Place): string {
     .join(" ");
 }
 
+/** Whether `ignoreImages` says that something that is no image is known. */
+export const isIgnored = ({ ignoreImages }: Choices, written: string): boolean =>
+  (ignoreImages ?? []).some((pattern) => fitsPattern(pattern, written));
+
 function fateOf(find: Find, choices: Choices): Fate {
   if (fitsAny(choices.ignoreImages, find)) return "ignored";
   if (fitsAny(choices.acceptImages, find)) return "carried";

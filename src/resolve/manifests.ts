@@ -1,10 +1,11 @@
 import { basename } from "node:path";
 import type { OpenRepository } from "../discovery/charts/oci.ts";
-import { splitDocuments } from "../discovery/documents/parse.ts";
+import { splitDocuments } from "../discovery/documents/split.ts";
 import { group } from "../discovery/images/find.ts";
+import type { Unread } from "../discovery/images/sighting.ts";
 import { sitesIn } from "../discovery/manifests/applied.ts";
 import { type Loaded, type LoadOptions, loadPath } from "../discovery/manifests/load.ts";
-import { sightingsOf } from "../discovery/manifests/search.ts";
+import { describeUnread, sightingsOf } from "../discovery/manifests/search.ts";
 import { AirgapError } from "../errors.ts";
 import { redactUrl } from "../http.ts";
 import { fileFromBytes } from "../lock/artifact.ts";
@@ -14,7 +15,7 @@ import type { Resolution, ResolveContext } from "../lock/resolved.ts";
 import type { ManifestsSpec } from "../lock/spec.ts";
 import { isRemote } from "../transport/url.ts";
 import { carry, followLocked } from "./carry.ts";
-import { type Choices, decide, isWanted } from "./decide.ts";
+import { type Choices, decide, isIgnored, isWanted } from "./decide.ts";
 
 export const YAML_TYPE = "application/yaml";
 
@@ -42,6 +43,21 @@ export function checkNames(names: string[], key: string): void {
       throw new AirgapError("spec", `${key}[${first}] and ${key}[${i}] are both called '${name}'`, {
         suggestions: ["tell them apart with as:"],
       });
+  });
+}
+
+/**
+ * A container whose image can't be read would be missing behind the gap.
+ * @throws AirgapError `missing` unless `ignoreImages` names what is written there
+ */
+export function refuseUnread(what: string, unread: Unread[], choices: Choices): void {
+  const open = unread.filter(({ written }) => !isIgnored(choices, written));
+  if (open.length === 0) return;
+  throw new AirgapError("not-closed", `${what}: ${open.map(describeUnread).join("\n")}`, {
+    suggestions: [
+      "put in what the template leaves open, and build again",
+      `or, when it is not needed: ignoreImages: [${open.map(({ written }) => `'${written.replaceAll("'", "''")}'`).join(", ")}]`,
+    ],
   });
 }
 
@@ -95,9 +111,24 @@ async function makeOne(
   const { emit } = context;
   const warn = (message: string): void => emit({ type: "warning", message: `${at}: ${message}` });
   const loaded = await loadPath(entry.path, loadOptions(context, warn));
+  const list = loaded.find(({ kind }) => kind === "list");
+  if (list)
+    throw new AirgapError(
+      "spec",
+      `${at}: ${entry.path} is a list of images, and nothing that can be applied`,
+      {
+        suggestions: ["name its images under images:"],
+      },
+    );
   if (loaded.every(({ text, chart }) => splitDocuments(text.text).length === 0 && chart === undefined))
     throw new AirgapError("spec", `${at}: ${entry.path} holds no object of Kubernetes`);
-  const images = decide(group(sightingsOf(loaded, warn)), choicesOf(entry));
+  const unread: Unread[] = [];
+  const sightings = sightingsOf(loaded, warn, {
+    unread: (each) => unread.push(each),
+    answered: entry.addImages !== undefined,
+  });
+  refuseUnread(`manifests ${name}`, unread, entry);
+  const images = decide(group(sightings), choicesOf(entry));
   tellUndecided(`manifests ${name}`, images, emit);
   const applied = titled(loaded);
   const facts: CarriedFacts = {
@@ -112,7 +143,10 @@ async function makeOne(
       kind: "manifests",
       name,
       files,
-      origins: [isRemote(entry.path) ? redactUrl(entry.path) : entry.path],
+      origins: [
+        isRemote(entry.path) ? redactUrl(entry.path) : entry.path,
+        ...new Set(loaded.flatMap(({ remotes }) => remotes ?? [])),
+      ],
       at,
       facts,
     },

@@ -1,9 +1,10 @@
+import { buffer } from "node:stream/consumers";
 import { Flags } from "@oclif/core";
 import { BaseCommand, withEnv } from "../../command.ts";
 import type { Find, Place } from "../../discovery/images/find.ts";
 import { readText } from "../../discovery/manifests/read.ts";
 import { searchPaths } from "../../discovery/manifests/search.ts";
-import { AirgapError } from "../../errors.ts";
+import { AirgapError, Exit } from "../../errors.ts";
 import { count } from "../../format.ts";
 import { run } from "../../host/process.ts";
 import { Http } from "../../http.ts";
@@ -33,12 +34,13 @@ export default class ImagesFind extends BaseCommand<Result> {
   static override summary = "Print every image that manifests, charts or kustomizations make a cluster pull";
 
   static override description =
-    "Reads files, folders, URLs, kustomizations and Helm charts (folders, archives, oci://). stdout gets the images that are certain or likely, one a line, sorted; what is only possible is told on stderr. --json gives for each place where it is, how the image was named and how sure that is.";
+    "Reads files, folders, URLs, kustomizations and Helm charts (folders, archives, oci://), lists of images, and with - what is piped in: pods, events and nodes of a cluster too. stdout gets the images that are certain or likely, one a line, sorted; what is only possible is told on stderr. --json gives for each place where it is, how the image was named and how sure that is.";
 
   static override examples = [
     "<%= config.bin %> images find kube-flannel.yml recommended.yaml",
     "<%= config.bin %> images find ./charts/ingress-nginx --values values.yaml --set controller.kind=DaemonSet",
     "<%= config.bin %> images find overlays/site --json",
+    "kubectl get pods,events,nodes -A -o json | <%= config.bin %> images find -",
   ];
 
   static override strict = false;
@@ -85,6 +87,10 @@ export default class ImagesFind extends BaseCommand<Result> {
           emit: this.emit,
           signal: this.signal,
         },
+        incomplete: () => {
+          process.exitCode = Exit.check;
+        },
+        stdin: () => buffer(process.stdin),
         warn: (message) => warnings.push(message),
         note: (message) => this.emit({ type: "note", message }),
       });
@@ -101,6 +107,8 @@ export default class ImagesFind extends BaseCommand<Result> {
     const { report } = this;
     for (const { reference } of images) report.line(reference);
     for (const message of warnings) this.emit({ type: "warning", message });
+    if (finds.length + warnings.length === 0)
+      this.emit({ type: "note", message: "No image is named there." });
     const off = images.filter(({ behind }) => behind);
     if (off.length > 0)
       report.say(

@@ -115,6 +115,8 @@ async function addFolder(
     reach,
     depth + 1,
   );
+  // Where git makes no links, it leaves files that hold their target.
+  tree.delete(`charts/${name}`);
   for (const [path, bytes] of completed.tree) tree.set(`charts/${name}/${path}`, bytes);
 }
 

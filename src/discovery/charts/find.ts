@@ -5,7 +5,8 @@ import { type Mapping, mapping, type Node } from "../documents/node.ts";
 import { parseOne, parseStream } from "../documents/parse.ts";
 import { Text } from "../documents/text.ts";
 import { takenKeys } from "../images/find.ts";
-import { type Sighting, walkDocument } from "../images/walk.ts";
+import type { Sighting, Unread } from "../images/sighting.ts";
+import { walkDocument } from "../images/walk.ts";
 import type { Chart } from "./chart.ts";
 import { parseFile } from "./chart.ts";
 import { completeDependencies } from "./dependencies.ts";
@@ -36,6 +37,8 @@ export interface ChartFinds {
   documents: Node[];
   /** The chart as it was rendered, sub-charts included. */
   tree: Tree;
+  /** What stands for an image in the rendering, and is none. */
+  unread: Unread[];
   warnings: string[];
   notes: string[];
 }
@@ -76,14 +79,17 @@ export async function findInChart(
   const chart =
     tree === obtained.tree ? first : { ...(await loadChart(tree, what)), dependencies: first.dependencies };
   const named = imagesInValues(chart, given, what);
-  const result = { chart, tree, warnings, notes: [] as string[], documents: [] as Node[] };
+  const unread: Unread[] = [];
+  const result = { chart, tree, warnings, unread, notes: [] as string[], documents: [] as Node[] };
   if (chart.library)
     return { ...result, sightings: [], notes: [`${what} is a library chart: it installs nothing`] };
   const { rendering, whole } = await tryRender(chart, tree, what, options, warnings, reach);
   if (rendering === undefined) return { ...result, sightings: named };
   result.documents = renderedDocuments(rendering, what);
   const taken = takenKeys(result.documents);
-  const rendered = result.documents.flatMap((root) => walkDocument(root, { taken }));
+  const rendered = result.documents.flatMap((root) =>
+    walkDocument(root, { taken, unread: (each) => unread.push(each) }),
+  );
   if (rendering.hookNames.length > 0)
     result.notes.push(`${what} has hooks, which are carried and not run: ${rendering.hookNames.join(", ")}`);
   return { ...result, rendering, sightings: [...rendered, ...unusedImages(named, rendered, chart, whole)] };

@@ -1,6 +1,6 @@
 import { AirgapError, isAirgapError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
-import { parseManifest } from "../../oci/manifest.ts";
+import { type Manifest, parseManifest } from "../../oci/manifest.ts";
 import { parseReference } from "../../oci/reference.ts";
 import type { Source } from "../../transport/types.ts";
 import { MAX_ARCHIVE, type Packaged } from "./repository.ts";
@@ -53,6 +53,38 @@ async function chooseTag(
   return tagOf(version);
 }
 
+/** Manifests of one index that are looked at for a chart. */
+const MAX_CHILDREN = 64;
+
+/**
+ * The manifest with a chart in it: the tag's own, or one in its index, where a publisher keeps images
+ * and chart under one tag.
+ * @throws AirgapError `spec` when there is none
+ */
+async function findChart(
+  source: Source,
+  root: Descriptor,
+  what: string,
+  signal: AbortSignal | undefined,
+): Promise<{ manifest: Manifest; layer: Descriptor }> {
+  const waiting = [root];
+  for (let seen = 0; seen < MAX_CHILDREN; seen++) {
+    const descriptor = waiting.shift();
+    if (descriptor === undefined) break;
+    const manifest = parseManifest(
+      await read(source, descriptor, 4 << 20, signal),
+      descriptor.mediaType,
+      what,
+    );
+    if (manifest.kind === "index") waiting.push(...manifest.manifests);
+    else {
+      const layer = manifest.layers.find(({ mediaType }) => mediaType === CHART_LAYER);
+      if (layer !== undefined) return { manifest, layer };
+    }
+  }
+  throw new AirgapError("spec", `${what} is not a Helm chart: no layer of type ${CHART_LAYER}`);
+}
+
 /**
  * Fetches a chart from a registry: `oci://host/path/name`, with a tag or digest behind it or a
  * version or range beside it.
@@ -72,13 +104,7 @@ export async function fetchFromRegistry(
       ? new AirgapError("not-found", `${url} has no ${reference}`, { cause: error })
       : error;
   });
-  const manifest = parseManifest(await read(source, root, 4 << 20, signal), root.mediaType, url);
-  const layer =
-    manifest.kind === "manifest"
-      ? manifest.layers.find(({ mediaType }) => mediaType === CHART_LAYER)
-      : undefined;
-  if (layer === undefined)
-    throw new AirgapError("spec", `${url}:${reference} is not a Helm chart: no layer of type ${CHART_LAYER}`);
+  const { manifest, layer } = await findChart(source, root, `${url}:${reference}`, signal);
   const version =
     manifest.annotations?.["org.opencontainers.image.version"] ?? reference.replaceAll("_", "+");
   return {

@@ -1,5 +1,5 @@
 import { mkdir, readdir, readFile, realpath, stat, writeFile } from "node:fs/promises";
-import { dirname, join, relative, resolve, sep } from "node:path";
+import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { extract } from "tar-stream";
@@ -74,33 +74,58 @@ export async function readArchive(bytes: Uint8Array, what: string): Promise<Tree
   return builder.tree;
 }
 
+/** The working tree that a folder belongs to: up to the folder with `.git`; undefined outside of one. */
+async function workingTree(folder: string): Promise<string | undefined> {
+  for (let at = folder; ; at = dirname(at)) {
+    if (await stat(join(at, ".git")).catch(() => undefined)) return at;
+    if (dirname(at) === at) return undefined;
+  }
+}
+
 /**
- * Reads a chart's folder. Links that stay inside are followed, others refused; `.git` is left out.
+ * Where reading may go on behind a link: within the folder that it is in, or the working tree of git
+ * around that. A link in `charts/` to another chart is that sub-chart, wherever it lies.
+ * @returns the folder that links below it may not leave
+ */
+async function follow(path: string, real: string, home: string): Promise<string | undefined> {
+  const inside = (folder: string | undefined): boolean =>
+    folder !== undefined && (real === folder || real.startsWith(folder + sep));
+  if (inside(home)) return home;
+  const isChart =
+    basename(dirname(path)) === "charts" && (await stat(join(real, "Chart.yaml")).catch(() => undefined));
+  if (isChart) return real;
+  return inside(await workingTree(home)) ? home : undefined;
+}
+
+/**
+ * Reads a chart's folder, links too; one that leads out of it and its working tree is refused, but
+ * for a linked sub-chart. `.git` is left out.
  * @throws AirgapError `spec`
  */
 export async function readFolder(folder: string): Promise<Tree> {
   const builder = new Builder(folder);
   const root = await realpath(folder);
-  const visit = async (directory: string, depth: number): Promise<void> => {
-    if (depth > 32) throw refuse(folder, "its folders are nested more than 32 deep");
+  const visit = async (directory: string, above: string[], home: string): Promise<void> => {
+    if (above.length > 32) throw refuse(folder, "its folders are nested more than 32 deep");
     for (const entry of (await readdir(directory, { withFileTypes: true })).sort((a, b) =>
       a.name < b.name ? -1 : 1,
     )) {
       if (entry.name === ".git") continue;
       const path = join(directory, entry.name);
+      const shown = relative(folder, path);
       const real = await realpath(path).catch((cause) => {
-        throw refuse(folder, `the link ${relative(folder, path)} leads nowhere (${messageOf(cause)})`);
+        throw refuse(folder, `the link ${shown} leads nowhere (${messageOf(cause)})`);
       });
-      if (real !== root && !real.startsWith(root + sep))
-        throw refuse(folder, `the link ${relative(folder, path)} leads outside of it`);
+      const within = real.startsWith(home + sep) ? home : await follow(path, real, home);
+      if (within === undefined) throw refuse(folder, `the link ${shown} leads outside of it`);
+      if (above.includes(real)) throw refuse(folder, `the link ${shown} leads back to where it is`);
       const found = await stat(real);
-      if (found.isDirectory()) await visit(path, depth + 1);
-      else if (found.size > MAX_TOTAL)
-        throw refuse(folder, `${relative(folder, path)} is larger than ${MAX_TOTAL >> 20} MiB`);
-      else if (found.isFile()) builder.add(relative(folder, path).split(sep).join("/"), await readFile(real));
+      if (found.isDirectory()) await visit(path, [...above, real], within);
+      else if (found.size > MAX_TOTAL) throw refuse(folder, `${shown} is larger than ${MAX_TOTAL >> 20} MiB`);
+      else if (found.isFile()) builder.add(shown.split(sep).join("/"), await readFile(real));
     }
   };
-  await visit(folder, 0);
+  await visit(folder, [root], root);
   return builder.tree;
 }
 

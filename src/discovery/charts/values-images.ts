@@ -1,10 +1,15 @@
 import { formatReference, nameOf, parseReference } from "../../oci/reference.ts";
-import { get, type Mapping, mapping, stringAt } from "../documents/node.ts";
-import { type Sighting, walkDocument } from "../images/walk.ts";
+import { get, itemsOf, type Mapping, mapping, type Node, type Scalar, stringAt } from "../documents/node.ts";
+import { parseOne } from "../documents/parse.ts";
+import { Text } from "../documents/text.ts";
+import { inherit } from "../images/join.ts";
+import { pairsOf } from "../images/shapes.ts";
+import type { Sighting } from "../images/sighting.ts";
+import { walkDocument } from "../images/walk.ts";
 import { type Chart, parseFile } from "./chart.ts";
 import { isEnabled } from "./dependencies.ts";
 import { missingDependencies } from "./load.ts";
-import { asMapping, mergeValues } from "./values.ts";
+import { asMapping, isTrue, mergeValues } from "./values.ts";
 
 /**
  * The images that a chart's values name, sub-charts included: all that can be known without
@@ -16,18 +21,24 @@ export function imagesInValues(chart: Chart, given: Mapping, what = chart.name):
   return inChart(chart, given, what, undefined);
 }
 
-function inChart(chart: Chart, given: Mapping, what: string, behind: string | undefined): Sighting[] {
+function inChart(
+  chart: Chart,
+  given: Mapping,
+  what: string,
+  behind: string | undefined,
+  inner = false,
+): Sighting[] {
   const values = mergeValues(parseFile(chart.tree, "values.yaml", what), given);
   const own = new Set(chart.dependencies.map(({ alias, name }) => alias ?? name));
-  const inherited = chart.appVersion ? { defaultTag: chart.appVersion } : {};
-  const root = mapping(values.entries.filter(({ key }) => !own.has(key)));
+  const version = chart.appVersion ? { defaultTag: chart.appVersion } : {};
+  // What is global was given by the chart above, which has looked through it.
+  const global = inner ? asMapping(get(values, "global")) : mapping([]);
+  const inherited = inherit(version, pairsOf(global, undefined));
+  const root = mapping(values.entries.filter(({ key }) => !own.has(key) && !(inner && key === "global")));
   const annotations = asMapping(get(chart.root, "annotations"));
   const sightings = [
     ...walkDocument(root, { inherited, values: true }),
-    ...walkDocument(mapping([{ key: "annotations", value: annotations }])).map((sighting) => ({
-      ...sighting,
-      behind: "annotations",
-    })),
+    ...inAnnotations(annotations, values),
   ];
   const mine = behind === undefined ? sightings : sightings.map((sighting) => ({ ...sighting, behind }));
   const absent = missingDependencies(chart).flatMap(({ alias, name }) =>
@@ -40,6 +51,40 @@ function inChart(chart: Chart, given: Mapping, what: string, behind: string | un
     ...absent.map((sighting) => ({ ...sighting, behind: behind ?? "a sub-chart that is not there" })),
     ...[...chart.charts.values()].flatMap((sub) => inSubchart(chart, sub, values, what, behind)),
   ];
+}
+
+/**
+ * What a chart's publisher names beside its values, for what operators pull at run time; entries of
+ * `helm.sh/images` may have a condition. https://artifacthub.io/docs/topics/annotations/helm/
+ */
+function inAnnotations(annotations: Mapping, values: Mapping): Sighting[] {
+  return annotations.entries.flatMap(({ key, value }) => {
+    const text = value.kind === "scalar" && /(?:^|\/)images$/.test(key) ? value : undefined;
+    const entries = text && parsedList(text);
+    if (entries === undefined) return [];
+    return entries.flatMap((entry, i) => {
+      const condition = stringAt(entry, "condition");
+      const on = condition === undefined || isTrue(get(values, ...condition.split(".")));
+      return walkDocument(mapping([{ key: "image", value: get(entry, "image") ?? mapping([]) }])).map(
+        (sighting) => ({
+          ...sighting,
+          how: "annotation" as const,
+          path: `annotations.${JSON.stringify(key)}[${i}].image`,
+          ...(on ? {} : { behind: condition as string }),
+        }),
+      );
+    });
+  });
+}
+
+function parsedList(text: Scalar): Node[] | undefined {
+  try {
+    const embedded =
+      text.span && new Text(text.span.in.file, text.value, { span: text.span, value: text.value });
+    return itemsOf(parseOne(embedded ?? new Text("", text.value)));
+  } catch {
+    return undefined;
+  }
 }
 
 function inSubchart(
@@ -61,7 +106,7 @@ function inSubchart(
         : undefined,
     );
     const off = behind ?? (isEnabled(dependency, values) ? undefined : (dependency.condition ?? key));
-    return inChart(sub, given, `${what}/charts/${stringAt(sub.root, "name") ?? key}`, off);
+    return inChart(sub, given, `${what}/charts/${stringAt(sub.root, "name") ?? key}`, off, true);
   });
 }
 
@@ -111,9 +156,13 @@ export function unusedImages(
       names.has(nameOf(reference)) ||
       repositories.some(
         (known) =>
-          known === repository || known.startsWith(`${repository}-`) || known.endsWith(`/${repository}`),
+          known === repository ||
+          known.startsWith(`${repository}-`) ||
+          known.startsWith(`${repository.replace(/^library\//, "")}/`) ||
+          known.endsWith(`/${repository.replace(/^library\//, "")}`),
       );
     if (used) return [];
+    if (sighting.how === "annotation") return [sighting];
     const behind = sighting.behind ?? (whole ? "nothing in the rendering" : undefined);
     if (behind === undefined) return [sighting];
     if (!sighting.guessed)

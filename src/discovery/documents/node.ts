@@ -36,6 +36,14 @@ export interface Sequence {
 export const isNull = (node: Node | undefined): boolean =>
   node?.kind === "scalar" && node.plain && /^(?:~|null|Null|NULL)?$/.test(node.value);
 
+/** A number or a boolean to any reader of YAML, version 1.1 included. */
+export const isTyped = (node: Node): boolean =>
+  node.kind === "scalar" &&
+  node.plain &&
+  /^(?:true|false|yes|no|on|off|[-+]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?|0x[\da-f]+|0o?[0-7]+)$/i.test(
+    node.value,
+  );
+
 /** The value behind a key; the last one when it is there twice, as Kubernetes reads it. */
 export function get(node: Node | undefined, ...path: string[]): Node | undefined {
   let found = node;

@@ -10,7 +10,9 @@ import {
   type Scalar as YamlScalar,
 } from "yaml";
 import { AirgapError } from "../../errors.ts";
+import { Indented, indented, seriousError } from "./lenient.ts";
 import { type Entry, type Mapping, mapping, type Node, type Sequence } from "./node.ts";
+import { contentStart, splitDocuments } from "./split.ts";
 import type { Text } from "./text.ts";
 
 /** Largest single document. An object in Kubernetes is at most 1.5 MiB, a `List` of many more. */
@@ -37,22 +39,6 @@ export class YamlError extends AirgapError {
       suggestion ? { suggestions: [suggestion] } : {},
     );
   }
-}
-
-/** Stretches between `---` lines. Such a line ends a document even inside of a block scalar (YAML 1.2, 9.1). */
-export function splitDocuments(text: string): [start: number, end: number][] {
-  const parts: [number, number][] = [];
-  let start = 0;
-  for (const match of text.matchAll(/^---(?=[ \t\r\n]|$)/gm)) {
-    parts.push([start, match.index]);
-    start = match.index;
-  }
-  parts.push([start, text.length]);
-  return parts.filter(([from, to]) => hasContent(text, from, to));
-}
-
-function hasContent(text: string, from: number, to: number): boolean {
-  return /^(?!\s*(?:#|---\s*(?:#|$)|\.\.\.\s*$|%YAML|%TAG|$)).+/m.test(text.slice(from, to));
 }
 
 /** Definitions of custom resources are large, hold schemas and no image; they are not even parsed. */
@@ -87,20 +73,38 @@ export function parseOne(text: Text, start = 0, end = text.text.length): Node | 
       "split it into several documents",
     );
   }
-  const source = text.text.slice(start, end);
-  const document = parseDocument(source, {
+  const from = contentStart(text.text, start);
+  const { document, source } = parseLeniently(text, from, end);
+  return document.contents === null
+    ? undefined
+    : new Converter(text, (offset) => from + source.source(offset)).convert(document.contents as YamlNode);
+}
+
+function parseLeniently(text: Text, from: number, end: number): { document: Parsed; source: Indented } {
+  const written = text.text.slice(from, end);
+  let source = new Indented(written);
+  let document = parseYaml(written);
+  let error = seriousError(document.errors);
+  const deeper = error && indented(written, error);
+  if (deeper !== undefined) {
+    source = deeper;
+    document = parseYaml(source.text);
+    error = seriousError(document.errors);
+  }
+  if (error) throw new YamlError(text, from + source.source(error.pos[0]), plainMessage(error.message));
+  return { document, source };
+}
+
+type Parsed = ReturnType<typeof parseDocument>;
+
+const parseYaml = (text: string): Parsed =>
+  parseDocument(text, {
     schema: "failsafe",
     uniqueKeys: false,
     prettyErrors: false,
     logLevel: "silent",
     keepSourceTokens: false,
   });
-  const [error] = document.errors;
-  if (error) throw new YamlError(text, start + error.pos[0], plainMessage(error.message));
-  return document.contents === null
-    ? undefined
-    : new Converter(text, start).convert(document.contents as YamlNode);
-}
 
 function plainMessage(message: string): string {
   return message.startsWith("Maximum call stack")
@@ -113,14 +117,15 @@ const MAX_DEPTH = 500;
 /** Turns the parser's tree into ours: aliases followed, `<<` merged, positions kept. */
 class Converter {
   readonly #text: Text;
-  readonly #base: number;
+  readonly #offset: (offset: number) => number;
   readonly #anchors = new Map<string, { node?: Node }>();
   /** Nodes counted with every alias expanded. */
   readonly #sizes = new Map<Node, number>();
 
-  constructor(text: Text, base: number) {
+  /** @param offset where an offset of the parser's stands in the text */
+  constructor(text: Text, offset: (offset: number) => number) {
     this.#text = text;
-    this.#base = base;
+    this.#offset = offset;
   }
 
   convert(node: YamlNode | null, depth = 0): Node {
@@ -136,7 +141,7 @@ class Converter {
 
   #make(node: YamlNode | null, depth: number): Node {
     const span = node?.range
-      ? { in: this.#text, start: this.#base + node.range[0], end: this.#base + node.range[1] }
+      ? { in: this.#text, start: this.#offset(node.range[0]), end: this.#offset(node.range[1]) }
       : undefined;
     let made: Node;
     if (isMap(node)) made = { ...this.#mapping(node.items as Pair[], depth), ...(span ? { span } : {}) };
@@ -212,6 +217,6 @@ class Converter {
   }
 
   #fail(node: YamlNode | null, why: string, suggestion?: string): YamlError {
-    return new YamlError(this.#text, this.#base + (node?.range?.[0] ?? 0), why, suggestion);
+    return new YamlError(this.#text, this.#offset(node?.range?.[0] ?? 0), why, suggestion);
   }
 }

@@ -3,7 +3,8 @@ import { get, itemsOf, type Node, stringAt } from "../documents/node.ts";
 import { type FileSpan, fileSpan, lineOf, type Span } from "../documents/text.ts";
 import type { Inherited, Stretches } from "./join.ts";
 import type { Confidence } from "./judge.ts";
-import { type How, type Sighting, walkDocument } from "./walk.ts";
+import type { How, Sighting } from "./sighting.ts";
+import { walkDocument } from "./walk.ts";
 
 /** Where and how an image was named. */
 export interface Place {
@@ -85,20 +86,22 @@ export function group(sightings: Sighting[]): Find[] {
 const isPinned = (written: string): boolean => /@|:[^/]+$/.test(written);
 
 /**
- * A name without tag in some setting, that stands elsewhere with one, is half of what a program
- * puts together, not an image of its own. A container, a variable and an argument mean what they say.
+ * A name without tag in some setting, that stands elsewhere with one or begins one, is a part of
+ * what a program puts together, not an image of its own. A container means what it says.
  */
 function withoutHalves(sightings: Sighting[]): Sighting[] {
   const name = (reference: string): string => nameOf(parseReference(reference));
-  const pinned = new Set(
-    sightings
-      .filter(({ written, confidence }) => isPinned(written) && confidence !== "possible")
-      .map(({ reference }) => name(reference)),
-  );
+  const pinned = new Set<string>();
+  for (const { reference, written, confidence } of sightings) {
+    if (!isPinned(written) || confidence === "possible") continue;
+    const parts = name(reference).split("/");
+    for (let length = 2; length <= parts.length; length++) pinned.add(parts.slice(0, length).join("/"));
+  }
   const isHalf = ({ how, written, reference }: Sighting): boolean =>
-    ["field", "text", "split", "annotation"].includes(how) &&
+    how !== "container" &&
+    how !== "volume" &&
     !isPinned(written) &&
-    pinned.has(name(reference));
+    (pinned.has(name(reference)) || pinned.has(name(reference).replace("docker.io/library/", "docker.io/")));
   return sightings.filter((sighting) => !isHalf(sighting));
 }
 

@@ -1,8 +1,8 @@
 import { isDigest } from "../../oci/digest.ts";
 import { isTag, tryParseReference } from "../../oci/reference.ts";
-import { isNull, type Scalar } from "../documents/node.ts";
+import { isNull, isTyped, type Scalar } from "../documents/node.ts";
 import type { Span } from "../documents/text.ts";
-import { isRegistryHost } from "./judge.ts";
+import { couldBeHost, isRegistryHost } from "./judge.ts";
 import { wordsOf } from "./vocabulary.ts";
 
 /** A name with a value: of a mapping, of a list of variables, of arguments. */
@@ -12,7 +12,19 @@ export interface Pair {
 }
 
 /** What a part of a split image is. `version` is a tag only where nothing else can be meant. */
-type Role = "registry" | "path" | "repository" | "image" | "name" | "tag" | "version" | "digest";
+type Role =
+  | "registry"
+  | "path"
+  /** A registry with a path, where it is one. */
+  | "base"
+  | "repository"
+  | "image"
+  | "name"
+  /** `searchName`: counts where registry and version of the same prefix stand beside it. */
+  | "called"
+  | "tag"
+  | "version"
+  | "digest";
 
 /** The scalars that together are one image. */
 export interface Parts {
@@ -46,6 +58,8 @@ export interface Inherited {
   /** Between the registry and the names: an organisation. */
   path?: Scalar;
   tag?: Scalar;
+  /** `version:` of what encloses it, in the same object. */
+  version?: Scalar;
   /** What an image without tag gets: a chart's `appVersion`. */
   defaultTag?: string;
 }
@@ -61,7 +75,9 @@ const ROLES: [RegExp, Role][] = [
   [/(?:^| )(?:version|release)$/, "version"],
   [/(?:^| )(?:digest|sha|sha256)$/, "digest"],
   [/(?:^| )(?:image|img|image name|img name|image ref|base image)$/, "image"],
+  [/^(?:image )?base$/, "base"],
   [/^name$/, "name"],
+  [/(?:^| )name$/, "called"],
 ];
 const SPEAKING = /\b(?:images?|imgs?|docker|containers?)\b/;
 /** `defaultRegistry`, `globalTag`: given for all that is inside. */
@@ -96,6 +112,13 @@ function label(key: string): Labelled | undefined {
   return undefined;
 }
 
+/** Roles whose value may be a number. */
+const TAGS = new Set<Role>(["tag", "version", "digest"]);
+
+/** A registry, alone or with a path in it, without tag. */
+const isRegistryPath = (text: string): boolean =>
+  /^[^/\s:@]+(?::\d+)?(?:\/[^/\s:@]+)*\/?$/.test(text) && couldBeHost(text.split("/")[0] as string);
+
 interface Group {
   parts: Partial<Record<Role, Scalar>>;
   spoken: boolean;
@@ -106,26 +129,65 @@ function groupsOf(pairs: Pair[]): Map<string, Group> {
   for (const { key, value } of pairs) {
     const found = label(key);
     if (found === undefined) continue;
+    const prefixes = found.role === "path" || found.role === "base";
+    const role = prefixes && isRegistryPath(textOf(value)) ? "registry" : found.role;
+    if (role === "base") continue;
+    if (isTyped(value) && !TAGS.has(role)) continue;
     const group = groups.get(found.prefix) ?? { parts: {}, spoken: false };
-    if (textOf(group.parts[found.role]) === "") group.parts[found.role] = value;
+    if (textOf(group.parts[role]) === "") group.parts[role] = value;
     group.spoken ||= found.spoken;
     groups.set(found.prefix, group);
   }
   return groups;
 }
 
+const NAMING: Role[] = ["repository", "image", "name", "called"];
+const hasName = ({ parts }: Group): boolean => NAMING.some((role) => textOf(parts[role]) !== "");
+const hasTag = ({ parts }: Group): boolean =>
+  [parts.tag, parts.version, parts.digest].some((part) => textOf(part) !== "");
+
+/** `ACME_DATABASE_IMAGE` and `DATABASE_VERSION`: a version whose prefix ends another one's is meant for it. */
+function shareVersions(groups: Map<string, Group>): void {
+  for (const [prefix, group] of groups) {
+    if (!hasName(group) || hasTag(group) || prefix === "") continue;
+    const fitting = [...groups].filter(
+      ([other, each]) =>
+        other !== "" &&
+        hasTag(each) &&
+        !hasName(each) &&
+        (prefix.endsWith(` ${other}`) || other.endsWith(` ${prefix}`)),
+    );
+    const [only] = fitting;
+    if (fitting.length !== 1 || only === undefined) continue;
+    const { tag, version, digest } = only[1].parts;
+    Object.assign(group.parts, tag && { tag }, version && { version }, digest && { digest });
+  }
+}
+
 const textOf = (scalar: Scalar | undefined): string =>
   scalar === undefined || isNull(scalar) ? "" : scalar.value.trim();
 const NOT_A_NAME = /[\s{}$<>%*()\\]|:\/\/|\.git$/;
 
+const isVersion = (text: string): boolean => isTag(text) && /^v?\d+\.\d+/.test(text);
+
 /** What outer mappings say for all inside of them. */
 export function inherit(outer: Inherited, pairs: Pair[]): Inherited {
   const own = groupsOf(pairs).get("")?.parts;
-  const registry =
-    textOf(own?.registry) !== "" && !NOT_A_NAME.test(textOf(own?.registry)) ? own?.registry : undefined;
+  const prefix =
+    own && textOf(own.image ?? own.name ?? own.tag ?? own.digest) === "" ? own.repository : undefined;
+  const given =
+    textOf(own?.registry) !== "" ? own?.registry : isRegistryPath(textOf(prefix)) ? prefix : undefined;
+  const registry = given && !NOT_A_NAME.test(textOf(given)) ? given : undefined;
   const path = textOf(own?.path) !== "" && !NOT_A_NAME.test(textOf(own?.path)) ? own?.path : undefined;
   const tag = isTag(textOf(own?.tag)) ? own?.tag : undefined;
-  return { ...outer, ...(registry ? { registry } : {}), ...(path ? { path } : {}), ...(tag ? { tag } : {}) };
+  const version = isVersion(textOf(own?.version)) ? own?.version : undefined;
+  return {
+    ...outer,
+    ...(registry ? { registry } : {}),
+    ...(path ? { path } : {}),
+    ...(tag ? { tag } : {}),
+    ...(version ? { version } : {}),
+  };
 }
 
 /** A tag field may hold a digest too, or both: `v1@sha256:…`, `sha256:…`. */
@@ -151,8 +213,10 @@ function hosted(repository: string): boolean {
  * @param spokenOnly where unrelated names stand together: one of the names itself has to speak of images
  */
 export function joinPairs(pairs: Pair[], near: boolean, inherited: Inherited, spokenOnly = false): Joined[] {
-  return [...groupsOf(pairs).values()].flatMap((group) => {
-    if (spokenOnly && !group.spoken) return [];
+  const groups = groupsOf(pairs);
+  if (spokenOnly) shareVersions(groups);
+  return [...groups.values()].flatMap((group) => {
+    if (spokenOnly && !group.spoken && called(group) === undefined) return [];
     const joined = joinGroup(group, near, inherited) ?? [];
     return spokenOnly && !Array.isArray(joined) && !joined.parts.tag && !joined.parts.digest
       ? { ...joined, named: false }
@@ -160,30 +224,43 @@ export function joinPairs(pairs: Pair[], near: boolean, inherited: Inherited, sp
   });
 }
 
+/** `X_REPO_URL`, `X_NAME` and `X_VERSION` are an image without a word that says so. */
+function called({ parts }: Group): Scalar | undefined {
+  const registry = parts.registry ?? parts.repository;
+  const whole = isRegistryPath(textOf(registry)) && isVersion(textOf(parts.tag ?? parts.version));
+  return whole && textOf(parts.image) === "" && !/[/:@]/.test(textOf(parts.called))
+    ? parts.called
+    : undefined;
+}
+
 /** What stands between registry and tag: the repository, or a path and a name. */
 function namesOf(parts: Group["parts"], about: boolean, inherited: Inherited): Scalar[] {
   const { repository, image, name, tag, registry } = parts;
   if (textOf(repository) === "") {
     if (textOf(image) !== "") return [image as Scalar];
+    const only = called({ parts, spoken: about });
+    if (only !== undefined) return [only];
     const inValues = inherited.registry !== undefined && inherited.defaultTag !== undefined;
     return about && name && (inValues || (tag ?? registry ?? parts.digest)) ? [name] : [];
   }
   const path = textOf(repository);
   const shortPath = path.split("/").length <= 2;
-  const last = textOf(image) !== "" ? image : about && shortPath && hosted(path) ? name : undefined;
+  const apart = shortPath ? called({ parts, spoken: about }) : undefined;
+  const last =
+    textOf(image) !== "" ? image : (apart ?? (about && shortPath && hosted(path) ? name : undefined));
   const text = textOf(last);
-  const apart =
+  const separate =
     last !== undefined &&
     text !== "" &&
     !hosted(text) &&
     !/[:@]/.test(text) &&
     path !== text &&
     !path.endsWith(`/${text}`);
-  return apart ? [repository as Scalar, last] : [repository as Scalar];
+  return separate ? [repository as Scalar, last] : [repository as Scalar];
 }
 
 function joinGroup({ parts, spoken }: Group, near: boolean, inherited: Inherited): Joined | undefined {
-  const about = near || spoken;
+  const about = near || spoken || called({ parts, spoken }) !== undefined;
   const inner = namesOf(parts, about, inherited);
   const path = inner.map(textOf).join("/");
   const written = NOT_A_NAME.test(path) ? undefined : tryParseReference(path);
@@ -191,8 +268,9 @@ function joinGroup({ parts, spoken }: Group, near: boolean, inherited: Inherited
   const pinned = written.tag !== undefined || written.digest !== undefined;
   const registry = hosted(path) ? undefined : registryOf(parts.registry, inherited.registry, about);
   const tag = pinned ? undefined : tagOf(parts, path, about, inherited);
-  const organisation =
-    registry !== undefined && !path.includes("/") ? (parts.path ?? inherited.path) : undefined;
+  // A registry that brings a path of its own needs none from outside.
+  const outer = textOf(registry).includes("/") ? undefined : inherited.path;
+  const organisation = registry !== undefined && !path.includes("/") ? (parts.path ?? outer) : undefined;
   const names = [
     ...(registry ? [registry] : []),
     ...(organisation && textOf(organisation) !== "" ? [organisation] : []),
@@ -206,7 +284,8 @@ function joinGroup({ parts, spoken }: Group, near: boolean, inherited: Inherited
     textOf(parts.tag) !== "" ||
     (parts.tag !== undefined && inherited.defaultTag !== undefined) ||
     (registry === parts.registry && registry !== undefined);
-  const named = about || (parts.repository !== undefined && tagged);
+  const named =
+    about || (parts.repository !== undefined && tagged) || called({ parts, spoken }) !== undefined;
   if (!named && !(hosted(path) && isRegistryHost(written.host) && parts.version !== undefined))
     return undefined;
   const end = pinned ? "" : suffix(textOf(tag), textOf(digest));
@@ -237,5 +316,6 @@ function tagOf(
   if (textOf(parts.tag) !== "") return parts.tag;
   const version = textOf(parts.version);
   if (/\d/.test(version) && (about || isRegistryHost(path.split("/")[0] as string))) return parts.version;
-  return textOf(parts.digest) === "" && about ? inherited.tag : undefined;
+  if (textOf(parts.digest) !== "" || !about) return undefined;
+  return inherited.tag ?? (inherited.defaultTag === undefined ? inherited.version : undefined);
 }

@@ -62,6 +62,15 @@ const WORDS = new Set([
   "base64",
   "string",
   "object",
+  "full",
+  "minimal",
+  "custom",
+  "inherit",
+  "undefined",
+  "unknown",
+  "external",
+  "internal",
+  "embedded",
 ]);
 const FILE =
   /\.(?:png|jpe?g|svg|gif|ico|webp|bmp|tiff?|qcow2|iso|img|raw|vmdk|vhdx?|ova|tar|t?gz|xz|zip|bz2|zst|ya?ml|json|txt|md|html?|css|js|ts|go|py|sh|conf|cfg|ini|toml|pem|crt|key|log|sock|service|so|exe|jar|war|git|proto|wasm)$/i;
@@ -77,7 +86,8 @@ export function isRegistryHost(host: string): boolean {
   return /^localhost(?::|$)/.test(host) || host.split(/[.:]/).some((label) => REGISTRY_LABEL.test(label));
 }
 
-function couldBeHost(host: string): boolean {
+/** Whether a first component can only be a host. */
+export function couldBeHost(host: string): boolean {
   if (noRegistry(host)) return false;
   return (
     /:\d+$/.test(host) ||
@@ -170,13 +180,8 @@ export function judge(written: string, evidence: Evidence, name = ""): Judged | 
   if (evidence === "schema") return { reference, confidence: "certain" };
   if (!believable(text, reference)) return undefined;
   const confidence = grade(text, reference, scheme && evidence === "none" ? "named" : evidence);
-  // A base is what something else makes a name of.
-  if (
-    confidence === "likely" &&
-    reference.tag === undefined &&
-    reference.digest === undefined &&
-    wordsOf(name).includes("base")
-  )
+  // Without a tag it is what a program makes a name of, more often than an image at `latest`.
+  if (confidence === "likely" && !scheme && reference.tag === undefined && reference.digest === undefined)
     return { reference, confidence: "possible" };
   if (confidence !== "likely" && evidence !== "prose" && name !== "" && fits(text, reference, name))
     return { reference, confidence: "likely" };

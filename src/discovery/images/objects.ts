@@ -46,9 +46,11 @@ const ASKED_BY_POLICIES = new Set([
 
 /** Whether what stands behind a key is left out. */
 export function passedOver(key: string, object: Mapping | undefined, depth: number): boolean {
-  if (PASSED_OVER.has(key)) return true;
+  if (PASSED_OVER.has(key) || /\.example$/.test(key)) return true;
   const group = stringAt(object, "apiVersion") ?? "";
   if (/^(?:[\w.-]*\.)?kyverno\.io\//.test(group) && ASKED_BY_POLICIES.has(key)) return true;
+  // What catalogues show.
+  if (key === "containerImage" && stringAt(object, "kind") === "ClusterServiceVersion") return true;
   return key === "status" && depth === 1 && group !== "";
 }
 

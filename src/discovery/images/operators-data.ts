@@ -9,10 +9,12 @@ export interface Operator {
   unless?: string[];
   /** Images that are known, by the operator's version. */
   known?: { version: string; images: string[]; source: string }[];
-  /** Field of a resource with the version of what it runs, and the image that makes. */
+  /** Field of a resource with the version of what it runs, and the image that makes; `{a.b}` is another field. */
   versioned?: { kind: string; field: string; image: string }[];
   /** Images beside the operator's own, with its registry and tag. */
   siblings?: string[];
+  /** Images that it runs beside those of its resources, whatever their versions. */
+  helpers?: string[];
   /** What lists the images; `{image}` is the operator's own. */
   command?: string;
   /** What else to do. */
@@ -25,7 +27,9 @@ const CALICO = (version: string, names: string): string[] =>
 /**
  * Operators whose images are compiled in. Add a row with its source; docs/images.md tells how.
  * Sources: tigera/operator pkg/components; elastic/cloud-on-k8s pkg/controller/common/container;
- * prometheus-operator pkg/operator/defaults.go; kubevirt pkg/virt-operator/util/config.go; the
+ * prometheus-operator pkg/operator/defaults.go; kubevirt pkg/virt-operator/util/config.go;
+ * pingcap/tidb-operator pkg/image/image.go; scylla-operator pkg/api/scylla/v1; mysql-operator's
+ * mysqloperator/controller/config.py; the
  * others' documentation of their custom resources.
  */
 export const OPERATORS: readonly Operator[] = [
@@ -55,6 +59,8 @@ export const OPERATORS: readonly Operator[] = [
       "agent.k8s.elastic.co/*",
       "logstash.k8s.elastic.co/*",
       "enterprisesearch.k8s.elastic.co/*",
+      "beat.k8s.elastic.co/*",
+      "maps.k8s.elastic.co/*",
     ],
     unless: ["spec.image"],
     versioned: [
@@ -70,6 +76,13 @@ export const OPERATORS: readonly Operator[] = [
         kind: "EnterpriseSearch",
         field: "spec.version",
         image: "docker.elastic.co/enterprise-search/enterprise-search",
+      },
+      { kind: "Beat", field: "spec.version", image: "docker.elastic.co/beats/{spec.type}" },
+      { kind: "Agent", field: "spec.version", image: "docker.elastic.co/beats/elastic-agent" },
+      {
+        kind: "ElasticMapsServer",
+        field: "spec.version",
+        image: "docker.elastic.co/elastic-maps-service/elastic-maps-server",
       },
     ],
     advice: "name the image in spec.image, or list it under addImages",
@@ -97,6 +110,79 @@ export const OPERATORS: readonly Operator[] = [
     image: "kubevirt/virt-operator",
     siblings: ["virt-api", "virt-controller", "virt-handler", "virt-launcher"],
     advice: "add what features need, virt-exportserver or libguestfs-tools say, under addImages",
+  },
+  {
+    name: "TiDB Operator 2",
+    resources: [
+      "core.pingcap.com/PDGroup",
+      "core.pingcap.com/TiKVGroup",
+      "core.pingcap.com/TiDBGroup",
+      "core.pingcap.com/TiFlashGroup",
+      "core.pingcap.com/TiCDCGroup",
+      "core.pingcap.com/TiProxyGroup",
+      "core.pingcap.com/TSOGroup",
+      "core.pingcap.com/SchedulerGroup",
+      "core.pingcap.com/SchedulingGroup",
+    ],
+    image: "pingcap/tidb-operator",
+    unless: ["spec.template.spec.image"],
+    siblings: ["tidb-operator-prestop-checker"],
+    helpers: ["busybox:1.37.0"],
+    versioned: [
+      ["PDGroup", "pd"],
+      ["TiKVGroup", "tikv"],
+      ["TiDBGroup", "tidb"],
+      ["TiFlashGroup", "tiflash"],
+      ["TiCDCGroup", "ticdc"],
+      ["TiProxyGroup", "tiproxy"],
+      ["TSOGroup", "pd"],
+      ["SchedulerGroup", "pd"],
+      ["SchedulingGroup", "pd"],
+    ].map(([kind = "", name]) => ({ kind, field: "spec.template.spec.version", image: `pingcap/${name}` })),
+    advice: "name the image in spec.template.spec.image, or list it under addImages",
+  },
+  {
+    name: "scylla-operator",
+    resources: ["scylla.scylladb.com/ScyllaCluster"],
+    unless: ["spec.repository"],
+    versioned: [
+      { kind: "ScyllaCluster", field: "spec.version", image: "docker.io/scylladb/scylla" },
+      { kind: "ScyllaCluster", field: "spec.agentVersion", image: "docker.io/scylladb/scylla-manager-agent" },
+    ],
+    advice: "list the server's and the agent's image under addImages",
+  },
+  {
+    name: "MySQL Operator",
+    resources: ["mysql.oracle.com/InnoDBCluster"],
+    unless: ["spec.imageRepository"],
+    versioned: [
+      {
+        kind: "InnoDBCluster",
+        field: "spec.version",
+        image: "container-registry.oracle.com/mysql/community-server",
+      },
+      {
+        kind: "InnoDBCluster",
+        field: "spec.version",
+        image: "container-registry.oracle.com/mysql/community-router",
+      },
+    ],
+    advice: "name the version in spec.version, or list server and router under addImages",
+  },
+  {
+    name: "Operator Lifecycle Manager",
+    resources: ["operators.coreos.com/Subscription"],
+    advice:
+      "list the images of the operator's bundle (relatedImages of its ClusterServiceVersion) under addImages",
+  },
+  {
+    name: "Crossplane",
+    resources: [
+      "pkg.crossplane.io/Provider",
+      "pkg.crossplane.io/Function",
+      "pkg.crossplane.io/Configuration",
+    ],
+    advice: "list the controller's image of each package under addImages",
   },
   {
     name: "rook",
@@ -141,7 +227,18 @@ export const OPERATORS: readonly Operator[] = [
   {
     name: "CloudNativePG",
     resources: ["postgresql.cnpg.io/Cluster"],
+    image: "cloudnative-pg/cloudnative-pg",
     unless: ["spec.imageName", "spec.imageCatalogRef"],
+    known: [
+      ["1.28.1", "18.1"],
+      ["1.29.1", "18.3"],
+      ["1.29.2", "18.4"],
+      ["1.30.0", "18.4"],
+    ].map(([version = "", server]) => ({
+      version,
+      images: [`ghcr.io/cloudnative-pg/postgresql:${server}-system-trixie`],
+      source: `cloudnative-pg v${version} pkg/versions/versions.go`,
+    })),
     advice: "name the image in spec.imageName, or list it under addImages",
   },
   {

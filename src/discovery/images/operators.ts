@@ -1,8 +1,9 @@
-import { formatReference, parseReference, withDefaultTag } from "../../oci/reference.ts";
+import { formatReference, parseReference, tryParseReference, withDefaultTag } from "../../oci/reference.ts";
 import { get, isNull, itemsOf, type Mapping, type Node, stringAt } from "../documents/node.ts";
-import { labelOf } from "./objects.ts";
+import { KUBERNETES_GROUPS, NO_IMAGES } from "./kinds-data.ts";
+import { holdsNoImages, labelOf } from "./objects.ts";
 import { OPERATORS, type Operator } from "./operators-data.ts";
-import type { Sighting } from "./walk.ts";
+import type { Sighting } from "./sighting.ts";
 
 export interface OperatorImages {
   sightings: Sighting[];
@@ -31,7 +32,28 @@ export function operatorImages(
     if (resources.length > 0 && silent.length === 0) continue;
     one(operator, own, silent, found);
   }
+  const unknown = unknownKinds(objects, operators);
+  if (unknown !== undefined) found.warnings.push(unknown);
   return found;
+}
+
+const KNOWN = new Set(NO_IMAGES);
+
+/** Kinds of which nothing is known: an operator may make pods of them whose images stand in no file. */
+function unknownKinds(objects: Mapping[], operators: readonly Operator[]): string | undefined {
+  const kinds = new Map<string, string>();
+  for (const object of objects) {
+    const [group = "", version] = (stringAt(object, "apiVersion") ?? "").split("/");
+    const kind = stringAt(object, "kind");
+    if (version === undefined || kind === undefined || KUBERNETES_GROUPS.has(group) || holdsNoImages(object))
+      continue;
+    const known = KNOWN.has(`${group}/*`) || KNOWN.has(`${group}/${kind}`);
+    if (!known && !operators.some((operator) => isOf(object, operator)))
+      kinds.set(`${kind} (${group})`, labelOf(object) ?? kind);
+  }
+  if (kinds.size === 0) return undefined;
+  const shown = [...kinds.keys()].sort();
+  return `${shown.slice(0, 12).join(", ")}${shown.length > 12 ? ` and ${shown.length - 12} more kinds` : ""}: an operator may pull images for ${kinds.size === 1 ? "this kind" : "these kinds"} that stand in no file; look in its documentation, and list them under addImages (addImages: [] when there are none)`;
 }
 
 function objectsOf(node: Node): Mapping[] {
@@ -72,26 +94,40 @@ const sighting = (
 });
 
 function one(operator: Operator, own: Sighting | undefined, silent: Mapping[], found: OperatorImages): void {
-  const { name, known = [], versioned = [], siblings = [] } = operator;
+  const { name, known = [], versioned = [], siblings = [], helpers = [] } = operator;
   const before = found.sightings.length;
   const tag = own && parseReference(own.reference).tag;
   const row = known.find(({ version }) => version === tag);
   for (const image of row?.images ?? [])
     found.sightings.push(sighting(image, `images of ${name} ${tag}`, own?.object, own));
-  if (own !== undefined)
+  // By digest the operator says nothing of its siblings.
+  if (own !== undefined && tag !== undefined)
     for (const sibling of siblings)
       found.sightings.push(
         sighting(siblingOf(own.reference, sibling), `images of ${name} ${tag}`, own.object, own),
       );
+  for (const helper of silent.length > 0 ? helpers : [])
+    found.sightings.push(sighting(helper, `images of ${name}`, labelOf(silent[0] as Mapping), undefined));
   const told = silent.filter((object) => {
-    const rule = versioned.find(({ kind }) => kind === stringAt(object, "kind"));
-    const version = rule && stringAt(object, ...rule.field.split("."));
-    if (rule && version)
-      found.sightings.push(sighting(`${rule.image}:${version}`, rule.field, labelOf(object), undefined));
-    return rule !== undefined && version !== undefined;
+    const rules = versioned.filter(({ kind }) => kind === stringAt(object, "kind"));
+    const images = rules.flatMap((rule) => imageBy(rule, object) ?? []);
+    for (const { image, field } of images)
+      found.sightings.push(sighting(image, field, labelOf(object), undefined));
+    return images.length > 0;
   });
   if (row !== undefined || (silent.length === told.length && found.sightings.length > before)) return;
   found.warnings.push(warning(operator, own, silent));
+}
+
+/** The image that a field's version makes, where the field and those that the name takes are set. */
+function imageBy(
+  { field, image }: NonNullable<Operator["versioned"]>[number],
+  object: Mapping,
+): { image: string; field: string } | undefined {
+  const version = stringAt(object, ...field.split("."));
+  const name = image.replace(/\{([^}]+)\}/g, (_, path: string) => stringAt(object, ...path.split(".")) ?? "");
+  const reference = tryParseReference(`${name}:${version}`);
+  return version && reference && !name.endsWith("/") ? { image: `${name}:${version}`, field } : undefined;
 }
 
 function siblingOf(reference: string, name: string): string {

@@ -122,7 +122,11 @@ function scanWord(
   const lead = trimmed.length - trimmed.trimStart().length;
   const text = trimmed.slice(lead);
   const judged = judge(text, evidence, by);
-  if (judged === undefined || !pinnedEnough(text, judged, evidence)) return;
+  if (judged === undefined) {
+    for (const [at, piece] of piecesOf(text)) scanWord(piece, start + lead + at, evidence, by, hits);
+    return;
+  }
+  if (!pinnedEnough(text, judged, evidence)) return;
   const scheme = /^(?:docker|oci):\/\//.exec(text)?.[0].length ?? 0;
   hits.push({
     ...judged,
@@ -130,6 +134,17 @@ function scanWord(
     end: start + lead + text.length,
     ...(by ? { by } : {}),
   });
+}
+
+/** `a/b:1@c/d:2` and `a/b:1+c/d:2` are several images, where each piece has a tag of its own. */
+function piecesOf(text: string): [at: number, piece: string][] {
+  const pieces = [...text.matchAll(/[^@+]+(?:@sha256:[0-9a-f]{64})?/g)].map(
+    ({ 0: piece, index }): [number, string] => [index, piece],
+  );
+  return pieces.length > 1 &&
+    pieces.every(([, piece]) => /^[^:]+(?::\d+\/[^:]+)?:[\w][\w.-]*(?:@|$)/.test(piece))
+    ? pieces
+    : [];
 }
 
 /** Inside of a text, a name without host, tag and digest is a word like any other. */

@@ -11,11 +11,8 @@ import type { Span } from "../documents/text.ts";
 import { type Inherited, inherit, type Pair, type Parts, type Stretches } from "./join.ts";
 
 const CONTAINERS = new Set(["containers", "initContainers", "ephemeralContainers"]);
-const LIKE_A_CONTAINER = new Set(
-  "name command args env envFrom resources imagePullPolicy pullPolicy imagePullSecrets script ports volumeMounts securityContext replicas livenessProbe workingDir".split(
-    " ",
-  ),
-);
+/** What says of a mapping that it runs its image as it stands: a step, a task, a job. */
+const RUNS = new Set("command args script source run workingDir entrypoint".split(" "));
 
 /** Whether a path is an item of a list of containers. */
 export const isContainer = (path: string): boolean => {
@@ -23,15 +20,32 @@ export const isContainer = (path: string): boolean => {
   return match !== null && CONTAINERS.has(match[1] as string);
 };
 
-/** Whether a mapping has other keys of a container beside one. */
+/** Whether a mapping has what a container runs beside one of its keys. */
 export const likeContainer = (node: Mapping, key: string): boolean =>
-  node.entries.some((entry) => entry.key !== key && LIKE_A_CONTAINER.has(entry.key));
+  node.entries.some((entry) => entry.key !== key && RUNS.has(entry.key));
 /** Keys in a mapping of images that mean something about them. */
 export const aboutImages = (key: string): boolean =>
   /pull|secret|policy|registry|repository|digest|tag$|version$|^name$|^type$/i.test(key);
 /** A container whose image is never pulled. */
 export const never = (node: Mapping): boolean =>
   stringAt(node, "imagePullPolicy") === "Never" && get(node, "image") !== undefined;
+
+/**
+ * What an entry of kustomize's `images:` makes of a name: Flux has such lists in its own objects.
+ * https://fluxcd.io/flux/components/kustomize/kustomizations/#images
+ */
+export function changeOf(node: Mapping): { written: string; parts: Parts } | undefined {
+  const scalarAt = (key: string): Scalar | undefined => {
+    const value = get(node, key);
+    return value?.kind === "scalar" && value.value.trim() !== "" ? value : undefined;
+  };
+  const [newName, tag, digest] = [scalarAt("newName"), scalarAt("newTag"), scalarAt("digest")];
+  const name = newName ?? scalarAt("name");
+  if (name === undefined || scalarAt("name") === undefined || (newName ?? tag) === undefined)
+    return undefined;
+  const written = `${name.value}${tag ? `:${tag.value}` : ""}${digest ? `@${digest.value}` : ""}`;
+  return { written, parts: { names: [name], ...(tag ? { tag } : {}), ...(digest ? { digest } : {}) } };
+}
 
 /** The scalars of a mapping by their keys. */
 export function pairsOf(node: Mapping, variables: Map<string, string> | undefined): Pair[] {
@@ -73,10 +87,10 @@ export function substituted(scalar: Scalar, variables: Map<string, string> | und
   return value === scalar.value ? scalar : { ...scalar, value };
 }
 
-/** The end of a scalar as a scalar: what is behind `--flag=`. */
-export function part(scalar: Scalar, start: number): Scalar {
-  const span = spanOf(scalar, start);
-  return { kind: "scalar", value: scalar.value.slice(start), plain: false, ...(span ? { span } : {}) };
+/** A part of a scalar as a scalar: what is behind `--flag=`. */
+export function part(scalar: Scalar, start: number, end = scalar.value.length): Scalar {
+  const span = spanOf(scalar, start, end);
+  return { kind: "scalar", value: scalar.value.slice(start, end), plain: false, ...(span ? { span } : {}) };
 }
 
 export function stretchesOf({ names, tag, digest }: Parts): Stretches | undefined {

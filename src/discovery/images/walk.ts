@@ -1,27 +1,16 @@
-import { formatReference, type Reference, withDefaultTag } from "../../oci/reference.ts";
-import {
-  get,
-  isNull,
-  type Mapping,
-  type Node,
-  type Scalar,
-  type Sequence,
-  spanOf,
-  stringAt,
-} from "../documents/node.ts";
-import { parseStream } from "../documents/parse.ts";
-import { type Span, Text } from "../documents/text.ts";
-import { type Inherited, joinPairs, type Pair, type Stretches } from "./join.ts";
-import { type Confidence, type Evidence, type Judged, judge } from "./judge.ts";
+import { get, type Mapping, type Node, type Scalar, type Sequence, stringAt } from "../documents/node.ts";
+import { type Inherited, joinPairs, type Pair } from "./join.ts";
+import { type Evidence, judge } from "./judge.ts";
 import { holdsNoImages, labelOf, passedOver } from "./objects.ts";
-import { evidenceOf, scanText } from "./scan.ts";
+import { reportedImages } from "./reports.ts";
+import { ScalarReader } from "./scalars.ts";
+import { evidenceOf } from "./scan.ts";
 import {
   aboutImages,
-  decode,
+  changeOf,
   inheritInside,
   isContainer,
   likeContainer,
-  looksLikeDocument,
   namedPairs,
   never,
   pairsOf,
@@ -30,61 +19,8 @@ import {
   substituted,
   variablesOf,
 } from "./shapes.ts";
+import type { How, Sighting, Spot, Unread } from "./sighting.ts";
 import { speaks } from "./vocabulary.ts";
-
-/** In what form an image was named. */
-export type How =
-  | "container"
-  | "volume"
-  | "field"
-  | "environment"
-  | "argument"
-  | "annotation"
-  | "text"
-  | "split"
-  | "operator";
-
-/** An image as it was found, once for every place. */
-export interface Sighting {
-  /** Canonical, with `latest` where nothing is written. */
-  reference: string;
-  /** As it stands there, its parts joined. */
-  written: string;
-  confidence: Confidence;
-  how: How;
-  /** `Deployment/web` */
-  object?: string;
-  /** `spec.template.spec.containers[0].image` */
-  path: string;
-  /** Where it stands; absent for what a transformation made. */
-  span?: Span;
-  /** Absent when the source spells it so that it can't be changed in place. */
-  stretches?: Stretches;
-  artifact?: boolean;
-  /** The tag is not written there. */
-  guessed?: boolean;
-  /** What has to be switched on for it: `metrics.enabled`. */
-  behind?: string;
-}
-
-/** What is known where a node stands. */
-interface Place {
-  path: string;
-  object?: Mapping;
-  label?: string;
-  depth: number;
-  how: How;
-  evidence: Evidence;
-  /** The key, flag or variable that names the value. */
-  name?: string;
-  inherited: Inherited;
-  /** Texts in texts. */
-  embedded: number;
-  variables?: Map<string, string>;
-  /** Base64 values: the data of a Secret. */
-  encoded?: boolean;
-  behind?: string;
-}
 
 export interface WalkOptions {
   inherited?: Inherited;
@@ -92,9 +28,9 @@ export interface WalkOptions {
   taken?: Map<string, string>;
   /** Values of a chart: `enabled: false` switches off what stands beside it. */
   values?: boolean;
+  /** Takes what stands where an image has to stand, and is none. */
+  unread?: (unread: Unread) => void;
 }
-
-const MAX_EMBEDDED = 4;
 
 /** Finds the images of a document, in every string that it holds. */
 export function walkDocument(root: Node, options: WalkOptions = {}): Sighting[] {
@@ -107,11 +43,12 @@ export function walkDocument(root: Node, options: WalkOptions = {}): Sighting[] 
     inherited: options.inherited ?? {},
     embedded: 0,
   });
+  for (const each of walker.unread) options.unread?.(each);
   return walker.found;
 }
 
 class Walker {
-  readonly found: Sighting[] = [];
+  readonly #scalars = new ScalarReader((node, spot) => this.walk(node, spot));
   readonly #taken: Map<string, string>;
   readonly #values: boolean;
   /** Values of variables that were put together with others. */
@@ -122,16 +59,35 @@ class Walker {
     this.#values = options.values === true;
   }
 
-  walk(node: Node, place: Place): void {
-    if (node.kind === "mapping") this.#mapping(node, place);
-    else if (node.kind === "sequence") this.#sequence(node, place);
-    else this.#scalar(node, place);
+  get unread(): Unread[] {
+    return this.#scalars.unread;
   }
 
-  #mapping(node: Mapping, outer: Place): void {
+  get found(): Sighting[] {
+    return this.#scalars.found;
+  }
+
+  walk(node: Node, spot: Spot): void {
+    if (node.kind === "mapping") this.#mapping(node, spot);
+    else if (node.kind === "sequence") this.#sequence(node, spot);
+    else this.#scalars.read(node, spot);
+  }
+
+  #mapping(node: Mapping, outer: Spot): void {
     const label = labelOf(node);
     if (label !== undefined && holdsNoImages(node)) return;
-    const place: Place =
+    const reported = label === undefined ? undefined : reportedImages(node);
+    if (reported !== undefined) {
+      for (const { scalar, start, end, path } of reported)
+        this.#scalars.reported(part(scalar, start, end), {
+          ...outer,
+          path,
+          label: label as string,
+          how: "report",
+        });
+      return;
+    }
+    const spot: Spot =
       label === undefined
         ? this.#switched(node, outer)
         : {
@@ -142,272 +98,210 @@ class Walker {
             evidence: "none",
             variables: variablesOf(node) ?? outer.variables ?? new Map(),
           };
-    const pairs = pairsOf(node, place.variables);
-    const inherited = inheritInside(node, place.inherited, pairs);
-    const done = new Set<Node>(this.#special(node, place));
+    const pairs = pairsOf(node, spot.variables);
+    const inherited = this.#inherited(node, spot, label !== undefined, pairs);
+    const done = new Set<Node>(this.#special(node, spot));
     for (const joined of this.#joins(
-      pairs.filter(({ key }) => !passedOver(key, place.object, place.depth + 1)),
-      { ...place, inherited },
+      pairs.filter(({ key, value }) => !done.has(value) && !passedOver(key, spot.object, spot.depth + 1)),
+      { ...spot, inherited },
       node,
     ))
       done.add(joined);
     for (const { key, value } of node.entries) {
-      if (done.has(value) || passedOver(key, place.object, place.depth + 1)) continue;
-      this.#entry(node, key, value, { ...place, inherited });
+      if (done.has(value) || passedOver(key, spot.object, spot.depth + 1)) continue;
+      this.#entry(node, key, value, { ...spot, inherited });
     }
   }
 
-  #switched(node: Mapping, place: Place): Place {
-    const off = this.#values && place.behind === undefined && stringAt(node, "enabled") === "false";
-    return off ? { ...place, behind: join(place.path, "enabled") } : place;
+  /** A version is one of the object that it stands in; in a chart's values it is the chart's concern. */
+  #inherited(node: Mapping, spot: Spot, object: boolean, pairs: Pair[]): Inherited {
+    const { version: _, ...unversioned } = spot.inherited;
+    const inherited = inheritInside(node, object ? unversioned : spot.inherited, pairs);
+    if (!this.#values) return inherited;
+    const { version: __, ...rest } = inherited;
+    return rest;
+  }
+
+  #switched(node: Mapping, spot: Spot): Spot {
+    const off = this.#values && spot.behind === undefined && stringAt(node, "enabled") === "false";
+    return off ? { ...spot, behind: join(spot.path, "enabled") } : spot;
+  }
+
+  /** An entry of kustomize's `images:`, in whatever object it is: what images of a name are changed to. */
+  #changed(node: Mapping, spot: Spot): Node[] | undefined {
+    const change = /(?:^|[.:])images\[\d+\]$/.test(spot.path) ? changeOf(node) : undefined;
+    if (change === undefined) return undefined;
+    const judged = judge(change.written, "named");
+    if (judged)
+      this.#scalars.add(
+        judged,
+        change.written,
+        { ...spot, how: "split" },
+        change.parts.names[0] as Scalar,
+        stretchesOf(change.parts),
+      );
+    return node.entries.map(({ value }) => value);
   }
 
   /** Shapes in which the name of a value stands beside it, not before it. */
-  #special(node: Mapping, place: Place): Node[] {
+  #special(node: Mapping, spot: Spot): Node[] {
+    const changed = this.#changed(node, spot);
+    if (changed !== undefined) return changed;
     const name = stringAt(node, "name");
     for (const key of ["value", "default", "defaultValue"]) {
       const value = get(node, key);
       if (name === undefined || value?.kind !== "scalar") continue;
-      if (!this.#joined.has(value))
-        this.#scalar(value, {
-          ...place,
-          path: join(place.path, key),
+      // A parameter's default that is a single word says nothing of images.
+      const word = key !== "value" && /^[\w-]*$/.test(value.value);
+      if (!this.#joined.has(value) && !word)
+        this.#scalars.read(value, {
+          ...spot,
+          path: join(spot.path, key),
           how: "environment",
           name,
           evidence: evidenceOf(speaks(name)),
-          depth: place.depth + 1,
+          depth: spot.depth + 1,
         });
       return [value];
     }
     const image = get(node, "name");
     if (stringAt(node, "kind") === "DockerImage" && image?.kind === "scalar") {
-      this.#scalar(image, { ...place, path: join(place.path, "name"), evidence: "named" });
+      this.#scalars.read(image, { ...spot, path: join(spot.path, "name"), evidence: "named" });
       return [image];
     }
     return never(node) ? [get(node, "image") as Node] : [];
   }
 
-  #entry(node: Mapping, key: string, given: Node, place: Place): void {
-    if (key === "parameters" && place.depth === 0 && stringAt(place.object, "kind") === "Template") return;
-    const value = given.kind === "scalar" ? substituted(given, place.variables) : given;
-    const path = join(place.path, key);
-    const { name: _, ...unnamed } = place;
-    const inside: Place = { ...unnamed, path, depth: place.depth + 1 };
+  #entry(node: Mapping, key: string, given: Node, spot: Spot): void {
+    if (key === "parameters" && spot.depth === 0 && stringAt(spot.object, "kind") === "Template") return;
+    const value = given.kind === "scalar" ? substituted(given, spot.variables) : given;
+    const path = join(spot.path, key);
+    const { name: _, ...unnamed } = spot;
+    const inside: Spot = { ...unnamed, path, depth: spot.depth + 1 };
     if (value.kind !== "scalar") {
+      if (key === "image" && isContainer(spot.path)) this.#scalars.unreadable(value, inside);
       const said = speaks(key);
-      const inherits = place.evidence === "prose" || (place.evidence === "near" && !aboutImages(key));
+      const inherits = spot.evidence === "prose" || (spot.evidence === "near" && !aboutImages(key));
       const evidence: Evidence =
-        said === "image" ? "near" : said === "prose" ? "prose" : inherits ? place.evidence : "none";
+        said === "image" ? "near" : said === "prose" ? "prose" : inherits ? spot.evidence : "none";
       this.walk(value, {
         ...inside,
         evidence,
-        how: howOf(key, place.how),
-        encoded: key === "data" && place.depth === 0 && stringAt(place.object, "kind") === "Secret",
+        how: howOf(key, spot.how),
+        encoded: key === "data" && spot.depth === 0 && stringAt(spot.object, "kind") === "Secret",
       });
       return;
     }
-    if (key === "image" && isContainer(place.path)) {
-      this.#whole(value, { ...inside, how: "container", evidence: "schema" });
+    if (key === "image" && isContainer(spot.path)) {
+      this.#scalars.container(value, { ...inside, how: "container" });
       return;
     }
-    if (key === "reference" && /\bvolumes\[\d+\]\.image$/.test(place.path)) {
-      this.#whole(value, { ...inside, how: "volume", evidence: "schema" });
+    if (key === "reference" && /\bvolumes\[\d+\]\.image$/.test(spot.path)) {
+      this.#scalars.whole(value, { ...inside, how: "volume", evidence: "schema" });
       return;
     }
-    const taken = this.#taken.get(`${stringAt(place.object, "metadata", "name") ?? ""}/${key}`);
+    // Switched off, and only a part of a name: the operator's own defaults are the rest.
+    if (/^[\w-]*$/.test(value.value) && stringAt(node, "enabled") === "false") return;
+    if (spot.evidence === "near" && !aboutImages(key) && this.#prefixed(value, inside)) return;
+    const taken = this.#taken.get(`${stringAt(spot.object, "metadata", "name") ?? ""}/${key}`);
     const own = evidenceOf(speaks(taken ?? key));
     const evidence =
-      own === "none" && place.evidence === "near" && !aboutImages(key)
+      own === "none" && spot.evidence === "near" && !aboutImages(key)
         ? "near"
-        : place.evidence === "prose"
+        : spot.evidence === "prose"
           ? "prose"
           : own;
-    this.#scalar(
+    this.#scalars.read(
       value,
-      { ...inside, name: taken ?? key, evidence, how: howOf(key, place.how) },
+      { ...inside, name: taken ?? key, evidence, how: howOf(key, spot.how) },
       evidence === "named" && likeContainer(node, key),
     );
   }
 
-  #sequence(node: Sequence, place: Place): void {
+  /** `name:tag` below a registry that an outer mapping gives for all images inside. */
+  #prefixed(value: Scalar, spot: Spot): boolean {
+    const { registry } = spot.inherited;
+    const colon = /^[a-z0-9][a-z0-9._-]*(?=:[\w][\w.-]*$)/.exec(value.value)?.[0].length;
+    if (registry === undefined || colon === undefined) return false;
+    const written = `${registry.value.replace(/\/+$/, "")}/${value.value}`;
+    const judged = judge(written, "named");
+    if (judged === undefined) return false;
+    const [name, tag] = [part(value, 0, colon), part(value, colon + 1)];
+    this.#scalars.add(
+      judged,
+      written,
+      { ...spot, how: "split" },
+      value,
+      stretchesOf({ names: [registry, name], tag }),
+    );
+    return true;
+  }
+
+  #sequence(node: Sequence, spot: Spot): void {
     const scalars = node.items.filter((item) => item.kind === "scalar").length;
-    if (scalars > 0) this.#words(node, place);
+    if (scalars > 0) this.#words(node, spot);
     else
-      for (const value of this.#joins(namedPairs(node, place.variables), { ...place, how: "environment" }))
+      for (const value of this.#joins(namedPairs(node, spot.variables), { ...spot, how: "environment" }))
         this.#joined.add(value);
     node.items.forEach((item, i) => {
       if (item.kind !== "scalar")
-        this.walk(item, { ...place, path: `${place.path}[${i}]`, depth: place.depth + 1 });
+        this.walk(item, { ...spot, path: `${spot.path}[${i}]`, depth: spot.depth + 1 });
     });
   }
 
   /** A list of strings: arguments, of which one may name the next, or plain values. */
-  #words(node: Sequence, place: Place): void {
+  #words(node: Sequence, spot: Spot): void {
     const flags: Pair[] = [];
-    const later: [Scalar, Place][] = [];
+    const later: [Scalar, Spot][] = [];
     let flag: string | undefined;
-    const named = (key: string, value: Scalar, here: Place): void => {
+    const named = (key: string, value: Scalar, here: Spot): void => {
       flags.push({ key, value });
       later.push([value, { ...here, how: "argument", name: key, evidence: evidenceOf(speaks(key)) }]);
     };
     node.items.forEach((item, i) => {
       if (item.kind !== "scalar") return;
-      const value = substituted(item, place.variables);
-      const here: Place = { ...place, path: `${place.path}[${i}]`, depth: place.depth + 1 };
+      const value = substituted(item, spot.variables);
+      const here: Spot = { ...spot, path: `${spot.path}[${i}]`, depth: spot.depth + 1 };
       const [, key, rest] = /^(-{1,2}[A-Za-z][\w./-]*)=(.+)$/s.exec(value.value) ?? [];
       if (key !== undefined && rest !== undefined)
         named(key, part(value, value.value.length - rest.length), here);
       else if (flag !== undefined && !value.value.startsWith("-")) named(flag, value, here);
       else
-        this.#scalar(
-          value,
-          { ...here, evidence: place.evidence === "near" ? "named" : place.evidence },
-          place.evidence === "near",
-        );
+        this.#scalars.read(value, { ...here, evidence: spot.evidence === "near" ? "named" : spot.evidence });
       flag = /^-{1,2}[A-Za-z][\w.-]*$/.test(value.value) ? value.value : undefined;
     });
-    const joined = new Set(this.#joins(flags, { ...place, how: "argument" }));
-    for (const [value, here] of later) if (!joined.has(value)) this.#scalar(value, here, true);
+    const joined = new Set(this.#joins(flags, { ...spot, how: "argument" }));
+    for (const [value, here] of later) if (!joined.has(value)) this.#scalars.read(value, here);
   }
 
-  #joins(pairs: Pair[], place: Place, node?: Mapping): Node[] {
-    if (pairs.length === 0 || (node !== undefined && isContainer(place.path))) return [];
+  #joins(pairs: Pair[], spot: Spot, node?: Mapping): Node[] {
+    if (pairs.length === 0 || (node !== undefined && isContainer(spot.path))) return [];
     const done: Node[] = [];
     for (const { written, parts, named, guessed } of joinPairs(
       pairs,
-      place.evidence === "near" || place.evidence === "named",
-      place.inherited,
+      spot.evidence === "near" || spot.evidence === "named",
+      spot.inherited,
       node === undefined,
     )) {
       const judged = judge(written, named ? "named" : "none");
       if (judged === undefined) continue;
+      // Switched off, and a bare name with somebody else's tag: nothing to go by.
+      if (guessed && parts.names.length === 1 && !written.includes("/") && spot.behind !== undefined)
+        continue;
       const confidence = judged.confidence === "certain" ? "likely" : judged.confidence;
-      this.#add(
+      this.#scalars.add(
         { ...judged, confidence },
         written,
-        { ...place, how: "split" },
+        { ...spot, how: "split" },
         parts.names.at(-1) as Scalar,
         stretchesOf(parts),
       );
-      if (guessed) (this.found.at(-1) as Sighting).guessed = true;
+      if (guessed) (this.#scalars.found.at(-1) as Sighting).guessed = true;
       done.push(...parts.names, ...[parts.tag, parts.digest].filter((scalar) => scalar !== undefined));
     }
     return done;
   }
-
-  #scalar(given: Scalar, place: Place, bareWords = place.how === "environment"): void {
-    if (given.value.length < 3 || isNull(given)) return;
-    const scalar = substituted(given, place.variables);
-    if (place.encoded) this.#decoded(scalar, place);
-    else if (this.#embedded(scalar, place) || this.#whole(scalar, place, bareWords)) return;
-    else this.#text(scalar, place);
-  }
-
-  /** The string is the image. */
-  #whole(scalar: Scalar, place: Place, bareWords = false): boolean {
-    const written = scalar.value.trim();
-    const judged = written === "auto" ? undefined : judge(written, place.evidence, place.name);
-    if (judged === undefined || (place.evidence === "prose" && /\s/.test(written))) return false;
-    const confidence =
-      bareWords && judged.confidence === "possible" && place.evidence === "named" && !judged.artifact
-        ? "likely"
-        : judged.confidence;
-    const scheme = /^(?:docker|oci):\/\//.exec(written)?.[0].length ?? 0;
-    const start = scalar.value.indexOf(written) + scheme;
-    const span = spanOf(scalar, start, start + written.length - scheme);
-    this.#add(
-      { ...judged, confidence },
-      written.slice(scheme),
-      place,
-      scalar,
-      span && { names: [span], whole: true },
-    );
-    return true;
-  }
-
-  /** The string holds images among other words. */
-  #text(scalar: Scalar, place: Place): void {
-    for (const hit of scanText(scalar.value, place.evidence)) {
-      const span = spanOf(scalar, hit.start, hit.end);
-      const how = place.how === "field" ? "text" : place.how;
-      this.#add(
-        hit,
-        scalar.value.slice(hit.start, hit.end),
-        { ...place, how, path: hit.by ? `${place.path}{${hit.by}}` : place.path },
-        scalar,
-        span && { names: [span], whole: true },
-        span,
-      );
-    }
-  }
-
-  /** The string is a document itself. */
-  #embedded(scalar: Scalar, place: Place): boolean {
-    const { value } = scalar;
-    if (place.embedded >= MAX_EMBEDDED || !looksLikeDocument(value)) return false;
-    const text =
-      scalar.span === undefined
-        ? new Text("", value)
-        : new Text(scalar.span.in.file, value, { span: scalar.span, value });
-    let roots: Node[];
-    try {
-      roots = [...parseStream(text)].map(({ root }) => root);
-    } catch {
-      return false;
-    }
-    if (roots.length === 0 || roots.some((root) => root.kind === "scalar")) return false;
-    for (const root of roots)
-      this.walk(root, {
-        ...place,
-        how: place.how === "annotation" ? "annotation" : "text",
-        path: `${place.path}:`,
-        embedded: place.embedded + 1,
-        evidence: place.evidence === "named" ? "near" : place.evidence,
-      });
-    return true;
-  }
-
-  #decoded(scalar: Scalar, place: Place): void {
-    const value = decode(scalar.value);
-    if (value === undefined) return;
-    const text =
-      scalar.span === undefined
-        ? new Text("", value)
-        : new Text(scalar.span.in.file, value, {
-            span: scalar.span,
-            value: scalar.value,
-            encoding: "base64",
-          });
-    this.#scalar(
-      { kind: "scalar", value, plain: false, span: { in: text, start: 0, end: value.length } },
-      { ...place, encoded: false },
-    );
-  }
-
-  #add(
-    judged: Judged,
-    written: string,
-    place: Place,
-    scalar: Scalar,
-    stretches: Stretches | undefined,
-    span: Span | undefined = scalar.span,
-  ): void {
-    this.found.push({
-      reference: canonical(judged.reference),
-      written,
-      confidence: judged.confidence,
-      how: place.how,
-      ...(place.label ? { object: place.label } : {}),
-      path: place.path,
-      ...(span ? { span } : {}),
-      ...(stretches ? { stretches } : {}),
-      ...(judged.artifact ? { artifact: true } : {}),
-      ...(place.behind ? { behind: place.behind } : {}),
-    });
-  }
 }
-
-export const canonical = (reference: Reference): string => formatReference(withDefaultTag(reference));
 
 const join = (path: string, key: string): string =>
   `${path}${path === "" || path.endsWith(":") ? "" : "."}${/^[\w-]+$/.test(key) ? key : JSON.stringify(key)}`;

@@ -1,22 +1,23 @@
 import { realpath, stat } from "node:fs/promises";
-import { resolve } from "node:path";
+import { resolve, sep } from "node:path";
 import { AirgapError } from "../../errors.ts";
 import { get, itemsOf, type Mapping, type Node, stringAt } from "../documents/node.ts";
 import { parseOne, parseStream } from "../documents/parse.ts";
 import { Text } from "../documents/text.ts";
-import { type Field, parsePath, readAt } from "./field-path.ts";
+import {
+  addConfiguration,
+  type Configuration,
+  emptyConfiguration,
+  readConfiguration,
+} from "./configuration.ts";
+import { parsePath, readAt } from "./field-path.ts";
 import { Files, type ReadFile } from "./files.ts";
 import { generate } from "./generators.ts";
 import { transformImages } from "./images.ts";
-import {
-  type Reference,
-  restoreReferences,
-  transformLabels,
-  transformNames,
-  transformNamespace,
-  transformReplicas,
-} from "./names.ts";
+import { transformLabels, transformReplicas } from "./labels.ts";
+import { restoreReferences, transformNames, transformNamespace } from "./names.ts";
 import { transformPatches } from "./patches.ts";
+import { Checkouts, isFileUrl, isPinned, isRemote, parseRemote, shownRemote } from "./remote.ts";
 import { transformReplacements } from "./replacements.ts";
 import { kindOf, nameOf, type Resource, readSelector, selects } from "./resource.ts";
 
@@ -24,6 +25,9 @@ export interface BuildOptions {
   /** What can't be built is an error; otherwise it is told and left out. */
   strict: boolean;
   warn(message: string): void;
+  /** Reads a single file by URL; absent where nothing is fetched. */
+  fetch?: (url: string) => Promise<string>;
+  signal?: AbortSignal;
 }
 
 export interface Built {
@@ -31,6 +35,8 @@ export interface Built {
   documents: Mapping[];
   /** Every file that was read. */
   files: ReadFile[];
+  /** URLs that were read, for the lock. */
+  remotes: string[];
 }
 
 const MAX_DEPTH = 40;
@@ -58,31 +64,51 @@ interface Variable {
  */
 export async function buildKustomization(folder: string, options: BuildOptions): Promise<Built> {
   const files = new Files(await realpath(folder));
-  const builder = new Builder(files, options);
-  const resources = await builder.folder(folder, []);
+  await using checkouts = new Checkouts(options.signal);
+  const builder = new Builder(files, checkouts, options);
+  const built = await builder.folder(folder, []);
+  const resources = restoreReferences(built.resources, built.configuration.references);
   return {
-    documents: builder.withVariables(restoreReferences(resources)).map(({ node }) => node),
+    documents: builder.withVariables({ ...built, resources }).map(({ node }) => node),
     files: [...files.read.values()],
+    remotes: builder.remotes,
   };
 }
 
+/** What an entry of `resources:` names. */
+type Entry = { kind: "file" | "folder"; path: string } | { kind: "text"; path: string; text: string };
+
+const isWithin = (folder: string, path: string): boolean => path === folder || path.startsWith(folder + sep);
+
+/** What kustomizations give to those above them. */
+interface Accumulated {
+  resources: Resource[];
+  configuration: Configuration;
+}
+
+const nothing = (): Accumulated => ({ resources: [], configuration: emptyConfiguration() });
+
 class Builder {
   readonly #files: Files;
+  readonly #checkouts: Checkouts;
   readonly #options: BuildOptions;
+  /** Redacted URLs of what was fetched. */
+  readonly remotes: string[] = [];
+  /** Roots of repositories that were fetched: kustomizations in them stay in them. */
+  readonly #roots: string[] = [];
   readonly #variables: Variable[] = [];
-  /** Paths that `configurations:` open to variables. */
-  readonly #variableFields = new Set<string>();
-  /** Uses of names that they add, for the kustomizations above too. */
-  readonly #references: Reference[] = [];
 
-  constructor(files: Files, options: BuildOptions) {
+  constructor(files: Files, checkouts: Checkouts, options: BuildOptions) {
     this.#files = files;
+    this.#checkouts = checkouts;
     this.#options = options;
   }
 
-  async folder(folder: string, above: string[], base: Resource[] = []): Promise<Resource[]> {
+  /** @param base what a component works on */
+  async folder(folder: string, above: string[], base = nothing()): Promise<Accumulated> {
     const real = await realpath(folder);
     const chain = [...above, real];
+    this.#checkStays(above.at(-1), real);
     if (above.includes(real))
       throw new AirgapError(
         "spec",
@@ -107,24 +133,35 @@ class Builder {
     folder: string,
     by: string,
     chain: string[],
-    base: Resource[],
-  ): Promise<Resource[]> {
+    base: Accumulated,
+  ): Promise<Accumulated> {
     this.#checkSupported(root, by);
-    const configured = await this.#configured(root, folder, by);
-    let resources = [...base];
+    const { resources, configuration } = base;
     for (const field of ["resources", "bases"]) {
       for (const entry of itemsOf(get(root, field)))
-        if (entry.kind === "scalar")
-          resources.push(...(await this.#resource(entry.value, folder, by, chain)));
+        if (entry.kind === "scalar") {
+          const found = await this.#resource(entry.value, folder, by, chain);
+          resources.push(...found.resources);
+          addConfiguration(configuration, found.configuration);
+        }
     }
     if (resources.length > MAX_RESOURCES)
       throw new AirgapError("spec", `${by} has more than ${MAX_RESOURCES} objects`);
-    resources = await generate(resources, root, folder, this.#files, by);
+    let accumulated: Accumulated = {
+      configuration,
+      resources: await generate(resources, root, folder, this.#files, by),
+    };
     for (const entry of itemsOf(get(root, "components"))) {
       if (entry.kind !== "scalar") continue;
       const place = await this.#place(entry.value, folder, by);
-      if (place === "folder") resources = await this.folder(resolve(folder, entry.value), chain, resources);
+      if (place?.kind === "folder") accumulated = await this.folder(place.path, chain, accumulated);
     }
+    addConfiguration(accumulated.configuration, await this.#configured(root, folder, by));
+    this.#addVariables(root);
+    return { ...accumulated, resources: await this.#transformed(accumulated, root, folder, by) };
+  }
+
+  #addVariables(root: Node): void {
     for (const entry of itemsOf(get(root, "vars")))
       this.#variables.push({
         name: stringAt(entry, "name") ?? "",
@@ -134,12 +171,29 @@ class Builder {
           stringAt(entry, "fieldref", "fieldPath") ??
           "metadata.name",
       });
-    resources = await transformPatches(resources, root, folder, this.#files, by);
-    resources = transformNamespace(resources, root, configured.namespaces);
-    resources = transformNames(resources, root, this.#references);
-    for (const transform of [transformLabels, transformReplicas]) resources = transform(resources, root);
-    resources = transformImages(resources, root, configured.images);
+  }
+
+  /** What changes objects, in kustomize's order. */
+  async #transformed(
+    { resources: given, configuration }: Accumulated,
+    root: Node,
+    folder: string,
+    by: string,
+  ): Promise<Resource[]> {
+    let resources = await transformPatches(given, root, folder, this.#files, by);
+    resources = transformNamespace(resources, root, configuration.namespace);
+    resources = transformNames(resources, root, configuration);
+    resources = transformLabels(resources, root, configuration);
+    resources = transformReplicas(resources, root, configuration.replicas);
+    resources = transformImages(resources, root, configuration.images);
     return transformReplacements(resources, await this.#replacements(root, folder, by), by);
+  }
+
+  /** What came from a repository names nothing of this machine. */
+  #checkStays(from: string | undefined, to: string): void {
+    const root = this.#roots.find((each) => from !== undefined && isWithin(each, from));
+    if (root !== undefined && !this.#roots.some((each) => isWithin(each, to)))
+      throw new AirgapError("spec", `A remote base names ${to}, which lies outside of its repository`);
   }
 
   #problem(message: string, suggestion = ADVICE): void {
@@ -157,50 +211,57 @@ class Builder {
     }
   }
 
-  /** What an entry of `resources:` is. */
-  async #place(name: string, folder: string, by: string): Promise<"file" | "folder" | "absent"> {
-    const found = await stat(resolve(folder, name)).catch(() => undefined);
-    if (found?.isDirectory()) return "folder";
-    if (found !== undefined) return "file";
-    if (isRemote(name))
-      this.#problem(
-        `${by} has the remote base ${name}, which is not fetched: its content can change under the same name`,
-        `git clone it beside, and name its folder in ${by}; or ${ADVICE}`,
-      );
-    else throw new AirgapError("spec", `${by} names ${name}, which is not there`);
-    return "absent";
+  /** What an entry of `resources:` or `components:` is: undefined when it was told that it can't be had. */
+  async #place(name: string, folder: string, by: string): Promise<Entry | undefined> {
+    const path = resolve(folder, name);
+    const found = await stat(path).catch(() => undefined);
+    if (found !== undefined) return { kind: found.isDirectory() ? "folder" : "file", path };
+    if (!isRemote(name)) throw new AirgapError("spec", `${by} names ${name}, which is not there`);
+    try {
+      return await this.#remote(name, by);
+    } catch (error) {
+      if (!(error instanceof AirgapError)) throw error;
+      this.#problem(`${by} has the remote base ${shownRemote(name)}: ${error.message}`, error.suggestions[0]);
+      return undefined;
+    }
   }
 
-  async #resource(name: string, folder: string, by: string, chain: string[]): Promise<Resource[]> {
+  async #remote(name: string, by: string): Promise<Entry> {
+    const { fetch } = this.#options;
+    if (fetch !== undefined && isFileUrl(name)) {
+      this.remotes.push(shownRemote(name));
+      return { kind: "text", text: await fetch(name), path: shownRemote(name) };
+    }
+    const base = parseRemote(name);
+    if (fetch === undefined || base === undefined || !isPinned(base))
+      throw new AirgapError("spec", "it is not fetched, since its content can change under the same name", {
+        suggestions: [
+          `name a full commit of 40 characters in ${by}: ?ref=COMMIT; or git clone it beside, and name its folder; or ${ADVICE}`,
+        ],
+      });
+    const { folder, root } = await this.#checkouts.folder(base);
+    this.#roots.push(root);
+    this.remotes.push(shownRemote(name));
+    return { kind: "folder", path: folder };
+  }
+
+  async #resource(name: string, folder: string, by: string, chain: string[]): Promise<Accumulated> {
     const place = await this.#place(name, folder, by);
-    if (place === "absent") return [];
-    if (place === "folder") return this.folder(resolve(folder, name), chain);
-    const { path, text } = await this.#files.text(folder, name, by);
-    return [...parseStream(new Text(this.#files.shown(path), text), true)]
+    if (place === undefined) return nothing();
+    if (place.kind === "folder") return this.folder(place.path, chain);
+    const { path, text } = place.kind === "text" ? place : await this.#files.text(folder, name, by);
+    const resources = [...parseStream(new Text(this.#files.shown(path), text), true)]
       .flatMap(({ root }) => listed(root))
       .map((node) => ({ node, formerNames: [] }));
+    return { ...nothing(), resources };
   }
 
-  /** Fields that `configurations:` add. https://github.com/kubernetes-sigs/kustomize/tree/master/examples/transformerconfigs */
-  async #configured(
-    root: Node,
-    folder: string,
-    by: string,
-  ): Promise<{ images: Field[]; namespaces: Field[] }> {
-    const found = { images: [] as Field[], namespaces: [] as Field[] };
+  async #configured(root: Node, folder: string, by: string): Promise<Configuration> {
+    const found = emptyConfiguration();
     for (const entry of itemsOf(get(root, "configurations"))) {
       if (entry.kind !== "scalar") continue;
       const { path, text } = await this.#files.text(folder, entry.value, by);
-      const configuration = parseOne(new Text(this.#files.shown(path), text));
-      for (const field of itemsOf(get(configuration, "varReference")))
-        this.#variableFields.add(`.${(stringAt(field, "path") ?? "").replaceAll("/", ".")}`);
-      found.images.push(...fieldsOf(get(configuration, "images")));
-      found.namespaces.push(...fieldsOf(get(configuration, "namespace")));
-      for (const reference of itemsOf(get(configuration, "nameReference"))) {
-        const kind = stringAt(reference, "kind") ?? "";
-        for (const { selector, path: at } of fieldsOf(get(reference, "fieldSpecs")))
-          this.#references.push({ kind, path: at, user: selector });
-      }
+      addConfiguration(found, readConfiguration(parseOne(new Text(this.#files.shown(path), text))));
     }
     return found;
   }
@@ -213,14 +274,15 @@ class Builder {
       else {
         const { text } = await this.#files.text(folder, path, by);
         const read = parseOne(new Text(path, text));
-        found.push(...(read?.kind === "sequence" ? read.items : itemsOf(get(read, "replacements"))));
+        const many = read?.kind === "sequence" ? read : get(read, "replacements");
+        found.push(...(many ? itemsOf(many) : read ? [read] : []));
       }
     }
     return found;
   }
 
   /** `$(NAME)` in every string, for `vars:`. */
-  withVariables(resources: Resource[]): Resource[] {
+  withVariables({ resources, configuration }: Accumulated): Resource[] {
     const values = new Map<string, string>();
     for (const { name, objref, path } of this.#variables) {
       const selector = readSelector(objref);
@@ -235,27 +297,9 @@ class Builder {
     if (values.size === 0) return resources;
     return resources.map((resource) => ({
       ...resource,
-      node: substitute(resource.node, values, this.#variableFields) as Mapping,
+      node: substitute(resource.node, values, new Set(configuration.variables)) as Mapping,
     }));
   }
-}
-
-function fieldsOf(node: Node | undefined): Field[] {
-  return itemsOf(node).flatMap((field) => {
-    const path = stringAt(field, "path");
-    return path
-      ? [{ selector: readSelector(field), path, create: stringAt(field, "create") === "true" }]
-      : [];
-  });
-}
-
-/** kustomize takes for a URL what has a scheme, a host of a code forge, or `//` and `?ref=`. */
-function isRemote(name: string): boolean {
-  return (
-    /^(?:https?|ssh|git|file):\/\/|^git@|^(?:www\.)?(?:github|gitlab|bitbucket)\.\w+[/:]|\?ref=|\.git(?:\/|$|\?)/.test(
-      name,
-    ) || /^[\w-]+(?:\.[\w-]+)+\/[\w.-]+\/[\w.-]+/.test(name)
-  );
 }
 
 /** A `List` is the objects in it. */

@@ -96,10 +96,31 @@ export async function generate(
   ] as const) {
     for (const entry of itemsOf(get(kustomization, field))) {
       const data = await dataOf(entry, folder, files, by);
-      result = add(result, entry, kind, fieldsOf(kind, data), by);
+      result = add(result, entry, kind, fieldsOf(kind, data), by, optionsOf(kustomization, entry));
     }
   }
   return result;
+}
+
+/** What `generatorOptions` and an entry's own `options` say; the entry's win. */
+function optionsOf(kustomization: Node, entry: Node): Options {
+  const both = [get(kustomization, "generatorOptions"), get(entry, "options")];
+  const pairs = (key: string): Entry[] =>
+    both.reduce<Mapping>((before, each) => {
+      const own = get(each, key);
+      return own?.kind === "mapping" ? merged(before, own.entries) : before;
+    }, mapping([])).entries;
+  return {
+    labels: pairs("labels"),
+    annotations: pairs("annotations"),
+    immutable: both.some((each) => stringAt(each, "immutable") === "true"),
+  };
+}
+
+interface Options {
+  labels: Entry[];
+  annotations: Entry[];
+  immutable: boolean;
 }
 
 function add(
@@ -108,6 +129,7 @@ function add(
   kind: string,
   fields: [string, Entry[]][],
   by: string,
+  { labels, annotations, immutable }: Options,
 ): Resource[] {
   const name = stringAt(entry, "name");
   const namespace = stringAt(entry, "namespace");
@@ -131,6 +153,8 @@ function add(
   const metadata = mapping([
     { key: "name", value: scalar(name) },
     ...(namespace ? [{ key: "namespace", value: scalar(namespace) }] : []),
+    ...(labels.length > 0 ? [{ key: "labels", value: mapping(labels) }] : []),
+    ...(annotations.length > 0 ? [{ key: "annotations", value: mapping(annotations) }] : []),
   ]);
   const type = get(entry, "type");
   const node = mapping([
@@ -141,6 +165,9 @@ function add(
     ...fields
       .filter(([, entries]) => entries.length > 0)
       .map(([key, entries]) => ({ key, value: mapping(entries) })),
+    ...(immutable
+      ? [{ key: "immutable", value: { kind: "scalar" as const, value: "true", plain: true } }]
+      : []),
   ]);
   return [...resources, { node, formerNames: [] }];
 }

@@ -8,7 +8,7 @@ import {
   withEntry,
 } from "../documents/node.ts";
 import { changeAt, type Field, parsePath } from "./field-path.ts";
-import { type Resource, selects } from "./resource.ts";
+import { fits, type Resource, selects } from "./resource.ts";
 
 /** An entry of `images:`. https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/images/ */
 interface ImageChange {
@@ -49,7 +49,7 @@ function changed(
   { name, newName, newTag, digest, tagSuffix }: ImageChange,
 ): string | undefined {
   const parts = split(image);
-  if (parts.name !== name) return undefined;
+  if (!fits(name, [parts.name])) return undefined;
   const result = { ...parts, name: newName ?? parts.name };
   if (newTag !== undefined || digest !== undefined) {
     result.tag = newTag ?? "";

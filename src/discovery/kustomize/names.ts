@@ -1,14 +1,7 @@
-import { get, type Mapping, mapping, type Node, scalar, stringAt, withEntry } from "../documents/node.ts";
+import { get, type Mapping, type Node, scalar, stringAt, withEntry } from "../documents/node.ts";
+import type { Configuration, Reference } from "./configuration.ts";
 import { changeAt, type Field, parsePath } from "./field-path.ts";
-import {
-  groupVersion,
-  kindOf,
-  nameOf,
-  namespaceOf,
-  type Resource,
-  type Selector,
-  selects,
-} from "./resource.ts";
+import { kindOf, nameOf, namespaceOf, type Resource, selects } from "./resource.ts";
 
 /** Kinds of Kubernetes' own that are in no namespace, and those that no prefix is put before. */
 const CLUSTER_WIDE =
@@ -68,13 +61,6 @@ function refersTo(user: Mapping, path: string, kind: string): boolean {
   return path !== "spec/scaleTargetRef/name" || stringAt(user, "spec", "scaleTargetRef", "kind") === kind;
 }
 
-/** A field of `user` objects that holds the name of an object of `kind`. */
-export interface Reference {
-  kind: string;
-  path: string;
-  user?: Selector;
-}
-
 const OWN_REFERENCES: Reference[] = Object.entries(REFERENCES).flatMap(([kind, paths]) =>
   paths.map((path) => ({ kind, path })),
 );
@@ -83,7 +69,7 @@ const OWN_REFERENCES: Reference[] = Object.entries(REFERENCES).flatMap(([kind, p
 export function transformNames(
   resources: Resource[],
   kustomization: Node,
-  configured: Reference[],
+  { references: configured, namePrefix, nameSuffix }: Configuration,
 ): Resource[] {
   const [prefix, suffix] = [
     stringAt(kustomization, "namePrefix") ?? "",
@@ -91,7 +77,12 @@ export function transformNames(
   ];
   if (prefix === "" && suffix === "") return resources;
   const renamed = new Map<string, string>();
-  const named = resources.map((resource): Resource => {
+  const named = resources.map((given): Resource => {
+    const resource = withAffix(
+      withAffix(given, namePrefix, (value) => `${prefix}${value}`),
+      nameSuffix,
+      (value) => `${value}${suffix}`,
+    );
     const name = nameOf(resource);
     if (UNPREFIXED.test(kindOf(resource)) || name === "") return resource;
     const to = `${prefix}${name}${suffix}`;
@@ -102,8 +93,22 @@ export function transformNames(
   return named.map((resource) => withRenamed(resource, renamed, references));
 }
 
+/** Puts a prefix or suffix on the fields that `configurations:` name. */
+function withAffix(resource: Resource, fields: Field[], change: (value: string) => string): Resource {
+  let node = resource.node;
+  for (const { selector, path } of fields)
+    if (path !== "metadata/name" && selects(selector, resource))
+      node = changeAt(
+        node,
+        parsePath(path, "/"),
+        (found) => (found?.kind === "scalar" ? scalar(change(found.value)) : found),
+        false,
+      ) as Mapping;
+  return node === resource.node ? resource : { ...resource, node };
+}
+
 /** Uses that were written against a former name in another kustomization than the one that changed it. */
-export function restoreReferences(resources: Resource[]): Resource[] {
+export function restoreReferences(resources: Resource[], configured: Reference[]): Resource[] {
   const renamed = new Map<string, string>();
   for (const each of resources)
     for (const former of each.formerNames) renamed.set(`${kindOf(each)}/${former}`, nameOf(each));
@@ -114,7 +119,10 @@ export function restoreReferences(resources: Resource[]): Resource[] {
     ),
   );
   return resources.map((resource) =>
-    withServices(renamed.size === 0 ? resource : withRenamed(resource, renamed, OWN_REFERENCES), services),
+    withServices(
+      renamed.size === 0 ? resource : withRenamed(resource, renamed, [...OWN_REFERENCES, ...configured]),
+      services,
+    ),
   );
 }
 
@@ -156,7 +164,7 @@ function withRenamedSubjects(node: Mapping, renamed: Map<string, string>): Mappi
   const subjects = get(node, "subjects");
   if (subjects?.kind !== "sequence") return node;
   const items = subjects.items.map((subject) => {
-    const to = renamed.get(`${stringAt(subject, "kind")}/${stringAt(subject, "name")}`);
+    const to = renamed.get(`ServiceAccount/${stringAt(subject, "name")}`);
     return to !== undefined && subject.kind === "mapping" ? withEntry(subject, "name", scalar(to)) : subject;
   });
   return withEntry(node, "subjects", { ...subjects, items });
@@ -170,7 +178,7 @@ export function transformNamespace(
 ): Resource[] {
   const namespace = stringAt(kustomization, "namespace");
   if (!namespace) return resources;
-  const accounts = new Set(resources.filter((each) => kindOf(each) === "ServiceAccount").map(nameOf));
+  const accounts = accountsOf(resources);
   return resources.map((resource) => {
     const kind = kindOf(resource);
     let node = resource.node;
@@ -186,106 +194,32 @@ export function transformNamespace(
   });
 }
 
-function withSubjects(node: Mapping, namespace: string, accounts: Set<string>): Mapping {
+type Accounts = Map<string, Set<string>>;
+
+/** Namespaces of the accounts of each name; one that names none is in `default`. */
+function accountsOf(resources: Resource[]): Accounts {
+  const accounts: Accounts = new Map();
+  for (const each of resources) {
+    if (kindOf(each) !== "ServiceAccount") continue;
+    const namespaces = accounts.get(nameOf(each)) ?? new Set();
+    accounts.set(nameOf(each), namespaces.add(namespaceOf(each) || "default"));
+  }
+  return accounts;
+}
+
+/** kustomize looks at a subject's name and namespace, not at its kind. */
+function isAccount(subject: Node, accounts: Accounts): boolean {
+  const namespace = stringAt(subject, "namespace");
+  const namespaces = accounts.get(stringAt(subject, "name") ?? "");
+  return namespaces !== undefined && (namespace === undefined || namespaces.has(namespace));
+}
+
+function withSubjects(node: Mapping, namespace: string, accounts: Accounts): Mapping {
   const subjects = get(node, "subjects");
   if (subjects?.kind !== "sequence") return node;
   const items = subjects.items.map((subject) => {
-    const own =
-      stringAt(subject, "kind") === "ServiceAccount" &&
-      (accounts.has(stringAt(subject, "name") ?? "") || stringAt(subject, "name") === "default");
+    const own = stringAt(subject, "name") === "default" || isAccount(subject, accounts);
     return own && subject.kind === "mapping" ? withEntry(subject, "namespace", scalar(namespace)) : subject;
   });
   return withEntry(node, "subjects", { ...subjects, items });
-}
-
-const WORKLOADS = /^(?:Deployment|ReplicaSet|DaemonSet|StatefulSet)$/;
-/** Kinds with a selector that `commonLabels` go into when it is there. */
-const SELECTING = /^(?:Job|PodDisruptionBudget)$/;
-
-function withPairs(node: Mapping, path: string, pairs: Mapping, create: boolean): Mapping {
-  return changeAt(
-    node,
-    parsePath(path, "/"),
-    (found) => {
-      let result = found?.kind === "mapping" ? found : mapping([]);
-      for (const { key, value } of pairs.entries) result = withEntry(result, key, value);
-      return result;
-    },
-    create,
-  ) as Mapping;
-}
-
-/** `commonLabels`, `labels` and `commonAnnotations`. */
-export function transformLabels(resources: Resource[], kustomization: Node): Resource[] {
-  const common = get(kustomization, "commonLabels");
-  const annotations = get(kustomization, "commonAnnotations");
-  const labels = get(kustomization, "labels");
-  const sets = (labels?.kind === "sequence" ? labels.items : []).map((entry) => ({
-    pairs: get(entry, "pairs"),
-    selectors: stringAt(entry, "includeSelectors") === "true",
-    templates: stringAt(entry, "includeTemplates") === "true",
-  }));
-  if (common) sets.push({ pairs: common, selectors: true, templates: true });
-  return resources.map((resource) => {
-    let node = resource.node;
-    for (const { pairs, selectors, templates } of sets)
-      if (pairs?.kind === "mapping") node = withLabels(node, pairs, selectors, templates);
-    if (annotations?.kind === "mapping") {
-      node = withPairs(node, "metadata/annotations", annotations, true);
-      for (const path of [
-        "spec/template/metadata/annotations",
-        "spec/jobTemplate/spec/template/metadata/annotations",
-      ]) {
-        if (get(node, ...path.split("/").slice(0, -2)) !== undefined)
-          node = withPairs(node, path, annotations, true);
-      }
-    }
-    return { ...resource, node };
-  });
-}
-
-function withLabels(start: Mapping, pairs: Mapping, selectors: boolean, templates: boolean): Mapping {
-  const kind = stringAt(start, "kind") ?? "";
-  const isCore = groupVersion(start)[0] === "";
-  let node = withPairs(start, "metadata/labels", pairs, true);
-  const put = (path: string, create: boolean): void => {
-    node = withPairs(node, path, pairs, create);
-  };
-  if (selectors) {
-    if (WORKLOADS.test(kind) || SELECTING.test(kind)) put("spec/selector/matchLabels", WORKLOADS.test(kind));
-    if (isCore && (kind === "Service" || kind === "ReplicationController")) put("spec/selector", true);
-    if (kind === "NetworkPolicy")
-      for (const path of [
-        "spec/podSelector",
-        "spec/ingress[]/from[]/podSelector",
-        "spec/egress[]/to[]/podSelector",
-      ])
-        put(`${path}/matchLabels`, false);
-  }
-  if (selectors || templates) {
-    if (WORKLOADS.test(kind) || kind === "Job" || kind === "ReplicationController")
-      put("spec/template/metadata/labels", true);
-    if (kind === "CronJob") put("spec/jobTemplate/spec/template/metadata/labels", true);
-    if (kind === "StatefulSet") put("spec/volumeClaimTemplates[]/metadata/labels", true);
-  }
-  return node;
-}
-
-/** `replicas:` by the name of the workload. */
-export function transformReplicas(resources: Resource[], kustomization: Node): Resource[] {
-  const entries = get(kustomization, "replicas");
-  if (entries?.kind !== "sequence") return resources;
-  return resources.map((resource) => {
-    const entry = entries.items.find((each) =>
-      [nameOf(resource), ...resource.formerNames].includes(stringAt(each, "name") ?? ""),
-    );
-    const count = get(entry, "count");
-    const counted = /^(?:Deployment|ReplicaSet|ReplicationController|StatefulSet)$/.test(kindOf(resource));
-    return count && counted
-      ? {
-          ...resource,
-          node: changeAt(resource.node, parsePath("spec/replicas", "/"), () => count, true) as Mapping,
-        }
-      : resource;
-  });
 }

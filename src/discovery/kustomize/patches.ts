@@ -5,12 +5,14 @@ import { Text } from "../documents/text.ts";
 import type { Files } from "./files.ts";
 import { jsonPatch } from "./json-patch.ts";
 import { strategicMerge } from "./merge.ts";
-import { aimedAt, type Resource, readSelector, type Selector, selects } from "./resource.ts";
+import { aimedAt, nameOf, type Resource, readSelector, type Selector, selects } from "./resource.ts";
 
 interface Patch {
   documents: Node[];
   where: string;
   target?: Selector;
+  /** `options:` that let a patch change what an object is called. */
+  renames?: { name: boolean; kind: boolean };
 }
 
 function parse(text: Text, where: string): { documents: Node[]; where: string } {
@@ -41,7 +43,9 @@ async function entryPatch(entry: Node, folder: string, files: Files, by: string)
   const read = path
     ? await fromFile(folder, path, files, by)
     : parse(patch?.kind === "scalar" ? inline(patch, by) : new Text(by, ""), by);
-  return { ...read, ...(target ? { target: readSelector(target) } : {}) };
+  const allows = (key: string): boolean => stringAt(entry, "options", key) === "true";
+  const renames = { name: allows("allowNameChange"), kind: allows("allowKindChange") };
+  return { ...read, renames, ...(target ? { target: readSelector(target) } : {}) };
 }
 
 async function allPatches(kustomization: Node, folder: string, files: Files, by: string): Promise<Patch[]> {
@@ -66,7 +70,7 @@ async function allPatches(kustomization: Node, folder: string, files: Files, by:
   return patches;
 }
 
-function applyDocument(resources: Resource[], document: Node, { target, where }: Patch): Resource[] {
+function applyDocument(resources: Resource[], document: Node, { target, where, renames }: Patch): Resource[] {
   if (document.kind === "sequence") {
     if (target === undefined) throw new AirgapError("spec", `${where}: a JSON patch needs a target`);
     return resources.map((each) =>
@@ -81,9 +85,11 @@ function applyDocument(resources: Resource[], document: Node, { target, where }:
     if (!aims.has(each)) return [each];
     const node = strategicMerge(
       each.node,
-      target ? { ...document, entries: withoutIdentity(document) } : document,
+      target ? { ...document, entries: withoutIdentity(document, renames) } : document,
     );
-    return node ? [{ ...each, node: keepName(node, each.node) }] : [];
+    if (node === undefined) return [];
+    if (!renames?.name) return [{ ...each, node: keepName(node, each.node) }];
+    return [{ node, formerNames: [...each.formerNames, nameOf(each)] }];
   });
 }
 
@@ -97,16 +103,18 @@ function checkAim(resources: Resource[], document: Node, { target, where }: Patc
 }
 
 /** With a target, kind and name in the patch are only for show. */
-function withoutIdentity(document: Mapping): Mapping["entries"] {
+function withoutIdentity(document: Mapping, renames: Patch["renames"]): Mapping["entries"] {
   return document.entries.flatMap(({ key, value }) => {
-    if (key === "apiVersion" || key === "kind") return [];
+    if (key === "apiVersion" || key === "kind") return renames?.kind ? [{ key, value }] : [];
     if (key !== "metadata" || value.kind !== "mapping") return [{ key, value }];
     return [
       {
         key,
         value: {
           ...value,
-          entries: value.entries.filter((entry) => entry.key !== "name" && entry.key !== "namespace"),
+          entries: value.entries.filter(
+            (entry) => (entry.key !== "name" || renames?.name) && entry.key !== "namespace",
+          ),
         },
       },
     ];

@@ -46,7 +46,8 @@ export function readSelector(node: Node | undefined): Selector {
   return selector;
 }
 
-function fits(pattern: string | undefined, values: string[]): boolean {
+/** Whether one of some values is what a regular expression means, over the whole of it. */
+export function fits(pattern: string | undefined, values: string[]): boolean {
   if (pattern === undefined) return true;
   // Expressions come from outside: repeated groups and many repetitions could take forever.
   const harmless =

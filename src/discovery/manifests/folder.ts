@@ -12,16 +12,19 @@ export interface Folder {
   /** YAML and JSON that is no part of a chart, and no kustomization file. */
   files: string[];
   charts: string[];
+  /** What some tool makes manifests of: `x.yaml.j2`. */
+  templates: string[];
   /** Kustomizations that no other one below the folder takes in. */
   kustomizations: string[];
 }
 
 const MAX_ENTRIES = 50_000;
+const TEMPLATE = /\.(?:tmpl|tpl|gotmpl|template|j2|jinja2?|erb|in|envsubst|mustache|hbs)$/i;
 const LEFT_OUT = /^(?:\..+|node_modules|vendor|__pycache__)$/;
 
 /** Looks through a folder without following links. @throws AirgapError `spec` when it is too large */
 export async function readTree(folder: string): Promise<Folder> {
-  const found: Folder = { files: [], charts: [], kustomizations: [] };
+  const found: Folder = { files: [], charts: [], templates: [], kustomizations: [] };
   const kustomizations: string[] = [];
   let entries = 0;
   const visit = async (directory: string): Promise<void> => {
@@ -49,6 +52,8 @@ export async function readTree(folder: string): Promise<Folder> {
         !KUSTOMIZATION_FILES.includes(entry.name)
       )
         found.files.push(path);
+      else if (entry.isFile() && /\.(?:ya?ml|json)\.[\w.-]+$/i.test(entry.name) && TEMPLATE.test(entry.name))
+        found.templates.push(path);
     }
   };
   await visit(folder);

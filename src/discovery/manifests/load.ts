@@ -1,4 +1,4 @@
-import { glob, stat } from "node:fs/promises";
+import { glob, realpath, stat } from "node:fs/promises";
 import { basename, relative, resolve, sep } from "node:path";
 import { AirgapError, messageOf } from "../../errors.ts";
 import { count } from "../../format.ts";
@@ -9,7 +9,8 @@ import { emitStream } from "../documents/emit.ts";
 import type { Node } from "../documents/node.ts";
 import { MAX_FILE } from "../documents/parse.ts";
 import { Text } from "../documents/text.ts";
-import type { Sighting } from "../images/walk.ts";
+import { imagesInList } from "../images/list.ts";
+import type { Sighting } from "../images/sighting.ts";
 import { buildKustomization } from "../kustomize/build.ts";
 import { kindOfFolder, readTree } from "./folder.ts";
 import { decode, documentsOf, isObject, readText, sightingsInText } from "./read.ts";
@@ -18,7 +19,7 @@ import { decode, documentsOf, isObject, readText, sightingsInText } from "./read
 export interface Loaded {
   /** Below the path that was named, or that path's own name. */
   title: string;
-  kind: "file" | "kustomization" | "chart";
+  kind: "file" | "list" | "kustomization" | "chart";
   /** What is applied, as text; the source of a file, byte for byte. */
   text: Text;
   /** Its objects, with places where they were written. */
@@ -26,6 +27,8 @@ export interface Loaded {
   /** What was found otherwise than by walking the documents: in a chart, in a text that is no YAML. */
   sightings?: Sighting[];
   chart?: ChartFinds;
+  /** URLs that a kustomization was made from, besides its files. */
+  remotes?: string[];
 }
 
 export interface LoadOptions extends ChartOptions {
@@ -34,6 +37,10 @@ export interface LoadOptions extends ChartOptions {
   whole: boolean;
   warn(message: string): void;
   note(message: string): void;
+  /** Told that something is missing in the answer, besides the warning. */
+  incomplete?(): void;
+  /** Reads what `-` names; absent where nothing is piped in. */
+  stdin?: () => Promise<Uint8Array>;
 }
 
 /**
@@ -42,6 +49,8 @@ export interface LoadOptions extends ChartOptions {
  * @throws AirgapError `spec` and those of the network
  */
 export async function loadPath(path: string, options: LoadOptions): Promise<Loaded[]> {
+  if (path === "-" && options.stdin)
+    return [loadFile(decode(await options.stdin(), "stdin"), "stdin", "stdin.yaml", false, options)];
   if (/^oci:\/\//.test(path) || /\.tgz$/.test(path))
     return [await loadChartAt(path, basename(path), options)];
   if (isRemote(path)) return [await loadUrl(path, options)];
@@ -54,7 +63,7 @@ export async function loadPath(path: string, options: LoadOptions): Promise<Load
   if (kind === "kustomization") {
     const built = new Set<string>();
     const loaded = await loadKustomization(absolute, basename(absolute), options, built);
-    await tellUnused(absolute, path, built, options);
+    await tellUnused(await realpath(absolute), path, built, options);
     return [loaded];
   }
   return loadFolder(absolute, path, options);
@@ -90,12 +99,10 @@ async function loadPattern(pattern: string, options: LoadOptions): Promise<Loade
 async function loadUrl(url: string, { reach }: LoadOptions): Promise<Loaded> {
   const bytes = await readPlace(reach.http(), url, MAX_FILE, undefined, reach.signal);
   const text = new Text(describePlace(url), decode(bytes, describePlace(url)));
-  return {
-    title: basename(new URL(url).pathname) || "manifest.yaml",
-    kind: "file",
-    text,
-    documents: documentsOf(text),
-  };
+  const title = basename(new URL(url).pathname) || "manifest.yaml";
+  const list = imagesInList(text);
+  if (list !== undefined) return { title, kind: "list", text, documents: [], sightings: list };
+  return { title, kind: "file", text, documents: documentsOf(text) };
 }
 
 /** @param lenient a file that was not named itself: what is no YAML is read as text, what is no object counts little */
@@ -107,6 +114,8 @@ function loadFile(
   options: LoadOptions,
 ): Loaded {
   const text = new Text(name, content);
+  const list = lenient ? undefined : imagesInList(text);
+  if (list !== undefined) return { title, kind: "list", text, documents: [], sightings: list };
   try {
     const documents = documentsOf(text);
     const objects = documents.filter(isObject);
@@ -126,7 +135,7 @@ async function loadFolder(folder: string, name: string, options: LoadOptions): P
   const built = new Set<string>();
   for (const path of tree.kustomizations) {
     try {
-      const one = await loadKustomization(path, titled(path), options, built, false);
+      const one = await loadKustomization(path, titled(path), options, built);
       loaded.push(one);
     } catch (error) {
       if (options.strict || !(error instanceof AirgapError)) throw error;
@@ -147,12 +156,22 @@ async function loadFolder(folder: string, name: string, options: LoadOptions): P
   for (const path of tree.files)
     if (!built.has(path))
       files.push(loadFile(await readText(path), shown(path), titled(path), true, options));
+  tellTemplates(name, tree.templates.map(titled), options);
   return [
     ...files.filter(
       ({ documents, sightings }) => documents.length > 0 || sightings !== undefined || options.whole,
     ),
     ...loaded,
   ];
+}
+
+/** A template of a manifest says nothing until something has filled it in. */
+function tellTemplates(name: string, templates: string[], { warn }: LoadOptions): void {
+  if (templates.length === 0) return;
+  const shown = `${templates.slice(0, 3).join(", ")}${templates.length > 3 ? ", …" : ""}`;
+  warn(
+    `${name}: ${count(templates.length, "template")} of manifests ${templates.length === 1 ? "was" : "were"} not read (${shown}): fill them in, and name the results`,
+  );
 }
 
 /** A folder with a kustomization is that kustomization; what else lies in it may have been meant too. */
@@ -177,11 +196,17 @@ async function loadKustomization(
   title: string,
   options: LoadOptions,
   built: Set<string>,
-  top = true,
 ): Promise<Loaded> {
-  const { documents, files } = await buildKustomization(folder, {
-    strict: options.strict || top,
-    warn: options.warn,
+  const { http, signal } = options.reach;
+  const { documents, files, remotes } = await buildKustomization(folder, {
+    strict: options.strict,
+    warn: (message) => {
+      options.warn(message);
+      options.incomplete?.();
+    },
+    fetch: async (url) =>
+      decode(await readPlace(http(), url, MAX_FILE, undefined, signal), describePlace(url)),
+    ...(signal ? { signal } : {}),
   });
   for (const { path } of files) built.add(path);
   return {
@@ -189,6 +214,7 @@ async function loadKustomization(
     kind: "kustomization",
     text: new Text(`${title}.built.yaml`, emitStream(documents)),
     documents,
+    remotes,
   };
 }
 

@@ -1,7 +1,7 @@
 import type { RewriteSite, Stretch } from "../../names/rewrite.ts";
 import type { FileSpan } from "../documents/text.ts";
 import { group } from "../images/find.ts";
-import type { Sighting } from "../images/walk.ts";
+import type { Sighting } from "../images/sighting.ts";
 
 export interface Sites {
   sites: RewriteSite[];

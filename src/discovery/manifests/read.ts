@@ -5,7 +5,7 @@ import { get } from "../documents/node.ts";
 import { MAX_FILE, parseStream } from "../documents/parse.ts";
 import type { Text } from "../documents/text.ts";
 import { scanText } from "../images/scan.ts";
-import { canonical, type Sighting } from "../images/walk.ts";
+import { canonical, type Sighting } from "../images/sighting.ts";
 
 /** @throws AirgapError `spec` for what is no readable file of bearable size */
 export async function readText(path: string): Promise<string> {

@@ -1,6 +1,9 @@
+import { lineOf } from "../documents/text.ts";
 import { type Find, group, takenKeys } from "../images/find.ts";
 import { operatorImages } from "../images/operators.ts";
-import { type Sighting, walkDocument } from "../images/walk.ts";
+import type { Sighting, Unread } from "../images/sighting.ts";
+import { manyVersions } from "../images/versions.ts";
+import { walkDocument } from "../images/walk.ts";
 import { type Loaded, type LoadOptions, loadPath } from "./load.ts";
 
 export interface Search {
@@ -20,20 +23,39 @@ export async function searchPaths(paths: string[], options: LoadOptions): Promis
   return { loaded, finds: group(sightingsOf(loaded, options.warn)) };
 }
 
+/** `tmpl.yaml:8 Pod/r spec.containers[0].image: '{{ .Image }}' is not an image; nothing is carried for it` */
+export function describeUnread({ span, object, path, written, why }: Unread): string {
+  const file = span?.in.file;
+  const place = [file && span ? `${file}:${lineOf(span)}` : "", object, path].filter(Boolean).join(" ");
+  return `${place}: '${written}' ${why}; nothing is carried for it`;
+}
+
+export interface Asked {
+  /** Takes what stands for an image and is none; a warning each otherwise. */
+  unread?: (unread: Unread) => void;
+  /** `addImages` says what operators pull: nothing is to be warned of. */
+  answered?: boolean;
+}
+
 /** What was found, walked and otherwise, and what operators add. */
-export function sightingsOf(loaded: Loaded[], warn: (message: string) => void): Sighting[] {
+export function sightingsOf(
+  loaded: Loaded[],
+  warn: (message: string) => void,
+  { unread = (each) => warn(describeUnread(each)), answered = false }: Asked = {},
+): Sighting[] {
   const walked = loaded
     .filter(({ sightings }) => sightings === undefined)
     .flatMap(({ documents }) => documents);
   const taken = takenKeys(walked);
   const sightings = [
-    ...walked.flatMap((root) => walkDocument(root, { taken })),
+    ...walked.flatMap((root) => walkDocument(root, { taken, unread })),
     ...loaded.flatMap((each) => each.sightings ?? []),
   ];
+  for (const each of loaded.flatMap(({ chart }) => chart?.unread ?? [])) unread(each);
   const operators = operatorImages(
     loaded.flatMap(({ documents }) => documents),
     sightings,
   );
-  for (const warning of operators.warnings) warn(warning);
+  if (!answered) for (const warning of [...operators.warnings, ...manyVersions(sightings)]) warn(warning);
   return [...sightings, ...operators.sightings];
 }

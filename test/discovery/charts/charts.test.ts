@@ -293,9 +293,37 @@ describe.skipIf(!hasHelm)("rendered by helm", () => {
       manifest,
       "1.2.3",
     );
+    const type = "application/vnd.oci.image.manifest.v1+json";
+    const image = Buffer.from(
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: type,
+        config: describe("application/vnd.oci.image.config.v1+json", Buffer.from("{ }")),
+        layers: [],
+      }),
+    );
+    registry.store.addManifest("charts/shop", type, image);
+    const index = (...children: Buffer[]): Buffer =>
+      Buffer.from(
+        JSON.stringify({
+          schemaVersion: 2,
+          mediaType: "application/vnd.oci.image.index.v1+json",
+          manifests: children.map((bytes) => ({
+            mediaType: type,
+            digest: digestOf(bytes),
+            size: bytes.length,
+          })),
+        }),
+      );
+    const indexType = "application/vnd.oci.image.index.v1+json";
+    registry.store.addManifest("charts/shop", indexType, index(image, manifest), "0.9.0");
+    registry.store.addManifest("charts/shop", indexType, index(image), "0.8.0");
     const registries = new Registries({ trust: () => ({ insecure: true }) });
     try {
-      for (const tag of [":1.2.3", ""])
+      await expect(search(`oci://${registry.host}/charts/shop:0.8.0`, { registries })).rejects.toThrow(
+        /not a Helm chart/,
+      );
+      for (const tag of [":1.2.3", "", ":0.9.0"])
         expect(
           rendered((await search(`oci://${registry.host}/charts/shop${tag}`, { registries })).finds),
         ).toContain("reg.site/org/web:4.5.6");
@@ -320,6 +348,29 @@ async function serve(files: Map<string, Buffer>) {
   };
 }
 
+describe("what a chart's publisher names in annotations", () => {
+  const annotated = {
+    ...CHART,
+    "Chart.yaml": `${CHART["Chart.yaml"]}annotations:\n  artifacthub.io/images: |\n    - name: a\n      image: org/runtime:1\n    - name: w\n      image: reg.site/org/web:0.9\n  helm.sh/images: |\n    - { name: m, image: 'org/exporter:2', condition: metrics.enabled }\n    - { name: n, image: 'org/always:3' }\n  other/note: org/nothing:4\n`,
+  };
+  const named = (finds: Find[]): [string, boolean | undefined][] =>
+    finds
+      .filter(({ reference }) => /runtime|exporter|always|nothing|web:0/.test(reference))
+      .map(({ reference, behind }) => [reference, behind]);
+
+  test("is carried, a condition is a switch, and another tag of what is rendered is stale", async () => {
+    using scratch = new Scratch();
+    const { finds } = await search(write(scratch, "shop", annotated));
+    expect(named(finds).filter(([reference]) => !reference.includes("web"))).toEqual([
+      ["docker.io/org/always:3", undefined],
+      ["docker.io/org/exporter:2", true],
+      ["docker.io/org/runtime:1", undefined],
+    ]);
+    const on = await search(write(scratch, "shop", annotated), { set: ["metrics.enabled=true"] });
+    expect(named(on.finds)).toContainEqual(["docker.io/org/exporter:2", undefined]);
+  });
+});
+
 describe("charts that lead out are refused", () => {
   test.each(["../evil", "shop/../../evil", "/etc/evil", "shop/..\\..\\evil"])("the path %s", async (name) => {
     await expect(
@@ -335,6 +386,32 @@ describe("charts that lead out are refused", () => {
     const folder = write(scratch, "shop", CHART);
     symlinkSync("/etc/hostname", join(folder, "templates/x.yaml"));
     await expect(readFolder(folder)).rejects.toThrow(/leads outside/);
+  });
+
+  test("a link to a sub-chart beside it and one within its working tree are followed, as helm does", async () => {
+    using scratch = new Scratch();
+    const folder = write(scratch, "repo/charts/shop", CHART);
+    const library = write(scratch, "elsewhere/lib", {
+      "Chart.yaml": "name: lib\nversion: 0.0.1\n",
+      "x.tpl": "y",
+    });
+    const shared = write(scratch, "repo/shared", { "a.yaml": "a: 1" });
+    mkdirSync(join(folder, "charts"), { recursive: true });
+    symlinkSync(library, join(folder, "charts/lib"));
+    expect((await readFolder(folder)).get("charts/lib/x.tpl")?.toString()).toBe("y");
+    symlinkSync(shared, join(folder, "files"));
+    await expect(readFolder(folder)).rejects.toThrow(/files leads outside/);
+    mkdirSync(scratch.path("repo/.git"));
+    expect((await readFolder(folder)).has("files/a.yaml")).toBe(true);
+    symlinkSync("/etc/hostname", join(library, "secret"));
+    await expect(readFolder(folder)).rejects.toThrow(/charts\/lib\/secret leads outside/);
+  });
+
+  test("a link that leads back to its own folder ends", async () => {
+    using scratch = new Scratch();
+    const folder = write(scratch, "shop", CHART);
+    symlinkSync("..", join(folder, "templates/again"));
+    await expect(readFolder(folder)).rejects.toThrow(/leads back/);
   });
 
   test("what unpacks to too much, and what is no archive", async () => {

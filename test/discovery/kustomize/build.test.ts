@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -6,6 +7,7 @@ import { parseAllDocuments } from "yaml";
 import { emitStream } from "../../../src/discovery/documents/emit.ts";
 import { findImages } from "../../../src/discovery/images/find.ts";
 import { buildKustomization } from "../../../src/discovery/kustomize/build.ts";
+import { parseRemote } from "../../../src/discovery/kustomize/remote.ts";
 
 const folders: string[] = [];
 afterEach(() => {
@@ -127,6 +129,98 @@ describe("a kustomization", () => {
       spec: { template: { spec: { containers: [{ envFrom: [{ configMapRef: { name: "p-settings" } }] }] } } },
     });
   });
+});
+
+describe("remote bases", () => {
+  const git = (folder: string, ...args: string[]): string =>
+    execFileSync("git", ["-C", folder, "-c", "user.name=t", "-c", "user.email=t@example.org", ...args], {
+      encoding: "utf8",
+    }).trim();
+  const repository = (files: Record<string, string>): { folder: string; commit: string } => {
+    const folder = tree(files);
+    git(folder, "init", "--quiet");
+    git(folder, "config", "uploadpack.allowAnySHA1InWant", "true");
+    git(folder, "add", "-A");
+    git(folder, "commit", "--quiet", "-m", "x");
+    return { folder, commit: git(folder, "rev-parse", "HEAD") };
+  };
+  const FETCH = {
+    fetch: async (url: string) =>
+      `apiVersion: v1\nkind: ConfigMap\nmetadata: { name: f }\ndata: { url: '${url}' }\n`,
+  };
+  const kustomization = (base: string): string =>
+    tree({ "kustomization.yaml": `resources: ['${base}']\nnamePrefix: p-\n` });
+
+  test("at a full commit are fetched by git, with their own bases", async () => {
+    const { folder, commit } = repository({
+      "deploy/site/kustomization.yaml": "resources: [../base]\n",
+      "deploy/base/kustomization.yaml": "resources: [a.yaml]\n",
+      "deploy/base/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: a }\n",
+    });
+    const base = `file://${folder}//deploy/site?ref=${commit}`;
+    const built = await buildKustomization(kustomization(base), { strict: true, warn: () => {}, ...FETCH });
+    expect(emitStream(built.documents)).toContain("name: p-a");
+    expect(built.remotes).toEqual([base]);
+    const away = `file://${folder}//deploy/site?ref=${"0".repeat(40)}`;
+    await expect(
+      buildKustomization(kustomization(away), { strict: true, warn: () => {}, ...FETCH }),
+    ).rejects.toThrow(/git could not fetch/);
+  });
+
+  test("may not lead to files of this machine", async () => {
+    const own = tree({ "kustomization.yaml": "resources: []\n" });
+    const { folder, commit } = repository({ "kustomization.yaml": `resources: ['${own}']\n` });
+    await expect(
+      buildKustomization(kustomization(`file://${folder}?ref=${commit}`), {
+        strict: true,
+        warn: () => {},
+        ...FETCH,
+      }),
+    ).rejects.toThrow(/outside of its repository/);
+  });
+
+  test("a single file by URL is read", async () => {
+    const built = await buildKustomization(kustomization("https://example.org/x/a.yaml"), {
+      strict: true,
+      warn: () => {},
+      ...FETCH,
+    });
+    expect(emitStream(built.documents)).toContain("url: https://example.org/x/a.yaml");
+  });
+
+  test("at a tag are told, and the rest is the answer", async () => {
+    const warnings: string[] = [];
+    const root = tree({
+      "kustomization.yaml": "resources: [a.yaml, 'https://github.com/o/r//x?ref=v1.2.3']\n",
+      "a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: a }\n",
+    });
+    const built = await buildKustomization(root, {
+      strict: false,
+      warn: (message) => warnings.push(message),
+      ...FETCH,
+    });
+    expect(built.documents).toHaveLength(1);
+    expect(warnings.join()).toMatch(/can change under the same name.*\?ref=COMMIT/);
+  });
+
+  test.each([
+    ["https://github.com/o/r//deploy?ref=v1", "https://github.com/o/r", "deploy", "v1"],
+    ["https://github.com/o/r/deploy/x?ref=v1", "https://github.com/o/r", "deploy/x", "v1"],
+    ["github.com/o/r?ref=v1&timeout=90s", "https://github.com/o/r", "", "v1"],
+    ["git@github.com:o/r.git//deploy?ref=v1", "git@github.com:o/r.git", "deploy", "v1"],
+    ["https://git.site/a/b/c.git/deploy?version=v1", "https://git.site/a/b/c.git", "deploy", "v1"],
+    ["ssh://git@git.site:2222/a/b.git", "ssh://git@git.site:2222/a/b.git", "", undefined],
+    ["git::https://git.site/a/b//c?ref=v1", "https://git.site/a/b", "c", "v1"],
+  ])("%s", (name, address, path, ref) => {
+    expect(parseRemote(name)).toEqual({ repository: address, path, ref });
+  });
+
+  test.each(["https://github.com/o/r//../../etc?ref=v1", "-upload-pack=x//y", "ext::sh -c x//y"])(
+    "%s is none",
+    (name) => {
+      expect(parseRemote(name)).toBeUndefined();
+    },
+  );
 });
 
 describe("what is refused, with advice", () => {

@@ -84,7 +84,6 @@ describe("arguments", () => {
       "command: [sh, -c, 'kubectl run x --image=busybox:1.36 -- sleep 1; echo --image']",
       "docker.io/library/busybox:1.36",
     ],
-    ["args: ['--image=busybox']", "docker.io/library/busybox:latest"],
     ["args: ['a=1,image=reg.site/x:2,b=3']", "reg.site/x:2"],
   ])("%s", (fields, reference) => {
     expect(beside(container(fields))).toEqual([reference]);
@@ -110,12 +109,7 @@ describe("variables", () => {
           "env:\n- { name: RELATED_IMAGE_PROXY, value: 'org/proxy:v1' }\n- { name: HELPER_IMG, value: helper }\n- { name: CSI_PROVISIONER, value: 'org/csi-provisioner:v5' }\n- { name: REDIS_HOST, value: 'redis:6379' }\n- { name: DEFAULT_BUILDER, value: 'reg.site/maven:1' }\n",
         ),
       ),
-    ).toEqual([
-      "docker.io/library/helper:latest",
-      "docker.io/org/csi-provisioner:v5",
-      "docker.io/org/proxy:v1",
-      "reg.site/maven:1",
-    ]);
+    ).toEqual(["docker.io/org/csi-provisioner:v5", "docker.io/org/proxy:v1", "reg.site/maven:1"]);
   });
 
   test("with a line for each version, or a list", () => {
@@ -168,6 +162,155 @@ describe("variables", () => {
   });
 });
 
+describe("a name without tag, outside of what runs", () => {
+  test.each([
+    ["an argument", container("args: ['--image=busybox']"), ["docker.io/library/busybox:latest"]],
+    [
+      "a variable",
+      container("env: [{ name: HELPER_IMG, value: helper }]"),
+      ["docker.io/library/helper:latest"],
+    ],
+    ["a field", resource("image: quay.io/org/db"), ["quay.io/org/db:latest"]],
+    ["split fields", resource("image: { repository: org/auth }"), ["docker.io/org/auth:latest"]],
+    [
+      "a parameter that is no image",
+      resource("params: [{ name: binlog_row_image, defaultValue: full, mode: rw }]"),
+      [],
+    ],
+    ["another such", resource("params: [{ name: row-image, default: noblob }]"), []],
+    [
+      "what is switched off",
+      resource("vgpu: { enabled: false, image: vgpu-manager, imagePullPolicy: Always }"),
+      [],
+    ],
+    [
+      "the beginning of other names",
+      container("image: reg.site/acme/op:v6\nenv: [{ name: ACME_IMAGE_REPOSITORY, value: reg.site/acme }]"),
+      [],
+    ],
+    [
+      "a number or a boolean",
+      resource("useLatestImage: false\nimageTag: v1\nimage: 1.25\nbaseImage: true"),
+      [],
+    ],
+  ])("%s: possible, or none", (_, text, references) => {
+    const finds = find(text).filter(({ confidence }) => confidence === "possible");
+    expect(finds.map(({ reference }) => reference)).toEqual(references);
+    expect(beside(text).filter((reference) => !reference.includes("acme/op"))).toEqual([]);
+  });
+
+  test("a step that says what it runs means its image as it stands", () => {
+    expect(carried(resource("container: { image: alpine, command: [sh] }"))).toEqual([
+      "docker.io/library/alpine:latest",
+    ]);
+  });
+});
+
+describe("names and versions apart", () => {
+  const env = (...pairs: [string, string][]): string =>
+    container(`env:\n${pairs.map(([name, value]) => `- { name: ${name}, value: "${value}" }\n`).join("")}`);
+
+  test.each([
+    [
+      "one level up",
+      resource("version: v7.1.0\nstore: { baseImage: org/store }\nfront: { image: org/front }"),
+      ["docker.io/org/front:v7.1.0", "docker.io/org/store:v7.1.0"],
+    ],
+    [
+      "in variables, the version's prefix shorter",
+      env(["ACME_DATABASE_IMAGE", "reg.site/acme/database"], ["DATABASE_VERSION", "1.10.0"]),
+      ["reg.site/acme/database:1.10.0"],
+    ],
+    [
+      "in variables, the image's prefix shorter",
+      env(["DATABASE_IMAGE", "reg.site/acme/database"], ["ACME_DATABASE_TAG", "1.10"]),
+      ["reg.site/acme/database:1.10"],
+    ],
+    [
+      "without the word image",
+      env(
+        ["SEARCH_REPO_URL", "reg.example.io/acme"],
+        ["SEARCH_NAME", "acme-search"],
+        ["SEARCH_VERSION", "1.70.1"],
+      ),
+      ["reg.example.io/acme/acme-search:1.70.1"],
+    ],
+    [
+      "a registry with a path inside of an organisation",
+      resource(
+        "images: { imagePrefix: org, registry: docker.io, main: { image: a, tag: v1 }, other: { imagePrefix: reg.example.io/own, imageName: b, imageTag: v2 } }",
+      ),
+      ["docker.io/org/a:v1", "reg.example.io/own/b:v2"],
+    ],
+    [
+      "a base above components",
+      resource(
+        "base: reg.example.io/store\ncomponents: { server: { image: a, tag: v1 }, kernel: { tag: v2, match: [{ image: b }] } }",
+      ),
+      ["reg.example.io/store/a:v1", "reg.example.io/store/b:v2"],
+    ],
+    [
+      "two versions that could be meant",
+      env(["A_DB_IMAGE", "reg.site/acme/db"], ["DB_VERSION", "1.1"], ["Z_A_DB_VERSION", "2.2"]),
+      [],
+    ],
+    [
+      "a prefix that holds the host",
+      resource("controller: { imagePrefix: reg.example.io/acme, imageName: controller, imageTag: v1 }"),
+      ["reg.example.io/acme/controller:v1"],
+    ],
+  ])("%s", (_, text, references) => {
+    expect(beside(text)).toEqual(references);
+  });
+
+  test.each([
+    ["a new tag", "{ name: quay.io/orig/one, newTag: '3' }", ["quay.io/orig/one:3"]],
+    ["a new name and tag", "{ name: orig, newName: quay.io/flux/two, newTag: '4' }", ["quay.io/flux/two:4"]],
+    [
+      "a digest",
+      `{ name: orig, newName: quay.io/flux/two, digest: 'sha256:${"a".repeat(64)}' }`,
+      [`quay.io/flux/two@sha256:${"a".repeat(64)}`],
+    ],
+    ["a new name alone", "{ name: orig, newName: quay.io/flux/two }", []],
+    ["no change", "{ name: orig, other: quay.io/flux/two }", []],
+  ])("kustomize's list in an object of Flux: %s", (_, entry, references) => {
+    expect(carried(resource(`images: [${entry}]`))).toEqual(references);
+    expect(carried(resource(`postRenderers: [{ kustomize: { images: [${entry}] } }]`))).toEqual(references);
+  });
+
+  test("a registry above bare names, in a text too; the places are both", () => {
+    const text = config(
+      "config.yaml: |\n  images:\n    repo: reg.example.io/px\n    common:\n      prober: probe:v1.7.0\n    store: { main: { exporter: 'exporter:v2' } }\n  other: name:v3\n",
+    );
+    expect(carried(text)).toEqual(["reg.example.io/px/exporter:v2", "reg.example.io/px/probe:v1.7.0"]);
+    const site = find(text)[1]?.places[0]?.site;
+    const cut = (span?: { start: number; end: number }): string => text.slice(span?.start, span?.end);
+    expect([...(site?.names ?? []).map(cut), cut(site?.tag)]).toEqual([
+      "reg.example.io/px",
+      "probe",
+      "v1.7.0",
+    ]);
+  });
+
+  test.each([
+    ["reg.site/a/one:v1@reg.site/b/two:3.9", ["reg.site/a/one:v1", "reg.site/b/two:3.9"]],
+    ["one/a:v1+two/b:v2.1", ["docker.io/one/a:v1", "docker.io/two/b:v2.1"]],
+    ["one/a:v1 two/b:v2.1", ["docker.io/one/a:v1", "docker.io/two/b:v2.1"]],
+    [`one/a:v1@sha256:${"a".repeat(64)}`, [`docker.io/one/a:v1@sha256:${"a".repeat(64)}`]],
+    ["one/a:v1@latest", []],
+  ])("two in one text: %s", (image, references) => {
+    expect(carried(resource(`image: '${image}'`))).toEqual(references);
+  });
+
+  test("what catalogues show of an operator is not what it is", () => {
+    expect(
+      find(
+        "apiVersion: operators.coreos.com/v1alpha1\nkind: ClusterServiceVersion\nmetadata:\n  name: acme.v1\n  annotations: { containerImage: 'org/op:0.0.0' }\nspec: {}\n",
+      ),
+    ).toEqual([]);
+  });
+});
+
 describe("custom resources", () => {
   test.each([
     ["image: quay.io/org/db:v3", "quay.io/org/db:v3"],
@@ -187,6 +330,7 @@ describe("custom resources", () => {
     ["provisioner: { registry: reg.site, repository: org/prov, tag: v2 }", "reg.site/org/prov:v2"],
     ["package: xpkg.site/org/provider:v0.4", "xpkg.site/org/provider:v0.4"],
     ["source: { url: 'docker://quay.io/org/disk:39' }", "quay.io/org/disk:39"],
+    ["source: { url: 'docker://org/disk' }", "docker.io/org/disk:latest"],
     [
       `relatedImages: [{ name: a, image: 'org/a@sha256:${"c".repeat(64)}' }]`,
       `docker.io/org/a@sha256:${"c".repeat(64)}`,

@@ -3,6 +3,7 @@ import { parseStream } from "../../../src/discovery/documents/parse.ts";
 import { Text } from "../../../src/discovery/documents/text.ts";
 import { operatorImages } from "../../../src/discovery/images/operators.ts";
 import { OPERATORS, type Operator } from "../../../src/discovery/images/operators-data.ts";
+import { manyVersions } from "../../../src/discovery/images/versions.ts";
 import { walkDocument } from "../../../src/discovery/images/walk.ts";
 import { tryParseReference } from "../../../src/oci/reference.ts";
 
@@ -70,6 +71,64 @@ describe("what operators pull beside what files name", () => {
     expect(ask(deployment("reg.site/vm/operator:v1")).images).toEqual(["reg.site/vm/handler:v1"]);
   });
 
+  test("an operator by digest does not tell its siblings' tag: that is said", () => {
+    const { images, warnings } = ask(deployment(`reg.site/vm/operator@sha256:${"a".repeat(64)}`));
+    expect(images).toEqual([]);
+    expect(warnings.join()).toContain("is vm");
+  });
+
+  test("several images of one resource, by its type too, and helpers", () => {
+    const table: Operator[] = [
+      {
+        name: "beats",
+        resources: ["beat.example.org/Beat"],
+        versioned: [
+          { kind: "Beat", field: "spec.version", image: "reg.site/beats/{spec.type}" },
+          { kind: "Beat", field: "spec.agentVersion", image: "reg.site/agent" },
+        ],
+        helpers: ["busybox:1.37.0"],
+        advice: "name it",
+      },
+    ];
+    expect(
+      ask(resource("beat.example.org", "Beat", "type: filebeat, version: 9.1, agentVersion: 2.0"), table),
+    ).toEqual({
+      images: ["docker.io/library/busybox:1.37.0", "reg.site/beats/filebeat:9.1", "reg.site/agent:2.0"],
+      warnings: [],
+    });
+    expect(ask(resource("beat.example.org", "Beat", "version: 9.1"), table).warnings).toHaveLength(1);
+  });
+
+  test.each([
+    ["ask.example.org", "Unknown", "an operator may pull"],
+    ["apps.kruise.io", "CloneSet", ""],
+    ["cert-manager.io", "Certificate", ""],
+    ["networking.k8s.io", "Ingress", ""],
+    ["rbac.authorization.k8s.io", "Role", ""],
+  ])("a resource of %s %s: %s", (group, kind, said) => {
+    const { warnings } = ask(resource(group, kind, "image: a/b:1"));
+    expect(warnings.map((warning) => warning.slice(0, kind.length + group.length + 3))).toEqual(
+      said ? [`${kind} (${group})`] : [],
+    );
+    expect(warnings.join()).toContain(said);
+  });
+
+  test("every version of a product in variables: how many, and how to choose", () => {
+    const env = ["7.0.1", "7.0.2", "8.0.0"].map(
+      (v) => `{ name: RELATED_IMAGE_DB_${v.replaceAll(".", "_")}, value: 'reg.site/db:${v}' }`,
+    );
+    const text = deployment("org/op:1").replace(
+      "image: 'org/op:1'",
+      `image: 'org/op:1', env: [${env.join(", ")}]`,
+    );
+    const sightings = [...parseStream(new Text("x.yaml", text))].flatMap(({ root }) => walkDocument(root));
+    expect(manyVersions(sightings)).toEqual([
+      expect.stringContaining("names 3 versions of reg.site/db in its variables"),
+    ]);
+    expect(manyVersions(sightings).join()).toContain('ignoreImages: ["reg.site/db:*"]');
+    expect(manyVersions(sightings.slice(0, 3))).toEqual([]);
+  });
+
   test("nothing is said of what is not there", () => {
     expect(ask(deployment("org/other:1"))).toEqual({ images: [], warnings: [] });
   });
@@ -78,12 +137,13 @@ describe("what operators pull beside what files name", () => {
 test("the table is well-formed", () => {
   for (const operator of OPERATORS) {
     expect(operator.resources.length).toBeGreaterThan(0);
-    for (const each of operator.resources) expect(each).toMatch(/^[a-z0-9.-]+\.[a-z]+\/(?:\*|[A-Z]\w+)$/);
+    for (const each of operator.resources) expect(each).toMatch(/^[a-z0-9.-]+\.[a-z0-9]+\/(?:\*|[A-Z]\w+)$/);
     expect(operator.command ?? operator.advice, `${operator.name} tells what to do`).toBeDefined();
     for (const { images, source, version } of operator.known ?? []) {
       expect([source, version].every(Boolean)).toBe(true);
       for (const image of images) expect(tryParseReference(image)?.tag, image).toBeDefined();
     }
-    for (const { image } of operator.versioned ?? []) expect(tryParseReference(`${image}:1`)).toBeDefined();
+    for (const { image } of operator.versioned ?? [])
+      expect(tryParseReference(`${image.replace(/\{.*\}/, "x")}:1`)).toBeDefined();
   }
 });

@@ -56,6 +56,49 @@ async function contentOf(resolution: Resolution, title: string): Promise<string>
   return Buffer.concat(chunks).toString("utf8");
 }
 
+describe("what would be missing behind the gap", () => {
+  const http = new Http({ retries: 0 });
+  const open = POD.replace("reg.site/net:1", "'reg.site/{{ x }}:1'");
+
+  test("a container whose image can't be read ends the build, unless it is ignored", async () => {
+    using scratch = new Scratch();
+    scratch.write("a.yaml", open);
+    await expect(resolveManifests([{ path: "a.yaml" }], contextOf(scratch, http))).rejects.toMatchObject({
+      code: "not-closed",
+      exit: 3,
+      message: expect.stringContaining(
+        "a.yaml:8 Pod/net spec.containers[0].image: 'reg.site/{{ x }}:1' is not an image",
+      ),
+    });
+    const found = await resolveManifests(
+      [{ path: "a.yaml", ignoreImages: ["reg.site/{{ x }}:1"] }],
+      contextOf(scratch, http),
+    );
+    expect(found.images.map(({ reference }) => reference)).toEqual(["docker.io/org/helper:2"]);
+  });
+
+  test("a list of images is nothing to apply", async () => {
+    using scratch = new Scratch();
+    scratch.write("a.txt", "a/b:1\nc/d:2\n");
+    await expect(resolveManifests([{ path: "a.txt" }], contextOf(scratch, http))).rejects.toThrow(
+      /list of images/,
+    );
+  });
+
+  test("addImages answers the warning that an operator may pull more", async () => {
+    using scratch = new Scratch();
+    scratch.write("a.yaml", "apiVersion: x.example.org/v1\nkind: Thing\nmetadata: { name: t }\n");
+    const said = async (more: object): Promise<string> => {
+      const context = contextOf(scratch, http);
+      await resolveManifests([{ path: "a.yaml", ...more }], context);
+      return JSON.stringify(context.events);
+    };
+    expect(await said({})).toContain("Thing (x.example.org)");
+    expect(await said({ addImages: ["a/b:1"] })).not.toContain("Thing (x.example.org)");
+    expect(await said({ addImages: [] })).not.toContain("Thing (x.example.org)");
+  });
+});
+
 describe("manifests of a spec", () => {
   const http = new Http({ retries: 0 });
 
