@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { type ClusterHost, namedHosts, readCluster } from "../cluster/cluster.ts";
+import { type ClusterHost, namedHosts } from "../cluster/cluster.ts";
 import { type ConnectOptions, openerFor } from "../cluster/connect.ts";
+import { readCluster } from "../cluster/read.ts";
 import { AirgapError, messageOf } from "../errors.ts";
 import { run } from "../host/process.ts";
 import { Session } from "../plan/session.ts";

@@ -1,5 +1,6 @@
-import { type Cluster, namedHosts, readCluster } from "../cluster/cluster.ts";
+import { type Cluster, namedHosts } from "../cluster/cluster.ts";
 import { type ConnectOptions, openerFor, readAllFacts } from "../cluster/connect.ts";
+import { readCluster } from "../cluster/read.ts";
 import type { Facts } from "../host/facts.ts";
 import { Session } from "../plan/session.ts";
 import { StateDir } from "../plan/state-dir.ts";

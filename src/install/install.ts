@@ -1,7 +1,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Cluster, type ClusterHost, namedHosts, readCluster } from "../cluster/cluster.ts";
+import { type Cluster, type ClusterHost, namedHosts } from "../cluster/cluster.ts";
 import { type ConnectOptions, openerFor, readAllFacts, sshSecrets } from "../cluster/connect.ts";
+import { readCluster } from "../cluster/read.ts";
 import { loadSecrets, type Secrets, type Standing, secretTexts } from "../cluster/secrets.ts";
 import { isAirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";

@@ -1,5 +1,6 @@
-import { type Cluster, type ClusterHost, readCluster } from "../cluster/cluster.ts";
+import type { Cluster, ClusterHost } from "../cluster/cluster.ts";
 import { type ConnectOptions, openerFor, sshSecrets } from "../cluster/connect.ts";
+import { readCluster } from "../cluster/read.ts";
 import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { rulesOf } from "../kubernetes/rules.ts";

@@ -5,10 +5,10 @@ import {
   hostsOf,
   namedHosts,
   nodesOf,
-  readCluster,
   registryName,
 } from "../cluster/cluster.ts";
 import { type ConnectOptions, openerFor } from "../cluster/connect.ts";
+import { readCluster } from "../cluster/read.ts";
 import { AirgapError } from "../errors.ts";
 import type { Host } from "../host/host.ts";
 import { rulesOf } from "../kubernetes/rules.ts";

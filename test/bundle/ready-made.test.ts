@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { readCluster } from "../../src/cluster/cluster.ts";
+import { readCluster } from "../../src/cluster/read.ts";
 import { readBundleSpec } from "../../src/lock/spec.ts";
 
 const folder = join(import.meta.dirname, "../../bundles");

@@ -3,15 +3,8 @@ import { join } from "node:path";
 import { Ajv } from "ajv";
 import { describe, expect, it, test } from "vitest";
 import { parse, stringify } from "yaml";
-import {
-  apiAddress,
-  hostsOf,
-  namedHosts,
-  nodesOf,
-  parseCluster,
-  readCluster,
-  registryName,
-} from "../../src/cluster/cluster.ts";
+import { apiAddress, hostsOf, namedHosts, nodesOf, registryName } from "../../src/cluster/cluster.ts";
+import { parseCluster, readCluster } from "../../src/cluster/read.ts";
 import { clusterSchema } from "../../src/cluster/schema.ts";
 import { isAirgapError } from "../../src/errors.ts";
 import { cli } from "../support/cli.ts";

@@ -1,7 +1,8 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { beforeEach, describe, expect, it, test, vi } from "vitest";
-import { type Cluster, parseCluster } from "../../src/cluster/cluster.ts";
+import type { Cluster } from "../../src/cluster/cluster.ts";
+import { parseCluster } from "../../src/cluster/read.ts";
 import { fromEnvironment, loadSecrets, newToken, secretTexts } from "../../src/cluster/secrets.ts";
 import { makeAuthority } from "../../src/pki/certificate.ts";
 import { RunLog } from "../../src/plan/log.ts";
