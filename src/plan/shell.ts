@@ -62,6 +62,10 @@ export function call(name: string, ...args: Argument[]): string {
   return [name, ...words].join(" ");
 }
 
+/** Calls a function that reads this text from its stdin. */
+export const callWithInput = (input: string, name: string, ...args: Argument[]): string =>
+  `${call(name, ...args)} ${here(input).text}`;
+
 /** A here-document whose content stands as it is. It must be the last on its line. */
 export function here(content: string): Raw {
   const text = content.endsWith("\n") ? content : `${content}\n`;
