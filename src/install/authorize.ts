@@ -5,8 +5,9 @@ import { type ClusterHost, namedHosts, readCluster } from "../cluster/cluster.ts
 import { type ConnectOptions, openerFor } from "../cluster/connect.ts";
 import { AirgapError, messageOf } from "../errors.ts";
 import { run } from "../host/process.ts";
+import { withLibrary } from "../plan/script.ts";
 import { Session } from "../plan/session.ts";
-import { sh } from "../plan/shell.ts";
+import { call } from "../plan/shell.ts";
 import { StateDir } from "../plan/state-dir.ts";
 
 export interface AuthorizeOptions extends ConnectOptions {
@@ -57,24 +58,6 @@ async function publicKey({ ssh }: ClusterHost): Promise<{ identity: string; line
   throw new AirgapError("spec", `${identity}.pub is no public key of ssh's`);
 }
 
-/** Commands run as root, so the user's folder is found and kept the user's. */
-function installKey(user: string, line: string): string {
-  return sh`
-    set -e
-    umask 077
-    home=$(getent passwd ${user} | cut -d: -f6)
-    group=$(id -gn ${user})
-    file=$home/.ssh/authorized_keys
-    if grep -qxF -e ${line} "$file" 2>/dev/null; then echo present; exit; fi
-    install -d -m 700 -o ${user} -g "$group" "$home/.ssh"
-    [ ! -s "$file" ] || [ -z "$(tail -c 1 "$file")" ] || echo >>"$file"
-    printf '%s\n' ${line} >>"$file"
-    chown ${user}:"$group" "$file"
-    chmod 600 "$file"
-    if command -v restorecon >/dev/null 2>&1; then restorecon -R "$home/.ssh" || :; fi
-    echo installed`;
-}
-
 /**
  * Puts a key on hosts that are reached by password, and proves that it lets us in.
  * @throws AirgapError
@@ -94,7 +77,7 @@ export async function authorize(options: AuthorizeOptions): Promise<AuthorizeRes
         const { identity = "", line = "" } = keys.get(name) ?? {};
         const { code, stdout, stderr } = await session
           .get(name)
-          .run(installKey(user ?? "root", line), signal ? { signal } : {});
+          .run(withLibrary(call("authorize_key", user ?? "root", line)), signal ? { signal } : {});
         if (code !== 0)
           throw new AirgapError("step-failed", `${name}: the key could not be installed: ${stderr.trim()}`);
         return {

@@ -7,8 +7,9 @@ import type { RunContext } from "../plan/execute.ts";
 import { openJournal } from "../plan/journal.ts";
 import { RunLog } from "../plan/log.ts";
 import { Mask } from "../plan/mask.ts";
+import { withLibrary } from "../plan/script.ts";
 import { Session } from "../plan/session.ts";
-import { sh } from "../plan/shell.ts";
+import { call } from "../plan/shell.ts";
 import { StateDir } from "../plan/state-dir.ts";
 import { type UndoResult, undoHost } from "../plan/undo.ts";
 import { nearest } from "../schema/nearest.ts";
@@ -100,14 +101,12 @@ async function leave(
   if (!host.roles.some((role) => role === "worker" || role === "control-plane")) return;
   const flags = [...rulesOf(cluster.kubernetes.version).drainFlags, "--timeout=120s"];
   emit({ type: "phase", name: "drain", detail: host.name });
-  const { code, stdout, stderr } = await connections.get(staying.name).run(
-    sh`
-      export KUBECONFIG=/etc/kubernetes/admin.conf
-      kubectl get node ${host.name} -o name >/dev/null 2>&1 || exit 0
-      kubectl drain ${host.name} ${flags} || echo "not all of its pods went"
-      kubectl delete node ${host.name}`,
-    { timeoutMs: 240_000, ...(signal ? { signal } : {}) },
-  );
+  const { code, stdout, stderr } = await connections
+    .get(staying.name)
+    .run(withLibrary(call("remove_node", host.name, ...flags)), {
+      timeoutMs: 240_000,
+      ...(signal ? { signal } : {}),
+    });
   log.output(staying.name, stdout + stderr);
   if (code !== 0)
     throw new AirgapError(
