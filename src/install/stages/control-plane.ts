@@ -3,10 +3,11 @@ import type { ClusterHost } from "../../cluster/cluster.ts";
 import type { ClusterKeys } from "../../cluster/secrets.ts";
 import { call, callWithInput } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
-import type { Step } from "../../plan/step.ts";
+import { type Step, serviceStep } from "../../plan/step.ts";
 import { type Context, wave } from "../context.ts";
 import { initConfiguration, joinConfiguration } from "../kubeadm.ts";
 import { userSteps } from "./kubeconfig.ts";
+import { proxyStep } from "./proxy.ts";
 import { imageCalls } from "./runtime.ts";
 
 const PKI = "/etc/kubernetes/pki";
@@ -21,7 +22,7 @@ export function controlPlaneStage(context: Context): Wave[] {
       unfinishedStep(context),
       ...pkiStep(context),
       imagesStep(context),
-      initStep(context),
+      ...aroundKubelet(context, host, initStep(context)),
       ...userSteps(context, host),
       ...tokenStep(context, joiners.length > 0),
     ]),
@@ -30,7 +31,7 @@ export function controlPlaneStage(context: Context): Wave[] {
         unfinishedStep(context),
         ...pkiStep(context),
         imagesStep(context),
-        joinStep(context, host),
+        ...joinSteps(context, host),
         ...userSteps(context, host),
       ]),
     ),
@@ -112,8 +113,23 @@ function initStep(context: Context): Step {
   };
 }
 
+/** kubelet reaches the API and pods without a proxy from its first start on, and with what the drop-in says later. */
+function aroundKubelet(context: Context, host: ClusterHost, step: Step): Step[] {
+  const proxy = proxyStep(context, host, "kubelet");
+  const service = serviceStep({
+    id: "kubelet",
+    title: "kubelet runs with that",
+    unit: "kubelet",
+    reads: proxy.map(({ file }) => file ?? ""),
+  });
+  return [...proxy, step, ...(proxy.length > 0 ? [service] : [])];
+}
+
 /** Joins a worker, or a further control plane. */
-export function joinStep(context: Context, host: ClusterHost): Step {
+export const joinSteps = (context: Context, host: ClusterHost): Step[] =>
+  aroundKubelet(context, host, joinStep(context, host));
+
+function joinStep(context: Context, host: ClusterHost): Step {
   const plane = host.roles.includes("control-plane");
   return {
     id: "join",

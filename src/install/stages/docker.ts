@@ -96,11 +96,16 @@ function shimSteps(context: Context, host: ClusterHost): Step[] {
     path: "/etc/crictl.yaml",
     content: `runtime-endpoint: ${socket}\nimage-endpoint: ${socket}\ntimeout: 10\n`,
   });
-  return [...(byPackage ? packagedShim(images.sandbox) : carriedShim(context)), crictl];
+  const proxy = proxyStep(context, host, "cri-docker");
+  return [
+    ...proxy,
+    ...(byPackage ? packagedShim(images.sandbox, proxy) : carriedShim(context, proxy)),
+    crictl,
+  ];
 }
 
 /** The package has its own unit; only the sandbox image is another. */
-function packagedShim(sandbox: string): Step[] {
+function packagedShim(sandbox: string, proxy: Step[]): Step[] {
   const content = `[Service]\nExecStart=\nExecStart=/usr/bin/cri-dockerd --container-runtime-endpoint fd:// --network-plugin=cni --pod-infra-container-image=${sandbox}\n`;
   return [
     fileStep({
@@ -110,16 +115,16 @@ function packagedShim(sandbox: string): Step[] {
       content,
       undone: call("systemctl", "daemon-reload"),
     }),
-    shimService(content),
+    shimService(content, proxy),
   ];
 }
 
-const shimService = (content: string): Step =>
+const shimService = (content: string, proxy: Step[]): Step =>
   serviceStep({
     id: "shim",
     title: "cri-dockerd runs",
     unit: "cri-docker.service",
-    reads: [content],
+    reads: [content, ...proxy.map(({ file }) => file ?? "")],
     before: [
       call("systemctl", "daemon-reload"),
       call("systemctl", "enable", "--now", "cri-docker.socket"),
@@ -127,7 +132,7 @@ const shimService = (content: string): Step =>
     undo: call("disable_services", "cri-docker.service", "cri-docker.socket"),
   });
 
-function carriedShim({ bundle, images }: Context): Step[] {
+function carriedShim({ bundle, images }: Context, proxy: Step[]): Step[] {
   const place = bundle.files[CRI_DOCKERD];
   if (place === undefined) return [];
   const to = `/var/lib/airgap/${CRI_DOCKERD}`;
@@ -154,6 +159,6 @@ function carriedShim({ bundle, images }: Context): Step[] {
       content: unit,
       undone: call("systemctl", "daemon-reload"),
     }),
-    shimService(unit),
+    shimService(unit, proxy),
   ];
 }
