@@ -185,6 +185,28 @@ describe.each(SHELLS)("functions that look at the cluster by %s", (...shell) => 
     });
   });
 
+  describe("roll_out of a DaemonSet", () => {
+    const roll = (nodes: string, pods: string, kind = "daemonset/flannel"): string =>
+      sh(
+        `kubectl() { case $* in *'get nodes'*) printf '${nodes}' ;; *jsonpath*) printf '${pods}' ;; *rollout*) echo 'error: timed out waiting for the condition'; return 1 ;; esac; }\nroll_out net ${kind} 1`,
+      ).output.replace(/^error: .*\n/, "");
+    const nodes = "node a True\\nnode b Unknown\\nnode c False\\nnode d Unknown\\n";
+    it("names the nodes that are down, and only those that it waits for", () => {
+      const pods =
+        "pod a True flannel\\npod b False flannel\\npod c True flannel\\npod d False other\\npod   flannel\\n";
+      expect(roll(nodes, pods)).toBe("daemonset/flannel in net waits for pods on b, which is not ready\n");
+      expect(roll(nodes, `${pods}pod d False flannel\\n`)).toBe(
+        "daemonset/flannel in net waits for pods on b, d, which are not ready\n",
+      );
+    });
+    it("blames no node that is well, and no other kind", () => {
+      expect(roll(nodes, "pod a False flannel\\n")).toBe("daemonset/flannel in net is not ready\n");
+      expect(roll(nodes, "pod b False flannel\\n", "deployment/flannel")).toBe(
+        "deployment/flannel in net is not ready\n",
+      );
+    });
+  });
+
   describe("apply_manifest", () => {
     it("lets the server apply what is too large for an annotation", () => {
       const ran = sh(

@@ -51,9 +51,24 @@ roll_out() {
 	kubectl -n "$1" rollout status "$2" --timeout="$3s" || {
 		kubectl -n "$1" get pods -o wide || :
 		airgap_show_events "$1"
+		airgap_fail_for_nodes "$1" "$2"
 		fail "$2 in $1 is not ready"
 	}
 	wait_for 60 rolled_out "$1" "$2"
+}
+# Names the nodes that are not ready, and on which a DaemonSet has a pod that is not ready either. For the controller a
+# node is not ready as long as it does not hear from its kubelet.
+airgap_fail_for_nodes() {
+	case $2 in daemonset/*) ;; *) return 0 ;; esac
+	airgap_ready='{.status.conditions[?(@.type=="Ready")].status}'
+	airgap_down=$({
+		kubectl get nodes -o "jsonpath={range .items[*]}node {.metadata.name} $airgap_ready{\"\\n\"}{end}"
+		kubectl -n "$1" get pods -o "jsonpath={range .items[*]}pod {.spec.nodeName} $airgap_ready {.metadata.ownerReferences[0].name}{\"\\n\"}{end}"
+	} 2>/dev/null | awk -v set="${2#*/}" '
+		$1 == "node" && $3 != "True" { down[$2] = 1 }
+		$1 == "pod" && $3 != "True" && $NF == set && down[$2] { names = names sep $2; sep = ", "; count++ }
+		END { if (count) print names ", which " (count > 1 ? "are" : "is") " not ready" }') || :
+	[ -z "$airgap_down" ] || fail "$2 in $1 waits for pods on $airgap_down"
 }
 airgap_show_events() { kubectl -n "$1" get events --sort-by=.lastTimestamp 2>/dev/null | grep -v ' Normal ' | tail -n 15 || :; }
 
