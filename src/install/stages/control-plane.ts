@@ -16,7 +16,6 @@ const PKI = "/etc/kubernetes/pki";
 export function controlPlaneStage(context: Context): Wave[] {
   const [first, ...others] = context.hosts("control-plane");
   if (first === undefined) return [];
-  const joiners = context.nodes.filter((host) => host !== first && !joined(context, host));
   return [
     wave([first], (host) => [
       unfinishedStep(context),
@@ -24,8 +23,8 @@ export function controlPlaneStage(context: Context): Wave[] {
       imagesStep(context),
       ...aroundKubelet(context, host, initStep(context)),
       ...userSteps(context, host),
-      ...tokenStep(context, joiners.length > 0),
     ]),
+    ...tokenWaves(context, others),
     ...others.map((host) =>
       wave([host], () => [
         unfinishedStep(context),
@@ -38,9 +37,10 @@ export function controlPlaneStage(context: Context): Wave[] {
   ];
 }
 
-/** Whether a host was in a cluster when its facts were read. */
-export function joined(context: Context, host: ClusterHost): boolean {
-  return context.factsOf(host).exists.includes("/etc/kubernetes/kubelet.conf");
+/** Whether a host was in a cluster when its facts were read: a run of kubeadm that did not finish leaves files too. */
+function hasJoined(context: Context, host: ClusterHost): boolean {
+  const { exists } = context.factsOf(host);
+  return exists.includes("/etc/kubernetes/kubelet.conf") && !exists.includes("/var/lib/airgap/kubeadm-began");
 }
 
 /** Files that kubeadm takes as they are: a CA whose files exist is kept. */
@@ -141,18 +141,21 @@ function joinStep(context: Context, host: ClusterHost): Step {
   };
 }
 
-/** A token for those that come to a standing cluster; `init` has brought one for the first day. */
-function tokenStep({ secrets }: Context, needed: boolean): Step[] {
-  if (!needed) return [];
+/** A token for hosts that have not joined; on the first day `init` has brought one, and it may have expired. */
+export function tokenWaves(context: Context, hosts: ClusterHost[]): Wave[] {
+  const joining = hosts.filter((host) => !hasJoined(context, host)).map(({ name }) => name);
+  if (joining.length === 0) return [];
+  return [[{ host: context.first.name, steps: [tokenStep(context)], for: joining }]];
+}
+
+function tokenStep({ secrets }: Context): Step {
   const [id = "", secret = ""] = secrets.joinToken.split(".");
-  return [
-    {
-      id: "token",
-      title: "Hosts can join",
-      check: call("token_exists", id, Buffer.from(secret).toString("base64")),
-      apply: callWithInput(tokenSecret(id, secret), "make_token"),
-    },
-  ];
+  return {
+    id: "token",
+    title: "Hosts can join",
+    check: call("token_exists", id, Buffer.from(secret).toString("base64")),
+    apply: callWithInput(tokenSecret(id, secret), "make_token"),
+  };
 }
 
 function tokenSecret(id: string, secret: string): string {

@@ -3,12 +3,13 @@ import { call } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
 import type { Step } from "../../plan/step.ts";
 import { type Context, wave } from "../context.ts";
-import { joinSteps, unfinishedStep } from "./control-plane.ts";
+import { joinSteps, tokenWaves, unfinishedStep } from "./control-plane.ts";
 
 /** Workers join side by side; then the administrator gives nodes the labels and taints of the cluster file. */
 export function workersStage(context: Context): Wave[] {
   const workers = context.hosts("worker").filter(({ roles }) => !roles.includes("control-plane"));
   return [
+    ...tokenWaves(context, workers),
     wave(workers, (host) => [unfinishedStep(context), ...joinSteps(context, host)]),
     [{ host: context.first.name, steps: context.nodes.flatMap(nodeStep) }],
   ];
