@@ -6,10 +6,13 @@ import type { Emit } from "./events.ts";
 import { printable } from "./format.ts";
 import { createReporter, type Reporter } from "./report/reporter.ts";
 
-/** Gives every flag its `AIRGAP_*` variable. */
+/** Flags that a variable may set: how a command works and talks, never what it checks or accepts. docs/environment.md */
+export const FROM_ENVIRONMENT: readonly string[] = ["concurrency", "quiet", "verbose"];
+
+/** Gives flags that may have one their `AIRGAP_*` variable. */
 export function withEnv<T extends FlagInput>(flags: T): T {
   for (const [name, flag] of Object.entries(flags))
-    flag.env ??= `AIRGAP_${name.toUpperCase().replaceAll("-", "_")}`;
+    if (FROM_ENVIRONMENT.includes(name)) flag.env ??= `AIRGAP_${name.toUpperCase().replaceAll("-", "_")}`;
   return flags;
 }
 
@@ -78,9 +81,7 @@ export abstract class BaseCommand<Result> extends Command {
 
   /** Asks a question that `--yes` answers; without a terminal to ask at, the answer is no. */
   protected async confirm(question: string): Promise<boolean> {
-    if (this.argv.some((word) => word === "--yes" || word === "-y") || process.env["AIRGAP_YES"] === "true")
-      return true;
-    return this.ask(question);
+    return this.argv.some((word) => word === "--yes" || word === "-y") || this.ask(question);
   }
 
   /** Asks a question that only a person can answer; without a terminal to ask at, the answer is no. */

@@ -15,17 +15,17 @@ export interface CopyImageOptions {
   /** Names at the destination; none = the digest alone. */
   tags: string[];
   /** What the digest at the destination has to be. */
-  expect?: Digest;
+  expect?: Digest | undefined;
   /** An index whole; else of an index the child for `platform`. */
   all: boolean;
   platform: Platform;
   foreignLayers: boolean;
   /** The source as a destination, where both are in one registry: blobs are mounted, not moved. */
-  mountFrom?: Destination;
+  mountFrom?: Destination | undefined;
   /** Finds what is attached to manifests; absent where the destination can't hold it. */
   findAttached?: (source: Source, subjects: Digest[], signal?: AbortSignal) => Promise<AttachedCopy[]>;
   emit: Emit;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** What `airgap copy --json` prints. */
@@ -101,7 +101,7 @@ export async function copyImage(options: CopyImageOptions): Promise<CopyImageRes
     items: graph.length,
     bytes: graph.reduce((sum, descriptor) => sum + descriptor.size, 0),
   });
-  const copier = new Copier({ emit, ...(signal ? { signal } : {}) });
+  const copier = new Copier({ emit, signal });
   for (const known of options.mountFrom ? [root, ...attached.map((each) => each.descriptor)] : []) {
     await copier.knows({ root: known, source, destination: options.mountFrom as Destination, carries });
   }

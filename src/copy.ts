@@ -42,10 +42,10 @@ export interface CopyJob {
 }
 
 export interface CopyOptions {
-  emit?: Emit;
-  signal?: AbortSignal;
+  emit?: Emit | undefined;
+  signal?: AbortSignal | undefined;
   /** Believe nothing to be there that does not show its bytes. */
-  repair?: boolean;
+  repair?: boolean | undefined;
 }
 
 /** What a copy came to: blobs, and the bytes that they have. */

@@ -1,19 +1,11 @@
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import type { Readable } from "node:stream";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Dispatcher } from "undici";
 import { AirgapError, messageOf } from "./errors.ts";
 import { type Emit, silent } from "./events.ts";
-
-/** Two parts of undici; all of it, which proxies need, costs a start 35 ms and 15 MB more. */
-const require = createRequire(import.meta.url);
-const Agent = require("undici/lib/dispatcher/agent.js") as typeof import("undici").Agent;
-const request = require("undici/lib/api/api-request.js") as (
-  this: Dispatcher,
-  options: Dispatcher.RequestOptions,
-) => Promise<Dispatcher.ResponseData>;
-const all = (): typeof import("undici") => require("undici") as typeof import("undici");
+import { headersFor, isSameOrigin, loginIn } from "./origin.ts";
+import { allowedMs, paced, WINDOW_MS } from "./pace.ts";
+import { certificateProblem, isRetryable, Tries } from "./retry.ts";
 
 export type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
 export type Headers = Record<string, string>;
@@ -27,15 +19,21 @@ export interface Trust {
   /** PEM files of a client certificate, as RHEL's CDN wants one. */
   clientCert?: string;
   clientKey?: string;
+  /** Origins that see the client certificate. Default: that of each request's first URL. */
+  clientOrigins?: string[];
 }
 
 export interface HttpOptions extends Trust {
   /** Connections a host at most. */
   connections?: number;
-  /** Tries after the first, for what is safe to send again. Default 5. */
+  /** Tries after the first, for what is safe to send again. Default: that of retry.ts. */
   retries?: number;
   /** First wait; doubled each time. Milliseconds. */
   backoffMs?: number;
+  /** The `Authorization` for a URL that the user named; undefined for none. */
+  logins?: (url: URL) => string | undefined;
+  /** How long a body may come too slowly; see pace.ts. Milliseconds. */
+  windowMs?: number;
   emit?: Emit;
 }
 
@@ -47,6 +45,10 @@ export interface HttpRequest {
   signal?: AbortSignal;
   /** Tries after the first; 0 = none. Default: the client's. */
   retries?: number;
+  /** A count that the request shares with others for the same thing. */
+  tries?: Tries;
+  /** For an address that somebody else named: no login and no client certificate. */
+  anonymous?: boolean;
   /** Follow redirects of GET and HEAD (default) or hand them to the caller. */
   redirect?: "follow" | "manual";
 }
@@ -57,8 +59,9 @@ export interface HttpResponse {
   headers: Headers;
   /** Where the answer came from, after redirects. */
   url: string;
-  body: Readable;
-  /** The whole body. @throws AirgapError `protocol` when it is larger than `limit` bytes */
+  /** The body, once. Fails when it comes too slowly. */
+  chunks(): AsyncIterable<Buffer>;
+  /** The whole body. @throws AirgapError `protocol` when it is larger than `limit` bytes, `network` when it breaks off */
   bytes(limit: number): Promise<Buffer>;
   json(limit: number): Promise<unknown>;
   /** Reads the rest and throws it away, so that the connection can be used again. */
@@ -67,14 +70,14 @@ export interface HttpResponse {
   abandon(): void;
 }
 
-const RETRY_STATUS = new Set([408, 429, 500, 502, 503, 504]);
 const CERTIFICATE_SUGGESTIONS = [
   "name the authority that signed it: `--ca-file FILE`, or `caFile: FILE` for the host under `sources:`",
   "or let its certificate go unchecked: `--insecure`, or `insecure: true` there",
 ];
 const NAME_SUGGESTIONS = ["ask for it by a name that its certificate has, or have one made for this name"];
 const MAX_REDIRECTS = 10;
-const MAX_WAIT_MS = 120_000;
+/** How long the rest of an answer that nobody needs is waited for. Milliseconds. */
+const DISCARD_MS = 10_000;
 
 /** A URL without user, password and query values: what may stand in a message. */
 export function redactUrl(url: string | URL): string {
@@ -86,38 +89,6 @@ export function redactUrl(url: string | URL): string {
   }
   return shown.href;
 }
-
-/** `Retry-After` in milliseconds: seconds or a date. RFC 9110, 10.2.3. */
-export function retryAfterMs(value: string | undefined, now = Date.now()): number | undefined {
-  if (value === undefined) return undefined;
-  if (/^\s*\d+\s*$/.test(value)) return Number(value) * 1000;
-  const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
-}
-
-/** Whether a status says that the same request may succeed later. */
-export const isRetryable = (status: number): boolean => RETRY_STATUS.has(status);
-
-/**
- * How long to wait before the next try: what the server asks for, else doubling from `firstMs`, with jitter.
- * @param attempt 1 after the first failure
- */
-export function backoffMs(attempt: number, retryAfter?: string, firstMs = 500): number {
-  const asked = retryAfterMs(retryAfter);
-  return Math.min(asked ?? firstMs * 2 ** (attempt - 1) * (0.75 + Math.random() / 2), MAX_WAIT_MS);
-}
-
-/** Why a certificate is not believed, as Node names it. */
-function certificateProblem(error: unknown): string | undefined {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    const { code = "" } = cause as NodeJS.ErrnoException;
-    if (/^(?:CERT_|ERR_TLS_CERT|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/.test(code)) return code;
-  }
-  return undefined;
-}
-
-/** Whether the other side spoke TLS, but with a certificate that is not believed. */
-export const isCertificateProblem = (error: unknown): boolean => certificateProblem(error) !== undefined;
 
 function certificateSuggestions(error: unknown): string[] {
   const problem = certificateProblem(error);
@@ -132,19 +103,34 @@ function flatten(headers: Record<string, string | string[] | undefined>): Header
   return flat;
 }
 
-async function readAll(body: Readable, limit: number, url: string): Promise<Buffer> {
+async function readAll(body: Readable, limit: number, url: string, windowMs: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > limit) {
-      abandon(body);
-      throw new AirgapError(
-        "protocol",
-        `${redactUrl(url)} answered with more than ${limit} bytes, too many for what was asked`,
-      );
+  const late = setTimeout(
+    () => {
+      body.destroy(new Error(`it was not whole after ${Math.round(allowedMs(limit, windowMs) / 1000)} s`));
+    },
+    allowedMs(limit, windowMs),
+  );
+  try {
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > limit) {
+        abandon(body);
+        throw new AirgapError(
+          "protocol",
+          `${redactUrl(url)} answered with more than ${limit} bytes, too many for what was asked`,
+        );
+      }
+      chunks.push(chunk);
     }
-    chunks.push(chunk);
+  } catch (cause) {
+    if (cause instanceof AirgapError) throw cause;
+    throw new AirgapError("network", `${redactUrl(url)} broke off after ${size} bytes: ${messageOf(cause)}`, {
+      cause,
+    });
+  } finally {
+    clearTimeout(late);
   }
   return Buffer.concat(chunks, size);
 }
@@ -169,153 +155,225 @@ export function usesProxy(): boolean {
   return ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].some((name) => process.env[name]);
 }
 
+/** An answer that came, or the error that came instead of it. */
+type Outcome = HttpResponse | Error;
+
 /**
  * The only HTTP client: HTTP/1.1 over several connections (one HTTP/2 connection is slower for
- * blobs), retries with Retry-After, proxies from the usual variables with NO_PROXY, extra
- * authorities, and no secret in any message.
+ * blobs), tries by the policy of retry.ts, proxies from the usual variables with NO_PROXY, extra
+ * authorities, credentials for their own origin only, and no secret in any message.
  */
 export class Http {
-  readonly #dispatcher: Dispatcher;
-  readonly #retries: number;
-  readonly #backoffMs: number;
+  readonly #options: HttpOptions;
   readonly #emit: Emit;
+  readonly #windowMs: number;
+  /** Loaded beside the caller's work; commands that ask nobody never load it. */
+  readonly #undici = import("undici");
+  readonly #connect: { ca?: string; rejectUnauthorized: boolean };
+  readonly #certificate: { cert?: string; key?: string };
+  readonly #dispatchers = new Map<boolean, Dispatcher>();
+  readonly #ended = new AbortController();
 
   constructor(options: HttpOptions = {}) {
-    const connect = {
+    this.#options = options;
+    this.#emit = options.emit ?? silent;
+    this.#windowMs = options.windowMs ?? WINDOW_MS;
+    this.#connect = {
       ...(options.caFile ? { ca: readPem(options.caFile, "the CA file") } : {}),
-      ...(options.clientCert ? { cert: readPem(options.clientCert, "the client certificate") } : {}),
-      ...(options.clientKey ? { key: readPem(options.clientKey, "the client key") } : {}),
       rejectUnauthorized: options.insecure !== true,
     };
+    this.#certificate = {
+      ...(options.clientCert ? { cert: readPem(options.clientCert, "the client certificate") } : {}),
+      ...(options.clientKey ? { key: readPem(options.clientKey, "the client key") } : {}),
+    };
+  }
+
+  /**
+   * Sends a request and gives the final answer, whatever its status.
+   * @throws AirgapError `network` when no answer came, after all tries; `interrupted` after `close`
+   */
+  async request(url: string | URL, options: HttpRequest = {}): Promise<HttpResponse> {
+    const tries = options.tries ?? this.tries(url, options);
+    for (;;) {
+      const outcome = await this.attempt(url, options).catch((error: unknown) => error as Error);
+      options.signal?.throwIfAborted();
+      if (!this.mayRepeat(outcome)) return this.finish(outcome, url, options, tries);
+      const waitMs = tries.next(setbackOf(outcome));
+      if (waitMs === undefined) return this.finish(outcome, url, options, tries);
+      if (!(outcome instanceof Error)) await outcome.discard();
+      await tries.wait(waitMs, setbackOf(outcome));
+    }
+  }
+
+  /** A new count for a request, as this client was told to try. */
+  tries(url: string | URL, { retries, signal }: Pick<HttpRequest, "retries" | "signal"> = {}): Tries {
+    return new Tries({
+      what: redactUrl(url),
+      retries: retries ?? this.#options.retries,
+      firstMs: this.#options.backoffMs,
+      emit: this.#emit,
+      signals: [signal, this.#ended.signal],
+    });
+  }
+
+  /** Whether an outcome of `attempt` is one that another try may mend. */
+  mayRepeat(outcome: Outcome): boolean {
+    if (!(outcome instanceof Error)) return isRetryable(outcome.status);
+    return !(outcome instanceof AirgapError) && !this.#ended.signal.aborted;
+  }
+
+  /** The last outcome as the caller sees it. @throws AirgapError `network`, `interrupted` */
+  finish(outcome: Outcome, url: string | URL, { method = "GET" }: HttpRequest, tries?: Tries): HttpResponse {
+    if (!(outcome instanceof Error) || outcome instanceof AirgapError) return settled(outcome);
+    if (this.#ended.signal.aborted) throw stopped(url);
+    const count = Math.max(tries?.failed ?? 1, 1);
+    throw new AirgapError(
+      "network",
+      `${method} ${redactUrl(url)} got no answer (${count} ${count === 1 ? "try" : "tries"}): ${messageOf(outcome)}`,
+      { cause: outcome, suggestions: certificateSuggestions(outcome) },
+    );
+  }
+
+  /** Ends what is under way: nothing is tried again, and nothing more is told. */
+  async close(): Promise<void> {
+    this.#ended.abort(new AirgapError("interrupted", "The client was closed"));
+    await Promise.all([...this.#dispatchers.values()].map((dispatcher) => dispatcher.destroy()));
+  }
+
+  /**
+   * One try, redirects of GET and HEAD followed. What was meant for the first URL's origin stays there.
+   * @throws Error as it came from the connection
+   */
+  async attempt(start: string | URL, options: HttpRequest = {}): Promise<HttpResponse> {
+    const first = new URL(start);
+    let url = first;
+    let headers = this.#greeting(first, options);
+    for (let hop = 0; ; hop++) {
+      const { method = "GET", redirect } = options;
+      const response = await this.#send(url, first, headers, options);
+      const location = response.headers.location;
+      const redirects = [301, 302, 303, 307, 308].includes(response.status) && location !== undefined;
+      if (!redirects || redirect === "manual" || (method !== "GET" && method !== "HEAD")) return response;
+      await response.discard();
+      if (hop >= MAX_REDIRECTS)
+        throw new AirgapError("protocol", `${redactUrl(first)} redirects more than ${MAX_REDIRECTS} times`);
+      const next = URL.parse(location, url);
+      if (next === null || !/^https?:$/.test(next.protocol))
+        throw new AirgapError("protocol", `${redactUrl(first)} redirects to what is not an http(s) address`);
+      headers = headersFor(next, url, headers);
+      url = next;
+    }
+  }
+
+  /** The headers of a request to the first URL: with the login of that URL, unless the caller has one. */
+  #greeting(url: URL, { headers = {}, anonymous }: HttpRequest): Headers {
+    const given = anonymous || headers["authorization"] !== undefined;
+    const login = given ? undefined : (loginIn(url) ?? this.#options.logins?.(url));
+    return { "user-agent": "airgap", ...(login === undefined ? {} : { authorization: login }), ...headers };
+  }
+
+  async #send(url: URL, first: URL, headers: Headers, options: HttpRequest): Promise<HttpResponse> {
+    const { method = "GET", body, signal } = options;
+    const { request } = await this.#undici;
+    if (this.#ended.signal.aborted) throw stopped(url);
+    const dispatcher = await this.#dispatcher(!options.anonymous && this.#identified(url, first));
+    const answer = await request(`${url.origin}${url.pathname}${url.search}`, {
+      dispatcher,
+      method,
+      headers,
+      body:
+        ((typeof body === "function" ? await body() : body) as Readable | Uint8Array | string | undefined) ??
+        null,
+      ...(signal ? { signal } : {}),
+    });
+    return wrap(answer, url.href, this.#windowMs);
+  }
+
+  /** Whether a URL may see the client certificate. */
+  #identified(url: URL, first: URL): boolean {
+    const { clientOrigins } = this.#options;
+    return isSameOrigin(first, url) && (clientOrigins === undefined || clientOrigins.includes(url.origin));
+  }
+
+  async #dispatcher(identified: boolean): Promise<Dispatcher> {
+    const withCertificate = identified && this.#certificate.cert !== undefined;
+    const known = this.#dispatchers.get(withCertificate);
+    if (known) return known;
+    const { Agent, EnvHttpProxyAgent } = await this.#undici;
+    const connect = { ...this.#connect, ...(withCertificate ? this.#certificate : {}) };
     const common = {
-      connections: options.connections ?? 32,
+      connections: this.#options.connections ?? 32,
       allowH2: false,
       connect,
       headersTimeout: 120_000,
       bodyTimeout: 120_000,
     };
-    this.#dispatcher = usesProxy()
-      ? new (all().EnvHttpProxyAgent)({ ...common, requestTls: connect })
-      : new Agent(common);
-    this.#retries = options.retries ?? 5;
-    this.#backoffMs = options.backoffMs ?? 500;
-    this.#emit = options.emit ?? silent;
-  }
-
-  /**
-   * Sends a request and gives the final answer, whatever its status.
-   * @throws AirgapError `network` when no answer came, after the retries
-   */
-  async request(url: string | URL, options: HttpRequest = {}): Promise<HttpResponse> {
-    const retries = options.retries ?? this.#retries;
-    for (let attempt = 0; ; attempt++) {
-      const outcome = await this.#once(new URL(url), options).catch((error: unknown) => error as Error);
-      options.signal?.throwIfAborted();
-      const failed = outcome instanceof Error;
-      if (!failed && !isRetryable(outcome.status)) return outcome;
-      if (failed && outcome instanceof AirgapError) throw outcome;
-      if (attempt >= retries || isCertificateProblem(outcome)) {
-        if (!failed) return outcome;
-        throw this.#unreachable(url, options, outcome, attempt + 1);
-      }
-      if (!failed) await outcome.discard();
-      const waitMs = backoffMs(
-        attempt + 1,
-        failed ? undefined : outcome.headers["retry-after"],
-        this.#backoffMs,
-      );
-      this.#emit({
-        type: "retry",
-        what: redactUrl(url),
-        reason: failed ? messageOf(outcome) : `HTTP ${outcome.status}`,
-        attempt: attempt + 1,
-        waitMs,
-      });
-      await sleep(waitMs, undefined, options.signal ? { signal: options.signal } : {});
-    }
-  }
-
-  async close(): Promise<void> {
-    await this.#dispatcher.destroy();
-  }
-
-  #unreachable(url: string | URL, options: HttpRequest, cause: Error, tries: number): AirgapError {
-    return new AirgapError(
-      "network",
-      `${options.method ?? "GET"} ${redactUrl(url)} got no answer (${tries} ${tries === 1 ? "try" : "tries"}): ${messageOf(cause)}`,
-      { cause, suggestions: certificateSuggestions(cause) },
-    );
-  }
-
-  async #once(start: URL, options: HttpRequest): Promise<HttpResponse> {
-    let url = start;
-    let headers = options.headers ?? {};
-    for (let hop = 0; ; hop++) {
-      const { method = "GET", body, signal } = options;
-      const answer = await request.call(this.#dispatcher, {
-        origin: url.origin,
-        path: `${url.pathname}${url.search}`,
-        method,
-        headers: { "user-agent": "airgap", ...headers },
-        body:
-          ((typeof body === "function" ? await body() : body) as
-            | Readable
-            | Uint8Array
-            | string
-            | undefined) ?? null,
-        ...(signal ? { signal } : {}),
-      });
-      const response = wrap(answer, url.href);
-      const location = response.headers.location;
-      const redirects = [301, 302, 303, 307, 308].includes(response.status) && location !== undefined;
-      if (!redirects || options.redirect === "manual" || (method !== "GET" && method !== "HEAD"))
-        return response;
-      await response.discard();
-      if (hop >= MAX_REDIRECTS)
-        throw new AirgapError("protocol", `${redactUrl(start)} redirects more than ${MAX_REDIRECTS} times`);
-      const next = new URL(location, url);
-      if (next.origin !== url.origin) headers = withoutCredentials(headers);
-      url = next;
-    }
+    // Another request may have made one meanwhile.
+    const dispatcher =
+      this.#dispatchers.get(withCertificate) ??
+      (usesProxy() ? new EnvHttpProxyAgent({ ...common, requestTls: connect }) : new Agent(common));
+    this.#dispatchers.set(withCertificate, dispatcher);
+    return dispatcher;
   }
 }
+
+const stopped = (url: string | URL): AirgapError =>
+  new AirgapError("interrupted", `${redactUrl(url)} is not asked: the run has ended`);
+
+/** What to count of an outcome. */
+export const setbackOf = (outcome: Outcome) =>
+  outcome instanceof Error
+    ? { reason: messageOf(outcome), error: outcome }
+    : { reason: `HTTP ${outcome.status}`, retryAfter: outcome.headers["retry-after"] };
+
+function settled(outcome: Outcome): HttpResponse {
+  if (outcome instanceof Error) throw outcome;
+  return outcome;
+}
+
+/** Clients that trust alike have the same key. */
+export const trustKey = (trust: Trust): string =>
+  JSON.stringify([
+    trust.caFile,
+    trust.insecure,
+    trust.clientCert,
+    trust.clientKey,
+    trust.clientCert === undefined ? undefined : trust.clientOrigins,
+  ]);
 
 /** Clients by the way they trust hosts: those that trust alike share their connections. */
 export class HttpClients {
   readonly #options: Omit<HttpOptions, keyof Trust>;
   readonly #clients = new Map<string, Http>();
+  #closed = false;
 
   constructor(options: Omit<HttpOptions, keyof Trust> = {}) {
     this.#options = options;
   }
 
+  /** @throws AirgapError `interrupted` after `close`: work that is still under way finds no new client */
   for(trust: Trust = {}): Http {
-    const key = JSON.stringify([trust.caFile, trust.insecure, trust.clientCert, trust.clientKey]);
+    if (this.#closed) throw new AirgapError("interrupted", "The run has ended");
+    const key = trustKey(trust);
     const client = this.#clients.get(key) ?? new Http({ ...this.#options, ...trust });
     this.#clients.set(key, client);
     return client;
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await Promise.all([...this.#clients.values()].map((client) => client.close()));
   }
 }
 
-/** Credentials are for the host that they were given for, never for where it redirects to. */
-function withoutCredentials(headers: Headers): Headers {
-  return Object.fromEntries(
-    Object.entries(headers).filter(([name]) => !/^(authorization|cookie)$/i.test(name)),
-  );
-}
-
-function wrap(answer: Dispatcher.ResponseData, url: string): HttpResponse {
+function wrap(answer: Dispatcher.ResponseData, url: string, windowMs: number): HttpResponse {
   const body = answer.body as unknown as Readable;
-  const bytes = (limit: number): Promise<Buffer> => readAll(body, limit, url);
+  const bytes = (limit: number): Promise<Buffer> => readAll(body, limit, url, windowMs);
   return {
     status: answer.statusCode,
     headers: flatten(answer.headers as Record<string, string | string[] | undefined>),
     url,
-    body,
+    chunks: () => paced(body, windowMs),
     bytes,
     async json(limit) {
       const text = (await bytes(limit)).toString("utf8");
@@ -328,7 +386,8 @@ function wrap(answer: Dispatcher.ResponseData, url: string): HttpResponse {
       }
     },
     async discard() {
-      await answer.body.dump({ limit: 1 << 20 });
+      const signal = AbortSignal.timeout(DISCARD_MS);
+      await answer.body.dump({ limit: 1 << 20, signal }).catch(() => abandon(body));
     },
     abandon: () => abandon(body),
   };

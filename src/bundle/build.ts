@@ -1,9 +1,12 @@
-import { existsSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { replaceFileSync } from "../atomic.ts";
 import { AirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { count, formatBytes } from "../format.ts";
-import type { Lock } from "../lock/lock.ts";
+import { quote } from "../host/host.ts";
+import { itemsOf, type Lock } from "../lock/lock.ts";
+import { checkLock } from "../lock/parse.ts";
 import { parseBundleSpec, readSpecText } from "../lock/spec.ts";
 import { canonicalJson } from "../oci/canonical-json.ts";
 import { type Digest, digestOf } from "../oci/digest.ts";
@@ -14,10 +17,11 @@ import { diffLocks, type LockDiff, readLockOf } from "./diff.ts";
 import { holdOutput } from "./exclusive.ts";
 import { fill, type Wanted } from "./fill.ts";
 import { checkClosed } from "./held.ts";
-import { encodeLock, type Layout, layOut } from "./layout.ts";
+import { blobName, encodeLock, type Layout, layOut } from "./layout.ts";
 import { discardBuild, PartFile, savedBuild } from "./part-file.ts";
 import { BundleReader } from "./reader.ts";
 import { type ResolveOptions, resolveSpec } from "./resolve-spec.ts";
+import { takeLogins } from "./spec-logins.ts";
 
 export interface BuildOptions {
   spec: string;
@@ -30,12 +34,10 @@ export interface BuildOptions {
   /** Earlier bundles to take blobs from. */
   reuse: string[];
   /** Blobs, and requests to a host, at a time; by default as many as the host bears. */
-  concurrency?: number;
+  concurrency?: number | undefined;
   cacheDir: string;
-  /** First wait after a broken transfer; milliseconds. */
-  backoffMs?: number;
   emit: Emit;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export interface BuildResult {
@@ -78,7 +80,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
 
 async function buildAlone(options: BuildOptions): Promise<BuildResult> {
   const text = await readSpecText(options.spec);
-  const spec = parseBundleSpec(text, options.spec);
+  const { spec, logins } = takeLogins(parseBundleSpec(text, options.spec));
   const lockPath = lockPathOf(options.spec);
   const specDigest = digestOf(text);
   const previous = previousLock(lockPath, options);
@@ -88,14 +90,15 @@ async function buildAlone(options: BuildOptions): Promise<BuildResult> {
   const reused = options.reuse.map((path) => BundleReader.open(path));
   const resolving: ResolveOptions = {
     spec,
+    logins,
     baseDir: dirname(resolve(options.spec)),
     cacheDir: options.cacheDir,
-    ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
+    concurrency: options.concurrency,
     atHand: reused.map((bundle) => bundle.source()),
     emit: options.emit,
-    ...(options.signal ? { signal: options.signal } : {}),
-    ...(followed ? { locked: followed } : {}),
-    ...(previous ? { previous } : {}),
+    signal: options.signal,
+    locked: followed,
+    previous,
   };
   options.emit({ type: "phase", name: "Resolving", detail: followed ? "by the lock" : options.spec });
   const session = await resolveSpec(resolving);
@@ -103,6 +106,7 @@ async function buildAlone(options: BuildOptions): Promise<BuildResult> {
     const { lock, wanted } = assemble(spec, session.resolved, session.kubeadm);
     await checkClosed(lock, (digest) => readWanted(wanted, digest));
     if (followed) checkFollowed(lock, followed, lockPath, resumed !== undefined);
+    checkLock(lock);
     const layout = layOut(lock);
     const changes = previous ? diffLocks(previous, lock).changes : [];
     const result: BuildResult = {
@@ -211,12 +215,9 @@ function checkFollowed(lock: Lock, followed: Lock, path: string, resumed: boolea
 /** The lock beside the spec: canonical order, a line a value, so that its changes can be read. */
 function writeLock(path: string, lock: Lock): void {
   const text = `${JSON.stringify(JSON.parse(canonicalJson(lock)), undefined, 2)}\n`;
-  const beside = `${path}.${process.pid}.tmp`;
   try {
-    writeFileSync(beside, text);
-    renameSync(beside, path);
+    replaceFileSync(path, text);
   } catch (cause) {
-    rmSync(beside, { force: true });
     throw new AirgapError("disk", `The lock ${path} can't be written: ${messageOf(cause)}`, { cause });
   }
 }
@@ -248,11 +249,7 @@ async function write(
 
 /** The tool's own archives are taken out with tar alone. */
 function extractLines(bundle: string, lock: Lock): string[] {
-  return lock.items
-    .filter(({ kind }) => kind === "self")
-    .flatMap(({ facts }) =>
-      typeof facts?.["digest"] === "string"
-        ? [`tar -xOf ${bundle} blobs/sha256/${facts["digest"].slice("sha256:".length)} | tar -xz`]
-        : [],
-    );
+  return itemsOf(lock, "self").flatMap(({ facts }) =>
+    facts ? [`tar -xOf ${quote(bundle)} ${blobName(facts.digest)} | tar -xz`] : [],
+  );
 }

@@ -1,9 +1,8 @@
 import { AirgapError } from "../errors.ts";
 import { count } from "../format.ts";
-import type { Item, Lock } from "../lock/lock.ts";
-import { isRecord } from "../oci/descriptor.ts";
+import { type ItemOf, itemsOf, type Lock } from "../lock/lock.ts";
 import type { Digest } from "../oci/digest.ts";
-import { matchesPlatform, parsePlatform } from "../oci/platform.ts";
+import { matchesPlatform, parsePlatform, tryParsePlatform } from "../oci/platform.ts";
 import { formatReference, nameOf, parseReference, type Reference, withDefaultTag } from "../oci/reference.ts";
 
 /** An image that something in the bundle will make a cluster ask for. */
@@ -44,7 +43,7 @@ export function wantedImages(
   for (const { reference, wantedBy } of kubernetes) for (const by of wantedBy) add(canonical(reference), by);
   for (const [version, references] of Object.entries(lock.kubeadm ?? {}))
     for (const reference of references) add(canonical(reference), `kubernetes ${version}`);
-  for (const item of lock.items)
+  for (const item of itemsOf(lock, "manifests", "chart"))
     for (const { reference, place } of namedBy(item))
       add(canonical(reference), `${item.kind} ${item.name}${place ? `: ${place}` : ""}`);
   return [...wanted]
@@ -54,21 +53,13 @@ export function wantedImages(
 
 const canonical = (text: string): string => formatReference(withDefaultTag(parseReference(text)));
 
-/** The images in the facts of a manifests or chart item; what is malformed there names nothing. */
-function namedBy(item: Item): { reference: string; place?: string }[] {
-  const images = item.kind === "manifests" || item.kind === "chart" ? item.facts?.["images"] : undefined;
-  if (!Array.isArray(images)) return [];
-  return images.filter(isRecord).flatMap((image) => {
-    if (typeof image.reference !== "string" || (image.fate !== "carried" && image.fate !== "added"))
-      return [];
-    const [place] = Array.isArray(image.places) ? image.places : [];
-    return [
-      {
-        reference: image.reference,
-        ...(typeof place === "string" ? { place: place.split(" ")[0] as string } : {}),
-      },
-    ];
-  });
+/** The images that a manifests or chart item needs, each with the first place that names it. */
+function namedBy({
+  facts,
+}: ItemOf<"manifests" | "chart">): { reference: string; place: string | undefined }[] {
+  return facts.images
+    .filter(({ fate }) => fate === "carried" || fate === "added")
+    .map(({ reference, places }) => ({ reference, place: places[0]?.split(" ")[0] }));
 }
 
 /** Whether a runtime that asks by this reference is answered: by digest when it has one, else by tag. */
@@ -103,7 +94,7 @@ function lackingPlatforms(found: HeldImage[], platforms: string[] | "all"): stri
     found.some(({ own, platforms: has }) => own || has === undefined)
   )
     return [];
-  const has = found.flatMap((image) => image.platforms ?? []).map(parsePlatform);
+  const has = found.flatMap(({ platforms: own = [] }) => own.flatMap((each) => tryParsePlatform(each) ?? []));
   return platforms.filter((platform) => !has.some((each) => matchesPlatform(each, parsePlatform(platform))));
 }
 

@@ -1,12 +1,15 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { link, mkdir, open, rename, rm, utimes } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { createReadStream, createWriteStream } from "node:fs";
+import { link, rm, utimes, writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { pathToFileURL } from "node:url";
-import { AirgapError, Exit } from "../errors.ts";
+import { replaceFile } from "../atomic.ts";
+import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
-import { TITLE } from "../lock/artifact.ts";
-import type { Lock } from "../lock/lock.ts";
+import { makePlaceBelow } from "../lock/below.ts";
+import { itemsOf, type PackagesItem } from "../lock/lock.ts";
+import { pathBelow } from "../lock/titles.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, hexOf } from "../oci/digest.ts";
 import { rpmBuildTime } from "../packages/rpm/build-time.ts";
@@ -17,7 +20,7 @@ export interface ExportOptions {
   bundle: string;
   dir: string;
   emit: Emit;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** A repository as it was written. */
@@ -37,13 +40,13 @@ export interface ExportedSet {
 export async function exportPackages({ bundle, dir, emit, signal }: ExportOptions): Promise<ExportedSet[]> {
   const reader = await BundleReader.openUnless(signal, bundle);
   try {
-    const items = reader.lock.items.filter(({ kind }) => kind === "packages");
+    const items = itemsOf(reader.lock, "packages");
     if (items.length === 0)
       throw new AirgapError("not-found", `${bundle} carries no packages`, {
         suggestions: [`airgap list ${bundle}`],
       });
     const sets: ExportedSet[] = [];
-    for (const item of items) sets.push(await exportSet(reader, item, resolve(dir, item.name), emit, signal));
+    for (const item of items) sets.push(await exportSet(reader, item, dir, emit, signal));
     return sets;
   } finally {
     reader.close();
@@ -52,32 +55,25 @@ export async function exportPackages({ bundle, dir, emit, signal }: ExportOption
 
 async function exportSet(
   reader: BundleReader,
-  item: Lock["items"][number],
-  dir: string,
+  item: PackagesItem,
+  into: string,
   emit: Emit,
   signal?: AbortSignal,
 ): Promise<ExportedSet> {
-  const manifest = reader.manifest(item.root, `package set ${item.name}`);
-  const layers =
-    "layers" in manifest
-      ? manifest.layers.filter(({ annotations }) => annotations?.[TITLE] !== undefined)
-      : [];
-  emit({ type: "plan", items: layers.length, bytes: layers.reduce((sum, { size }) => sum + size, 0) });
+  const files = reader.files(item);
+  const dir = pathBelow(resolve(into), item.name);
+  emit({ type: "plan", items: files.length, bytes: files.reduce((sum, { layer }) => sum + layer.size, 0) });
   let size = 0;
   const written = new Map<string, string>();
-  for (const layer of layers) {
+  for (const { title, layer } of files) {
     signal?.throwIfAborted();
-    const title = checkedTitle(layer, item.name);
-    const path = join(dir, title);
-    await mkdir(dirname(path), { recursive: true });
+    const path = await makePlaceBelow(resolve(into), `${item.name}/${title}`);
     if (layer.mediaType === TEMPLATE) {
       const text = fillTemplate(reader.read(layer.digest).toString("utf8"), pathToFileURL(dir).href);
-      await replace(path, async (file) => void (await file.writeFile(text)));
+      await replaceFile(path, (draft) => writeFile(draft, text), CHECKED);
     } else if (!(await isRight(path, layer)) && !(await linked(written.get(layer.digest), path))) {
       const stream = await reader.source().fetch(layer, signal ? { signal } : {});
-      await replace(path, async (file) => {
-        for await (const chunk of stream) await file.writeFile(chunk as Uint8Array);
-      });
+      await replaceFile(path, (draft) => pipeline(stream, createWriteStream(draft)), CHECKED);
     }
     written.set(layer.digest, path);
     // createrepo_c --update takes what the metadata say of a file whose time is the one in them.
@@ -86,8 +82,11 @@ async function exportSet(
     size += layer.size;
     emit({ type: "progress", item: item.name, bytes: layer.size });
   }
-  return { name: item.name, dir, files: layers.length, size };
+  return { name: item.name, dir, files: files.length, size };
 }
+
+/** A file that is there is hashed again when its set is exported again. */
+const CHECKED = { durable: false };
 
 /** Roles share packages: one copy on the disk, where it can link. */
 async function linked(copy: string | undefined, path: string): Promise<boolean> {
@@ -97,19 +96,6 @@ async function linked(copy: string | undefined, path: string): Promise<boolean> 
     () => true,
     () => false,
   );
-}
-
-/** Titles come from the bundle: none may lead out of the directory. */
-function checkedTitle({ annotations }: Descriptor, name: string): string {
-  const title = annotations?.[TITLE] ?? "";
-  const parts = title.split("/");
-  if (/[\\\0]/.test(title) || parts.some((part) => part === "" || part === "." || part === ".."))
-    throw new AirgapError(
-      "corrupt",
-      `Package set ${name} has a file called ${JSON.stringify(title)}, which is not a path below it`,
-      { exit: Exit.check },
-    );
-  return title;
 }
 
 async function isRight(path: string, { digest, size }: Descriptor): Promise<boolean> {
@@ -125,22 +111,4 @@ async function isRight(path: string, { digest, size }: Descriptor): Promise<bool
     return false;
   }
   return seen === size && hash.digest("hex") === hexOf(digest);
-}
-
-/** Writes beside and renames, so that a file is never half there. */
-async function replace(
-  path: string,
-  write: (file: Awaited<ReturnType<typeof open>>) => Promise<void>,
-): Promise<void> {
-  const partial = `${path}.${process.pid}.part`;
-  const file = await open(partial, "w");
-  try {
-    await write(file);
-  } catch (error) {
-    await file.close();
-    await rm(partial, { force: true });
-    throw error;
-  }
-  await file.close();
-  await rename(partial, path);
 }

@@ -1,7 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import pLimit, { type LimitFunction } from "p-limit";
-import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
+import { AirgapError, isAirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, finish } from "../oci/digest.ts";
@@ -18,14 +17,11 @@ export interface Wanted {
 
 export interface FillOptions {
   /** Blobs at a time; by default as many as their hosts bear. */
-  concurrency?: number;
+  concurrency?: number | undefined;
   emit: Emit;
-  signal?: AbortSignal;
-  /** First wait after a broken read; doubled each time. Milliseconds. */
-  backoffMs?: number;
+  signal?: AbortSignal | undefined;
 }
 
-const TRIES = 5;
 /** Blobs at a time from places that keep no limits of their own; the fast lane does. */
 const AT_ONCE = 16;
 const AT_ONCE_BY_LANE = 64;
@@ -145,8 +141,7 @@ class BlobFill {
     this.#resumed = resumed;
     if (resumed) this.#options.emit({ type: "progress", item: digest, bytes: this.#written });
     if (!resumed) this.#hash = this.#freshHash();
-    for (let attempt = 1; this.#written < size || (size === 0 && attempt === 1); attempt++) {
-      const start = this.#written;
+    for (let first = true; this.#written < size || (size === 0 && first); first = false) {
       try {
         await this.#pour((chunk) => {
           this.#part.write(this.#entry, chunk, this.#written);
@@ -157,8 +152,7 @@ class BlobFill {
         if (this.#written < size)
           throw new AirgapError("network", `${digest} ended after ${this.#written} of ${size} bytes`);
       } catch (error) {
-        if (this.#written > start) attempt = 0;
-        if ((await this.#broken(error, attempt)) === "elsewhere") attempt = 0;
+        this.#failOver(error);
       }
     }
   }
@@ -226,40 +220,17 @@ class BlobFill {
       sink(chunk);
   }
 
-  /** Waits before the next try, or goes over to the next source, or gives up. */
-  async #broken(error: unknown, attempt: number): Promise<"again" | "elsewhere"> {
-    const { signal, emit, backoffMs = 500 } = this.#options;
-    signal.throwIfAborted();
-    if (isAirgapError(error, "disk")) throw error;
+  /** Goes over to the next source: this one has tried again as often as it helps. @throws the error where there is none */
+  #failOver(error: unknown): void {
+    this.#options.signal.throwIfAborted();
+    if (isAirgapError(error, "disk", "interrupted")) throw error;
     this.#pure = false;
-    const final = isAirgapError(
-      error,
-      "not-found",
-      "unauthorized",
-      "refused",
-      "unsupported",
-      "protocol",
-      "corrupt",
-    );
-    if (final || attempt >= TRIES) {
-      // A server that can't answer for a part may still answer for the whole.
-      const whole =
-        this.#written > 0 && !this.#restarted && isAirgapError(error, "protocol", "refused", "unsupported");
-      if (!whole) this.#sources.shift();
-      if (this.#sources.length === 0) throw error;
-      this.#restart();
-      return "elsewhere";
-    }
-    const waitMs = backoffMs * 2 ** attempt;
-    emit({
-      type: "retry",
-      what: this.#descriptor.digest,
-      reason: messageOf(error),
-      attempt: attempt + 1,
-      waitMs,
-    });
-    await sleep(waitMs, undefined, { signal });
-    return "again";
+    // A server that can't answer for a part may still answer for the whole.
+    const whole =
+      this.#written > 0 && !this.#restarted && isAirgapError(error, "protocol", "refused", "unsupported");
+    if (!whole) this.#sources.shift();
+    if (this.#sources.length === 0) throw error;
+    this.#restart();
   }
 
   #done(state: "done" | "present" | "resumed"): void {

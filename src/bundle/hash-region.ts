@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readSync } from "node:fs";
+import { regionPieces } from "../transport/region.ts";
 
 /** Hashes `size` bytes of a file from `offset` on; fewer when the file ends before. Reuses the buffer given. */
 export function hashRegion(
@@ -10,12 +10,10 @@ export function hashRegion(
   algorithm: "sha256" | "sha512",
 ): { hex: string; read: number } {
   const hash = createHash(algorithm);
-  let done = 0;
-  while (done < size) {
-    const count = readSync(fd, buffer, 0, Math.min(buffer.length, size - done), offset + done);
-    if (count === 0) break;
-    hash.update(buffer.subarray(0, count));
-    done += count;
+  let read = 0;
+  for (const piece of regionPieces({ fd, offset, size }, buffer)) {
+    hash.update(piece);
+    read += piece.length;
   }
-  return { hex: hash.digest("hex"), read: done };
+  return { hex: hash.digest("hex"), read };
 }

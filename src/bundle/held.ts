@@ -36,7 +36,7 @@ async function held(item: Item, carried: ReadonlySet<Digest>, read: ReadManifest
     name: item.name,
     digests: [...digests],
     ...(platforms.size > 0 ? { platforms: [...platforms] } : {}),
-    ...(own ? { own } : {}),
+    own,
   };
 }
 

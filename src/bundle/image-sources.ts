@@ -13,7 +13,7 @@ export interface ImageSourcesOptions {
   cacheDir: string;
   /** Asked for content before the place itself is. */
   atHand: Source[];
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Opens images where the spec says they are: mirrors of their registry, or a `from:`. */
@@ -42,7 +42,7 @@ export class ImageSources {
     const place = parsePlace(from, baseDir);
     if (place.kind === "docker") return mirrors.open({ ...request, reference: place.reference }, signal);
     const key = `${place.kind}:${place.path}`;
-    const opening = this.#local.get(key) ?? openLocal(place, { cacheDir, ...(signal ? { signal } : {}) });
+    const opening = this.#local.get(key) ?? openLocal(place, { cacheDir, signal });
     this.#local.set(key, opening);
     return { source: await opening, reference: place.name };
   }

@@ -1,26 +1,48 @@
 import { type Item, LOCK_MEDIA_TYPE, type Lock } from "../lock/lock.ts";
-import { canonicalJson } from "../oci/canonical-json.ts";
+import { canonicalBytes, canonicalJson } from "../oci/canonical-json.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, type Digest, digestOf, hexOf } from "../oci/digest.ts";
 import { MediaType } from "../oci/media-types.ts";
 import { formatReference, parseReference } from "../oci/reference.ts";
-import { END_OF_ARCHIVE, entryHeader, padded } from "./tar.ts";
+import { END_OF_ARCHIVE, entryHeader, headerSize, padded } from "./tar.ts";
 
 export const ROOT_ARTIFACT_TYPE = "application/vnd.airgap.bundle.v1";
-const OCI_LAYOUT = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
+export const OCI_LAYOUT = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
 
 /** One file of the tar. Offsets and sizes are bytes. */
-export interface Entry {
-  name: string;
-  /** Absent for oci-layout and index.json. */
-  digest?: Digest;
-  header: Buffer;
-  headerOffset: number;
+export class Entry {
+  readonly headerOffset: number;
   /** Of the content. */
-  offset: number;
-  size: number;
+  readonly offset: number;
+  readonly size: number;
+  /** Absent for oci-layout and index.json. */
+  readonly digest: Digest | undefined;
   /** For what is generated from the lock. */
-  bytes?: Buffer;
+  readonly bytes: Buffer | undefined;
+  readonly #name: string | undefined;
+
+  /** @param what a name, or the digest that gives it */
+  constructor(
+    what: { name: string } | { digest: Digest },
+    headerOffset: number,
+    content: { size: number; bytes?: Buffer },
+  ) {
+    this.#name = "name" in what ? what.name : undefined;
+    this.digest = "digest" in what ? what.digest : undefined;
+    this.headerOffset = headerOffset;
+    this.offset = headerOffset + headerSize(this.name);
+    this.size = content.size;
+    this.bytes = content.bytes;
+  }
+
+  get name(): string {
+    return this.#name ?? blobName(this.digest as Digest);
+  }
+
+  /** Made when it is asked for: a bundle may have a hundred thousand. */
+  get header(): Buffer {
+    return entryHeader(this.name, this.size);
+  }
 }
 
 /** Where everything of a bundle lies; follows from the lock alone. */
@@ -35,7 +57,7 @@ export interface Layout {
 export const blobName = (digest: Digest): string => `blobs/${algorithmOf(digest)}/${hexOf(digest)}`;
 
 export function encodeLock(lock: Lock): Buffer {
-  return Buffer.from(canonicalJson(lock));
+  return canonicalBytes(lock);
 }
 
 /**
@@ -99,35 +121,29 @@ export function layOut(lock: Lock): Layout {
     artifactType: ROOT_ARTIFACT_TYPE,
     annotations: { "vnd.airgap.kind": "lock" },
   };
-  const index = Buffer.from(
-    canonicalJson({
-      schemaVersion: 2,
-      mediaType: MediaType.ociIndex,
-      manifests: unique([root, ...lock.items.flatMap(indexEntries)]),
-    }),
-  );
+  const index = canonicalBytes({
+    schemaVersion: 2,
+    mediaType: MediaType.ociIndex,
+    manifests: unique([root, ...lock.items.flatMap(indexEntries)]),
+  });
 
   const entries: Entry[] = [];
   const byDigest = new Map<Digest, Entry>();
   let offset = 0;
-  const add = (name: string, size: number, more: { bytes?: Buffer; digest?: Digest }): void => {
-    const header = entryHeader(name, size);
-    const entry: Entry = {
-      name,
-      header,
-      headerOffset: offset,
-      offset: offset + header.length,
-      size,
-      ...more,
-    };
+  const add = (
+    what: { name: string } | { digest: Digest },
+    content: { size: number; bytes?: Buffer },
+  ): void => {
+    const entry = new Entry(what, offset, content);
     entries.push(entry);
-    if (more.digest) byDigest.set(more.digest, entry);
-    offset = entry.offset + padded(size);
+    if (entry.digest) byDigest.set(entry.digest, entry);
+    offset = entry.offset + padded(entry.size);
   };
-  add("oci-layout", OCI_LAYOUT.length, { bytes: OCI_LAYOUT });
-  add("index.json", index.length, { bytes: index });
-  add(blobName(root.digest), manifest.length, { bytes: manifest, digest: root.digest });
-  add(blobName(lockDigest), lockBytes.length, { bytes: lockBytes, digest: lockDigest });
-  for (const { digest, size } of lock.blobs) add(blobName(digest), size, { digest });
+  const made = (bytes: Buffer) => ({ size: bytes.length, bytes });
+  add({ name: "oci-layout" }, made(OCI_LAYOUT));
+  add({ name: "index.json" }, made(index));
+  add({ digest: root.digest }, made(manifest));
+  add({ digest: lockDigest }, made(lockBytes));
+  for (const { digest, size } of lock.blobs) add({ digest }, { size });
   return { lockDigest, entries, byDigest, size: offset + END_OF_ARCHIVE.length };
 }

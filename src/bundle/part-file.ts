@@ -15,6 +15,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
+import { syncFolder } from "../atomic.ts";
 import { AirgapError, Exit, messageOf } from "../errors.ts";
 import { formatBytes } from "../format.ts";
 import type { Lock } from "../lock/lock.ts";
@@ -155,6 +156,7 @@ export class PartFile {
       this.#checkStillOurs(part);
       this.close();
       renameSync(part, this.#output);
+      syncFolder(dirname(this.#output));
     } catch (cause) {
       throw cause instanceof AirgapError ? cause : diskError(this.#output, cause);
     }

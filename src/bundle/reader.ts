@@ -1,14 +1,18 @@
-import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
+import { closeSync, fstatSync, openSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { AirgapError, Exit, isAirgapError, messageOf } from "../errors.ts";
-import type { Lock } from "../lock/lock.ts";
+import { LOCK_LIMITS, parseLimitedJson } from "../lock/json.ts";
+import type { Item, Lock } from "../lock/lock.ts";
 import { parseLock } from "../lock/parse.ts";
-import { type Descriptor, isRecord, parseDescriptor } from "../oci/descriptor.ts";
+import { corrupt } from "../lock/shape.ts";
+import { filesOf, type TitledLayer } from "../lock/titles.ts";
+import { type Descriptor, parseDescriptor } from "../oci/descriptor.ts";
 import { checkDigest, type Digest, isDigest } from "../oci/digest.ts";
-import { type Index, type Manifest, parseManifest } from "../oci/manifest.ts";
-import { pourRegion, regionStream } from "../transport/region.ts";
+import { type Index, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "../oci/manifest.ts";
+import { isManifestLike } from "../oci/media-types.ts";
+import { pourRegion, readRegion, regionStream } from "../transport/region.ts";
 import type { FetchOptions, Range, Region, Source } from "../transport/types.ts";
 import { verified } from "../transport/verify.ts";
 import { blobName, type Layout, layOut, ROOT_ARTIFACT_TYPE } from "./layout.ts";
@@ -16,8 +20,7 @@ import { BLOCK, entryHeader, padded, readHeader } from "./tar.ts";
 
 /** What is read at once: manifests, and texts of the sets. Bytes. */
 const MAX_SMALL = 64 * 1024 * 1024;
-const MAX_INDEX = 64 * 1024 * 1024;
-const MAX_LOCK = 256 * 1024 * 1024;
+const MAX_INDEX = 16 * 1024 * 1024;
 
 export interface OpenOptions {
   /** Accept a file that is shorter or longer than its lock says: for `verify`, which tells what is missing. */
@@ -96,10 +99,8 @@ export class BundleReader {
     if (region === undefined)
       throw new AirgapError("not-found", `${this.path} does not carry ${digest}`, { exit: Exit.check });
     if (region.size > limit)
-      throw new AirgapError(
-        "corrupt",
+      throw corrupt(
         `${blobName(digest)} of ${this.path} has ${region.size} bytes; at most ${limit} are expected there`,
-        { exit: Exit.check },
       );
     const bytes = readAt(this.#fd, region.offset, region.size, this.path);
     this.#blaming(() => checkDigest(bytes, digest, `${blobName(digest)} of ${this.path}`));
@@ -108,8 +109,16 @@ export class BundleReader {
 
   /** A manifest or index of the bundle, checked. @throws AirgapError `not-found`, `corrupt` */
   manifest({ digest, mediaType }: Pick<Descriptor, "digest" | "mediaType">, what: string): Manifest | Index {
-    const bytes = this.read(digest);
+    const bytes = this.read(digest, MAX_MANIFEST_SIZE);
     return this.#blaming(() => parseManifest(bytes, mediaType, `${what} of ${this.path}`));
+  }
+
+  /**
+   * The files of an artifact, each by a safe path below its root; a file is alone and called as its item.
+   * @throws AirgapError `not-found`, `corrupt`
+   */
+  files(item: Pick<Item, "kind" | "name" | "root">): TitledLayer[] {
+    return filesOf(item, this.manifest(item.root, `${item.kind} ${item.name}`), this.path);
   }
 
   #blaming<T>(check: () => T): T {
@@ -155,6 +164,8 @@ class BundleSource implements Source {
 
   async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
     const what = `${descriptor.digest} of ${this.name}`;
+    // Whoever asks parses it: what is wrong with it is told as the bundle's damage, not as a registry's.
+    if (isManifestLike(descriptor.mediaType)) this.#bundle.manifest(descriptor, descriptor.digest);
     if (options.range) return regionStream(this.#part(descriptor, options.range), what);
     const content = regionStream(this.#part(descriptor, { offset: 0 }), what);
     return Readable.from(blaming(verified(content, descriptor, what), this.#bundle.path), {
@@ -207,7 +218,7 @@ function notBundle(path: string, why: string, cause?: unknown): AirgapError {
     exit: Exit.check,
     suggestions: [
       "copy it again from where it was built",
-      `airgap copy reads other OCI archives: airgap copy oci-archive:${path} …`,
+      `airgap copy oci-archive:${path} DESTINATION  # if it is an OCI archive of another tool`,
     ],
   });
 }
@@ -242,17 +253,11 @@ function wrongSize(path: string, found: number, expected: number): AirgapError {
 }
 
 function readAt(fd: number, offset: number, size: number, path: string): Buffer {
-  const bytes = Buffer.allocUnsafe(size);
-  for (let done = 0; done < size; ) {
-    const count = readSync(fd, bytes, done, size - done, offset + done);
-    if (count === 0)
-      throw new AirgapError("corrupt", `${path} ends at byte ${offset + done}, in the middle of something`, {
-        suggestions: ["copy it again from where it was built"],
-        exit: Exit.check,
-      });
-    done += count;
-  }
-  return bytes;
+  const bytes = readRegion({ fd, offset, size });
+  if (bytes.length === size) return bytes;
+  throw corrupt(`${path} ends at byte ${offset + bytes.length}, in the middle of something`, [
+    "copy it again from where it was built",
+  ]);
 }
 
 /** Walks over the first entries of a tar that may be anything. */
@@ -290,16 +295,6 @@ class Head {
   }
 }
 
-function parseJson(bytes: Buffer, name: string, head: Head): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(bytes.toString("utf8"));
-    if (isRecord(value)) return value;
-  } catch (cause) {
-    head.fail(`${name} is not JSON`, cause);
-  }
-  return head.fail(`${name} is not a JSON object`);
-}
-
 function* readHead(
   fd: number,
   path: string,
@@ -308,14 +303,14 @@ function* readHead(
   const head = new Head(fd, path, stat.size);
   const layoutBytes = head.next("oci-layout", 4096);
   const indexBytes = head.next("index.json", MAX_INDEX);
-  const { manifests } = parseJson(indexBytes, "index.json", head);
+  const { manifests } = parseLimitedJson(indexBytes, `index.json of ${path}`);
   const root = parseDescriptor(Array.isArray(manifests) ? manifests[0] : undefined, `index.json of ${path}`);
   if (root.artifactType !== ROOT_ARTIFACT_TYPE) head.fail("its index does not begin with a lock");
   const manifestBytes = head.next(blobName(root.digest), 65536);
   checkDigest(manifestBytes, root.digest, `the root manifest of ${path}`);
   const manifest = parseManifest(manifestBytes, root.mediaType, `the root manifest of ${path}`);
   const lockBlob = manifest.kind === "manifest" ? manifest.config : head.fail("its root is an index");
-  const lockBytes = head.next(blobName(lockBlob.digest), MAX_LOCK);
+  const lockBytes = head.next(blobName(lockBlob.digest), LOCK_LIMITS.size);
   checkDigest(lockBytes, lockBlob.digest, `the lock of ${path}`);
   yield;
   const lock = parseLock(lockBytes, `of ${path}`);

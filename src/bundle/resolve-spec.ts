@@ -9,6 +9,7 @@ import type { BundleSpec } from "../lock/spec.ts";
 import { resolveImages } from "../resolve/images/resolve.ts";
 import type { DocumentsContext } from "../resolve/manifests.ts";
 import { storedCredentials } from "../transport/credentials.ts";
+import type { Logins } from "../transport/logins.ts";
 import { Mirrors, type SourceEntries, trustFor } from "../transport/mirrors.ts";
 import { Registries } from "../transport/registry/registries.ts";
 import type { Source } from "../transport/types.ts";
@@ -16,16 +17,18 @@ import { ImageSources } from "./image-sources.ts";
 
 export interface ResolveOptions {
   spec: BundleSpec;
+  /** The logins that were taken out of the spec. */
+  logins: Logins;
   baseDir: string;
   cacheDir: string;
   /** Requests to a host at a time; by default as many as it bears. */
-  concurrency?: number;
+  concurrency?: number | undefined;
   /** Bundles at hand, asked for content before the network is. */
   atHand: Source[];
   emit: Emit;
-  signal?: AbortSignal;
-  locked?: Lock;
-  previous?: Lock;
+  signal?: AbortSignal | undefined;
+  locked?: Lock | undefined;
+  previous?: Lock | undefined;
 }
 
 /** A resolved spec. Its sources stay open until `close`, since the bundle is filled from them. */
@@ -43,7 +46,11 @@ const IMAGES = 32;
 export async function resolveSpec(options: ResolveOptions): Promise<Session> {
   const { spec, emit, signal, concurrency } = options;
   const sources = resolveCaFiles(spec.sources, options.baseDir);
-  const clients = new HttpClients({ connections: Math.max(16, concurrency ?? 0), emit });
+  const clients = new HttpClients({
+    connections: Math.max(16, concurrency ?? 0),
+    emit,
+    logins: options.logins.header,
+  });
   const limits = concurrency === undefined ? {} : { limits: { start: concurrency, max: concurrency } };
   const registries = new Registries({
     trust: (host) => trustFor(host, sources),
@@ -53,15 +60,15 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
   });
   const mirrors = new Mirrors(registries, sources, emit);
   const { baseDir, cacheDir, atHand } = options;
-  const places = new ImageSources({ mirrors, baseDir, cacheDir, atHand, ...(signal ? { signal } : {}) });
+  const places = new ImageSources({ mirrors, baseDir, cacheDir, atHand, signal });
   const context: ResolveContext = {
     baseDir,
     cacheDir,
     http: (trust) => clients.for(trust ?? {}),
     emit,
-    ...(signal ? { signal } : {}),
-    ...(options.locked ? { locked: options.locked } : {}),
-    ...(options.previous ? { previous: options.previous } : {}),
+    signal,
+    locked: options.locked,
+    previous: options.previous,
   };
   const close = async (): Promise<void> => {
     await places.close();

@@ -50,10 +50,17 @@ function paxRecord(key: string, value: string): string {
   return `${length}${rest}`;
 }
 
+const pathRecord = (name: string): string => paxRecord("path", name);
+
+/** Bytes of `entryHeader`. */
+export function headerSize(name: string): number {
+  return name.length <= NAME_MAX ? BLOCK : 2 * BLOCK + padded(pathRecord(name).length);
+}
+
 /** Everything that stands before the content of an entry: one block, or three for a long name. */
 export function entryHeader(name: string, size: number): Buffer {
   if (name.length <= NAME_MAX) return ustarHeader(name, size, "0");
-  const record = paxRecord("path", name);
+  const record = pathRecord(name);
   const data = Buffer.alloc(padded(record.length));
   data.write(record, 0, "latin1");
   return Buffer.concat([

@@ -44,7 +44,10 @@ class UsageWalk {
     const seen = new Set<Digest>();
     this.#visit(item, item.root, item.exact === true, seen);
     for (const { descriptor } of item.attached ?? []) this.#visit(item, descriptor, false, seen);
-    if (item.original && this.#carried(item, item.original)) this.#use(item, item.original.digest);
+    if (item.original && this.#carried(item, item.original)) {
+      this.#use(item, item.original.digest);
+      this.#childrenOf(item, item.original);
+    }
   }
 
   #visit(item: Item, descriptor: Descriptor, sparse: boolean, seen: Set<Digest>, depth = 0): void {

@@ -1,10 +1,12 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { AirgapError, isAirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { count } from "../format.ts";
+import { titlesProblemsOf } from "../lock/titles.ts";
 import { algorithmOf, type Digest } from "../oci/digest.ts";
-import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
+import { MAX_MANIFEST_SIZE, parseManifest } from "../oci/manifest.ts";
+import { readRegion } from "../transport/region.ts";
 import { HashPool } from "./hash-pool.ts";
 import { gapsOf } from "./held.ts";
 import type { Entry } from "./layout.ts";
@@ -14,7 +16,17 @@ import { usageOf } from "./usage.ts";
 
 /** One thing that is wrong with a bundle. */
 export interface Finding {
-  what: "header" | "padding" | "content" | "missing" | "end" | "size" | "graph" | "unused" | "closure";
+  what:
+    | "header"
+    | "padding"
+    | "content"
+    | "missing"
+    | "end"
+    | "size"
+    | "graph"
+    | "name"
+    | "unused"
+    | "closure";
   message: string;
   /** The entry of the tar. */
   entry?: string;
@@ -37,7 +49,7 @@ export interface VerifyResult {
 export interface VerifyOptions {
   quick: boolean;
   emit: Emit;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 const MAX_SHOWN = 20;
@@ -119,6 +131,7 @@ class Verifier {
       closeSync(fd);
     }
     const { users } = this.#graph();
+    if (this.#findings.length === 0) this.#titles();
     if (this.#findings.length === 0) await this.#closure();
     for (const finding of this.#findings)
       if (finding.digest && !finding.items) finding.items = users.get(finding.digest) ?? [];
@@ -128,11 +141,8 @@ class Verifier {
   /** Headers, padding, the end and the size are what the lock makes them, to the byte. */
   #frames(fd: number): void {
     const { layout, fileSize } = this.#bundle;
-    const at = (offset: number, length: number): Buffer => {
-      const bytes = Buffer.alloc(Math.max(0, Math.min(length, fileSize - offset)));
-      readSync(fd, bytes, 0, bytes.length, offset);
-      return bytes;
-    };
+    const at = (offset: number, length: number): Buffer =>
+      readRegion({ fd, offset, size: Math.max(0, Math.min(length, fileSize - offset)) });
     for (const entry of layout.entries) {
       const end = entry.offset + padded(entry.size);
       if (entry.headerOffset >= fileSize || entry.offset + entry.size > fileSize) {
@@ -215,16 +225,36 @@ class Verifier {
     return { users };
   }
 
+  /** Every file of an artifact has a name that any folder of any system takes, and no other file meets it. */
+  #titles(): void {
+    for (const item of this.#bundle.lock.items) {
+      const bytes = item.kind === "image" ? undefined : this.#manifest(item.root.digest);
+      if (bytes === undefined) continue;
+      const manifest = parseManifest(bytes, item.root.mediaType, item.root.digest);
+      for (const problem of titlesProblemsOf(item, manifest))
+        this.#findings.push({
+          what: "name",
+          digest: item.root.digest,
+          message: `${item.kind} ${item.name}: ${problem}`,
+          items: [item.name],
+        });
+    }
+  }
+
   /** Everything that the bundle's documents and kubeadm will ask for is in it, under the name that they ask by. */
   async #closure(): Promise<void> {
-    for (const { reference, why, wantedBy } of await gapsOf(this.#bundle.lock, async (digest) =>
-      this.#manifest(digest),
-    )) {
-      this.#findings.push({
-        what: "closure",
-        message: `${reference}: ${why}; wanted by ${wantedBy.join(", ")}`,
-        items: wantedBy,
-      });
+    try {
+      const gaps = await gapsOf(this.#bundle.lock, async (digest) => this.#manifest(digest));
+      for (const { reference, why, wantedBy } of gaps)
+        this.#findings.push({
+          what: "closure",
+          message: `${reference}: ${why}; wanted by ${wantedBy.join(", ")}`,
+          items: wantedBy,
+        });
+    } catch (error) {
+      // A version of Kubernetes that is not known here can't be worked out again.
+      if (!isAirgapError(error)) throw error;
+      this.#findings.push({ what: "closure", message: error.message });
     }
   }
 

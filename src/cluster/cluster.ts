@@ -1,122 +1,56 @@
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { AirgapError } from "../errors.ts";
-import type { NameLayout } from "../names/landing.ts";
-import { type MapRule, parseMapRule } from "../names/map-rule.ts";
 import { readDocument } from "../schema/document.ts";
 import { nearest } from "../schema/nearest.ts";
-import type { Infer, Schema } from "../schema/schema.ts";
 import { checkCluster, refuseNotYet } from "./check.ts";
-import { clusterSchema, type Role } from "./schema.ts";
+import { type ClusterFile, clusterSchema, type Role } from "./schema.ts";
 
-export type ClusterFile = Infer<typeof clusterSchema>;
+export type { Addon } from "./schema.ts";
 
-/** How a host is reached; secrets are named by the variables that hold them. */
-export interface SshSettings {
-  user: string;
-  port: number;
-  identityFile?: string;
-  passphraseEnv?: string;
-  passwordEnv?: string;
-  sudo: boolean;
-  sudoPasswordEnv?: string;
-}
+type Host = ClusterFile["hosts"][number];
 
-export interface ClusterHost {
-  name: string;
-  address: string;
-  roles: Role[];
-  /** `SHA256:…`: the only key that is accepted. */
-  hostKey?: string;
-  connection: "ssh" | "local";
-  labels: Record<string, string>;
-  taints: string[];
-  ssh: SshSettings;
-}
+/** How a host is reached; secrets are named by the variables that hold them. Paths are absolute. */
+export type SshSettings = NonNullable<ClusterFile["ssh"]> & { user: string; port: number; sudo: boolean };
 
-export interface RegistrySettings {
-  host: string;
-  port: number;
-  address?: string;
-  scheme: "https" | "http";
-  mode: "serve" | "harbor" | "external";
-  layout: NameLayout;
-  prefix: string;
-  map: MapRule[];
-  /** Absolute. */
-  caFile?: string;
-  user?: string;
-  passwordEnv?: string;
-}
+export type ClusterHost = Omit<Host, "ssh"> & { ssh: SshSettings };
 
-export type Addon = { name: string } | { manifest: string };
+export type RegistrySettings = ClusterFile["registry"] & { port: number };
 
-export interface Endpoint {
-  address: string;
-  port: number;
-  loadBalancers: string[];
-  ingress?: { address: string; nodePort: number };
-}
+export type Endpoint = NonNullable<ClusterFile["endpoint"]>;
 
-/** The cluster file with its defaults filled in. */
-export interface Cluster {
-  name: string;
+type Network = Exclude<NonNullable<ClusterFile["network"]>, "none">;
+
+/** The cluster file with what follows from its parts and from where it lies. */
+export interface Cluster
+  extends Omit<ClusterFile, "apiVersion" | "kind" | "network" | "registry" | "repository" | "ssh" | "hosts"> {
   /** Folder of the file: its relative paths start here. */
   baseDir: string;
-  kubernetes: {
-    /** `v1.28.2` */
-    version: string;
-    podSubnet: string;
-    serviceSubnet: string;
-    dnsDomain: string;
-    proxyMode?: "iptables" | "ipvs" | "nftables";
-    extraSans: string[];
-    dnsHosts: Record<string, string>;
-  };
-  runtime: "containerd" | "docker";
-  network?: { name: string; backend: "vxlan" | "host-gw" | "ipip" | "none"; interface?: string };
+  /** Absent where there is none. */
+  network?: Network;
   registry: RegistrySettings;
   /** Who serves packages and files, and where. */
   repository: { host: string; port: number };
-  endpoint?: Endpoint;
-  etcd: "stacked" | "external";
-  addons: Addon[];
-  time: { servers: string[] };
   hosts: ClusterHost[];
-  kubeadm: NonNullable<ClusterFile["kubeadm"]>;
 }
 
 const home = (path: string): string => path.replace(/^~(?=\/|$)/, process.env["HOME"] ?? "~");
 
 function sshOf(common: ClusterFile["ssh"], own: ClusterFile["ssh"], baseDir: string): SshSettings {
-  const given = { ...common, ...own };
-  return {
-    ...given,
-    user: given.user ?? "root",
-    port: given.port ?? 22,
-    sudo: given.sudo ?? false,
-    ...(given.identityFile ? { identityFile: resolve(baseDir, home(given.identityFile)) } : {}),
-  };
+  const given = { user: "root", port: 22, sudo: false, ...common, ...own };
+  const { identityFile } = given;
+  return identityFile ? { ...given, identityFile: resolve(baseDir, home(identityFile)) } : given;
 }
 
-function registryOf(read: ClusterFile, baseDir: string): RegistrySettings {
-  const { registry } = read;
-  const scheme = registry.scheme ?? "https";
-  const mode = registry.mode ?? "serve";
-  const own = read.hosts.find((host) => host.roles.includes("registry"));
+function registryOf({ registry, hosts }: ClusterFile, baseDir: string): RegistrySettings {
+  const { caFile, scheme, mode } = registry;
+  const own = hosts.find((host) => host.roles.includes("registry"));
   const address = registry.address ?? (mode === "serve" ? own?.address : undefined);
   return {
-    host: registry.host.toLowerCase(),
-    port: registry.port ?? (scheme === "https" ? 443 : 80),
+    port: scheme === "https" ? 443 : 80,
+    ...registry,
     ...(address ? { address } : {}),
-    scheme,
-    mode,
-    layout: registry.layout ?? "host",
-    prefix: registry.prefix ?? "",
-    map: (registry.map ?? []).map(parseMapRule),
-    ...(registry.caFile ? { caFile: resolve(baseDir, home(registry.caFile)) } : {}),
-    ...(registry.user ? { user: registry.user } : {}),
-    ...(registry.passwordEnv ? { passwordEnv: registry.passwordEnv } : {}),
+    ...(caFile ? { caFile: resolve(baseDir, home(caFile)) } : {}),
   };
 }
 
@@ -128,48 +62,19 @@ function repositoryOf(read: ClusterFile, registry: RegistrySettings): Cluster["r
   return { host, port: same ? registry.port : (read.repository?.port ?? 8443) };
 }
 
-function normalise(read: ClusterFile, baseDir: string): Cluster {
-  const { kubernetes, network, endpoint } = read;
+function clusterOf(read: ClusterFile, baseDir: string): Cluster {
+  const { apiVersion: _, kind: __, network, ssh, ...given } = read;
   const registry = registryOf(read, baseDir);
   return {
-    name: read.name,
+    ...given,
     baseDir,
-    kubernetes: {
-      version: kubernetes.version.replace(/^v?/, "v"),
-      podSubnet: kubernetes.podSubnet ?? "10.244.0.0/16",
-      serviceSubnet: kubernetes.serviceSubnet ?? "10.96.0.0/12",
-      dnsDomain: kubernetes.dnsDomain ?? "cluster.local",
-      ...(kubernetes.proxyMode ? { proxyMode: kubernetes.proxyMode } : {}),
-      extraSans: kubernetes.extraSans ?? [],
-      dnsHosts: kubernetes.dnsHosts ?? {},
-    },
-    runtime: read.runtime ?? "containerd",
-    ...(network === undefined || network === "none" || network.name === "none"
-      ? {}
-      : { network: { ...network, backend: network.backend ?? "vxlan" } }),
+    ...(network === undefined || network === "none" || network.name === "none" ? {} : { network }),
     registry,
     repository: repositoryOf(read, registry),
-    ...(endpoint
-      ? {
-          endpoint: { ...endpoint, port: endpoint.port ?? 6443, loadBalancers: endpoint.loadBalancers ?? [] },
-        }
-      : {}),
-    etcd: read.etcd ?? "stacked",
-    addons: (read.addons ?? []).map((addon) =>
-      typeof addon === "string" ? { name: addon } : { manifest: resolve(baseDir, addon.manifest) },
+    addons: given.addons.map((addon) =>
+      "manifest" in addon ? { manifest: resolve(baseDir, addon.manifest) } : addon,
     ),
-    time: { servers: read.time?.servers ?? [] },
-    hosts: read.hosts.map((host) => ({
-      name: host.name,
-      address: host.address,
-      roles: host.roles,
-      ...(host.hostKey ? { hostKey: host.hostKey } : {}),
-      connection: host.connection ?? "ssh",
-      labels: host.labels ?? {},
-      taints: host.taints ?? [],
-      ssh: sshOf(read.ssh, host.ssh, baseDir),
-    })),
-    kubeadm: read.kubeadm ?? {},
+    hosts: given.hosts.map((host) => ({ ...host, ssh: sshOf(ssh, host.ssh, baseDir) })),
   };
 }
 
@@ -178,10 +83,7 @@ function normalise(read: ClusterFile, baseDir: string): Cluster {
  * @throws AirgapError `spec` with everything wrong: by line and column where the form is, by key where parts contradict each other
  */
 export function parseCluster(text: string, file: string): Cluster {
-  const cluster = normalise(
-    readDocument(text, file, clusterSchema as Schema<ClusterFile>),
-    dirname(resolve(file)),
-  );
+  const cluster = clusterOf(readDocument(text, file, clusterSchema), dirname(resolve(file)));
   checkCluster(cluster, file);
   return cluster;
 }

@@ -1,6 +1,6 @@
 import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
-import type { HostKey } from "../host/ssh.ts";
+import type { HostKey } from "../host/ssh-options.ts";
 
 /** `a,b` → names. @throws AirgapError `usage` when there is none */
 export function names(text: string): string[] {

@@ -2,7 +2,20 @@ import { isIP } from "node:net";
 import { parseSubnet } from "../address.ts";
 import { parseMapRule } from "../names/map-rule.ts";
 import { isHost, isRepository } from "../oci/reference.ts";
-import { anything, boolean, either, integer, list, map, object, oneOf, string } from "../schema/schema.ts";
+import {
+  anything,
+  boolean,
+  either,
+  type Infer,
+  integer,
+  list,
+  map,
+  mapped,
+  object,
+  oneOf,
+  string,
+  withDefault,
+} from "../schema/schema.ts";
 
 /** What a host is for. One host may have several. */
 export const ROLES = ["control-plane", "worker", "etcd", "load-balancer", "registry"] as const;
@@ -36,34 +49,51 @@ const itemName = string({
   pattern: /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/,
   means: "a name that the bundle's manifests or charts have by `as:`",
 });
-const mapRule = string({
-  check: (text) => {
-    try {
-      parseMapRule(text);
-      return undefined;
-    } catch (error) {
-      return (error as Error).message;
-    }
-  },
-  description: "FROM=TO, as for push",
-});
+const mapRule = mapped(
+  string({
+    check: (text) => {
+      try {
+        parseMapRule(text);
+        return undefined;
+      } catch (error) {
+        return (error as Error).message;
+      }
+    },
+    description: "FROM=TO, as for push",
+  }),
+  parseMapRule,
+);
 
 const kubernetes = object(
-  { version: string({ pattern: /^v?1\.\d+\.\d+(?:[-+][\w.+-]+)?$/, means: "a patch release like v1.28.2" }) },
   {
-    podSubnet: subnet,
-    serviceSubnet: subnet,
-    dnsDomain: string({
-      check: (text) =>
-        text.split(".").every((part) => LABEL.test(part)) ? undefined : `'${text}' is not a domain`,
-    }),
+    version: mapped(
+      string({ pattern: /^v?1\.\d+\.\d+(?:[-+][\w.+-]+)?$/, means: "a patch release like v1.28.2" }),
+      (text) => text.replace(/^v?/, "v"),
+    ),
+  },
+  {
+    podSubnet: withDefault(subnet, "10.244.0.0/16"),
+    serviceSubnet: withDefault(subnet, "10.96.0.0/12"),
+    dnsDomain: withDefault(
+      string({
+        check: (text) =>
+          text.split(".").every((part) => LABEL.test(part)) ? undefined : `'${text}' is not a domain`,
+      }),
+      "cluster.local",
+    ),
     proxyMode: oneOf(["iptables", "ipvs", "nftables"]),
-    extraSans: list(string(), { description: "Further names and addresses of the API server" }),
-    dnsHosts: map(address, {
-      key: /^[a-z0-9*.-]+$/,
-      keyMeans: "a DNS name",
-      description: "Names that the cluster's DNS answers",
-    }),
+    extraSans: withDefault(
+      list(string(), { description: "Further names and addresses of the API server" }),
+      [],
+    ),
+    dnsHosts: withDefault(
+      map(address, {
+        key: /^[a-z0-9*.-]+$/,
+        keyMeans: "a DNS name",
+        description: "Names that the cluster's DNS answers",
+      }),
+      {},
+    ),
   },
 );
 
@@ -72,7 +102,10 @@ const network = either(
   object(
     { name: itemName },
     {
-      backend: oneOf(["vxlan", "host-gw", "ipip", "none"], "How pods of different hosts reach each other"),
+      backend: withDefault(
+        oneOf(["vxlan", "host-gw", "ipip", "none"], "How pods of different hosts reach each other"),
+        "vxlan",
+      ),
       interface: string({
         pattern: /^[A-Za-z0-9_.-]{1,15}$/,
         means: "a network interface",
@@ -84,25 +117,34 @@ const network = either(
 
 const registry = object(
   {
-    host: string({
-      check: (text) =>
-        isHost(text) && !text.includes(":") ? undefined : `'${text}' is not a host name without a port`,
-    }),
+    host: mapped(
+      string({
+        check: (text) =>
+          isHost(text) && !text.includes(":") ? undefined : `'${text}' is not a host name without a port`,
+      }),
+      (text) => text.toLowerCase(),
+    ),
   },
   {
     port: port("Default: 443 with https, 80 with http"),
     address,
-    scheme: oneOf(["https", "http"]),
-    mode: oneOf(
-      ["serve", "harbor", "external"],
-      "serve: airgap serve on the registry host; external: filled by airgap push beforehand",
+    scheme: withDefault(oneOf(["https", "http"]), "https"),
+    mode: withDefault(
+      oneOf(
+        ["serve", "harbor", "external"],
+        "serve: airgap serve on the registry host; external: filled by airgap push beforehand",
+      ),
+      "serve",
     ),
-    layout: oneOf(["host", "path", "flat"]),
-    prefix: string({
-      check: (text) =>
-        text === "" || isRepository(text) ? undefined : `'${text}' is not a path of a registry`,
-    }),
-    map: list(mapRule),
+    layout: withDefault(oneOf(["host", "path", "flat"]), "host"),
+    prefix: withDefault(
+      string({
+        check: (text) =>
+          text === "" || isRepository(text) ? undefined : `'${text}' is not a path of a registry`,
+      }),
+      "",
+    ),
+    map: withDefault(list(mapRule), []),
     caFile: path,
     user: string(),
     passwordEnv: variable,
@@ -134,9 +176,9 @@ const host = object(
       pattern: /^SHA256:[A-Za-z0-9+/]{43}$/,
       means: "a fingerprint SHA256:…, as ssh shows it",
     }),
-    connection: oneOf(["ssh", "local"]),
-    labels: map(string()),
-    taints: list(taint),
+    connection: withDefault(oneOf(["ssh", "local"]), "ssh"),
+    labels: withDefault(map(string()), {}),
+    taints: withDefault(list(taint), []),
     ssh,
   },
 );
@@ -144,8 +186,8 @@ const host = object(
 const endpoint = object(
   { address },
   {
-    port: port("Default: 6443"),
-    loadBalancers: list(hostName),
+    port: withDefault(port("Where the API is asked"), 6443),
+    loadBalancers: withDefault(list(hostName), []),
     ingress: object({ address, nodePort: port("Where the ingress controller listens") }, {}),
   },
 );
@@ -162,7 +204,11 @@ const kubeadm = object(
   "Merged into what is rendered, for what has no key here",
 );
 
-/** The cluster file, as interface.md promises it. */
+export type Addon = { name: string } | { manifest: string };
+const spelled = (addon: string | { manifest: string }): Addon =>
+  typeof addon === "string" ? { name: addon } : addon;
+
+/** The cluster file. */
 export const clusterSchema = object(
   {
     apiVersion: oneOf(["airgap/v1"]),
@@ -176,7 +222,7 @@ export const clusterSchema = object(
     hosts: list(host, { min: 1 }),
   },
   {
-    runtime: oneOf(["containerd", "docker"]),
+    runtime: withDefault(oneOf(["containerd", "docker"]), "containerd"),
     network,
     repository: object(
       {},
@@ -186,11 +232,13 @@ export const clusterSchema = object(
       },
     ),
     endpoint,
-    etcd: oneOf(["stacked", "external"]),
-    addons: list(either(itemName, object({ manifest: path }, {}))),
-    time: object({}, { servers: list(string()) }),
+    etcd: withDefault(oneOf(["stacked", "external"]), "stacked"),
+    addons: withDefault(list(mapped(either(itemName, object({ manifest: path }, {})), spelled)), []),
+    time: withDefault(object({}, { servers: withDefault(list(string()), []) }), { servers: [] }),
     ssh,
-    kubeadm,
+    kubeadm: withDefault(kubeadm, {}),
   },
   "What `airgap install` makes of the hosts",
 );
+
+export type ClusterFile = Infer<typeof clusterSchema>;

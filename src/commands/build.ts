@@ -47,7 +47,7 @@ export default class Build extends BaseCommand<BuildResult> {
       fresh: flags.fresh,
       dryRun: flags["dry-run"],
       reuse: flags.reuse,
-      ...(flags.concurrency === undefined ? {} : { concurrency: flags.concurrency }),
+      concurrency: flags.concurrency,
       cacheDir: defaultCacheDir(),
       emit: this.emit,
       signal: this.signal,

@@ -54,7 +54,7 @@ export default class Copy extends BaseCommand<CopyImageResult> {
     const to = parsePlace(args.destination, process.cwd());
     const platform = parsePlatform(flags.platform);
     const trust = {
-      ...(flags.insecure ? { insecure: true } : {}),
+      insecure: flags.insecure,
       ...(flags["ca-file"] ? { caFile: flags["ca-file"] } : {}),
     };
     const registries = new Registries({

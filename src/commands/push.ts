@@ -64,8 +64,8 @@ export default class Push extends BaseCommand<PushResult> {
     const quota = flags["project-quota"] === undefined ? undefined : parseQuota(flags["project-quota"]);
     const bundle = await BundleReader.openUnless(this.signal, args.bundle);
     const trust = {
-      ...(flags.insecure ? { insecure: true } : {}),
-      ...(flags["ca-file"] ? { caFile: flags["ca-file"] } : {}),
+      insecure: flags.insecure,
+      caFile: flags["ca-file"],
     };
     const registries = new Registries({
       trust: (asked) => (asked === host ? trust : {}),

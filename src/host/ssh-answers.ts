@@ -1,18 +1,6 @@
 import { AirgapError } from "../errors.ts";
-import type { SshOptions } from "./ssh.ts";
+import type { HostKey, SshOptions } from "./ssh-options.ts";
 import type { Resolved, SshTarget } from "./ssh-target.ts";
-
-/** The key of a host that is met for the first time. */
-export interface HostKey {
-  /** As ssh names it: `10.0.0.12` or `[10.0.0.12]:2222`. */
-  host: string;
-  /** `ED25519` */
-  type: string;
-  /** `SHA256:…` */
-  fingerprint: string;
-  /** ssh knows the host by a key of another type. */
-  otherKnown: boolean;
-}
 
 /** Questions that askpass.sh writes down, by the names of its files. */
 export const ANSWERS = ["host-key", "passphrase", "other"] as const;

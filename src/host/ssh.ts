@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { AirgapError, messageOf } from "../errors.ts";
 import {
-  type Become,
   DEFAULT_TIMEOUT,
   type Host,
   type Output,
@@ -17,27 +16,9 @@ import {
 } from "./host.ts";
 import { run } from "./process.ts";
 import { shippedPath } from "./shipped.ts";
-import { ANSWERS, askedHostKey, explain, type HostKey } from "./ssh-answers.ts";
+import { ANSWERS, askedHostKey, explain } from "./ssh-answers.ts";
+import type { SshOptions } from "./ssh-options.ts";
 import { connectionOptions, type Resolved, resolveTarget, type SshTarget } from "./ssh-target.ts";
-
-export type { HostKey } from "./ssh-answers.ts";
-export type { SshTarget } from "./ssh-target.ts";
-
-export interface SshOptions {
-  become: Become;
-  password?: string;
-  /** Variable that was to hold the password, for messages. */
-  passwordEnv?: string;
-  passphrase?: string;
-  /** The only host key that is accepted, whatever known_hosts says. */
-  fingerprint?: string;
-  /** Keys of hosts that have a `fingerprint` are kept here. */
-  knownHosts: string;
-  /** Asked about a host that is met for the first time. */
-  confirm?: (key: HostKey) => Promise<boolean>;
-  signal?: AbortSignal;
-  connectMs?: number;
-}
 
 const READY = "airgap-is-connected";
 /** The process that may be answered: not another ssh, which leads to a jump host and has the same environment. */

@@ -1,13 +1,12 @@
 import { basename } from "node:path";
 import { BundleReader } from "../bundle/reader.ts";
-import { AirgapError, Exit } from "../errors.ts";
-import type { Item, Lock } from "../lock/lock.ts";
-import { type PackageSetFacts, parseFacts } from "../lock/package-facts.ts";
+import type { AirgapError } from "../errors.ts";
+import { type Item, type ItemOf, itemsOf, type Lock } from "../lock/lock.ts";
+import type { PackageSetFacts } from "../lock/package-facts.ts";
+import { corrupt } from "../lock/shape.ts";
 import type { RewriteSite } from "../names/rewrite.ts";
 import type { Digest } from "../oci/digest.ts";
-import type { CarriedFacts } from "../resolve/carry.ts";
 
-const TITLE = "org.opencontainers.image.title";
 /** A manifest is text that people wrote. Bytes. */
 const MAX_TEXT = 32 * 1024 * 1024;
 
@@ -62,49 +61,39 @@ export interface Bundle {
 }
 
 function titled(reader: BundleReader, item: Item): { title: string; place: Place }[] {
-  const manifest = reader.manifest(item.root, `${item.kind} ${item.name}`);
-  const layers = manifest.kind === "manifest" ? manifest.layers : [];
-  return layers.flatMap((layer) => {
-    const title = layer.annotations?.[TITLE];
+  return reader.files(item).map(({ title, layer }) => {
     const region = reader.region(layer.digest);
-    return title === undefined || region === undefined
-      ? []
-      : [{ title, place: { digest: layer.digest, offset: region.offset, size: region.size } }];
+    if (region === undefined) throw lacks(reader, item, title);
+    return { title, place: { digest: layer.digest, offset: region.offset, size: region.size } };
   });
 }
+
+const lacks = ({ path }: BundleReader, { kind, name }: Item, title: string): AirgapError =>
+  corrupt(`${kind} ${name} of ${path} lacks ${title}`, [`airgap verify ${path}`]);
 
 /** The resolver's own words about an item; it wrote them into the lock. */
-function manifestsOf(reader: BundleReader, item: Item): Manifests {
-  const facts = (item.facts ?? {}) as unknown as Partial<CarriedFacts>;
+function manifestsOf(reader: BundleReader, item: ItemOf<"manifests" | "chart">): Manifests {
+  const { apply, sites, rendered } = item.facts;
   const places = new Map(titled(reader, item).map(({ title, place }) => [title, place]));
-  const files = (facts.apply ?? []).map((title): ManifestFile => {
+  const files = apply.map((title): ManifestFile => {
     const place = places.get(title);
-    if (place === undefined)
-      throw new AirgapError("corrupt", `${item.kind} ${item.name} of ${reader.path} lacks ${title}`, {
-        exit: Exit.check,
-        suggestions: [`airgap verify ${reader.path}`],
-      });
-    if (place.size > MAX_TEXT)
-      throw new AirgapError(
-        "corrupt",
-        `${title} of ${item.name} has ${place.size} bytes, too many for a manifest`,
-        { exit: Exit.check },
-      );
+    if (place === undefined) throw lacks(reader, item, title);
     return {
       path: title,
-      text: reader.read(place.digest).toString("utf8"),
-      sites: facts.sites?.[title] ?? [],
+      text: reader.read(place.digest, MAX_TEXT).toString("utf8"),
+      sites: Object.hasOwn(sites, title) ? (sites[title] ?? []) : [],
     };
   });
-  return { files, ...(facts.rendered?.namespace ? { namespace: facts.rendered.namespace } : {}) };
+  return { files, ...(rendered ? { namespace: rendered.namespace } : {}) };
 }
 
-const ofKind = (lock: Lock, ...kinds: Item["kind"][]): Item[] =>
-  lock.items.filter(({ kind }) => kinds.includes(kind));
+/** An object without what every object has: `constructor` names nothing. */
+const byName = <T>(entries: [string, T][]): Record<string, T> =>
+  Object.assign(Object.create(null) as Record<string, T>, Object.fromEntries(entries));
 
 function toolsOf(reader: BundleReader): Bundle["tools"] {
-  return Object.fromEntries(
-    ofKind(reader.lock, "self").flatMap((item) => {
+  return byName(
+    itemsOf(reader.lock, "self").flatMap((item) => {
       const architecture = /-linux-([a-z0-9]+)\.tar\.gz$/.exec(item.name)?.[1];
       const [layer] = titled(reader, item);
       return architecture && layer ? [[architecture, { name: item.name, ...layer.place }]] : [];
@@ -125,16 +114,13 @@ export async function readBundle(path: string, signal?: AbortSignal): Promise<Bu
       size: fileSize,
       lockDigest: layout.lockDigest,
       lock,
-      manifests: Object.fromEntries(
-        ofKind(lock, "manifests", "chart").map((item) => [item.name, manifestsOf(reader, item)]),
+      manifests: byName(
+        itemsOf(lock, "manifests", "chart").map((item) => [item.name, manifestsOf(reader, item)]),
       ),
-      packageSets: ofKind(lock, "packages").map(({ name, facts }) => ({
-        name,
-        facts: parseFacts(facts, name),
-      })),
+      packageSets: itemsOf(lock, "packages").map(({ name, facts }) => ({ name, facts })),
       tools: toolsOf(reader),
-      files: Object.fromEntries(
-        ofKind(lock, "file").flatMap((item) => {
+      files: byName(
+        itemsOf(lock, "file").flatMap((item) => {
           const [layer] = titled(reader, item);
           return layer ? [[item.name, layer.place]] : [];
         }),

@@ -7,6 +7,8 @@ import type { Wave } from "../plan/stage.ts";
 import type { Step } from "../plan/step.ts";
 import type { Bundle, PackageSet } from "./bundle.ts";
 import type { Images } from "./images.ts";
+import { systemFor } from "./systems/index.ts";
+import type { System } from "./systems/system.ts";
 import type { UserManifests } from "./user-manifests.ts";
 
 /** Everything that a plan follows from. The same input gives the same plan. */
@@ -25,6 +27,7 @@ export interface PlanInput {
 /** What stages ask. */
 export interface Context extends PlanInput {
   factsOf(host: ClusterHost): Facts;
+  systemOf(host: ClusterHost): System;
   hosts(...roles: Role[]): ClusterHost[];
   nodes: ClusterHost[];
   /** The control plane that others join. */
@@ -40,13 +43,15 @@ export function makeContext(input: PlanInput): Context {
   const { registry, repository } = cluster;
   const served = registry.mode === "serve";
   const name = served ? registryName(registry) : `${repository.host}:${repository.port}`;
+  const factsOf = ({ name: host }: ClusterHost): Facts => {
+    const found = facts[host];
+    if (found === undefined) throw new Error(`no facts of ${host}`);
+    return found;
+  };
   return {
     ...input,
-    factsOf: (host) => {
-      const found = facts[host.name];
-      if (found === undefined) throw new Error(`no facts of ${host.name}`);
-      return found;
-    },
+    factsOf,
+    systemOf: (host) => systemFor(factsOf(host)),
     hosts: (...roles) => hostsOf(cluster, ...roles),
     nodes: hostsOf(cluster, "control-plane", "worker"),
     first,
@@ -57,12 +62,6 @@ export function makeContext(input: PlanInput): Context {
 /** The same for several hosts, side by side. */
 export function wave(hosts: ClusterHost[], steps: (host: ClusterHost) => Step[]): Wave {
   return hosts.map((host) => ({ host: host.name, steps: steps(host) }));
-}
-
-/** Which kind of packages a host takes. */
-export function familyOf(facts: Facts): "deb" | "rpm" | undefined {
-  if (facts.packageManager === undefined) return undefined;
-  return facts.packageManager === "apt-get" ? "deb" : "rpm";
 }
 
 const ARCHITECTURES: Record<string, { deb: string; oci: string; node: string }> = {

@@ -46,7 +46,9 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   {
     seen: /(?:manifest unknown|not found).*(?:manifest|tag|image)|failed to resolve reference "[^"]+": .*not found/i,
     cause: "the registry does not have that image under that name",
-    way: ["airgap push BUNDLE REGISTRY --dry-run, with the layout of the cluster file, says what is missing"],
+    way: [
+      "airgap push BUNDLE REGISTRY --dry-run  # with the layout of the cluster file: lists what is missing",
+    ],
   },
   {
     seen: /server gave HTTP response to HTTPS client/,
@@ -94,14 +96,14 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   {
     seen: /network is unreachable/i,
     cause: "the host has no route to that address, perhaps no default route",
-    way: ["airgap install CLUSTER --bundle BUNDLE --only hosts sets a route for services"],
+    way: ["airgap install CLUSTER --bundle BUNDLE --only hosts  # sets a route for services"],
   },
   {
     seen: /Could ?n[o']t connect to (?:server|\S+:\d+)|Failed to connect to \S+ port \d+|(?<!:6443: |(?:127\.0\.0\.1|\[::1\]):\d{1,5}: )connect: connection refused|connect E(?:CONNREFUSED|HOSTUNREACH|TIMEDOUT)|Connection timed out after/i,
     cause: "a server of the site can't be reached: it is down, or a firewall is in between",
     way: [
       "on the host that serves: systemctl status airgap-serve, and journalctl -u airgap-serve -n 30",
-      "airgap install CLUSTER --bundle BUNDLE --only serve starts it again",
+      "airgap install CLUSTER --bundle BUNDLE --only serve  # starts it again",
     ],
   },
   {
@@ -112,7 +114,7 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   {
     seen: /a Node with name "[^"]+" and status "Ready" already exists/,
     cause: "the cluster has a node of that name, from before",
-    way: ["airgap reset CLUSTER --hosts NAME, then install again", "or: kubectl delete node NAME"],
+    way: ["airgap reset CLUSTER --hosts NAME  # then install again", "or: kubectl delete node NAME"],
   },
   {
     seen: /could not find a JWS signature|token id .* is invalid|failed to find a cluster-info|couldn't validate the identity of the API Server/,

@@ -7,10 +7,10 @@ import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import { EMPTY_JSON, MediaType } from "../oci/media-types.ts";
 import { MemorySource } from "../transport/memory.ts";
 import type { Source } from "../transport/types.ts";
-import type { Item, ItemKind } from "./lock.ts";
+import type { Item, ItemKind, ItemOf } from "./lock.ts";
+import { titlesProblems } from "./names.ts";
 import type { Blob, Resolved } from "./resolved.ts";
-
-export const TITLE = "org.opencontainers.image.title";
+import { TITLE } from "./titles.ts";
 
 /** A file inside an artifact: its path below the artifact's root, `/` between parts. */
 export interface ArtifactFile {
@@ -21,14 +21,11 @@ export interface ArtifactFile {
   source: Source;
 }
 
-export interface ArtifactOptions {
-  kind: Exclude<ItemKind, "image">;
-  name: string;
-  files: ArtifactFile[];
-  origins: string[];
-  wantedBy: string[];
-  facts?: Record<string, unknown>;
-}
+type ArtifactKind = Exclude<ItemKind, "image">;
+
+export type ArtifactOptions = {
+  [K in ArtifactKind]: Pick<ItemOf<K>, "kind" | "name" | "origins" | "wantedBy" | "facts">;
+}[ArtifactKind] & { files: ArtifactFile[] };
 
 /** A file whose bytes are at hand. */
 export function fileFromBytes(title: string, mediaType: string, bytes: Uint8Array): ArtifactFile {
@@ -44,10 +41,12 @@ export function fileFromBytes(title: string, mediaType: string, bytes: Uint8Arra
 /**
  * Makes what is no image an OCI artifact whose layers carry paths as titles, so that one store,
  * one copy and one verify serve all. The same files give the same manifest.
- * @throws AirgapError `unsupported` for more files than a manifest can name
+ * @throws AirgapError `unsupported` for more files than a manifest can name, and for names that not
+ *   every file system takes
  * https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md#guidelines-for-artifact-usage
  */
 export function makeArtifact(options: ArtifactOptions): Resolved {
+  checkTitles(options);
   const files = options.files.toSorted((a, b) => (a.title < b.title ? -1 : a.title > b.title ? 1 : 0));
   const config: Descriptor = {
     mediaType: MediaType.ociEmpty,
@@ -91,13 +90,16 @@ export function makeArtifact(options: ArtifactOptions): Resolved {
     { descriptor: config, source: own },
     ...layers.map((descriptor, i) => ({ descriptor, source: (files[i] as ArtifactFile).source })),
   ];
-  const item: Item = {
-    kind: options.kind,
-    name: options.name,
-    root,
-    origins: options.origins,
-    wantedBy: options.wantedBy.toSorted(),
-    ...(options.facts ? { facts: options.facts } : {}),
-  };
+  const { kind, name, origins, facts } = options;
+  const wantedBy = options.wantedBy.toSorted();
+  const item = { kind, name, root, origins, wantedBy, ...(facts ? { facts } : {}) } as Item;
   return { item, blobs };
+}
+
+function checkTitles({ kind, name, files }: ArtifactOptions): void {
+  const [problem] = titlesProblems(files.map(({ title }) => title));
+  if (problem !== undefined)
+    throw new AirgapError("unsupported", `${kind} ${name} cannot be carried: ${problem}`, {
+      suggestions: ["rename the file at its source, or leave it out"],
+    });
 }

@@ -1,4 +1,6 @@
 import type { Descriptor } from "../oci/descriptor.ts";
+import type { CarriedFacts, FileFacts } from "./carried-facts.ts";
+import type { PackageSetFacts } from "./package-facts.ts";
 
 export const LOCK_MEDIA_TYPE = "application/vnd.airgap.lock.v1+json";
 
@@ -14,27 +16,61 @@ export interface Attached {
   tag?: string;
 }
 
-/** One thing that the bundle carries, pinned. */
-export interface Item {
-  kind: ItemKind;
-  /**
-   * Unique within its kind. Images: the canonical reference (`docker.io/library/nginx:1.27`,
-   * `quay.io/x/y@sha256:…`). Others: the spec's `as:`, or what follows from the path.
-   */
-  name: string;
+/** What every thing that the bundle carries has. */
+interface Pinned {
   /** What lands under the name: an image manifest, an index whose every child is carried, or an artifact. */
   root: Descriptor;
-  /** The index as its publisher made it, when `root` is one platform of it or an index derived from it. Its other children are not carried. */
-  original?: Descriptor;
-  /** `platforms: exact`: the original index was asked for by digest, and its missing children are on purpose. */
-  exact?: boolean;
   /** Where it was read, in the order tried: `docker://registry.aliyuncs.com/google_containers/pause:3.9`. */
   origins: string[];
   /** Who asked for it, e.g. `kubernetes v1.28.2`, `images[2]`, `manifests flannel: kube-flannel.yml:121`. Sorted. */
   wantedBy: string[];
+}
+
+export interface ImageItem extends Pinned {
+  kind: "image";
+  /** The canonical reference: `docker.io/library/nginx:1.27`, `quay.io/x/y@sha256:…`. Unique. */
+  name: string;
+  /** The index as its publisher made it, when `root` is one platform of it or an index derived from it. Its other children are not carried. */
+  original?: Descriptor;
+  /** `platforms: exact`: the original index was asked for by digest, and its missing children are on purpose. */
+  exact?: true;
   attached?: Attached[];
-  /** What a kind keeps beside; canonical JSON, typed by the resolver that writes it. */
-  facts?: Record<string, unknown>;
+  facts?: never;
+}
+
+/** What is not an image: an OCI artifact. */
+interface Artifact<K extends ItemKind> extends Pinned {
+  kind: K;
+  /** Unique within its kind: the spec's `as:`, or what follows from the path. */
+  name: string;
+  original?: never;
+  exact?: never;
+  attached?: never;
+}
+
+export interface FileItem<K extends "file" | "self"> extends Artifact<K> {
+  facts?: FileFacts;
+}
+export interface CarriedItem<K extends "manifests" | "chart"> extends Artifact<K> {
+  facts: CarriedFacts;
+}
+export interface PackagesItem extends Artifact<"packages"> {
+  facts: PackageSetFacts;
+}
+
+/** One thing that the bundle carries, pinned. */
+export type Item =
+  | ImageItem
+  | FileItem<"file">
+  | FileItem<"self">
+  | CarriedItem<"manifests">
+  | CarriedItem<"chart">
+  | PackagesItem;
+
+export type ItemOf<K extends ItemKind> = Extract<Item, { kind: K }>;
+
+export function itemsOf<K extends ItemKind>({ items }: Pick<Lock, "items">, ...kinds: K[]): ItemOf<K>[] {
+  return items.filter((item): item is ItemOf<K> => (kinds as ItemKind[]).includes(item.kind));
 }
 
 /** A blob of the bundle; the order of the list is the order in the tar. */

@@ -1,6 +1,23 @@
-import { AirgapError } from "../errors.ts";
-import { isRecord } from "../oci/descriptor.ts";
-import { type Digest, isDigest } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
+import { NAMES } from "./names.ts";
+import {
+  count,
+  digest,
+  flag,
+  line,
+  lines,
+  listOf,
+  mapOf,
+  named,
+  object,
+  oneOf,
+  parsed,
+  title,
+  yes,
+} from "./shape.ts";
+
+/** The fingerprints of the keys that a repository was checked with, by its id in the spec. */
+export type KeyPins = Record<string, string[]>;
 
 /** Why a package is in a set. */
 export interface Reason {
@@ -59,9 +76,11 @@ export interface LockedPackage {
   unsigned?: true;
 }
 
+export type PackageFormat = "rpm" | "deb";
+
 /** What the lock keeps of a package set beside its files. */
 export interface PackageSetFacts {
-  format: "rpm" | "deb";
+  format: PackageFormat;
   arch: string;
   /** os-release ID and version of the systems it is for. */
   for: string[];
@@ -70,6 +89,8 @@ export interface PackageSetFacts {
   packages: LockedPackage[];
   /** Public keys that hosts trust for these packages: path in the set, ASCII armour. */
   keys: Record<string, string>;
+  /** Fingerprints of the keys that each repository was checked with; older locks have none. */
+  keyPins?: KeyPins;
   /** The signatures of our own metadata, by path, and the key that made them. */
   signing: { publicKey: string; signatures: Record<string, string> };
   /** Modules decided what is in it, so that hosts' own must not: hosts need `module_hotfixes=1`. */
@@ -78,69 +99,75 @@ export interface PackageSetFacts {
   modules?: CarriedModule[];
 }
 
-const isText = (value: unknown): value is string => typeof value === "string";
-const isTextMap = (value: unknown): value is Record<string, string> =>
-  isRecord(value) && Object.values(value).every(isText);
+const id = named(NAMES.packageId);
+const moduleName = named(NAMES.module);
+const sha256 = parsed((text) => /^[0-9a-f]{64}$/.exec(text) ?? undefined, "64 hexadecimal digits");
+const hex = parsed((text) => /^[0-9A-Fa-f]{1,128}$/.exec(text) ?? undefined, "hexadecimal digits");
 
-function isPackage(value: unknown): value is LockedPackage {
-  if (!isRecord(value)) return false;
-  const { head, size, digest } = value;
-  const texts = [value.id, value.name, value.version, value.arch, value.repository, value.href].every(isText);
-  return (
-    texts &&
-    Number.isSafeInteger(size) &&
-    isDigest(digest) &&
-    isRecord(head) &&
-    Number.isSafeInteger(head.size) &&
-    isText(head.sha256) &&
-    isRecord(value.reason)
-  );
-}
+const fingerprint = parsed((text) => /^[0-9A-F]{32,64}$/.exec(text) ?? undefined, "a fingerprint");
 
-const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every(isText);
-const isTextsMap = (value: unknown): value is Record<string, string[]> =>
-  isRecord(value) && Object.values(value).every(isTexts);
+const reason = object<Reason>({ relation: lines }, { by: id });
 
-function isModule(value: unknown): value is CarriedModule {
-  if (!isRecord(value)) return false;
-  const {
-    name,
-    stream,
-    version,
-    context,
-    arch,
-    summary,
-    description,
-    licenses,
-    requires,
-    profiles,
-    defaultProfiles,
-    artifacts,
-  } = value;
-  const lists =
-    [licenses, defaultProfiles, artifacts].every(isTexts) &&
-    Array.isArray(requires) &&
-    requires.every(isTextsMap) &&
-    isTextsMap(profiles);
-  return lists && [name, stream, version, context, arch, summary, description].every(isText);
-}
+const lockedPackage = object<LockedPackage>(
+  {
+    id,
+    name: named(NAMES.package),
+    version: named(NAMES.version),
+    arch: named(NAMES.arch),
+    repository: named(NAMES.repository),
+    href: line,
+    size: count,
+    digest,
+    head: object<LockedPackage["head"]>({ size: count, sha256 }, {}),
+    reason,
+  },
+  {
+    base: line,
+    alternative: lines,
+    signature: object<NonNullable<LockedPackage["signature"]>>({ key: hex, hash: line }, {}),
+    unsigned: yes,
+  },
+);
 
-/** Reads what a lock keeps of a set. @throws AirgapError `corrupt` when it was not written by this program */
-export function parseFacts(value: unknown, name: string): PackageSetFacts {
-  const fail = (why: string): never => {
-    throw new AirgapError("corrupt", `The lock's package set ${name} can't be used: ${why}`, {
-      suggestions: ["build without --locked, which makes a new lock"],
-    });
-  };
-  if (!isRecord(value)) return fail("it has no facts");
-  if (value.format !== "rpm" && value.format !== "deb") return fail("its format is neither rpm nor deb");
-  if (!Array.isArray(value.packages) || !value.packages.every(isPackage))
-    return fail("its list of packages is damaged");
-  if (!isRecord(value.roles) || !isTextMap(value.keys) || !isRecord(value.signing))
-    return fail("roles, keys or signing are missing");
-  if (value.modules !== undefined && !(Array.isArray(value.modules) && value.modules.every(isModule)))
-    return fail("its list of modules is damaged");
-  if (!isText(value.signing.publicKey) || !isTextMap(value.signing.signatures))
-    return fail("its signatures are damaged");
-  return value as unknown as PackageSetFacts;
-}
+const carriedModule = object<CarriedModule>(
+  {
+    name: moduleName,
+    stream: moduleName,
+    version: parsed((text) => /^\d{1,20}$/.exec(text) ?? undefined, "a number"),
+    context: line,
+    arch: line,
+    staticContext: flag,
+    summary: lines,
+    description: lines,
+    licenses: listOf(lines),
+    requires: listOf(mapOf(moduleName, listOf(line))),
+    profiles: mapOf(line, listOf(line)),
+    defaultProfiles: listOf(line),
+    artifacts: listOf(id),
+  },
+  {},
+);
+
+/** One of several, by role: what was asked for, and the transaction. */
+type RoleFacts = PackageSetFacts["roles"][string];
+const asked = object<RoleFacts["asked"][number]>({ text: named(NAMES.asked), package: id }, {});
+
+export const packageSetFacts = object<PackageSetFacts>(
+  {
+    format: oneOf(["rpm", "deb"]),
+    arch: named(NAMES.arch),
+    for: listOf(named(NAMES.system), 100),
+    roles: mapOf(named(NAMES.role), object<RoleFacts>({ asked: listOf(asked), packages: listOf(id) }, {})),
+    packages: listOf(lockedPackage),
+    keys: mapOf(named(NAMES.key), lines, 1000),
+    signing: object<PackageSetFacts["signing"]>(
+      { publicKey: lines, signatures: mapOf(title, lines, 10_000) },
+      {},
+    ),
+  },
+  {
+    moduleHotfixes: yes,
+    modules: listOf(carriedModule),
+    keyPins: mapOf(named(NAMES.repository), listOf(fingerprint, 1000), 1000),
+  },
+);

@@ -1,161 +1,153 @@
-import { AirgapError } from "../errors.ts";
-import { type Descriptor, isRecord, parseDescriptor } from "../oci/descriptor.ts";
-import { type Digest, parseDigest } from "../oci/digest.ts";
-import { isTag, tryParseReference } from "../oci/reference.ts";
-import type { Attached, Item, ItemKind, Lock, LockedBlob } from "./lock.ts";
+import { canonicalBytes } from "../oci/canonical-json.ts";
+import { type Descriptor, isRecord } from "../oci/descriptor.ts";
+import { isMediaType } from "../oci/media-types.ts";
+import { type Platform, tryParsePlatform } from "../oci/platform.ts";
+import { formatReference, isHost, isTag, tryParseReference } from "../oci/reference.ts";
+import { carriedFacts, fileFacts, reference } from "./carried-facts.ts";
+import { LOCK_LIMITS, parseLimitedJson } from "./json.ts";
+import type { Attached, Item, ItemKind, ItemOf, Lock, LockedBlob } from "./lock.ts";
+import { NAMES } from "./names.ts";
+import { packageSetFacts } from "./package-facts.ts";
+import {
+  Cursor,
+  count,
+  digest,
+  line,
+  lines,
+  listOf,
+  mapOf,
+  named,
+  object,
+  oneOf,
+  parsed,
+  type Shape,
+  title,
+  yes,
+} from "./shape.ts";
 
-const KINDS: readonly string[] = [
-  "image",
-  "file",
-  "self",
-  "manifests",
-  "chart",
-  "packages",
-] satisfies ItemKind[];
+const platformName = parsed(
+  (text) => (text === "all" ? text : tryParsePlatform(text)),
+  "a platform like linux/amd64",
+);
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+const mediaType = parsed((text) => (isMediaType(text) ? text : undefined), "a media type");
 
-/** Reads a lock out of foreign bytes: a bundle's first blob, or the file beside a spec. */
-class LockReader {
-  readonly #where: string;
+/** Of a manifest; what others wrote beside its three facts is kept, since the same lock must give the same bytes. */
+const descriptor = object<Descriptor>(
+  { mediaType, digest, size: count },
+  {
+    urls: listOf(line, 100),
+    annotations: mapOf(line, lines, 1000),
+    data: lines,
+    artifactType: line,
+    platform: object<Platform>(
+      { os: line, architecture: line },
+      { variant: line, "os.version": line, "os.features": listOf(line, 100) },
+    ),
+  },
+);
 
-  constructor(where: string) {
-    this.#where = where;
-  }
+const tag = parsed((text) => (isTag(text) ? text : undefined), "a tag");
+const attached = object<Attached>({ descriptor, subject: digest }, { tag });
 
-  fail(why: string): never {
-    throw new AirgapError("corrupt", `The lock ${this.#where} is not one: ${why}`);
-  }
+const imageName = parsed((text) => {
+  const found = tryParseReference(text);
+  return found && formatReference(found) === text ? text : undefined;
+}, "an image reference in full");
 
-  text(value: unknown, name: string): string {
-    if (typeof value !== "string") return this.fail(`${name} is not a string`);
-    // Names are printed: none may steer the terminal.
-    return CONTROL.test(value) ? this.fail(`${name} has control characters`) : value;
-  }
+const entryName = named(NAMES.entry);
 
-  texts(value: unknown, name: string): string[] {
-    return this.list(value, name).map((entry) => this.text(entry, name));
-  }
+/** Keys that every item has. */
+const common = { root: descriptor, origins: listOf(line, 10_000), wantedBy: listOf(line, 10_000) };
+/** Keys that artifacts never have. */
+const imagesOnly: Shape<never> = (_, at) => at.fail("belongs to images alone");
+const artifact = { original: imagesOnly, exact: imagesOnly, attached: imagesOnly };
 
-  lists(value: unknown, name: string): Record<string, string[]> {
-    if (!isRecord(value)) return this.fail(`${name} is not an object`);
-    return Object.fromEntries(
-      Object.entries(value).map(([key, entry]) => [key, this.texts(entry, `${name}.${key}`)]),
-    );
-  }
+const ITEMS: { [K in ItemKind]: Shape<ItemOf<K>> } = {
+  image: object<ItemOf<"image">>(
+    { ...common, kind: oneOf(["image"]), name: imageName },
+    { original: descriptor, exact: yes, attached: listOf(attached, 10_000), facts: imagesOnly },
+  ),
+  file: object<ItemOf<"file">>(
+    { ...common, kind: oneOf(["file"]), name: title },
+    { ...artifact, facts: fileFacts },
+  ),
+  self: object<ItemOf<"self">>(
+    { ...common, kind: oneOf(["self"]), name: named(NAMES.self) },
+    { ...artifact, facts: fileFacts },
+  ),
+  manifests: object<ItemOf<"manifests">>(
+    { ...common, kind: oneOf(["manifests"]), name: entryName, facts: carriedFacts },
+    artifact,
+  ),
+  chart: object<ItemOf<"chart">>(
+    { ...common, kind: oneOf(["chart"]), name: entryName, facts: carriedFacts },
+    artifact,
+  ),
+  packages: object<ItemOf<"packages">>(
+    { ...common, kind: oneOf(["packages"]), name: entryName, facts: packageSetFacts },
+    artifact,
+  ),
+};
 
-  list(value: unknown, name: string): unknown[] {
-    return Array.isArray(value) ? value : this.fail(`${name} is not a list`);
-  }
+const item: Shape<Item> = (value, at) => {
+  const kind = isRecord(value) ? value["kind"] : at.fail("is not an object");
+  if (typeof kind !== "string" || !Object.hasOwn(ITEMS, kind))
+    return at.fail(`is of a kind that this version of airgap does not know: ${shown(kind)}`);
+  return ITEMS[kind as ItemKind](value, at);
+};
 
-  descriptor(value: unknown, name: string): Descriptor {
-    return parseDescriptor(value, `The lock ${this.#where}: ${name}`);
-  }
+const shown = (value: unknown): string => (JSON.stringify(value) ?? "nothing").slice(0, 80);
 
-  attached(value: unknown, name: string): Attached {
-    if (!isRecord(value)) return this.fail(`${name} is not an object`);
-    return {
-      descriptor: this.descriptor(value["descriptor"], name),
-      subject: parseDigest(value["subject"], `${name}.subject`),
-      ...(value["tag"] === undefined ? {} : { tag: this.tag(value["tag"], `${name}.tag`) }),
-    };
-  }
-
-  tag(value: unknown, name: string): string {
-    const tag = this.text(value, name);
-    return isTag(tag) ? tag : this.fail(`${name}: '${tag}' is not a tag`);
-  }
-
-  item(value: unknown, i: number): Item {
-    const at = `items[${i}]`;
-    if (!isRecord(value)) return this.fail(`${at} is not an object`);
-    const kind = this.text(value["kind"], `${at}.kind`);
-    const name = this.text(value["name"], `${at}.name`);
-    if (!KINDS.includes(kind)) this.fail(`${at}: this version of airgap knows nothing of kind '${kind}'`);
-    if (kind === "image" && tryParseReference(name) === undefined)
-      this.fail(`${at}: '${name}' is not an image reference`);
-    return {
-      kind: kind as ItemKind,
-      name,
-      root: this.descriptor(value["root"], `${at}.root`),
-      ...(value["original"] === undefined
-        ? {}
-        : { original: this.descriptor(value["original"], `${at}.original`) }),
-      ...(value["exact"] === true ? { exact: true } : {}),
-      origins: this.texts(value["origins"], `${at}.origins`),
-      wantedBy: this.texts(value["wantedBy"], `${at}.wantedBy`),
-      ...(value["attached"] === undefined
-        ? {}
-        : {
-            attached: this.list(value["attached"], `${at}.attached`).map((entry) =>
-              this.attached(entry, `${at}.attached`),
-            ),
-          }),
-      ...(isRecord(value["facts"]) ? { facts: value["facts"] } : {}),
-    };
-  }
-
-  blob(value: unknown, i: number): LockedBlob {
-    if (!isRecord(value)) return this.fail(`blobs[${i}] is not an object`);
-    const { size } = value;
-    if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0)
-      return this.fail(`blobs[${i}].size is not a number of bytes`);
-    return { digest: parseDigest(value["digest"], `blobs[${i}]`), size };
-  }
-}
-
-function json(bytes: Uint8Array, reader: LockReader): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-    if (isRecord(value)) return value;
-  } catch {
-    return reader.fail("it is not JSON");
-  }
-  return reader.fail("it is not a JSON object");
-}
-
-/**
- * Parses and checks a lock.
- * @param where names it in messages: `site.lock.json`, `of bundle site.tar`
- * @throws AirgapError `corrupt`, `protocol`
- */
-export function parseLock(bytes: Uint8Array, where: string): Lock {
-  const reader = new LockReader(where);
-  const value = json(bytes, reader);
-  if (value["apiVersion"] !== "airgap/v1" || value["kind"] !== "Lock")
-    reader.fail(
-      `apiVersion airgap/v1 and kind Lock expected, found ${String(value["apiVersion"])} and ${String(value["kind"])}`,
-    );
-  const items = reader.list(value["items"], "items").map((item, i) => reader.item(item, i));
-  const blobs = reader.list(value["blobs"], "blobs").map((blob, i) => reader.blob(blob, i));
-  unique(
-    items.map(({ kind, name }) => `${kind} ${name}`),
-    reader,
-  );
-  unique(
-    blobs.map(({ digest }): Digest => digest),
-    reader,
-  );
-  return {
-    apiVersion: "airgap/v1",
-    kind: "Lock",
-    name: reader.text(value["name"], "name"),
-    platforms: reader.texts(value["platforms"], "platforms"),
-    ...(value["siteName"] === undefined ? {} : { siteName: reader.text(value["siteName"], "siteName") }),
-    ...(value["kubernetes"] === undefined
-      ? {}
-      : { kubernetes: reader.texts(value["kubernetes"], "kubernetes") }),
-    ...(value["kubeadm"] === undefined ? {} : { kubeadm: reader.lists(value["kubeadm"], "kubeadm") }),
-    items,
-    blobs,
+/** @param key tells two entries apart; what it gives for one is given once */
+function once<T>(list: Shape<T[]>, key: (entry: T) => string): Shape<T[]> {
+  return (value, at) => {
+    const seen = new Set<string>();
+    for (const name of list(value, at).map(key))
+      if (seen.size === seen.add(name).size) return at.fail(`has ${name} twice`);
+    return value as T[];
   };
 }
 
-function unique(names: string[], reader: LockReader): void {
-  const seen = new Set<string>();
-  for (const name of names) {
-    if (seen.has(name)) reader.fail(`${name} stands in it twice`);
-    seen.add(name);
-  }
+const version = named(NAMES.kubernetes);
+const siteName = parsed(
+  (text) => (isHost(text) && text.length <= 255 ? text : undefined),
+  "a host, with or without a port",
+);
+
+const lock = object<Lock>(
+  {
+    apiVersion: oneOf(["airgap/v1"]),
+    kind: oneOf(["Lock"]),
+    name: entryName,
+    platforms: listOf(platformName, 100),
+    items: once(listOf(item, LOCK_LIMITS.items), ({ kind, name }) => `${kind} ${name}`),
+    blobs: once(
+      listOf(object<LockedBlob>({ digest, size: count }, {}), LOCK_LIMITS.blobs),
+      (blob) => blob.digest,
+    ),
+  },
+  {
+    siteName,
+    kubernetes: listOf(version, 100),
+    kubeadm: mapOf(version, listOf(reference, 1000), 100),
+  },
+);
+
+/**
+ * Parses and checks a lock: every name by its grammar, every fact by its shape.
+ * @param where names it in messages: `site.lock.json`, `of bundle site.tar`
+ * @throws AirgapError `corrupt`, with exit code 3
+ */
+export function parseLock(bytes: Uint8Array, where: string): Lock {
+  const what = `The lock ${where}`;
+  return lock(parseLimitedJson(bytes, what), new Cursor(what));
+}
+
+/**
+ * Whether a lock that was just made can be read again.
+ * @throws AirgapError `corrupt`
+ */
+export function checkLock(made: Lock): void {
+  parseLock(canonicalBytes(made), `of ${made.name}`);
 }

@@ -35,11 +35,11 @@ export interface ResolveContext {
   /** A client for the given trust; shared, so that connections are too. */
   http(options?: Pick<HttpOptions, "caFile" | "insecure" | "clientCert" | "clientKey">): Http;
   emit: Emit;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** With `--locked`: the lock to follow. Nothing is asked what a name means. */
-  locked?: Lock;
+  locked?: Lock | undefined;
   /** The lock of the last build, for what should stay as it was (repository signatures). */
-  previous?: Lock;
+  previous?: Lock | undefined;
 }
 
 /** A resolver's answer: what it carries itself, and the images that these things name. */

@@ -13,11 +13,14 @@ import {
   integer,
   list,
   map,
+  mapped,
   object,
   oneOf,
   type Schema,
   string,
+  withDefault,
 } from "../schema/schema.ts";
+import { NAMES, titleProblem } from "./names.ts";
 
 /** Turns a throwing parser into a check for the schema. */
 const checkedBy =
@@ -31,10 +34,7 @@ const checkedBy =
     }
   };
 
-const name = string({
-  pattern: /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/,
-  means: "a name of lower-case letters, digits, '-', '_' and '.'",
-});
+const name = string(NAMES.entry);
 const path = string({ means: "a path or URL" });
 const platform = string({ check: checkedBy(parsePlatform), description: "os/architecture[/variant]" });
 const strings = list(string());
@@ -54,6 +54,16 @@ const imagePlatforms = either(
   list(platform, { min: 1 }),
   "`all` whole indexes; `exact` only the bundle's platforms even of an index asked for by digest",
 );
+
+/** For what is fetched by URL. */
+const login = {
+  user: string({ description: "The user at an http(s) source" }),
+  passwordEnv: string({
+    pattern: /^[A-Za-z_][A-Za-z0-9_]*$/,
+    means: "the name of an environment variable",
+    description: "The environment variable that holds the password",
+  }),
+};
 
 const source = object(
   {},
@@ -87,12 +97,13 @@ const image = object(
 
 const manifests = object(
   { path },
-  { as: name, addImages: list(reference), acceptImages: strings, ignoreImages: strings },
+  { ...login, as: name, addImages: list(reference), acceptImages: strings, ignoreImages: strings },
 );
 
 const chart = object(
   { chart: string() },
   {
+    ...login,
     as: name,
     repo: string(),
     version: string(),
@@ -106,7 +117,7 @@ const chart = object(
 );
 
 const repository = object(
-  { id: string({ pattern: /^[A-Za-z0-9_.:-]+$/, means: "a repository id" }) },
+  { id: string(NAMES.repository) },
   {
     baseurl: path,
     mirrorlist: path,
@@ -124,26 +135,27 @@ const repository = object(
     suites: list(string(), { min: 1 }),
     components: list(string()),
     signedBy: path,
+    checkValidUntil: boolean("false takes a Release file whose Valid-Until has passed, as of a snapshot"),
+    fingerprints: list(
+      string({ pattern: /^[0-9A-Fa-f ]{32,80}$/, means: "a key's fingerprint in hexadecimal digits" }),
+      { min: 1, description: "The keys that are right; any other is refused" },
+    ),
+    ...login,
   },
 );
 
-const ROLES = /^(all|control-plane|worker|etcd|load-balancer|registry)$/;
+const install = list(string(NAMES.asked), { min: 1 });
 
 const packages = object(
   {
     name,
     format: oneOf(["rpm", "deb"]),
-    for: list(string({ pattern: /^[a-z0-9._-]+$/, means: "an os-release ID and version like rocky-9" }), {
-      min: 1,
-    }),
-    arch: string(),
+    for: list(string(NAMES.system), { min: 1 }),
+    arch: string(NAMES.arch),
     repositories: list(repository, { min: 1 }),
     install: either(
-      list(string(), { min: 1 }),
-      map(list(string()), {
-        key: ROLES,
-        keyMeans: "a role (all, control-plane, worker, etcd, load-balancer, registry)",
-      }),
+      install,
+      map(list(string(NAMES.asked)), { key: NAMES.role.pattern, keyMeans: NAMES.role.means }),
     ),
   },
   { installed: path, unsigned: strings, recommends: boolean("Weak dependencies too") },
@@ -155,33 +167,54 @@ const file = object(
     url: string(),
     path,
     sha256,
-    as: string({ pattern: /^(?!.*(?:^|\/)\.\.?(?:\/|$))[^/\0][^\0]*$/, means: "a file name without '..'" }),
+    as: string({
+      pattern: /^(?!.*(?:^|\/)\.\.?(?:\/|$))[^/\0][^\0]*$/,
+      means: "a file name without '..'",
+      check: (text) => {
+        const problem = titleProblem(text);
+        return problem && `${JSON.stringify(text.slice(0, 80))} is not a file name: it ${problem}`;
+      },
+    }),
     self: boolean("The tool itself"),
+    ...login,
   },
 );
 
-/** The whole file, as interface.md promises it. */
+const siteName = mapped(
+  string({
+    check: (text) => (isHost(text) && text.length <= 255 ? undefined : `'${text}' is not a host`),
+    description: "The site's own registry: references to it are the user's own images",
+  }),
+  (host) => host.toLowerCase(),
+);
+
+/** An entry that may be one word when nothing else is said of it. */
+const shortOr = <T>(
+  word: Schema<string>,
+  whole: Schema<T>,
+  spelled: (word: string) => NoInfer<T>,
+): Schema<T> => mapped(either(word, whole), (entry) => (typeof entry === "string" ? spelled(entry) : entry));
+
+/** The whole file. */
 export const bundleSchema = object(
   { apiVersion: oneOf(["airgap/v1"]), kind: oneOf(["Bundle"]), name },
   {
-    platforms,
-    siteName: string({
-      check: (text) => (isHost(text) ? undefined : `'${text}' is not a host`),
-      description: "The site's own registry: references to it are the user's own images",
-    }),
-    sources: map(source, { key: /^\S+$/, keyMeans: "a registry host" }),
-    kubernetes: list(kubernetes),
-    images: list(either(reference, image)),
-    manifests: list(either(path, manifests)),
-    charts: list(chart),
-    packages: list(packages),
+    platforms: withDefault(platforms, ["linux/amd64"]),
+    siteName,
+    sources: withDefault(map(source, { key: /^\S+$/, keyMeans: "a registry host" }), {}),
+    kubernetes: withDefault(list(kubernetes), []),
+    images: withDefault(list(shortOr(reference, image, (ref) => ({ ref }))), []),
+    manifests: withDefault(list(shortOr(path, manifests, (path) => ({ path }))), []),
+    charts: withDefault(list(chart), []),
+    packages: withDefault(list(packages), []),
     repositoryKey: path,
-    files: list(file),
+    files: withDefault(list(file), []),
   },
   "What `airgap build` carries across the gap",
 );
 
-export type BundleFile = Infer<typeof bundleSchema>;
+/** The spec with its defaults filled in and its short forms spelled out. */
+export type BundleSpec = Infer<typeof bundleSchema>;
 export type SourceSpec = Infer<typeof source>;
 export type KubernetesSpec = Infer<typeof kubernetes>;
 export type ImageSpec = Infer<typeof image>;
@@ -190,40 +223,9 @@ export type ChartSpec = Infer<typeof chart>;
 export type PackageSetSpec = Infer<typeof packages>;
 export type FileSpec = Infer<typeof file>;
 
-/** The spec with its defaults filled in and its short forms spelled out. */
-export interface BundleSpec {
-  name: string;
-  platforms: string[] | "all";
-  siteName?: string;
-  sources: Record<string, SourceSpec>;
-  kubernetes: KubernetesSpec[];
-  images: ImageSpec[];
-  manifests: ManifestsSpec[];
-  charts: ChartSpec[];
-  packages: PackageSetSpec[];
-  repositoryKey?: string;
-  files: FileSpec[];
-}
-
-function normalise(read: BundleFile): BundleSpec {
-  return {
-    name: read.name,
-    platforms: read.platforms ?? ["linux/amd64"],
-    ...(read.siteName ? { siteName: read.siteName.toLowerCase() } : {}),
-    sources: read.sources ?? {},
-    kubernetes: read.kubernetes ?? [],
-    images: (read.images ?? []).map((entry) => (typeof entry === "string" ? { ref: entry } : entry)),
-    manifests: (read.manifests ?? []).map((entry) => (typeof entry === "string" ? { path: entry } : entry)),
-    charts: read.charts ?? [],
-    packages: read.packages ?? [],
-    ...(read.repositoryKey ? { repositoryKey: read.repositoryKey } : {}),
-    files: read.files ?? [],
-  };
-}
-
 /** @throws AirgapError `spec` with file, line and column of everything wrong */
 export function parseBundleSpec(text: string, fileName: string): BundleSpec {
-  return normalise(readDocument(text, fileName, bundleSchema as Schema<BundleFile>));
+  return readDocument(text, fileName, bundleSchema);
 }
 
 /** @throws AirgapError `spec` */

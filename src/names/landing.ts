@@ -20,7 +20,7 @@ export interface LandingRules {
   /** `--map` rules, the first that matches wins over the layout. */
   map: MapRule[];
   /** The site's own registry by the name that its users write. */
-  siteName?: string;
+  siteName?: string | undefined;
 }
 
 /**

@@ -6,9 +6,9 @@ import type { LandingRules } from "./landing.ts";
 export interface RuntimeAccess {
   scheme: "https" | "http";
   /** PEM of the registry's authority. */
-  ca?: string;
+  ca?: string | undefined;
   /** Certificates are not checked. */
-  insecure?: boolean;
+  insecure?: boolean | undefined;
 }
 
 /** Files below a folder, by path: what makes runtimes ask the target under the upstream names. */

@@ -48,7 +48,7 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
   if (!isRecord(value)) return fail("is not a descriptor");
   const { mediaType, digest, size } = value;
   if (typeof mediaType !== "string" || mediaType === "") return fail("a descriptor without mediaType");
-  if (!isMediaType(mediaType)) return fail(`${JSON.stringify(mediaType)} is not a media type`);
+  if (!isMediaType(mediaType)) return fail(`${JSON.stringify(mediaType.slice(0, 200))} is not a media type`);
   if (!isDigest(digest)) return fail(`${JSON.stringify(digest)} is not a sha256 or sha512 digest`);
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0)
     return fail(`size ${JSON.stringify(size)} is not a number of bytes`);

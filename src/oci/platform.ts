@@ -10,27 +10,42 @@ export interface Platform {
 }
 
 /** Architecture aliases and default variants as containerd's platforms package normalises them. */
-const ARCHITECTURES: Record<string, [architecture: string, variant?: string]> = {
-  x86_64: ["amd64"],
-  "x86-64": ["amd64"],
-  i386: ["386"],
-  aarch64: ["arm64"],
-  armhf: ["arm", "v7"],
-  armel: ["arm", "v6"],
-};
-const DEFAULT_VARIANT: Record<string, string> = { arm64: "v8", arm: "v7", amd64: "v1" };
+const ARCHITECTURES = new Map<string, [architecture: string, variant?: string]>([
+  ["x86_64", ["amd64"]],
+  ["x86-64", ["amd64"]],
+  ["i386", ["386"]],
+  ["aarch64", ["arm64"]],
+  ["armhf", ["arm", "v7"]],
+  ["armel", ["arm", "v6"]],
+]);
+const DEFAULT_VARIANT = new Map([
+  ["arm64", "v8"],
+  ["arm", "v7"],
+  ["amd64", "v1"],
+]);
+const PART = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
 /** `os/architecture[/variant]`, e.g. `linux/amd64`, `linux/arm/v7`. @throws AirgapError `usage`. */
 export function parsePlatform(text: string): Platform {
-  const [os, arch, variant, ...rest] = text.toLowerCase().split("/");
-  if (!os || !arch || rest.length > 0 || variant === "") {
+  const parts = text.toLowerCase().split("/");
+  const [os, arch, variant] = parts;
+  if (!os || !arch || parts.length > 3 || !parts.every((part) => PART.test(part))) {
     throw new AirgapError("usage", `'${text}' is not a platform`, {
       suggestions: ["write it as os/architecture, for example linux/amd64 or linux/arm64"],
     });
   }
-  const [architecture, implied] = ARCHITECTURES[arch] ?? [arch];
+  const [architecture, implied] = ARCHITECTURES.get(arch) ?? [arch];
   const chosen = variant ?? implied;
   return chosen === undefined ? { os, architecture } : { os, architecture, variant: chosen };
+}
+
+/** Like `parsePlatform`, but undefined instead of an error. */
+export function tryParsePlatform(text: string): Platform | undefined {
+  try {
+    return parsePlatform(text);
+  } catch {
+    return undefined;
+  }
 }
 
 export function formatPlatform(platform: Platform): string {
@@ -40,6 +55,6 @@ export function formatPlatform(platform: Platform): string {
 /** Whether an image for `have` is what someone who asks for `want` runs. A missing variant is the architecture's default one. */
 export function matchesPlatform(have: Platform, want: Platform): boolean {
   const variant = (platform: Platform): string =>
-    platform.variant || DEFAULT_VARIANT[platform.architecture] || "";
+    platform.variant || DEFAULT_VARIANT.get(platform.architecture) || "";
   return have.os === want.os && have.architecture === want.architecture && variant(have) === variant(want);
 }

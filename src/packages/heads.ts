@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { replaceFile } from "../atomic.ts";
 import { AirgapError } from "../errors.ts";
 import type { Http } from "../http.ts";
 import { readPlace } from "../transport/url.ts";
@@ -92,10 +92,8 @@ export class Heads {
   }
 
   async #keep(file: string, bytes: Buffer): Promise<void> {
-    const partial = `${file}.${process.pid}.${createHash("sha1").update(file).digest("hex").slice(0, 6)}.part`;
     await mkdir(this.#dir, { recursive: true });
-    await writeFile(partial, bytes);
-    await rename(partial, file);
+    await replaceFile(file, (draft) => writeFile(draft, bytes), { durable: false });
   }
 }
 

@@ -1,7 +1,8 @@
 import type { Key, PrivateKey } from "openpgp";
 import { AirgapError, messageOf } from "../errors.ts";
+import { type Emit, silent } from "../events.ts";
 import type { Http } from "../http.ts";
-import { describePlace, readPlace } from "../transport/url.ts";
+import { describePlace, isRemote, readPlace } from "../transport/url.ts";
 
 const MAX_KEYS = 4 << 20;
 
@@ -36,18 +37,40 @@ async function parse(bytes: Buffer, what: string): Promise<Key[]> {
   }
 }
 
+/** What was fetched in this run, so that one key is asked for, and warned of, once. */
+const known = new WeakMap<Http, Map<string, Promise<KeyFile>>>();
+
 /** Reads public keys from files or URLs, armoured or binary. @throws AirgapError `corrupt`, `not-found` */
-export async function readKeys(places: string[], http: Http, signal?: AbortSignal): Promise<KeyRing> {
+export async function readKeys(
+  places: string[],
+  http: Http,
+  { emit = silent, signal }: { emit?: Emit; signal?: AbortSignal | undefined } = {},
+): Promise<KeyRing> {
+  const read = known.get(http) ?? new Map<string, Promise<KeyFile>>();
+  known.set(http, read);
   const files: KeyFile[] = [];
   for (const place of places) {
-    const what = `The key ${describePlace(place)}`;
-    const keys = await parse(await readPlace(http, place, MAX_KEYS, undefined, signal), what);
-    if (keys.length === 0) throw new AirgapError("corrupt", `${what} holds no OpenPGP public key`);
-    if (keys.some((key) => key.isPrivate()))
-      throw new AirgapError("spec", `${what} is a private key; the public one is wanted here`);
-    files.push({ place: describePlace(place), armored: keys.map((key) => key.armor()).join(""), keys });
+    const file = read.get(place) ?? readKeyFile(place, http, emit, signal);
+    if (isRemote(place)) read.set(place, file);
+    file.catch(() => read.delete(place));
+    files.push(await file);
   }
   return { files };
+}
+
+async function readKeyFile(place: string, http: Http, emit: Emit, signal?: AbortSignal): Promise<KeyFile> {
+  const what = `The key ${describePlace(place)}`;
+  if (/^http:/i.test(place))
+    emit({
+      type: "warning",
+      message: `${what} comes over plain http: whoever is on the way can put in another one`,
+      suggestion: "name it by https, or keep it as a file beside the spec",
+    });
+  const keys = await parse(await readPlace(http, place, MAX_KEYS, undefined, signal), what);
+  if (keys.length === 0) throw new AirgapError("corrupt", `${what} holds no OpenPGP public key`);
+  if (keys.some((key) => key.isPrivate()))
+    throw new AirgapError("spec", `${what} is a private key; the public one is wanted here`);
+  return { place: describePlace(place), armored: keys.map((key) => key.armor()).join(""), keys };
 }
 
 /** Keys from their text. */

@@ -1,7 +1,7 @@
 import { AirgapError } from "../errors.ts";
 import { count, formatBytes } from "../format.ts";
-import { TITLE } from "../lock/artifact.ts";
 import type { PackageSetSpec } from "../lock/spec.ts";
+import { TITLE } from "../lock/titles.ts";
 import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import { packagesOf } from "./roles.ts";
 import type { Closure } from "./types.ts";

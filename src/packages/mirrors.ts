@@ -1,4 +1,4 @@
-import { isAirgapError } from "../errors.ts";
+import { AirgapError, isAirgapError } from "../errors.ts";
 
 /** Lists have dozens; when as many fail, it is not the mirrors. */
 const MAX_MIRRORS = 8;
@@ -25,4 +25,21 @@ export async function fromMirrors<T>(
     }
   }
   throw first;
+}
+
+/** Names the repository, by its id in the spec, in whatever goes wrong while it is opened. */
+export async function named<T>(id: string, opening: Promise<T>): Promise<T> {
+  try {
+    return await opening;
+  } catch (error) {
+    if (!(error instanceof AirgapError) || error.message.includes(id)) throw error;
+    const { code, message, suggestions, ref, exit, data } = error;
+    throw new AirgapError(code, `Repository ${id}: ${message}`, {
+      cause: error,
+      suggestions,
+      exit,
+      ...(ref === undefined ? {} : { ref }),
+      ...(data === undefined ? {} : { data }),
+    });
+  }
 }

@@ -42,7 +42,7 @@ export interface DetachedOptions {
   signature: Uint8Array;
   keys: KeyRing;
   what: string;
-  acceptable?: Acceptable;
+  acceptable?: Acceptable | undefined;
 }
 
 const allKeys = (ring: KeyRing): PublicKey[] => ring.files.flatMap(({ keys }) => keys);

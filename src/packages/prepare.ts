@@ -1,8 +1,11 @@
 import { createHash } from "node:crypto";
-import { mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { createWriteStream } from "node:fs";
+import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import pLimit from "p-limit";
-import { AirgapError } from "../errors.ts";
+import { replaceFile } from "../atomic.ts";
+import { AirgapError, isAirgapError } from "../errors.ts";
 import type { ResolveContext } from "../lock/resolved.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Source } from "../transport/types.ts";
@@ -12,6 +15,8 @@ import { fromMirrors } from "./mirrors.ts";
 import type { ChosenPackage } from "./types.ts";
 
 const CONCURRENCY = 8;
+/** Missing packages that an error names. */
+const MAX_NAMED = 20;
 
 /** A stretch of a package that must be what its head says. Bytes. */
 export interface Part {
@@ -29,14 +34,38 @@ export interface Placed {
   copy?: string;
 }
 
-/** Does something for each of many packages, a few at a time; the first failure ends it. */
+/**
+ * Does something for each of many packages, a few at a time. Packages that are missing are named
+ * together; any other failure ends it at once.
+ */
 export async function forEachPackage<In, Out>(items: In[], work: (item: In) => Promise<Out>): Promise<Out[]> {
   const limit = pLimit(CONCURRENCY);
+  const missing: AirgapError[] = [];
+  const unlessMissing = (error: unknown): undefined => {
+    if (!isAirgapError(error, "not-found")) throw error;
+    missing.push(error);
+  };
   try {
-    return await Promise.all(items.map((item) => limit(() => work(item))));
+    const done = await Promise.all(items.map((item) => limit(() => work(item).catch(unlessMissing))));
+    if (missing.length === 0) return done as Out[];
   } finally {
     limit.clearQueue();
   }
+  throw missing.length === 1 ? missing[0] : severalMissing(missing);
+}
+
+function severalMissing(missing: AirgapError[]): AirgapError {
+  const messages = missing.map(({ message }) => message).toSorted();
+  const more = messages.length > MAX_NAMED ? `; and ${messages.length - MAX_NAMED} more` : "";
+  return new AirgapError(
+    "not-found",
+    `${messages.length} packages are missing: ${messages.slice(0, MAX_NAMED).join("; ")}${more}`,
+    {
+      suggestions: [
+        "build again when the repository has been updated: its metadata name packages that it does not have",
+      ],
+    },
+  );
 }
 
 /**
@@ -77,20 +106,14 @@ async function fetchWhole(
     { checksums: [chosen.checksum], size: chosen.size },
     signal,
   );
-  const partial = `${copy}.${process.pid}.part`;
-  const file = copy === undefined ? undefined : await open(partial, "w");
-  try {
+  const hashed = async function* (): AsyncGenerator<Uint8Array> {
     for await (const chunk of content) {
       hash.update(chunk);
-      await file?.writeFile(chunk);
+      yield chunk;
     }
-  } catch (error) {
-    if (file) await rm(partial, { force: true });
-    throw error;
-  } finally {
-    await file?.close();
-  }
-  if (copy !== undefined) await rename(partial, copy);
+  };
+  if (copy === undefined) for await (const _ of hashed());
+  else await replaceFile(copy, (draft) => pipeline(hashed, createWriteStream(draft)), { durable: false });
   return `sha256:${hash.digest("hex")}`;
 }
 

@@ -31,19 +31,23 @@ export function loadLibrary(): string {
 /** A script of calls that are not steps: what asks, and what is done once. Ends with the first that fails. */
 export const withLibrary = (script: string): string => `${stepLibrary()}\nset -e\n${script}\n`;
 
-const body = (name: string, script: string): string =>
-  `${name}() {\n${script.trim() === "" ? ":" : script}\n}`;
+const isOneLine = (script: string): boolean => !script.includes("\n");
+
+function body(name: string, script: string): string {
+  const text = script.trim() === "" ? ":" : script;
+  return isOneLine(text) ? `${name}() { ${text}; }` : `${name}() {\n${text}\n}`;
+}
+
+/** Prints how a step is undone. */
+const undoBody = (undo: string): string =>
+  body("taken_back", isOneLine(undo) ? `printf '%s\\n' ${quote(undo)}` : `cat ${here(undo).text}`);
 
 function rendered(placed: PlacedStep, mode: Mode): string {
   const { step } = placed;
   const call = `${quote(fullId(placed))} ${quote(step.title)}`;
   const parts = [body("check", step.check)];
   // A dry run sends nothing that changes something.
-  if (mode === "apply")
-    parts.push(
-      body("apply", step.apply),
-      ...(step.undo ? [body("taken_back", `cat ${here(step.undo).text}`)] : []),
-    );
+  if (mode === "apply") parts.push(body("apply", step.apply), ...(step.undo ? [undoBody(step.undo)] : []));
   else if (step.file)
     parts.push(body("show", `[ ! -f ${quote(step.file.path)} ] || head -c 65536 ${quote(step.file.path)}`));
   return `${parts.join("\n")}\nrun ${call}\n`;
@@ -63,6 +67,7 @@ export function renderSteps(steps: PlacedStep[], mode: Mode, mark: string): stri
 export function renderScript(host: string, steps: PlacedStep[]): string {
   return `#!/bin/sh
 # shellcheck disable=SC2034,SC2154,SC2317  # functions and variables stand in the library; functions are called by name
+# shellcheck disable=SC2016  # how a step is undone is printed, not expanded
 # shellcheck disable=SC2041,SC2043  # lists are as long as the cluster is large: one entry is one too
 # Run as root on ${host}: sh FILE; with --check it changes nothing and says what it would.
 # It holds keys and passwords: for nobody else's eyes. Safe to run again.

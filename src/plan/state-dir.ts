@@ -1,5 +1,6 @@
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { replaceFileSync } from "../atomic.ts";
 import { AirgapError, messageOf } from "../errors.ts";
 
 /** What is kept beside the cluster file: secrets, journal, logs, the kubeconfig. For the user's eyes only. */
@@ -45,8 +46,7 @@ export class StateDir {
   write(name: string, text: string): void {
     const path = this.path(name);
     try {
-      writeFileSync(`${path}.new`, text, { mode: 0o600 });
-      renameSync(`${path}.new`, path);
+      replaceFileSync(path, text, 0o600);
     } catch (cause) {
       throw new AirgapError("disk", `${path} can't be written: ${messageOf(cause)}`, { cause });
     }

@@ -1,20 +1,20 @@
 import { createHash } from "node:crypto";
 import { dirname } from "node:path/posix";
-import { here, raw, sh } from "./shell.ts";
+import { call, callWithInput } from "./shell.ts";
 
 /**
- * Something that a host is to be. All three are scripts for sh with the functions of
- * manifests/host/lib/steps.sh; each is run with `set -e` in a shell of its own.
+ * A desired state of a host: how to check it, apply it and undo it. All three are calls of the functions
+ * of manifests/host/lib, one a line; each text is run with `set -e` in a shell of its own.
  */
 export interface Step {
   /** Unique within stage and host: `swap`. */
   id: string;
   title: string;
-  /** Changes nothing; succeeds when it is so already. What it prints says why not. */
+  /** Changes nothing; succeeds when the host is in this state already. What it prints says why not. */
   check: string;
   /** Safe to run after an earlier try that did not come to its end. */
   apply: string;
-  /** Takes it back; safe to repeat. */
+  /** Safe to repeat. */
   undo?: string;
   /** A file with its whole content: dry runs show what would change in it. */
   file?: { path: string; content: string };
@@ -55,9 +55,9 @@ export interface FileStep {
   closed?: boolean;
   /** Who may read it with a mode like 640. Default: root. */
   group?: string;
-  /** Commands after it was written. */
+  /** Calls after it was written. */
   after?: string;
-  /** Commands after it was taken back. */
+  /** Calls after it was given back. */
   undone?: string;
 }
 
@@ -70,16 +70,17 @@ export function fileStep(file: FileStep): Step {
   return {
     id,
     title,
-    check: [...(closed ? [sh`closed ${folder}`] : []), sh`same ${[path, mode, sha256(text), ...by]}`].join(
-      "\n",
-    ),
+    check: [
+      ...(closed ? [call("closed", ...folder)] : []),
+      call("same", path, mode, sha256(text), ...by),
+    ].join("\n"),
     apply: [
-      ...(closed ? [sh`close ${folder}`] : []),
-      sh`put ${path} ${mode} ${here(text)}`,
-      ...(group === undefined ? [] : [sh`chgrp ${group} ${path}`]),
+      ...(closed ? [call("close", ...folder)] : []),
+      callWithInput(text, "put", path, mode),
+      ...(group === undefined ? [] : [call("chgrp", group, path)]),
       ...(after ? [after] : []),
     ].join("\n"),
-    undo: [sh`give_back ${path}`, ...(undone ? [undone] : [])].join("\n"),
+    undo: [call("give_back", path), ...(undone ? [undone] : [])].join("\n"),
     file: { path, content: text },
   };
 }
@@ -98,13 +99,9 @@ export function blockStep({ id, title, path, lines, needed = lines }: BlockStep)
   return {
     id,
     title,
-    check: sh`
-      lines=$(block ${path})
-      for line in ${needed}; do
-        printf '%s\n' "$lines" | grep -qxF -e "$line" || fail "$line is not in ${raw(path)}"
-      done`,
-    apply: sh`put_block ${path} ${here(lines.join("\n"))}`,
-    undo: sh`[ ! -e ${path} ] || drop_block ${path}`,
+    check: call("block_has", path, ...needed),
+    apply: callWithInput(lines.join("\n"), "put_block", path),
+    undo: call("drop_block", path),
   };
 }
 
@@ -114,7 +111,7 @@ export interface ServiceStep {
   unit: string;
   /** Everything that a running service must have read: a change of it restarts the service, also of a file that somebody else changed in between. */
   reads: (string | NonNullable<Step["file"]>)[];
-  /** Commands before it is restarted. */
+  /** Calls before it is restarted. */
   before?: string;
   undo?: string;
 }
@@ -126,8 +123,8 @@ export function serviceStep({ id, title, unit, reads, before, undo }: ServiceSte
   return {
     id,
     title,
-    check: sh`stamped ${[unit, stamp, ...files]}`,
-    apply: [...(before ? [before] : []), sh`restart ${unit} ${stamp}`].join("\n"),
+    check: call("stamped", unit, stamp, ...files),
+    apply: [...(before ? [before] : []), call("restart", unit, stamp)].join("\n"),
     ...(undo ? { undo } : {}),
   };
 }

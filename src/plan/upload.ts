@@ -34,11 +34,10 @@ export async function sendUpload(
     highWaterMark: 1 << 20,
   });
   stream.on("data", (chunk) => emit({ type: "progress", item: `${host}: ${title}`, bytes: chunk.length }));
-  const { code, stderr } = await connection.pour(
-    start === 0 ? sh`: >${part}; cat >>${part}` : sh`cat >>${part}`,
-    stream,
-    { timeoutMs, ...(signal ? { signal } : {}) },
-  );
+  const { code, stderr } = await connection.pour(start === 0 ? sh`cat >${part}` : sh`cat >>${part}`, stream, {
+    timeoutMs,
+    ...(signal ? { signal } : {}),
+  });
   emit({ type: "plan", items: 0, bytes: 0 });
   const ms = Math.round(performance.now() - startedAt);
   log.line(`${host} ${placed.stage}/${id} sent ${size - start} bytes in ${ms} ms`);

@@ -1,15 +1,7 @@
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
-import { join } from "node:path";
+import { closeSync, constants, mkdirSync, openSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { AirgapError, messageOf } from "../errors.ts";
+import { regionPieces } from "../transport/region.ts";
 import { renderScript } from "./script.ts";
 import type { PlacedStep } from "./stage.ts";
 import type { Upload } from "./step.ts";
@@ -31,17 +23,19 @@ export interface WrittenScripts {
   beside: Beside[];
 }
 
+/** A link that is there already is not followed. */
+const NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+
 /** Writes a stretch of a larger file to a file of its own. */
 function cutOut({ from, offset, size }: Upload, to: string): void {
-  const [source, target] = [openSync(from, "r"), openSync(to, "w", 0o600)];
+  const [source, target] = [openSync(from, "r"), openSync(to, NEW, 0o600)];
   try {
-    const buffer = Buffer.alloc(1 << 20);
-    for (let at = 0; at < size; ) {
-      const read = readSync(source, buffer, 0, Math.min(buffer.length, size - at), offset + at);
-      if (read === 0) throw new Error(`${from} ends early`);
-      writeSync(target, buffer, 0, read);
-      at += read;
+    let written = 0;
+    for (const piece of regionPieces({ fd: source, offset, size }, Buffer.alloc(1 << 20))) {
+      writeFileSync(target, piece);
+      written += piece.length;
     }
+    if (written < size) throw new Error(`${from} ends early`);
   } finally {
     closeSync(source);
     closeSync(target);
@@ -53,6 +47,7 @@ function besideOf(script: string, steps: PlacedStep[], dir: string): Beside[] {
   return steps.flatMap(({ step: { upload } }) => {
     if (upload === undefined) return [];
     const whole = upload.offset === 0 && statSync(upload.from).size === upload.size;
+    if (basename(upload.beside) !== upload.beside) throw new Error(`${upload.beside} is not a file name`);
     const from = whole ? upload.from : join(dir, upload.beside);
     if (!whole) cutOut(upload, from);
     return [{ script, name: upload.beside, from }];

@@ -1,28 +1,15 @@
 import { readFile } from "node:fs/promises";
 import { AirgapError } from "../errors.ts";
 import { type ArtifactFile, makeArtifact } from "../lock/artifact.ts";
+import type { CarriedFacts } from "../lock/carried-facts.ts";
+import { itemsOf } from "../lock/lock.ts";
 import type { ImageWant, Resolution, ResolveContext, Resolved } from "../lock/resolved.ts";
-import type { RewriteSite } from "../names/rewrite.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { checkDigest } from "../oci/digest.ts";
 import { childrenOf, MAX_MANIFEST_SIZE, parseManifest } from "../oci/manifest.ts";
 import { ContentCache } from "../state/cache.ts";
 import { MemorySource } from "../transport/memory.ts";
-import { isWanted, type NamedImage } from "./decide.ts";
-
-/** `facts` of a manifests or chart item: all that verify and install need, from the bundle alone. */
-export interface CarriedFacts {
-  /** Titles of the files to apply, in this order. */
-  apply: string[];
-  /** Titles of what is carried and not run: a chart's hooks. */
-  notRun: string[];
-  /** Every image that was found, and what became of it. */
-  images: NamedImage[];
-  /** Where images stand in the files that are applied, by title: for rewriting them without reading YAML again. */
-  sites: Record<string, RewriteSite[]>;
-  /** How a chart was rendered. */
-  rendered?: { chart: string; version: string; kubeVersion: string; namespace: string; hooks: string[] };
-}
+import { isWanted } from "./decide.ts";
 
 export interface Carried {
   kind: "manifests" | "chart";
@@ -51,7 +38,7 @@ export async function carry(
   { kind, name, files, origins, at, facts }: Carried,
   context: ResolveContext,
 ): Promise<Resolution> {
-  const resolved = makeArtifact({ kind, name, files, origins, wantedBy: [at], facts: { ...facts } });
+  const resolved = makeArtifact({ kind, name, files, origins, wantedBy: [at], facts });
   const cache = new ContentCache(context.cacheDir);
   for (const { descriptor, source } of resolved.blobs) {
     if ((await cache.size(descriptor.digest)) === undefined) await cache.put(await source.fetch(descriptor));
@@ -69,12 +56,12 @@ export async function followLocked(
   context: ResolveContext,
   make: () => Promise<Resolution>,
 ): Promise<Resolution> {
-  const item = context.locked?.items.find((each) => each.kind === kind && each.name === name);
+  const item = context.locked && itemsOf(context.locked, kind).find((each) => each.name === name);
   if (item === undefined)
     throw new AirgapError("spec", `The lock does not fit the spec: ${kind} ${name} is not in it`, {
       suggestions: ["build again without --locked: it says what changed"],
     });
-  const images = wantsOf(kind, name, item.facts as unknown as CarriedFacts);
+  const images = wantsOf(kind, name, item.facts);
   const kept = await fromCache(item.root, new ContentCache(context.cacheDir));
   if (kept) return { resolved: [{ item, blobs: kept }], images };
   const made = await make();

@@ -8,10 +8,12 @@ import { sitesIn } from "../discovery/manifests/applied.ts";
 import { decode } from "../discovery/manifests/read.ts";
 import { AirgapError } from "../errors.ts";
 import { type ArtifactFile, fileFromBytes } from "../lock/artifact.ts";
+import type { CarriedFacts } from "../lock/carried-facts.ts";
+import { entryNameFrom, titleFrom } from "../lock/names.ts";
 import type { Resolution } from "../lock/resolved.ts";
 import type { ChartSpec } from "../lock/spec.ts";
 import { isRemote, readPlace } from "../transport/url.ts";
-import { type CarriedFacts, carry, followLocked } from "./carry.ts";
+import { carry, followLocked } from "./carry.ts";
 import { decide } from "./decide.ts";
 import {
   checkNames,
@@ -29,7 +31,7 @@ function nameOf({ chart, as }: ChartSpec): string {
   const last = basename(chart.replace(/\/+$/, ""))
     .replace(/\.tgz$/, "")
     .replace(/[:@].*$/, "");
-  return as ?? last.toLowerCase().replace(/[^a-z0-9._-]+/g, "-");
+  return as ?? entryNameFrom(last);
 }
 
 /**
@@ -62,14 +64,11 @@ async function makeOne(
     baseDir,
     http: () => http(),
     emit,
-    ...(signal ? { signal } : {}),
-    ...(registry ? { registry } : {}),
+    signal,
+    registry,
   };
   const { chart, repo, version } = entry;
-  const obtained = await obtainChart(
-    { chart, ...(repo ? { repo } : {}), ...(version ? { version } : {}) },
-    reach,
-  );
+  const obtained = await obtainChart({ chart, repo, version }, reach);
   const values = await readValues(entry, reach);
   const namespace = entry.namespace ?? "default";
   const finds = await findInChart(
@@ -79,7 +78,7 @@ async function makeOne(
       namespace,
       values,
       set: entry.set ?? [],
-      ...(kubeVersion ? { kubeVersion } : {}),
+      kubeVersion,
       strict: true,
     },
     reach,
@@ -118,7 +117,13 @@ async function makeOne(
 /** The chart as it came, when it is whole, else file by file with its sub-charts. */
 function chartFiles(obtained: Obtained, { chart, tree }: ChartFinds): ArtifactFile[] {
   if (obtained.archive !== undefined && tree === obtained.tree)
-    return [fileFromBytes(`${chart.name}-${chart.version}.tgz`, ARCHIVE_TYPE, obtained.archive)];
+    return [
+      fileFromBytes(
+        `${titleFrom(`${chart.name}-${chart.version}`.replaceAll("/", "_"))}.tgz`,
+        ARCHIVE_TYPE,
+        obtained.archive,
+      ),
+    ];
   return [...tree].map(([path, bytes]) => fileFromBytes(`chart/${path}`, FILE_TYPE, bytes));
 }
 

@@ -1,25 +1,11 @@
 import type { Find, Place } from "../discovery/images/find.ts";
-import type { Confidence } from "../discovery/images/judge.ts";
-import type { How } from "../discovery/images/walk.ts";
+import type { Fate, NamedImage } from "../lock/carried-facts.ts";
 import { formatReference, parseReference, withDefaultTag } from "../oci/reference.ts";
 
-/** What becomes of a find: `carried` and `added` are in the bundle; `off` is behind a switch. */
-export type Fate = "carried" | "added" | "ignored" | "possible" | "off";
-
-/** An image that a carried thing names, as it stands in the lock. */
-export interface NamedImage {
-  reference: string;
-  fate: Fate;
-  confidence: Confidence;
-  how: How | "spec";
-  /** `kube-flannel.yml:121 DaemonSet/kube-flannel-ds spec…`, at most some. */
-  places: string[];
-}
-
 export interface Choices {
-  addImages?: string[];
-  acceptImages?: string[];
-  ignoreImages?: string[];
+  addImages?: string[] | undefined;
+  acceptImages?: string[] | undefined;
+  ignoreImages?: string[] | undefined;
 }
 
 const MAX_PLACES = 8;

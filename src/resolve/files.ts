@@ -1,13 +1,15 @@
 import { basename, resolve as resolvePath } from "node:path";
+import { Readable } from "node:stream";
 import { AirgapError } from "../errors.ts";
 import { makeArtifact } from "../lock/artifact.ts";
-import type { Item } from "../lock/lock.ts";
+import { type Item, itemsOf } from "../lock/lock.ts";
+import { titleProblem } from "../lock/names.ts";
 import type { ResolveContext, Resolved } from "../lock/resolved.ts";
 import type { FileSpec } from "../lock/spec.ts";
 import type { Digest } from "../oci/digest.ts";
 import { ContentCache } from "../state/cache.ts";
 import { FileSource, measureFile } from "../transport/file.ts";
-import { describePlace, isRemote, localPath, openPlace, UrlSource } from "../transport/url.ts";
+import { describePlace, isRemote, localPath, streamPlace, UrlSource } from "../transport/url.ts";
 
 const FILE_TYPE = "application/octet-stream";
 
@@ -92,7 +94,7 @@ function placeOf(file: FileSpec, at: string, baseDir: string): string {
 
 function nameOf(place: string, at: string): string {
   const name = basename(isRemote(place) ? decoded(new URL(place).pathname) : localPath(place));
-  if (isFileName(name)) return name;
+  if (titleProblem(name) === undefined) return name;
   throw new AirgapError("spec", `${at}: ${describePlace(place)} gives the file no name`, {
     suggestions: ["say how it is to be called with as:"],
   });
@@ -108,15 +110,9 @@ function decoded(path: string): string {
   }
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const CONTROL = /[\u0000-\u001f\u007f]/;
-const isFileName = (name: string): boolean =>
-  name !== "" && name !== "." && name !== ".." && !CONTROL.test(name);
-
 function lockedFile(items: Item[], name: string, place: string): Located {
-  const facts = items.find((item) => item.kind === "file" && item.name === name)?.facts;
-  if (typeof facts?.["digest"] === "string" && typeof facts["size"] === "number")
-    return { digest: facts["digest"] as Digest, size: facts["size"], place };
+  const facts = itemsOf({ items }, "file").find((item) => item.name === name)?.facts;
+  if (facts) return { ...facts, place };
   throw new AirgapError("spec", `The lock does not fit the spec: file ${name} is not in it`, {
     suggestions: ["build again without --locked: it says what changed"],
   });
@@ -139,6 +135,6 @@ async function locate(
     if (size !== undefined) return { digest, size, place: cache.path(digest) };
   }
   emit({ type: "note", message: `Fetching ${describePlace(place)}` });
-  const kept = await cache.put(await openPlace(http(), place, undefined, signal), signal);
+  const kept = await cache.put(Readable.from(streamPlace(http(), place, undefined, signal)), signal);
   return { ...kept, place: cache.path(kept.digest) };
 }

@@ -8,34 +8,28 @@ import { sightingsOf } from "../discovery/manifests/search.ts";
 import { AirgapError } from "../errors.ts";
 import { redactUrl } from "../http.ts";
 import { fileFromBytes } from "../lock/artifact.ts";
+import type { CarriedFacts, NamedImage } from "../lock/carried-facts.ts";
+import { entryNameFrom, titleFrom } from "../lock/names.ts";
 import type { Resolution, ResolveContext } from "../lock/resolved.ts";
 import type { ManifestsSpec } from "../lock/spec.ts";
 import { isRemote } from "../transport/url.ts";
-import { type CarriedFacts, carry, followLocked } from "./carry.ts";
-import { type Choices, decide, isWanted, type NamedImage } from "./decide.ts";
+import { carry, followLocked } from "./carry.ts";
+import { type Choices, decide, isWanted } from "./decide.ts";
 
 export const YAML_TYPE = "application/yaml";
 
 /** What resolving manifests and charts takes besides. */
 export interface DocumentsContext extends ResolveContext {
   /** Opens a repository of a registry, for charts that are kept in one. */
-  registry?: OpenRepository;
+  registry?: OpenRepository | undefined;
   /** The version that charts are rendered for. */
-  kubeVersion?: string;
+  kubeVersion?: string | undefined;
 }
 
 /** The name of an entry without `as`: of its file or folder. */
 function nameOf({ path, as }: ManifestsSpec): string {
   const last = basename(isRemote(path) ? new URL(path).pathname : path.replace(/\/+$/, ""));
-  return (
-    as ??
-    last
-      .replace(/\.(?:ya?ml|json|tgz)$/i, "")
-      .toLowerCase()
-      .replace(/[^a-z0-9._-]+/g, "-")
-      .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "")
-      .slice(0, 63)
-  );
+  return as ?? entryNameFrom(last.replace(/\.(?:ya?ml|json|tgz)$/i, ""));
 }
 
 /** @throws AirgapError `spec` when two entries have one name */
@@ -133,9 +127,9 @@ export function wantedOf(images: NamedImage[]): (reference: string) => boolean {
 
 export function choicesOf({ addImages, acceptImages, ignoreImages }: Choices): Choices {
   return {
-    ...(addImages ? { addImages } : {}),
-    ...(acceptImages ? { acceptImages } : {}),
-    ...(ignoreImages ? { ignoreImages } : {}),
+    addImages,
+    acceptImages,
+    ignoreImages,
   };
 }
 
@@ -146,25 +140,27 @@ export function loadOptions(context: DocumentsContext, warn: (message: string) =
     set: [],
     strict: true,
     whole: true,
-    ...(kubeVersion ? { kubeVersion } : {}),
+    kubeVersion,
     reach: {
       baseDir,
       http: () => http(),
       emit,
-      ...(signal ? { signal } : {}),
-      ...(registry ? { registry } : {}),
+      signal,
+      registry,
     },
     warn,
     note: (message) => emit({ type: "note", message }),
   };
 }
 
-/** Texts under titles that differ. */
+/** Texts under titles that differ, also for who knows no upper case. */
 function titled(loaded: Loaded[]): { title: string; text: string }[] {
-  const seen = new Map<string, number>();
-  return loaded.map(({ title, text }) => {
-    const count = seen.get(title) ?? 0;
-    seen.set(title, count + 1);
-    return { title: count === 0 ? title : title.replace(/(\.[^./]*)?$/, `-${count + 1}$1`), text: text.text };
+  const taken = new Set<string>();
+  return loaded.map(({ title: given, text }) => {
+    const first = titleFrom(given) || "manifest.yaml";
+    let title = first;
+    for (let i = 2; taken.has(title.toLowerCase()); i++) title = first.replace(/(\.[^./]*)?$/, `-${i}$1`);
+    taken.add(title.toLowerCase());
+    return { title, text: text.text };
   });
 }

@@ -3,12 +3,13 @@ import { AirgapError } from "../errors.ts";
 import { count } from "../format.ts";
 import { redactUrl } from "../http.ts";
 import { type ArtifactFile, fileFromBytes, makeArtifact } from "../lock/artifact.ts";
-import type { Item } from "../lock/lock.ts";
-import { type PackageSetFacts, parseFacts } from "../lock/package-facts.ts";
+import { itemsOf, type Lock, type PackagesItem } from "../lock/lock.ts";
+import type { PackageSetFacts } from "../lock/package-facts.ts";
 import type { Resolution, ResolveContext, Resolved } from "../lock/resolved.ts";
 import type { BundleSpec, PackageSetSpec } from "../lock/spec.ts";
 import { digestOf } from "../oci/digest.ts";
 import type { Prepared, SetFormat, Tree, UnsignedFacts } from "../packages/format.ts";
+import { checkPins } from "../packages/key-pins.ts";
 import { checkFits } from "../packages/limit.ts";
 import { packagesOf } from "../packages/roles.ts";
 import {
@@ -84,7 +85,7 @@ async function resolveSet(
     files,
     origins: origins(set),
     wantedBy,
-    facts: { ...all },
+    facts: all,
   });
 }
 
@@ -95,8 +96,8 @@ interface Start {
   signing?: { signatures: Signatures; mustFit: boolean };
 }
 
-function itemOf(items: Item[], name: string): Item | undefined {
-  return items.find((item) => item.kind === "packages" && item.name === name);
+function itemOf(lock: Lock | undefined, name: string): PackagesItem | undefined {
+  return lock && itemsOf(lock, "packages").find((item) => item.name === name);
 }
 
 async function fromLock(
@@ -104,12 +105,12 @@ async function fromLock(
   format: SetFormat<unknown>,
   context: ResolveContext,
 ): Promise<Start> {
-  const item = itemOf(context.locked?.items ?? [], set.name);
+  const item = itemOf(context.locked, set.name);
   if (item === undefined)
     throw new AirgapError("spec", `The lock has no package set ${set.name}, which the spec asks for`, {
       suggestions: ["build without --locked, which makes a new lock"],
     });
-  const { signing, ...facts } = parseFacts(item.facts, set.name);
+  const { signing, ...facts } = item.facts;
   return {
     facts,
     prepared: await format.prepareLocked(set, { ...facts, signing }, context),
@@ -141,17 +142,11 @@ async function anew(
     packages: prepared.map(({ locked }) => locked),
     ...extra,
   };
-  const last = itemOf(context.previous?.items ?? [], set.name);
-  if (last === undefined) return { facts, prepared };
-  try {
-    return {
-      facts,
-      prepared,
-      signing: { signatures: parseFacts(last.facts, set.name).signing, mustFit: false },
-    };
-  } catch {
-    return { facts, prepared };
-  }
+  const last = itemOf(context.previous, set.name);
+  checkPins(set, extra.keyPins ?? {}, last?.facts.keyPins);
+  return last === undefined
+    ? { facts, prepared }
+    : { facts, prepared, signing: { signatures: last.facts.signing, mustFit: false } };
 }
 
 /** One repository with everything, and one for each role, so that a role's hosts see nothing of another's. */

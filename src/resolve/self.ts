@@ -1,8 +1,10 @@
-import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
+import { replaceFile } from "../atomic.ts";
 import { AirgapError } from "../errors.ts";
 import { archiveName, findSelf, type SelfPlaces } from "../host/shipped.ts";
 import { makeArtifact } from "../lock/artifact.ts";
+import { itemsOf } from "../lock/lock.ts";
 import type { ResolveContext, Resolved } from "../lock/resolved.ts";
 import type { FileSpec } from "../lock/spec.ts";
 import { FileSource, measureFile } from "../transport/file.ts";
@@ -45,9 +47,7 @@ function packed(self: SelfPlaces): string[] {
 async function packRunning(self: SelfPlaces, cacheDir: string): Promise<string> {
   mkdirSync(cacheDir, { recursive: true });
   const output = join(cacheDir, archiveName(self, process.arch));
-  const unfinished = `${output}.${process.pid}`;
-  await archiveFolder(self.root, `airgap-${self.version}`, unfinished);
-  renameSync(unfinished, output);
+  await replaceFile(output, (draft) => archiveFolder(self.root, `airgap-${self.version}`, draft));
   return output;
 }
 
@@ -69,8 +69,7 @@ function forPlatform(archives: string[], platform: string, self: SelfPlaces): st
 async function item(path: string, wantedBy: string, { locked, signal }: ResolveContext): Promise<Resolved> {
   const name = basename(path);
   const { digest, size } = await measureFile(path, signal);
-  const before = locked?.items.find((candidate) => candidate.kind === "self" && candidate.name === name)
-    ?.facts?.["digest"];
+  const before = locked && itemsOf(locked, "self").find((each) => each.name === name)?.facts?.digest;
   if (locked && before !== digest) {
     throw new AirgapError(
       "spec",

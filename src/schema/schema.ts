@@ -22,6 +22,32 @@ export interface Schema<T> {
   readonly what: string;
 }
 
+/** A schema whose key may be left out: then the value is this one. */
+export interface Defaulted<T> extends Schema<T> {
+  readonly fallback: T;
+}
+
+export function withDefault<T>(schema: Schema<T>, fallback: NoInfer<T>): Defaulted<T> {
+  return {
+    what: schema.what,
+    fallback,
+    read: (node, path, problems) => schema.read(node, path, problems),
+    json: () => ({ ...schema.json(), default: fallback }),
+  };
+}
+
+/** Takes what a schema reads in a form of its own: short forms spelled out, letters in one case. */
+export function mapped<T, U>(schema: Schema<T>, to: (value: T) => U): Schema<U> {
+  return {
+    what: schema.what,
+    read(node, path, problems) {
+      const value = schema.read(node, path, problems);
+      return value === undefined ? undefined : to(value);
+    },
+    json: () => schema.json(),
+  };
+}
+
 export type Infer<S> = S extends Schema<infer T> ? T : never;
 
 interface StringOptions {
@@ -185,11 +211,17 @@ export function anything(description?: string): Schema<Record<string, unknown>> 
 }
 
 type Shape = Record<string, Schema<unknown>>;
+type WithDefault<O extends Shape> = {
+  [K in keyof O]: O[K] extends Defaulted<unknown> ? K : never;
+}[keyof O];
 type Fields<R extends Shape, O extends Shape> = { [K in keyof R]: Infer<R[K]> } & {
-  [K in keyof O]?: Infer<O[K]>;
-};
+  [K in WithDefault<O>]: Infer<O[K]>;
+} & { [K in Exclude<keyof O, WithDefault<O>>]?: Infer<O[K]> };
 
-/** An object of known keys. A key with nothing behind it (`caFile: ,`) counts as absent. */
+/**
+ * An object of known keys. A key with nothing behind it (`caFile: ,`) counts as absent; one that has
+ * a default is then there all the same.
+ */
 export function object<R extends Shape, O extends Shape>(
   required: R,
   optional: O,
@@ -201,7 +233,7 @@ export function object<R extends Shape, O extends Shape>(
     what: "a mapping",
     read(node, path, problems) {
       if (!isMap(node)) return wrong(node, path, "a mapping", problems);
-      const result: Record<string, unknown> = {};
+      const found = new Map<string, unknown>();
       const seen = new Set<string>();
       for (const pair of node.items) {
         const key = isScalar(pair.key) ? String(pair.key.value) : "?";
@@ -219,11 +251,15 @@ export function object<R extends Shape, O extends Shape>(
         if (value === null || (isScalar(value) && value.value === null)) continue;
         seen.add(key);
         const read = schema.read(value, path === "" ? key : `${path}.${key}`, problems);
-        if (read !== undefined) result[key] = read;
+        if (read !== undefined) found.set(key, read);
       }
       for (const name of Object.keys(required))
         if (!seen.has(name)) problems.add(node, path, `'${name}' is missing`);
-      return result as Fields<R, O>;
+      for (const [name, schema] of Object.entries(optional))
+        if (!seen.has(name) && "fallback" in schema) found.set(name, structuredClone(schema.fallback));
+      // In the schema's order, so that what is made of a file does not depend on how it is sorted.
+      const read = names.flatMap((name) => (found.has(name) ? [[name, found.get(name)]] : []));
+      return Object.fromEntries(read) as Fields<R, O>;
     },
     json: () =>
       described(
@@ -241,12 +277,13 @@ export function object<R extends Shape, O extends Shape>(
 }
 
 function nullable(json: JsonSchema, optional: boolean): JsonSchema {
-  return optional
-    ? {
-        anyOf: [json, { type: "null" }],
-        ...(json["description"] ? { description: json["description"] } : {}),
-      }
-    : json;
+  if (!optional) return json;
+  const { default: fallback, ...plain } = json;
+  return {
+    anyOf: [plain, { type: "null" }],
+    ...(json["description"] ? { description: json["description"] } : {}),
+    ...(fallback === undefined ? {} : { default: fallback }),
+  };
 }
 
 /** The form is chosen by what the node is: a string, a list or a mapping; each at most once. */

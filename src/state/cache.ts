@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
-import { mkdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { publish } from "../atomic.ts";
 import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
 import { type Digest, finish, hexOf } from "../oci/digest.ts";
 
@@ -61,7 +62,7 @@ export class ContentCache {
         { signal },
       );
       const digest = finish(hash);
-      await rename(temporary, this.path(digest));
+      await publish(temporary, this.path(digest), { durable: false });
       return { digest, size };
     } catch (error) {
       await rm(temporary, { force: true });

@@ -1,5 +1,6 @@
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
+import { replaceFile } from "../atomic.ts";
 import { AirgapError, isAirgapError } from "../errors.ts";
 import { Sqlite } from "./sqlite.ts";
 
@@ -100,8 +101,7 @@ export class PackageIndex {
     const present = await PackageIndex.#present(file, revision);
     if (present) return present;
     await mkdir(dirname(file), { recursive: true });
-    const partial = `${file}.${process.pid}.${Math.random().toString(36).slice(2, 8)}.part`;
-    try {
+    await replaceFile(file, async (partial) => {
       const database = await Sqlite.open(partial, "create");
       try {
         await database.script(TABLES);
@@ -114,11 +114,7 @@ export class PackageIndex {
       } finally {
         await database.close();
       }
-      await rename(partial, file);
-    } catch (error) {
-      await rm(partial, { force: true });
-      throw error;
-    }
+    });
     const made = await PackageIndex.#present(file, revision);
     if (made) return made;
     throw new AirgapError("disk", `The package index ${file} was replaced by another run while it was made`, {

@@ -1,7 +1,8 @@
 import { createWriteStream } from "node:fs";
-import { rename, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { type Pack, pack } from "tar-stream";
+import { publish } from "../atomic.ts";
 import { AirgapError, messageOf } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -94,7 +95,7 @@ export class ArchiveDestination implements Destination {
     if (this.#docker) this.#tar.entry({ name: "manifest.json", mtime: EPOCH }, JSON.stringify(this.#loads));
     this.#tar.finalize();
     await this.#written;
-    await rename(this.#draft, this.#file);
+    await publish(this.#draft, this.#file);
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -3,7 +3,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { AirgapError } from "../errors.ts";
 import { isRecord } from "../oci/descriptor.ts";
-import type { Credential } from "./credentials.ts";
+import type { Credential } from "./credential.ts";
 
 /** What one config.json or auth.json says. */
 export interface CredentialFile {

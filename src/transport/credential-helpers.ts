@@ -1,6 +1,6 @@
 import { AirgapError } from "../errors.ts";
 import { isRecord } from "../oci/descriptor.ts";
-import type { Credential } from "./credentials.ts";
+import type { Credential } from "./credential.ts";
 
 /**
  * Runs `docker-credential-NAME get`; given from outside, since only src/host starts processes.

@@ -1,13 +1,6 @@
+import type { Credential, Credentials } from "./credential.ts";
 import { type CredentialFile, credentialFiles, keysFor, serverName } from "./credential-files.ts";
 import { askHelper, type RunHelper } from "./credential-helpers.ts";
-
-/** How a registry knows its user: name and password, or a token to be exchanged (Docker's `identitytoken`). */
-export type Credential = { username: string; password: string } | { identityToken: string };
-
-/** Gives the credential for a repository, or undefined for anonymous access. */
-export interface Credentials {
-  for(host: string, repository?: string): Promise<Credential | undefined>;
-}
 
 /** No credentials at all. */
 export const anonymous: Credentials = { for: async () => undefined };

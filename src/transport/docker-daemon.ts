@@ -1,8 +1,9 @@
 import { createWriteStream } from "node:fs";
-import { mkdir, readdir, rename, rm, stat, statfs, utimes } from "node:fs/promises";
+import { mkdir, readdir, rm, stat, statfs, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { replaceFile } from "../atomic.ts";
 import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
 import { type Emit, silent } from "../events.ts";
 import { openDockerArchive } from "./docker-archive.ts";
@@ -127,7 +128,6 @@ async function save(
   name: string,
   { signal, emit = silent }: DaemonOptions,
 ): Promise<void> {
-  const draft = `${file}.${process.pid}-${Math.random().toString(36).slice(2)}.part`;
   try {
     const counted = async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
       for await (const chunk of chunks) {
@@ -135,10 +135,10 @@ async function save(
         yield chunk;
       }
     };
-    await pipeline(stream, counted, createWriteStream(draft, { mode: 0o600 }), signal ? { signal } : {});
-    await rename(draft, file);
+    const write = (draft: string) =>
+      pipeline(stream, counted, createWriteStream(draft, { mode: 0o600 }), signal ? { signal } : {});
+    await replaceFile(file, write, { durable: false });
   } catch (error) {
-    await rm(draft, { force: true });
     if (signal?.aborted) throw error;
     throw explained(error, name);
   }

@@ -78,10 +78,10 @@ export function trustFor(host: string, sources: SourceEntries): Trust {
 
 export interface MirrorRequest {
   reference: Reference;
-  flat?: boolean;
+  flat?: boolean | undefined;
   /** What it has to be, by a lock; a mirror that has other content is passed over. */
-  expect?: Digest;
-  foreignLayers?: boolean;
+  expect?: Digest | undefined;
+  foreignLayers?: boolean | undefined;
 }
 
 /** Finds images on the mirrors of their registries; remembers for a whole run which hosts are dead. */

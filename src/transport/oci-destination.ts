@@ -1,7 +1,8 @@
 import { createWriteStream } from "node:fs";
-import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { replaceFile } from "../atomic.ts";
 import { AirgapError, messageOf } from "../errors.ts";
 import { type Descriptor, isRecord, parseDescriptor } from "../oci/descriptor.ts";
 import { MAX_MANIFEST_SIZE, parseManifest } from "../oci/manifest.ts";
@@ -39,19 +40,11 @@ export class OciDestination implements Destination {
 
   async repush(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<Pushed> {
     const path = this.#path(descriptor);
-    const draft = `${path}.${process.pid}-${Math.random().toString(36).slice(2)}.part`;
     await this.#writing(async () => {
       await mkdir(dirname(path), { recursive: true });
-      try {
-        await pipeline(
-          await source.fetch(descriptor, signal ? { signal } : {}),
-          createWriteStream(draft),
-          signal ? { signal } : {},
-        );
-        await rename(draft, path);
-      } finally {
-        await rm(draft, { force: true });
-      }
+      const stream = await source.fetch(descriptor, signal ? { signal } : {});
+      const write = (draft: string) => pipeline(stream, createWriteStream(draft), signal ? { signal } : {});
+      await replaceFile(path, write, { durable: false });
     });
     return "done";
   }
@@ -82,8 +75,8 @@ export class OciDestination implements Destination {
   async #rewrite(entry: Descriptor): Promise<void> {
     const path = join(this.#directory, "index.json");
     await writeFile(join(this.#directory, "oci-layout"), OCI_LAYOUT);
-    await writeFile(`${path}.part`, encodeIndex(withEntry(await this.#entries(path), entry)));
-    await rename(`${path}.part`, path);
+    const index = encodeIndex(withEntry(await this.#entries(path), entry));
+    await replaceFile(path, (draft) => writeFile(draft, index));
   }
 
   async #entries(path: string): Promise<Descriptor[]> {

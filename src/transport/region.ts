@@ -1,4 +1,4 @@
-import { read } from "node:fs";
+import { read, readSync } from "node:fs";
 import { Readable } from "node:stream";
 import { promisify } from "node:util";
 import { AirgapError } from "../errors.ts";
@@ -20,6 +20,25 @@ async function* chunks({ fd, offset, size }: Region, what: string): AsyncGenerat
     done += bytesRead;
     yield buffer.subarray(0, bytesRead);
   }
+}
+
+/** The same at once, piece by piece in one reused buffer; ends early where the file does. */
+export function* regionPieces({ fd, offset, size }: Region, buffer: Buffer): Generator<Buffer> {
+  for (let done = 0; done < size; ) {
+    const count = readSync(fd, buffer, 0, Math.min(buffer.length, size - done), offset + done);
+    if (count === 0) return;
+    done += count;
+    yield buffer.subarray(0, count);
+  }
+}
+
+/** A small region at once; shorter where the file ends. */
+export function readRegion({ fd, offset, size }: Region): Buffer {
+  const bytes = Buffer.allocUnsafe(size);
+  let done = 0;
+  for (let count = -1; done < size && count !== 0; done += count)
+    count = readSync(fd, bytes, done, size - done, offset + done);
+  return bytes.subarray(0, done);
 }
 
 /**

@@ -4,13 +4,12 @@ import { resolve as resolvePath } from "node:path";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
-import { type Http, redactUrl } from "../http.ts";
+import { type Http, type HttpResponse, redactUrl } from "../http.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
+import { isSameOrigin } from "../origin.ts";
+import type { Tries } from "../retry.ts";
 import type { FetchOptions, Range, Source } from "./types.ts";
 import { verifiedStream } from "./verify.ts";
-
-/** Tries after a stream broke off, each from where it stopped. */
-const RESUMES = 5;
 
 /** Whether `place` is reached over the network; otherwise it is a `file:` URL or a path. */
 export const isRemote = (place: string): boolean => /^https?:/i.test(place);
@@ -35,8 +34,9 @@ export async function openPlace(
   place: string,
   range: Range = { offset: 0 },
   signal?: AbortSignal,
-): Promise<Readable> {
-  return isRemote(place) ? openUrl(http, place, range, signal) : openFile(place, range);
+  tries?: Tries,
+): Promise<AsyncIterable<Buffer>> {
+  return isRemote(place) ? openUrl(http, place, range, signal, tries) : openFile(place, range);
 }
 
 /** Opens a path or `file:` URL at an offset. @throws AirgapError `not-found`, `disk` */
@@ -62,47 +62,59 @@ async function openUrl(
   url: string,
   { offset, length }: Range,
   signal?: AbortSignal,
-): Promise<Readable> {
+  tries?: Tries,
+): Promise<AsyncIterable<Buffer>> {
   const ranged = offset > 0 || length !== undefined;
   const end = length === undefined ? "" : String(offset + length - 1);
   const response = await http.request(url, {
     headers: { "accept-encoding": "identity", ...(ranged ? { range: `bytes=${offset}-${end}` } : {}) },
     ...(signal ? { signal } : {}),
+    ...(tries ? { tries } : {}),
   });
   if (response.status === 206 && response.headers["content-range"]?.startsWith(`bytes ${offset}-`))
-    return response.body;
-  if (response.status === 200) return ranged ? slice(response.body, offset, length) : response.body;
+    return response.chunks();
+  if (response.status === 200) return ranged ? slice(response.chunks(), offset, length) : response.chunks();
   await response.discard();
-  throw statusError(url, response.status);
+  throw statusError(url, response);
 }
 
-function statusError(url: string, status: number): AirgapError {
+function statusError(asked: string, { status, url }: HttpResponse): AirgapError {
   const code =
     status === 404 || status === 410
       ? "not-found"
       : status === 401 || status === 403
         ? "unauthorized"
-        : "refused";
-  const hint = code === "unauthorized" ? "; the host may want credentials or a client certificate" : "";
-  return new AirgapError(code, `GET ${redactUrl(url)} answered HTTP ${status}${hint}`);
+        : status >= 500
+          ? "network"
+          : "refused";
+  const moved = isSameOrigin(new URL(asked), new URL(url))
+    ? ""
+    : ` from ${redactUrl(url)}, where it redirects to`;
+  return new AirgapError(code, `GET ${redactUrl(asked)} answered HTTP ${status}${moved}`, {
+    suggestions: code === "unauthorized" ? loginSuggestions(moved !== "") : [],
+  });
+}
+
+function loginSuggestions(moved: boolean): string[] {
+  return moved
+    ? ["write the address that it redirects to into the spec: a login is for the host that it is given for"]
+    : ["give a login: `user:` and `passwordEnv:` beside the URL in the spec, or an entry in ~/.netrc"];
 }
 
 /** The part of a stream that was asked for; the rest is not read. */
-function slice(stream: Readable, offset: number, length = Number.POSITIVE_INFINITY): Readable {
-  return Readable.from(
-    (async function* () {
-      let at = 0;
-      for await (const chunk of stream as AsyncIterable<Buffer>) {
-        const from = Math.max(0, offset - at);
-        const to = Math.min(chunk.length, offset + length - at);
-        at += chunk.length;
-        if (from < to) yield chunk.subarray(from, to);
-        if (at >= offset + length) break;
-      }
-      stream.destroy();
-    })(),
-    { objectMode: false },
-  );
+async function* slice(
+  chunks: AsyncIterable<Buffer>,
+  offset: number,
+  length = Number.POSITIVE_INFINITY,
+): AsyncGenerator<Buffer> {
+  let at = 0;
+  for await (const chunk of chunks) {
+    const from = Math.max(0, offset - at);
+    const to = Math.min(chunk.length, offset + length - at);
+    at += chunk.length;
+    if (from < to) yield chunk.subarray(from, to);
+    if (at >= offset + length) return;
+  }
 }
 
 /** At most `limit` bytes of a place. @throws AirgapError `protocol` when there are more */
@@ -115,18 +127,34 @@ export async function readPlace(
 ): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
-  const stream = await openPlace(http, place, range, signal);
+  for await (const chunk of streamPlace(http, place, range, signal)) {
+    size += chunk.length;
+    if (size > limit)
+      throw new AirgapError(
+        "protocol",
+        `${describePlace(place)} has more than ${limit} bytes, too many for what was asked`,
+      );
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, size);
+}
+
+/** The bytes of a place whose content nobody knows yet. @throws AirgapError `network` when it breaks off */
+export async function* streamPlace(
+  http: Http,
+  place: string,
+  range?: Range,
+  signal?: AbortSignal,
+): AsyncGenerator<Buffer> {
+  let size = 0;
+  const chunks = await openPlace(http, place, range, signal);
   try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
+    for await (const chunk of chunks) {
       size += chunk.length;
-      if (size > limit)
-        throw new AirgapError(
-          "protocol",
-          `${describePlace(place)} has more than ${limit} bytes, too many for what was asked`,
-        );
-      chunks.push(chunk);
+      yield chunk;
     }
   } catch (cause) {
+    signal?.throwIfAborted();
     if (isAirgapError(cause)) throw cause;
     throw new AirgapError(
       "network",
@@ -134,7 +162,6 @@ export async function readPlace(
       { cause },
     );
   }
-  return Buffer.concat(chunks, size);
 }
 
 export interface UrlSourceOptions {
@@ -183,36 +210,53 @@ export class UrlSource implements Source {
   async *#read(offset: number, size: number, signal?: AbortSignal): AsyncGenerator<Buffer> {
     const whole = offset + size === this.#descriptor.size;
     let done = 0;
-    for (let attempt = 0; ; attempt++) {
-      const place = this.#places[attempt % this.#places.length] as string;
+    let failure: unknown;
+    for (const place of this.#places) {
+      const rest = (): Range =>
+        whole ? { offset: offset + done } : { offset: offset + done, length: size - done };
       try {
-        const range: Range = whole
-          ? { offset: offset + done }
-          : { offset: offset + done, length: size - done };
-        for await (const chunk of (await openPlace(
-          this.#http,
-          place,
-          range,
-          signal,
-        )) as AsyncIterable<Buffer>) {
+        for await (const chunk of this.#readPlace(place, rest, signal)) {
           done += chunk.length;
           yield chunk;
         }
-        if (done >= size) return;
-        throw new Error(`it ended after ${offset + done} of ${this.#descriptor.size} bytes`);
+        return;
       } catch (error) {
         signal?.throwIfAborted();
-        if (done >= size) throw error;
-        const last = attempt + 1 >= Math.max(RESUMES, this.#places.length);
-        const hopeless = isAirgapError(error) && this.#places.length === 1;
-        if (!last && !hopeless) continue;
-        if (isAirgapError(error)) throw error;
-        throw new AirgapError(
-          "network",
-          `${describePlace(place)} broke off ${attempt + 1} times: ${messageOf(error)}`,
-          { cause: error },
-        );
+        if (done >= size || isAirgapError(error, "interrupted")) throw error;
+        failure ??= error;
       }
+    }
+    throw failure;
+  }
+
+  /** What is still to come, from one place; resumed there as long as it may help. */
+  async *#readPlace(place: string, rest: () => Range, signal?: AbortSignal): AsyncGenerator<Buffer> {
+    const tries = isRemote(place) ? this.#http.tries(place, signal ? { signal } : {}) : undefined;
+    const end = this.#descriptor.size;
+    for (;;) {
+      const { offset, length = end - offset } = rest();
+      let came = 0;
+      let broken: unknown;
+      try {
+        for await (const chunk of await openPlace(this.#http, place, rest(), signal, tries)) {
+          came += chunk.length;
+          yield chunk;
+        }
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (isAirgapError(error) || came >= length) throw error;
+        broken = error;
+      }
+      if (came >= length) return;
+      const reason =
+        broken === undefined ? `it ended after ${offset + came} of ${end} bytes` : messageOf(broken);
+      const setback = { reason, ...(broken instanceof Error ? { error: broken } : {}) };
+      if (await tries?.resume(came, setback)) continue;
+      throw new AirgapError(
+        "network",
+        `${describePlace(place)} broke off${tries === undefined ? "" : ` ${tries.failed} times`}: ${reason}`,
+        { cause: broken },
+      );
     }
   }
 }

@@ -7,6 +7,7 @@ import { verifyBundle } from "../../src/bundle/verify.ts";
 import type { Lock } from "../../src/lock/lock.ts";
 import { digestOf, hexOf } from "../../src/oci/digest.ts";
 import { MediaType } from "../../src/oci/media-types.ts";
+import { carriedFactsOf } from "../support/facts.ts";
 import { fill } from "../support/fill.ts";
 import { bytesOf, makeImage, makeIndex } from "../support/images.ts";
 import { writeLayout } from "../support/layout.ts";
@@ -400,9 +401,10 @@ describe("closure", () => {
 /** A lock that carries one document and the image that it names. */
 function readClosed(): Lock {
   const root = image("one").root;
-  const facts = {
-    images: [{ reference: "register.site/app/web:1", fate: "carried", places: ["app.yaml:4 Pod/web"] }],
-  };
+  const named = { reference: "register.site/app/web:1", confidence: "certain", how: "container" };
+  const facts = carriedFactsOf({
+    images: [{ ...named, fate: "carried", places: ["app.yaml:4 Pod/web"] }],
+  });
   return {
     apiVersion: "airgap/v1",
     kind: "Lock",

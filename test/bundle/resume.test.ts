@@ -63,7 +63,7 @@ describe("a blob that several places have", () => {
       exchange.drop();
       return true;
     });
-    await scratch.build({ backoffMs: 1 });
+    await scratch.build();
     expect(broken).toBe(4);
   });
 });
@@ -224,7 +224,7 @@ describe("an interrupted build", () => {
         ++breaks < 5 &&
         partly(exchange, 2_000_000, () => exchange.request.socket.destroy()),
     );
-    await scratch.build({ backoffMs: 1 });
+    await scratch.build();
     expect(breaks).toBe(5);
     expect(readFileSync(scratch.path("site.tar")).equals(await undisturbed(scratch))).toBe(true);
   });

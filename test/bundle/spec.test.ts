@@ -93,6 +93,8 @@ describe("the bundle spec", () => {
 
   it("fills in what is left out", () => {
     expect(read("")).toEqual({
+      apiVersion: "airgap/v1",
+      kind: "Bundle",
       name: "site",
       platforms: ["linux/amd64"],
       sources: {},
@@ -186,6 +188,15 @@ describe("the JSON Schema", () => {
       expect([lines, accepts(head + lines), problems(head + lines) === ""]).toEqual([lines, false, false]);
     for (const lines of good)
       expect([lines, accepts(head + lines), problems(head + lines)]).toEqual([lines, true, ""]);
+  });
+
+  it("tells the defaults that the parser fills in", () => {
+    const { properties } = bundleSchema.json() as { properties: Record<string, { default?: unknown }> };
+    const told = Object.entries(properties).flatMap(([key, { default: value }]) =>
+      value === undefined ? [] : [[key, value]],
+    );
+    expect(Object.fromEntries(told)).toMatchObject({ platforms: ["linux/amd64"], images: [], sources: {} });
+    expect(parseBundleSpec(head, "site.yaml")).toMatchObject(Object.fromEntries(told));
   });
 
   it("is the one that is kept for editors", () => {

@@ -5,6 +5,7 @@ import { readLockOf } from "../../src/bundle/diff.ts";
 import { makeArtifact } from "../../src/lock/artifact.ts";
 import { parseBundleSpec } from "../../src/lock/spec.ts";
 import { digestOf } from "../../src/oci/digest.ts";
+import { carriedFactsOf } from "../support/facts.ts";
 import { fill } from "../support/fill.ts";
 import { bytesOf, makeImage, makeIndex } from "../support/images.ts";
 import { startRegistry } from "../support/registry.ts";
@@ -94,7 +95,14 @@ describe("files of a spec", () => {
 describe("a lock", () => {
   it("is never made with one name twice in a kind: nothing could read it", () => {
     const chart = (origin: string) =>
-      makeArtifact({ kind: "chart", name: "ingress", files: [], origins: [origin], wantedBy: [origin] });
+      makeArtifact({
+        kind: "chart",
+        name: "ingress",
+        files: [],
+        origins: [origin],
+        wantedBy: [origin],
+        facts: carriedFactsOf(),
+      });
     const spec = parseBundleSpec("apiVersion: airgap/v1\nkind: Bundle\nname: x\n", "x.yaml");
     expect(() => assemble(spec, [chart("charts[0]"), chart("charts[1]")])).toThrow(
       /chart are called ingress/,

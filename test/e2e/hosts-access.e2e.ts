@@ -47,8 +47,9 @@ async function check(
   change: (document: ClusterDocument) => void,
   patterns: RegExp[],
   env: Record<string, string> = {},
+  flags: string[] = [],
 ) {
-  await box.expect(code, ["hosts", "check", await box.cluster(change)], patterns, env);
+  await box.expect(code, ["hosts", "check", await box.cluster(change), ...flags], patterns, env);
 }
 
 const withoutKeys = ({ hosts }: ClusterDocument): void => {
@@ -109,7 +110,7 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
       1,
       () => {},
       [
-        /2 hosts can't be worked on:/,
+        /2 hosts cannot be worked on:/,
         /d1: root@10\.81\.0\.12 can't log in: the password was refused \(the host takes publickey,password\)/,
         /register: root@10\.81\.0\.11 can't log in/,
         /try it by hand: ssh root@10\.81\.0\.12/,
@@ -136,7 +137,8 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
     await refused(1, withoutKeys, patterns, { AIRGAP_YES: "true" });
     await refused(1, withoutKeys, patterns, {}, ["--yes"]);
     const shown = new RegExp(`d1 \\(10\\.81\\.0\\.12\\) shows the ED25519 key ${literal}`);
-    await check(0, withoutKeys, [/d1: Debian/, shown], { AIRGAP_ACCEPT_NEW_HOST_KEYS: "true" });
+    await refused(1, withoutKeys, patterns, { AIRGAP_ACCEPT_NEW_HOST_KEYS: "true" });
+    await check(0, withoutKeys, [/d1: Debian/, shown], {}, ["--accept-new-host-keys"]);
     // What was accepted once is known.
     await check(0, withoutKeys, [/d1: Debian/]);
   });

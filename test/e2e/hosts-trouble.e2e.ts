@@ -138,7 +138,7 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
       /register: .*No space left on device/,
       /the host's disk is full/,
       /df -h/,
-      /run the same command again/,
+      /run the same command/,
     ];
     await box.expect(1, install("--ignore-check", "disk"), patterns);
     await at("register").sh("umount /var/lib/airgap");
@@ -158,7 +158,7 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
     } finally {
       child.kill("SIGKILL");
     }
-    await box.expect(0, [...install(), "--dry-run"], [/Nothing is to do/]);
+    await box.expect(0, [...install(), "--dry-run"], [/Nothing to do/]);
   });
 
   it("a host that stays off is named, the others finish their stage, and it goes on when it is back", async () => {
@@ -175,11 +175,11 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
     expect(told).toMatch(/e1: repository failed: e1: .*10\.82\.0\.13/);
     expect(told).toMatch(/d1: repository\/apt-conf: done/);
     expect(told).not.toMatch(/d1: packages\//);
-    expect(told).toMatch(/run the same command again: it goes on where it stopped/);
+    expect(told).toMatch(/Fix the cause, then run the same command/);
     await box.expect(1, install(), [/e1: no connection to 10\.82\.0\.13/]);
     await at("e1").boot();
     await box.expect(0, install(), [/steps were done/]);
-    await box.expect(0, [...install(), "--dry-run"], [/Nothing is to do/]);
+    await box.expect(0, [...install(), "--dry-run"], [/Nothing to do/]);
   });
 
   it("a server that is down is named, and started by the next whole run", async () => {

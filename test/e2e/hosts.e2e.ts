@@ -141,7 +141,7 @@ describe.runIf(hostsArePossible)("bare hosts, up to a running container runtime"
         hosts.map((host) => host.sh("systemctl show -p Id,MainPID containerd airgap-serve kubelet")),
       );
     const running = await services();
-    await box.expect(0, [...install(), "--dry-run"], [/Nothing is to do/]);
+    await box.expect(0, [...install(), "--dry-run"], [/Nothing to do/]);
     await box.expect(0, install(), [/nothing is to do/]);
     expect(await changesOn(hosts)).toEqual([]);
     expect(await services()).toEqual(running);
@@ -259,7 +259,7 @@ describe.runIf(hostsArePossible)("bare hosts, up to a running container runtime"
           "find / /var -xdev \\( -name '*.airgap' -o -name '*.part' -o -name '*.new' \\) -newer /run/mark; ls -d /run/airgap.lock 2>/dev/null || :",
         ),
       ).toBe("");
-    await box.expect(0, [...install(), "--dry-run"], [/Nothing is to do/]);
+    await box.expect(0, [...install(), "--dry-run"], [/Nothing to do/]);
     const connections = async (): Promise<boolean> =>
       (await output("ps", ["-eo", "args"])).includes(join(scratch.dir, "site/.airgap"));
     await eventually(

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { isAirgapError } from "../../src/errors.ts";
-import { type HostKey, SshHost, type SshOptions } from "../../src/host/ssh.ts";
+import { SshHost } from "../../src/host/ssh.ts";
+import type { HostKey, SshOptions } from "../../src/host/ssh-options.ts";
 import { Sshd } from "../support/sshd.ts";
 
 const PASSWORD = "s3cr3t 'with\"quotes$";

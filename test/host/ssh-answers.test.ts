@@ -2,8 +2,8 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { beforeEach, describe, expect, it, test } from "vitest";
 import { shippedPath } from "../../src/host/shipped.ts";
-import type { SshOptions } from "../../src/host/ssh.ts";
 import { askedHostKey, explain, parseHostKey } from "../../src/host/ssh-answers.ts";
+import type { SshOptions } from "../../src/host/ssh-options.ts";
 import { SHELLS } from "../support/install/shells.ts";
 import { Scratch } from "../support/scratch.ts";
 

@@ -9,7 +9,7 @@ import { narrow } from "../../src/plan/stage.ts";
 import { expectGolden } from "../support/install/golden.ts";
 import { siteOf, type Wishes } from "../support/install/site.ts";
 import { type System, systems } from "../support/install/systems.ts";
-import { stageText } from "../support/install/text.ts";
+import { differenceText, stageText } from "../support/install/text.ts";
 
 const CASES = join(import.meta.dirname, "cases");
 
@@ -20,9 +20,23 @@ interface Case extends Omit<Wishes, "os"> {
   os: System | System[];
   /** The hosts that are shown; by default all. */
   show?: string[];
+  /** Another case of the stage: only steps that it does not have, or has differently, are shown. */
+  beside?: string;
 }
 
-const KEYS = ["about", "os", "on", "show", "facts", "hostFacts", "cluster", "bundle", "secrets", "ignored"];
+const KEYS = [
+  "about",
+  "os",
+  "on",
+  "show",
+  "beside",
+  "facts",
+  "hostFacts",
+  "cluster",
+  "bundle",
+  "secrets",
+  "ignored",
+];
 const stages = readdirSync(CASES) as StageName[];
 const casesOf = (stage: string): string[] => readdirSync(join(CASES, stage)).sort();
 
@@ -34,8 +48,19 @@ function readCase(stage: string, name: string): Case {
 
 const systemsOf = ({ os }: Case): System[] => (Array.isArray(os) ? os : [os]);
 
-function textOf(stage: StageName, { show, ...wishes }: Case, os: System): string {
+function wholeText(stage: StageName, { show, ...wishes }: Case, os: System): string {
   return stageText(narrow(planInstall(siteOf({ ...wishes, os })), show ? { hosts: show } : {}), stage);
+}
+
+/** What a case says; beside another one only the difference. */
+function textOf(stage: StageName, read: Case, os: System): string {
+  const text = wholeText(stage, read, os);
+  if (read.beside === undefined) return text;
+  const base = readCase(stage, read.beside);
+  const [first] = systemsOf(base);
+  if (first === undefined || base.beside !== undefined)
+    throw new Error(`${read.beside} is not a whole case of ${stage}`);
+  return differenceText(wholeText(stage, base, first), text);
 }
 
 describe.each(stages)("%s", (stage) => {
@@ -45,7 +70,7 @@ describe.each(stages)("%s", (stage) => {
     if (first === undefined) throw new Error(`${name} names no system`);
     const text = textOf(stage, read, first);
     expectGolden(
-      `# ${read.about}\n# ${[first, ...others].join(", ")}\n\n${text}`,
+      `# ${read.about}\n# ${[first, ...others].join(", ")}${read.beside ? `; only what differs from ${read.beside}` : ""}\n\n${text}`,
       join(CASES, stage, name, "steps.txt"),
     );
     for (const os of others) expect(textOf(stage, read, os), `${os} differs from ${first}`).toBe(text);

@@ -298,13 +298,13 @@ describe("a dry run", () => {
     for (const { sent, poured } of site.hosts.values()) {
       expect(sent.map(({ mode }) => mode)).toEqual(["check"]);
       expect(poured).toEqual([]);
-      expect(sent[0]?.script).not.toMatch(/^(?:apply|taken_back)\(\) \{$/m);
+      expect(sent[0]?.script).not.toMatch(/^(?:apply\(\)|taken_back\(\) \{(?! :; \}))/m);
     }
     expect(steps).toContainEqual({
       host: "node1",
       stage: "hosts",
       step: "hostname",
-      title: "The host is called node1",
+      title: "The host's name is node1",
       state: "already",
     });
     expect(steps).toContainEqual(

@@ -256,7 +256,7 @@ describe.each(SHELLS)("steps.sh by %s", (...shell) => {
     it.each([
       ["a command in it fails", "false\necho not here", /failed/],
       ["it says so", 'fail "this is why"', /this is why\nfailed/],
-      ["it is still not so", ":", /It was done, and is still not so: no flag/],
+      ["the check still fails", ":", /The change was made, but the check still fails: no flag/],
       ["a variable is not set", 'echo "$nobody_set_this"', /failed/],
     ])("ends with what was printed when %s", (_, apply, said) => {
       const { code, output } = sh(`${step(`[ -e ${flag()} ] || fail 'no flag'`, apply)}echo 'and so on'`);

@@ -89,7 +89,7 @@ describe("steps", () => {
       lines: ["one", "-two"],
       needed: ["-two"],
     });
-    expect(step.check).toContain("for line in -two; do");
+    expect(step.check).toBe("block_has /etc/hosts -two");
     expect(step.apply).toContain("one\n-two\n");
   });
 });

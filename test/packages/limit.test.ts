@@ -4,6 +4,7 @@ import { fileFromBytes, makeArtifact } from "../../src/lock/artifact.ts";
 import { checkFits } from "../../src/packages/limit.ts";
 import type { Closure } from "../../src/packages/types.ts";
 import { resolvePackages } from "../../src/resolve/packages.ts";
+import { packageFactsOf } from "../support/facts.ts";
 import { packageContext, rpmSet } from "../support/packages.ts";
 import { writeRpmRepository } from "../support/rpm-metadata.ts";
 
@@ -57,7 +58,14 @@ describe("a set of more packages than a manifest can name", () => {
       const files = closure("all", packages).packages.map(({ id }) =>
         fileFromBytes(`Packages/${id}.rpm`, RPM, Buffer.alloc(1)),
       );
-      return makeArtifact({ kind: "packages", name: "el9", files, origins: [], wantedBy: [] });
+      return makeArtifact({
+        kind: "packages",
+        name: "el9",
+        files,
+        origins: [],
+        wantedBy: [],
+        facts: packageFactsOf(),
+      });
     };
     const fits = (packages: number): boolean => {
       try {

@@ -6,6 +6,7 @@ import { digestOf } from "../../src/oci/digest.ts";
 import { attachedTag } from "../../src/oci/manifest.ts";
 import { bundleLibrary } from "../../src/site/serve/library.ts";
 import type { Region } from "../../src/transport/types.ts";
+import { packageFactsOf } from "../support/facts.ts";
 import { fill } from "../support/fill.ts";
 import { bytesOf, makeImage, makeIndex, type TestImage } from "../support/images.ts";
 import { startRegistry, type TestRegistry } from "../support/registry.ts";
@@ -182,7 +183,14 @@ describe("package sets", () => {
     const made = Object.entries(files).map(([title, content]) =>
       fileFromBytes(title, "application/octet-stream", Buffer.from(content)),
     );
-    const { item } = makeArtifact({ kind: "packages", name, files: made, origins: [], wantedBy: [] });
+    const { item } = makeArtifact({
+      kind: "packages",
+      name,
+      files: made,
+      origins: [],
+      wantedBy: [],
+      facts: packageFactsOf(),
+    });
     const scratch = new Scratch();
     scratches.push(scratch);
     const contents = Object.values(files);
@@ -193,22 +201,22 @@ describe("package sets", () => {
         ? undefined
         : { fd, offset: contents.slice(0, at).join("").length, size: (contents[at] ?? "").length };
     };
-    const layers = made.map(({ title, mediaType, digest, size }) => ({
-      mediaType,
-      digest,
-      size,
-      annotations: { "org.opencontainers.image.title": title },
+    const titled = made.map(({ title, mediaType, digest, size }) => ({
+      title,
+      layer: { mediaType, digest, size },
     }));
-    const config = { mediaType: "application/vnd.oci.empty.v1+json", digest: digestOf("{}"), size: 2 };
-    const manifest = () => ({ kind: "manifest", mediaType: item.root.mediaType, config, layers });
-    return { path: `${name}.tar`, lock: { items: [item] }, region, manifest } as unknown as BundleReader;
+    return {
+      path: `${name}.tar`,
+      lock: { items: [item] },
+      region,
+      files: () => titled,
+    } as unknown as BundleReader;
   };
 
   it("are served as repositories, path by path", async () => {
     const el9 = set("el9", {
       "repodata/repomd.xml": "<repomd/>",
       "Packages/k/kubelet-1.28.2.rpm": "an rpm",
-      "../escape": "no",
     });
     const debian = set("debian12", { "dists/site/InRelease": "signed" });
     await using serving = await Serving.start({ libraries: [bundleLibrary([el9, debian])], store: "" });

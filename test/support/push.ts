@@ -1,6 +1,7 @@
 import type { Event } from "../../src/events.ts";
 import { type PushOptions, type PushResult, push } from "../../src/site/push/push.ts";
-import { type Credential, fixedCredentials } from "../../src/transport/credentials.ts";
+import type { Credential } from "../../src/transport/credential.ts";
+import { fixedCredentials } from "../../src/transport/credentials.ts";
 import { Registries } from "../../src/transport/registry/registries.ts";
 import type { TestBundle } from "./bundle.ts";
 import type { TestRegistry } from "./registry.ts";

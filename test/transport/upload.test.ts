@@ -150,9 +150,9 @@ describe("the upload of a blob", () => {
     expect(registry.count("PUT upload")).toBe(2);
   });
 
-  it("is taken to another private address by Location, with a token where that asks for one (trap 14)", async () => {
+  it("is taken to another private address by Location, without a token (trap 14)", async () => {
     const auth = tokenAuth({ anonymous: "push" });
-    await using elsewhere = await startRegistry({ address: "127.0.0.2", hooks: [auth.hook] });
+    await using elsewhere = await startRegistry({ address: "127.0.0.2" });
     await using registry = await startRegistry({
       store: elsewhere.store,
       hooks: [
@@ -172,7 +172,7 @@ describe("the upload of a blob", () => {
     expect(elsewhere.store.repositories.get("a/app")?.blobs.get(describe_(big).digest)).toEqual(big);
     // What stood in the Location's query came back byte for byte.
     expect(elsewhere.seen.at(-1)?.query.get("_state")).toBe("a/b=");
-    expect(elsewhere.seen.map((seen) => seen.status)).toEqual([401, 201]);
+    expect(elsewhere.seen.map((seen) => seen.headers["authorization"])).toEqual([undefined]);
   });
 
   it.each([307, 308])("follows a %d, body and all, to where everything is", async (status) => {

@@ -1,4 +1,15 @@
 # Packages, whichever package manager the host has.
+# shellcheck disable=SC2154  # airgap_home is set in steps.sh
+
+# disable_if_ours PACKAGES UNIT...: when one of the packages came with the cluster; a service that was there before
+# goes on.
+disable_if_ours() {
+	airgap_packages=$1
+	shift
+	for airgap_package in $airgap_packages; do
+		if grep -qsxF "$airgap_package" "$airgap_home/installed-packages"; then disable_services "$@"; fi
+	done
+}
 
 # remove_packages FILE: packages that came with the cluster, one a line; nothing that was there before is in it.
 remove_packages() {
@@ -12,4 +23,10 @@ remove_packages() {
 	else
 		yum -y remove "$@"
 	fi
+}
+
+# airgap_refuse IGNORED CHECK SENTENCE NAMES: fails when there are NAMES, unless CHECK is in the list IGNORED.
+airgap_refuse() {
+	case " $1 " in *" $2 "*) return 0 ;; esac
+	[ -z "$4" ] || fail "$2: $3 $4"
 }

@@ -55,7 +55,10 @@ keep() {
 	fi
 }
 
-# give_back PATH: as it was before our first change.
+# was_changed PATH: by us, and there was one before; it has not been given back.
+was_changed() { [ -e "$airgap_home/before$1" ]; }
+
+# give_back PATH: as it was before our first change; one that we did not change stays.
 give_back() {
 	airgap_kept=$airgap_home/before$1
 	if [ -e "$airgap_kept" ] || [ -h "$airgap_kept" ]; then
@@ -111,8 +114,19 @@ from_beside() {
 }
 
 # A block of lines in a file that others write too. Where that is a link, it stays one.
+# block PATH: prints it, with its two marks.
 block() { [ ! -e "$1" ] || sed -n "/^# BEGIN airgap\$/,/^# END airgap\$/p" "$1"; }
-drop_block() { sed -i "/^# BEGIN airgap\$/,/^# END airgap\$/d" "$(readlink -f "$1")"; }
+# block_has PATH LINE...
+block_has() {
+	airgap_path=$1
+	shift
+	airgap_block=$(block "$airgap_path")
+	for airgap_line in "$@"; do
+		printf '%s\n' "$airgap_block" | grep -qxF -e "$airgap_line" || fail "$airgap_line is not in $airgap_path"
+	done
+}
+# drop_block PATH
+drop_block() { [ ! -e "$1" ] || sed -i "/^# BEGIN airgap\$/,/^# END airgap\$/d" "$(readlink -f "$1")"; }
 # put_block PATH: replaces it by stdin, at the end of the file.
 put_block() {
 	set -- "$(readlink -f "$1")"
@@ -220,7 +234,7 @@ run() {
 	if [ "$airgap_code" -eq 0 ]; then
 		airgap_output=$(airgap_try check)
 		airgap_code=$?
-		[ "$airgap_code" -eq 0 ] || airgap_output="It was done, and is still not so: $airgap_output"
+		[ "$airgap_code" -eq 0 ] || airgap_output="The change was made, but the check still fails: $airgap_output"
 		[ "$airgap_code" -eq 0 ] || [ -z "$airgap_mark" ] || printf '%s\n' "$airgap_output"
 	fi
 	if [ "$airgap_code" -ne 0 ]; then

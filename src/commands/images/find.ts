@@ -77,7 +77,7 @@ export default class ImagesFind extends BaseCommand<Result> {
         set: flags.set,
         strict: false,
         whole: false,
-        ...(flags["kubernetes-version"] ? { kubeVersion: flags["kubernetes-version"] } : {}),
+        kubeVersion: flags["kubernetes-version"],
         reach: {
           baseDir: process.cwd(),
           http: () => http,

@@ -94,7 +94,7 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
       target: parseTarget(flags.target),
       layout: flags.layout,
       map: flags.map.map(parseMapRule),
-      ...(flags["site-name"] ? { siteName: flags["site-name"] } : {}),
+      siteName: flags["site-name"],
     };
     const http = new Http({ emit: this.emit, retries: 1 });
     const registries = new Registries({ credentials: storedCredentials(run), emit: this.emit });
@@ -120,7 +120,7 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
           : undefined;
         return {
           land: (reference) => land(reference, rules),
-          ...(digests ? { digestOf: (reference: string) => digests.get(reference) } : {}),
+          digestOf: (reference) => digests?.get(reference),
         };
       });
       if (flags["runtime-config"])
@@ -158,8 +158,8 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
     const ca = caFile === undefined ? undefined : await readText(caFile);
     const access = {
       scheme: insecure && ca === undefined ? ("http" as const) : ("https" as const),
-      ...(ca ? { ca } : {}),
-      ...(insecure ? { insecure } : {}),
+      ca,
+      insecure,
     };
     const docker = dockerFiles(upstreams, rules, access);
     for (const [path, content] of Object.entries({

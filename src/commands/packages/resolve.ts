@@ -1,5 +1,6 @@
 import { dirname, resolve } from "node:path";
 import { Args, Flags } from "@oclif/core";
+import { takeLogins } from "../../bundle/spec-logins.ts";
 import { BaseCommand, withEnv } from "../../command.ts";
 import { AirgapError } from "../../errors.ts";
 import { HttpClients } from "../../http.ts";
@@ -28,7 +29,7 @@ export default class PackagesResolve extends BaseCommand<{ sets: ResolvedPackage
 
   async run(): Promise<{ sets: ResolvedPackageSet[] }> {
     const { args, flags } = await this.parse(PackagesResolve);
-    const spec = await readBundleSpec(args.spec);
+    const { spec, logins } = takeLogins(await readBundleSpec(args.spec));
     const wanted = spec.packages.filter(({ name }) => flags.set === undefined || name === flags.set);
     if (wanted.length === 0)
       throw this.#nothing(
@@ -36,7 +37,7 @@ export default class PackagesResolve extends BaseCommand<{ sets: ResolvedPackage
         flags.set,
         spec.packages.map(({ name }) => name),
       );
-    const clients = new HttpClients({ emit: this.emit });
+    const clients = new HttpClients({ emit: this.emit, logins: logins.header });
     const context = {
       baseDir: dirname(resolve(args.spec)),
       cacheDir: defaultCacheDir(),

@@ -18,12 +18,12 @@ import { mergeValues, setValues } from "./values.ts";
 import { imagesInValues, unusedImages } from "./values-images.ts";
 
 export interface ChartOptions {
-  release?: string;
-  namespace?: string;
+  release?: string | undefined;
+  namespace?: string | undefined;
   /** Values files with their contents, later ones win. */
   values: { file: string; text: string }[];
   set: string[];
-  kubeVersion?: string;
+  kubeVersion?: string | undefined;
   /** What can't be rendered or had is an error, not a warning. */
   strict: boolean;
 }
@@ -188,7 +188,7 @@ function optionsFor(
     values: values.map(({ text }) => text),
     set,
     kubeVersion: kubeVersion ?? fittingVersion(chart),
-    ...(signal ? { signal } : {}),
+    signal,
   };
 }
 

@@ -14,9 +14,9 @@ export interface ChartReach {
   baseDir: string;
   http(): Http;
   /** Absent where no registry may be asked. */
-  registry?: OpenRepository;
+  registry?: OpenRepository | undefined;
   emit: Emit;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export interface Obtained {
@@ -33,8 +33,8 @@ export interface Obtained {
 
 export interface ChartPlace {
   chart: string;
-  repo?: string;
-  version?: string;
+  repo?: string | undefined;
+  version?: string | undefined;
 }
 
 async function packaged(bytes: Buffer, what: string, origin: string): Promise<Obtained> {

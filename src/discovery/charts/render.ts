@@ -18,7 +18,7 @@ export interface RenderOptions {
   set: string[];
   /** `v1.28.2` */
   kubeVersion: string;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** A chart's documents as `helm install` would apply them. */

@@ -2,6 +2,7 @@ import { AirgapError } from "../../errors.ts";
 import type { Http } from "../../http.ts";
 import { redactUrl } from "../../http.ts";
 import { digestOf } from "../../oci/digest.ts";
+import { readPlace } from "../../transport/url.ts";
 import { get, itemsOf, type Node, stringAt } from "../documents/node.ts";
 import { parseOne } from "../documents/parse.ts";
 import { Text } from "../documents/text.ts";
@@ -10,22 +11,6 @@ import { newest } from "./semver.ts";
 /** The index of a large repository, of all versions of hundreds of charts. */
 const MAX_INDEX = 128 * 1024 * 1024;
 export const MAX_ARCHIVE = 100 * 1024 * 1024;
-
-async function download(http: Http, url: string, limit: number, signal?: AbortSignal): Promise<Buffer> {
-  const response = await http.request(url, signal ? { signal } : {});
-  if (response.status === 200) return response.bytes(limit);
-  await response.discard();
-  throw new AirgapError(
-    response.status === 404
-      ? "not-found"
-      : response.status === 401 || response.status === 403
-        ? "unauthorized"
-        : "refused",
-    `GET ${redactUrl(url)} answered ${response.status}`,
-  );
-}
-
-export { download as downloadChart };
 
 /**
  * The versions of one chart in an index. Indexes are large and one chart is wanted: only its section
@@ -66,7 +51,7 @@ export async function fetchFromRepository(
 ): Promise<Packaged> {
   const base = repository.replace(/\/*$/, "/");
   const indexUrl = new URL("index.yaml", base).href;
-  const index = (await download(http, indexUrl, MAX_INDEX, signal)).toString("utf8");
+  const index = (await readPlace(http, indexUrl, MAX_INDEX, undefined, signal)).toString("utf8");
   const entries = versionsOf(index, name, indexUrl);
   const versions = entries.flatMap((entry) => stringAt(entry, "version") ?? []);
   if (versions.length === 0) throw new AirgapError("not-found", `${redactUrl(base)} has no chart '${name}'`);
@@ -79,8 +64,10 @@ export async function fetchFromRepository(
       `${redactUrl(base)} has no version of '${name}' that fits '${range ?? "*"}'; it has ${versions.slice(0, 10).join(", ")}`,
     );
   }
-  const url = new URL(place.value, base).href;
-  const bytes = await download(http, url, MAX_ARCHIVE, signal);
+  const url = URL.parse(place.value, base)?.href;
+  if (url === undefined)
+    throw new AirgapError("protocol", `${redactUrl(base)} has no address for ${name} ${version}`);
+  const bytes = await readPlace(http, url, MAX_ARCHIVE, undefined, signal);
   const digest = stringAt(entry, "digest")?.replace(/^sha256:/, "");
   if (digest !== undefined && /^[0-9a-f]{64}$/.test(digest) && digestOf(bytes) !== `sha256:${digest}`) {
     throw new AirgapError(

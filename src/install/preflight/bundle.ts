@@ -1,7 +1,7 @@
 import { isAirgapError, messageOf } from "../../errors.ts";
 import type { Facts } from "../../host/facts.ts";
 import { localName } from "../bundle.ts";
-import { architecture, type Context, familyOf, setFor, systemNames } from "../context.ts";
+import { architecture, type Context, setFor, systemNames } from "../context.ts";
 import { carries } from "../images.ts";
 import { containerdVersion } from "../stages/containerd.ts";
 import { manifestOf } from "../stages/network.ts";
@@ -60,7 +60,7 @@ function packages(context: Context): Finding[] {
   const { bundle, nodes, factsOf, cluster } = context;
   return nodes.flatMap((host): Finding[] => {
     const facts = factsOf(host);
-    if (familyOf(facts) === undefined) return [];
+    if (facts.packageManager === undefined) return [];
     const set = setFor(bundle, facts);
     const names = systemNames(facts).join(" or ");
     if (set === undefined) {

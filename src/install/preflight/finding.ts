@@ -27,8 +27,8 @@ export const CHECKS = {
   "bundle-platform": "the bundle's images are for these hosts' machines",
   "bundle-packages": "the bundle has packages for these hosts' systems",
   "bundle-manifests": "the bundle has the manifests that the cluster file names",
-  "package-removal": "installing removes and downgrades nothing (looked at while installing)",
-  "base-packages": "installing replaces nothing that the system stands on (looked at while installing)",
+  "package-removal": "installing removes and downgrades no package (checked while installing)",
+  "base-packages": "installing replaces no package that the system depends on (checked while installing)",
 } as const;
 
 export type CheckName = keyof typeof CHECKS;

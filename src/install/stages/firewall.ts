@@ -3,6 +3,7 @@ import { interfaceOf } from "../../host/facts.ts";
 import { call } from "../../plan/shell.ts";
 import type { Step } from "../../plan/step.ts";
 import type { Context } from "../context.ts";
+import { timeServer } from "./time.ts";
 
 /** Ports that a host's roles need open, as firewalld writes them. */
 export function openPorts({ cluster }: Context, host: ClusterHost): string[] {
@@ -20,11 +21,6 @@ export function openPorts({ cluster }: Context, host: ClusterHost): string[] {
     ...(repository ? [`${cluster.repository.port}/tcp`] : []),
     ...(host === timeServer(cluster.hosts, cluster.time.servers) ? ["123/udp"] : []),
   ];
-}
-
-/** Who tells the others the time, when no server is named. */
-export function timeServer(hosts: ClusterHost[], servers: string[]): ClusterHost | undefined {
-  return servers.length > 0 ? undefined : hosts.find(({ roles }) => roles.includes("control-plane"));
 }
 
 /** Opens what is needed where a firewall is on; it is never switched off. */

@@ -1,7 +1,7 @@
 import type { Cluster, ClusterHost } from "../../cluster/cluster.ts";
 import type { Facts } from "../../host/facts.ts";
 import { interfaceOf } from "../../host/facts.ts";
-import { sh } from "../../plan/shell.ts";
+import { call } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
 import { blockStep, fileStep, type Step } from "../../plan/step.ts";
 import { type Context, wave } from "../context.ts";
@@ -47,26 +47,20 @@ const toleratesSwap = ({ kubeadm }: Cluster): boolean =>
 function ownerStep({ name }: Cluster): Step {
   return {
     id: "owner",
-    title: "The host is marked as this cluster's",
-    check: sh`[ "$(cat "$airgap_home/cluster" 2>/dev/null)" = ${name} ]`,
-    apply: sh`mkdir -p "$airgap_home" && printf '%s\n' ${name} >"$airgap_home/cluster"`,
-    undo: sh`rm -f "$airgap_home/cluster" && rm -rf "$airgap_home/stamps"`,
+    title: `The host is marked as part of the cluster ${name}`,
+    check: call("belongs_to", name),
+    apply: call("claim", name),
+    undo: call("release"),
   };
 }
 
 function hostnameStep({ name }: ClusterHost): Step {
   return {
     id: "hostname",
-    title: `The host is called ${name}`,
-    check: sh`[ "$(uname -n)" = ${name} ] && [ "$(cat /etc/hostname)" = ${name} ]`,
-    apply: sh`
-      keep /etc/hostname
-      printf '%s\n' ${name} >/etc/hostname
-      hostname ${name} 2>/dev/null || printf '%s\n' ${name} >/proc/sys/kernel/hostname
-      if have hostnamectl; then hostnamectl set-hostname ${name} 2>/dev/null || :; fi`,
-    undo: sh`
-      give_back /etc/hostname
-      [ ! -s /etc/hostname ] || hostname "$(cat /etc/hostname)"`,
+    title: `The host's name is ${name}`,
+    check: call("hostname_is", name),
+    apply: call("set_hostname", name),
+    undo: call("restore_hostname"),
   };
 }
 
@@ -96,14 +90,14 @@ function hostsFileStep({ cluster }: Context, host: ClusterHost): Step {
   const needed = lines.filter((line) => line.host === host.name || !workersOnly.has(line.host));
   return blockStep({
     id: "hosts-file",
-    title: "/etc/hosts knows the cluster's hosts",
+    title: "/etc/hosts names the cluster's hosts",
     path: "/etc/hosts",
     lines: lines.map(({ line }) => line),
     needed: needed.map(({ line }) => line),
   });
 }
 
-/** A clone has the machine-id of what it was copied from; the first host that has it may keep it. */
+/** A clone has the machine-id of the host that it was copied from; the first host with an id keeps it. */
 function machineIdStep({ cluster, facts }: Context, host: ClusterHost): Step[] {
   const own = facts[host.name]?.machineId ?? "";
   const firstWith = cluster.hosts.find(({ name }) => facts[name]?.machineId === own);
@@ -112,13 +106,9 @@ function machineIdStep({ cluster, facts }: Context, host: ClusterHost): Step[] {
   return [
     {
       id: "machine-id",
-      title: "The host has a machine-id of its own",
-      check: sh`[ -s /etc/machine-id ] && [ "$(cat /etc/machine-id)" != ${own} ]`,
-      apply: sh`
-        rm -f /etc/machine-id
-        [ ! -f /var/lib/dbus/machine-id ] || [ -h /var/lib/dbus/machine-id ] || rm -f /var/lib/dbus/machine-id
-        systemd-machine-id-setup
-        [ ! -d /var/lib/dbus ] || [ -e /var/lib/dbus/machine-id ] || ln -s /etc/machine-id /var/lib/dbus/machine-id`,
+      title: "The host has its own machine-id",
+      check: call("machine_id_differs_from", own),
+      apply: call("make_machine_id"),
     },
   ];
 }
@@ -130,19 +120,14 @@ function selinuxStep(facts: Facts): Step[] {
     {
       id: "selinux",
       title: "SELinux is permissive, now and after a reboot",
-      check: sh`[ "$(getenforce)" != Enforcing ] && ! grep -q '^SELINUX=enforcing' /etc/selinux/config`,
-      apply: sh`
-        keep /etc/selinux/config
-        sed -i 's/^SELINUX=enforcing/SELINUX=permissive/' /etc/selinux/config
-        [ "$(getenforce)" != Enforcing ] || setenforce 0`,
-      undo: sh`
-        give_back /etc/selinux/config
-        if grep -q '^SELINUX=enforcing' /etc/selinux/config; then setenforce 1 || :; fi`,
+      check: call("selinux_is_permissive"),
+      apply: call("make_selinux_permissive"),
+      undo: call("restore_selinux"),
     },
   ];
 }
 
-/** Calico's documentation asks for this; the others' devices are no more NetworkManager's. */
+/** Calico's documentation asks for this; the interfaces of other networks are not NetworkManager's either. */
 function networkManagerStep(facts: Facts): Step[] {
   if (!facts.active.includes("NetworkManager")) return [];
   const devices = [
@@ -156,11 +141,11 @@ function networkManagerStep(facts: Facts): Step[] {
     "veth*",
   ];
   const content = `[keyfile]\nunmanaged-devices=${devices.map((name) => `interface-name:${name}`).join(";")}\n`;
-  const reload = "systemctl reload NetworkManager || :";
+  const reload = call("reload_service", "NetworkManager");
   return [
     fileStep({
       id: "network-manager",
-      title: "NetworkManager leaves the pods' devices alone",
+      title: "NetworkManager does not manage the pods' interfaces",
       path: "/etc/NetworkManager/conf.d/airgap.conf",
       content,
       after: reload,
@@ -197,22 +182,17 @@ WantedBy=multi-user.target
   return [
     fileStep({
       id: "route-unit",
-      title: "A route for services is set at boot",
+      title: "A unit sets a route for services at boot",
       path: `/etc/systemd/system/${name}`,
       content: unit,
-      undone: "systemctl daemon-reload",
+      undone: call("systemctl", "daemon-reload"),
     }),
     {
       id: "route",
-      title: `Services have a route, since there is no default route: ${serviceSubnet} by ${device}`,
-      check: sh`ip -4 route show ${serviceSubnet} | grep -q ${`dev ${device}`} && systemctl is-enabled --quiet ${name}`,
-      apply: sh`
-        systemctl daemon-reload
-        systemctl enable ${name}
-        systemctl restart ${name}`,
-      undo: sh`
-        systemctl disable --now ${name} 2>/dev/null || :
-        ip route del ${serviceSubnet} dev ${device} 2>/dev/null || :`,
+      title: `Services have a route, because there is no default route: ${serviceSubnet} through ${device}`,
+      check: call("route_is_set", serviceSubnet, device, name),
+      apply: call("set_route", name),
+      undo: call("unset_route", serviceSubnet, device, name),
     },
   ];
 }

@@ -1,28 +1,27 @@
 import type { ClusterHost } from "../../cluster/cluster.ts";
-import { sh } from "../../plan/shell.ts";
+import { call } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
 import type { Step } from "../../plan/step.ts";
 import type { PackageSet } from "../bundle.ts";
-import { type Context, familyOf, setFor, wave } from "../context.ts";
-import { debSteps } from "./packages-deb.ts";
-import { rpmSteps } from "./packages-rpm.ts";
+import { type Context, setFor, wave } from "../context.ts";
+import type { Wanted } from "../systems/system.ts";
+import { repositoryIds } from "./repository.ts";
 import { timeSteps } from "./time.ts";
-import { type Wanted, wantedOn } from "./wanted.ts";
+import { wantedOn } from "./wanted.ts";
 
-/** What must not be upgraded behind the cluster's back. */
+/** Packages that only an upgrade of the cluster may upgrade. */
 const HELD =
   /^(?:kubelet|kubeadm|kubectl|cri-tools|kubernetes-cni|containerd(?:\.io)?|runc|docker(?:-ce|\.io|-ce-cli|-engine)?|cri-dockerd)$/;
 
-/** Packages are installed from the site's repository alone, after a look at what that would do. */
+/** Packages are installed from the site's repository alone; a transaction that would remove packages is refused. */
 export function packagesStage(context: Context): Wave[] {
   return [
     wave(context.cluster.hosts, (host) => {
       const facts = context.factsOf(host);
       const set = setFor(context.bundle, facts);
       const wanted = set ? wantedOn(set, host) : [];
-      const held = wanted.map(({ name }) => name).filter((name) => HELD.test(name));
       const install =
-        set === undefined || wanted.length === 0 ? [] : installSteps(context, host, set, wanted, held);
+        set === undefined || wanted.length === 0 ? [] : installSteps(context, host, set, wanted);
       return [
         ...install,
         ...timeSteps(
@@ -36,35 +35,40 @@ export function packagesStage(context: Context): Wave[] {
   ];
 }
 
-function installSteps(
-  context: Context,
-  host: ClusterHost,
-  set: PackageSet,
-  wanted: Wanted[],
-  held: string[],
-): Step[] {
-  const allowed = {
-    removal: context.ignored.includes("package-removal"),
-    base: context.ignored.includes("base-packages"),
+function installSteps(context: Context, host: ClusterHost, set: PackageSet, wanted: Wanted[]): Step[] {
+  const { packages } = context.systemOf(host);
+  const held = wanted.map(({ name }) => name).filter((name) => HELD.test(name));
+  const install: Step = {
+    id: "install",
+    title: `Packages: ${wanted.map(packages.label).join(", ")}`,
+    check: packages.areInstalled(wanted),
+    apply: packages.install({
+      wanted,
+      repositories: repositoryIds(set, host),
+      ignored: context.ignored.filter((check) => check === "package-removal" || check === "base-packages"),
+    }),
+    timeoutMs: 3_600_000,
   };
-  const family = familyOf(context.factsOf(host));
-  return family === "deb"
-    ? debSteps(wanted, held, allowed)
-    : rpmSteps(context, host, set, { wanted, held, allowed });
+  const hold: Step = {
+    id: "hold",
+    title: `Held at their version: ${held.join(", ")}`,
+    check: packages.areHeld(held),
+    apply: packages.hold(held),
+    undo: packages.unhold(held),
+  };
+  return held.length > 0 ? [install, hold] : [install];
 }
 
-/** It restarts every few seconds until kubeadm has told it what to do; that is as it should be. */
+/** kubelet restarts every few seconds until kubeadm has configured it, which is expected. */
 function kubeletStep(context: Context, host: ClusterHost): Step[] {
   if (!context.nodes.includes(host)) return [];
   return [
     {
       id: "kubelet-enabled",
       title: "kubelet starts at boot",
-      check: sh`systemctl is-enabled --quiet kubelet`,
-      apply: sh`
-        systemctl daemon-reload
-        systemctl enable kubelet`,
-      undo: sh`systemctl disable --now kubelet 2>/dev/null || :`,
+      check: call("systemctl", "is-enabled", "--quiet", "kubelet"),
+      apply: call("enable_service", "kubelet"),
+      undo: call("disable_services", "kubelet"),
     },
   ];
 }

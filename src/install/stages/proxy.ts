@@ -1,8 +1,9 @@
 import { apiAddress, type ClusterHost, registryName } from "../../cluster/cluster.ts";
+import { call } from "../../plan/shell.ts";
 import { fileStep, type Step } from "../../plan/step.ts";
 import type { Context } from "../context.ts";
 
-/** Where a host has a proxy set, the cluster's own addresses must not go through it. */
+/** On a host with a proxy, a unit reaches the cluster's own addresses without it. */
 export function proxyStep({ cluster, factsOf }: Context, host: ClusterHost, unit: string): Step[] {
   if (factsOf(host).proxies.length === 0) return [];
   const { kubernetes, hosts, registry } = cluster;
@@ -16,7 +17,7 @@ export function proxyStep({ cluster, factsOf }: Context, host: ClusterHost, unit
     apiAddress(cluster).address,
     registryName(registry).replace(/:\d+$/, ""),
     ...(registry.address ? [registry.address] : []),
-    // Workers that come later are no reason to restart a runtime.
+    // A worker that joins later must not restart the runtimes of other hosts.
     ...hosts
       .filter(({ roles }) => roles.some((role) => role !== "worker"))
       .flatMap(({ name, address }) => [name, address]),
@@ -30,7 +31,7 @@ export function proxyStep({ cluster, factsOf }: Context, host: ClusterHost, unit
       title: `${unit} reaches the cluster without a proxy`,
       path: `/etc/systemd/system/${unit}.service.d/airgap-proxy.conf`,
       content: `[Service]\nEnvironment="NO_PROXY=${value}" "no_proxy=${value}"\n`,
-      undone: "systemctl daemon-reload",
+      undone: call("systemctl", "daemon-reload"),
     }),
   ];
 }

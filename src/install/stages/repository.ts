@@ -1,33 +1,23 @@
 import type { ClusterHost } from "../../cluster/cluster.ts";
-import { fillShipped } from "../../host/shipped.ts";
-import { sh } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
-import { fileStep, type Step } from "../../plan/step.ts";
 import type { PackageSet } from "../bundle.ts";
-import { type Context, familyOf, setFor, wave } from "../context.ts";
+import { type Context, setFor, wave } from "../context.ts";
+import type { SiteRepository, Tree } from "../systems/system.ts";
 import { SITE_CA } from "./trust.ts";
 
-const DIR = "/etc/airgap/packages";
-export const APT_CONF = `${DIR}/apt.conf`;
-const REPO_FILE = "/etc/yum.repos.d/airgap.repo";
-
-/** A repository as the server has it. */
-interface Tree {
-  id: string;
-  /** Below the set. */
-  path: string;
-  signed: boolean;
-}
-
-/** Where packages come from is put beside what the host has, which stays as it is and is used no further here. */
+/** The site's repository is added; repositories that a host has stay as they are, and airgap does not use them. */
 export function repositoryStage(context: Context): Wave[] {
   return [
     wave(context.cluster.hosts, (host) => {
       const set = setFor(context.bundle, context.factsOf(host));
       if (set === undefined) return [];
-      return familyOf(context.factsOf(host)) === "deb"
-        ? aptSteps(context, host, set)
-        : rpmSteps(context, host, set);
+      return context.systemOf(host).repositorySteps({
+        set,
+        trees: treesFor(set, host),
+        url: `${context.repositoryUrl}/packages/${set.name}/`,
+        login: loginOf(context),
+        ca: context.secrets.tls ? SITE_CA : undefined,
+      });
     }),
   ];
 }
@@ -56,98 +46,9 @@ function treesFor(set: PackageSet, host: ClusterHost): Tree[] {
 export const repositoryIds = (set: PackageSet, host: ClusterHost): string[] =>
   treesFor(set, host).map(({ id }) => id);
 
-const baseUrl = (context: Context, set: PackageSet): string =>
-  `${context.repositoryUrl}/packages/${set.name}/`;
-
-interface Login {
-  user: string;
-  password: string;
-}
-
 /** The server asks everybody when it asks at all. */
-function loginOf({ cluster, secrets }: Context): Login | undefined {
+function loginOf({ cluster, secrets }: Context): SiteRepository["login"] {
   const { user, mode } = cluster.registry;
   const { registryPassword: password } = secrets;
   return mode === "serve" && user !== undefined && password !== undefined ? { user, password } : undefined;
-}
-
-function aptSteps(context: Context, host: ClusterHost, set: PackageSet): Step[] {
-  const key = `${DIR}/airgap.asc`;
-  const sources = treesFor(set, host).map(
-    ({ path }) => `deb [signed-by=${key}] ${baseUrl(context, set)}${path} /\n`,
-  );
-  const login = loginOf(context);
-  const { hostname, port } = new URL(context.repositoryUrl);
-  const auth = login
-    ? `machine ${hostname}${port ? `:${port}` : ""} login ${login.user} password ${login.password}\n`
-    : "# The server asks nobody.\n";
-  return [
-    fileStep({
-      id: "key",
-      title: "Packages are trusted by the site's key",
-      path: key,
-      content: set.facts.signing.publicKey,
-    }),
-    fileStep({
-      id: "sources",
-      title: "The site's packages have a source of their own",
-      path: `${DIR}/sources.list`,
-      content: sources.join(""),
-    }),
-    fileStep({ id: "auth", title: "apt can log in", path: `${DIR}/auth.conf`, content: auth, mode: "600" }),
-    fileStep({
-      id: "apt-conf",
-      title: "apt can be told to use that source alone",
-      path: APT_CONF,
-      content: fillShipped("packages/apt.conf", {}),
-    }),
-  ];
-}
-
-const fileName = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
-
-function rpmSteps(context: Context, host: ClusterHost, set: PackageSet): Step[] {
-  const vendors = Object.entries(set.facts.keys).map(([path, armored]) => ({
-    path: `${DIR}/keys/${fileName(path)}`,
-    armored,
-  }));
-  const own = { path: `${DIR}/airgap.asc`, armored: set.facts.signing.publicKey };
-  const login = loginOf(context);
-  const section = ({ id, path, signed }: Tree): string => {
-    const keys = [own, ...(signed ? vendors : [])].map((each) => `file://${each.path}`);
-    return [
-      `[${id}]`,
-      `name=airgap, packages of ${set.name}${signed ? "" : " that their maker did not sign"}`,
-      `baseurl=${baseUrl(context, set)}${path}`,
-      "enabled=0",
-      `gpgcheck=${signed ? 1 : 0}`,
-      "repo_gpgcheck=1",
-      `gpgkey=${keys.join("\n       ")}`,
-      "metadata_expire=1",
-      "skip_if_unavailable=0",
-      "proxy=_none_",
-      ...(context.secrets.tls ? [`sslcacert=${SITE_CA}`] : []),
-      ...(set.facts.moduleHotfixes ? ["module_hotfixes=1"] : []),
-      ...(login ? [`username=${login.user}`, `password=${login.password}`] : []),
-      "",
-    ].join("\n");
-  };
-  return [
-    ...[own, ...vendors].map(({ path, armored }) =>
-      fileStep({
-        id: `key-${fileName(path).replace(/\.asc$/, "")}`,
-        title: `A key by which packages are trusted: ${fileName(path)}`,
-        path,
-        content: armored,
-      }),
-    ),
-    fileStep({
-      id: "repo-file",
-      title: "The site's packages have a repository, used only when it is named",
-      path: REPO_FILE,
-      content: treesFor(set, host).map(section).join("\n"),
-      mode: login ? "600" : "644",
-      undone: sh`rm -rf /var/cache/dnf/airgap-* /var/cache/yum/*/*/airgap-*`,
-    }),
-  ];
 }

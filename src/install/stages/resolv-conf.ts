@@ -24,7 +24,7 @@ export function resolvConfStep(facts: Facts, host: ClusterHost): Step[] {
   return [
     fileStep({
       id: "resolv-conf",
-      title: "Pods get name servers that are not themselves",
+      title: "Pods get name servers that they can reach",
       path: RESOLV_CONF,
       content: lines.join(""),
     }),

@@ -1,5 +1,6 @@
 import type { ClusterHost } from "../../cluster/cluster.ts";
 import { fillShipped } from "../../host/shipped.ts";
+import { pathBelow } from "../../lock/titles.ts";
 import { call } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
 import { fileStep, type Step, serviceStep } from "../../plan/step.ts";
@@ -19,7 +20,7 @@ const FILES = {
 };
 
 /** Where the bundle lies on the host that serves it. */
-export const bundleOnHost = (context: Context): string => `${BUNDLES}/${bundleFileName(context.bundle)}`;
+export const bundleOnHost = (context: Context): string => pathBelow(BUNDLES, bundleFileName(context.bundle));
 
 /** Where the tool is on the host that serves; its `bin/airgap` runs with its own Node. */
 export function toolOnHost(context: Context): string {
@@ -81,7 +82,7 @@ function bundleCopy(context: Context): Step {
 function toolSteps(context: Context): Step[] {
   const tool = toolFor(context);
   const folder = toolOnHost(context);
-  const archive = tool.file === undefined ? undefined : `/var/lib/airgap/${tool.name}`;
+  const archive = tool.file === undefined ? undefined : pathBelow("/var/lib/airgap", tool.name);
   const bytes = archive ? [archive, 0] : [bundleOnHost(context), tool.offset];
   const unpack: Step = {
     id: "tool",

@@ -1,8 +1,13 @@
 import type { ClusterHost } from "../../cluster/cluster.ts";
-import { sh } from "../../plan/shell.ts";
-import { blockStep, fileStep, type Step, serviceStep } from "../../plan/step.ts";
-import { type Context, familyOf } from "../context.ts";
-import { timeServer } from "./firewall.ts";
+import { call, callWithInput } from "../../plan/shell.ts";
+import { fileStep, type Step, serviceStep } from "../../plan/step.ts";
+import type { Context } from "../context.ts";
+import type { System } from "../systems/system.ts";
+
+/** Who gives the others the time, when no server is named. */
+export function timeServer(hosts: ClusterHost[], servers: string[]): ClusterHost | undefined {
+  return servers.length > 0 ? undefined : hosts.find(({ roles }) => roles.includes("control-plane"));
+}
 
 /**
  * One source of time: the servers named, else the first control plane, whose own clock counts.
@@ -16,15 +21,18 @@ export function timeSteps(context: Context, host: ClusterHost, installed: boolea
   const servers =
     cluster.time.servers.length > 0 ? cluster.time.servers : own && own !== host ? [own.address] : [];
   const chrony = installed || facts.enabled.includes("chronyd") || facts.enabled.includes("chrony");
-  if (chrony) return chronySteps(familyOf(facts) === "deb", servers, cluster.hosts, host === own);
+  if (chrony) return chronySteps(context.systemOf(host).chrony, servers, cluster.hosts, host === own);
   if (facts.active.includes("systemd-timesyncd") && servers.length > 0) return timesyncdSteps(servers);
   return [];
 }
 
-function chronySteps(deb: boolean, servers: string[], hosts: ClusterHost[], serves: boolean): Step[] {
-  const path = deb ? "/etc/chrony/chrony.conf" : "/etc/chrony.conf";
-  const unit = deb ? "chrony" : "chronyd";
-  // Whoever comes later is of the same networks, so a new host is no reason to change this one.
+function chronySteps(
+  { config, unit }: System["chrony"],
+  servers: string[],
+  hosts: ClusterHost[],
+  serves: boolean,
+): Step[] {
+  // Networks instead of addresses: a host that joins later must not change this one.
   const networks = [
     ...new Set(
       hosts.map(({ address }) =>
@@ -36,33 +44,24 @@ function chronySteps(deb: boolean, servers: string[], hosts: ClusterHost[], serv
     ...servers.map((server) => `server ${server} iburst`),
     ...(serves ? ["local stratum 10", ...networks.map((network) => `allow ${network}`)] : []),
   ];
-  const conf = blockStep({
-    id: "time-conf",
-    title:
-      servers.length > 0
-        ? `The time comes from ${servers.join(", ")}`
-        : "This host tells the others the time",
-    path,
-    lines,
-  });
   return [
     {
-      ...conf,
-      check: `${sh`
-        ! sed '/^# BEGIN airgap$/,/^# END airgap$/d' ${path} | grep -qE '^(pool|server|sourcedir|peer) ' || fail "it has other sources of time"`}\n${conf.check}`,
-      apply: `${sh`
-        keep ${path}
-        touch ${path}
-        sed -i -E 's/^(pool|server|sourcedir|peer) /# airgap: &/' ${path}`}\n${conf.apply}`,
-      undo: sh`give_back ${path}`,
+      id: "time-conf",
+      title:
+        servers.length > 0
+          ? `The time comes from ${servers.join(", ")}`
+          : "This host gives the others the time",
+      check: call("chrony_reads", config, ...lines),
+      apply: callWithInput(lines.join("\n"), "configure_chrony", config),
+      undo: call("give_back", config),
     },
     serviceStep({
       id: "time",
-      title: "chrony runs, and no other clock beside it",
+      title: "chrony runs, and no other program sets the clock",
       unit,
       reads: lines,
-      before: sh`for rival in systemd-timesyncd ntpd ntp; do systemctl disable --now "$rival" 2>/dev/null || :; done`,
-      undo: sh`systemctl restart ${unit} 2>/dev/null || :`,
+      before: call("disable_other_clocks"),
+      undo: call("restart_service", unit),
     }),
   ];
 }
@@ -81,7 +80,7 @@ function timesyncdSteps(servers: string[]): Step[] {
       title: "systemd-timesyncd asks for the time",
       unit: "systemd-timesyncd",
       reads: [content],
-      undo: "systemctl restart systemd-timesyncd 2>/dev/null || :",
+      undo: call("restart_service", "systemd-timesyncd"),
     }),
   ];
 }

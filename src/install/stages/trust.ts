@@ -1,7 +1,8 @@
-import { raw, sh } from "../../plan/shell.ts";
+import { call } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
 import { fileStep, type Step } from "../../plan/step.ts";
-import { type Context, familyOf, wave } from "../context.ts";
+import { type Context, wave } from "../context.ts";
+import type { TrustStore } from "../systems/system.ts";
 
 /** The authority of the server that we start; package managers are told this file. */
 export const SITE_CA = "/etc/airgap/ca.crt";
@@ -35,7 +36,7 @@ export function trustStage(context: Context): Wave[] {
         }),
       ),
       ...distinct.map((authority) =>
-        storeStep(authority, context.cluster.name, familyOf(context.factsOf(host))),
+        storeStep(authority, context.cluster.name, context.systemOf(host).trust),
       ),
     ]),
   ];
@@ -45,29 +46,24 @@ export function trustStage(context: Context): Wave[] {
  * The system's own store, for curl, git and people. A host without the tool for it has no store
  * that programs would look at; package managers and runtimes are told the file itself.
  */
-function storeStep({ id, pem }: Authority, cluster: string, family: "deb" | "rpm" | undefined): Step {
-  const deb = family === "deb";
-  const file = deb
-    ? `/usr/local/share/ca-certificates/airgap-${cluster}-${id}.crt`
-    : `/etc/pki/ca-trust/source/anchors/airgap-${cluster}-${id}.crt`;
-  const tool = deb ? "update-ca-certificates" : "update-ca-trust";
-  // Links of certificates that are gone are cleared away only when all are made anew.
-  const anew = deb ? `${tool} --fresh` : tool;
-  const bundle = deb ? "/etc/ssl/certs/ca-certificates.crt" : "/etc/pki/tls/certs/ca-bundle.crt";
-  // A whole line of a certificate's end, where its signature is, is nobody else's.
+function storeStep(
+  { id, pem }: Authority,
+  cluster: string,
+  { folder, bundle, update, rebuild }: TrustStore,
+): Step {
+  const file = `${folder}/airgap-${cluster}-${id}.crt`;
+  // The last whole line of a certificate is part of its signature: no other certificate has it.
   const line = pem.split("\n").findLast((each) => each.length === 64) ?? "";
   const placed = fileStep({
     id: `${id}-store`,
     title: "The system trusts the site's authority",
     path: file,
     content: pem,
-    after: sh`if have ${tool}; then ${tool}; fi`,
+    after: call("update_trust_store", ...update),
   });
   return {
     ...placed,
-    check: `${placed.check}\n${sh`! have ${tool} || grep -qF ${line} ${bundle} || fail "the system's bundle does not have it"`}`,
-    undo: sh`
-      rm -f ${file}
-      if have ${tool}; then ${raw(anew)}; fi`,
+    check: `${placed.check}\n${call("trust_store_has", update[0], bundle, line)}`,
+    undo: call("remove_from_trust_store", file, ...rebuild),
   };
 }

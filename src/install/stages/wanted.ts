@@ -1,24 +1,8 @@
 import type { ClusterHost } from "../../cluster/cluster.ts";
-import { sh } from "../../plan/shell.ts";
+import { call } from "../../plan/shell.ts";
 import type { PackageSet } from "../bundle.ts";
 import { wantedPackages } from "../context.ts";
-
-/** A package that a host is to have. */
-export interface Wanted {
-  name: string;
-  version: string;
-  arch: string;
-  /** As the spec asks for it: a name, a capability, a name with a version. */
-  text: string;
-  /** Exactly this version; else any that is there will do. */
-  pinned: boolean;
-}
-
-/** What a transaction may do besides installing. */
-export interface Allowed {
-  removal: boolean;
-  base: boolean;
-}
+import type { Wanted } from "../systems/system.ts";
 
 /** Packages of a host by the roles that it has in this cluster. */
 export function wantedOn(set: PackageSet, host: ClusterHost): Wanted[] {
@@ -33,8 +17,6 @@ export function wantedOn(set: PackageSet, host: ClusterHost): Wanted[] {
   });
 }
 
-/** Takes a service back that came with our packages; one that was there before goes on. */
-export const stopIfOurs = (packages: string[], ...units: string[]): string => sh`
-  for package in ${packages}; do
-    if grep -qsxF "$package" "$airgap_home/installed-packages"; then systemctl disable --now ${units} 2>/dev/null || :; fi
-  done`;
+/** Disables services whose package airgap installed; one that was there before runs on. */
+export const stopIfOurs = (packages: string[], ...units: string[]): string =>
+  call("disable_if_ours", packages, ...units);

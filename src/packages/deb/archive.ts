@@ -1,4 +1,5 @@
 import { AirgapError } from "../../errors.ts";
+import { BLOCK, padded, readHeader } from "../../transport/tar-header.ts";
 import { decompressAll } from "../decompress.ts";
 import { NeedMore } from "../heads.ts";
 
@@ -14,7 +15,6 @@ export interface DebHead {
 
 const MAGIC = "!<arch>\n";
 const MEMBER = 60;
-const BLOCK = 512;
 const MAX_CONTROL = 64 << 20;
 
 interface Member {
@@ -67,18 +67,13 @@ export async function readDebHead(bytes: Buffer, what: string): Promise<DebHead>
 async function controlFile(compressed: Buffer, what: string): Promise<string> {
   const tar = await decompressAll(compressed, `control.tar of ${what}`, MAX_CONTROL);
   for (let at = 0; at + BLOCK <= tar.length; ) {
-    const name = tar.toString("latin1", at, at + 100).replace(/\0.*$/s, "");
-    const size = Number.parseInt(
-      tar
-        .toString("latin1", at + 124, at + 136)
-        .replace(/\0.*$/s, "")
-        .trim() || "0",
-      8,
-    );
-    if (!Number.isSafeInteger(size) || size < 0 || at + BLOCK + size > tar.length) break;
-    if (name === "./control" || name === "control")
-      return tar.toString("utf8", at + BLOCK, at + BLOCK + size);
-    at += BLOCK + Math.ceil(size / BLOCK) * BLOCK;
+    const header = readHeader(tar.subarray(at, at + BLOCK));
+    const start = at + BLOCK;
+    // NaN is not at most anything.
+    if (header === undefined || !(start + header.size <= tar.length)) break;
+    if (header.type === "0" && (header.name === "./control" || header.name === "control"))
+      return tar.toString("utf8", start, start + header.size);
+    at = start + padded(header.size);
   }
   throw new AirgapError("corrupt", `${what} has no control file`);
 }

@@ -18,13 +18,28 @@ const MAX_UNPACKED = 4 * 2 ** 30;
 /** In the order of preference: quick to unpack first. */
 const SUFFIXES = [".zst", ".gz", ".xz", ""];
 
+/** Hashes that apt counts as broken in a signature of Release. `APT::Hashes::…::Untrusted`, apt.conf(5) */
+const BROKEN = new Set(["md5", "sha1", "ripemd"]);
+
 /** apt refuses what an expired key has signed, whenever it did; rpm asks for the day of the signature only. */
-const aptRule: Acceptable = async ({ key }) => {
+const aptRule: Acceptable = async ({ key, hash }) => {
+  if (BROKEN.has(hash)) return `with ${hash.toUpperCase()}, which can be forged; apt refuses it`;
   const expires = await key.getExpirationTime();
   return expires instanceof Date && expires.getTime() <= Date.now()
     ? `its key expired on ${expires.toISOString().slice(0, 10)}, and apt refuses signatures of expired keys`
     : undefined;
 };
+
+/** The key of a repository; undefined where the spec names none. */
+export async function repositoryKeys(
+  repository: RepositorySpec,
+  context: ResolveContext,
+): Promise<KeyRing | undefined> {
+  const { signedBy } = repository;
+  return signedBy === undefined
+    ? undefined
+    : await readKeys([placeOf(context.baseDir, signedBy)], repositoryHttp(repository, context), context);
+}
 
 /** Opens every suite and component of a repository: one Packages file each. */
 export async function openRepository(
@@ -39,10 +54,7 @@ export async function openRepository(
     throw new AirgapError("spec", `Repository ${repository.id} of ${set.name} has no suites`);
   const http = repositoryHttp(repository, context);
   const base = placeOf(context.baseDir, uris);
-  const keys =
-    repository.signedBy === undefined
-      ? undefined
-      : await readKeys([placeOf(context.baseDir, repository.signedBy)], http, context.signal);
+  const keys = await repositoryKeys(repository, context);
   const opened: DebRepository[] = [];
   for (const suite of suites)
     opened.push(...(await openSuite({ repository, set, context, http, base, keys, suite })));
@@ -69,8 +81,19 @@ async function openSuite(at: Suite): Promise<DebRepository[]> {
   if (found === undefined) return openUnsigned(at, root, title);
   const { release, signed } = found;
   if (release.validUntil && release.validUntil.getTime() < Date.now()) {
-    const message = `Release of ${title} was valid until ${release.validUntil.toISOString()}; apt would refuse it where it checks dates`;
-    context.emit({ type: "warning", message });
+    const message = `Release of ${title} was valid until ${release.validUntil.toISOString()}`;
+    if (repository.checkValidUntil !== false)
+      throw new AirgapError(
+        "check-failed",
+        `${message}: apt refuses it, since a mirror may hold back updates`,
+        {
+          suggestions: [
+            "name a mirror that is up to date",
+            `checkValidUntil: false  # for ${repository.id}, as apt's Check-Valid-Until: for a snapshot or an archive`,
+          ],
+        },
+      );
+    context.emit({ type: "warning", message: `${message}; the spec allows that` });
   }
   const lists = flat
     ? [""]

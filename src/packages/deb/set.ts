@@ -8,7 +8,10 @@ import type { Prepared, SetFormat, Tree, TreeMetadata } from "../format.ts";
 import { globRegExp } from "../glob.ts";
 import { type Headed, Heads } from "../heads.ts";
 import { readInstalled } from "../installed-file.ts";
+import { pinsOf } from "../key-pins.ts";
+import type { KeyRing } from "../keys.ts";
 import { below, placeOf } from "../locations.ts";
+import { named } from "../mirrors.ts";
 import { forEachPackage, packageSource, placePackage } from "../prepare.ts";
 import { repositoryHttp } from "../repository-http.ts";
 import { rolesOf } from "../roles.ts";
@@ -17,7 +20,7 @@ import { type DebHead, readDebHead } from "./archive.ts";
 import { aptFiles } from "./client-files.ts";
 import { checkUnpackable, inspectDeb } from "./inspect.ts";
 import { parseInstalledDebs } from "./installed.ts";
-import { openRepository } from "./open.ts";
+import { openRepository, repositoryKeys } from "./open.ts";
 import type { DebRepository } from "./repository.ts";
 import { solveDeb } from "./solve.ts";
 import { makeDebMetadata } from "./write.ts";
@@ -31,7 +34,7 @@ async function closures(set: PackageSetSpec, context: ResolveContext): Promise<C
   const repositories: DebRepository[] = [];
   try {
     for (const repository of set.repositories)
-      repositories.push(...(await openRepository(repository, set, context)));
+      repositories.push(...(await named(repository.id, openRepository(repository, set, context))));
     const found: Closure[] = [];
     for (const { role, install } of rolesOf(set)) {
       const closure = await solveDeb({
@@ -128,7 +131,12 @@ async function prepare(
 ): ReturnType<SetFormat<string>["prepare"]> {
   const heads = new Heads(context.cacheDir);
   const prepared = await forEachPackage(chosen, (item) => look(set, item, heads, context));
-  return { prepared, extra: { keys: {} } };
+  const rings = new Map<string, KeyRing>();
+  for (const repository of set.repositories) {
+    const ring = await repositoryKeys(repository, context);
+    if (ring) rings.set(repository.id, ring);
+  }
+  return { prepared, extra: { keys: {}, keyPins: pinsOf(rings) } };
 }
 
 async function prepareLocked(

@@ -44,7 +44,7 @@ function parseSpec(text: string): ModuleSpec {
   // An architecture can follow two colons, in whatever comes before.
   const [front = "", arch] = (slash < 0 ? text : text.slice(0, slash)).split("::", 2);
   const [name = "", stream, version, context, last] = front.split(":");
-  return { name, stream, version, context, arch: arch ?? last, ...(profile ? { profile } : {}) };
+  return { name, stream, version, context, arch: arch ?? last, profile };
 }
 
 const fits = (pattern: string | undefined, text: string): boolean =>

@@ -45,7 +45,7 @@ export function repositoryKeys(
   const places = (repository.gpgkey ?? []).map((key) =>
     placeOf(context.baseDir, substitute(key, repository, set.arch)),
   );
-  return readKeys(places, repositoryHttp(repository, context), context.signal);
+  return readKeys(places, repositoryHttp(repository, context), context);
 }
 
 interface Bases {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { replaceFile } from "../../atomic.ts";
 import { AirgapError } from "../../errors.ts";
 import type { Http } from "../../http.ts";
 import {
@@ -225,9 +226,8 @@ export class RpmRepository {
       const id = byChecksum.get(pkgid);
       if (id !== undefined) found.get(path)?.push(id);
     }
-    const partial = `${this.#file}.paths.${process.pid}.part`;
-    await writeFile(partial, JSON.stringify({ revision: this.#options.revision, owners: [...found] }));
-    await rename(partial, `${this.#file}.paths`);
+    const text = JSON.stringify({ revision: this.#options.revision, owners: [...found] });
+    await replaceFile(`${this.#file}.paths`, (draft) => writeFile(draft, text), { durable: false });
     return found;
   }
 }

@@ -8,8 +8,10 @@ import type { Prepared, SetFormat, Tree, TreeMetadata } from "../format.ts";
 import { globRegExp } from "../glob.ts";
 import { Heads } from "../heads.ts";
 import { readInstalled } from "../installed-file.ts";
+import { pinsOf } from "../key-pins.ts";
 import type { KeyRing } from "../keys.ts";
 import { below } from "../locations.ts";
+import { named } from "../mirrors.ts";
 import { forEachPackage, type Part, packageSource, placePackage } from "../prepare.ts";
 import { repositoryHttp } from "../repository-http.ts";
 import { rolesOf } from "../roles.ts";
@@ -37,7 +39,7 @@ async function closures(set: PackageSetSpec, context: ResolveContext): Promise<C
   const repositories: RpmRepository[] = [];
   try {
     for (const repository of set.repositories)
-      repositories.push(await openRepository(repository, set, context));
+      repositories.push(await named(repository.id, openRepository(repository, set, context)));
     const paths = new Set(
       (await Promise.all(repositories.map((repository) => repository.requiredPaths()))).flat(),
     );
@@ -167,6 +169,7 @@ async function prepare(
   const modules = joined(known);
   const extra = {
     keys,
+    keyPins: pinsOf(rings),
     ...(labelled || spared || known.length > 0 ? { moduleHotfixes: true as const } : {}),
     ...(modules.length > 0 ? { modules } : {}),
   };

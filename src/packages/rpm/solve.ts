@@ -28,7 +28,7 @@ export interface SolveOptions {
   recommends: boolean;
   installed: InstalledPackage[];
   hostCapabilities: string[];
-  emit?: Emit;
+  emit?: Emit | undefined;
 }
 
 /** What hosts of an architecture may install. */

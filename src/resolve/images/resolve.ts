@@ -12,13 +12,13 @@ import { followLockedImage, type ImageRequest, type OpenedImage, resolveImage } 
 export interface OpenRequest {
   reference: Reference;
   /** `docker-daemon:…` and the like, as the spec says it. */
-  from?: string;
+  from?: string | undefined;
   /** kubeadm's own image: a flat mirror may be asked. */
   flat: boolean;
   /** Layers that their publisher does not let registries distribute may be read from where he says. */
   foreignLayers: boolean;
   /** With a lock: the digest that the source has to have. */
-  expect?: Digest;
+  expect?: Digest | undefined;
 }
 
 export interface ImagesOptions {
@@ -82,8 +82,8 @@ async function one(wanted: Wanted, { open, context }: ImagesOptions): Promise<Re
       reference,
       flat,
       foreignLayers,
-      ...(wanted.from ? { from: wanted.from } : {}),
-      ...(expect ? { expect } : {}),
+      from: wanted.from,
+      expect,
     });
     const resolved = item
       ? await followLockedImage(wanted, item, opened.source, signal)

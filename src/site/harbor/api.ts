@@ -1,9 +1,9 @@
 import { isAirgapError } from "../../errors.ts";
 import type { Headers, HttpResponse, Method } from "../../http.ts";
 import { isRecord } from "../../oci/descriptor.ts";
+import { basicAuthorization } from "../../origin.ts";
 import { failure } from "../../transport/registry/answer.ts";
 import type { RegistryClient } from "../../transport/registry/client.ts";
-import { basic } from "../../transport/registry/token.ts";
 
 const MAX_ANSWER = 4 * 1024 * 1024;
 
@@ -177,7 +177,7 @@ async function send(
       // A project that is called by a number would be taken for an id.
       "x-is-resource-name": "true",
       ...(credential && "username" in credential
-        ? { authorization: basic(credential.username, credential.password) }
+        ? { authorization: basicAuthorization(credential.username, credential.password) }
         : {}),
       ...(body === undefined ? {} : { "content-type": "application/json" }),
       ...headers,

@@ -1,7 +1,8 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { join } from "node:path";
+import { replaceFileSync } from "../../atomic.ts";
 import { AirgapError, messageOf } from "../../errors.ts";
 import { type KeyedCertificate, makeAuthority, makeCertificate } from "../../pki/certificate.ts";
 
@@ -22,13 +23,6 @@ export interface SelfSigned {
   };
 }
 
-function keep(path: string, text: string, mode: number): void {
-  const draft = `${path}.${process.pid}.new`;
-  writeFileSync(draft, text, { mode });
-  chmodSync(draft, mode);
-  renameSync(draft, path);
-}
-
 function kept(directory: string, name: string): KeyedCertificate | undefined {
   try {
     return {
@@ -43,8 +37,8 @@ function kept(directory: string, name: string): KeyedCertificate | undefined {
 
 /** The key first: a certificate is only looked for where it is complete. */
 function keepPair(directory: string, name: string, pair: KeyedCertificate): KeyedCertificate {
-  keep(join(directory, `${name}.key`), pair.key, 0o600);
-  keep(join(directory, `${name}.crt`), pair.cert, 0o644);
+  replaceFileSync(join(directory, `${name}.key`), pair.key, 0o600);
+  replaceFileSync(join(directory, `${name}.crt`), pair.cert, 0o644);
   return pair;
 }
 

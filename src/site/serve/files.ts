@@ -5,17 +5,14 @@ import type { Item } from "../../lock/lock.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 
-const TITLE = "org.opencontainers.image.title";
-
 /** Files below one directory. */
 class Tree {
   readonly #files = new Map<string, Descriptor>();
   readonly #directories = new Map<string, Set<string>>([["", new Set()]]);
 
-  /** Paths that are none (`..`, empty components) are left out: nobody can ask for them. */
+  /** @param path a safe one */
   add(path: string, descriptor: Descriptor): void {
     const parts = path.split("/");
-    if (parts.some((part) => part === "" || part === "." || part === "..")) return;
     this.#files.set(path, descriptor);
     for (let depth = 0; depth < parts.length; depth++) {
       const directory = parts.slice(0, depth).join("/");
@@ -41,11 +38,7 @@ interface Carried {
 }
 
 function fill(tree: Tree, { bundle, item }: Carried): void {
-  const manifest = bundle.manifest(item.root, `${item.kind} ${item.name}`);
-  for (const layer of manifest.kind === "manifest" ? manifest.layers : []) {
-    const title = layer.annotations?.[TITLE];
-    if (title !== undefined) tree.add(title, layer);
-  }
+  for (const { title, layer } of bundle.files(item)) tree.add(title, layer);
 }
 
 /** `files/<name>` and `packages/<set>/<path>` of bundles. A set's list is read when it is first asked for. */

@@ -1,6 +1,7 @@
 import { AirgapError, type ErrorCode } from "../../errors.ts";
 import { type HttpResponse, redactUrl } from "../../http.ts";
 import { isRecord } from "../../oci/descriptor.ts";
+import { apiHost } from "./endpoint.ts";
 
 /** One entry of a registry's error body. distribution-spec v1.1, "Error Codes". */
 export interface RegistryProblem {
@@ -63,7 +64,11 @@ export class RegistryError extends AirgapError {
   }
 }
 
-function suggestionsFor(status: number, host: string): string[] {
+function suggestionsFor(status: number, host: string, sentTo: string | undefined): string[] {
+  if (sentTo !== undefined && (status === 401 || status === 403))
+    return [
+      `${host} points to ${sentTo}, which does not get the login for ${host}: have the registry's own address (its external URL) set right`,
+    ];
   if (status === 401 || status === 403) return [`docker login ${host}`];
   if (status === 429) return ["run the same command again later, or with --concurrency 1"];
   return [];
@@ -72,16 +77,24 @@ function suggestionsFor(status: number, host: string): string[] {
 /**
  * Turns an unexpected answer into an error: `what` names what was tried, e.g.
  * `the manifest 1.27 of docker.io/library/nginx`.
+ * @param asked who was to answer; another one was pointed to
  */
-export async function failure(response: HttpResponse, what: string, host: string): Promise<RegistryError> {
+export async function failure(
+  response: HttpResponse,
+  what: string,
+  host: string,
+  asked = apiHost(host),
+): Promise<RegistryError> {
   const problems = await readProblems(response);
   const said = problems
     .map(({ code, message }) => [code, message].filter((part) => part !== "").join(": "))
     .join("; ");
   const { status } = response;
   const code = CODE_OF_STATUS[status] ?? (status >= 500 ? "network" : status >= 400 ? "refused" : "protocol");
-  const message = `${what}: ${new URL(response.url).host} answered HTTP ${status}${said === "" ? "" : ` (${said})`}`;
-  return new RegistryError(code, message, status, problems, suggestionsFor(status, host));
+  const { host: answering } = new URL(response.url);
+  const sentTo = [asked, asked.replace(/:(?:80|443)$/, "")].includes(answering) ? undefined : answering;
+  const message = `${what}: ${answering} answered HTTP ${status}${said === "" ? "" : ` (${said})`}`;
+  return new RegistryError(code, message, status, problems, suggestionsFor(status, host, sentTo));
 }
 
 /** For messages about an answer that its specification forbids. */

@@ -1,8 +1,9 @@
 import { AirgapError } from "../../errors.ts";
 import type { Http } from "../../http.ts";
-import type { Credential, Credentials } from "../credentials.ts";
+import { basicAuthorization } from "../../origin.ts";
+import type { Credential, Credentials } from "../credential.ts";
 import { parseChallenges } from "./challenge.ts";
-import { basic, requestToken, type ScopeText, type Token, type TokenService } from "./token.ts";
+import { requestToken, type ScopeText, type Token, type TokenService } from "./token.ts";
 
 /** What a request needs: rights on one repository, and for a mount those on another. */
 export interface Scope {
@@ -15,7 +16,6 @@ export interface AuthorizerOptions {
   host: string;
   http: Http;
   credentials: Credentials;
-  insecure: boolean;
   /** Where the registry answers. */
   base(): Promise<URL>;
 }
@@ -48,7 +48,7 @@ export class Authorizer {
     if (!this.#basic) return undefined;
     const credential = await this.#credential(scopes);
     return credential && "username" in credential
-      ? basic(credential.username, credential.password)
+      ? basicAuthorization(credential.username, credential.password)
       : undefined;
   }
 
@@ -151,14 +151,13 @@ export class Authorizer {
   async #fetch(scopes: Scope[], key: string, signal?: AbortSignal): Promise<Token> {
     if (this.#bearer === undefined)
       throw new AirgapError("protocol", `${this.#options.host} named no token service`);
-    const { host, http, insecure, base } = this.#options;
+    const { host, http, base } = this.#options;
     return await requestToken(http, {
       service: this.#bearer,
       scopes: [...scopes.map(textOf), ...(this.#extra.get(key) ?? [])],
       credential: await this.#credential(scopes),
       registry: await base(),
       host,
-      insecure,
       ...(signal ? { signal } : {}),
     });
   }

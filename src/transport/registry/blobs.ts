@@ -2,12 +2,10 @@ import { AirgapError, messageOf } from "../../errors.ts";
 import type { HttpResponse } from "../../http.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { isManifestLike } from "../../oci/media-types.ts";
+import type { Tries } from "../../retry.ts";
 import type { Range } from "../types.ts";
 import { failure, protocolError } from "./answer.ts";
 import { nameFor, pathOf, type Repository } from "./manifests.ts";
-
-/** How often a transfer that breaks off is taken up again where it stopped. */
-const MAX_BREAKS = 20;
 
 export interface BlobAsk {
   repository: Repository;
@@ -15,6 +13,8 @@ export interface BlobAsk {
   range?: Range;
   /** Where a foreign layer may be had; asked without credentials. */
   urls?: string[];
+  /** The count of tries, where some were made already. */
+  tries?: Tries;
   signal?: AbortSignal;
 }
 
@@ -46,12 +46,13 @@ async function ask(
   request: BlobAsk,
   headers: Record<string, string>,
   foreign: boolean,
+  tries: Tries,
 ): Promise<HttpResponse> {
   const { client, scopes } = request.repository;
   const signal = request.signal ? { signal: request.signal } : {};
   return foreign
-    ? await client.http.request(target, { headers, ...signal })
-    : await client.send(target, { headers, scopes, ...signal });
+    ? await client.http.request(target, { headers, tries, anonymous: true, ...signal })
+    : await client.send(target, { headers, scopes, tries, ...signal });
 }
 
 /** Bytes `from` … `end - 1` as one answer gives them; the answer may break off. */
@@ -61,15 +62,14 @@ async function* once(
   from: number,
   end: number,
   foreign: boolean,
+  tries: Tries,
 ): AsyncGenerator<Uint8Array> {
   const { descriptor, repository } = request;
   const whole = from === 0 && end === descriptor.size;
-  const response = await ask(target, request, whole ? {} : { range: rangeHeader(from, end) }, foreign);
+  const response = await ask(target, request, whole ? {} : { range: rangeHeader(from, end) }, foreign, tries);
   if (response.status === 200) {
     // No cut for the whole: that more comes than there should be must be seen.
-    yield* whole
-      ? (response.body as AsyncIterable<Uint8Array>)
-      : cut(response.body as AsyncIterable<Uint8Array>, from, end - from);
+    yield* whole ? response.chunks() : cut(response.chunks(), from, end - from);
     return;
   }
   if (response.status !== 206)
@@ -81,7 +81,7 @@ async function* once(
       `answered with ${response.headers["content-range"] ?? "no range"} when asked from byte ${from}`,
     );
   }
-  yield* cut(response.body as AsyncIterable<Uint8Array>, 0, end - from);
+  yield* cut(response.chunks(), 0, end - from);
 }
 
 /**
@@ -95,11 +95,12 @@ export async function* blobBytes(
 ): AsyncGenerator<Uint8Array> {
   const { descriptor, range = { offset: 0 }, repository, signal } = request;
   const end = range.length === undefined ? descriptor.size : range.offset + range.length;
-  for (let at = range.offset, breaks = 0; ; breaks++) {
+  const tries = request.tries ?? repository.client.tries(target, signal);
+  for (let at = range.offset; ; ) {
     const before = at;
     let broken: unknown;
     try {
-      for await (const chunk of once(target, request, at, end, foreign)) {
+      for await (const chunk of once(target, request, at, end, foreign, tries)) {
         at += chunk.length;
         yield chunk;
       }
@@ -110,11 +111,12 @@ export async function* blobBytes(
     }
     // An answer that ends early, by chunked encoding say, is no better than one that breaks off.
     if (at >= end || (at === before && broken === undefined)) return;
-    if (breaks < MAX_BREAKS) continue;
-    const why = broken === undefined ? "" : `: ${messageOf(broken)}`;
+    const reason = broken === undefined ? "it ended early" : messageOf(broken);
+    const setback = { reason, ...(broken instanceof Error ? { error: broken } : {}) };
+    if (await tries.resume(at - before, setback)) continue;
     throw new AirgapError(
       "network",
-      `${nameFor(repository, descriptor.digest)} broke off ${breaks} times, at last at byte ${at}${why}`,
+      `${nameFor(repository, descriptor.digest)} broke off ${tries.failed} times, at last at byte ${at}: ${reason}`,
       { cause: broken },
     );
   }

@@ -1,19 +1,15 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import pLimit from "p-limit";
-import { isAirgapError, messageOf } from "../../errors.ts";
-import { type Emit, silent } from "../../events.ts";
 import {
-  backoffMs,
   type Http,
   type HttpRequest,
   type HttpResponse,
-  isCertificateProblem,
-  isRetryable,
-  redactUrl,
+  setbackOf,
   type Trust,
   usesProxy,
 } from "../../http.ts";
-import type { Credential, Credentials } from "../credentials.ts";
+import { isSameOrigin } from "../../origin.ts";
+import type { Tries } from "../../retry.ts";
+import type { Credential, Credentials } from "../credential.ts";
 import { Authorizer, type Scope } from "./auth.ts";
 import { findEndpoint } from "./endpoint.ts";
 import { type BlobRequest, Lane } from "./lane.ts";
@@ -31,8 +27,7 @@ export interface ClientOptions {
   trust: Trust;
   credentials: Credentials;
   limits?: LimitOptions;
-  emit?: Emit;
-  /** Tries after the first. Default 5. */
+  /** Tries after the first. Default: the HTTP client's. */
   retries?: number;
 }
 
@@ -76,10 +71,8 @@ export class RegistryClient {
   readonly lane: Lane | undefined;
   readonly learned: Learned = { tags: new Map(), failedMounts: 0, probesByMount: true, upload: newManners() };
   readonly #auth: Authorizer;
-  readonly #emit: Emit;
-  readonly #retries: number;
+  readonly #retries: number | undefined;
   #base: Promise<URL> | undefined;
-  #closed = false;
 
   constructor(options: ClientOptions) {
     this.host = options.host;
@@ -87,14 +80,12 @@ export class RegistryClient {
     this.lane = usesProxy() ? undefined : new Lane(options.limits);
     this.trust = options.trust;
     this.limits = new HostLimit(options.limits);
-    this.#emit = options.emit ?? silent;
-    this.#retries = options.retries ?? 5;
-    const { host, http, credentials, trust } = options;
+    this.#retries = options.retries;
+    const { host, http, credentials } = options;
     this.#auth = new Authorizer({
       host,
       http,
       credentials,
-      insecure: trust.insecure === true,
       base: () => this.base(),
     });
   }
@@ -112,9 +103,8 @@ export class RegistryClient {
     return this.#base;
   }
 
-  /** Ends what is under way: nothing is tried again. */
+  /** Ends what is under way on connections of its own; the HTTP client is closed by whoever made it. */
   close(): void {
-    this.#closed = true;
     this.lane?.close();
   }
 
@@ -140,7 +130,7 @@ export class RegistryClient {
     return { url: new URL(path, base), headers: authorization === undefined ? {} : { authorization } };
   }
 
-  /** After a 401 to such a request; true when `prepare` gives something better now. */
+  /** After a 401 of the registry itself to such a request; true when `prepare` gives something better now. */
   async refresh(
     scopes: Scope[],
     used: BlobRequest,
@@ -150,6 +140,14 @@ export class RegistryClient {
     return await this.#auth.challenged(challenge, scopes, used.headers["authorization"], signal);
   }
 
+  /** A new count of tries for something of this registry's. */
+  tries(target: string | URL, signal?: AbortSignal): Tries {
+    return this.http.tries(new URL(target, `https://${this.host}`), {
+      ...(this.#retries === undefined ? {} : { retries: this.#retries }),
+      ...(signal ? { signal } : {}),
+    });
+  }
+
   /**
    * Asks the registry: authorised, within its limits, again where that may help. Gives the final
    * answer whatever its status.
@@ -157,75 +155,61 @@ export class RegistryClient {
    * @throws AirgapError `network` without an answer, `unauthorized` where no token is given
    */
   async send(target: string | URL, ask: Ask): Promise<HttpResponse> {
-    let url = target instanceof URL ? target : new URL(target, await this.base());
-    for (let attempt = 1, moves = 0; ; attempt++) {
-      const answer = await this.#authorized(url, ask).catch((error: unknown) => error as Error);
+    const url = target instanceof URL ? target : new URL(target, await this.base());
+    const tries = ask.tries ?? this.tries(url, ask.signal);
+    for (;;) {
+      const outcome = await this.#moved(url, ask).catch((error: unknown) => error as Error);
       ask.signal?.throwIfAborted();
-      const failed = answer instanceof Error;
-      const moved =
-        failed || ask.redirect === "manual" || moves++ >= MAX_MOVES ? undefined : movedTo(answer, url);
-      if (moved !== undefined && !failed) {
-        await answer.discard();
-        url = moved;
-        continue;
-      }
-      if (failed ? !this.#mayRepeat(answer, ask) : !isRetryable(answer.status)) return settle(answer);
-      const plainRefusal = !failed && answer.status === 429;
-      const allowed = ask.retry === "never" ? false : ask.retry === "refused" ? plainRefusal : true;
-      if (!allowed || attempt > this.#retries) return settle(answer);
-      await this.#wait(url, answer, attempt, ask.signal);
+      const answer = outcome instanceof Error ? undefined : outcome;
+      if (!this.http.mayRepeat(outcome)) return this.http.finish(outcome, url, ask);
+      const waitMs = mayRepeat(ask, answer) ? tries.next(setbackOf(outcome)) : undefined;
+      if (waitMs === undefined) return this.http.finish(outcome, url, ask, tries);
+      if (answer?.status === 429 || answer?.status === 503) this.limits.pause(waitMs);
+      await answer?.discard();
+      await tries.wait(waitMs, setbackOf(outcome));
     }
   }
 
-  #mayRepeat(error: Error, ask: Ask): boolean {
-    return (
-      !this.#closed &&
-      isAirgapError(error, "network") &&
-      ask.retry !== "refused" &&
-      !isCertificateProblem(error)
-    );
+  /** One try, with the moves of a request that has a body. */
+  async #moved(start: URL, ask: Ask): Promise<HttpResponse> {
+    let url = start;
+    for (let moves = 0; ; moves++) {
+      const answer = await this.#authorized(url, ask);
+      const next = ask.redirect === "manual" || moves >= MAX_MOVES ? undefined : movedTo(answer, url);
+      if (next === undefined) return answer;
+      await answer.discard();
+      url = next;
+    }
   }
 
-  async #wait(url: URL, answer: HttpResponse | Error, attempt: number, signal?: AbortSignal): Promise<void> {
-    const failed = answer instanceof Error;
-    const waitMs = backoffMs(attempt, failed ? undefined : answer.headers["retry-after"]);
-    if (!failed) await answer.discard();
-    const loaded = !failed && (answer.status === 429 || answer.status === 503);
-    if (loaded) this.limits.pause(waitMs);
-    this.#emit({
-      type: "retry",
-      what: redactUrl(url),
-      reason: failed ? messageOf(answer) : `HTTP ${answer.status}`,
-      attempt,
-      waitMs,
-    });
-    await sleep(waitMs, undefined, signal ? { signal } : {});
-  }
-
-  /** One request; with a 401 once more, with what that taught and the body from its start. */
+  /**
+   * One request; with a 401 of the registry itself once more, with what that taught and the body
+   * from its start. Whoever it points to gets no authorisation, and teaches nothing.
+   */
   async #authorized(url: URL, ask: Ask): Promise<HttpResponse> {
-    const used = await this.#authorization(url, ask);
+    const base = await this.base();
+    if (!isSameOrigin(base, url)) return await this.#once(url, ask, undefined, true);
+    const used = await this.#auth.header(ask.scopes, ask.signal);
     const answer = await this.#once(url, ask, used);
-    if (answer.status !== 401) return answer;
+    if (answer.status !== 401 || !isSameOrigin(base, new URL(answer.url))) return answer;
     const challenge = answer.headers["www-authenticate"];
     if (!(await this.#auth.challenged(challenge, ask.scopes, used, ask.signal))) return answer;
     await answer.discard();
     return await this.#once(url, ask, await this.#auth.header(ask.scopes, ask.signal));
   }
 
-  /** Another host than the registry's gets our authorisation only when it asks for it. */
-  async #authorization(url: URL, ask: Ask): Promise<string | undefined> {
-    if (url.origin !== (await this.base()).origin) return undefined;
-    return await this.#auth.header(ask.scopes, ask.signal);
-  }
-
-  async #once(url: URL, ask: Ask, authorization: string | undefined): Promise<HttpResponse> {
-    const { scopes: _, retry: __, ...request } = ask;
+  async #once(
+    url: URL,
+    ask: Ask,
+    authorization: string | undefined,
+    anonymous = false,
+  ): Promise<HttpResponse> {
+    const { scopes: _, retry: __, tries: ___, ...request } = ask;
     const headers = { ...ask.headers, ...(authorization === undefined ? {} : { authorization }) };
     const small = ask.body === undefined;
     return await this.limits.run(async () => {
       const startedAt = performance.now();
-      const value = await this.http.request(url, { ...request, headers, retries: 0 });
+      const value = await this.http.attempt(url, { ...request, headers, anonymous });
       const overloaded = value.status === 429 || value.status === 503;
       return {
         value,
@@ -235,14 +219,14 @@ export class RegistryClient {
   }
 }
 
+/** Whether the request may be sent again after this; `undefined` stands for no answer. */
+function mayRepeat({ retry = "always" }: Ask, answer: HttpResponse | undefined): boolean {
+  return retry === "always" || (retry === "refused" && answer?.status === 429);
+}
+
 /** Where a request with a body is to be sent instead, method and body as they are. RFC 9110, 15.4.8 and 15.4.9. */
 function movedTo({ status, headers }: HttpResponse, from: URL): URL | undefined {
   const location = status === 307 || status === 308 ? headers["location"] : undefined;
   const url = location === undefined ? null : URL.parse(location, from);
   return url !== null && /^https?:$/.test(url.protocol) ? url : undefined;
-}
-
-function settle(answer: HttpResponse | Error): HttpResponse {
-  if (answer instanceof Error) throw answer;
-  return answer;
 }

@@ -97,7 +97,9 @@ export class RegistryDestination implements Destination {
       scopes: this.#repository.scopes,
       ...(signal ? { signal } : {}),
     });
-    const first = await response.body[Symbol.asyncIterator]()
+    const first = await response
+      .chunks()
+      [Symbol.asyncIterator]()
       .next()
       .catch(() => ({ done: true }));
     response.abandon();

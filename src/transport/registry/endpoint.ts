@@ -1,5 +1,6 @@
 import { AirgapError, isAirgapError, messageOf } from "../../errors.ts";
-import { type Http, isCertificateProblem, type Trust } from "../../http.ts";
+import type { Http, Trust } from "../../http.ts";
+import { isCertificateProblem } from "../../retry.ts";
 
 /** Where Docker's hub keeps its API. */
 const API_HOST: Record<string, string> = {

@@ -2,6 +2,7 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { AirgapError } from "../../errors.ts";
 import { readPem, redactUrl, type Trust } from "../../http.ts";
+import { Pace } from "../../pace.ts";
 
 /**
  * What arrives is read into this by all connections in turn: whoever is told of bytes has done with
@@ -42,8 +43,11 @@ export class LaneSocket {
   #used = false;
   #keepAlive = true;
   #closed = false;
+  #pace = new Pace();
+  #readAt = 0;
 
-  constructor(url: URL, trust: Trust) {
+  /** @param onClose told once, when the connection is gone */
+  constructor(url: URL, trust: Trust, onClose: () => void = () => {}) {
     this.#url = url;
     const onread = {
       buffer: BUFFER,
@@ -69,7 +73,10 @@ export class LaneSocket {
     );
     this.#socket.on("error", (error) => this.#fail(error));
     this.#socket.on("end", () => this.#fail(new Error("the connection was closed")));
-    this.#socket.on("close", () => this.#fail(new Error("the connection was closed")));
+    this.#socket.on("close", () => {
+      onClose();
+      this.#fail(new Error("the connection was closed"));
+    });
   }
 
   /** Whether another request may follow. */
@@ -117,6 +124,8 @@ export class LaneSocket {
       };
       this.#head = undefined;
       this.#left = undefined;
+      this.#pace = new Pace();
+      this.#readAt = performance.now();
       signal?.addEventListener("abort", abort, { once: true });
       if (this.#closed) return this.#fail(new StaleConnection("closed"));
       this.#socket.ref();
@@ -141,6 +150,9 @@ export class LaneSocket {
     let chunk = buffer.subarray(0, count);
     try {
       if (this.#exchange === undefined) throw new Error("bytes came that nobody asked for");
+      const now = performance.now();
+      this.#pace.count(count, now - this.#readAt);
+      this.#readAt = now;
       if (this.#left === undefined) {
         const body = this.#readHead(chunk);
         if (body === undefined) return true;

@@ -1,6 +1,8 @@
 import { AirgapError } from "../../errors.ts";
-import { backoffMs, type Headers, type Trust } from "../../http.ts";
+import { type Headers, type Trust, trustKey } from "../../http.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
+import { headersFor, isSameOrigin } from "../../origin.ts";
+import { backoffMs } from "../../retry.ts";
 import type { Range } from "../types.ts";
 import { type LaneHead, LaneSocket, StaleConnection } from "./lane-socket.ts";
 import { HostLimit, type LimitOptions, type Outcome } from "./limits.ts";
@@ -34,9 +36,12 @@ export class NotPlain extends Error {
 /** A redirect or a 401, read to its end. */
 class Detour extends Error {
   readonly head: LaneHead;
-  constructor(head: LaneHead) {
+  /** Who said it. */
+  readonly url: URL;
+  constructor(head: LaneHead, url: URL) {
     super(`HTTP ${head.status}`);
     this.head = head;
+    this.url = url;
   }
 }
 
@@ -58,6 +63,8 @@ interface Order {
  */
 export class Lane {
   readonly #idle = new Map<string, LaneSocket[]>();
+  readonly #open = new Set<LaneSocket>();
+  #closed = false;
   readonly #limit: HostLimit;
 
   constructor(limits: LimitOptions = LIMITS) {
@@ -86,8 +93,11 @@ export class Lane {
     if (failure) throw failure;
   }
 
+  /** Ends all connections, also those that are read from. */
   close(): void {
-    for (const sockets of this.#idle.values()) for (const socket of sockets) socket.destroy();
+    this.#closed = true;
+    for (const socket of this.#open) socket.destroy();
+    this.#open.clear();
     this.#idle.clear();
   }
 
@@ -103,6 +113,7 @@ export class Lane {
         if (
           status !== 401 ||
           refreshed ||
+          !isSameOrigin(request.url, error.url) ||
           !(await client.refresh(request, headers["www-authenticate"], signal))
         )
           throw new NotPlain(error.message);
@@ -120,11 +131,10 @@ export class Lane {
         const location =
           error instanceof Detour && error.head.status !== 401 ? error.head.headers["location"] : undefined;
         if (location === undefined) throw error;
-        const next = new URL(location, url);
-        if (next.protocol !== "https:" && next.protocol !== "http:")
-          throw new NotPlain(`a redirect to ${next.protocol}`);
-        // Credentials are for the host that they were given for.
-        if (next.origin !== url.origin) headers = {};
+        const next = URL.parse(location, url);
+        if (next === null || !/^https?:$/.test(next.protocol))
+          throw new NotPlain("a redirect to what is not an http(s) address");
+        headers = headersFor(next, url, headers);
         url = next;
       }
     }
@@ -139,7 +149,7 @@ export class Lane {
       : { ...headers, range: `bytes=${part.offset}-${part.offset + part.length - 1}` };
     for (;;) {
       const { socket, used } = this.#take(url, client.trust);
-      const answer = new Answer(order);
+      const answer = new Answer(order, url);
       const startedAt = performance.now();
       const begin = (head: LaneHead): number => {
         if (used) order.latencyMs = performance.now() - startedAt;
@@ -160,7 +170,10 @@ export class Lane {
     const idle = this.#idle.get(keyOf(url, trust)) ?? [];
     for (let socket = idle.pop(); socket; socket = idle.pop())
       if (socket.reusable) return { socket, used: true };
-    return { socket: new LaneSocket(url, trust), used: false };
+    if (this.#closed) throw new AirgapError("interrupted", "The connections were closed");
+    const socket = new LaneSocket(url, trust, () => this.#open.delete(socket));
+    this.#open.add(socket);
+    return { socket, used: false };
   }
 
   #giveBack(url: URL, trust: Trust, socket: LaneSocket): void {
@@ -176,8 +189,7 @@ export class Lane {
   }
 }
 
-const keyOf = (url: URL, trust: Trust): string =>
-  `${url.protocol}//${url.host} ${trust.insecure ?? false} ${trust.caFile ?? ""}`;
+const keyOf = (url: URL, trust: Trust): string => `${url.origin} ${trustKey(trust)}`;
 
 /** A "not now", with how long that is meant. */
 function refusal(error: Error | undefined): LaneHead | undefined {
@@ -199,13 +211,15 @@ function outcomeOf({ latencyMs, signal }: Order, error: Error | undefined): Outc
 /** One answer on its way: which of its bytes are wanted. */
 class Answer {
   readonly #order: Order;
+  readonly #url: URL;
   /** Bytes to drop before the wanted ones: of a server that ignored the range. */
   #skip = 0;
   #wanted = 0;
   #detour: LaneHead | undefined;
 
-  constructor(order: Order) {
+  constructor(order: Order, url: URL) {
     this.#order = order;
+    this.#url = url;
   }
 
   begin(head: LaneHead): number {
@@ -244,6 +258,6 @@ class Answer {
 
   /** Detours are told once the connection is free again. */
   end(): void {
-    if (this.#detour) throw new Detour(this.#detour);
+    if (this.#detour) throw new Detour(this.#detour, this.#url);
   }
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { isAirgapError } from "../../errors.ts";
+import { AirgapError } from "../../errors.ts";
 
 export interface LimitOptions {
   /** Requests at once to begin with. */
@@ -58,7 +58,7 @@ export class HostLimit {
       this.#learn(outcome, cuts);
       return value;
     } catch (error) {
-      this.#learn({ overloaded: isAirgapError(error, "network") }, cuts);
+      this.#learn({ overloaded: !(error instanceof AirgapError) && signal?.aborted !== true }, cuts);
       throw error;
     } finally {
       this.#running--;

@@ -29,8 +29,9 @@ export async function* pages(
     yield response;
     const link = response.status === 200 ? nextLink(response.headers) : undefined;
     if (link === undefined) return;
-    const { pathname, search } = new URL(link, response.url);
-    next = pathname + search;
+    const linked = URL.parse(link, response.url);
+    if (linked === null) throw protocolError(response, "links to a next page that is not an address");
+    next = linked.pathname + linked.search;
     if (seen.has(next)) throw protocolError(response, "links to a page that was seen already");
   }
 }

@@ -1,6 +1,8 @@
+import { AirgapError } from "../../errors.ts";
 import { type Emit, silent } from "../../events.ts";
-import { Http, type Trust } from "../../http.ts";
-import { anonymous, type Credentials } from "../credentials.ts";
+import { Http, type Trust, trustKey } from "../../http.ts";
+import type { Credentials } from "../credential.ts";
+import { anonymous } from "../credentials.ts";
 import { RegistryClient } from "./client.ts";
 import { RegistryDestination, type RegistryDestinationOptions } from "./destination.ts";
 import type { LimitOptions } from "./limits.ts";
@@ -22,15 +24,18 @@ export class Registries {
   readonly #options: RegistriesOptions;
   readonly #clients = new Map<string, RegistryClient>();
   readonly #own = new Map<string, Http>();
+  #closed = false;
 
   constructor(options: RegistriesOptions = {}) {
     this.#options = options;
   }
 
+  /** @throws AirgapError `interrupted` after `close` */
   client(host: string): RegistryClient {
+    if (this.#closed) throw new AirgapError("interrupted", "The run has ended");
     const known = this.#clients.get(host);
     if (known) return known;
-    const { credentials = anonymous, emit = silent, limits, retries } = this.#options;
+    const { credentials = anonymous, limits, retries } = this.#options;
     const trust = this.#options.trust?.(host) ?? {};
     const http = this.#options.http?.(trust) ?? this.#ownHttp(trust);
     const client = new RegistryClient({
@@ -38,7 +43,6 @@ export class Registries {
       http,
       trust,
       credentials,
-      emit,
       ...(limits ? { limits } : {}),
       ...(retries === undefined ? {} : { retries }),
     });
@@ -63,6 +67,7 @@ export class Registries {
 
   /** Ends the connections that were opened here. */
   async close(): Promise<void> {
+    this.#closed = true;
     for (const client of this.#clients.values()) client.close();
     await Promise.all([...this.#own.values()].map((http) => http.close()));
     this.#own.clear();
@@ -70,7 +75,7 @@ export class Registries {
   }
 
   #ownHttp(trust: Trust): Http {
-    const key = JSON.stringify([trust.caFile, trust.insecure, trust.clientCert, trust.clientKey]);
+    const key = trustKey(trust);
     const http =
       this.#own.get(key) ??
       new Http({ ...trust, ...connectionsFor(this.#options.limits), emit: this.#options.emit ?? silent });

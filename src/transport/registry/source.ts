@@ -6,6 +6,7 @@ import type { Digest } from "../../oci/digest.ts";
 import { isDigest } from "../../oci/digest.ts";
 import { isForeignLayer, isManifestLike } from "../../oci/media-types.ts";
 import { isTag } from "../../oci/reference.ts";
+import { isRetryable, type Setback, type Tries } from "../../retry.ts";
 import type { FetchOptions, Range, Source } from "../types.ts";
 import { verifiedStream } from "../verify.ts";
 import { blobBytes, contentPath } from "./blobs.ts";
@@ -69,25 +70,45 @@ export class RegistrySource implements Source {
     sink: (chunk: Uint8Array) => void,
     signal?: AbortSignal,
   ): Promise<void> {
-    const plain = !isManifestLike(descriptor.mediaType) && !isForeignLayer(descriptor.mediaType);
+    const rest = { offset: range.offset, length: range.length ?? descriptor.size - range.offset };
+    const asked = { descriptor, rest, sink, ...(signal ? { signal } : {}) };
+    const tries = this.#fitsLane(descriptor) ? await this.#byLane(asked) : undefined;
+    if (tries === "done") return;
+    const options = { range: rest, ...(signal ? { signal } : {}), ...(tries ? { tries } : {}) };
+    const bytes = isManifestLike(descriptor.mediaType)
+      ? await this.#fetchManifest(descriptor, options)
+      : this.#blob(descriptor, options);
+    for await (const chunk of bytes as AsyncIterable<Uint8Array>) sink(chunk);
+  }
+
+  #fitsLane({ mediaType }: Descriptor): boolean {
+    return this.client.lane !== undefined && !isManifestLike(mediaType) && !isForeignLayer(mediaType);
+  }
+
+  /**
+   * The rest of a blob by the fast lane; what came is taken off it.
+   * @returns the count of tries for whoever goes on, where the lane did not come to the end
+   */
+  async #byLane({ descriptor, rest, sink, signal }: Pour): Promise<"done" | Tries> {
+    const tries = this.client.tries(contentPath(this.#repository, descriptor), signal);
+    const { offset } = rest;
+    const take = (chunk: Uint8Array): void => {
+      sink(chunk);
+      rest.offset += chunk.length;
+      rest.length -= chunk.length;
+    };
     try {
-      if (plain && this.client.lane)
-        return await this.client.lane.pour(this, descriptor, range, sink, signal);
+      await this.client.lane?.pour(this, descriptor, { ...rest }, take, signal);
+      return "done";
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof AirgapError) throw error;
-      if (!(error instanceof NotPlain))
-        throw new AirgapError(
-          "network",
-          `${descriptor.digest} from ${this.name} broke off: ${messageOf(error)}`,
-          { cause: error },
-        );
+      const setback = laneSetback(error);
+      const mayGoOn = setback === undefined || (await tries.resume(rest.offset - offset, setback));
+      if (mayGoOn || error instanceof NotPlain) return tries;
+      const why = `${descriptor.digest} from ${this.name} broke off: ${messageOf(error)}`;
+      throw new AirgapError("network", why, { cause: error });
     }
-    for await (const chunk of (await this.fetch(descriptor, {
-      range,
-      ...(signal ? { signal } : {}),
-    })) as AsyncIterable<Buffer>)
-      sink(chunk);
   }
 
   async referrers(digest: Digest, signal?: AbortSignal): Promise<Descriptor[]> {
@@ -140,11 +161,15 @@ export class RegistrySource implements Source {
     return Readable.from([bytes.subarray(offset, offset + length)], { objectMode: false });
   }
 
-  #blob(descriptor: Descriptor, { range, signal }: FetchOptions): AsyncGenerator<Uint8Array> {
+  #blob(
+    descriptor: Descriptor,
+    { range, signal, tries }: FetchOptions & { tries?: Tries },
+  ): AsyncGenerator<Uint8Array> {
     const request = {
       repository: this.#repository,
       descriptor,
       ...(range ? { range } : {}),
+      ...(tries ? { tries } : {}),
       ...(signal ? { signal } : {}),
     };
     const path = contentPath(this.#repository, descriptor);
@@ -160,6 +185,24 @@ export class RegistrySource implements Source {
     }
     return foreignBytes(path, request, descriptor.urls ?? []);
   }
+}
+
+/** Bytes on their way by the fast lane. */
+interface Pour {
+  descriptor: Descriptor;
+  rest: Required<Range>;
+  sink(chunk: Uint8Array): void;
+  signal?: AbortSignal;
+}
+
+/** What to count of the lane's failure; undefined where the answer is merely not for the lane. */
+function laneSetback(error: unknown): Setback | undefined {
+  if (!(error instanceof NotPlain))
+    return { reason: messageOf(error), ...(error instanceof Error ? { error } : {}) };
+  const { head } = error;
+  return head && isRetryable(head.status)
+    ? { reason: `HTTP ${head.status}`, retryAfter: head.headers["retry-after"] }
+    : undefined;
 }
 
 /** Each address in its order, then the registry itself; the first that has it wins. */

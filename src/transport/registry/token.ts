@@ -1,7 +1,8 @@
 import { AirgapError } from "../../errors.ts";
 import { type Http, type HttpResponse, redactUrl } from "../../http.ts";
 import { isRecord } from "../../oci/descriptor.ts";
-import type { Credential } from "../credentials.ts";
+import { basicAuthorization, tokenServiceFor } from "../../origin.ts";
+import type { Credential } from "../credential.ts";
 import { failure, protocolError } from "./answer.ts";
 
 /** A right asked for, as the token protocol writes it: `repository:library/nginx:pull,push`. */
@@ -26,10 +27,6 @@ const MAX_ANSWER = 1024 * 1024;
 const DEFAULT_SECONDS = 60;
 /** Tokens are renewed this long before their end. */
 const MARGIN_MS = 5_000;
-
-export function basic(username: string, password: string): string {
-  return `Basic ${Buffer.from(`${username}:${password}`, "utf8").toString("base64")}`;
-}
 
 function form(service: TokenService, scopes: ScopeText[], refreshToken: string): string {
   const body = new URLSearchParams({
@@ -87,7 +84,7 @@ async function read(response: HttpResponse): Promise<Token> {
 }
 
 /** The realm as a URL that credentials may be sent to. @throws AirgapError `protocol` */
-function checkedRealm(service: TokenService, registry: URL, insecure: boolean): TokenService {
+function checkedRealm(service: TokenService, registry: URL): TokenService {
   const realm = URL.parse(service.realm);
   if (realm === null || !/^https?:$/.test(realm.protocol)) {
     throw new AirgapError(
@@ -95,19 +92,15 @@ function checkedRealm(service: TokenService, registry: URL, insecure: boolean): 
       `${registry.host} names ${JSON.stringify(service.realm)} as its token service, which is not an http(s) address`,
     );
   }
-  if (registry.protocol !== "https:" || realm.protocol === "https:") return service;
-  // Behind a proxy that ends TLS, registries often write their own address with http.
-  if (realm.hostname === registry.hostname) realm.protocol = "https:";
-  else if (!insecure) {
+  const allowed = tokenServiceFor(registry, realm);
+  if (allowed === undefined) {
     throw new AirgapError(
       "protocol",
       `${registry.host} is reached over https, but wants its password sent in the clear to ${redactUrl(realm)}`,
-      {
-        suggestions: ["have the registry's token realm set to https, or allow it with --insecure"],
-      },
+      { suggestions: ["have the registry's token realm set to https"] },
     );
   }
-  return { ...service, realm: realm.href };
+  return { ...service, realm: allowed.href };
 }
 
 export interface TokenRequest {
@@ -117,7 +110,6 @@ export interface TokenRequest {
   /** The registry itself, whose name messages carry. */
   registry: URL;
   host: string;
-  insecure: boolean;
   signal?: AbortSignal;
 }
 
@@ -128,7 +120,7 @@ export interface TokenRequest {
  */
 export async function requestToken(http: Http, request: TokenRequest): Promise<Token> {
   const { scopes, credential, host } = request;
-  const service = checkedRealm(request.service, request.registry, request.insecure);
+  const service = checkedRealm(request.service, request.registry);
   const signal = request.signal ? { signal: request.signal } : {};
   const response =
     credential && "identityToken" in credential
@@ -139,7 +131,9 @@ export async function requestToken(http: Http, request: TokenRequest): Promise<T
           ...signal,
         })
       : await http.request(query(service, scopes), {
-          headers: credential ? { authorization: basic(credential.username, credential.password) } : {},
+          headers: credential
+            ? { authorization: basicAuthorization(credential.username, credential.password) }
+            : {},
           ...signal,
         });
   if (response.status === 200) return await read(response);
@@ -149,5 +143,5 @@ export async function requestToken(http: Http, request: TokenRequest): Promise<T
       : "username" in credential
         ? `for user ${credential.username}`
         : "for the stored identity token";
-  throw await failure(response, `a token for ${host} ${who}`, host);
+  throw await failure(response, `a token for ${host} ${who}`, host, new URL(service.realm).host);
 }

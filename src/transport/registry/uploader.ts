@@ -1,6 +1,7 @@
 import { AirgapError, isAirgapError, messageOf } from "../../errors.ts";
 import { type Emit, silent } from "../../events.ts";
-import { backoffMs, type HttpResponse, isRetryable } from "../../http.ts";
+import type { HttpResponse } from "../../http.ts";
+import { backoffMs, isRetryable } from "../../retry.ts";
 import { failure, RegistryError } from "./answer.ts";
 import type { Content } from "./content.ts";
 import { nameFor, type Repository } from "./manifests.ts";
@@ -13,6 +14,8 @@ const MIN_PIECE = 64 * 1024;
 const MAX_TRIES = 2;
 /** Answers and breaks in a row that bring no byte further. */
 const MAX_STALLS = 6;
+/** Refusals of one piece in a row, after others were taken. */
+const MAX_REFUSALS = 3;
 /** A request that lived this long before it broke met a time limit, presumably. */
 const LONG_MS = 20_000;
 
@@ -126,7 +129,10 @@ export class Uploader {
         continue;
       }
       const setback = await this.#piecesSetback(answer, content, way, length);
-      if (setback.final || setback.way || ++stalls >= MAX_STALLS) return setback;
+      // Smaller pieces help where requests are cut off; an answer that says no to the first one rarely changes.
+      const failing = !(answer instanceof Error) && answer.status >= 500;
+      const most = !failing ? MAX_STALLS : at > from ? MAX_REFUSALS : 1;
+      if (setback.final || setback.way || ++stalls >= most) return setback;
       const kept = await this.#kept(session, setback);
       if (kept === undefined) return setback;
       if (kept > at) stalls = 0;

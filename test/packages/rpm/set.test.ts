@@ -5,6 +5,7 @@ import type { PrivateKey } from "openpgp";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Lock } from "../../../src/lock/lock.ts";
 import type { PackageSetFacts } from "../../../src/lock/package-facts.ts";
+import { checkLock } from "../../../src/lock/parse.ts";
 import type { Resolved } from "../../../src/lock/resolved.ts";
 import type { PackageSetSpec } from "../../../src/lock/spec.ts";
 import { keyRing } from "../../../src/packages/keys.ts";
@@ -82,14 +83,18 @@ async function files(resolved: Resolved): Promise<Map<string, Buffer>> {
   return found;
 }
 
-const lockOf = (resolved: Resolved): Lock => ({
-  apiVersion: "airgap/v1",
-  kind: "Lock",
-  name: "t",
-  platforms: [],
-  items: [JSON.parse(JSON.stringify(resolved.item))],
-  blobs: [],
-});
+const lockOf = (resolved: Resolved): Lock => {
+  const lock: Lock = {
+    apiVersion: "airgap/v1",
+    kind: "Lock",
+    name: "t",
+    platforms: [],
+    items: [JSON.parse(JSON.stringify(resolved.item))],
+    blobs: [],
+  };
+  checkLock(lock);
+  return lock;
+};
 const one = async (given: { packages: PackageSetSpec[] }, more = {}): Promise<Resolved> =>
   (await resolvePackages(given, { ...at.context, ...more })).resolved[0] as Resolved;
 
@@ -263,9 +268,7 @@ describe("modules", () => {
     );
     const lock = lockOf(await one(spec({ install: ["web"] })));
     Object.assign(lock.items[0]?.facts ?? {}, { modules: [{ name: "web" }] });
-    await expect(one(spec({ install: ["web"] }), { locked: lock })).rejects.toThrow(
-      /its list of modules is damaged/,
-    );
+    expect(() => checkLock(lock)).toThrow(/items\[0\]\.facts\.modules\[0\] lacks the key stream/);
   });
 });
 
@@ -414,6 +417,45 @@ describe("bad input", () => {
     await expect(one(spec({ repositories }))).rejects.toMatchObject({
       code: "spec",
       message: expect.stringContaining("$releasever"),
+    });
+  });
+});
+
+describe("the keys of a repository", () => {
+  const fingerprintOf = (key: PrivateKey): string => key.getFingerprint().toUpperCase();
+  const signedBy = (file: string, fingerprints?: string[]) =>
+    spec({
+      repositories: [
+        { id: "base", baseurl: "repo", gpgkey: [file], ...(fingerprints ? { fingerprints } : {}) },
+      ],
+    });
+
+  test("stand in the lock, and a change of key names both", async () => {
+    await repository([{ name: "app", evr: "1-1", key: vendor }]);
+    const first = await one(spec());
+    expect((first.item.facts as unknown as PackageSetFacts).keyPins).toEqual({
+      base: [fingerprintOf(vendor)],
+    });
+    const previous = lockOf(first);
+    expect((await one(spec(), { previous })).item).toEqual(first.item);
+
+    await repository([{ name: "app", evr: "2-1", key: stranger }]);
+    await writeFile(`${at.dir}/other.asc`, stranger.toPublic().armor());
+    const [was, now] = [fingerprintOf(vendor), fingerprintOf(stranger)];
+    await expect(one(signedBy("other.asc"), { previous })).rejects.toMatchObject({
+      code: "corrupt",
+      message: expect.stringMatching(new RegExp(`last build it was ${was}, now it is ${now}`)),
+      suggestions: expect.arrayContaining([`fingerprints: [${now}]  # for base, when the new key is right`]),
+    });
+    const spaced = now.toLowerCase().replace(/(.{4})(?=.)/g, "$1 ");
+    expect((await one(signedBy("other.asc", [spaced]), { previous })).item.kind).toBe("packages");
+  });
+
+  test("are those that the spec names, also at the first build", async () => {
+    await repository([{ name: "app", evr: "1-1", key: vendor }]);
+    await expect(one(signedBy("vendor.asc", [fingerprintOf(stranger)]))).rejects.toMatchObject({
+      code: "corrupt",
+      message: expect.stringMatching(/the spec names/),
     });
   });
 });

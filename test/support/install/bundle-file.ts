@@ -53,8 +53,12 @@ export async function writeBundleFile(
         wantedBy: [],
         facts: {
           apply: texts.map((each) => each.path),
+          notRun: [],
+          images: [],
           sites: Object.fromEntries(texts.map((each) => [each.path, each.sites])),
-          ...(namespace ? { rendered: { namespace } } : {}),
+          ...(namespace
+            ? { rendered: { chart: name, version: "1", kubeVersion: "v1.28.2", namespace, hooks: [] } }
+            : {}),
         },
       }),
     ),
@@ -65,7 +69,7 @@ export async function writeBundleFile(
         files: [],
         origins: [],
         wantedBy: [],
-        facts: facts as unknown as Record<string, unknown>,
+        facts,
       }),
     ),
     ...Object.values(bundle.tools).map(({ name }) =>

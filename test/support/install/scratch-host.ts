@@ -276,10 +276,7 @@ function below(script: string, root: string): string {
       // The functions, and how a step is undone, are scripts in here-documents.
       if (opened !== undefined && !SCRIPTS.includes(previous)) mark = opened;
       previous = line;
-      return line
-        .replaceAll(ABSOLUTE, `${root}/`)
-        .replaceAll(/'\/(?=(?:etc|var|run|opt)\/)/g, `'${root}/`)
-        .replaceAll("$airgap_home/before/", `$airgap_home/before${root}/`);
+      return line.replaceAll(ABSOLUTE, `${root}/`).replaceAll(/'\/(?=(?:etc|var|run|opt)\/)/g, `'${root}/`);
     })
     .join("\n");
 }

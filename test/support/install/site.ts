@@ -136,11 +136,8 @@ function packageOf(
       href: `${id}.${deb ? "deb" : "rpm"}`,
       size: 10_000_000,
       digest,
-      head: { size: 0, sha256: "" },
-      reason: {
-        by: undefined,
-        relation: name,
-      } as unknown as PackageSet["facts"]["packages"][number]["reason"],
+      head: { size: 0, sha256: digest.slice("sha256:".length) },
+      reason: { relation: name },
     },
   };
 }

@@ -30,7 +30,8 @@ function stepText(
       `send ${upload.size} bytes of ${upload.from} from byte ${upload.offset} to ${upload.to}.part (scripts: ${upload.beside})`,
     );
   for (const [name, text] of Object.entries({ check, apply, undo }))
-    if (text !== undefined) parts.push(name, indented(short(text)));
+    if (text !== undefined)
+      parts.push(...(text.includes("\n") ? [name, indented(short(text))] : [`${name.padEnd(5)} ${text}`]));
   return `${parts.join("\n")}\n`;
 }
 
@@ -66,4 +67,18 @@ export function stageText(plan: Plan, name: StageName): string {
   return stage.waves
     .map((wave, i) => `${several ? `=== wave ${i + 1}\n` : ""}${waveText(name, wave)}`)
     .join("\n");
+}
+
+const stepsIn = (text: string): string[] => text.trimEnd().split(/\n+(?=--- |=== )/);
+const titleOf = (step: string): string => step.slice(0, step.search(/: [^:]*\n|$/));
+
+/** Steps of a stage's text that another one does not have as they are, and names of those that only the other one has. */
+export function differenceText(base: string, text: string): string {
+  const [before, after] = [stepsIn(base), stepsIn(text)];
+  const changed = after.filter((step) => !before.includes(step));
+  const names = new Set(after.map(titleOf));
+  const gone = before.map(titleOf).filter((name) => !names.has(name));
+  return changed.length + gone.length === 0
+    ? "nothing\n"
+    : `${[...changed, ...gone.map((name) => `${name}: not here`)].join("\n\n")}\n`;
 }

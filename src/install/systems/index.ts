@@ -1,0 +1,13 @@
+import type { Facts } from "../../host/facts.ts";
+import { deb } from "./deb.ts";
+import { rpm } from "./rpm.ts";
+import type { System } from "./system.ts";
+
+const SYSTEMS: Record<NonNullable<Facts["packageManager"]>, System> = {
+  "apt-get": deb,
+  dnf: rpm("dnf", "/etc/dnf/dnf.conf"),
+  yum: rpm("yum", "/etc/yum.conf"),
+};
+
+/** A host without a package manager is refused before anything is changed; who ignores that gets what dnf would. */
+export const systemFor = ({ packageManager = "dnf" }: Facts): System => SYSTEMS[packageManager];

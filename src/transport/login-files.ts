@@ -1,0 +1,108 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { AirgapError } from "../errors.ts";
+
+/** One `machine` of a netrc file. */
+export interface Machine {
+  /** `host`; in apt's files also `scheme://host:port/path`. Undefined for `default`. */
+  name?: string;
+  login?: string;
+  password?: string;
+}
+
+const MAX_TOKEN = 64 * 1024;
+
+/** Words, `"quoted ones"`, and the rest of a line after `#`. */
+function* tokens(text: string): Generator<string> {
+  const pattern = /#[^\n]*|"((?:[^"\\]|\\.)*)"|(\S+)/gy;
+  const white = /\s*/y;
+  for (let at = 0; at < text.length; at = pattern.lastIndex) {
+    white.lastIndex = at;
+    white.exec(text);
+    pattern.lastIndex = white.lastIndex;
+    const match = pattern.exec(text);
+    if (match === null) return;
+    if (match[0].startsWith("#")) continue;
+    yield match[1]?.replace(/\\(.)/g, "$1") ?? (match[2] as string);
+  }
+}
+
+/**
+ * Reads a netrc file, as `~/.netrc` and apt's auth.conf are. Macros are left out.
+ * https://everything.curl.dev/usingcurl/netrc.html, apt_auth.conf(5)
+ */
+export function parseNetrc(text: string): Machine[] {
+  const machines: Machine[] = [];
+  const words = tokens(
+    text.slice(0, MAX_TOKEN * 16).replace(/^\s*macdef\b[\s\S]*?(?:\n[ \t]*\n|$(?![\s\S]))/gm, ""),
+  );
+  const next = (): string | undefined => {
+    const { value, done } = words.next();
+    return done === true ? undefined : value;
+  };
+  for (let word = next(); word !== undefined; word = next()) {
+    const current = machines.at(-1);
+    if (word === "default") machines.push({});
+    else if (word === "machine") {
+      const name = next();
+      if (name !== undefined) machines.push({ name });
+    } else if (current && (word === "login" || word === "password")) {
+      const value = next();
+      if (value !== undefined) current[word] = value;
+    } else if (word === "account") next();
+  }
+  return machines;
+}
+
+/** Whether an entry of apt's is for this URL: by https, unless the entry itself says otherwise. apt_auth.conf(5) */
+export function fitsApt({ name }: Machine, url: URL): boolean {
+  if (name === undefined) return false;
+  const match = /^(?:([a-z][a-z0-9+.-]*):\/\/)?(\[[^\]]*\]|[^:/]*)(?::(\d+))?(\/.*)?$/i.exec(name);
+  if (match === null) return false;
+  const [, scheme = "https", host = "", port, path = "/"] = match;
+  return (
+    url.protocol === `${scheme.toLowerCase()}:` &&
+    url.hostname === host.toLowerCase() &&
+    (port === undefined || port === portOf(url)) &&
+    url.pathname.startsWith(path)
+  );
+}
+
+/** Whether an entry of `~/.netrc` is for this URL: by the host's name alone, or as `default`. */
+export const fitsNetrc = ({ name }: Machine, url: URL): boolean =>
+  name === undefined || name.toLowerCase() === url.hostname || name.toLowerCase() === url.host;
+
+const portOf = (url: URL): string => url.port || (url.protocol === "https:" ? "443" : "80");
+
+function read(path: string, required: boolean): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    if (!required) return undefined;
+    throw new AirgapError("usage", `${path}, which NETRC names, cannot be read`, { cause });
+  }
+}
+
+/** `$NETRC`, else `~/.netrc`. @throws AirgapError `usage` when the named one cannot be read */
+export function netrcMachines(env: NodeJS.ProcessEnv): Machine[] {
+  const named = env["NETRC"];
+  const text = read(named || join(env["HOME"] || homedir(), ".netrc"), Boolean(named));
+  return text === undefined ? [] : parseNetrc(text);
+}
+
+/** apt's `auth.conf` and `auth.conf.d/*.conf`, those that may be read. */
+export function aptMachines(etc = "/etc/apt"): Machine[] {
+  const folder = join(etc, "auth.conf.d");
+  let names: string[] = [];
+  try {
+    names = readdirSync(folder)
+      .filter((name) => /^[\w.-]+\.conf$/.test(name))
+      .toSorted();
+  } catch {
+    // Most machines have none.
+  }
+  return [join(etc, "auth.conf"), ...names.map((name) => join(folder, name))].flatMap((path) =>
+    parseNetrc(read(path, false) ?? ""),
+  );
+}
