@@ -29,7 +29,7 @@ async function publicKey({ ssh }: ClusterHost): Promise<{ identity: string; line
   if (identity === undefined) {
     throw new AirgapError(
       "usage",
-      "There is no key to install: none is named in the cluster file, and ~/.ssh has none",
+      "There is no key to install: the cluster file does not name one, and ~/.ssh has none",
       {
         suggestions: [
           "ssh-keygen -t ed25519",
@@ -44,18 +44,18 @@ async function publicKey({ ssh }: ClusterHost): Promise<{ identity: string; line
       ["-q", "-t", "ed25519", "-N", "", "-C", "airgap", "-f", identity],
       { timeoutMs: 30_000 },
     );
-    if (code !== 0) throw new AirgapError("disk", `The key ${identity} can't be made: ${stderr.trim()}`);
+    if (code !== 0) throw new AirgapError("disk", `The key ${identity} cannot be made: ${stderr.trim()}`);
   }
   try {
     const line = readFileSync(`${identity}.pub`, "utf8").trim();
     if (/^(?:ssh|ecdsa|sk)-[\w@.-]+ [A-Za-z0-9+/=]+(?: .*)?$/.test(line)) return { identity, line };
   } catch (cause) {
-    throw new AirgapError("disk", `${identity}.pub can't be read: ${messageOf(cause)}`, {
+    throw new AirgapError("disk", `${identity}.pub cannot be read: ${messageOf(cause)}`, {
       cause,
       suggestions: [`ssh-keygen -y -f ${identity} > ${identity}.pub`],
     });
   }
-  throw new AirgapError("spec", `${identity}.pub is no public key of ssh's`);
+  throw new AirgapError("spec", `${identity}.pub is not an SSH public key`);
 }
 
 /**

@@ -76,7 +76,7 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   {
     seen: /EXPKEYSIG|signatures were invalid|GPG check FAILED|public key is not installed/i,
     cause: "a package or repository is not signed by a key that is trusted",
-    way: ["airgap verify BUNDLE", "build the bundle anew, with the repository's present key"],
+    way: ["airgap verify BUNDLE", "build the bundle again, with the key that the repository has now"],
   },
   {
     seen: /No available modular metadata for modular package/,
@@ -154,10 +154,7 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   {
     seen: /waits for .*, (?:which is|which are) not ready/,
     cause: "a node of the cluster is down, or its kubelet does not run",
-    way: [
-      "on that node: systemctl status kubelet",
-      "airgap status CLUSTER shows every node; airgap reset CLUSTER --hosts NAME removes one that is lost",
-    ],
+    way: ["on that node: systemctl status kubelet", "airgap status CLUSTER"],
   },
   {
     seen: /failed to create shim task|unable to apply caps|can't get final child's PID/,

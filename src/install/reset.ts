@@ -21,7 +21,7 @@ export interface ResetOptions extends ConnectOptions {
   hosts?: string[];
   /** Packages that were installed go too. */
   packages: boolean;
-  /** Asked before anything is taken back. */
+  /** Asked before anything is undone. */
   sure: (hosts: string[]) => Promise<boolean>;
   emit: Emit;
 }
@@ -65,8 +65,8 @@ export async function reset(options: ResetOptions): Promise<ResetResult> {
     const known = ((await journal?.hosts()) ?? []).map(({ settings }) => JSON.parse(settings) as ClusterHost);
     const hosts = chosen(cluster, known, options.hosts);
     if (!(await options.sure(hosts.map(({ name }) => name))))
-      throw new AirgapError("usage", "Nothing was taken back", {
-        suggestions: ["--yes takes it for granted"],
+      throw new AirgapError("usage", "Cancelled: nothing was changed", {
+        suggestions: ["use --yes to skip this question"],
       });
     const staying = cluster.hosts.find(
       (host) => host.roles.includes("control-plane") && !hosts.some(({ name }) => name === host.name),
@@ -111,7 +111,7 @@ async function leave(
   if (code !== 0)
     throw new AirgapError(
       "step-failed",
-      `${staying.name}: ${host.name} could not be taken out of the cluster: ${stderr.trim()}`,
+      `${staying.name}: ${host.name} could not be removed from the cluster: ${stderr.trim()}`,
     );
 }
 
@@ -119,10 +119,10 @@ function refuseHalf(results: ResetResult["hosts"], log: RunLog): void {
   const bad = results.filter(({ failed }) => failed.length > 0);
   if (bad.length === 0) return;
   const lines = bad.flatMap(({ host, failed }) => failed.map((each) => `  ${host}: ${each}`));
-  throw new AirgapError("step-failed", `Not everything could be taken back:\n${lines.join("\n")}`, {
+  throw new AirgapError("step-failed", `Not everything could be undone:\n${lines.join("\n")}`, {
     suggestions: [
-      `the whole output is in ${log.path}`,
-      "run the same command again: it goes on with what is left",
+      `The whole output is in ${log.path}`,
+      "Fix the cause, then run the same command; it continues with what is left.",
     ],
     data: { hosts: results },
   });

@@ -256,7 +256,7 @@ export async function token(options: StatusOptions & { name: string }): Promise<
         suggestions: [`put it into the cluster file and install again: addons: [${options.name}]`],
       });
     if (code !== 0 || stdout.trim() === "")
-      throw new AirgapError("refused", `${first.name}: no token was given: ${stderr.trim()}`);
+      throw new AirgapError("refused", `${first.name}: the cluster gave no token: ${stderr.trim()}`);
     return stdout.trim();
   } finally {
     await session.close();

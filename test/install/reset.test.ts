@@ -97,7 +97,7 @@ describe("reset", () => {
   it("does nothing without a yes", async () => {
     await expect(run({ sure: async () => false })).rejects.toMatchObject({
       code: "usage",
-      suggestions: ["--yes takes it for granted"],
+      suggestions: ["use --yes to skip this question"],
     });
     for (const host of site.hosts.values()) expect(host.sent.some(({ mode }) => mode === "undo")).toBe(false);
   });
