@@ -67,7 +67,7 @@ have podman && say podman "$(quiet podman --version | awk '{ print $3 }')"
 for t in kubeadm update-ca-trust update-ca-certificates conntrack socat ethtool ipvsadm crictl firewall-cmd hostnamectl bash nft iptables; do have $t && say tool $t; done
 text containerd-config /etc/containerd/config.toml
 text docker-config /etc/docker/daemon.json
-for f in /etc/kubernetes/admin.conf /etc/kubernetes/kubelet.conf /etc/kubernetes/bootstrap-kubelet.conf /etc/kubernetes/manifests/kube-apiserver.yaml /var/lib/etcd/member /etc/cni/net.d/*; do
+for f in /etc/kubernetes/admin.conf /etc/kubernetes/kubelet.conf /etc/kubernetes/bootstrap-kubelet.conf /etc/kubernetes/manifests/kube-apiserver.yaml /var/lib/etcd/member /var/lib/airgap/kubeadm-began /etc/cni/net.d/*; do
 	[ ! -e "$f" ] || say exists "$f"
 done
 text kubernetes-ca /etc/kubernetes/pki/ca.crt

@@ -6,8 +6,9 @@ import { type ConnectOptions, openerFor } from "../cluster/connect.ts";
 import { readCluster } from "../cluster/read.ts";
 import { AirgapError, messageOf } from "../errors.ts";
 import { run } from "../host/process.ts";
+import { withLibrary } from "../plan/script.ts";
 import { Session } from "../plan/session.ts";
-import { sh } from "../plan/shell.ts";
+import { call } from "../plan/shell.ts";
 import { StateDir } from "../plan/state-dir.ts";
 
 export interface AuthorizeOptions extends ConnectOptions {
@@ -29,7 +30,7 @@ async function publicKey({ ssh }: ClusterHost): Promise<{ identity: string; line
   if (identity === undefined) {
     throw new AirgapError(
       "usage",
-      "There is no key to install: none is named in the cluster file, and ~/.ssh has none",
+      "There is no key to install: the cluster file does not name one, and ~/.ssh has none",
       {
         suggestions: [
           "ssh-keygen -t ed25519",
@@ -44,36 +45,18 @@ async function publicKey({ ssh }: ClusterHost): Promise<{ identity: string; line
       ["-q", "-t", "ed25519", "-N", "", "-C", "airgap", "-f", identity],
       { timeoutMs: 30_000 },
     );
-    if (code !== 0) throw new AirgapError("disk", `The key ${identity} can't be made: ${stderr.trim()}`);
+    if (code !== 0) throw new AirgapError("disk", `The key ${identity} cannot be made: ${stderr.trim()}`);
   }
   try {
     const line = readFileSync(`${identity}.pub`, "utf8").trim();
     if (/^(?:ssh|ecdsa|sk)-[\w@.-]+ [A-Za-z0-9+/=]+(?: .*)?$/.test(line)) return { identity, line };
   } catch (cause) {
-    throw new AirgapError("disk", `${identity}.pub can't be read: ${messageOf(cause)}`, {
+    throw new AirgapError("disk", `${identity}.pub cannot be read: ${messageOf(cause)}`, {
       cause,
       suggestions: [`ssh-keygen -y -f ${identity} > ${identity}.pub`],
     });
   }
-  throw new AirgapError("spec", `${identity}.pub is no public key of ssh's`);
-}
-
-/** Commands run as root, so the user's folder is found and kept the user's. */
-function installKey(user: string, line: string): string {
-  return sh`
-    set -e
-    umask 077
-    home=$(getent passwd ${user} | cut -d: -f6)
-    group=$(id -gn ${user})
-    file=$home/.ssh/authorized_keys
-    if grep -qxF -e ${line} "$file" 2>/dev/null; then echo present; exit; fi
-    install -d -m 700 -o ${user} -g "$group" "$home/.ssh"
-    [ ! -s "$file" ] || [ -z "$(tail -c 1 "$file")" ] || echo >>"$file"
-    printf '%s\n' ${line} >>"$file"
-    chown ${user}:"$group" "$file"
-    chmod 600 "$file"
-    if command -v restorecon >/dev/null 2>&1; then restorecon -R "$home/.ssh" || :; fi
-    echo installed`;
+  throw new AirgapError("spec", `${identity}.pub is not an SSH public key`);
 }
 
 /**
@@ -95,7 +78,7 @@ export async function authorize(options: AuthorizeOptions): Promise<AuthorizeRes
         const { identity = "", line = "" } = keys.get(name) ?? {};
         const { code, stdout, stderr } = await session
           .get(name)
-          .run(installKey(user ?? "root", line), signal ? { signal } : {});
+          .run(withLibrary(call("authorize_key", user ?? "root", line)), signal ? { signal } : {});
         if (code !== 0)
           throw new AirgapError("step-failed", `${name}: the key could not be installed: ${stderr.trim()}`);
         return {

@@ -76,7 +76,7 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   {
     seen: /EXPKEYSIG|signatures were invalid|GPG check FAILED|public key is not installed/i,
     cause: "a package or repository is not signed by a key that is trusted",
-    way: ["airgap verify BUNDLE", "build the bundle anew, with the repository's present key"],
+    way: ["airgap verify BUNDLE", "build the bundle again, with the key that the repository has now"],
   },
   {
     seen: /No available modular metadata for modular package/,
@@ -99,12 +99,17 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
     way: ["airgap install CLUSTER --bundle BUNDLE --only hosts  # sets a route for services"],
   },
   {
-    seen: /Could ?n[o']t connect to (?:server|\S+:\d+)|Failed to connect to \S+ port \d+|connect: connection refused|connect E(?:CONNREFUSED|HOSTUNREACH|TIMEDOUT)|Connection timed out after/i,
+    seen: /Could ?n[o']t connect to (?:server|\S+:\d+)|Failed to connect to \S+ port \d+|(?<!:6443: |(?:127\.0\.0\.1|\[::1\]):\d{1,5}: )connect: connection refused|connect E(?:CONNREFUSED|HOSTUNREACH|TIMEDOUT)|Connection timed out after/i,
     cause: "a server of the site can't be reached: it is down, or a firewall is in between",
     way: [
       "on the host that serves: systemctl status airgap-serve, and journalctl -u airgap-serve -n 30",
       "airgap install CLUSTER --bundle BUNDLE --only serve  # starts it again",
     ],
+  },
+  {
+    seen: /:6443\b.*(?:connection refused|i\/o timeout|no route to host)/,
+    cause: "the cluster's API server does not answer",
+    way: ["on a control plane: crictl ps -a | grep kube-apiserver, and journalctl -u kubelet -n 50"],
   },
   {
     seen: /a Node with name "[^"]+" and status "Ready" already exists/,
@@ -137,9 +142,19 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
     way: ["give it two cores and 2 GB"],
   },
   {
-    seen: /timed out waiting for the condition|connection refused.*:10248/,
+    seen: /:10248\b.*(?:connection refused|deadline exceeded)|\[kubelet-check\].*(?:isn't running or healthy|is not healthy)/,
     cause: "kubelet did not come up",
     way: ["on the host: journalctl -u kubelet -n 50"],
+  },
+  {
+    seen: /\[control-plane-check\] \S+ is not healthy/,
+    cause: "kubelet runs, but a component of the control plane did not become healthy",
+    way: ["on the host: crictl ps -a, and crictl logs of the container that ended"],
+  },
+  {
+    seen: /waits for .*, (?:which is|which are) not ready/,
+    cause: "a node of the cluster is down, or its kubelet does not run",
+    way: ["on that node: systemctl status kubelet", "airgap status CLUSTER"],
   },
   {
     seen: /failed to create shim task|unable to apply caps|can't get final child's PID/,

@@ -15,7 +15,7 @@ import { Mask } from "../plan/mask.ts";
 import { type PreviewedStep, preview } from "../plan/preview.ts";
 import { type Outcome, runPlan } from "../plan/run.ts";
 import { Session } from "../plan/session.ts";
-import { narrow, type Plan } from "../plan/stage.ts";
+import { hostsIn, narrow, type Plan } from "../plan/stage.ts";
 import { StateDir } from "../plan/state-dir.ts";
 import { turnsOf } from "../plan/turns.ts";
 import { type Beside, writeScripts } from "../plan/write-scripts.ts";
@@ -208,8 +208,10 @@ async function carryOut(prepared: Prepared, plan: Plan, options: InstallOptions)
     : run({ ...prepared, session }, plan, options);
 }
 
-const names = (cluster: Cluster, { hosts }: Pick<InstallOptions, "hosts">): string[] =>
-  namedHosts(cluster, hosts).map(({ name }) => name);
+/** Hosts that are worked on: those that are meant, and those that do something for them. */
+const names = (cluster: Cluster, plan: Plan, { hosts }: Pick<InstallOptions, "hosts">): string[] => [
+  ...new Set([...namedHosts(cluster, hosts).map(({ name }) => name), ...hostsIn(plan)]),
+];
 
 async function dryRun(
   { session, home, mask, cluster }: Connected,
@@ -226,7 +228,7 @@ async function dryRun(
     signal: options.signal,
   };
   try {
-    const hosts = names(cluster, options);
+    const hosts = names(cluster, plan, options);
     const steps = preview(plan, hosts, await checkAll(plan, hosts, context), mask);
     return { changed: 0, steps };
   } finally {
@@ -247,7 +249,7 @@ async function run(prepared: Connected, plan: Plan, options: InstallOptions): Pr
         settings: JSON.stringify(host),
         facts: JSON.stringify(facts[host.name]),
       });
-    const result = await runPlan(plan, names(cluster, options), {
+    const result = await runPlan(plan, names(cluster, plan, options), {
       connections: session,
       log,
       mask,

@@ -8,8 +8,9 @@ import type { RunContext } from "../plan/execute.ts";
 import { openJournal } from "../plan/journal.ts";
 import { RunLog } from "../plan/log.ts";
 import { Mask } from "../plan/mask.ts";
+import { withLibrary } from "../plan/script.ts";
 import { Session } from "../plan/session.ts";
-import { sh } from "../plan/shell.ts";
+import { call } from "../plan/shell.ts";
 import { StateDir } from "../plan/state-dir.ts";
 import { type UndoResult, undoHost } from "../plan/undo.ts";
 import { nearest } from "../schema/nearest.ts";
@@ -21,7 +22,7 @@ export interface ResetOptions extends ConnectOptions {
   hosts?: string[];
   /** Packages that were installed go too. */
   packages: boolean;
-  /** Asked before anything is taken back. */
+  /** Asked before anything is undone. */
   sure: (hosts: string[]) => Promise<boolean>;
   emit: Emit;
 }
@@ -65,8 +66,8 @@ export async function reset(options: ResetOptions): Promise<ResetResult> {
     const known = ((await journal?.hosts()) ?? []).map(({ settings }) => JSON.parse(settings) as ClusterHost);
     const hosts = chosen(cluster, known, options.hosts);
     if (!(await options.sure(hosts.map(({ name }) => name))))
-      throw new AirgapError("usage", "Nothing was taken back", {
-        suggestions: ["--yes takes it for granted"],
+      throw new AirgapError("usage", "Cancelled: nothing was changed", {
+        suggestions: ["use --yes to skip this question"],
       });
     const staying = cluster.hosts.find(
       (host) => host.roles.includes("control-plane") && !hosts.some(({ name }) => name === host.name),
@@ -101,19 +102,17 @@ async function leave(
   if (!host.roles.some((role) => role === "worker" || role === "control-plane")) return;
   const flags = [...rulesOf(cluster.kubernetes.version).drainFlags, "--timeout=120s"];
   emit({ type: "phase", name: "drain", detail: host.name });
-  const { code, stdout, stderr } = await connections.get(staying.name).run(
-    sh`
-      export KUBECONFIG=/etc/kubernetes/admin.conf
-      kubectl get node ${host.name} -o name >/dev/null 2>&1 || exit 0
-      kubectl drain ${host.name} ${flags} || echo "not all of its pods went"
-      kubectl delete node ${host.name}`,
-    { timeoutMs: 240_000, ...(signal ? { signal } : {}) },
-  );
+  const { code, stdout, stderr } = await connections
+    .get(staying.name)
+    .run(withLibrary(call("remove_node", host.name, ...flags)), {
+      timeoutMs: 240_000,
+      ...(signal ? { signal } : {}),
+    });
   log.output(staying.name, stdout + stderr);
   if (code !== 0)
     throw new AirgapError(
       "step-failed",
-      `${staying.name}: ${host.name} could not be taken out of the cluster: ${stderr.trim()}`,
+      `${staying.name}: ${host.name} could not be removed from the cluster: ${stderr.trim()}`,
     );
 }
 
@@ -121,10 +120,10 @@ function refuseHalf(results: ResetResult["hosts"], log: RunLog): void {
   const bad = results.filter(({ failed }) => failed.length > 0);
   if (bad.length === 0) return;
   const lines = bad.flatMap(({ host, failed }) => failed.map((each) => `  ${host}: ${each}`));
-  throw new AirgapError("step-failed", `Not everything could be taken back:\n${lines.join("\n")}`, {
+  throw new AirgapError("step-failed", `Not everything could be undone:\n${lines.join("\n")}`, {
     suggestions: [
-      `the whole output is in ${log.path}`,
-      "run the same command again: it goes on with what is left",
+      `The whole output is in ${log.path}`,
+      "Fix the cause, then run the same command; it continues with what is left.",
     ],
     data: { hosts: results },
   });

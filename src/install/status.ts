@@ -13,8 +13,9 @@ import { AirgapError } from "../errors.ts";
 import type { Host } from "../host/host.ts";
 import { rulesOf } from "../kubernetes/rules.ts";
 import { isRecord } from "../oci/descriptor.ts";
+import { withLibrary } from "../plan/script.ts";
 import { Session } from "../plan/session.ts";
-import { sh } from "../plan/shell.ts";
+import { call } from "../plan/shell.ts";
 import { StateDir } from "../plan/state-dir.ts";
 import { DASHBOARD_ADMIN } from "./stages/dashboard.ts";
 
@@ -52,7 +53,6 @@ export interface ClusterStatus {
 
 const SOON = 30;
 const DAY = 86_400_000;
-const KUBECTL = "export KUBECONFIG=/etc/kubernetes/admin.conf";
 
 type Json = Record<string, unknown>;
 const at = (value: unknown, ...path: (string | number)[]): unknown =>
@@ -68,7 +68,7 @@ const list = (value: unknown, ...path: (string | number)[]): Json[] => {
 const items = (value: unknown): Json[] => list(value, "items");
 
 async function json(host: Host, command: string, signal?: AbortSignal): Promise<unknown> {
-  const { code, stdout, stderr } = await host.run(`${KUBECTL}\n${command}`, {
+  const { code, stdout, stderr } = await host.run(withLibrary(command), {
     timeoutMs: 60_000,
     ...(signal ? { signal } : {}),
   });
@@ -90,6 +90,9 @@ async function json(host: Host, command: string, signal?: AbortSignal): Promise<
     throw new AirgapError("protocol", `${host.name}: kubectl gave something that is not JSON`, { cause });
   }
 }
+
+const print = async (host: Host, name: string): Promise<string> =>
+  (await host.run(withLibrary(call(name)))).stdout;
 
 function nodeStatus(node: Json): NodeStatus {
   const conditions = list(node, "status", "conditions");
@@ -130,23 +133,6 @@ function podStates(pods: Json[]): ClusterStatus["pods"] {
   return { total: pods.length, notReady };
 }
 
-/** Public certificates of a control plane, and of what is in kubeconfigs; keys stay where they are. */
-const CERTIFICATES = `
-for f in /etc/kubernetes/pki/*.crt /etc/kubernetes/pki/etcd/*.crt; do
-  [ -f "$f" ] || continue
-  echo "=== \${f#/etc/kubernetes/pki/}"
-  cat "$f"
-done
-for f in admin controller-manager scheduler; do
-  [ -f "/etc/kubernetes/$f.conf" ] || continue
-  echo "=== $f.conf"
-  sed -n 's/^ *client-certificate-data: *//p' "/etc/kubernetes/$f.conf" | base64 -d
-done
-if [ -f /etc/airgap/serve/tls.crt ]; then
-  echo "=== airgap-serve.crt"
-  cat /etc/airgap/serve/tls.crt
-fi`;
-
 function readCertificates(host: string, output: string, now: number): ClusterStatus["certificates"] {
   return output
     .split(/^=== /m)
@@ -161,14 +147,6 @@ function readCertificates(host: string, output: string, now: number): ClusterSta
       }
     });
 }
-
-/** Every registry that a runtime would ask: `server` and `[host."…"]` of hosts.toml, or Docker's mirrors. */
-const ORIGINS = `
-if [ -d /etc/containerd/certs.d ]; then
-  sed -n -e 's/^server *= *"\\(.*\\)"/\\1/p' -e 's/^ *\\[host\\."\\(.*\\)"\\]/\\1/p' /etc/containerd/certs.d/*/hosts.toml
-  [ -f /etc/containerd/certs.d/_default/hosts.toml ] || echo upstream registries
-fi
-[ ! -f /etc/docker/daemon.json ] || tr ',[]' '\\n\\n\\n' </etc/docker/daemon.json | sed -n 's/^ *"\\(https\\{0,1\\}:[^"]*\\)".*/\\1/p'`;
 
 function origin(cluster: Cluster, host: string, output: string): ClusterStatus["origins"][number] {
   const site = `${cluster.registry.scheme}://${registryName(cluster.registry)}`;
@@ -221,15 +199,17 @@ export async function status(options: StatusOptions): Promise<ClusterStatus> {
     const control = session.get(first.name);
     const planes = asked.filter(({ roles }) => roles.includes("control-plane"));
     const [nodes, pods, certificates, origins] = await Promise.all([
-      json(control, "kubectl get nodes -o json", options.signal),
-      json(control, "kubectl get pods --all-namespaces -o json", options.signal),
+      json(control, call("kubectl", "get", "nodes", "-o", "json"), options.signal),
+      json(control, call("kubectl", "get", "pods", "--all-namespaces", "-o", "json"), options.signal),
       Promise.all(
         planes.map(async ({ name }) =>
-          readCertificates(name, (await session.get(name).run(CERTIFICATES)).stdout, Date.now()),
+          readCertificates(name, await print(session.get(name), "show_certificates"), Date.now()),
         ),
       ),
       Promise.all(
-        asked.map(async ({ name }) => origin(cluster, name, (await session.get(name).run(ORIGINS)).stdout)),
+        asked.map(async ({ name }) =>
+          origin(cluster, name, await print(session.get(name), "show_image_origins")),
+        ),
       ),
     ]);
     const found = {
@@ -266,24 +246,17 @@ export async function token(options: StatusOptions & { name: string }): Promise<
   const { session, first } = await reach(cluster, { ...options, hosts: [] });
   try {
     const host = session.get(first.name);
-    const make = rulesOf(cluster.kubernetes.version).tokensByRequest
-      ? 'kubectl -n "$namespace" create token "$account" --duration=24h'
-      : 'kubectl -n "$namespace" get secret "$(kubectl -n "$namespace" get serviceaccount "$account" -o \'jsonpath={.secrets[0].name}\')" -o \'jsonpath={.data.token}\' | base64 -d';
-    const { code, stdout, stderr } = await host.run(
-      `${KUBECTL}
-account=${account}
-${sh`
-      namespace=$(kubectl get serviceaccounts --all-namespaces --field-selector metadata.name="$account" -o 'jsonpath={.items[0].metadata.namespace}')
-      [ -n "$namespace" ] || exit 44`}
-${make}`,
-      { timeoutMs: 60_000, ...(options.signal ? { signal: options.signal } : {}) },
-    );
+    const how = rulesOf(cluster.kubernetes.version).tokensByRequest ? "request" : "secret";
+    const { code, stdout, stderr } = await host.run(withLibrary(call("account_token", account, how)), {
+      timeoutMs: 60_000,
+      ...(options.signal ? { signal: options.signal } : {}),
+    });
     if (code === 44)
       throw new AirgapError("not-found", `The cluster has no ${options.name}`, {
         suggestions: [`put it into the cluster file and install again: addons: [${options.name}]`],
       });
     if (code !== 0 || stdout.trim() === "")
-      throw new AirgapError("refused", `${first.name}: no token was given: ${stderr.trim()}`);
+      throw new AirgapError("refused", `${first.name}: the cluster gave no token: ${stderr.trim()}`);
     return stdout.trim();
   } finally {
     await session.close();

@@ -28,6 +28,9 @@ export function loadLibrary(): string {
   ].join("\n");
 }
 
+/** A script of calls that are not steps: what asks, and what is done once. Ends with the first that fails. */
+export const withLibrary = (script: string): string => `${stepLibrary()}\nset -e\n${script}\n`;
+
 const isOneLine = (script: string): boolean => !script.includes("\n");
 
 function body(name: string, script: string): string {

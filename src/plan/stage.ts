@@ -4,6 +4,8 @@ import type { Step } from "./step.ts";
 export interface Work {
   host: string;
   steps: Step[];
+  /** Other hosts that depend on it: a plan that is narrowed to one of them keeps it. */
+  for?: string[] | undefined;
 }
 
 /** Hosts that work side by side; the next wave begins when all are done. */
@@ -83,14 +85,20 @@ export interface Selection {
   hosts?: readonly string[] | undefined;
 }
 
+/** Every host that has something to do in a plan. */
+export const hostsIn = (plan: Plan): string[] => [
+  ...new Set(plan.stages.flatMap(({ waves }) => waves.flat().map(({ host }) => host))),
+];
+
 /** A plan of fewer stages or hosts. */
 export function narrow(plan: Plan, { only, skip, hosts }: Selection): Plan {
+  const kept = (host: string): boolean => hosts === undefined || hosts.includes(host);
   const stages = plan.stages
     .filter(({ name }) => (only === undefined || only.includes(name)) && !(skip?.includes(name) ?? false))
     .map((stage) => ({
       ...stage,
       waves: stage.waves.map((wave) =>
-        wave.filter(({ host }) => hosts === undefined || hosts.includes(host)),
+        wave.filter(({ host, for: others = [] }) => [host, ...others].some(kept)),
       ),
     }));
   return tidy(stages);

@@ -237,7 +237,7 @@ describe.runIf(compiled(SIDE.version))(
       expect(done).toContain("w1 workers/join");
       // The first control plane lets it in, waits for its pods, and tries the network from every node: no other host does anything.
       const letsIn =
-        /^cp1 (?:control-plane\/token|network\/flannel|addons\/(?:dashboard|workloads|apps)|verify\/\S+)$/;
+        /^cp1 (?:workers\/token|network\/flannel|addons\/(?:dashboard|workloads|apps)|verify\/\S+)$/;
       expect(done.filter((step) => !step.startsWith("w1 ") && !letsIn.test(step))).toEqual([]);
       expect(await states("cp1", "w2", "register")).toEqual(before);
       await nodesReady(host("cp1"), 3);

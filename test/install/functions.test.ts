@@ -1,6 +1,5 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { beforeEach, describe, expect, it, test } from "vitest";
-import { dnsQuery } from "../../src/install/stages/verify.ts";
 import { libraryIn, type Ran, runShell, SHELLS } from "../support/install/shells.ts";
 import { Scratch } from "../support/scratch.ts";
 
@@ -35,7 +34,7 @@ function answer(
   return [0x41, 0x47, 0x81, 0x80 + code, 0, 1, 0, records.length, 0, 0, 0, 0, ...question, ...rest];
 }
 
-describe.each(SHELLS)("verify.sh and cluster.sh by %s", (...shell) => {
+describe.each(SHELLS)("functions that look at the cluster by %s", (...shell) => {
   let scratch: Scratch;
   beforeEach(() => {
     scratch = new Scratch();
@@ -45,8 +44,7 @@ describe.each(SHELLS)("verify.sh and cluster.sh by %s", (...shell) => {
 
   describe("dns", () => {
     const ask = (name: string, bytes: number[]): Ran => {
-      const { octal: query, length } = dnsQuery(name);
-      return sh(`nsenter() { printf '${octal(bytes)}'; }\ndns 1 10.96.0.10 '${query}' ${length}`);
+      return sh(`nsenter() { printf '${octal(bytes)}'; }\ndns 1 10.96.0.10 '${name}'`);
     };
     const A = (...data: number[]) => ({ type: 1, data });
 
@@ -84,6 +82,20 @@ describe.each(SHELLS)("verify.sh and cluster.sh by %s", (...shell) => {
       for (const length of [13, 20, 30, 40, whole.length - 1])
         expect(ask("a.site", whole.slice(0, length)).code).not.toBeNull();
     });
+  });
+
+  it.each([
+    [
+      "a.bc",
+      "\\101\\107\\001\\000\\000\\001\\000\\000\\000\\000\\000\\000\\001\\141\\002\\142\\143\\000\\000\\001\\000\\001",
+    ],
+    [
+      "abcdefghij.x-1",
+      "\\101\\107\\001\\000\\000\\001\\000\\000\\000\\000\\000\\000\\012\\141\\142\\143\\144\\145\\146\\147\\150\\151\\152\\003\\170\\055\\061\\000\\000\\001\\000\\001",
+    ],
+  ])("airgap_dns_query asks for %s as RFC 1035 has it", (name, octal) => {
+    expect(sh(`airgap_dns_query ${name}`).stdout).toBe(octal);
+    expect(octal.length / 4).toBe(name.length + 18);
   });
 
   describe("reaches", () => {
@@ -155,11 +167,11 @@ describe.each(SHELLS)("verify.sh and cluster.sh by %s", (...shell) => {
     test.each([
       ["1 1 2 2 2", 0, ""],
       ["2 2 0  ", 0, ""],
-      ["2 1 2 2 2", 1, "has not been looked at yet"],
+      ["2 1 2 2 2", 1, "its controller has not seen the change yet"],
       ["1 1 2 2 1", 1, "1 of 2 ready"],
       ["1 1 2 1 2", 1, "2 of 2 ready"],
       ["1 1 2  ", 1, "0 of 2 ready"],
-      ["1  2  ", 1, "has not been looked at yet"],
+      ["1  2  ", 1, "its controller has not seen the change yet"],
     ])("of '%s' gives %i", (status, code, said) => {
       const ran = sh(`kubectl() { printf '%s' '${status}'; }\nrolled_out kube-system deployment/x`);
       expect([ran.code, ran.output]).toEqual([code, said === "" ? "" : expect.stringContaining(said)]);
@@ -170,6 +182,28 @@ describe.each(SHELLS)("verify.sh and cluster.sh by %s", (...shell) => {
         code: 1,
         output: "deployment/x in a is not there\n",
       });
+    });
+  });
+
+  describe("roll_out of a DaemonSet", () => {
+    const roll = (nodes: string, pods: string, kind = "daemonset/flannel"): string =>
+      sh(
+        `kubectl() { case $* in *'get nodes'*) printf '${nodes}' ;; *jsonpath*) printf '${pods}' ;; *rollout*) echo 'error: timed out waiting for the condition'; return 1 ;; esac; }\nroll_out net ${kind} 1`,
+      ).output.replace(/^error: .*\n/, "");
+    const nodes = "node a True\\nnode b Unknown\\nnode c False\\nnode d Unknown\\n";
+    it("names the nodes that are down, and only those that it waits for", () => {
+      const pods =
+        "pod a True flannel\\npod b False flannel\\npod c True flannel\\npod d False other\\npod   flannel\\n";
+      expect(roll(nodes, pods)).toBe("daemonset/flannel in net waits for pods on b, which is not ready\n");
+      expect(roll(nodes, `${pods}pod d False flannel\\n`)).toBe(
+        "daemonset/flannel in net waits for pods on b, d, which are not ready\n",
+      );
+    });
+    it("blames no node that is well, and no other kind", () => {
+      expect(roll(nodes, "pod a False flannel\\n")).toBe("daemonset/flannel in net is not ready\n");
+      expect(roll(nodes, "pod b False flannel\\n", "deployment/flannel")).toBe(
+        "deployment/flannel in net is not ready\n",
+      );
     });
   });
 

@@ -72,7 +72,24 @@ const CASES: [string, string][] = [
   ["[ERROR Port-10250]: Port 10250 is in use", "port"],
   ["[ERROR NumCPU]: the number of available CPUs 1 is less than the required 2", "too small"],
   ["[ERROR Mem]: the system RAM (978 MB) is less than the minimum 1700 MB", "too small"],
-  ["Unfortunately, an error has occurred:\n\ttimed out waiting for the condition", "kubelet did not come up"],
+  [
+    "[kubelet-check] The HTTP call equal to 'curl -sSL http://localhost:10248/healthz' failed with error: Get \"http://localhost:10248/healthz\": dial tcp 127.0.0.1:10248: connect: connection refused.",
+    "kubelet did not come up",
+  ],
+  ["[kubelet-check] It seems like the kubelet isn't running or healthy.", "kubelet did not come up"],
+  ["[kubelet-check] The kubelet is not healthy after 4m0.000861s", "kubelet did not come up"],
+  [
+    'Get "https://10.0.0.12:6443/healthz": dial tcp 10.0.0.12:6443: connect: connection refused',
+    "the cluster's API server does not answer",
+  ],
+  [
+    "[control-plane-check] kube-apiserver is not healthy after 4m0.001s",
+    "a component of the control plane did not become healthy",
+  ],
+  [
+    "daemonset/kube-flannel-ds in kube-flannel waits for pods on node2, which is not ready",
+    "a node of the cluster is down",
+  ],
   ["failed to create shim task: OCI runtime create failed: runc create failed", "can't start containers"],
   [
     'E1120 run.go:74] "command failed" err="failed to parse kubelet flag: unknown flag: --network-plugin"',
@@ -120,7 +137,23 @@ describe("hints", () => {
     "Created symlink /etc/systemd/system/multi-user.target.wants/kubelet.service",
     "Setting up containerd (1.6.20) ...",
     "node/node1 condition met",
-  ])("say nothing of what is well: %j", (output) => expect(hintsFor(output)).toEqual([]));
+    // What waited says nothing of why: kubeadm, and kubectl for whatever it waits for.
+    "Unfortunately, an error has occurred:\n\ttimed out waiting for the condition\n\nThis error is likely caused by:\n\t- The kubelet is not running",
+    "error: timed out waiting for the condition",
+    "error: timed out waiting for the condition on nodes/master1",
+    "error execution phase kubelet-start: timed out waiting for the condition",
+  ])("say nothing of what is well, or without evidence: %j", (output) =>
+    expect(hintsFor(output)).toEqual([]),
+  );
+
+  it("do not take kubelet's own port for a server of the site", () => {
+    const said =
+      'Get "http://localhost:10248/healthz": dial tcp 127.0.0.1:10248: connect: connection refused';
+    expect(hintsFor(said).map(({ cause }) => cause)).toEqual(["kubelet did not come up"]);
+    expect(hintsFor("dial tcp 10.0.0.12:443: connect: connection refused").map(({ cause }) => cause)).toEqual(
+      ["a server of the site can't be reached: it is down, or a firewall is in between"],
+    );
+  });
 
   it("are three at most, and quick on long output", () => {
     const started = performance.now();

@@ -54,6 +54,7 @@ describe("install", () => {
       "runtime",
       "control-plane",
       "network",
+      "workers",
       "verify",
     ]);
 
@@ -200,7 +201,7 @@ describe("day two", () => {
     joined("master1", "/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf");
     joined("node1", "/etc/kubernetes/kubelet.conf");
     const applied = { master1: site.host("master1").applied.length, node1: site.host("node1").sent.length };
-    site.host("master1").so.delete("control-plane/token");
+    site.host("master1").so.delete("workers/token");
     await site.write({ hosts: [MASTER, NODE, NEXT] });
     // What is about the whole cluster is to be asked anew.
     for (const step of ["nodes", "probe", "node-port", "probe-gone"])
@@ -223,12 +224,47 @@ describe("day two", () => {
     ).toHaveLength(1);
     // The control plane gives the worker a token and looks at the nodes; nothing else of it is changed.
     expect(site.host("master1").applied.slice(applied.master1)).toEqual([
-      "control-plane/token",
+      "workers/token",
       "verify/nodes",
       "verify/probe",
       "verify/node-port",
       "verify/probe-gone",
     ]);
+  });
+
+  it.each([
+    ["a whole run", {}],
+    ["--only workers", { only: ["workers" as const] }],
+    ["--hosts", { hosts: ["node1"] }],
+  ])("a worker whose join failed after it had its kubelet.conf gets a token by %s", async (_, options) => {
+    site.host("node1").failing.set("workers/join", ["kubeadm join failed"]);
+    await expect(site.install()).rejects.toMatchObject({ code: "step-failed" });
+    joined("master1", "/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf");
+    joined("node1", "/etc/kubernetes/kubelet.conf", "/var/lib/airgap/kubeadm-began");
+    // A cluster that stands gets another token for each run.
+    site.host("master1").so.delete("workers/token");
+    site.host("node1").so.delete("workers/unfinished");
+    const before = ["master1", "node1"].map((name) => site.host(name).applied.length);
+    await site.install(options);
+    expect(site.host("master1").applied.slice(before[0])[0]).toBe("workers/token");
+    expect(site.host("node1").applied.slice(before[1]).slice(0, 2)).toEqual([
+      "workers/unfinished",
+      "workers/join",
+    ]);
+  });
+
+  it("nobody gets a token where all have joined", async () => {
+    await site.install();
+    joined("master1", "/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf");
+    joined("node1", "/etc/kubernetes/kubelet.conf");
+    const sent = site.host("master1").sent.length;
+    await site.install();
+    expect(
+      site
+        .host("master1")
+        .sent.slice(sent)
+        .flatMap(({ steps }) => steps),
+    ).not.toContain("workers/token");
   });
 
   it("a host taken out of the file is said, and stays what it is", async () => {

@@ -7,7 +7,6 @@ import { planInstall } from "../../src/install/plan.ts";
 import { tuneCalico } from "../../src/install/stages/calico.ts";
 import { withDashboardAccess } from "../../src/install/stages/dashboard.ts";
 import { tuneFlannel } from "../../src/install/stages/flannel.ts";
-import { dnsQuery } from "../../src/install/stages/verify.ts";
 import { siteOf, type Wishes } from "../support/install/site.ts";
 
 type Json = Record<string, unknown>;
@@ -266,15 +265,5 @@ describe("a route for services", () => {
   it("is set only where there is no default route", () => {
     expect(steps(routes("10.0.0.0/24"))).toContain("route");
     expect(steps(routes("default", "10.0.0.0/24"))).not.toContain("route");
-  });
-});
-
-describe("a question for DNS", () => {
-  it("is as RFC 1035 has it, in octal", () => {
-    const { octal, length } = dnsQuery("a.bc");
-    expect(octal).toBe(
-      "\\101\\107\\001\\000\\000\\001\\000\\000\\000\\000\\000\\000\\001\\141\\002\\142\\143\\000\\000\\001\\000\\001",
-    );
-    expect(length).toBe(22);
   });
 });

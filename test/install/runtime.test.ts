@@ -114,6 +114,45 @@ describe("containerd's configuration", () => {
     expect(first.endsWith("\n") && !first.endsWith("\n\n")).toBe(true);
   });
 
+  describe.each([
+    ["version 2", 2, "io.containerd.grpc.v1.cri", CRI],
+    ["version 3", 3, "io.containerd.cri.v1.runtime", RUNTIME],
+  ])("in a file of %s", (_, version, plugin, path) => {
+    const runtime = (name: string, type: string, more = ""): string =>
+      `[plugins."${plugin}".containerd.${name}]\nruntime_type = "${type}"\n${more}`;
+    const text = [
+      `version = ${version}`,
+      `[plugins."${plugin}".containerd]\ndefault_runtime_name = "nvidia"`,
+      runtime(
+        "runtimes.nvidia",
+        "io.containerd.runc.v2",
+        `[plugins."${plugin}".containerd.runtimes.nvidia.options]\nBinaryName = "/usr/bin/nvidia-container-runtime"`,
+      ),
+      runtime("runtimes.crun", "io.containerd.runc.v2"),
+      runtime("runtimes.kata", "io.containerd.kata.v2"),
+      runtime("default_runtime", "io.containerd.runc.v2"),
+    ].join("\n");
+
+    it.each([true, false])(
+      "every runtime of runc's shim has SystemdCgroup = %s, and no other",
+      (systemdCgroup) => {
+        const found = at(merged(text, version - 1, { systemdCgroup }), ...path, "containerd");
+        expect(found).toMatchObject({
+          default_runtime_name: "nvidia",
+          runtimes: {
+            nvidia: {
+              options: { BinaryName: "/usr/bin/nvidia-container-runtime", SystemdCgroup: systemdCgroup },
+            },
+            crun: { options: { SystemdCgroup: systemdCgroup } },
+            runc: { options: { SystemdCgroup: systemdCgroup } },
+          },
+          default_runtime: { options: { SystemdCgroup: systemdCgroup } },
+        });
+        expect(at(found, "runtimes", "kata")).toEqual({ runtime_type: "io.containerd.kata.v2" });
+      },
+    );
+  });
+
   it("keeps everything else: root, other plugins, other runtimes, other logins", () => {
     const text = `version = 2
 root = "/data/containerd"

@@ -1,12 +1,12 @@
 # containerd and its CRI plugin.
 
-# ask_containerd ARGUMENTS...: ctr itself would wait ten seconds for one that does not run.
+# ask_containerd ARGUMENTS...: as ctr, which would wait ten seconds for a containerd that does not run.
 ask_containerd() {
 	systemctl is-active --quiet containerd || fail "containerd does not run"
 	ctr "$@"
 }
 
-# cri_loaded: containerd runs on where one of its plugins does not load, and kubelet finds nobody to talk to then.
+# cri_loaded: containerd runs on where one of its plugins does not load, and kubelet then finds nobody to talk to.
 cri_loaded() {
 	ask_containerd plugins ls | awk '
 		$2 == "cri" || $1 == "io.containerd.cri.v1" { found = 1; if ($NF != "ok") bad = bad " " $1 "." $2 }
@@ -14,4 +14,35 @@ cri_loaded() {
 			if (!found) bad = " io.containerd.grpc.v1.cri"
 			if (bad != "") { print "not loaded:" bad; exit 1 }
 		}'
+}
+
+# load_cri: restarts containerd and waits for its CRI plugin.
+load_cri() {
+	systemctl restart containerd
+	wait_for 20 cri_loaded || {
+		journalctl --no-pager -o cat -u containerd -n 300 2>/dev/null | grep 'failed to load plugin' | tail -n 3 || :
+		fail "containerd runs without its CRI plugin"
+	}
+}
+
+# containerd_has_images IMAGE...: under exactly these names.
+containerd_has_images() {
+	airgap_images=$(ask_containerd -n k8s.io images ls -q) || return 1
+	for airgap_image in "$@"; do
+		printf '%s\n' "$airgap_images" | grep -qxF -e "$airgap_image" || fail "$airgap_image is not on the host"
+	done
+}
+
+# containerd_pull CERTS IMAGE...: as kubelet would, by the hosts.toml files in CERTS.
+containerd_pull() {
+	airgap_certs=$1
+	shift
+	for airgap_image in "$@"; do
+		echo "$airgap_image"
+		if have crictl; then
+			crictl pull "$airgap_image" >/dev/null || return 1
+		else
+			ctr -n k8s.io images pull --hosts-dir "$airgap_certs" "$airgap_image" >/dev/null || return 1
+		fi
+	done
 }

@@ -1,29 +1,39 @@
-# What kubeadm begins, finishes and leaves behind.
+# kubeadm: init, join, and what both leave behind.
 # shellcheck disable=SC2154  # airgap_home is set in steps.sh
 
-# What kubeadm has begun and not finished is taken back before it is begun again; what others have begun is not touched.
-kubeadm_begins() {
-	if [ -e "$airgap_home/kubeadm-began" ]; then
-		echo "an earlier try did not come to its end: it is taken back first"
-		kubeadm reset -f --cri-socket "$1"
-		airgap_cni
-	fi
+# before_init COMMAND...: only on a host that kubeadm has not initialised yet.
+before_init() { [ -s /etc/kubernetes/admin.conf ] || "$@"; }
+
+# kubeadm_finished: no run of kubeadm that airgap began was cut off or failed.
+kubeadm_finished() { [ ! -e "$airgap_home/kubeadm-began" ] || fail "an earlier run of kubeadm did not finish"; }
+
+# kubeadm_discard SOCKET: undoes a run of kubeadm that airgap began and that did not finish.
+kubeadm_discard() {
+	kubeadm reset -f --cri-socket "$1"
+	airgap_cni
+	airgap_kubeadm_ended
+}
+
+# airgap_kubeadm VERB VALIDATE OPTION...: runs kubeadm with the configuration in stdin. VALIDATE is yes where kubeadm
+# can check that file.
+airgap_kubeadm() {
+	airgap_verb=$1
+	airgap_validate=$2
+	shift 2
+	airgap_kubeadm_begins
+	trap 'rm -f /run/airgap-kubeadm.yaml' EXIT
+	(umask 077 && cat >/run/airgap-kubeadm.yaml)
+	[ "$airgap_validate" = no ] || kubeadm config validate --config /run/airgap-kubeadm.yaml
+	kubeadm "$airgap_verb" --config /run/airgap-kubeadm.yaml "$@" || airgap_kubeadm_failed "kubeadm $airgap_verb"
+}
+airgap_kubeadm_begins() {
 	mkdir -p "$airgap_home" /etc/cni/net.d
 	[ -e "$airgap_home/cni-before" ] || ls /etc/cni/net.d >"$airgap_home/cni-before"
 	: >"$airgap_home/kubeadm-began"
 }
-# Network configurations that came with the cluster; those that were there before stay.
-airgap_cni() {
-	[ -e "$airgap_home/cni-before" ] || return 0
-	for airgap_file in /etc/cni/net.d/*; do
-		grep -qxF "${airgap_file##*/}" "$airgap_home/cni-before" || rm -rf "$airgap_file"
-	done
-}
-# kubelet_stays: it runs, and still does a moment later: some versions begin anew with the certificate that they have got.
-kubelet_stays() { systemctl is-active --quiet kubelet && sleep 2 && systemctl is-active --quiet kubelet; }
-kubeadm_ended() { rm -f "$airgap_home/kubeadm-began"; }
-kubeadm_failed() {
-	# Before it has a configuration, kubelet has nothing to say but that.
+airgap_kubeadm_ended() { rm -f "$airgap_home/kubeadm-began"; }
+airgap_kubeadm_failed() {
+	# Before it has a configuration, kubelet only says that it has none.
 	if [ -e /var/lib/kubelet/config.yaml ]; then
 		echo '--- kubelet:'
 		journalctl --no-pager -u kubelet -n 8 2>/dev/null | cut -c1-300 || :
@@ -31,7 +41,73 @@ kubeadm_failed() {
 	fail "$1 failed"
 }
 
-# Takes back what kubeadm and the network have left: kubeadm names them and leaves them to others.
+# control_plane_is_initialised
+control_plane_is_initialised() {
+	kubeadm_finished
+	[ -s /etc/kubernetes/admin.conf ] || fail "kubeadm has not initialised this host"
+	kubectl get --raw=/healthz >/dev/null || fail "the API server does not answer"
+	kubectl -n kube-system get configmap kubeadm-config >/dev/null
+}
+
+# init_control_plane VALIDATE: stdin is kubeadm's configuration. A host that was initialised and is perhaps just
+# starting is only waited for.
+init_control_plane() {
+	if [ -s /etc/kubernetes/admin.conf ]; then
+		wait_for 180 kubectl get --raw=/healthz
+		return 0
+	fi
+	airgap_kubeadm init "$1" --skip-token-print
+	wait_for 60 kubectl get --raw=/healthz
+	airgap_kubeadm_ended
+}
+
+# node_has_joined
+node_has_joined() {
+	kubeadm_finished
+	[ -s /etc/kubernetes/kubelet.conf ] || fail "this host has not joined the cluster"
+	systemctl is-active --quiet kubelet || fail "kubelet does not run"
+}
+
+# join_node VALIDATE: stdin is kubeadm's configuration. On a host that has joined only kubelet is started.
+join_node() {
+	if [ -s /etc/kubernetes/kubelet.conf ]; then
+		systemctl start kubelet
+		wait_for 60 kubelet_stays
+		return 0
+	fi
+	airgap_kubeadm join "$1"
+	wait_for 60 kubelet_stays
+	airgap_kubeadm_ended
+}
+
+# kubelet_stays: it runs, and still does a moment later; some versions restart with the certificate that they have got.
+kubelet_stays() { systemctl is-active --quiet kubelet && sleep 2 && systemctl is-active --quiet kubelet; }
+
+# token_exists ID SECRET: a bootstrap token with this secret, in base64.
+token_exists() {
+	airgap_found=$(kubectl -n kube-system get secret "bootstrap-token-$1" -o 'jsonpath={.data.token-secret}' 2>/dev/null) || fail "the cluster has no token for hosts that join"
+	[ "$airgap_found" = "$2" ] || fail "the cluster's token is another one"
+}
+
+# make_token: stdin is a Secret that ends with its stringData; it expires in two hours. It goes through a file, since
+# others can read what is in a list of arguments.
+make_token() {
+	airgap_until=$(date -u -d '+2 hours' +%Y-%m-%dT%H:%M:%SZ)
+	trap 'rm -f /run/airgap-token.yaml' EXIT
+	(umask 077 && cat >/run/airgap-token.yaml)
+	printf '  expiration: "%s"\n' "$airgap_until" >>/run/airgap-token.yaml
+	wait_for 60 kubectl apply -f /run/airgap-token.yaml
+}
+
+# Network configurations that came with the cluster go; those that were there before stay.
+airgap_cni() {
+	[ -e "$airgap_home/cni-before" ] || return 0
+	for airgap_file in /etc/cni/net.d/*; do
+		grep -qxF "${airgap_file##*/}" "$airgap_home/cni-before" || rm -rf "$airgap_file"
+	done
+}
+
+# kubeadm_undo SOCKET: undoes what kubeadm and the pod network did on this host, also what kubeadm leaves to others.
 kubeadm_undo() {
 	if have kubeadm; then kubeadm reset -f --cri-socket "$1" || :; fi
 	systemctl stop kubelet 2>/dev/null || :
@@ -49,7 +125,7 @@ kubeadm_undo() {
 	rm -f "$airgap_home/kubeadm-began" "$airgap_home/cni-before" "$airgap_home/verified"
 }
 
-# Rules of kube-proxy, of the network and of the portmap plugin; everybody else's stay.
+# Rules of kube-proxy, of the pod network and of the portmap plugin go; all others stay.
 airgap_rules() {
 	airgap_ours='KUBE-|FLANNEL|CNI-|cali-|cali:|flannel'
 	for airgap_tables in iptables ip6tables; do

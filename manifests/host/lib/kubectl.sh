@@ -1,6 +1,6 @@
 # What steps ask of the cluster, through kubectl.
 
-# in_namespace NAMESPACE COMMAND...: where objects go that name none; those that name another go there, which -n refuses.
+# in_namespace NAMESPACE COMMAND...: NAMESPACE is for objects that name none; -n would refuse those that name another.
 in_namespace() {
 	(
 		airgap_config=$(mktemp)
@@ -13,8 +13,8 @@ in_namespace() {
 	)
 }
 
-# apply_manifest FILE [NAMESPACE]: tried for a while, since what defines a kind may stand in the same file. What is
-# too large for kubectl to remember in an annotation is applied by the server.
+# apply_manifest FILE [NAMESPACE]: tries for a while, since the file may also define the kinds of its objects. What is
+# too large for kubectl's annotation is applied by the server.
 apply_manifest() {
 	if [ $# -eq 1 ]; then
 		wait_for 60 airgap_apply "$1"
@@ -31,35 +31,129 @@ airgap_apply() {
 	esac
 }
 
-# manifest_is_applied FILE [NAMESPACE]
+# manifest_is_applied FILE [NAMESPACE]: the cluster has every object as FILE says.
 manifest_is_applied() { if [ $# -eq 1 ]; then airgap_applied "$1"; else in_namespace "$2" airgap_applied "$1"; fi; }
 airgap_applied() {
-	kubectl diff -f "$1" >/dev/null 2>&1 || kubectl diff --server-side --force-conflicts -f "$1" >/dev/null 2>&1 || fail "the cluster has not what $1 says"
+	kubectl diff -f "$1" >/dev/null 2>&1 || kubectl diff --server-side --force-conflicts -f "$1" >/dev/null 2>&1 || fail "the cluster differs from $1"
 }
 
-# rolled_out NAMESPACE KIND/NAME: everything that it wants is there and up to date. Changes nothing and does not wait.
+# rolled_out NAMESPACE KIND/NAME: all of its pods are up to date and ready. Does not wait.
 rolled_out() {
 	airgap_status=$(kubectl -n "$1" get "$2" -o 'jsonpath={.metadata.generation} {.status.observedGeneration} {.status.desiredNumberScheduled}{.spec.replicas} {.status.updatedNumberScheduled}{.status.updatedReplicas} {.status.numberReady}{.status.readyReplicas}') || fail "$2 in $1 is not there"
 	# shellcheck disable=SC2086
 	set -- "$1" "$2" $airgap_status
-	[ "${3-}" = "${4-}" ] || fail "$2 in $1 has not been looked at yet"
+	[ "${3-}" = "${4-}" ] || fail "$2 in $1 is not up to date: its controller has not seen the change yet"
 	[ "${5:-0}" -eq 0 ] || { [ "${6:-0}" -ge "$5" ] && [ "${7:-0}" -ge "$5" ]; } || fail "$2 in $1: ${7:-0} of $5 ready"
 }
 
-# roll_out NAMESPACE KIND/NAME SECONDS: waits, and shows the pods' own story when it takes too long.
+# roll_out NAMESPACE KIND/NAME SECONDS: waits until all of its pods are ready; shows pods and events when they are not.
 roll_out() {
 	kubectl -n "$1" rollout status "$2" --timeout="$3s" || {
 		kubectl -n "$1" get pods -o wide || :
-		kubectl -n "$1" get events --sort-by=.lastTimestamp 2>/dev/null | grep -v ' Normal ' | tail -n 15 || :
+		airgap_show_events "$1"
+		airgap_fail_for_nodes "$1" "$2"
 		fail "$2 in $1 is not ready"
 	}
 	wait_for 60 rolled_out "$1" "$2"
 }
+# Names the nodes that are not ready, and on which a DaemonSet has a pod that is not ready either. For the controller a
+# node is not ready as long as it does not hear from its kubelet.
+airgap_fail_for_nodes() {
+	case $2 in daemonset/*) ;; *) return 0 ;; esac
+	airgap_ready='{.status.conditions[?(@.type=="Ready")].status}'
+	airgap_down=$({
+		kubectl get nodes -o "jsonpath={range .items[*]}node {.metadata.name} $airgap_ready{\"\\n\"}{end}"
+		kubectl -n "$1" get pods -o "jsonpath={range .items[*]}pod {.spec.nodeName} $airgap_ready {.metadata.ownerReferences[0].name}{\"\\n\"}{end}"
+	} 2>/dev/null | awk -v set="${2#*/}" '
+		$1 == "node" && $3 != "True" { down[$2] = 1 }
+		$1 == "pod" && $3 != "True" && $NF == set && down[$2] { names = names sep $2; sep = ", "; count++ }
+		END { if (count) print names ", which " (count > 1 ? "are" : "is") " not ready" }') || :
+	[ -z "$airgap_down" ] || fail "$2 in $1 waits for pods on $airgap_down"
+}
+airgap_show_events() { kubectl -n "$1" get events --sort-by=.lastTimestamp 2>/dev/null | grep -v ' Normal ' | tail -n 15 || :; }
 
-# nodes_are_ready NAME...
+# nodes_are_ready NODE...
 nodes_are_ready() {
 	airgap_ready=$(kubectl get nodes -o 'jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}')
 	for airgap_node in "$@"; do
 		printf '%s\n' "$airgap_ready" | grep -qxF "$airgap_node True" || fail "$airgap_node is not ready"
 	done
+}
+
+# let_nodes_settle NODE...: waits for nodes that have just joined. One that does not come is no reason to stop.
+let_nodes_settle() { wait_for 120 nodes_are_ready "$@" || :; }
+
+# nodes_are_at VERSION READY NODE...: of this version of Kubernetes; ready too where READY is yes, since without a pod
+# network none is.
+nodes_are_at() {
+	airgap_wanted=$1
+	airgap_format='{.metadata.name} {.status.nodeInfo.kubeletVersion}'
+	if [ "$2" = yes ]; then
+		airgap_wanted="$airgap_wanted True"
+		airgap_format="$airgap_format {.status.conditions[?(@.type==\"Ready\")].status}"
+	fi
+	shift 2
+	airgap_found=$(kubectl get nodes -o "jsonpath={range .items[*]}$airgap_format{\"\\n\"}{end}") || return 1
+	for airgap_node in "$@"; do
+		printf '%s\n' "$airgap_found" | grep -qxF -e "$airgap_node $airgap_wanted" || fail "$airgap_node is not \"$airgap_wanted\"; the nodes are:
+$airgap_found"
+	done
+}
+
+# pods_are_ready NAMESPACE: all of them, but those that have ended well, as pods of jobs do.
+pods_are_ready() {
+	airgap_found=$(kubectl -n "$1" get pods -o 'jsonpath={range .items[*]}{.metadata.name} {.status.phase} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}') || return 1
+	airgap_bad=$(printf '%s\n' "$airgap_found" | awk '$2 != "Succeeded" && $3 != "True"')
+	[ -z "$airgap_bad" ] || fail "not ready in $1: $airgap_bad"
+}
+
+# wait_for_pods NAMESPACE SECONDS: until they are ready; shows events when they are not.
+wait_for_pods() {
+	wait_for "$2" pods_are_ready "$1" || {
+		airgap_show_events "$1"
+		fail "pods of $1 are not ready"
+	}
+}
+
+# node_is_marked NODE LABELS TAINTS: LABELS are key=value, TAINTS key=value:effect, both with blanks between.
+node_is_marked() {
+	airgap_selector=$(printf '%s' "kubernetes.io/hostname $2" | tr -s ' ' ',')
+	airgap_found=$(kubectl get nodes -o name -l "${airgap_selector%,}" --field-selector "metadata.name=$1")
+	[ -n "$airgap_found" ] || fail "labels are missing"
+	airgap_taints=$(kubectl get node "$1" -o 'jsonpath={range .spec.taints[*]}{.key}={.value}:{.effect}{"\n"}{end}')
+	for airgap_taint in $3; do
+		printf '%s\n' "$airgap_taints" | grep -qxF -e "$airgap_taint" || fail "the taint $airgap_taint is missing"
+	done
+}
+
+# mark_node NODE LABELS TAINTS
+mark_node() {
+	wait_for 120 kubectl get node "$1"
+	# shellcheck disable=SC2086  # several words each
+	[ -z "$2" ] || kubectl label --overwrite node "$1" $2
+	# shellcheck disable=SC2086
+	[ -z "$3" ] || kubectl taint --overwrite node "$1" $3
+}
+
+# account_token ACCOUNT HOW: a token of the service account of that name, in whichever namespace. HOW is request, or
+# secret where the cluster keeps one for every account. Ends with 44 when there is no such account.
+account_token() {
+	airgap_namespace=$(kubectl get serviceaccounts --all-namespaces --field-selector "metadata.name=$1" -o 'jsonpath={.items[0].metadata.namespace}')
+	[ -n "$airgap_namespace" ] || exit 44
+	if [ "$2" = request ]; then
+		kubectl -n "$airgap_namespace" create token "$1" --duration=24h
+	else
+		airgap_secret=$(kubectl -n "$airgap_namespace" get serviceaccount "$1" -o 'jsonpath={.secrets[0].name}')
+		kubectl -n "$airgap_namespace" get secret "$airgap_secret" -o 'jsonpath={.data.token}' | base64 -d
+	fi
+}
+
+# remove_node NODE FLAG...: its pods go elsewhere, drained with these flags, then the cluster forgets it. A node that the
+# cluster does not have is removed already.
+remove_node() {
+	airgap_node=$1
+	shift
+	kubectl get node "$airgap_node" -o name >/dev/null 2>&1 || return 0
+	kubectl drain "$airgap_node" "$@" || echo "some pods of $airgap_node did not go"
+	kubectl delete node "$airgap_node"
 }

@@ -1,6 +1,55 @@
-# Proves the pod network from within a pod of this host.
+# Tries the pod network from within a pod of each host, and ports of nodes from outside.
 
-# A pod's network on this host: the process that holds it.
+# start_probe: stdin is the manifest of the DaemonSet and its services.
+start_probe() {
+	cat >/run/airgap-probe.yaml
+	apply_manifest /run/airgap-probe.yaml
+	rm -f /run/airgap-probe.yaml
+	roll_out kube-system daemonset/airgap-probe 180
+}
+
+# probe_is_gone
+probe_is_gone() {
+	airgap_found=$(kubectl -n kube-system get daemonset,service -o name)
+	! printf '%s\n' "$airgap_found" | grep -q airgap-probe
+}
+
+# remove_probe
+remove_probe() {
+	kubectl -n kube-system delete --ignore-not-found --wait=false daemonset/airgap-probe service/airgap-probe service/airgap-probe-port
+}
+
+# probe_network SERVER DOMAIN [NAME ADDRESS]...: from a pod of this host, the cluster's DNS at SERVER answers for the
+# API and for each NAME, and pods of all hosts are reached.
+probe_network() {
+	airgap_pod=$(pod_process)
+	airgap_server=$1
+	airgap_domain=$2
+	shift 2
+	wait_for 60 airgap_dns_finds "kubernetes.default.svc.$airgap_domain"
+	wait_for 60 airgap_pods_are_reached
+	while [ $# -ge 2 ]; do
+		dns "$airgap_pod" "$airgap_server" "$1" | grep -qxF -e "$2" || fail "DNS does not answer $2 for $1"
+		shift 2
+	done
+}
+airgap_dns_finds() {
+	if ! airgap_addresses=$(dns "$airgap_pod" "$airgap_server" "$1") || [ -z "$airgap_addresses" ]; then
+		fail "DNS at $airgap_server does not answer for $1: ${airgap_addresses:-no address}"
+	fi
+}
+airgap_pods_are_reached() {
+	airgap_dns_finds "airgap-probe.kube-system.svc.$airgap_domain"
+	for airgap_address in $airgap_addresses; do reaches "$airgap_pod" "$airgap_address"; done
+}
+
+# probe_node_ports ADDRESS...: the probe's service answers at its port of each node.
+probe_node_ports() {
+	airgap_port=$(kubectl -n kube-system get service airgap-probe-port -o 'jsonpath={.spec.ports[0].nodePort}')
+	for airgap_address in "$@"; do wait_for 60 answers "$airgap_address" "$airgap_port"; done
+}
+
+# pod_process: a process of a pod of this host that has a network of its own.
 pod_process() {
 	for airgap_process in /proc/[0-9]*; do
 		[ "$(cat "$airgap_process/comm" 2>/dev/null)" = pause ] || continue
@@ -10,14 +59,29 @@ pod_process() {
 	fail "no pod with a network of its own runs on this host"
 }
 
-# dns PROCESS SERVER QUERY: the answer's addresses, one a line. The query is in printf's octal notation.
-# Without a shell or a DNS client in any image, the host's own bash asks from within the pod's network.
-# dd makes one datagram of the question: bash would end one at each line feed, of which a name may have some.
+# airgap_dns_query NAME: a question for an A record as RFC 1035, 4.1 has it, in printf's octal notation. It is 18 bytes
+# longer than NAME.
+airgap_dns_query() {
+	printf '%s' '\101\107\001\000\000\001\000\000\000\000\000\000'
+	printf '%s.' "$1" | od -An -v -tu1 | tr -s ' \n' '  ' | awk '{
+		for (i = 1; i <= NF; i++) {
+			if ($i != 46) { label = label sprintf("\\%03o", $i); size++; continue }
+			printf "\\%03o%s", size, label
+			label = ""
+			size = 0
+		}
+		printf "\\000\\000\\001\\000\\001"
+	}'
+}
+
+# dns PROCESS SERVER NAME: its addresses (IPv4), one a line. No image needs a shell or a DNS client for it: the host's
+# own bash asks from within the pod's network. dd makes one datagram of the question, which bash would end at each line
+# feed; a name may hold some.
 dns() {
 	# shellcheck disable=SC2016
-	airgap_answer=$(nsenter -t "$1" -n timeout 5 bash -c 'exec 3<>"/dev/udp/$0/53" && printf "$1" | dd bs=4096 iflag=fullblock 2>/dev/null >&3 && dd bs=4096 count=1 <&3 2>/dev/null' "$2" "$3" | od -An -v -tu1 | tr -s ' \n' '  ')
+	airgap_answer=$(nsenter -t "$1" -n timeout 5 bash -c 'exec 3<>"/dev/udp/$0/53" && printf "$1" | dd bs=4096 iflag=fullblock 2>/dev/null >&3 && dd bs=4096 count=1 <&3 2>/dev/null' "$2" "$(airgap_dns_query "$3")" | od -An -v -tu1 | tr -s ' \n' '  ')
 	# Behind the question: for each answer a name (2 bytes), type, class, time to live, length, and 4 bytes of address.
-	printf '%s\n' "$airgap_answer" | awk -v asked="$4" '{
+	printf '%s\n' "$airgap_answer" | awk -v asked="$((${#3} + 18))" '{
 		if (NF < 12) exit 1
 		if ($4 % 16 != 0) { print "DNS says error " $4 % 16; exit 1 }
 		answers = $7 * 256 + $8
@@ -31,7 +95,7 @@ dns() {
 	}'
 }
 
-# reaches PROCESS ADDRESS: nothing listens there, so being refused is the answer of whom we reach.
+# reaches PROCESS ADDRESS: nothing listens at the port that is tried, so a refusal is the answer of the pod there.
 reaches() {
 	# shellcheck disable=SC2016
 	airgap_answer=$(nsenter -t "$1" -n timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/9"' "$2" 2>&1) && return 0

@@ -155,7 +155,7 @@ stamp() {
 	mkdir -p "$airgap_home/stamps"
 	printf '%s\n' "$2" >"$airgap_home/stamps/$1"
 }
-# restart UNIT STAMP: enabled, started anew, and still there two seconds later.
+# restart UNIT STAMP: enabled, restarted, and still running two seconds later.
 restart() {
 	systemctl daemon-reload
 	systemctl unmask "$1" 2>/dev/null || :

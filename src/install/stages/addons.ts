@@ -1,6 +1,6 @@
 import type { Document } from "yaml";
 import type { Addon, Cluster } from "../../cluster/cluster.ts";
-import { sh } from "../../plan/shell.ts";
+import { call } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
 import type { Step } from "../../plan/step.ts";
 import type { Context } from "../context.ts";
@@ -30,9 +30,9 @@ export function addonsStage(context: Context): Wave[] {
   ];
 }
 
-/** A node that has just joined would make a DaemonSet that is complete incomplete again. One that does not come keeps nothing from the others. */
+/** A node that has just joined would make a complete DaemonSet incomplete again. */
 const settled = ({ cluster, nodes }: Context): string =>
-  cluster.network === undefined ? "" : sh`wait_for 120 nodes_are_ready ${nodes.map(({ name }) => name)} || :`;
+  cluster.network === undefined ? "" : call("let_nodes_settle", ...nodes.map(({ name }) => name));
 
 function addonSteps(context: Context, addon: Addon): Step[] {
   if ("manifest" in addon) {

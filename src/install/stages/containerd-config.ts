@@ -13,14 +13,17 @@ export interface ContainerdWishes {
 const V1_CRI = "io.containerd.grpc.v1.cri";
 const V2_IMAGES = "io.containerd.cri.v1.images";
 const V2_RUNTIME = "io.containerd.cri.v1.runtime";
+const RUNC = "io.containerd.runc.v2";
 const CNI_BIN = "/opt/cni/bin";
+
+const isTable = (value: unknown): value is TomlTable =>
+  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 
 function table(parent: TomlTable, ...path: string[]): TomlTable {
   let at = parent;
   for (const name of path) {
     const next = at[name];
-    if (typeof next !== "object" || next === null || Array.isArray(next) || next instanceof Date)
-      at[name] = {};
+    if (!isTable(next)) at[name] = {};
     at = at[name] as TomlTable;
   }
   return at;
@@ -72,10 +75,16 @@ function useHostsFiles(registry: TomlTable, configPath: string): void {
   registry["config_path"] = configPath;
 }
 
-function runc(containerd: TomlTable, systemdCgroup: boolean): void {
-  const runtime = table(containerd, "runtimes", "runc");
-  runtime["runtime_type"] ??= "io.containerd.runc.v2";
-  table(runtime, "options")["SystemdCgroup"] = systemdCgroup;
+/**
+ * Every runtime that runs by runc's shim takes this option, whatever program it names (`BinaryName`): pods of the
+ * default one above all. `default_runtime` and `untrusted_workload_runtime` are how old files name theirs.
+ */
+function runtimes(containerd: TomlTable, systemdCgroup: boolean): void {
+  table(containerd, "runtimes", "runc")["runtime_type"] ??= RUNC;
+  const named = [containerd["default_runtime"], containerd["untrusted_workload_runtime"]];
+  for (const runtime of [...Object.values(table(containerd, "runtimes")), ...named])
+    if (isTable(runtime) && runtime["runtime_type"] === RUNC)
+      table(runtime, "options")["SystemdCgroup"] = systemdCgroup;
 }
 
 /** Plugins are where kubernetes-cni and the network's own pods put them, whatever a distribution thinks. */
@@ -110,13 +119,13 @@ export function mergeContainerdConfig(
     table(images, "pinned_images")["sandbox"] = wishes.sandbox;
     useHostsFiles(table(images, "registry"), wishes.configPath);
     const runtime = table(plugins, V2_RUNTIME);
-    runc(table(runtime, "containerd"), wishes.systemdCgroup);
+    runtimes(table(runtime, "containerd"), wishes.systemdCgroup);
     cni(runtime);
   } else {
     const cri = table(plugins, V1_CRI);
     cri["sandbox_image"] = wishes.sandbox;
     useHostsFiles(table(cri, "registry"), wishes.configPath);
-    runc(table(cri, "containerd"), wishes.systemdCgroup);
+    runtimes(table(cri, "containerd"), wishes.systemdCgroup);
     cni(cri);
   }
   const result = stringify(merged);

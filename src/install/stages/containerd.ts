@@ -1,7 +1,7 @@
 import { type ClusterHost, registryName } from "../../cluster/cluster.ts";
 import type { Facts } from "../../host/facts.ts";
 import { containerdHosts, type HostsFile } from "../../names/containerd-hosts.ts";
-import { sh } from "../../plan/shell.ts";
+import { call } from "../../plan/shell.ts";
 import { fileStep, type Step, serviceStep } from "../../plan/step.ts";
 import { type Context, setFor } from "../context.ts";
 import { asksByLandedName } from "../images.ts";
@@ -12,7 +12,8 @@ import { stopIfOurs, wantedOn } from "./wanted.ts";
 
 const CONFIG = "/etc/containerd/config.toml";
 const SOCKET = "unix:///run/containerd/containerd.sock";
-const CERTS = "/etc/containerd/certs.d";
+/** Where containerd finds hosts.toml files. */
+export const CERTS = "/etc/containerd/certs.d";
 
 /** systemd, as kubeadm has it by default, unless the cluster file tells kubelet otherwise. */
 export function cgroupDriver({ cluster }: Context): "systemd" | "cgroupfs" {
@@ -53,7 +54,7 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
       title: "containerd: CRI on, cgroups, sandbox image, mirrors",
       path: CONFIG,
       content: config,
-      undone: "systemctl try-restart containerd",
+      undone: call("systemctl", "try-restart", "containerd"),
     }),
     ...siteHosts(context).map(({ registry, folder, content }) =>
       fileStep({
@@ -79,7 +80,6 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
       content: `runtime-endpoint: ${SOCKET}\nimage-endpoint: ${SOCKET}\ntimeout: 10\n`,
     }),
     criStep(),
-    sandboxStep(context),
   ];
 }
 
@@ -116,13 +116,8 @@ function criStep(): Step {
   return {
     id: "cri",
     title: "containerd answers kubelet",
-    check: "cri_loaded",
-    apply: sh`
-      systemctl restart containerd
-      wait_for 20 cri_loaded || {
-        journalctl --no-pager -o cat -u containerd -n 300 2>/dev/null | grep 'failed to load plugin' | tail -n 3 || :
-        fail "containerd runs without its CRI plugin"
-      }`,
+    check: call("cri_loaded"),
+    apply: call("load_cri"),
   };
 }
 
@@ -138,19 +133,4 @@ function limitsStep(context: Context, host: ClusterHost, facts: Facts): Step[] {
       content: "[Service]\nLimitNOFILE=1024:524288\n",
     }),
   ];
-}
-
-/** The pull proves name, authority, login and mirror before kubeadm counts on them. */
-function sandboxStep({ images }: Context): Step {
-  return {
-    id: "pull",
-    title: `An image comes from the site's registry: ${images.sandbox}`,
-    check: sh`ask_containerd -n k8s.io images ls -q 2>/dev/null | grep -qxF ${images.sandbox}`,
-    apply: sh`
-      if have crictl; then
-        wait_for 30 crictl pull ${images.sandbox}
-      else
-        wait_for 30 ctr -n k8s.io images pull --hosts-dir ${CERTS} ${images.sandbox}
-      fi`,
-  };
 }

@@ -1,45 +1,46 @@
 import { createHash } from "node:crypto";
 import type { ClusterHost } from "../../cluster/cluster.ts";
 import type { ClusterKeys } from "../../cluster/secrets.ts";
-import { here, raw, sh } from "../../plan/shell.ts";
+import { call, callWithInput } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
-import type { Step } from "../../plan/step.ts";
+import { type Step, serviceStep } from "../../plan/step.ts";
 import { type Context, wave } from "../context.ts";
 import { initConfiguration, joinConfiguration } from "../kubeadm.ts";
-import { dockerPull } from "./docker.ts";
 import { userSteps } from "./kubeconfig.ts";
+import { proxyStep } from "./proxy.ts";
+import { imageCalls } from "./runtime.ts";
 
 const PKI = "/etc/kubernetes/pki";
-const CONFIG = "/run/airgap-kubeadm.yaml";
-const TOKEN = "/run/airgap-token.yaml";
 
 /** The first control plane is initialised; the others join it, one by one. */
 export function controlPlaneStage(context: Context): Wave[] {
   const [first, ...others] = context.hosts("control-plane");
   if (first === undefined) return [];
-  const joiners = context.nodes.filter((host) => host !== first && !joined(context, host));
   return [
     wave([first], (host) => [
+      unfinishedStep(context),
       ...pkiStep(context),
       imagesStep(context),
-      initStep(context),
+      ...aroundKubelet(context, host, initStep(context)),
       ...userSteps(context, host),
-      ...tokenStep(context, joiners.length > 0),
     ]),
+    ...tokenWaves(context, others),
     ...others.map((host) =>
       wave([host], () => [
+        unfinishedStep(context),
         ...pkiStep(context),
         imagesStep(context),
-        joinStep(context, host),
+        ...joinSteps(context, host),
         ...userSteps(context, host),
       ]),
     ),
   ];
 }
 
-/** Whether a host was in a cluster when its facts were read. */
-export function joined(context: Context, host: ClusterHost): boolean {
-  return context.factsOf(host).exists.includes("/etc/kubernetes/kubelet.conf");
+/** Whether a host was in a cluster when its facts were read: a run of kubeadm that did not finish leaves files too. */
+function hasJoined(context: Context, host: ClusterHost): boolean {
+  const { exists } = context.factsOf(host);
+  return exists.includes("/etc/kubernetes/kubelet.conf") && !exists.includes("/var/lib/airgap/kubeadm-began");
 }
 
 /** Files that kubeadm takes as they are: a CA whose files exist is kept. */
@@ -65,134 +66,96 @@ function pkiStep({ secrets }: Context): Step[] {
       id: "pki",
       title: "The cluster's authorities are in place, the same on every control plane",
       check: files
-        .map(
-          ({ path, content, mode }) =>
-            sh`same ${path} ${mode} ${createHash("sha256").update(content).digest("hex")}`,
+        .map(({ path, content, mode }) =>
+          call("same", path, mode, createHash("sha256").update(content).digest("hex")),
         )
-        .join(" &&\n"),
-      apply: writePki(secrets.keys),
+        .join("\n"),
+      apply: files.map(({ path, content, mode }) => callWithInput(content, "put", path, mode)).join("\n"),
     },
   ];
 }
 
-const writePki = (keys: ClusterKeys): string =>
-  [
-    sh`mkdir -p ${PKI}/etcd`,
-    ...pkiFiles(keys).map(({ path, content, mode }) => sh`put ${path} ${mode} ${here(content)}`),
-  ].join("\n");
-
 function imagesStep({ images, cluster }: Context): Step {
   const wanted = images.kubeadm.map(({ asked }) => asked);
-  const list =
-    cluster.runtime === "docker"
-      ? "docker image ls --format '{{.Repository}}:{{.Tag}}'"
-      : "ask_containerd -n k8s.io images ls -q";
-  const pull = cluster.runtime === "docker" ? dockerPull : pullByCri;
+  const { has, pull } = imageCalls(cluster);
   return {
     id: "images",
     title: `kubeadm's images are on the host: ${wanted.length}`,
-    check: sh`
-      [ ! -s /etc/kubernetes/admin.conf ] || exit 0
-      there=$(${raw(list)})
-      for image in ${wanted}; do printf '%s\n' "$there" | grep -qxF "$image" || fail "$image is not on the host"; done`,
-    apply: sh`
-      for image in ${wanted}; do
-        echo "$image"
-        ${raw(pull)} >/dev/null
-      done`,
+    check: call("before_init", ...has, ...wanted),
+    apply: call(...pull, ...wanted),
     timeoutMs: 1_800_000,
   };
 }
 
-const pullByCri =
-  'if have crictl; then crictl pull "$image"; else ctr -n k8s.io images pull --hosts-dir /etc/containerd/certs.d "$image"; fi';
+const socketOf = ({ images, cluster }: Context): string => images.rules.sockets[cluster.runtime];
+/** Whether kubeadm can check its own configuration file. */
+const validates = ({ images }: Context): string => (images.rules.configValidate ? "yes" : "no");
 
-/** kubeadm's own check of the file, where it has one. */
-const validated = ({ images }: Context): string =>
-  images.rules.configValidate ? `kubeadm config validate --config ${CONFIG}` : ":";
+/** A try of kubeadm's that failed goes first; it would go with what later steps put there. */
+export function unfinishedStep(context: Context): Step {
+  return {
+    id: "unfinished",
+    title: "No earlier run of kubeadm was left unfinished",
+    check: call("kubeadm_finished"),
+    apply: call("kubeadm_discard", socketOf(context)),
+  };
+}
 
 function initStep(context: Context): Step {
-  const { cluster, secrets } = context;
-  const socket = context.images.rules.sockets[cluster.runtime];
+  const { cluster } = context;
   return {
     id: "init",
     title: `${context.first.name} is a control plane of Kubernetes ${cluster.kubernetes.version}`,
-    check: sh`
-      [ ! -e "$airgap_home/kubeadm-began" ] || fail "an earlier try did not come to its end"
-      [ -s /etc/kubernetes/admin.conf ] || fail "kubeadm has not initialised it"
-      kubectl get --raw=/healthz >/dev/null || fail "the API server does not answer"
-      kubectl -n kube-system get configmap kubeadm-config >/dev/null`,
-    apply: sh`
-      if [ -s /etc/kubernetes/admin.conf ] && [ ! -e "$airgap_home/kubeadm-began" ]; then
-        # It was initialised and is perhaps just starting: nothing of it is touched.
-        wait_for 180 kubectl get --raw=/healthz
-        exit 0
-      fi
-      kubeadm_begins ${socket}
-      ${raw(secrets.keys ? writePki(secrets.keys) : ":")}
-      trap 'rm -f ${raw(CONFIG)}' EXIT
-      (umask 077 && cat >${CONFIG}) ${here(initConfiguration(context))}
-      ${raw(validated(context))}
-      kubeadm init --config ${CONFIG} --skip-token-print || kubeadm_failed 'kubeadm init'
-      wait_for 60 kubectl get --raw=/healthz
-      kubeadm_ended`,
-    undo: sh`kubeadm_undo ${socket}`,
+    check: call("control_plane_is_initialised"),
+    apply: callWithInput(initConfiguration(context), "init_control_plane", validates(context)),
+    undo: call("kubeadm_undo", socketOf(context)),
     timeoutMs: 1_200_000,
   };
 }
 
+/** kubelet reaches the API and pods without a proxy from its first start on, and with what the drop-in says later. */
+function aroundKubelet(context: Context, host: ClusterHost, step: Step): Step[] {
+  const proxy = proxyStep(context, host, "kubelet");
+  const service = serviceStep({
+    id: "kubelet",
+    title: "kubelet runs with that",
+    unit: "kubelet",
+    reads: proxy.map(({ file }) => file ?? ""),
+  });
+  return [...proxy, step, ...(proxy.length > 0 ? [service] : [])];
+}
+
 /** Joins a worker, or a further control plane. */
-export function joinStep(context: Context, host: ClusterHost): Step {
-  const { cluster, secrets } = context;
-  const socket = context.images.rules.sockets[cluster.runtime];
+export const joinSteps = (context: Context, host: ClusterHost): Step[] =>
+  aroundKubelet(context, host, joinStep(context, host));
+
+function joinStep(context: Context, host: ClusterHost): Step {
   const plane = host.roles.includes("control-plane");
   return {
     id: "join",
     title: `${host.name} is a ${plane ? "control plane" : "worker"} of the cluster`,
-    check: sh`
-      [ ! -e "$airgap_home/kubeadm-began" ] || fail "an earlier try did not come to its end"
-      [ -s /etc/kubernetes/kubelet.conf ] || fail "it has not joined"
-      systemctl is-active --quiet kubelet || fail "kubelet does not run"`,
-    apply: sh`
-      if [ -s /etc/kubernetes/kubelet.conf ] && [ ! -e "$airgap_home/kubeadm-began" ]; then
-        systemctl start kubelet
-        wait_for 60 kubelet_stays
-        exit 0
-      fi
-      kubeadm_begins ${socket}
-      ${raw(plane && secrets.keys ? writePki(secrets.keys) : ":")}
-      trap 'rm -f ${raw(CONFIG)}' EXIT
-      (umask 077 && cat >${CONFIG}) ${here(joinConfiguration(context, host))}
-      ${raw(validated(context))}
-      kubeadm join --config ${CONFIG} || kubeadm_failed 'kubeadm join'
-      wait_for 60 kubelet_stays
-      kubeadm_ended`,
-    undo: sh`kubeadm_undo ${socket}`,
+    check: call("node_has_joined"),
+    apply: callWithInput(joinConfiguration(context, host), "join_node", validates(context)),
+    undo: call("kubeadm_undo", socketOf(context)),
     timeoutMs: 900_000,
   };
 }
 
-/** A token for those that come to a standing cluster; `init` has brought one for the first day. */
-function tokenStep({ secrets }: Context, needed: boolean): Step[] {
-  if (!needed) return [];
+/** A token for hosts that have not joined; on the first day `init` has brought one, and it may have expired. */
+export function tokenWaves(context: Context, hosts: ClusterHost[]): Wave[] {
+  const joining = hosts.filter((host) => !hasJoined(context, host)).map(({ name }) => name);
+  if (joining.length === 0) return [];
+  return [[{ host: context.first.name, steps: [tokenStep(context)], for: joining }]];
+}
+
+function tokenStep({ secrets }: Context): Step {
   const [id = "", secret = ""] = secrets.joinToken.split(".");
-  const data = (text: string): string => Buffer.from(text).toString("base64");
-  return [
-    {
-      id: "token",
-      title: "Hosts can join",
-      check: sh`
-        found=$(kubectl -n kube-system get secret ${`bootstrap-token-${id}`} -o 'jsonpath={.data.token-secret}' 2>/dev/null) || fail "there is no token for them"
-        [ "$found" = ${data(secret)} ]`,
-      // By a file: what is in a list of arguments, others can read.
-      apply: sh`
-        until=$(date -u -d '+2 hours' +%Y-%m-%dT%H:%M:%SZ)
-        trap 'rm -f ${raw(TOKEN)}' EXIT
-        (umask 077 && cat >${TOKEN}) ${here(tokenSecret(id, secret))}
-        printf '  expiration: "%s"\n' "$until" >>${TOKEN}
-        wait_for 60 kubectl apply -f ${TOKEN}`,
-    },
-  ];
+  return {
+    id: "token",
+    title: "Hosts can join",
+    check: call("token_exists", id, Buffer.from(secret).toString("base64")),
+    apply: callWithInput(tokenSecret(id, secret), "make_token"),
+  };
 }
 
 function tokenSecret(id: string, secret: string): string {

@@ -1,7 +1,7 @@
 import { type ClusterHost, registryName } from "../../cluster/cluster.ts";
 import { fillShipped } from "../../host/shipped.ts";
 import { mergeDockerConfig } from "../../names/docker-config.ts";
-import { sh } from "../../plan/shell.ts";
+import { call } from "../../plan/shell.ts";
 import { fileStep, type Step, serviceStep } from "../../plan/step.ts";
 import { type Context, setFor } from "../context.ts";
 import { cgroupDriver } from "./containerd.ts";
@@ -36,7 +36,7 @@ export function dockerSteps(context: Context, host: ClusterHost): Step[] {
       title: "Docker: cgroups, the site's registry",
       path: CONFIG,
       content: config,
-      undone: "systemctl try-restart docker",
+      undone: call("systemctl", "try-restart", "docker"),
     }),
     ...(secrets.registryCa
       ? [
@@ -63,7 +63,6 @@ export function dockerSteps(context: Context, host: ClusterHost): Step[] {
       reads: [{ path: CONFIG, content: config }, ...proxy.map(({ file }) => file ?? "")],
     }),
     ...(context.images.rules.dockershim ? [] : shimSteps(context, host)),
-    sandboxStep(context),
   ];
 }
 
@@ -84,15 +83,6 @@ function loginStep({ cluster, secrets }: Context, registry: string): Step[] {
   ];
 }
 
-function sandboxStep({ images }: Context): Step {
-  return {
-    id: "pull",
-    title: `An image comes from the site's registry: ${images.sandbox}`,
-    check: sh`docker image inspect ${images.sandbox} >/dev/null 2>&1`,
-    apply: sh`wait_for 30 docker --config ${DOCKER_LOGIN} pull ${images.sandbox}`,
-  };
-}
-
 /** From Kubernetes 1.24 on Docker is reached through cri-dockerd: its package's, or the bundle's file. */
 function shimSteps(context: Context, host: ClusterHost): Step[] {
   const { bundle, images } = context;
@@ -106,11 +96,16 @@ function shimSteps(context: Context, host: ClusterHost): Step[] {
     path: "/etc/crictl.yaml",
     content: `runtime-endpoint: ${socket}\nimage-endpoint: ${socket}\ntimeout: 10\n`,
   });
-  return [...(byPackage ? packagedShim(images.sandbox) : carriedShim(context)), crictl];
+  const proxy = proxyStep(context, host, "cri-docker");
+  return [
+    ...proxy,
+    ...(byPackage ? packagedShim(images.sandbox, proxy) : carriedShim(context, proxy)),
+    crictl,
+  ];
 }
 
 /** The package has its own unit; only the sandbox image is another. */
-function packagedShim(sandbox: string): Step[] {
+function packagedShim(sandbox: string, proxy: Step[]): Step[] {
   const content = `[Service]\nExecStart=\nExecStart=/usr/bin/cri-dockerd --container-runtime-endpoint fd:// --network-plugin=cni --pod-infra-container-image=${sandbox}\n`;
   return [
     fileStep({
@@ -118,25 +113,26 @@ function packagedShim(sandbox: string): Step[] {
       title: "cri-dockerd knows the sandbox image",
       path: "/etc/systemd/system/cri-docker.service.d/airgap.conf",
       content,
-      undone: "systemctl daemon-reload",
+      undone: call("systemctl", "daemon-reload"),
     }),
-    shimService(content),
+    shimService(content, proxy),
   ];
 }
 
-const shimService = (content: string): Step =>
+const shimService = (content: string, proxy: Step[]): Step =>
   serviceStep({
     id: "shim",
     title: "cri-dockerd runs",
     unit: "cri-docker.service",
-    reads: [content],
-    before: sh`
-      systemctl daemon-reload
-      systemctl enable --now cri-docker.socket`,
-    undo: sh`systemctl disable --now cri-docker.service cri-docker.socket 2>/dev/null || :`,
+    reads: [content, ...proxy.map(({ file }) => file ?? "")],
+    before: [
+      call("systemctl", "daemon-reload"),
+      call("systemctl", "enable", "--now", "cri-docker.socket"),
+    ].join("\n"),
+    undo: call("disable_services", "cri-docker.service", "cri-docker.socket"),
   });
 
-function carriedShim({ bundle, images }: Context): Step[] {
+function carriedShim({ bundle, images }: Context, proxy: Step[]): Step[] {
   const place = bundle.files[CRI_DOCKERD];
   if (place === undefined) return [];
   const to = `/var/lib/airgap/${CRI_DOCKERD}`;
@@ -145,24 +141,9 @@ function carriedShim({ bundle, images }: Context): Step[] {
     {
       id: "shim-program",
       title: "cri-dockerd is installed",
-      check: sh`[ "$(cat "$airgap_home/stamps/cri-dockerd" 2>/dev/null)" = ${place.digest} ] && [ -x /usr/local/bin/cri-dockerd ]`,
-      apply: sh`
-        from_beside ${CRI_DOCKERD} ${`${to}.part`}
-        archive=${`${to}.part`}
-        [ "$(sha256sum <"$archive")" = ${`${place.digest.slice(7)}  -`} ] || {
-          rm -f ${`${to}.part`}
-          fail ${`${CRI_DOCKERD} is damaged`}
-        }
-        folder=$(mktemp -d)
-        trap 'rm -rf "$folder"' EXIT
-        gzip -dc "$archive" | tar -xf - -C "$folder" --no-same-owner
-        program=$(find "$folder" -type f -name cri-dockerd | head -n 1)
-        [ -n "$program" ] || fail ${`${CRI_DOCKERD} holds no cri-dockerd`}
-        install -m 755 "$program" /usr/local/bin/cri-dockerd
-        if have restorecon; then restorecon /usr/local/bin/cri-dockerd || :; fi
-        rm -f ${`${to}.part`}
-        stamp cri-dockerd ${place.digest}`,
-      undo: sh`rm -f /usr/local/bin/cri-dockerd`,
+      check: call("cri_dockerd_is_installed", place.digest),
+      apply: call("install_cri_dockerd", CRI_DOCKERD, to, place.digest),
+      undo: call("rm", "-f", "/usr/local/bin/cri-dockerd"),
       upload: { from: bundle.path, offset: place.offset, size: place.size, to, beside: CRI_DOCKERD },
     },
     fileStep({
@@ -176,11 +157,8 @@ function carriedShim({ bundle, images }: Context): Step[] {
       title: "cri-dockerd is a service",
       path: "/etc/systemd/system/cri-docker.service",
       content: unit,
-      undone: "systemctl daemon-reload",
+      undone: call("systemctl", "daemon-reload"),
     }),
-    shimService(unit),
+    shimService(unit, proxy),
   ];
 }
-
-/** Pulls an image of `$image`, with the login. */
-export const dockerPull = `docker --config ${DOCKER_LOGIN} pull "$image"`;

@@ -1,6 +1,6 @@
 import type { Document } from "yaml";
 import { AirgapError } from "../../errors.ts";
-import { here, raw, sh } from "../../plan/shell.ts";
+import { call } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
 import { fileStep, type Step } from "../../plan/step.ts";
 import { nearest } from "../../schema/nearest.ts";
@@ -42,8 +42,8 @@ function networkSteps(context: Context): Step[] {
     {
       id: "ready",
       title: "The first node is ready",
-      check: sh`kubectl get node ${context.first.name} -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' | grep -qx True`,
-      apply: sh`kubectl wait --for=condition=Ready node/${raw(context.first.name)} --timeout=300s`,
+      check: call("nodes_are_ready", context.first.name),
+      apply: call("kubectl", "wait", "--for=condition=Ready", `node/${context.first.name}`, "--timeout=300s"),
     },
   ];
 }
@@ -54,7 +54,7 @@ export interface Applying {
   namespace: string | undefined;
   /** Which workloads are waited for. Default: all. */
   waits?: (workload: Workload) => boolean;
-  /** Commands before. */
+  /** Calls before. */
   before?: string;
 }
 
@@ -81,50 +81,30 @@ export function applySteps(
       id: name,
       title: `${name} runs in the cluster`,
       check: [
-        sh`manifest_is_applied ${where}`,
-        ...waitFor.map((each) => sh`rolled_out ${each.namespace} ${each.name}`),
+        call("manifest_is_applied", ...where),
+        ...waitFor.map((each) => call("rolled_out", each.namespace, each.name)),
       ].join("\n"),
       apply: [
         ...(before ? [before] : []),
-        sh`apply_manifest ${where}`,
-        ...waitFor.map((each) => sh`roll_out ${each.namespace} ${each.name} 300`),
+        call("apply_manifest", ...where),
+        ...waitFor.map((each) => call("roll_out", each.namespace, each.name, 300)),
       ].join("\n"),
       timeoutMs: 1_800_000,
     },
   ];
 }
 
-/** Names of the site in the cluster's DNS: a marked block of CoreDNS's `hosts` plugin, before the one that answers for the cluster. */
+/** Names of the site in the cluster's DNS. */
 function dnsStep({ cluster }: Context): Step[] {
   const names = Object.entries(cluster.kubernetes.dnsHosts);
   if (names.length === 0) return [];
-  const lines = [
-    "    # BEGIN airgap",
-    "    hosts {",
-    ...names.map(([name, address]) => `        ${address} ${name}`),
-    "        fallthrough",
-    "    }",
-    "    # END airgap",
-  ];
-  const current = "kubectl -n kube-system get configmap coredns -o 'jsonpath={.data.Corefile}'";
+  const entries = names.map(([name, address]) => `${address} ${name}`);
   return [
     {
       id: "dns-hosts",
       title: `The cluster's DNS knows ${names.map(([name]) => name).join(", ")}`,
-      check: sh`
-        [ "$(${raw(current)} | sed -n '/# BEGIN airgap/,/# END airgap/p')" = "$(cat ${here(lines.join("\n"))}
-        )" ]`,
-      apply: sh`
-        file=$(mktemp)
-        block=$(mktemp)
-        trap 'rm -f "$file" "$block"' EXIT
-        cat >"$block" ${here(lines.join("\n"))}
-        ${raw(current)} | sed '/# BEGIN airgap/,/# END airgap/d' | awk -v block="$block" '
-          !done && /^ *kubernetes / { while ((getline line <block) > 0) print line; done = 1 }
-          { print }' >"$file"
-        kubectl -n kube-system create configmap coredns --from-file=Corefile="$file" --dry-run=client -o yaml | kubectl replace -f -
-        kubectl -n kube-system rollout restart deployment/coredns
-        roll_out kube-system deployment/coredns 120`,
+      check: call("coredns_knows", ...entries),
+      apply: call("tell_coredns", ...entries),
     },
   ];
 }

@@ -1,10 +1,12 @@
 import { registryName } from "../../cluster/cluster.ts";
-import { here, raw, sh } from "../../plan/shell.ts";
+import { call, callWithInput } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
 import { fingerprint, type Step } from "../../plan/step.ts";
 import type { Context } from "../context.ts";
 import { bundleOnHost, toolOnHost } from "./serve.ts";
 import { REGISTRY_CA } from "./trust.ts";
+
+const NOTE = "stamps/registry-images";
 
 /** A registry that others fill has every image of the bundle under the name by which it will be asked for. */
 export function registryStage(context: Context): Wave[] {
@@ -30,16 +32,18 @@ function imagesStep(context: Context): Step {
   return {
     id: "images",
     title: `${target} has every image of the bundle`,
-    check: sh`[ "$(cat "$airgap_home/stamps/registry-images" 2>/dev/null)" = ${stamp} ]`,
-    apply: sh`
-      DOCKER_CONFIG=$(mktemp -d)
-      export DOCKER_CONFIG
-      trap 'rm -rf "$DOCKER_CONFIG"' EXIT
-      cat >"$DOCKER_CONFIG/config.json" ${here(login)}
-      found=$(${toolOnHost(context)}/bin/airgap push ${bundleOnHost(context)} ${target} --dry-run --quiet ${flags}) || fail "$found"
-      missing=$(printf '%s\n' "$found" | awk '$1 == "would-push" { print $2 }')
-      [ -z "$missing" ] || fail ${`the registry does not have, or has something else under these names; airgap push BUNDLE ${target} sends them:`} "$missing"
-      ${raw(`stamp registry-images ${stamp}`)}`,
+    check: call("is_noted", NOTE, stamp),
+    apply: [
+      callWithInput(
+        login,
+        "registry_has_bundle",
+        toolOnHost(context),
+        bundleOnHost(context),
+        target,
+        ...flags,
+      ),
+      call("note", NOTE, stamp),
+    ].join("\n"),
     timeoutMs: 900_000,
   };
 }

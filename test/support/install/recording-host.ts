@@ -4,6 +4,7 @@ import { AirgapError } from "../../../src/errors.ts";
 import { factsScript } from "../../../src/host/facts.ts";
 import type { Host, Output, RunOptions } from "../../../src/host/host.ts";
 import { MARK } from "../../../src/plan/protocol.ts";
+import { withLibrary } from "../../../src/plan/script.ts";
 import { type Plan, stepsOn } from "../../../src/plan/stage.ts";
 
 /** A script of steps that a host was sent, as far as it got. */
@@ -16,6 +17,8 @@ export interface Sent {
   script: string;
 }
 
+const LIBRARY = withLibrary("").trimEnd();
+
 type Answer = Output | string | ((script: string) => Output | string);
 
 /**
@@ -25,7 +28,7 @@ type Answer = Output | string | ((script: string) => Output | string);
 export class RecordingHost implements Host {
   readonly name: string;
   readonly sent: Sent[] = [];
-  /** Other commands, in the order in which they came. */
+  /** Other commands, in the order in which they came, without the functions of the library. */
   readonly commands: string[] = [];
   /** What `pour` was given, by its command. */
   readonly poured: { command: string; bytes: number }[] = [];
@@ -94,7 +97,9 @@ export class RecordingHost implements Host {
     this.closed = true;
   }
 
-  #answer(script: string): Output {
+  #answer(whole: string): Output {
+    // The functions are the same in each: what counts is what is called.
+    const script = whole.startsWith(LIBRARY) ? whole.slice(LIBRARY.length).trim() : whole;
     this.commands.push(script);
     const [, answer] = this.#answers.find(([pattern]) => pattern.test(script)) ?? [];
     if (answer === undefined) throw new Error(`${this.name} was not told what to answer to:\n${script}`);

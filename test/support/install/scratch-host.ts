@@ -186,6 +186,7 @@ export class ScratchHost implements Host {
       "/etc/kubernetes/admin.conf",
       "/etc/kubernetes/kubelet.conf",
       "/var/lib/etcd/member",
+      "/var/lib/airgap/kubeadm-began",
     ].filter((path) => exists(path));
     const more = [
       ...there.map((path) => `exists|${path}`),

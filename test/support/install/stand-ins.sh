@@ -298,8 +298,8 @@ kubectl_() {
 	'diff --server-side '*) exit 1 ;;
 	*'get deployment/coredns -o '*) echo 1 1 2 2 2 ;;
 	*'get '*/*' -o jsonpath={.metadata.generation}'*) applied | grep -q "name: ${4#*/}" && echo 1 1 2 2 2 ;;
-	'get nodes -o jsonpath='*) sed "s/\$/ $(cat "$CLUSTER/version") True/" "$CLUSTER/nodes" ;;
-	'get node '*Ready*) echo True ;;
+	'get nodes -o jsonpath='*kubeletVersion*) sed "s/\$/ $(cat "$CLUSTER/version") True/" "$CLUSTER/nodes" ;;
+	'get nodes -o jsonpath='*Ready*) sed 's/$/ True/' "$CLUSTER/nodes" ;;
 	'get node '*.spec.taints*) cat "$CLUSTER/taints" 2>/dev/null || : ;;
 	'get node '*) grep -xF "$3" "$CLUSTER/nodes" ;;
 	'get nodes -o name -l '*)

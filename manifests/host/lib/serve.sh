@@ -1,0 +1,96 @@
+# The host that serves the bundle: the server's user, the bundle, airgap itself, and whether the server answers.
+# shellcheck disable=SC2154  # airgap_home is set in steps.sh
+
+# server_user_exists USER FOLDER: USER is not root, and nobody else gets into FOLDER.
+server_user_exists() {
+	case $(getent passwd "$1" | cut -d: -f3) in '' | 0) fail "there is no user $1" ;; esac
+	closed "$2" "$1"
+}
+
+# make_server_user USER FOLDER: with a group of the same name.
+make_server_user() {
+	if ! getent group "$1" >/dev/null; then
+		echo group >>"$airgap_home/serve-user"
+		groupadd --system "$1"
+	fi
+	if ! getent passwd "$1" >/dev/null; then
+		echo user >>"$airgap_home/serve-user"
+		useradd --system --gid "$1" --no-create-home --home-dir /nonexistent --shell "$(command -v nologin || echo /bin/false)" "$1"
+	fi
+	close "$2" "$1"
+}
+
+# remove_server_user USER UNIT: if we made it. UNIT is stopped first: where an earlier version of airgap made it, it
+# still runs when this is undone.
+remove_server_user() {
+	[ -e "$airgap_home/serve-user" ] || return 0
+	disable_services "$2"
+	! grep -qx user "$airgap_home/serve-user" || ! getent passwd "$1" >/dev/null || userdel "$1"
+	! grep -qx group "$airgap_home/serve-user" || ! getent group "$1" >/dev/null || groupdel "$1"
+	rm -f "$airgap_home/serve-user"
+}
+
+# arrived PATH BYTES RESULT: all of it is in PATH.part, or what was made of it is there.
+arrived() { [ -e "$3" ] || [ "$(stat -c %s "$1.part" 2>/dev/null)" = "$2" ] || fail "it is not on the host"; }
+
+# receive NAME PATH BYTES: what airgap sent to PATH.part, or what lies beside a script as NAME.
+receive() {
+	from_beside "$1" "$2.part"
+	[ "$(stat -c %s "$2.part" 2>/dev/null)" = "$3" ] || fail "$1 is not whole: $3 bytes are expected"
+}
+
+# install_tool FOLDER NAME DIGEST FILE OFFSET BYTES: airgap itself, from a stretch of FILE, or of FILE.part.
+install_tool() {
+	airgap_file=$4
+	[ -f "$airgap_file" ] || airgap_file=$4.part
+	airgap_from=$(($5 + 1))
+	airgap_size=$6
+	[ "sha256:$(airgap_stretch | sha256sum)" = "$3  -" ] || fail "$2 is damaged"
+	rm -rf "$1.new"
+	mkdir -p "$1.new"
+	airgap_stretch | gzip -dc | tar -xf - --strip-components=1 --no-same-owner -C "$1.new"
+	if have restorecon; then restorecon -R "$1.new" || :; fi
+	"$1.new/bin/airgap" --version
+	rm -rf "$1"
+	mv "$1.new" "$1"
+}
+airgap_stretch() { tail -c "+$airgap_from" "$airgap_file" | head -c "$airgap_size"; }
+
+# verify_bundle TOOL BUNDLE: only a bundle that is whole gets its name. One that is not is removed, so that it is sent
+# again.
+verify_bundle() {
+	"$1/bin/airgap" verify --quiet "$2.part" || {
+		rm -f "$2.part"
+		fail "the bundle was damaged on its way; run the same command again to send it again"
+	}
+	mv "$2.part" "$2"
+}
+
+# group_reads GROUP FILE: nobody else but root does.
+group_reads() { [ "$(stat -c '%a %G' "$2")" = "640 $1" ] || fail "others read $2, or $1 does not"; }
+
+# let_group_read GROUP FOLDER: every file in it.
+let_group_read() {
+	for airgap_file in "$2"/*; do
+		chgrp "$1" "$airgap_file"
+		chmod 640 "$airgap_file"
+	done
+}
+
+# server_answers TOOL PORT NAME [CA]: as a client would see it, by name, and trusting nobody but CA; http without CA.
+# The Node in TOOL is started as bin/airgap does it: one of its libraries lies beside it.
+server_answers() {
+	[ -x "$1/node/bin/node" ] || fail "the server is not installed"
+	env LD_LIBRARY_PATH="$1/node/lib" "$1/node/bin/node" -e '
+		const [port, servername, ca] = process.argv.slice(1);
+		const end = (text) => {
+			if (text) console.log(text);
+			process.exit(text ? 1 : 0);
+		};
+		const trusted = ca ? { ca: require("fs").readFileSync(ca) } : {};
+		require(ca ? "https" : "http")
+			.get({ host: "127.0.0.1", port, path: "/healthz", servername, ...trusted }, ({ statusCode }) =>
+				end(statusCode === 200 ? "" : "the server answers " + statusCode),
+			)
+			.on("error", (error) => end(error.message || error.code));' "$2" "$3" ${4:+"$4"}
+}

@@ -1,0 +1,283 @@
+import { existsSync, readFileSync } from "node:fs";
+import { beforeEach, describe, expect, it, test } from "vitest";
+import { FunctionHost } from "../support/install/function-host.ts";
+import { type Ran, SHELLS } from "../support/install/shells.ts";
+
+describe.each(SHELLS)("functions that make the cluster, by %s", (...shell) => {
+  let scratch: FunctionHost;
+  beforeEach(() => {
+    scratch = new FunctionHost(shell);
+    return () => scratch[Symbol.dispose]();
+  });
+  const sh = (script: string, bodies?: Record<string, string>): Ran => scratch.run(script, bodies);
+  const place = (path: string, text?: string): string => scratch.place(path, text);
+  const calls = (): string[] => scratch.calls;
+
+  describe("images", () => {
+    it("containerd_has_images takes whole names, and names the first that is missing", () => {
+      const bodies = { systemctl: ":", ctr: "printf '%s\\n' a/b:1 a/b:10" };
+      expect(sh("containerd_has_images a/b:1 a/b:10", bodies).code).toBe(0);
+      expect(sh("containerd_has_images a/b:1 a.b:1", bodies)).toMatchObject({
+        code: 1,
+        output: "a.b:1 is not on the host\n",
+      });
+      expect(sh("containerd_has_images a", { systemctl: "return 3", ctr: "echo a" }).code).toBe(1);
+    });
+
+    it("a pull ends at the first that fails, also when it is repeated", () => {
+      const pull = { docker: 'case $* in *bad) echo "no such image" >&2; return 1 ;; esac' };
+      expect(sh("docker_pull /login good bad never", pull)).toMatchObject({ code: 1, stdout: "good\nbad\n" });
+      expect(sh("wait_for 0 docker_pull /login good bad never", pull).output).toContain("no such image");
+      expect(calls()).toEqual(
+        Array(2)
+          .fill(["good", "bad"])
+          .flat()
+          .map((name) => `docker --config /login pull ${name}`),
+      );
+    });
+
+    it("containerd_pull asks as kubelet does, by crictl or by the same hosts.toml files", () => {
+      const bodies = { crictl: ":", ctr: ":" };
+      expect(sh("have() { false; }\ncontainerd_pull /certs a:1", bodies).code).toBe(0);
+      expect(sh("have() { true; }\ncontainerd_pull /certs a:1 b:1", bodies).stdout).toBe("a:1\nb:1\n");
+      expect(calls()).toEqual([
+        "ctr -n k8s.io images pull --hosts-dir /certs a:1",
+        "crictl pull a:1",
+        "crictl pull b:1",
+      ]);
+    });
+
+    it("before_init asks for images only until kubeadm has been there", () => {
+      expect(sh("before_init docker_has_images a:1", { docker: "return 1" }).output).toContain("a:1 is not");
+      place("etc/kubernetes/admin.conf");
+      expect(sh("before_init docker_has_images a:1", { docker: "return 1" }).code).toBe(0);
+    });
+  });
+
+  describe("kubeadm", () => {
+    const bodies = {
+      kubeadm: 'case "$1" in init | join) cat "$3" ;; esac',
+      kubectl: ":",
+      systemctl: ":",
+      sleep: ":",
+      journalctl: ":",
+    };
+    it("init_control_plane hands over the configuration for as long as it takes", () => {
+      expect(sh("init_control_plane yes <<'A'\nkind: X\nA", bodies)).toMatchObject({
+        code: 0,
+        stdout: "kind: X\n",
+      });
+      expect(calls()).toEqual([
+        "kubeadm config validate --config /run/airgap-kubeadm.yaml",
+        "kubeadm init --config /run/airgap-kubeadm.yaml --skip-token-print",
+        "kubectl get --raw=/healthz",
+      ]);
+      expect(existsSync(scratch.path("run/airgap-kubeadm.yaml"))).toBe(false);
+      expect(existsSync(scratch.path("kept/kubeadm-began"))).toBe(false);
+    });
+
+    it("touches nothing of a control plane that stands, or a node that has joined", () => {
+      place("etc/kubernetes/admin.conf");
+      place("etc/kubernetes/kubelet.conf");
+      expect(sh("init_control_plane no <<'A'\nkind: X\nA\njoin_node no <<'A'\nkind: X\nA", bodies).code).toBe(
+        0,
+      );
+      expect(calls().filter((call) => call.startsWith("kubeadm"))).toEqual([]);
+    });
+
+    it("a run that failed is told, and discarded before the next", () => {
+      place("etc/cni/net.d/05-theirs.conflist");
+      const failing = {
+        ...bodies,
+        kubeadm: '[ "$1" = reset ]',
+        journalctl: "echo 'kubelet: no such cgroup'",
+      };
+      place("var/lib/kubelet/config.yaml");
+      expect(sh("join_node no <<'A'\nkind: X\nA", failing).output).toMatch(
+        /--- kubelet:\nkubelet: no such cgroup\nkubeadm join failed\n$/,
+      );
+      for (const predicate of ["kubeadm_finished", "node_has_joined", "control_plane_is_initialised"])
+        expect(sh(predicate, failing).output).toBe("an earlier run of kubeadm did not finish\n");
+      place("etc/cni/net.d/10-flannel.conflist");
+      expect(sh("kubeadm_discard unix:///s\nkubeadm_finished", failing).code).toBe(0);
+      expect(calls().at(-1)).toBe("kubeadm reset -f --cri-socket unix:///s");
+      expect(existsSync(scratch.path("etc/cni/net.d/10-flannel.conflist"))).toBe(false);
+      expect(existsSync(scratch.path("etc/cni/net.d/05-theirs.conflist"))).toBe(true);
+    });
+
+    it("token_exists compares the secret, make_token gives it two hours and leaves no file", () => {
+      expect(sh("token_exists abc eHk=", { kubectl: "printf eHk=" }).code).toBe(0);
+      expect(sh("token_exists abc eHk=", { kubectl: "printf eHkK" }).code).toBe(1);
+      expect(sh("token_exists abc eHk=", { kubectl: "return 1" }).output).toContain("has no token");
+      const { code, output } = sh(
+        "wait_for() { shift; \"$@\"; }\nmake_token <<'A'\nkind: Secret\nstringData:\nA",
+        {
+          kubectl: 'cat "$3"',
+          date: "echo 2030-01-01T02:00:00Z",
+        },
+      );
+      expect([code, output]).toEqual([
+        0,
+        'kind: Secret\nstringData:\n  expiration: "2030-01-01T02:00:00Z"\n',
+      ]);
+      expect(existsSync(scratch.path("run/airgap-token.yaml"))).toBe(false);
+    });
+  });
+
+  describe("nodes and pods", () => {
+    test.each([
+      ["master1 v1.28.2 True\nnode1 v1.28.2 True", "yes", 0, ""],
+      ["master1 v1.28.2 True\nnode1 v1.28.2 False", "yes", 1, 'node1 is not "v1.28.2 True"; the nodes are:'],
+      ["master1 v1.28.2 True\nnode1 v1.28.20 True", "yes", 1, 'node1 is not "v1.28.2 True"'],
+      ["master1 v1.28.2\nnode1 v1.28.2", "no", 0, ""],
+      ["master1 v1.28.2", "no", 1, 'node1 is not "v1.28.2"'],
+    ])("nodes_are_at of %j, ready %s, gives %i", (nodes, ready, code, said) => {
+      const ran = sh(`nodes_are_at v1.28.2 ${ready} master1 node1`, { kubectl: `echo '${nodes}'` });
+      expect([ran.code, ran.output]).toEqual([code, said === "" ? "" : expect.stringContaining(said)]);
+      expect(calls()[0]?.includes("Ready")).toBe(ready === "yes");
+    });
+
+    it("pods_are_ready leaves out those that have ended well", () => {
+      const pods = (text: string): Ran => sh("pods_are_ready kube-system", { kubectl: `echo '${text}'` });
+      expect(pods("a Running True\njob Succeeded False\nb Succeeded").code).toBe(0);
+      expect(pods("a Running True\nb Pending").output).toBe("not ready in kube-system: b Pending\n");
+      expect(sh("pods_are_ready x", { kubectl: "return 1" }).code).toBe(1);
+    });
+
+    it("mark_node and node_is_marked give and ask for labels and taints, each only where there are some", () => {
+      const bodies = {
+        kubectl: "case $* in *jsonpath*) printf '%s\\n' a=:NoSchedule ;; *) echo node/n ;; esac",
+      };
+      expect(sh("node_is_marked n 'x=1 y=' a=:NoSchedule", bodies).code).toBe(0);
+      expect(sh("node_is_marked n '' b=:NoSchedule", bodies).output).toContain(
+        "the taint b=:NoSchedule is missing",
+      );
+      expect(calls()[0]).toBe(
+        "kubectl get nodes -o name -l kubernetes.io/hostname,x=1,y= --field-selector metadata.name=n",
+      );
+      expect(calls()[2]).toBe(
+        "kubectl get nodes -o name -l kubernetes.io/hostname --field-selector metadata.name=n",
+      );
+      expect(sh("node_is_marked n x=1 ''", { kubectl: ":" }).output).toBe("labels are missing\n");
+      sh("mark_node n 'x=1 y=' ''\nmark_node n '' 'a=:NoSchedule b=c:NoExecute'", { kubectl: ":" });
+      expect(
+        calls()
+          .slice(-4)
+          .filter((call) => !call.includes("get node")),
+      ).toEqual([
+        "kubectl label --overwrite node n x=1 y=",
+        "kubectl taint --overwrite node n a=:NoSchedule b=c:NoExecute",
+      ]);
+    });
+
+    it("remove_node drains before it deletes, deletes all the same, and knows one that is gone", () => {
+      expect(sh("remove_node n --force", { kubectl: '[ "$1" != drain ]' })).toMatchObject({
+        code: 0,
+        stdout: "some pods of n did not go\n",
+      });
+      expect(calls()).toEqual([
+        "kubectl get node n -o name",
+        "kubectl drain n --force",
+        "kubectl delete node n",
+      ]);
+      sh("remove_node n --force", { kubectl: "return 1" });
+      expect(calls()).toHaveLength(4);
+    });
+
+    it("account_token asks for one, reads the one that is kept, and tells that there is no account", () => {
+      const bodies = {
+        kubectl:
+          "case $* in *serviceaccounts*) echo ns ;; *secrets*) echo s ;; *data.token*) printf dG9rZW4= ;; *) echo new ;; esac",
+      };
+      expect(sh("account_token a request", bodies).stdout).toBe("new\n");
+      expect(sh("account_token a secret", bodies).stdout).toBe("token");
+      expect(sh("account_token a request", { kubectl: ":" }).code).toBe(44);
+    });
+  });
+
+  describe("probe_network", () => {
+    const probe = (answers: string, reached = ":"): Ran =>
+      sh(
+        `pod_process() { echo 7; }\ndns() { case $3 in ${answers} esac; }\nreaches() { ${reached}; }\nprobe_network 10.96.0.10 c.local db.site 10.0.0.7`.replace(
+          /^/,
+          'wait_for() { shift; "$@"; }\n',
+        ),
+      );
+    const api = "kubernetes.default.svc.c.local) echo 10.96.0.1 ;;";
+    const pods = "airgap-probe.kube-system.svc.c.local) printf '%s\\n' 10.244.0.2 10.244.1.2 ;;";
+    const own = "db.site) echo 10.0.0.7 ;;";
+    it.each([
+      ["all is well", `${api} ${pods} ${own}`, ":", 0, ""],
+      ["the API has no name", `${pods} ${own}`, ":", 1, "does not answer for kubernetes.default.svc.c.local"],
+      [
+        "pods have no name",
+        `${api} ${own}`,
+        ":",
+        1,
+        "does not answer for airgap-probe.kube-system.svc.c.local",
+      ],
+      ["DNS answers an error", "*) echo 'DNS says error 2'; return 1 ;;", ":", 1, "DNS says error 2"],
+      [
+        "a pod is not reached",
+        `${api} ${pods} ${own}`,
+        '[ "$2" != 10.244.1.2 ] || fail "no $2"',
+        1,
+        "no 10.244.1.2",
+      ],
+      [
+        "another address",
+        `${api} ${pods} db.site) echo 10.0.0.70 ;;`,
+        ":",
+        1,
+        "DNS does not answer 10.0.0.7 for db.site",
+      ],
+    ])("where %s", (_, answers, reached, code, said) => {
+      const ran = probe(answers, reached);
+      expect([ran.code, ran.output]).toEqual([code, said === "" ? "" : expect.stringContaining(said)]);
+    });
+  });
+
+  describe("coredns", () => {
+    const corefile =
+      ".:53 {\n    errors\n    kubernetes cluster.local in-addr.arpa {\n    }\n    forward . /etc/resolv.conf\n}\n";
+    it("tell_coredns puts one block before the cluster's own plugin, however often", () => {
+      scratch.write("corefile", corefile);
+      const bodies = {
+        kubectl: `case $* in
+          *"get configmap"*) cat '${scratch.path("corefile")}' ;;
+          *create*) cat "\${6#--from-file=Corefile=}" ;;
+          replace*) cat >'${scratch.path("new")}' && mv '${scratch.path("new")}' '${scratch.path("corefile")}' ;;
+          *) echo 1 1 2 2 2 ;;
+        esac`,
+      };
+      const ask = (call: string): Ran => sh(call, bodies);
+      expect(ask("coredns_knows '10.0.0.1 a.site'").code).toBe(1);
+      for (const names of ["'10.0.0.9 z.site'", "'10.0.0.1 a.site' '10.0.0.2 b.site'"])
+        expect(ask(`tell_coredns ${names}\ncoredns_knows ${names}`)).toMatchObject({ code: 0 });
+      expect(readFileSync(scratch.path("corefile"), "utf8")).toBe(
+        corefile.replace(
+          "    kubernetes",
+          "    # BEGIN airgap\n    hosts {\n        10.0.0.1 a.site\n        10.0.0.2 b.site\n        fallthrough\n    }\n    # END airgap\n    kubernetes",
+        ),
+      );
+      expect(ask("coredns_knows '10.0.0.1 a.site'").code).toBe(1);
+    });
+  });
+
+  describe("authorize_key", () => {
+    it("adds a key once, behind what is there", () => {
+      const bodies = {
+        getent: `echo 'ops:x:1:1::${scratch.dir}:/bin/sh'`,
+        id: "echo ops",
+        install: 'for last; do :; done; mkdir -p "$last"',
+        chown: ":",
+      };
+      place(".ssh/authorized_keys", "ssh-rsa AAAA theirs");
+      const add = (): Ran => sh("authorize_key ops 'ssh-ed25519 BBBB airgap'", bodies);
+      expect([add().stdout, add().stdout]).toEqual(["installed\n", "present\n"]);
+      expect(readFileSync(scratch.path(".ssh/authorized_keys"), "utf8")).toBe(
+        "ssh-rsa AAAA theirs\nssh-ed25519 BBBB airgap\n",
+      );
+    });
+  });
+});
