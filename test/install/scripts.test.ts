@@ -84,7 +84,14 @@ function shownText(site: string, { name, text }: { name: string; text: string })
       const first = firstPlaces.get(step);
       return first === here ? withoutContent(short(step)) : `# … ${id}, the same as in ${first}`;
     })
-    .replaceAll(/^(# … .*)\n\n(?=# … )/gm, "$1\n");
+    .replaceAll(/^(# … .*)\n\n(?=# … )/gm, "$1\n")
+    .replaceAll(
+      /^# … \S+, the same as in (\S+)\n(?:# … \S+, the same as in \1\n)+/gm,
+      (lines, first: string) => {
+        const ids = [...lines.matchAll(/^# … (\S+),/gm)].map(([, id]) => id);
+        return `# … ${ids.join(" ")}, the same as in ${first}\n`;
+      },
+    );
 }
 
 /** What steps take from the functions' file. */
