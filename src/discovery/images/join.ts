@@ -277,7 +277,9 @@ function joinGroup({ parts, spoken }: Group, near: boolean, inherited: Inherited
     ...inner,
   ];
   const digest = textOf(parts.digest) === "" || pinned ? undefined : parts.digest;
-  if (names.length === 1 && parts.repository === undefined && tag === undefined && digest === undefined)
+  // A tag that is there and empty gets the chart's version.
+  const tagless = tag === undefined && (parts.tag === undefined || inherited.defaultTag === undefined);
+  if (names.length === 1 && parts.repository === undefined && tagless && digest === undefined)
     return undefined;
   if (pinned && names.length === 1) return undefined;
   const tagged =
