@@ -319,5 +319,7 @@ function tagOf(
   const version = textOf(parts.version);
   if (/\d/.test(version) && (about || isRegistryHost(path.split("/")[0] as string))) return parts.version;
   if (textOf(parts.digest) !== "" || !about) return undefined;
-  return inherited.tag ?? (inherited.defaultTag === undefined ? inherited.version : undefined);
+  // A bare name beside a product's own is a tool with a version of its own.
+  const shared = path.includes("/") && inherited.defaultTag === undefined ? inherited.version : undefined;
+  return inherited.tag ?? shared;
 }
