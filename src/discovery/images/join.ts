@@ -277,7 +277,9 @@ function joinGroup({ parts, spoken }: Group, near: boolean, inherited: Inherited
     ...inner,
   ];
   const digest = textOf(parts.digest) === "" || pinned ? undefined : parts.digest;
-  if (names.length === 1 && parts.repository === undefined && tag === undefined && digest === undefined)
+  // A tag that is there and empty gets the chart's version.
+  const tagless = tag === undefined && (parts.tag === undefined || inherited.defaultTag === undefined);
+  if (names.length === 1 && parts.repository === undefined && tagless && digest === undefined)
     return undefined;
   if (pinned && names.length === 1) return undefined;
   const tagged =
@@ -317,5 +319,7 @@ function tagOf(
   const version = textOf(parts.version);
   if (/\d/.test(version) && (about || isRegistryHost(path.split("/")[0] as string))) return parts.version;
   if (textOf(parts.digest) !== "" || !about) return undefined;
-  return inherited.tag ?? (inherited.defaultTag === undefined ? inherited.version : undefined);
+  // A bare name beside a product's own is a tool with a version of its own.
+  const shared = path.includes("/") && inherited.defaultTag === undefined ? inherited.version : undefined;
+  return inherited.tag ?? shared;
 }

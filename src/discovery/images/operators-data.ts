@@ -24,6 +24,10 @@ export interface Operator {
 const CALICO = (version: string, names: string): string[] =>
   names.split(" ").map((name) => `quay.io/calico/${name}:${version}`);
 
+/** Sidecars of CSI drivers: `csi-attacher:v4.11.0 …` */
+const SIDECARS = (names: string): string[] =>
+  names.split(" ").map((name) => `registry.k8s.io/sig-storage/${name}`);
+
 /**
  * Operators whose images are compiled in. Add a row with its source; docs/images.md tells how.
  * Sources: tigera/operator pkg/components; elastic/cloud-on-k8s pkg/controller/common/container;
@@ -142,6 +146,47 @@ export const OPERATORS: readonly Operator[] = [
     advice: "name the image in spec.template.spec.image, or list it under addImages",
   },
   {
+    name: "Trident",
+    resources: ["trident.netapp.io/TridentOrchestrator"],
+    image: "netapp/trident-operator",
+    known: [
+      [
+        "26.02.1",
+        "26.02",
+        "csi-provisioner:v6.2.0 csi-attacher:v4.11.0 csi-resizer:v2.1.0 csi-snapshotter:v8.5.0 csi-node-driver-registrar:v2.16.0 livenessprobe:v2.18.0",
+      ],
+      [
+        "26.06.0",
+        "26.06",
+        "csi-provisioner:v6.3.0 csi-attacher:v4.11.0 csi-resizer:v2.1.0 csi-snapshotter:v8.6.0 csi-node-driver-registrar:v2.17.0 livenessprobe:v2.19.0",
+      ],
+    ].map(([version = "", support, sidecars = ""]) => ({
+      version,
+      images: [
+        `docker.io/netapp/trident:${version}`,
+        `docker.io/netapp/trident-autosupport:${support}`,
+        ...SIDECARS(sidecars),
+      ],
+      source: `NetApp/trident v${version} config/config.go`,
+    })),
+    advice: "list trident, trident-autosupport and the CSI sidecars of its config/config.go under addImages",
+  },
+  {
+    name: "MinIO Operator",
+    resources: ["minio.min.io/Tenant"],
+    image: "minio/operator",
+    siblings: ["operator-sidecar"],
+    known: [
+      {
+        version: "v7.1.1",
+        images: ["docker.io/minio/minio:RELEASE.2025-04-08T15-41-24Z"],
+        source: "minio/operator v7.1.1 pkg/apis/minio.min.io/v2/constants.go",
+      },
+    ],
+    advice:
+      "name the image in spec.image, and list operator-sidecar at the operator's version under addImages",
+  },
+  {
     name: "scylla-operator",
     resources: ["scylla.scylladb.com/ScyllaCluster"],
     unless: ["spec.repository"],
@@ -188,6 +233,18 @@ export const OPERATORS: readonly Operator[] = [
     name: "rook",
     resources: ["ceph.rook.io/CephCluster"],
     image: "rook/ceph",
+    known: ["v1.20.5", "v1.20.6"].map((version) => ({
+      version,
+      images: [
+        "quay.io/cephcsi/ceph-csi-operator:v1.0.4",
+        "quay.io/cephcsi/cephcsi:v3.17.0",
+        "quay.io/csiaddons/k8s-sidecar:v0.14.0",
+        ...SIDECARS(
+          "csi-attacher:v4.12.0 csi-node-driver-registrar:v2.17.0 csi-provisioner:v6.2.0 csi-resizer:v2.1.0 csi-snapshotter:v8.5.0",
+        ),
+      ],
+      source: `rook ${version} deploy/examples/images.txt`,
+    })),
     advice: "its CSI images are in deploy/examples/images.txt of the release: list them under addImages",
   },
   {

@@ -93,6 +93,8 @@ function cut(line: string, start: number, end: number): boolean {
 
 /** What a word says of the next one: `--image`, `image:`, `IMAGE=`. */
 function nameFor(word: string): Named | undefined {
+  // `docker pull`, `crictl pull`, `ctr images pull`
+  if (word === "pull") return { name: word, evidence: "named" };
   const name =
     /^(-{1,2}[A-Za-z][\w.-]*)$/.exec(word)?.[1] ?? /^([\w./-]*[A-Za-z][\w./-]*)[:=]$/.exec(word)?.[1];
   return name === undefined ? undefined : { name, evidence: evidenceOf(speaks(name)) };

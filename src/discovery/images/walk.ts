@@ -113,13 +113,10 @@ class Walker {
     }
   }
 
-  /** A version is one of the object that it stands in; in a chart's values it is the chart's concern. */
+  /** A version is one of the object that it stands in. */
   #inherited(node: Mapping, spot: Spot, object: boolean, pairs: Pair[]): Inherited {
     const { version: _, ...unversioned } = spot.inherited;
-    const inherited = inheritInside(node, object ? unversioned : spot.inherited, pairs);
-    if (!this.#values) return inherited;
-    const { version: __, ...rest } = inherited;
-    return rest;
+    return inheritInside(node, object ? unversioned : spot.inherited, pairs);
   }
 
   #switched(node: Mapping, spot: Spot): Spot {

@@ -20,6 +20,7 @@ import { transformPatches } from "./patches.ts";
 import { Checkouts, isFileUrl, isPinned, isRemote, parseRemote, shownRemote } from "./remote.ts";
 import { transformReplacements } from "./replacements.ts";
 import { kindOf, nameOf, type Resource, readSelector, selects } from "./resource.ts";
+import { isBuiltin, transformBuiltin } from "./transformers.ts";
 
 export interface BuildOptions {
   /** What can't be built is an error; otherwise it is told and left out. */
@@ -46,7 +47,6 @@ const ADVICE = "kubectl kustomize DIR > built.yaml, where the network is, and na
 /** What takes programs or other tools, and changes or adds objects. */
 const NEEDS_PROGRAMS: Record<string, string> = {
   generators: "generator plugins",
-  transformers: "transformer plugins",
   helmCharts: "Helm charts",
   helmChartInflationGenerator: "Helm charts",
 };
@@ -186,7 +186,9 @@ class Builder {
     resources = transformLabels(resources, root, configuration);
     resources = transformReplicas(resources, root, configuration.replicas);
     resources = transformImages(resources, root, configuration.images);
-    return transformReplacements(resources, await this.#replacements(root, folder, by), by);
+    resources = transformReplacements(resources, await this.#replacements(root, folder, by), by);
+    const transformers = await this.#transformers(root, folder, by);
+    return transformBuiltin(resources, transformers, { folder, files: this.#files, by });
   }
 
   /** What came from a repository names nothing of this machine. */
@@ -262,6 +264,24 @@ class Builder {
       if (entry.kind !== "scalar") continue;
       const { path, text } = await this.#files.text(folder, entry.value, by);
       addConfiguration(found, readConfiguration(parseOne(new Text(this.#files.shown(path), text))));
+    }
+    return found;
+  }
+
+  /** `transformers:` in files and as text; folders and programs are not read. */
+  async #transformers(root: Node, folder: string, by: string): Promise<Node[]> {
+    const found: Node[] = [];
+    for (const entry of itemsOf(get(root, "transformers"))) {
+      if (entry.kind !== "scalar") continue;
+      const inline = entry.value.includes("\n");
+      const directory =
+        !inline && (await stat(resolve(folder, entry.value)).catch(() => undefined))?.isDirectory();
+      const read = inline || directory ? undefined : await this.#files.text(folder, entry.value, by);
+      const text = read ? new Text(this.#files.shown(read.path), read.text) : new Text(by, entry.value);
+      const documents = directory ? [] : [...parseStream(text)].map((each) => each.root);
+      if (directory || !documents.every(isBuiltin))
+        this.#problem(`${by} uses transformer plugins (transformers:), which are not run here`);
+      found.push(...documents);
     }
     return found;
   }

@@ -21,7 +21,7 @@ function withPairs(node: Mapping, path: string, pairs: Mapping, create: boolean)
 }
 
 /** The pairs in every field that is for such an object. */
-function withFields(resource: Resource, fields: Field[], pairs: Mapping): Mapping {
+export function withFields(resource: Resource, fields: Field[], pairs: Mapping): Mapping {
   return fields.reduce(
     (node, { selector, path, create }) =>
       selects(selector, resource) ? withPairs(node, path, pairs, create) : node,

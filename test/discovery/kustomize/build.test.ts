@@ -267,7 +267,7 @@ describe("what is refused, with advice", () => {
   test.each([
     ["kind: Kustomization\nresources: [nowhere.yaml]\n", "nowhere.yaml, which is not there"],
     ["helmCharts: [{ name: x }]\n", "Helm charts"],
-    ["transformers: [x.yaml]\n", "transformer plugins"],
+    ["transformers: [web.yaml]\n", "transformer plugins"],
     ["resources: [\n", "kustomization.yaml:2"],
     [
       'resources: [web.yaml]\npatches: [{ patch: "kind: Nothing\\nmetadata: { name: x }" }]\n',

@@ -378,6 +378,13 @@ const CASES: Record<string, Record<string, string>> = {
   "namespaces of their own": all(
     "patches:\n- target: { kind: RoleBinding }\n  patch: |-\n    - { op: add, path: /subjects/-, value: { kind: ServiceAccount, name: web, namespace: elsewhere } }\nnamespace: other\n",
   ),
+  "transformers of kustomize's own": {
+    ...on("transformers: [t.yaml, more.yaml]\n"),
+    "main/t.yaml":
+      "apiVersion: builtin\nkind: LabelTransformer\nmetadata: { name: l }\nlabels: { a: b }\nfieldSpecs: [{ path: metadata/labels, create: true }, { path: spec/template/metadata/labels, kind: Deployment }]\n---\napiVersion: builtin\nkind: AnnotationsTransformer\nmetadata: { name: a }\nannotations: { c: d }\nfieldSpecs: [{ path: metadata/annotations, create: true }]\n---\napiVersion: builtin\nkind: ImageTagTransformer\nmetadata: { name: i }\nimageTag: { name: org/web, newTag: v9 }\n",
+    "main/more.yaml":
+      'apiVersion: builtin\nkind: PatchTransformer\nmetadata: { name: p }\ntarget: { kind: Service }\npatch: \'[{ "op": "add", "path": "/spec/type", "value": "NodePort" }]\'\n---\napiVersion: builtin\nkind: NamespaceTransformer\nmetadata: { name: n, namespace: other }\nfieldSpecs: [{ path: metadata/namespace, create: true }]\n',
+  },
   "two of one name in two namespaces": alone(
     "resources: [a.yaml]\nnameSuffix: -s\npatches:\n- patch: |-\n    apiVersion: v1\n    kind: ConfigMap\n    metadata: { name: a, namespace: two }\n    data: { x: v }\n",
     {

@@ -85,6 +85,7 @@ describe("arguments", () => {
       "docker.io/library/busybox:1.36",
     ],
     ["args: ['a=1,image=reg.site/x:2,b=3']", "reg.site/x:2"],
+    ["command: [sh, -c, 'crictl pull org/tool:1']", "docker.io/org/tool:1"],
   ])("%s", (fields, reference) => {
     expect(beside(container(fields))).toEqual([reference]);
   });
@@ -213,7 +214,9 @@ describe("names and versions apart", () => {
   test.each([
     [
       "one level up",
-      resource("version: v7.1.0\nstore: { baseImage: org/store }\nfront: { image: org/front }"),
+      resource(
+        "version: v7.1.0\ntool: { image: busybox }\nstore: { baseImage: org/store }\nfront: { image: org/front }",
+      ),
       ["docker.io/org/front:v7.1.0", "docker.io/org/store:v7.1.0"],
     ],
     [

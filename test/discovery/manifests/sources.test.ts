@@ -77,6 +77,8 @@ describe("lists of images", () => {
     ],
     ["as YAML", "---\n- acme/web:2.0\n- 'acme/db:9.1'\n- \"registry.k8s.io/pause:3.10\"\n"],
     ["as JSON", '[\n  "acme/web:2.0",\n  "acme/db:9.1",\n  "registry.k8s.io/pause:3.10"\n]\n'],
+    ["several a line", "acme/web:2.0 acme/db:9.1\nregistry.k8s.io/pause:3.10\n"],
+    ["apart by commas", "acme/web:2.0,acme/db:9.1,registry.k8s.io/pause:3.10"],
     ["with schemes", "docker://acme/web:2.0\ndocker://acme/db:9.1\ndocker://registry.k8s.io/pause:3.10\n"],
   ])("%s", (_, text) => {
     expect(list(text)).toEqual([
@@ -87,18 +89,24 @@ describe("lists of images", () => {
   });
 
   test("a name without tag among others means latest, as it would for docker pull", () => {
+    expect(list("nginx\nredis\npostgres:16\n")).toHaveLength(3);
     expect(list("busybox\nacme/web:2.0\n")).toEqual([
       "docker.io/acme/web:2.0",
       "docker.io/library/busybox:latest",
     ]);
   });
 
-  test.each(["a: b\n", "hello\nworld\n", "", "# only\n", "acme/web:2.0\nnot an image\n", "kind: Pod\n"])(
-    "%j is none",
-    (text) => {
-      expect(list(text)).toBeUndefined();
-    },
-  );
+  test.each([
+    "a: b\n",
+    "hello\nworld\n",
+    "see nginx:1.2\n",
+    "",
+    "# only\n",
+    "acme/web:2.0\nnot an image\n",
+    "kind: Pod\n",
+  ])("%j is none", (text) => {
+    expect(list(text)).toBeUndefined();
+  });
 });
 
 describe("what stands for an image and is none", () => {
