@@ -1,4 +1,4 @@
-import { type AttachedCopy, Copier, type CopyTotals, graphOf, readContent } from "./copy.ts";
+import { type AttachedCopy, Copier, type CopyTotals, graphOf, planOf, readContent } from "./copy.ts";
 import { AirgapError } from "./errors.ts";
 import type { Emit } from "./events.ts";
 import type { Descriptor } from "./oci/descriptor.ts";
@@ -96,11 +96,10 @@ export async function copyImage(options: CopyImageOptions): Promise<CopyImageRes
     .filter((descriptor) => isManifestLike(descriptor.mediaType))
     .map((descriptor) => descriptor.digest);
   const attached = (await options.findAttached?.(source, subjects, signal)) ?? [];
-  emit({
-    type: "plan",
-    items: graph.length,
-    bytes: graph.reduce((sum, descriptor) => sum + descriptor.size, 0),
-  });
+  const graphsOfAttached = await Promise.all(
+    attached.map(({ descriptor }) => graphOf(source, descriptor, carries)),
+  );
+  emit({ type: "plan", ...planOf([graph, ...graphsOfAttached]) });
   const copier = new Copier({ emit, ...(signal ? { signal } : {}) });
   for (const known of options.mountFrom ? [root, ...attached.map((each) => each.descriptor)] : []) {
     await copier.knows({ root: known, source, destination: options.mountFrom as Destination, carries });

@@ -69,7 +69,7 @@ class Inventory {
   }
 
   async #ask(root: PushRoot, signal: AbortSignal): Promise<Found> {
-    return { root, digest: await this.#target.repository(root.repository).head(root.reference, signal) };
+    return { root, digest: await this.#target.head(root, signal) };
   }
 }
 

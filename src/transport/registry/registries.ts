@@ -1,7 +1,8 @@
 import { AirgapError } from "../../errors.ts";
 import { type Emit, silent } from "../../events.ts";
 import { Http, type Trust, trustKey } from "../../http.ts";
-import { anonymous, type Credentials } from "../credentials.ts";
+import type { RunHelper } from "../credential-helpers.ts";
+import { anonymous, type Credentials, storedCredentials } from "../credentials.ts";
 import { RegistryClient } from "./client.ts";
 import { RegistryDestination, type RegistryDestinationOptions } from "./destination.ts";
 import type { LimitOptions } from "./limits.ts";
@@ -27,6 +28,11 @@ export class Registries {
 
   constructor(options: RegistriesOptions = {}) {
     this.#options = options;
+  }
+
+  /** With the logins that Docker and podman keep for the user. @param run runs credential helpers */
+  static forUser(run: RunHelper, options: Omit<RegistriesOptions, "credentials"> = {}): Registries {
+    return new Registries({ ...options, credentials: storedCredentials(run) });
   }
 
   /** @throws AirgapError `interrupted` after `close` */
