@@ -249,7 +249,7 @@ class Harbor {
     return mounted && mount ? this.#charge(exchange, name, project, mount, mounted.length) : undefined;
   }
 
-  /** What a policy of the project keeps from being pulled. Signatures themselves may be pulled; a HEAD's refusal has no words. */
+  /** What a policy of the project keeps from being pulled. Accessories may be pulled; a HEAD's refusal has no words. */
   #withhold(
     exchange: Exchange,
     repository: string,
@@ -261,6 +261,7 @@ class Harbor {
     if (!found || /^sha256-.*\.(sig|att|sbom)$/.test(reference)) return undefined;
     const tags = registry.store.repository(repository).tags;
     if ([...tags].some(([tag, digest]) => tag.endsWith(".sig") && digest === found.digest)) return undefined;
+    if ("subject" in (JSON.parse(found.manifest.bytes.toString()) as object)) return undefined;
     const signed = tags.has(`${found.digest.replace(":", "-")}.sig`);
     if (cosign && !signed)
       return exchange.fail(412, "PROJECTPOLICYVIOLATION", "The image is not signed by cosign.");
