@@ -1,5 +1,5 @@
 import pLimit from "p-limit";
-import { isAirgapError } from "./errors.ts";
+import { AirgapError, isAirgapError } from "./errors.ts";
 import { type Emit, type ItemState, silent } from "./events.ts";
 import type { Descriptor } from "./oci/descriptor.ts";
 import type { Digest } from "./oci/digest.ts";
@@ -285,6 +285,23 @@ export class Copier {
     if (!isManifestLike(root.mediaType)) return [];
     return childrenOf(await readContent(source, root, this.#signal));
   }
+}
+
+/** The error for content that a store still does not give out after it got it again. */
+export function stillBroken({ broken }: Copier, store: string): AirgapError {
+  const all = [...broken.values()];
+  const list = all.map(({ destination, digest }) => `${digest} of ${destination}`).join(", ");
+  return new AirgapError(
+    "corrupt",
+    `${store} took these again, and still does not give them out whole: ${list}`,
+    {
+      suggestions: [
+        "its cache may be stale: restart the registry and its Redis, then run the same command again",
+        "its storage may keep a damaged file: remove docker/registry/v2/blobs/sha256/<first two digits>/<digest>/data there, restart the registry, then run the same command again",
+      ],
+      data: { broken: all },
+    },
+  );
 }
 
 /** Reads and parses a manifest or index. */

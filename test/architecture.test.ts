@@ -103,6 +103,8 @@ const MAY: Record<string, string[]> = {
     "src/lock",
     "src/names",
     "src/copy.ts",
+    "src/copy-image.ts",
+    "src/resolve/images/attached.ts",
     "src/transport",
     "src/pki",
     "src/host",

@@ -78,7 +78,7 @@ describe("copyImage", () => {
     expect(store.manifest("x/copy", index.root.digest)?.digest).toBe(index.root.digest);
     await expect(copy(index, { expect: index.root.digest, tags: [] })).rejects.toMatchObject({
       code: "conflict",
-      suggestions: ["--all copies the whole index"],
+      suggestions: ["add --all, which copies the whole index"],
     });
   });
 

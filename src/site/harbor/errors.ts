@@ -200,9 +200,9 @@ const parenthesis = (said: string): string => (said === "" ? "" : ` (${withoutDo
 export const wordsOf = ({ problems }: RegistryError): string =>
   problems.map(({ message, code }) => message || code).join("; ");
 
-/** An error of Harbor's in words that say what to do; other errors as they are. */
+/** An error of this Harbor's in words that say what to do; other errors as they are. */
 export function explain(error: unknown, asker: Asker): unknown {
-  if (!(error instanceof RegistryError)) return error;
+  if (!(error instanceof RegistryError) || error.host !== asker.host) return error;
   const said = wordsOf(error);
   const found = EXPLANATIONS.find(({ matches }) => matches(error, said));
   if (found === undefined) return error;

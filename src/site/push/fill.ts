@@ -1,10 +1,10 @@
-import { AirgapError, Exit, isAirgapError } from "../../errors.ts";
 import { count } from "../../format.ts";
 import type { Lock } from "../../lock/lock.ts";
 import { checkNames, HARBOR_NAMES, type LandingRules, parseTarget } from "../../names/landing.ts";
 import { parseMapRule } from "../../names/map-rule.ts";
 import type { Registries } from "../../transport/registry/registries.ts";
 import type { Source } from "../../transport/types.ts";
+import { withExit } from "../exit.ts";
 import type { NewProject } from "../harbor/api.ts";
 import { parseQuota } from "../harbor/quota.ts";
 import { RobotMaker } from "../harbor/robots.ts";
@@ -114,21 +114,4 @@ function warnOfWithheld(images: PushedImage[], { emit, target }: FillOptions): v
       type: "warning",
       message: `Nobody can pull ${count(held.length, "image")} from ${target}, as a policy of the project forbids it (${reason.replace(/\.$/, "")}): ${held.map(({ name }) => name).join(", ")}. Sign or scan them there, or change the policy: Configuration, Deployment security`,
     });
-}
-
-/** Exit 3 for a refusal before the first byte; exit 4 for what broke off while sending. */
-function withExit(error: unknown, sending: boolean): unknown {
-  if (!isAirgapError(error)) return error;
-  const refused = !sending && isAirgapError(error, "unauthorized", "refused");
-  const brokeOff = sending && isAirgapError(error, "network");
-  if (!refused && !brokeOff) return error;
-  const { code, suggestions, data, message } = error;
-  return new AirgapError(code, message, {
-    cause: error.cause,
-    exit: refused ? Exit.check : Exit.interrupted,
-    suggestions: brokeOff
-      ? [...suggestions, "run the same command again: what arrived is not sent twice"]
-      : suggestions,
-    ...(data ? { data } : {}),
-  });
 }

@@ -1,6 +1,5 @@
 import pLimit from "p-limit";
-import { Copier, type CopyJob, type CopyTotals, planOf } from "../../copy.ts";
-import { AirgapError } from "../../errors.ts";
+import { Copier, type CopyJob, type CopyTotals, planOf, stillBroken } from "../../copy.ts";
 import type { Emit } from "../../events.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { together } from "../../transport/together.ts";
@@ -56,23 +55,6 @@ async function plan(
   return total;
 }
 
-/** The error for content that a registry still does not give out after it got it again. */
-function stillBroken(copier: Copier, { target }: SendOptions): AirgapError {
-  const broken = [...copier.broken.values()];
-  const list = broken.map(({ destination, digest }) => `${digest} of ${destination}`).join(", ");
-  return new AirgapError(
-    "corrupt",
-    `${target.client.host} took these again, and still does not give them out whole: ${list}`,
-    {
-      suggestions: [
-        "its cache may be stale: restart the registry and its Redis, then run the same command again",
-        "its storage may keep a damaged file: remove docker/registry/v2/blobs/sha256/<first two digits>/<digest>/data there, restart the registry, then run the same command again",
-      ],
-      data: { broken },
-    },
-  );
-}
-
 /**
  * Sends images and reads them back.
  * @param states all that was found: blobs are mounted from images that are there
@@ -97,7 +79,7 @@ export async function send(
     emit({ type: "item", item: state.image.to, state: "done", detail: state.image.root.descriptor.digest });
   };
   await together(todo, (state, stop) => limit(one, state, stop), signal);
-  if (copier.broken.size > 0) throw stillBroken(copier, options);
+  if (copier.broken.size > 0) throw stillBroken(copier, target.client.host);
   return copier.totals;
 }
 

@@ -49,6 +49,8 @@ export async function readProblems(response: HttpResponse): Promise<RegistryProb
 export class RegistryError extends AirgapError {
   readonly status: number;
   readonly problems: RegistryProblem[];
+  /** The registry that was asked, as references write it. */
+  readonly host: string;
   /** What was tried: `the manifest 1.27 of docker.io/library/nginx`. */
   readonly what: string;
 
@@ -56,8 +58,9 @@ export class RegistryError extends AirgapError {
     code: ErrorCode,
     what: string,
     said: string,
-    { status, problems, suggestions }: { status: number; problems: RegistryProblem[]; suggestions: string[] },
+    answer: { host: string; status: number; problems: RegistryProblem[]; suggestions: string[] },
   ) {
+    const { host, status, problems, suggestions } = answer;
     const missing = problems.some((problem) => MISSING.has(problem.code));
     super(code, `${what}: ${said}`, {
       suggestions,
@@ -66,6 +69,7 @@ export class RegistryError extends AirgapError {
     this.status = status;
     this.problems = problems;
     this.what = what;
+    this.host = host;
   }
 }
 
@@ -102,7 +106,7 @@ export async function failure(
     code,
     what,
     `${answering} answered HTTP ${status}${said === "" ? "" : ` (${said})`}`,
-    { status, problems, suggestions: suggestionsFor(status, host, sentTo) },
+    { host, status, problems, suggestions: suggestionsFor(status, host, sentTo) },
   );
 }
 
