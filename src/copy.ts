@@ -108,17 +108,19 @@ export class Copier {
   async #attached(job: CopyJob): Promise<void> {
     const attached = job.attached ?? [];
     const begun = new Map<string, Promise<void>>();
-    const one = (each: AttachedCopy): Promise<void> => {
-      const known = begun.get(each.descriptor.digest);
+    const one = (each: AttachedCopy, above: readonly string[] = []): Promise<void> => {
+      const { digest } = each.descriptor;
+      if (above.includes(digest)) throw attachedToItself(digest, job.source);
+      const known = begun.get(keyOf(each));
       if (known) return known;
       const subject = attached.find(({ descriptor }) => descriptor.digest === each.subject);
-      const copy = Promise.resolve(subject && one(subject)).then(() =>
+      const copy = Promise.resolve(subject && one(subject, [...above, digest])).then(() =>
         this.#graph(job, each.descriptor, each.tag === undefined || each.present ? [] : [each.tag]),
       );
-      begun.set(each.descriptor.digest, copy);
+      begun.set(keyOf(each), copy);
       return copy;
     };
-    await together(attached, one);
+    await together(attached, async (each) => one(each));
   }
 
   /** A destination that has a graph already: the others may mount from it what they share. */
@@ -303,6 +305,12 @@ export function stillBroken({ broken }: Copier, store: string): AirgapError {
     },
   );
 }
+
+/** One artifact may have several tags. */
+const keyOf = ({ descriptor, tag = "" }: AttachedCopy): string => `${descriptor.digest} ${tag}`;
+
+const attachedToItself = (digest: string, { name }: Source): AirgapError =>
+  new AirgapError("corrupt", `${digest} of ${name} is attached to itself, over others`);
 
 /** Reads and parses a manifest or index. */
 export async function readContent(
