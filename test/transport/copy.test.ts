@@ -234,14 +234,10 @@ describe("what is attached to an attachment", () => {
     await using registry = await startRegistry();
     await using opened = openRegistries();
     const chain = Array.from({ length: 12 }, (_, i) => makeImage(`link ${i}`, [bytesOf(`link ${i}`, 10)]));
-    chain.forEach((image, i) =>
-      fill(
-        registry.store,
-        "a/app",
-        image,
-        i === 0 ? "v1" : attachedTag(chain[i - 1]?.root.digest ?? amd.root.digest, "sig"),
-      ),
-    );
+    for (const [i, image] of chain.entries()) {
+      const above = chain[i - 1];
+      fill(registry.store, "a/app", image, above ? attachedTag(above.root.digest, "sig") : "v1");
+    }
     const source = opened.registries.source(registry.host, "a/app");
     await expect(findAttached(source, [chain[0]?.root.digest ?? amd.root.digest])).rejects.toMatchObject({
       code: "unsupported",

@@ -3,6 +3,7 @@ import { type Emit, silent } from "../../events.ts";
 import { Http, type Trust, trustKey } from "../../http.ts";
 import type { RunHelper } from "../credential-helpers.ts";
 import { anonymous, type Credentials, storedCredentials } from "../credentials.ts";
+import { hostTrust } from "./certs-d.ts";
 import { RegistryClient } from "./client.ts";
 import { RegistryDestination, type RegistryDestinationOptions } from "./destination.ts";
 import type { LimitOptions } from "./limits.ts";
@@ -30,9 +31,13 @@ export class Registries {
     this.#options = options;
   }
 
-  /** With the logins that Docker and podman keep for the user. @param run runs credential helpers */
+  /** With the logins and the certificates that Docker and podman keep. @param run runs credential helpers */
   static forUser(run: RunHelper, options: Omit<RegistriesOptions, "credentials"> = {}): Registries {
-    return new Registries({ ...options, credentials: storedCredentials(run) });
+    return new Registries({
+      ...options,
+      trust: (host) => ({ ...hostTrust(host), ...options.trust?.(host) }),
+      credentials: storedCredentials(run),
+    });
   }
 
   /** @throws AirgapError `interrupted` after `close` */
