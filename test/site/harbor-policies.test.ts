@@ -200,6 +200,7 @@ describe("a project whose policy keeps images from being pulled", () => {
     for (const [code, expected] of [
       ["PRECONDITION", /tag is immutable/],
       ["PROJECTPOLICYVIOLATION", /policy of the project/],
+      ["UNKNOWN", /answered HTTP 412 \(UNKNOWN: words\)/],
     ] as const) {
       await using harbor = await startHarbor({ projects: { "quay.io": {} }, hooks: refusing(code) });
       await expect(pushTo(harbor, plain, { credential: admin })).rejects.toThrow(expected);
@@ -492,6 +493,22 @@ describe("robot accounts", () => {
     expect(kept.map(({ name }) => name)).toEqual(["robot$test-pull", "robot$test-push"]);
     for (const { secret } of kept) expect(JSON.stringify([result, events])).not.toContain(secret);
     await expect(pushTo(harbor, plain, options)).rejects.toMatchObject({ code: "usage" });
+  });
+
+  it("are not lost where the file cannot be written", async () => {
+    using scratch = new Scratch();
+    await using harbor = await startHarbor({ projects: { "quay.io": {} } });
+    const robotsFile = scratch.path("no/such/folder/robots.json");
+    const { result, events } = await pushTo(harbor, plain, {
+      credential: admin,
+      makeRobots: true,
+      robotsFile,
+    });
+    expect(result.robots?.accounts).toMatchObject([
+      { secret: expect.any(String) },
+      { secret: expect.any(String) },
+    ]);
+    expect(warnings(events)).toMatch(/robots\.json cannot be written, so the secrets are printed/);
   });
 
   it("that are there already are named", async () => {

@@ -106,11 +106,16 @@ export function noPushRight(project: string, asker: Asker): AirgapError {
   );
 }
 
-/** Whether a registry says of a manifest that it has it, and that a policy of its project keeps it from being pulled. */
+const violatesPolicy = ({ status, problems }: RegistryError): boolean =>
+  status === 412 && problems.some(({ code }) => code === "PROJECTPOLICYVIOLATION");
+
+/**
+ * Whether a Harbor has the manifest that it was asked for, and a policy of the project keeps it from
+ * being pulled. The answer to a HEAD has no code.
+ */
 export const isWithheld = (error: unknown): error is RegistryError =>
   error instanceof RegistryError &&
-  error.status === 412 &&
-  (error.problems.length === 0 || error.problems.some(({ code }) => code === "PROJECTPOLICYVIOLATION"));
+  (violatesPolicy(error) || (error.status === 412 && error.problems.length === 0));
 
 /** Whether a registry refuses to give a tag to another image. */
 export const isImmutableTag = (error: RegistryError): boolean =>
@@ -174,7 +179,7 @@ const EXPLANATIONS: Explanation[] = [
     suggestions: (asker) => ["give the image another tag", mapOption(asker)],
   },
   {
-    matches: isWithheld,
+    matches: violatesPolicy,
     code: "refused",
     say: (said) => `a policy of the project keeps the image from being pulled${parenthesis(said)}`,
     suggestions: () => [

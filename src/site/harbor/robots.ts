@@ -1,5 +1,5 @@
 import { existsSync, writeFileSync } from "node:fs";
-import { AirgapError } from "../../errors.ts";
+import { AirgapError, messageOf } from "../../errors.ts";
 import type { Emit } from "../../events.ts";
 import { isRecord } from "../../oci/descriptor.ts";
 import { failure } from "../../transport/registry/answer.ts";
@@ -107,12 +107,20 @@ export class RobotMaker {
       } catch (error) {
         if (accounts.length === 0) throw error;
         // The secret that is known already would be lost with an error.
-        const why = error instanceof Error ? error.message : String(error);
-        emit({ type: "warning", message: `The robot account for ${role} was not made: ${why}` });
+        emit({ type: "warning", message: `The robot account for ${role} was not made: ${messageOf(error)}` });
       }
     }
     if (this.#file === undefined || accounts.length === 0) return { accounts };
-    writeFileSync(this.#file, `${JSON.stringify(accounts, undefined, 2)}\n`, { mode: 0o600, flag: "wx" });
+    try {
+      writeFileSync(this.#file, `${JSON.stringify(accounts, undefined, 2)}\n`, { mode: 0o600, flag: "wx" });
+    } catch (error) {
+      // Harbor has shown the secrets; they must not be lost.
+      emit({
+        type: "warning",
+        message: `${this.#file} cannot be written, so the secrets are printed: ${messageOf(error)}`,
+      });
+      return { accounts };
+    }
     return { accounts: accounts.map(({ role, name }) => ({ role, name })), file: this.#file };
   }
 
