@@ -174,7 +174,7 @@ describe("a push into docker-registry", () => {
     const failed = await run(["push", scratch.path("site.tar"), registry.host, "--json"]).catch(
       (error: { code: number; stdout: string }) => error,
     );
-    expect(failed).toMatchObject({ code: 1 });
+    expect(failed).toMatchObject({ code: 3 });
     expect(JSON.parse(failed.stdout).error).toMatchObject({
       code: "unauthorized",
       suggestions: [`docker login ${registry.host}`],
