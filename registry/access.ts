@@ -34,12 +34,12 @@ export interface WriteRules {
   anonymousWrites?: boolean | undefined;
 }
 
-/** Who may push into the store and delete from it. */
+/** Who may push to the store and delete from it. */
 export type Writers = "everybody" | ReadonlySet<string>;
 
 /**
  * Without users everybody who reaches the server is a writer. Off loopback that is refused, unless
- * it was asked for by name.
+ * `--anonymous-writes` asks for it.
  * @throws AirgapError `usage`
  */
 export function writersOf(rules: WriteRules, users: Htpasswd | undefined, listen: ListenAddress): Writers {

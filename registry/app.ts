@@ -196,7 +196,7 @@ export class App {
 
 const readable = (action: Action): Record<string, Action> => ({ GET: action, HEAD: action });
 
-/** Answers with the error; what is no ApiError is ours and tells the client nothing of its insides. */
+/** Answers with the error; an error of any other class is our fault, and the client learns nothing of it. */
 async function fail(exchange: Exchange | undefined, res: ServerResponse, error: unknown): Promise<void> {
   const known = error instanceof ApiError ? error : fromSystem(error);
   if (exchange === undefined) {
@@ -213,7 +213,7 @@ function fromSystem(error: unknown): ApiError {
   const { code } = error as NodeJS.ErrnoException;
   if (isDiskFull(error)) return new ApiError(507, "UNKNOWN", "the registry's disk is full");
   if (code === "EROFS" || code === "EACCES")
-    return new ApiError(500, "UNKNOWN", "the registry can't write to its store");
+    return new ApiError(500, "UNKNOWN", "the registry cannot write to its store");
   if (code === "EMFILE" || code === "ENFILE")
     return new ApiError(503, "UNKNOWN", "too many open files", { headers: { "retry-after": "1" } });
   return new ApiError(500, "UNKNOWN", "the registry failed; its log says why");

@@ -5,7 +5,7 @@ import { AirgapError, messageOf } from "../src/errors.ts";
 import { ApiError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 
-/** Passwords waiting to be checked. bcrypt is slow on purpose: more than these are turned away. */
+/** How many passwords may wait to be checked. bcrypt is slow on purpose; further ones get a 429. */
 const MAX_WAITING = 32;
 const MAX_REMEMBERED = 1000;
 /** Salt and digest of a hash that no password has. */
@@ -17,7 +17,7 @@ const SHA = /^\{SHA\}[A-Za-z0-9+/]{27}=$/;
 
 /**
  * Reads `user:hash` lines. bcrypt (`htpasswd -B`) and `{SHA}` are understood.
- * @throws AirgapError `usage` that names the first line which is neither
+ * @throws AirgapError `usage` that names the first other line
  */
 export function parseHtpasswd(text: string, file: string): Map<string, string> {
   const users = new Map<string, string>();
@@ -64,7 +64,7 @@ export class Htpasswd {
   readonly file: string;
   #users: Map<string, string>;
   #stamp: string;
-  /** Keyed digests of what was right already: clients send the password with every request. */
+  /** Keyed digests of passwords that were right: clients send them with every request. */
   readonly #remembered = new Set<string>();
   readonly #key = randomBytes(32);
   #turn: Promise<unknown> = Promise.resolve();
@@ -78,7 +78,7 @@ export class Htpasswd {
       this.#users = parseHtpasswd(readFileSync(file, "utf8"), file);
     } catch (cause) {
       if (cause instanceof AirgapError) throw cause;
-      throw new AirgapError("usage", `The htpasswd file ${file} can't be read: ${messageOf(cause)}`, {
+      throw new AirgapError("usage", `The htpasswd file ${file} cannot be read: ${messageOf(cause)}`, {
         cause,
       });
     }
@@ -135,7 +135,7 @@ export class Htpasswd {
     return `${mtimeMs}:${size}:${ino}`;
   }
 
-  /** A file that is being written, or has become wrong, leaves the users as they were. */
+  /** While the file is being written or is wrong, the users stay as they were. */
   #refresh(): void {
     try {
       const stamp = this.#stampNow();

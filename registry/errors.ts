@@ -20,7 +20,7 @@ export type ApiErrorCode =
   | "PAGINATION_NUMBER_INVALID"
   | "UNKNOWN";
 
-/** An answer other than success, in the form that clients of a registry understand. */
+/** An error answer, in the form that the distribution specification gives it. */
 export class ApiError extends Error {
   readonly status: number;
   readonly code: ApiErrorCode;

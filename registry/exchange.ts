@@ -19,7 +19,7 @@ export class Exchange {
   /** Bytes of the body sent. */
   sent = 0;
 
-  /** @throws ApiError 400 when the path can't be decoded */
+  /** @throws ApiError 400 when the path cannot be decoded */
   constructor(req: IncomingMessage, res: ServerResponse, buffers: SendBuffers) {
     this.req = req;
     this.res = res;
@@ -49,7 +49,7 @@ export class Exchange {
     return value === undefined ? undefined : Number(value);
   }
 
-  /** The request's body. Tells a client that waits for 100 Continue to go on. Whoever stops reading can still answer. */
+  /** The request's body. Tells a client that waits for 100 Continue to go on. The answer may be sent before all of it is read. */
   body(): AsyncIterable<Buffer> {
     if (this.header("expect")?.toLowerCase() === "100-continue") this.res.writeContinue();
     return this.req.iterator({ destroyOnReturn: false });
@@ -68,7 +68,7 @@ export class Exchange {
     return Buffer.concat(chunks, size);
   }
 
-  /** Does what may take long without a byte on the wire; the connection does not time out over it. */
+  /** Does long work without a byte on the wire; the connection does not time out meanwhile. */
   async unhurried<T>(work: () => Promise<T>): Promise<T> {
     const { socket } = this.req;
     const timeout = socket.timeout ?? 0;
@@ -106,7 +106,7 @@ export class Exchange {
   }
 
   /**
-   * Takes in what the client is still sending, so that it reads our answer instead of a reset
+   * Reads what the client is still sending, so that it gets our answer instead of a reset
    * connection; too much, and the connection ends with the answer.
    */
   private async drain(): Promise<void> {

@@ -37,9 +37,9 @@ export interface Library {
   readonly name: string;
   /** Names under which repositories answer without `ns`, sorted. */
   repositories(): Promise<string[]>;
-  /** @param ns the upstream registry whose mirror the client takes us for: `registry.k8s.io` */
+  /** @param ns the upstream registry that the client asks us for as its mirror: `registry.k8s.io` */
   repository(name: string, ns?: string): Promise<Repository | undefined>;
   readonly files?: FileTree;
-  /** Rejects when the content can't be read any more. */
+  /** Rejects when the content can no longer be read. */
   check?(): Promise<void>;
 }

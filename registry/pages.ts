@@ -11,7 +11,7 @@ export interface Page {
  * The part of a list that `n` and `last` ask for, with RFC 5988's `Link` when there is more.
  * distribution-spec v1.1, "Listing Tags": n=0 gives nothing and no Link.
  * @param sorted by code unit
- * @throws ApiError 400 when `n` is no number
+ * @throws ApiError 400 when `n` is not a number
  */
 export function pageOf(exchange: Exchange, sorted: string[], path: string): Page {
   const { query } = exchange;

@@ -59,7 +59,7 @@ export class Reader {
     });
   }
 
-  /** An unknown repository or subject has no referrers; that is no error (distribution-spec v1.1, "Listing Referrers"). */
+  /** An unknown repository or subject has no referrers; that is not an error (distribution-spec v1.1, "Listing Referrers"). */
   async referrers(exchange: Exchange, name: string, digest: Digest): Promise<void> {
     const repository = await this.#library.repository(name, exchange.query.get("ns") ?? undefined);
     const all = (await repository?.referrers(digest)) ?? [];
@@ -88,7 +88,7 @@ export class Reader {
   }
 }
 
-/** What the client took us for; distribution-spec, "Registry Proxying". */
+/** The upstream registry that the client asks us for; distribution-spec, "Registry Proxying". */
 function namespace(exchange: Exchange): Record<string, string> {
   const ns = exchange.query.get("ns");
   return ns !== null && /^[A-Za-z0-9.:[\]-]{1,255}$/.test(ns) ? { "oci-namespace": ns } : {};

@@ -58,8 +58,7 @@ class Sink {
 }
 
 /**
- * Sends bytes of an open file, two buffers in turn, never more of them in memory, however slow
- * the client. @throws Error when the file is shorter than it should be, or the client goes away
+ * Sends bytes of an open file, with two buffers in turn, and no more memory for a slow client. @throws Error when the file is shorter than it should be, or the client goes away
  */
 async function pour(exchange: Exchange, fd: number, start: number, length: number): Promise<void> {
   const buffers = exchange.buffers.take(length);

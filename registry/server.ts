@@ -66,7 +66,7 @@ export function parseListen(text: string): { host: string; port: number } {
 
 const forUrl = (host: string): string => (host.includes(":") ? `[${host}]` : host);
 
-/** A library's plain names also for clients that take us for a mirror, as registries that know no `ns` do. */
+/** Gives a library's plain names also to clients that ask with `ns`, as registries without `ns` do. */
 function ignoringNs(library: Library): Library {
   return {
     name: "",
@@ -147,7 +147,7 @@ function readRecordByRecord(socket: Socket): void {
 }
 
 /**
- * What is no HTTP, has too large a header, or takes too long over it. Answers that are under way
+ * A request that is not HTTP, has too large a header, or takes too long. Answers that are under way
  * come first: a client that sent more than one request must not find this one within another.
  */
 async function answerBadRequest(

@@ -17,7 +17,7 @@ interface Line {
 export class Turns {
   readonly #lines = new WeakMap<Socket, Line>();
 
-  /** Does the work when all earlier answers on this connection are out. `work` doesn't throw. */
+  /** Does the work when all earlier answers on this connection are out. `work` does not throw. */
   take(req: IncomingMessage, res: ServerResponse, work: () => Promise<void>): void {
     const line = this.#line(req.socket);
     const out = new Promise<void>((resolve) => res.once("close", resolve));

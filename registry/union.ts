@@ -2,7 +2,7 @@ import type { Descriptor } from "../src/oci/descriptor.ts";
 import type { Digest } from "../src/oci/digest.ts";
 import type { FileTree, Library, OpenBlob, Repository } from "./library.ts";
 
-/** The first answer that is one. */
+/** The first answer that is not undefined. */
 async function first<T, R>(
   list: readonly T[],
   ask: (entry: T) => Promise<R | undefined>,

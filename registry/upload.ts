@@ -30,7 +30,7 @@ export class Uploader {
     if (mount && (await exchange.unhurried(() => this.#mount(name, mount, exchange.query.get("from")))))
       return this.#created(exchange, name, mount);
     const { uploads } = this.#store;
-    // Its address was never told: when it fails, nobody can go on with it.
+    // The client never learned its address: when it fails, nobody can resume it.
     if (digest)
       return uploads.once(name, algorithmOf(digest), (session) =>
         this.#receiveLast(exchange, session, digest),
@@ -121,7 +121,7 @@ export class Uploader {
     }
     const length = exchange.contentLength;
     if (length !== undefined && length !== range.end - range.start + 1) {
-      throw new ApiError(400, "SIZE_INVALID", `a chunk of ${length} bytes can't be ${header}`);
+      throw new ApiError(400, "SIZE_INVALID", `a chunk of ${length} bytes cannot be ${header}`);
     }
   }
 

@@ -54,7 +54,7 @@ export class Writer {
   }
 
   /**
-   * Makes sure that the repository has what a manifest names, taking over what a bundle holds:
+   * Makes sure that the repository has what a manifest names, and copies what a bundle holds:
    * the store stays complete when it is served without that bundle. An index may name manifests
    * that were not carried; an image without its blobs is of no use to anybody.
    * @returns the manifests of an index that are missing

@@ -1,4 +1,12 @@
-import { type AttachedCopy, Copier, type CopyTotals, graphOf, readContent } from "./copy.ts";
+import {
+  type AttachedCopy,
+  Copier,
+  type CopyTotals,
+  graphOf,
+  planOf,
+  readContent,
+  stillBroken,
+} from "./copy.ts";
 import { AirgapError } from "./errors.ts";
 import type { Emit } from "./events.ts";
 import type { Descriptor } from "./oci/descriptor.ts";
@@ -7,6 +15,16 @@ import { isForeignLayer, isIndexType, isManifestLike } from "./oci/media-types.t
 import { formatPlatform, matchesPlatform, type Platform } from "./oci/platform.ts";
 import type { Destination, Source } from "./transport/types.ts";
 
+/** One image on its way. */
+export interface CopyPlan {
+  root: Descriptor;
+  attached: AttachedCopy[];
+  /** Everything that these reach. */
+  content: Descriptor[];
+  /** The destination has the root under its names. */
+  rootPresent?: boolean;
+}
+
 export interface CopyImageOptions {
   source: Source;
   /** The tag, name or digest in the source. */
@@ -14,15 +32,17 @@ export interface CopyImageOptions {
   destination: Destination;
   /** Names at the destination; none = the digest alone. */
   tags: string[];
-  /** What the digest at the destination has to be. */
+  /** The digest that the destination asks for. */
   expect?: Digest | undefined;
-  /** An index whole; else of an index the child for `platform`. */
+  /** Copy an index whole; else its child for `platform`. */
   all: boolean;
   platform: Platform;
   foreignLayers: boolean;
   /** The source as a destination, where both are in one registry: blobs are mounted, not moved. */
   mountFrom?: Destination | undefined;
-  /** Finds what is attached to manifests; absent where the destination can't hold it. */
+  /** Looks at what is going to be copied before the first byte, and gives back what is left to do. */
+  check?: ((plan: CopyPlan) => Promise<CopyPlan>) | undefined;
+  /** Finds what is attached to manifests; absent where the destination cannot hold it. */
   findAttached?: (source: Source, subjects: Digest[], signal?: AbortSignal) => Promise<AttachedCopy[]>;
   emit: Emit;
   signal?: AbortSignal | undefined;
@@ -60,9 +80,9 @@ async function childFor(
   ];
   throw new AirgapError(
     "not-found",
-    `${source.name} has nothing for ${formatPlatform(platform)}; it offers ${offered.join(", ")}`,
+    `${source.name} has no image for ${formatPlatform(platform)}; it has ${offered.join(", ")}`,
     {
-      suggestions: [`--platform ${offered[0]}`, "--all copies the whole index"],
+      suggestions: [`--platform ${offered[0]}`, "add --all, which copies the whole index"],
     },
   );
 }
@@ -79,12 +99,12 @@ export async function copyImage(options: CopyImageOptions): Promise<CopyImageRes
   if (options.expect !== undefined && options.expect !== digest) {
     throw new AirgapError(
       "conflict",
-      `${source.name} has ${digest} there, which can't land as ${options.expect}`,
+      `${source.name} has ${digest}, and the destination asks for ${options.expect}`,
       {
         suggestions:
           isIndexType(found.mediaType) && !options.all
-            ? ["--all copies the whole index"]
-            : ["leave the digest out of the destination"],
+            ? ["add --all, which copies the whole index"]
+            : ["leave out the digest in the destination"],
       },
     );
   }
@@ -95,12 +115,14 @@ export async function copyImage(options: CopyImageOptions): Promise<CopyImageRes
   const subjects = graph
     .filter((descriptor) => isManifestLike(descriptor.mediaType))
     .map((descriptor) => descriptor.digest);
-  const attached = (await options.findAttached?.(source, subjects, signal)) ?? [];
-  emit({
-    type: "plan",
-    items: graph.length,
-    bytes: graph.reduce((sum, descriptor) => sum + descriptor.size, 0),
-  });
+  const alongside = (await options.findAttached?.(source, subjects, signal)) ?? [];
+  const graphs = [
+    graph,
+    ...(await Promise.all(alongside.map(({ descriptor }) => graphOf(source, descriptor, carries)))),
+  ];
+  const whole: CopyPlan = { root, attached: alongside, content: graphs.flat() };
+  const { attached, rootPresent } = (await options.check?.(whole)) ?? whole;
+  emit({ type: "plan", ...planOf(graphs) });
   const copier = new Copier({ emit, signal });
   for (const known of options.mountFrom ? [root, ...attached.map((each) => each.descriptor)] : []) {
     await copier.knows({ root: known, source, destination: options.mountFrom as Destination, carries });
@@ -113,7 +135,9 @@ export async function copyImage(options: CopyImageOptions): Promise<CopyImageRes
     destination,
     carries,
     attached,
+    ...(rootPresent ? { rootPresent } : {}),
   });
+  if (copier.broken.size > 0) throw stillBroken(copier, destination.name);
   return {
     source: source.name,
     destination: destination.name,

@@ -1,5 +1,5 @@
 import pLimit from "p-limit";
-import { isAirgapError } from "./errors.ts";
+import { AirgapError, isAirgapError } from "./errors.ts";
 import { type Emit, type ItemState, silent } from "./events.ts";
 import type { Descriptor } from "./oci/descriptor.ts";
 import type { Digest } from "./oci/digest.ts";
@@ -16,12 +16,14 @@ import { readBlob } from "./transport/read.ts";
 import { together } from "./transport/together.ts";
 import type { Destination, Source } from "./transport/types.ts";
 
-/** Something that speaks of a manifest: a signature, an SBOM. */
+/** An artifact attached to a manifest, such as a signature or an SBOM. */
 export interface AttachedCopy {
   descriptor: Descriptor;
   subject: string;
   /** cosign's tag; without one it is found by its subject. */
   tag?: string;
+  /** It was found under its tag: it is looked at for a repair, and its tag is left alone. */
+  present?: boolean;
 }
 
 /** One graph to be copied. */
@@ -33,22 +35,22 @@ export interface CopyJob {
   tags: string[];
   source: Source;
   destination: Destination;
-  /** Pushed after what they speak of. */
+  /** Pushed after their subjects. */
   attached?: AttachedCopy[];
-  /** What of the graph is to be copied. Default: all but foreign layers. */
+  /** Which part of the graph to copy. Default: all but foreign layers. */
   carries?: (descriptor: Descriptor) => boolean;
-  /** The root was found under its names: it is not sent again, and nothing below it but for a repair. */
+  /** The root was found under its names: it is looked at for a repair only, and its names are left alone. */
   rootPresent?: boolean;
 }
 
 export interface CopyOptions {
   emit?: Emit | undefined;
   signal?: AbortSignal | undefined;
-  /** Believe nothing to be there that does not show its bytes. */
+  /** Look below manifests that are there; believe only what gives its bytes. */
   repair?: boolean | undefined;
 }
 
-/** What a copy came to: blobs, and the bytes that they have. */
+/** What a copy did: blobs, and their bytes. */
 export interface CopyTotals {
   sent: { blobs: number; bytes: number };
   mounted: { blobs: number; bytes: number };
@@ -65,11 +67,13 @@ const MAX_UNDER_WAY = 48;
 
 /**
  * The one verb that moves bytes: graphs from sources to destinations, children before parents,
- * names last, what speaks of a manifest after it. Copies that run side by side share what they
- * know: no two of them send one blob to one store, and what one sent the others mount.
+ * names last, attached artifacts after their subjects. Copies that run side by side share what
+ * they know: no two of them send one blob to one store, and what one sent the others mount.
  */
 export class Copier {
   readonly totals: CopyTotals = { sent: none(), mounted: none(), present: none(), manifests: 0 };
+  /** What a store still does not give out whole after it was sent again. By destination and digest. */
+  readonly broken = new Map<string, { destination: string; digest: Digest }>();
   readonly #emit: Emit;
   /** The first failure ends everything that is under way. */
   readonly #stop = new AbortController();
@@ -92,7 +96,8 @@ export class Copier {
   /** Copies one graph with what is attached to it. When it fails, all copies of this copier end. */
   async copy(job: CopyJob): Promise<void> {
     try {
-      if (job.rootPresent !== true || this.#repair) await this.#graph(job, job.root, job.tags);
+      if (job.rootPresent !== true) await this.#graph(job, job.root, job.tags);
+      else if (this.#repair) await this.#graph(job, job.root, []);
       await this.#attached(job);
     } catch (error) {
       this.#stop.abort(error);
@@ -103,17 +108,19 @@ export class Copier {
   async #attached(job: CopyJob): Promise<void> {
     const attached = job.attached ?? [];
     const begun = new Map<string, Promise<void>>();
-    const one = (each: AttachedCopy): Promise<void> => {
-      const known = begun.get(each.descriptor.digest);
+    const one = (each: AttachedCopy, above: readonly string[] = []): Promise<void> => {
+      const { digest } = each.descriptor;
+      if (above.includes(digest)) throw attachedToItself(digest, job.source);
+      const known = begun.get(keyOf(each));
       if (known) return known;
       const subject = attached.find(({ descriptor }) => descriptor.digest === each.subject);
-      const copy = Promise.resolve(subject && one(subject)).then(() =>
-        this.#graph(job, each.descriptor, each.tag === undefined ? [] : [each.tag]),
+      const copy = Promise.resolve(subject && one(subject, [...above, digest])).then(() =>
+        this.#graph(job, each.descriptor, each.tag === undefined || each.present ? [] : [each.tag]),
       );
-      begun.set(each.descriptor.digest, copy);
+      begun.set(keyOf(each), copy);
       return copy;
     };
-    await together(attached, one);
+    await together(attached, async (each) => one(each));
   }
 
   /** A destination that has a graph already: the others may mount from it what they share. */
@@ -147,20 +154,25 @@ export class Copier {
     this.totals.manifests++;
   }
 
-  async #name(
-    { destination, source, rootPresent, root: named }: CopyJob,
-    root: Descriptor,
-    tags: string[],
-  ): Promise<void> {
-    // A name that is right may be one that nobody may give again.
-    if (
-      rootPresent === true &&
-      root === named &&
-      (await destination.isReadable?.(root, this.#signal)) === true
-    )
-      return;
-    if (tags.length === 0) await destination.push(root, source, this.#signal);
+  /** A name that is right is never given again: it may be immutable. */
+  async #name(job: CopyJob, root: Descriptor, tags: string[]): Promise<void> {
+    const { destination, source } = job;
     for (const tag of tags) await destination.tag(root, tag, source, this.#signal);
+    if (tags.length > 0) return;
+    // What is found by its subject is pushed again: that also mends the list of referrers.
+    const isListed = job.attached?.some(({ descriptor, tag }) => descriptor === root && tag === undefined);
+    if (this.#repair && !isListed && (await destination.isReadable?.(root, this.#signal)) === true) return;
+    await destination.push(root, source, this.#signal);
+    if (this.#repair) await this.#confirm(job, root);
+  }
+
+  /** Asks again for what was mended: a store may take a blob and keep the damaged file that it has. */
+  async #confirm({ destination }: CopyJob, descriptor: Descriptor): Promise<void> {
+    if ((await destination.isReadable?.(descriptor, this.#signal)) !== false) return;
+    this.broken.set(`${destination.name} ${descriptor.digest}`, {
+      destination: destination.name,
+      digest: descriptor.digest,
+    });
   }
 
   /** Each child once a destination, however many parents it has there. */
@@ -175,9 +187,11 @@ export class Copier {
     return move;
   }
 
-  async #again({ destination, source }: CopyJob, child: Descriptor): Promise<void> {
+  async #again(job: CopyJob, child: Descriptor): Promise<void> {
+    const { destination, source } = job;
     await (destination.repush?.(child, source, this.#signal) ??
       destination.push(child, source, this.#signal));
+    await this.#confirm(job, child);
   }
 
   async #blob(job: CopyJob, blob: Descriptor): Promise<void> {
@@ -227,7 +241,7 @@ export class Copier {
     return (await this.#checked(job, blob)) ? "present" : "sent";
   }
 
-  /** What a store says to have may be gone: it is asked for the bytes once, and sent again without them. */
+  /** A store may have lost what it says to have: it is asked for the bytes once, and gets them again if it gives none. */
   async #checked(job: CopyJob, blob: Descriptor): Promise<boolean> {
     const { destination } = job;
     const key = inStore(destination, blob.digest);
@@ -253,7 +267,8 @@ export class Copier {
     return await mended;
   }
 
-  async #mended({ destination, source }: CopyJob, blob: Descriptor, holder?: Destination): Promise<Moved> {
+  async #mended(job: CopyJob, blob: Descriptor, holder?: Destination): Promise<Moved> {
+    const { destination } = job;
     const isThere = (): Promise<boolean> =>
       (destination.isReadable ?? destination.exists).call(destination, blob, this.#signal);
     if (await isThere()) return "present";
@@ -264,7 +279,7 @@ export class Copier {
       (await isThere())
     )
       return "mounted";
-    await (destination.repush?.(blob, source, this.#signal) ?? destination.push(blob, source, this.#signal));
+    await this.#again(job, blob);
     return "sent";
   }
 
@@ -274,6 +289,29 @@ export class Copier {
   }
 }
 
+/** The error for content that a store still does not give out after it got it again. */
+export function stillBroken({ broken }: Copier, store: string): AirgapError {
+  const all = [...broken.values()];
+  const list = all.map(({ destination, digest }) => `${digest} of ${destination}`).join(", ");
+  return new AirgapError(
+    "corrupt",
+    `${store} took these again, and still does not give them out whole: ${list}`,
+    {
+      suggestions: [
+        "its cache may be stale: restart the registry and its Redis, then run the same command again",
+        "its storage may keep a damaged file: remove docker/registry/v2/blobs/sha256/<first two digits>/<digest>/data there, restart the registry, then run the same command again",
+      ],
+      data: { broken: all },
+    },
+  );
+}
+
+/** One artifact may have several tags. */
+const keyOf = ({ descriptor, tag = "" }: AttachedCopy): string => `${descriptor.digest} ${tag}`;
+
+const attachedToItself = (digest: string, { name }: Source): AirgapError =>
+  new AirgapError("corrupt", `${digest} of ${name} is attached to itself, over others`);
+
 /** Reads and parses a manifest or index. */
 export async function readContent(
   source: Source,
@@ -282,6 +320,16 @@ export async function readContent(
 ): Promise<Manifest | Index> {
   const bytes = await readBlob(source, descriptor, MAX_MANIFEST_SIZE, signal);
   return parseManifest(bytes, descriptor.mediaType, `${descriptor.digest} of ${source.name}`);
+}
+
+/** The blobs of several graphs, each once, and their bytes: what a copy counts its progress by. */
+export function planOf(graphs: Descriptor[][]): { items: number; bytes: number } {
+  const blobs = new Map(
+    graphs
+      .flat()
+      .flatMap(({ mediaType, digest, size }) => (isManifestLike(mediaType) ? [] : [[digest, size]])),
+  );
+  return { items: blobs.size, bytes: [...blobs.values()].reduce((sum, size) => sum + size, 0) };
 }
 
 /** Everything that a root reaches, itself included, each once; children before parents. */

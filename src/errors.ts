@@ -75,10 +75,15 @@ export function isAirgapError(error: unknown, ...codes: ErrorCode[]): error is A
 /** The message of anything thrown, with the causes that add something to it. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const parts = [error.message || error.name];
+  const parts = [withoutAdvice(error.message) || error.name];
   if (error instanceof AggregateError && !error.message) parts[0] = error.errors.map(messageOf).join("; ");
   for (let cause = error.cause; cause instanceof Error; cause = cause.cause) {
-    if (cause.message && !parts.some((part) => part.includes(cause.message))) parts.push(cause.message);
+    const message = withoutAdvice(cause.message);
+    if (message && !parts.some((part) => part.includes(message))) parts.push(message);
   }
   return parts.join(": ");
 }
+
+/** Node advises flags of its own, which a user of this tool cannot give. */
+const withoutAdvice = (message: string): string =>
+  message.replace(/; if the root CA is installed locally, try running Node\.js with --use-system-ca/g, "");

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import type { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { AirgapError, messageOf } from "./errors.ts";
@@ -6,22 +5,12 @@ import { type Emit, silent } from "./events.ts";
 import { headersFor, isSameOrigin, loginIn } from "./origin.ts";
 import { allowedMs, paced, WINDOW_MS } from "./pace.ts";
 import { certificateProblem, isRetryable, Tries } from "./retry.ts";
+import { TlsTrust, type Trust, trustKey } from "./tls.ts";
+
+export { type Trust, trustKey } from "./tls.ts";
 
 export type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
 export type Headers = Record<string, string>;
-
-/** How a host is reached and believed. */
-export interface Trust {
-  /** PEM file with further certificate authorities. */
-  caFile?: string;
-  /** No certificate check. */
-  insecure?: boolean;
-  /** PEM files of a client certificate, as RHEL's CDN wants one. */
-  clientCert?: string;
-  clientKey?: string;
-  /** Origins that see the client certificate. Default: that of each request's first URL. */
-  clientOrigins?: string[];
-}
 
 export interface HttpOptions extends Trust {
   /** Connections a host at most. */
@@ -141,15 +130,6 @@ function abandon(body: Readable): void {
   body.destroy();
 }
 
-/** Reads a PEM file that the user named. @throws AirgapError `usage` */
-export function readPem(file: string, what: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (cause) {
-    throw new AirgapError("usage", `${what} ${file} can't be read`, { cause });
-  }
-}
-
 /** Whether the usual variables name a proxy. */
 export function usesProxy(): boolean {
   return ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].some((name) => process.env[name]);
@@ -169,8 +149,9 @@ export class Http {
   readonly #windowMs: number;
   /** Loaded beside the caller's work; commands that ask nobody never load it. */
   readonly #undici = import("undici");
-  readonly #connect: { ca?: string; rejectUnauthorized: boolean };
-  readonly #certificate: { cert?: string; key?: string };
+  readonly tls: TlsTrust;
+  /** The version of `tls` that the dispatchers were made with. */
+  #believed = 0;
   readonly #dispatchers = new Map<boolean, Dispatcher>();
   readonly #ended = new AbortController();
 
@@ -178,14 +159,7 @@ export class Http {
     this.#options = options;
     this.#emit = options.emit ?? silent;
     this.#windowMs = options.windowMs ?? WINDOW_MS;
-    this.#connect = {
-      ...(options.caFile ? { ca: readPem(options.caFile, "the CA file") } : {}),
-      rejectUnauthorized: options.insecure !== true,
-    };
-    this.#certificate = {
-      ...(options.clientCert ? { cert: readPem(options.clientCert, "the client certificate") } : {}),
-      ...(options.clientKey ? { key: readPem(options.clientKey, "the client key") } : {}),
-    };
+    this.tls = new TlsTrust(options);
   }
 
   /**
@@ -245,6 +219,16 @@ export class Http {
    * @throws Error as it came from the connection
    */
   async attempt(start: string | URL, options: HttpRequest = {}): Promise<HttpResponse> {
+    const { version } = this.tls;
+    try {
+      return await this.#attempt(start, options);
+    } catch (error) {
+      if (!this.tls.widen(error, version)) throw error;
+      return await this.#attempt(start, options);
+    }
+  }
+
+  async #attempt(start: string | URL, options: HttpRequest): Promise<HttpResponse> {
     const first = new URL(start);
     let url = first;
     let headers = this.#greeting(first, options);
@@ -296,11 +280,17 @@ export class Http {
   }
 
   async #dispatcher(identified: boolean): Promise<Dispatcher> {
-    const withCertificate = identified && this.#certificate.cert !== undefined;
-    const known = this.#dispatchers.get(withCertificate);
+    const withCertificate = identified && this.tls.hasClientCertificate;
+    const known = this.#believed === this.tls.version ? this.#dispatchers.get(withCertificate) : undefined;
     if (known) return known;
     const { Agent, EnvHttpProxyAgent } = await this.#undici;
-    const connect = { ...this.#connect, ...(withCertificate ? this.#certificate : {}) };
+    if (this.#believed !== this.tls.version) {
+      this.#believed = this.tls.version;
+      // Requests that are under way on them end in their own time.
+      for (const dispatcher of this.#dispatchers.values()) void dispatcher.close().catch(() => {});
+      this.#dispatchers.clear();
+    }
+    const connect = this.tls.options(withCertificate);
     const common = {
       connections: this.#options.connections ?? 32,
       allowH2: false,
@@ -330,16 +320,6 @@ function settled(outcome: Outcome): HttpResponse {
   if (outcome instanceof Error) throw outcome;
   return outcome;
 }
-
-/** Clients that trust alike have the same key. */
-export const trustKey = (trust: Trust): string =>
-  JSON.stringify([
-    trust.caFile,
-    trust.insecure,
-    trust.clientCert,
-    trust.clientKey,
-    trust.clientCert === undefined ? undefined : trust.clientOrigins,
-  ]);
 
 /** Clients by the way they trust hosts: those that trust alike share their connections. */
 export class HttpClients {

@@ -3,7 +3,7 @@ const BATCH = 512 << 10;
 const MIN_BATCH = 64 << 10;
 const BUDGET = 32 << 20;
 
-/** Whether a write failed for want of space, or of a user's share of it. */
+/** Whether a write failed because the disk, or the user's quota on it, is full. */
 export const isDiskFull = (error: unknown): boolean =>
   ["ENOSPC", "EDQUOT"].includes((error as NodeJS.ErrnoException | null)?.code ?? "");
 

@@ -47,7 +47,7 @@ export class Store implements Library {
     try {
       await store.#prepare();
     } catch (cause) {
-      throw new AirgapError("disk", `The store ${directory} can't be used: ${messageOf(cause)}`, {
+      throw new AirgapError("disk", `The store ${directory} cannot be used: ${messageOf(cause)}`, {
         cause,
         suggestions: [`mkdir -p ${directory}`],
       });

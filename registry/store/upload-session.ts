@@ -7,7 +7,7 @@ export type Algorithm = "sha256" | "sha512";
 
 const REREAD = 1 << 20;
 
-/** A blob on its way in. What has arrived stays, also over a restart, so that the client can go on. */
+/** A blob that is being received. Its bytes stay over a restart, so that the client can resume. */
 export class UploadSession {
   readonly id: string;
   readonly repository: string;
@@ -97,7 +97,7 @@ export class UploadSession {
   }
 }
 
-/** Gives a chunk's memory back at once: the collector lets a hundred megabytes of them pile up first. */
+/** Frees a chunk's memory at once: the garbage collector would let a hundred megabytes pile up first. */
 function free(chunk: Buffer): void {
   if (chunk.length === chunk.buffer.byteLength && chunk.buffer instanceof ArrayBuffer)
     chunk.buffer.transfer(0);

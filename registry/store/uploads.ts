@@ -8,7 +8,7 @@ import { KeyedMutex } from "./mutex.ts";
 import type { StorePaths } from "./paths.ts";
 import { type Algorithm, UploadSession } from "./upload-session.ts";
 
-/** Sessions that nobody has touched for a day are given up. Milliseconds. */
+/** Sessions that are silent for a day are removed. Milliseconds. */
 export const SESSION_LIFETIME = 24 * 3600 * 1000;
 
 const ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -82,12 +82,12 @@ export class Uploads {
     );
   }
 
-  /** Forgets a session; its file may have moved on already. */
+  /** Forgets a session; its file may have been moved already. */
   async end(session: UploadSession): Promise<void> {
     await this.#remove(session.id);
   }
 
-  /** Removes sessions that were given up. */
+  /** Removes sessions that were silent for too long. */
   async sweep(lifetime: number = SESSION_LIFETIME, now: number = Date.now()): Promise<void> {
     for (const name of await readdir(this.#paths.uploads)) {
       const path = join(this.#paths.uploads, name);

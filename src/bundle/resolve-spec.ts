@@ -8,7 +8,6 @@ import type { Resolution, ResolveContext, Resolved } from "../lock/resolved.ts";
 import type { BundleSpec } from "../lock/spec.ts";
 import { resolveImages } from "../resolve/images/resolve.ts";
 import type { DocumentsContext } from "../resolve/manifests.ts";
-import { storedCredentials } from "../transport/credentials.ts";
 import type { Logins } from "../transport/logins.ts";
 import { Mirrors, type SourceEntries, trustFor } from "../transport/mirrors.ts";
 import { Registries } from "../transport/registry/registries.ts";
@@ -52,9 +51,8 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
     logins: options.logins.header,
   });
   const limits = concurrency === undefined ? {} : { limits: { start: concurrency, max: concurrency } };
-  const registries = new Registries({
+  const registries = Registries.forUser(run, {
     trust: (host) => trustFor(host, sources),
-    credentials: storedCredentials(run),
     emit,
     ...limits,
   });

@@ -1,26 +1,19 @@
 import { Args, Flags } from "@oclif/core";
 import { BaseCommand, withEnv } from "../command.ts";
-import { type CopyImageResult, copyImage } from "../copy-image.ts";
+import type { CopyImageResult } from "../copy-image.ts";
 import { count, formatBytes } from "../format.ts";
-import { run } from "../host/process.ts";
-import { parsePlatform } from "../oci/platform.ts";
-import { findAttached } from "../resolve/images/attached.ts";
+import { copy } from "../site/copy/copy.ts";
 import { defaultCacheDir } from "../state/cache.ts";
-import { storedCredentials } from "../transport/credentials.ts";
-import { openPlace, openTarget, parsePlace } from "../transport/open.ts";
-import { Registries } from "../transport/registry/registries.ts";
 
 /** This machine's architecture, as images call it. */
 const ARCHITECTURE = ({ x64: "amd64", ia32: "386" } as Record<string, string>)[process.arch] ?? process.arch;
-/** What can hold signatures and other things that speak of an image. */
-const HOLDS_ATTACHED: readonly string[] = ["docker", "oci", "oci-archive"];
 const PLACES =
   "docker://HOST/REPOSITORY:TAG, oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or docker-daemon:NAME";
 
 export default class Copy extends BaseCommand<CopyImageResult> {
   static override summary = "Copy one image between any two places";
   static override description =
-    `Places are ${PLACES}. Digests stay as they are, and signatures and other attached artifacts come along. Credentials are those of docker login or podman login.`;
+    `Places are ${PLACES}. Digests stay the same; signatures and other attached artifacts are copied too. A Harbor is asked first for what it would refuse. Uses the logins of docker login and podman login.`;
   static override examples = [
     "<%= config.bin %> copy docker://registry.k8s.io/pause:3.9 docker://harbor.site.local/google_containers/pause:3.9",
     "<%= config.bin %> copy --all docker://docker.io/library/nginx:1.27 oci-archive:nginx.tar:nginx:1.27",
@@ -28,20 +21,20 @@ export default class Copy extends BaseCommand<CopyImageResult> {
   ];
   static override args = {
     source: Args.string({ description: PLACES, required: true }),
-    destination: Args.string({ description: "Likewise", required: true }),
+    destination: Args.string({ description: "The same forms", required: true }),
   };
   static override flags = withEnv({
-    all: Flags.boolean({ description: "Of an index all platforms, as it is" }),
+    all: Flags.boolean({ description: "Copy the whole index, with every platform" }),
     platform: Flags.string({
-      description: "Of an index this platform",
+      description: "Copy this platform of an index",
       default: `linux/${ARCHITECTURE}`,
       exclusive: ["all"],
       helpValue: "OS/ARCH",
     }),
     "foreign-layers": Flags.boolean({
-      description: "Copy layers that their publisher does not let registries distribute",
+      description: "Copy foreign layers too, which their publisher does not let registries distribute",
     }),
-    insecure: Flags.boolean({ description: "Plain http, or https without a certificate check" }),
+    insecure: Flags.boolean({ description: "Allow plain http, and https without a certificate check" }),
     "ca-file": Flags.string({
       description: "PEM file of the authority that signed the registries' certificates",
       helpValue: "FILE",
@@ -50,55 +43,22 @@ export default class Copy extends BaseCommand<CopyImageResult> {
 
   async run(): Promise<CopyImageResult> {
     const { args, flags } = await this.parse(Copy);
-    const from = parsePlace(args.source, process.cwd());
-    const to = parsePlace(args.destination, process.cwd());
-    const platform = parsePlatform(flags.platform);
-    const trust = {
+    const result = await copy({
+      source: args.source,
+      destination: args.destination,
+      baseDir: process.cwd(),
+      all: flags.all,
+      platform: flags.platform,
+      foreignLayers: flags["foreign-layers"],
       insecure: flags.insecure,
-      ...(flags["ca-file"] ? { caFile: flags["ca-file"] } : {}),
-    };
-    const registries = new Registries({
-      trust: () => trust,
-      credentials: storedCredentials(run),
-      emit: this.emit,
-    });
-    const options = {
-      registries,
+      ...(flags["ca-file"] === undefined ? {} : { caFile: flags["ca-file"] }),
+      yes: flags.yes,
       cacheDir: defaultCacheDir(),
       emit: this.emit,
       signal: this.signal,
-      foreignLayers: flags["foreign-layers"],
-    };
-    try {
-      const { source, reference } = await openPlace(from, options);
-      const { destination, tags } = openTarget(to, options);
-      try {
-        const result = await copyImage({
-          ...options,
-          source,
-          reference,
-          destination,
-          tags,
-          ...(from.kind === "docker" && to.kind === "docker" && from.reference.host === to.reference.host
-            ? { mountFrom: registries.destination(from.reference.host, from.reference.repository) }
-            : {}),
-          ...(to.kind === "docker" && to.reference.digest ? { expect: to.reference.digest } : {}),
-          all: flags.all,
-          platform,
-          ...(HOLDS_ATTACHED.includes(to.kind) ? { findAttached } : {}),
-        });
-        await destination.close?.();
-        this.#tell(result, args.destination);
-        return result;
-      } catch (error) {
-        await destination.close?.().catch(() => {});
-        throw error;
-      } finally {
-        await source.close?.();
-      }
-    } finally {
-      await registries.close();
-    }
+    });
+    this.#tell(result, args.destination);
+    return result;
   }
 
   #tell(
@@ -110,9 +70,9 @@ export default class Copy extends BaseCommand<CopyImageResult> {
     const parts = [
       `${count(sent.blobs, "blob")} (${formatBytes(sent.bytes)}) copied`,
       `${mounted.blobs} mounted`,
-      `${present.blobs} there already`,
+      `${present.blobs} already there`,
     ];
-    if (attached > 0) parts.push(`${count(attached, "attached artifact")} along with it`);
+    if (attached > 0) parts.push(`${count(attached, "attached artifact")}`);
     this.report.say(parts.join(", "));
   }
 }

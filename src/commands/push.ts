@@ -1,21 +1,13 @@
 import { Args, Flags } from "@oclif/core";
-import { BundleReader } from "../bundle/reader.ts";
 import { BaseCommand, withEnv } from "../command.ts";
 import { count, formatBytes } from "../format.ts";
-import { run } from "../host/process.ts";
-import { parseTarget } from "../names/landing.ts";
-import { parseQuota } from "../site/harbor/quota.ts";
-import { type PushResult, push } from "../site/push/push.ts";
-import { storedCredentials } from "../transport/credentials.ts";
-import { Registries } from "../transport/registry/registries.ts";
-
-/** Images at a time; how many requests a registry gets at once adapts to what it answers. */
-const CONCURRENCY = 8;
+import { push } from "../site/push/push.ts";
+import type { PushedImage, PushResult } from "../site/push/result.ts";
 
 export default class Push extends BaseCommand<PushResult> {
   static override summary = "Fill a registry from a bundle";
   static override description =
-    "Checks everything that the registry might refuse before the first byte, sends what is not there yet, each blob once, and reads every image back. A second push sends nothing. Knows Harbor: projects, quotas, immutable tags, robot accounts. Credentials are those of docker login or podman login.";
+    "Checks everything that the registry might refuse before the first byte, sends only what is missing there, each blob once, and reads every image back. A second push sends nothing. Knows Harbor: projects, quotas, policies, immutable tags, robot accounts. Uses the logins of docker login and podman login.";
   static override examples = [
     "<%= config.bin %> push site.tar harbor.site.local --create-projects private",
     "<%= config.bin %> push site.tar 127.0.0.1:5000 --layout path",
@@ -28,12 +20,12 @@ export default class Push extends BaseCommand<PushResult> {
   };
   static override flags = withEnv({
     layout: Flags.option({
-      description: "Names: with the upstream host, its path alone, or the last component alone",
+      description: "Names at the target: upstream host and path, path alone, or last component alone",
       options: ["host", "path", "flat"] as const,
       default: "host",
     })(),
     map: Flags.string({
-      description: "FROM=TO, before the layout; * is one component, ** any",
+      description: "Name what matches FROM as TO says, before --layout; * is one component, ** any number",
       multiple: true,
       multipleNonGreedy: true,
       default: [],
@@ -44,14 +36,28 @@ export default class Push extends BaseCommand<PushResult> {
       options: ["public", "private"] as const,
     })(),
     "project-quota": Flags.string({
-      description: "Storage limit of projects that are made, e.g. 200GiB",
+      description: "Storage limit of the projects that are made, such as 200GiB",
       dependsOn: ["create-projects"],
       helpValue: "SIZE",
     }),
-    "dry-run": Flags.boolean({ description: "Say what would be sent; send nothing" }),
-    repair: Flags.boolean({ description: "Look below each manifest, and send again what is gone" }),
-    concurrency: Flags.integer({ description: "Images, and requests, at a time at most", min: 1, max: 64 }),
-    insecure: Flags.boolean({ description: "Plain http, or https without a certificate check" }),
+    "make-robots": Flags.boolean({
+      description: "Make two Harbor robot accounts, one to pull and one to push; print their secrets once",
+    }),
+    "robots-file": Flags.string({
+      description: "New file for the secrets of the robot accounts, instead of stdout",
+      dependsOn: ["make-robots"],
+      helpValue: "FILE",
+    }),
+    "dry-run": Flags.boolean({ description: "Print what would be sent; send nothing" }),
+    repair: Flags.boolean({
+      description: "Check every blob below each manifest, and send again what is missing or damaged",
+    }),
+    concurrency: Flags.integer({
+      description: "How many images, and requests, at a time at most",
+      min: 1,
+      max: 64,
+    }),
+    insecure: Flags.boolean({ description: "Allow plain http, and https without a certificate check" }),
     "ca-file": Flags.string({
       description: "PEM file of the authority that signed the registry's certificate",
       helpValue: "FILE",
@@ -60,69 +66,65 @@ export default class Push extends BaseCommand<PushResult> {
 
   async run(): Promise<PushResult> {
     const { args, flags } = await this.parse(Push);
-    const { host } = parseTarget(args.target);
-    const quota = flags["project-quota"] === undefined ? undefined : parseQuota(flags["project-quota"]);
-    const bundle = await BundleReader.openUnless(this.signal, args.bundle);
-    const trust = {
+    const result = await push({
+      bundle: args.bundle,
+      target: args.target,
+      layout: flags.layout,
+      map: flags.map,
+      ...(flags["create-projects"] ? { createProjects: flags["create-projects"] } : {}),
+      ...(flags["project-quota"] === undefined ? {} : { projectQuota: flags["project-quota"] }),
+      makeRobots: flags["make-robots"],
+      ...(flags["robots-file"] === undefined ? {} : { robotsFile: flags["robots-file"] }),
+      dryRun: flags["dry-run"],
+      repair: flags.repair,
+      yes: flags.yes,
+      ...(flags.concurrency === undefined ? {} : { concurrency: flags.concurrency }),
       insecure: flags.insecure,
-      caFile: flags["ca-file"],
-    };
-    const registries = new Registries({
-      trust: (asked) => (asked === host ? trust : {}),
-      credentials: storedCredentials(run),
-      ...(flags.concurrency ? { limits: { start: flags.concurrency, max: flags.concurrency } } : {}),
+      ...(flags["ca-file"] === undefined ? {} : { caFile: flags["ca-file"] }),
       emit: this.emit,
+      signal: this.signal,
     });
-    try {
-      const result = await push({
-        bundle: { name: args.bundle, lock: bundle.lock, source: bundle.source() },
-        target: args.target,
-        layout: flags.layout,
-        map: flags.map,
-        ...(flags["create-projects"]
-          ? {
-              createProjects: {
-                public: flags["create-projects"] === "public",
-                ...(quota === undefined ? {} : { quota }),
-              },
-            }
-          : {}),
-        dryRun: flags["dry-run"],
-        repair: flags.repair,
-        yes: flags.yes,
-        concurrency: flags.concurrency ?? CONCURRENCY,
-        registries,
-        emit: this.emit,
-        signal: this.signal,
-      });
-      this.#tell(result);
-      return result;
-    } finally {
-      await registries.close();
-      bundle.close();
-    }
+    this.#tell(result);
+    return result;
   }
 
-  #tell({ target, images, totals, projects, dryRun, notImages, version }: PushResult): void {
+  #tell({ target, images, totals, projects, dryRun, notImages, version, robots }: PushResult): void {
     const { report } = this;
     report.end();
-    for (const { image, name, digest, state, attached } of images) {
-      report.line(`${state} ${name} ${digest}${image === name ? "" : ` (${image})`}`);
-      for (const each of attached ?? []) report.line(`  ${each.name} ${each.digest}`);
+    for (const image of images) {
+      report.line(lineOf(image));
+      for (const each of image.attached ?? []) report.line(`  ${each.name} ${each.digest}`);
     }
-    for (const project of projects) report.say(`${dryRun ? "Would make" : "Made"} the project ${project}`);
+    for (const project of projects) report.say(`${dryRun ? "Would make" : "Made"} project ${project}`);
     const { sent, mounted, present } = totals;
     const moved = `${count(sent.blobs, "blob")} (${formatBytes(sent.bytes)})`;
-    const rest = `${mounted.blobs} mounted, ${present.blobs} there already`;
+    const rest = `${mounted.blobs} mounted, ${present.blobs} already there`;
     const where = version === undefined ? target : `${target} (Harbor ${version})`;
     report.say(
       dryRun
-        ? `${where}: would send at most ${moved}; ${present.blobs} there already`
+        ? `${where}: would send at most ${moved}; ${present.blobs} already there`
         : `${where}: ${count(images.length, "image")}; ${moved} sent, ${rest}`,
     );
     if (notImages > 0)
       report.say(
         `${count(notImages, "item")} of other kinds stay in the bundle; airgap serve gives them out`,
       );
+    if (robots === undefined) return;
+    for (const robot of robots.accounts) {
+      // The only place where a secret is printed; in a file it is not printed at all.
+      const secret = "secret" in robot ? ` ${robot.secret}` : "";
+      report.line(`robot ${robot.role} ${robot.name}${secret}`);
+    }
+    report.say(
+      "file" in robots
+        ? `The secrets of the robot accounts are in ${robots.file}. Harbor does not show them again`
+        : "Keep the secrets of the robot accounts: Harbor does not show them again",
+    );
   }
+}
+
+function lineOf({ image, name, digest, state, replaced }: PushedImage): string {
+  const upstream = image === name ? "" : ` (${image})`;
+  if (replaced === undefined) return `${state} ${name} ${digest}${upstream}`;
+  return `${state === "pushed" ? "replaced" : "would-replace"} ${name} ${digest}, was ${replaced}${upstream}`;
 }

@@ -3,23 +3,23 @@ import { BaseCommand, withEnv } from "../command.ts";
 import { type ServeResult, serve } from "../site/serve/serve.ts";
 
 export default class Serve extends BaseCommand<ServeResult> {
-  static override summary = "Be the registry, and the package and file server, straight from bundles";
+  static override summary = "Serve bundles as a registry, and as a package and file server";
   static override description =
-    "Reads bundles where they lie, without unpacking. Images answer under every upstream name (containerd's ?ns=), under the paths of the host layout, and the site's own under their plain names. With --store it takes pushes too; without bundles it is an empty registry.";
+    "Reads bundles in place, without unpacking. Images answer under every upstream name (containerd's ?ns=) and under the paths of the host layout; the site's own images answer under their plain names. With --store it takes pushes too; without bundles it is an empty registry.";
   static override examples = [
     "<%= config.bin %> serve site.tar",
     "<%= config.bin %> serve site.tar --listen 0.0.0.0:443 --self-signed --store /srv/registry --htpasswd users --writers ci",
     "<%= config.bin %> serve --store ./registry",
   ];
   static override strict = false;
-  static override args = { bundle: Args.string({ description: "Bundles, one or several" }) };
+  static override args = { bundle: Args.string({ description: "One or more bundles" }) };
   static override flags = withEnv({
     listen: Flags.string({
       description: "Address and port; 0.0.0.0:5000 for all interfaces",
       default: "127.0.0.1:5000",
       helpValue: "ADDR",
     }),
-    store: Flags.string({ description: "Directory that takes what is pushed", helpValue: "DIR" }),
+    store: Flags.string({ description: "Directory for what is pushed", helpValue: "DIR" }),
     "tls-cert": Flags.string({
       description: "PEM file with the certificate and its chain",
       helpValue: "FILE",
@@ -31,18 +31,18 @@ export default class Serve extends BaseCommand<ServeResult> {
       dependsOn: ["tls-cert"],
     }),
     "self-signed": Flags.boolean({
-      description: "Make a certificate, signed by an own authority that is kept",
+      description: "Make a certificate and an authority for it; both are kept",
       exclusive: ["tls-cert"],
     }),
     "tls-name": Flags.string({
-      description: "Further host name or address for the self-signed certificate",
+      description: "Additional host name or address in the self-signed certificate",
       helpValue: "NAME",
       multiple: true,
       multipleNonGreedy: true,
       dependsOn: ["self-signed"],
     }),
     htpasswd: Flags.string({
-      description: "Ask for a user of this file (bcrypt, as htpasswd -B writes it); users may pull",
+      description: "Ask for a login of this file (bcrypt, as htpasswd -B writes it); its users may pull",
       helpValue: "FILE",
     }),
     writers: Flags.string({
@@ -51,12 +51,12 @@ export default class Serve extends BaseCommand<ServeResult> {
       dependsOn: ["store", "htpasswd"],
     }),
     "anonymous-writes": Flags.boolean({
-      description: "Let everybody push and delete, also when the network reaches the server",
+      description: "Let everybody push and delete, also from the network",
       dependsOn: ["store"],
       exclusive: ["htpasswd"],
     }),
     "access-log": Flags.string({
-      description: "File that gets a JSON line for each request (default: stderr)",
+      description: "File for a JSON line per request (default: stderr)",
       helpValue: "FILE",
     }),
   });

@@ -34,6 +34,14 @@ export function parseTarget(text: string): Target {
   const prefix = slash < 0 ? "" : bare.slice(slash + 1);
   const right = isHost(host) && (prefix === "" || isRepository(prefix));
   if (right && bare === text.replace(/\/+$/, "")) return { host, prefix };
+  if (isHost(host) && isRepository(prefix.toLowerCase()))
+    throw new AirgapError(
+      "usage",
+      `'${text}' has capital letters, and a registry takes names in lower case only`,
+      {
+        suggestions: [`write it as ${host}/${prefix.toLowerCase()}`],
+      },
+    );
   throw new AirgapError("usage", `'${text}' is not a target: host[:port][/prefix] is expected`, {
     suggestions: right
       ? [`write it as ${bare}`]

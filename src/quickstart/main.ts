@@ -2,7 +2,6 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type RunningServer, startServer } from "../../registry/server.ts";
 import { build } from "../bundle/build.ts";
-import { BundleReader } from "../bundle/reader.ts";
 import { verifyBundle } from "../bundle/verify.ts";
 import { Copier } from "../copy.ts";
 import { isAirgapError } from "../errors.ts";
@@ -102,9 +101,8 @@ async function main(): Promise<void> {
       `\n3  airgap verify quickstart.tar\n     whole: every byte of ${formatBytes(verified.size)} was hashed or compared`,
     );
 
-    const bundle = BundleReader.open(output);
     const pushed = await push({
-      bundle: { name: output, lock: bundle.lock, source: bundle.source() },
+      bundle: output,
       target: isolated.host,
       layout: "host",
       map: [],
@@ -112,10 +110,8 @@ async function main(): Promise<void> {
       repair: false,
       yes: true,
       concurrency: 4,
-      registries,
       emit: () => {},
     });
-    bundle.close();
     const { sent, mounted } = pushed.totals;
     say(`\n4  airgap push quickstart.tar ${isolated.host}     (an empty registry, the isolated side)`);
     say(

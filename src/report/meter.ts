@@ -55,7 +55,8 @@ export class Meter {
   }
 
   #progress(item: string, bytes: number, now: number): void {
-    this.#done += bytes;
+    // A blob that had to be sent twice is no progress the second time.
+    this.#done = this.#total > 0 ? Math.min(this.#done + bytes, this.#total) : this.#done + bytes;
     const moving = this.#moving.get(item) ?? { since: now, bytes: 0 };
     moving.bytes += bytes;
     this.#moving.set(item, moving);

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { hash } from "bcryptjs";
@@ -174,7 +174,7 @@ describe("a push into docker-registry", () => {
     const failed = await run(["push", scratch.path("site.tar"), registry.host, "--json"]).catch(
       (error: { code: number; stdout: string }) => error,
     );
-    expect(failed).toMatchObject({ code: 1 });
+    expect(failed).toMatchObject({ code: 3 });
     expect(JSON.parse(failed.stdout).error).toMatchObject({
       code: "unauthorized",
       suggestions: [`docker login ${registry.host}`],
@@ -224,6 +224,28 @@ describe("a push into docker-registry", () => {
       );
     },
   );
+
+  it("says what the registry still does not give out after a repair: it keeps a truncated file", async () => {
+    await using registry = await startDockerRegistry(scratch.dir);
+    await push(registry.host);
+    const [digest] = [...subject.blobs.entries()].find(([, bytes]) => bytes.length === 2_000_000) ?? [];
+    const hex = String(digest).slice("sha256:".length);
+    const blobs = scratch.path(`registry-${registry.host.split(":")[1]}/docker/registry/v2/blobs/sha256`);
+    const file = join(blobs, hex.slice(0, 2), hex, "data");
+    truncateSync(file, 1000);
+    const repair = ["push", scratch.path("site.tar"), registry.host, "--repair", "--json"];
+    const failed = await run(repair).catch((error: { code: number; stdout: string }) => error);
+    expect(failed).toMatchObject({ code: 1 });
+    expect(JSON.parse(failed.stdout).error).toMatchObject({
+      code: "corrupt",
+      message: expect.stringContaining(String(digest)),
+      data: { broken: [{ digest }] },
+    });
+    // As the suggestion says.
+    rmSync(file);
+    expect((await push(registry.host, "--repair")).totals.sent.blobs).toBe(1);
+    expect(statSync(file).size).toBe(2_000_000);
+  });
 
   it("stops before the first byte for an index with missing children", async () => {
     await using registry = await startDockerRegistry(scratch.dir);

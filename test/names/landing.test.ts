@@ -201,3 +201,22 @@ describe("checkNames", () => {
     );
   });
 });
+
+describe("a target with capital letters", () => {
+  it.each([
+    ["harbor.site/K8s", "harbor.site/k8s"],
+    ["HARBOR.site:8443/Team/App", "harbor.site:8443/team/app"],
+  ])("%s: the error says that they are the reason", (text, right) => {
+    expect(() => parseTarget(text)).toThrow(
+      expect.objectContaining({
+        code: "usage",
+        message: expect.stringContaining("capital letters"),
+        suggestions: [`write it as ${right}`],
+      }),
+    );
+  });
+
+  it("takes a host in capitals, whose case means nothing", () => {
+    expect(parseTarget("HARBOR.site/k8s")).toEqual({ host: "harbor.site", prefix: "k8s" });
+  });
+});

@@ -93,6 +93,14 @@ describe("the meter", () => {
     expect(meter.line(2000, 100)).toBe("50 %  2.00 MiB of 4.00 MiB  1.00 MiB/s  2.0 s left");
   });
 
+  it("never exceeds its total", () => {
+    const meter = new Meter();
+    meter.take({ type: "plan", items: 1, bytes: 1000 }, 0);
+    for (let i = 0; i < 3; i++)
+      meter.take({ type: "item", item: "a", state: "mounted", bytes: 600 }, 1000 + i);
+    expect(meter.line(2000, 200)).toMatch(/^100 % {2}1000 B of 1000 B/);
+  });
+
   it("counts back what has to be fetched again, and names what is slow", () => {
     const meter = new Meter();
     meter.take({ type: "plan", items: 1, bytes: 1000 }, 0);

@@ -46,7 +46,8 @@ describe("a Harbor's projects", () => {
     await using harbor = await startHarbor({ projects: { "quay.io": {} } });
     const { result } = await pushTo(harbor, bundle, {
       credential: admin,
-      createProjects: { public: isPublic, quota: 5e9 },
+      createProjects: isPublic ? "public" : "private",
+      projectQuota: "5000000000",
     });
     expect(result).toMatchObject({
       registry: "harbor",
@@ -67,7 +68,7 @@ describe("a Harbor's projects", () => {
       },
     ];
     await using harbor = await startHarbor({ projects: { "quay.io": {} }, hooks });
-    await pushTo(harbor, bundle, { credential: admin, createProjects: { public: false } });
+    await pushTo(harbor, bundle, { credential: admin, createProjects: "private" });
     expect(
       harbor.seen.find(({ method, path }) => method === "POST" && path.endsWith("/projects"))?.status,
     ).toBe(409);
@@ -76,7 +77,7 @@ describe("a Harbor's projects", () => {
 
   it("refuse tokens that are older than they are: the push asks for new ones", async () => {
     await using harbor = await startHarbor();
-    await pushTo(harbor, bundle, { credential: admin, createProjects: { public: false } });
+    await pushTo(harbor, bundle, { credential: admin, createProjects: "private" });
     const made = harbor.seen.findLastIndex(
       ({ method, path }) => method === "POST" && path.endsWith("/projects"),
     );
@@ -89,7 +90,7 @@ describe("a Harbor's projects", () => {
     await using harbor = await startHarbor();
     const { result } = await pushTo(harbor, bundle, {
       credential: admin,
-      createProjects: { public: false },
+      createProjects: "private",
       dryRun: true,
     });
     expect(result.projects.toSorted()).toEqual(["quay.io", "registry.k8s.io"]);
@@ -102,7 +103,7 @@ describe("a Harbor's projects", () => {
     await expect(
       pushTo(harbor, bundle, {
         credential: { username: "dev", password: "dev" },
-        createProjects: { public: false },
+        createProjects: "private",
       }),
     ).rejects.toMatchObject({
       code: "unauthorized",
@@ -259,7 +260,7 @@ describe("a push to a Harbor", () => {
       (exchange) => void exchange.response.setHeader("set-cookie", "sid=abc; Path=/") as undefined,
     ];
     await using harbor = await startHarbor({ projects: { "quay.io": {} }, hooks });
-    await pushTo(harbor, bundle, { credential: admin, createProjects: { public: false } });
+    await pushTo(harbor, bundle, { credential: admin, createProjects: "private" });
     expect(harbor.seen.filter(({ headers }) => headers["cookie"] !== undefined)).toEqual([]);
     expect(harbor.seen.filter(({ method, path }) => method === "POST" && path === "/service/token")).toEqual(
       [],
@@ -326,7 +327,7 @@ describe("what a Harbor would refuse is told before the first byte", () => {
     await using harbor = await startHarbor({ projects: { ...site.projects, "quay.io": { quota: 60_000 } } });
     await expect(pushTo(harbor, bundle, { credential: admin })).rejects.toMatchObject({
       code: "check-failed",
-      message: expect.stringMatching(/'quay.io'.*58\.6 KiB left of its quota.*69\.\d KiB would be new/),
+      message: expect.stringMatching(/'quay.io'.*58\.6 KiB left of its quota.*69\.\d KiB are new to it/),
     });
     nothingSent(harbor);
   });
@@ -335,7 +336,7 @@ describe("what a Harbor would refuse is told before the first byte", () => {
     await using harbor = await startHarbor({ projects: { ...site.projects, "quay.io": { quota: 60_000 } } });
     await expect(pushTo(harbor, bundle, { credential: admin, yes: true })).rejects.toMatchObject({
       code: "refused",
-      message: expect.stringMatching(/quota is used up: adding \d+ B of storage/),
+      message: expect.stringMatching(/quota of the project is used up \(adding \d+ B of storage[^:]*B\)$/),
       suggestions: expect.arrayContaining([expect.stringMatching(/Project Quotas/)]),
     });
   });
@@ -361,7 +362,7 @@ describe("what a Harbor would refuse is told before the first byte", () => {
     fill(harbor.store, "quay.io/team/one", two, "v1");
     await expect(pushTo(harbor, bundle, { credential: admin })).rejects.toMatchObject({
       code: "check-failed",
-      message: expect.stringContaining(`quay.io/team/one:v1 is immutable and means ${two.root.digest}`),
+      message: expect.stringContaining(`quay.io/team/one:v1 is immutable and is ${two.root.digest}`),
     });
     nothingSent(harbor);
     fill(harbor.store, "quay.io/team/one", one, "v1");

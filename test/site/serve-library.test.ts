@@ -280,7 +280,7 @@ describe("several bundles", () => {
       ["a", "b"].map((content) => build("files: [{ path: f }]", { f: content })),
     );
     expect(() => bundleLibrary(files.map((path) => BundleReader.open(path)))).toThrow(
-      new RegExp(`file f is not the same in ${files[0]} .* and ${files[1]}`),
+      new RegExp(`file f differs between ${files[0]} .* and ${files[1]}`),
     );
   });
 

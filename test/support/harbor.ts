@@ -7,8 +7,12 @@ export interface HarborProject {
   proxyCache?: boolean;
   /** Bytes; -1 = none. */
   quota: number;
-  /** Tags that may not be given anew. */
+  /** Tags that may not be given to another manifest. */
   immutable: Set<string>;
+  /** Only images with a cosign signature may be pulled. */
+  cosign?: boolean;
+  /** Only images that were scanned may be pulled; here none is. */
+  preventVul?: boolean;
   /** When it was made, on the clock of `tick`. */
   made: number;
 }
@@ -16,8 +20,13 @@ export interface HarborProject {
 export interface HarborUser {
   password: string;
   admin?: boolean;
-  /** A robot account: it may not ask for projects. */
+  /** A robot account. Without `reads` it may not ask for projects and artifacts, as push and pull alone do not allow that. */
   robot?: boolean;
+  reads?: boolean;
+  /** It may make projects, though it is no administrator. */
+  creates?: boolean;
+  /** Expired or disabled: its secret is right, and not accepted. */
+  disabled?: boolean;
   /** Rights by project; `*` for all. */
   rights: Record<string, "pull" | "push">;
 }
@@ -40,6 +49,10 @@ export interface TestHarbor extends TestRegistry {
   tokens: string[][];
   /** Bytes that count against each project's quota. */
   used: Map<string, number>;
+  /** Paths that were asked with a login that is not accepted: each may lock an account, and takes a real Harbor 1.5 s. */
+  failedLogins: string[];
+  /** Bodies of the robot accounts that were made. */
+  robots: Record<string, unknown>[];
 }
 
 const NAME = /^[a-z0-9]+(?:[._-][a-z0-9]+)*$/;
@@ -50,6 +63,8 @@ class Harbor {
   readonly projects = new Map<string, HarborProject>();
   readonly tokens: string[][] = [];
   readonly used = new Map<string, number>();
+  readonly failedLogins: string[] = [];
+  readonly robots: Record<string, unknown>[] = [];
   readonly #options: HarborOptions;
   readonly #users: Record<string, HarborUser>;
   readonly #charged = new Set<string>();
@@ -76,6 +91,8 @@ class Harbor {
   hook(registry: () => TestRegistry): Hook {
     return async (exchange) => {
       const { pathname } = exchange.url;
+      if (exchange.header("authorization").startsWith("Basic ") && !this.#userOf(exchange))
+        this.failedLogins.push(pathname);
       if (pathname.startsWith("/api/v2.0/"))
         return await this.#api(exchange, pathname.slice("/api/v2.0/".length), registry());
       if (pathname === "/service/token") return this.#token(exchange);
@@ -86,7 +103,7 @@ class Harbor {
   #userOf(exchange: Exchange): { name: string; user: HarborUser } | undefined {
     const authorization = exchange.header("authorization");
     const found = Object.entries(this.#users).find(
-      ([name, { password }]) => authorization === basicHeader(name, password),
+      ([name, { password, disabled }]) => !disabled && authorization === basicHeader(name, password),
     );
     return found && { name: found[0], user: found[1] };
   }
@@ -100,9 +117,8 @@ class Harbor {
 
   #token(exchange: Exchange): true {
     if (exchange.method !== "GET") return exchange.send(405);
+    // A wrong password gets a token too: that of somebody without a login.
     const known = this.#userOf(exchange);
-    if (exchange.header("authorization") !== "" && !known)
-      return exchange.fail(401, "UNAUTHORIZED", "unauthorized");
     const scopes = exchange.url.searchParams.getAll("scope");
     this.tokens.push(scopes);
     const access = scopes.map((scope) => {
@@ -144,6 +160,10 @@ class Harbor {
     // The realm is the configured scheme with the Host of the request.
     const realm = `${this.#options.tls ? "https" : "http"}://${exchange.header("host")}/service/token`;
     if (target.kind === "ping") {
+      if (exchange.header("authorization").startsWith("Basic ") && !this.#userOf(exchange))
+        return exchange.fail(401, "UNAUTHORIZED", "unauthorized", {
+          "www-authenticate": 'Basic realm="harbor"',
+        });
       return anonymous
         ? exchange.fail(401, "UNAUTHORIZED", "unauthorized", {
             "www-authenticate": `Bearer realm="${realm}",service="harbor-registry"`,
@@ -184,6 +204,8 @@ class Harbor {
 
   async #policy(exchange: Exchange, registry: TestRegistry): Promise<true | undefined> {
     const { target, method } = exchange;
+    if (target.kind === "manifest" && (method === "GET" || method === "HEAD"))
+      return this.#withhold(exchange, target.repository, target.reference, registry);
     if (!("repository" in target) || method === "GET" || method === "HEAD") return undefined;
     const name = target.repository.split("/")[0] as string;
     const project = this.projects.get(name) as HarborProject;
@@ -205,6 +227,14 @@ class Harbor {
         );
       }
     }
+    if (exchange.label === "PUT manifest")
+      return this.#charge(
+        exchange,
+        name,
+        project,
+        target.kind === "manifest" ? target.reference : "",
+        Number(exchange.header("content-length")),
+      );
     if (exchange.label === "PUT upload")
       return this.#charge(
         exchange,
@@ -217,6 +247,31 @@ class Harbor {
     const from = exchange.query("from");
     const mounted = mount && from ? registry.store.repositories.get(from)?.blobs.get(mount) : undefined;
     return mounted && mount ? this.#charge(exchange, name, project, mount, mounted.length) : undefined;
+  }
+
+  /** What a policy of the project keeps from being pulled. Accessories may be pulled; a HEAD's refusal has no words. */
+  #withhold(
+    exchange: Exchange,
+    repository: string,
+    reference: string,
+    registry: TestRegistry,
+  ): true | undefined {
+    const { cosign, preventVul } = this.projects.get(repository.split("/")[0] as string) as HarborProject;
+    const found = registry.store.manifest(repository, reference);
+    if (!found || /^sha256-.*\.(sig|att|sbom)$/.test(reference)) return undefined;
+    const tags = registry.store.repository(repository).tags;
+    if ([...tags].some(([tag, digest]) => tag.endsWith(".sig") && digest === found.digest)) return undefined;
+    if ("subject" in (JSON.parse(found.manifest.bytes.toString()) as object)) return undefined;
+    const signed = tags.has(`${found.digest.replace(":", "-")}.sig`);
+    if (cosign && !signed)
+      return exchange.fail(412, "PROJECTPOLICYVIOLATION", "The image is not signed by cosign.");
+    return preventVul
+      ? exchange.fail(
+          412,
+          "PROJECTPOLICYVIOLATION",
+          "current image without vulnerability scanning cannot be pulled due to configured policy.",
+        )
+      : undefined;
   }
 
   /** Counted from Content-Length before the body is read, or with all pieces when these are closed. */
@@ -255,6 +310,11 @@ class Harbor {
     if (path === "health") return this.#health(exchange);
     if (!known) return exchange.fail(401, "UNAUTHORIZED", "unauthorized");
     const { user } = known;
+    if (path === "users/current")
+      return user.robot
+        ? exchange.fail(412, "PRECONDITION", "get current user not available for security context: robot")
+        : exchange.json(200, { username: known.name, sysadmin_flag: user.admin === true });
+    if (path === "robots" && exchange.method === "POST") return await this.#robot(exchange, user);
     if (path === "systeminfo/volumes") {
       return user.admin
         ? exchange.json(200, { storage: [{ total: 100e9, free: this.#options.free ?? 50e9 }] })
@@ -266,7 +326,35 @@ class Harbor {
     const match = /^projects\/([^/]+)(\/summary)?$/.exec(path);
     if (match)
       return this.#project(exchange, decodeURIComponent(match[1] as string), match[2] !== undefined, user);
-    return this.#artifact(exchange, path, registry);
+    return this.#artifact(exchange, path, registry, user);
+  }
+
+  async #robot(exchange: Exchange, user: HarborUser): Promise<true> {
+    const body = JSON.parse((await exchange.body()).toString()) as Record<string, unknown>;
+    if (!user.admin && body["level"] === "system") return exchange.fail(403, "FORBIDDEN", "forbidden");
+    if (!NAME.test(String(body["name"]))) return exchange.fail(400, "BAD_REQUEST", "robot name is not legal");
+    if (this.robots.some(({ name }) => name === body["name"]))
+      return exchange.fail(409, "CONFLICT", `robot ${body["name"]} already exists`);
+    this.robots.push(body);
+    const name = `robot$${body["name"]}`;
+    const secret = `Secret${this.robots.length}$x`;
+    const rights: HarborUser["rights"] = {};
+    const allowed = (body["permissions"] ?? []) as {
+      namespace: string;
+      access: { resource: string; action: string }[];
+    }[];
+    const has = (resource: string, action: string): boolean =>
+      allowed.some(({ access }) =>
+        access.some((each) => each.resource === resource && each.action === action),
+      );
+    for (const { namespace } of allowed) rights[namespace] = has("repository", "push") ? "push" : "pull";
+    this.#users[name] = {
+      password: secret,
+      robot: true,
+      reads: has("project", "read") && has("artifact", "read"),
+      rights,
+    };
+    return exchange.json(201, { id: this.robots.length, name, secret, expires_at: -1 });
   }
 
   #health(exchange: Exchange): true {
@@ -285,14 +373,18 @@ class Harbor {
       metadata?: { public?: string };
       storage_limit?: number;
     };
-    if (!user.admin) return exchange.fail(403, "FORBIDDEN", "Only system admin can create project");
+    if (!user.admin && !user.creates)
+      return exchange.fail(403, "FORBIDDEN", "Only system admin can create project");
     if (!NAME.test(body.project_name)) return exchange.fail(400, "BAD_REQUEST", "invalid project name");
     if (this.projects.has(body.project_name))
       return exchange.fail(409, "CONFLICT", `The project named ${body.project_name} already exists`);
     this.#make(body.project_name, {
       public: body.metadata?.public === "true",
-      quota: body.storage_limit ?? -1,
+      // Of everybody else a limit is passed over without a word.
+      quota: user.admin ? (body.storage_limit ?? -1) : -1,
     });
+    // Who makes a project is its administrator; a robot account gets no right in it.
+    if (!user.admin && !user.robot) user.rights[body.project_name] = "push";
     return exchange.send(201, { location: `/api/v2.0/projects/${this.projects.size}` });
   }
 
@@ -306,12 +398,17 @@ class Harbor {
       return user.robot
         ? exchange.fail(403, "FORBIDDEN", "forbidden")
         : exchange.fail(404, "NOT_FOUND", `project ${name} not found`);
+    if (user.robot && !user.reads) return exchange.fail(403, "FORBIDDEN", "forbidden");
     if (!summary)
       return exchange.json(200, {
         name,
         project_id: 1,
         registry_id: project.proxyCache ? 7 : 0,
-        metadata: { public: String(project.public) },
+        metadata: {
+          public: String(project.public),
+          ...(project.cosign ? { enable_content_trust_cosign: "true" } : {}),
+          ...(project.preventVul ? { prevent_vul: "true", severity: "high" } : {}),
+        },
       });
     return exchange.json(200, {
       repo_count: 0,
@@ -319,10 +416,11 @@ class Harbor {
     });
   }
 
-  #artifact(exchange: Exchange, path: string, registry: TestRegistry): true {
+  #artifact(exchange: Exchange, path: string, registry: TestRegistry, user: HarborUser): true {
     const match = /^projects\/([^/]+)\/repositories\/([^/]+)\/artifacts\/([^/]+)$/.exec(path);
     if (!match) return exchange.fail(404, "NOT_FOUND", "path not found");
     const [, project = "", repository = "", tag = ""] = match;
+    if (user.robot && !user.reads) return exchange.fail(403, "FORBIDDEN", "forbidden");
     // A slash that was encoded once is gone before Harbor looks for the repository.
     const name = decodeURIComponent(decodeURIComponent(repository));
     if (name.includes("/") && !repository.includes("%252F"))
@@ -344,5 +442,6 @@ export async function startHarbor(options: HarborOptions = {}): Promise<TestHarb
     hooks: [...(options.hooks ?? []), harbor.hook(() => registry)],
     ...(options.tls ? { tls: options.tls } : {}),
   });
-  return Object.assign(registry, { projects: harbor.projects, tokens: harbor.tokens, used: harbor.used });
+  const { projects, tokens, used, failedLogins, robots } = harbor;
+  return Object.assign(registry, { projects, tokens, used, failedLogins, robots });
 }

@@ -1,5 +1,6 @@
 import type { Event } from "../../src/events.ts";
-import { type PushOptions, type PushResult, push } from "../../src/site/push/push.ts";
+import { type FillOptions, fillRegistry } from "../../src/site/push/fill.ts";
+import type { PushResult } from "../../src/site/push/result.ts";
 import type { Credential } from "../../src/transport/credential.ts";
 import { fixedCredentials } from "../../src/transport/credentials.ts";
 import { Registries } from "../../src/transport/registry/registries.ts";
@@ -13,10 +14,9 @@ export interface Pushed {
   asked: string[];
 }
 
-export interface PushTestOptions extends Partial<Omit<PushOptions, "bundle" | "target" | "registries">> {
+export interface PushTestOptions extends Partial<Omit<FillOptions, "bundle" | "target" | "registries">> {
   prefix?: string;
   credential?: Credential;
-  caFile?: string;
 }
 
 /** Pushes as the command does. */
@@ -25,18 +25,18 @@ export async function pushTo(
   bundle: TestBundle,
   options: PushTestOptions = {},
 ): Promise<Pushed> {
-  const { prefix = "", credential, caFile, ...rest } = options;
+  const { prefix = "", credential, ...rest } = options;
   const events: Event[] = [];
   const emit = (event: Event): void => void events.push(event);
   const registries = new Registries({
     emit,
     retries: 2,
     ...(credential ? { credentials: fixedCredentials({ [registry.host]: credential }) } : {}),
-    ...(caFile ? { trust: () => ({ caFile }) } : {}),
+    ...(rest.caFile ? { trust: () => ({ caFile: rest.caFile as string }) } : {}),
   });
   const before = registry.seen.length;
   try {
-    const result = await push({
+    const result = await fillRegistry({
       bundle,
       target: `${registry.host}${prefix}`,
       layout: "host",
@@ -44,7 +44,6 @@ export async function pushTo(
       dryRun: false,
       repair: false,
       yes: false,
-      concurrency: 4,
       registries,
       emit,
       ...rest,

@@ -78,7 +78,7 @@ describe("copyImage", () => {
     expect(store.manifest("x/copy", index.root.digest)?.digest).toBe(index.root.digest);
     await expect(copy(index, { expect: index.root.digest, tags: [] })).rejects.toMatchObject({
       code: "conflict",
-      suggestions: ["--all copies the whole index"],
+      suggestions: ["add --all, which copies the whole index"],
     });
   });
 
@@ -175,5 +175,112 @@ describe("parsePlace", () => {
       expect.objectContaining({ code: "usage", suggestions: ["docker://quay.io/a/b:1"] }),
     );
     expect(() => parsePlace("::", "/")).toThrow(expect.objectContaining({ code: "usage" }));
+  });
+});
+
+describe("what is attached to an attachment", () => {
+  const subjectOf = ({ root }: TestImage) => ({ subject: root });
+  const sbom = makeImage("sbom", [bytesOf("sbom", 10)], {
+    artifactType: "application/spdx",
+    ...subjectOf(amd),
+  });
+  const overSbom = makeImage("over", [bytesOf("over", 10)], {
+    artifactType: "application/sig",
+    ...subjectOf(sbom),
+  });
+  const third = makeImage("third", [bytesOf("third", 10)]);
+
+  it.each([true, false])(
+    "is found, by its subject and by cosign's tag (referrers API: %s)",
+    async (referrersApi) => {
+      await using registry = await startRegistry({ referrersApi });
+      await using opened = openRegistries();
+      const { registries } = opened;
+      fill(registry.store, "a/app", amd, "v1");
+      const source = sourceOf(sbom, overSbom, third);
+      const destination = registries.destination(registry.host, "a/app");
+      const attached = [
+        { descriptor: sbom.root, subject: amd.root.digest },
+        { descriptor: overSbom.root, subject: sbom.root.digest },
+        {
+          descriptor: third.root,
+          subject: overSbom.root.digest,
+          tag: attachedTag(overSbom.root.digest, "sig"),
+        },
+      ];
+      const job = { name: "app", root: amd.root, tags: [], source, destination, attached, rootPresent: true };
+      await new Copier().copy(job);
+      const found = await findAttached(registries.source(registry.host, "a/app"), [amd.root.digest]);
+      expect(found.map(({ descriptor, subject }) => [descriptor.digest, subject]).toSorted()).toEqual(
+        attached.map(({ descriptor, subject }) => [descriptor.digest, subject]).toSorted(),
+      );
+    },
+  );
+
+  it("is left out where tags make a circle", async () => {
+    await using registry = await startRegistry();
+    await using opened = openRegistries();
+    fill(registry.store, "a/app", amd, "v1");
+    fill(registry.store, "a/app", signature, attachedTag(amd.root.digest, "sig"));
+    fill(registry.store, "a/app", amd, attachedTag(signature.root.digest, "sig"));
+    fill(registry.store, "a/app", signature, attachedTag(signature.root.digest, "att"));
+    const found = await findAttached(opened.registries.source(registry.host, "a/app"), [amd.root.digest]);
+    expect(found).toMatchObject([
+      { descriptor: { digest: signature.root.digest }, subject: amd.root.digest },
+    ]);
+  });
+
+  it("ends where it is too deep", async () => {
+    await using registry = await startRegistry();
+    await using opened = openRegistries();
+    const chain = Array.from({ length: 12 }, (_, i) => makeImage(`link ${i}`, [bytesOf(`link ${i}`, 10)]));
+    for (const [i, image] of chain.entries()) {
+      const above = chain[i - 1];
+      fill(registry.store, "a/app", image, above ? attachedTag(above.root.digest, "sig") : "v1");
+    }
+    const source = opened.registries.source(registry.host, "a/app");
+    await expect(findAttached(source, [chain[0]?.root.digest ?? amd.root.digest])).rejects.toMatchObject({
+      code: "unsupported",
+      message: expect.stringContaining("more than 6 deep"),
+    });
+  });
+
+  it("is refused where a list from outside makes a circle", async () => {
+    await using registry = await startRegistry();
+    await using opened = openRegistries();
+    const attached = [
+      { descriptor: sbom.root, subject: third.root.digest },
+      { descriptor: third.root, subject: sbom.root.digest },
+    ];
+    const destination = opened.registries.destination(registry.host, "a/app");
+    const job = {
+      name: "app",
+      root: amd.root,
+      tags: ["v1"],
+      source: sourceOf(amd, sbom, third),
+      destination,
+      attached,
+    };
+    await expect(new Copier().copy(job)).rejects.toMatchObject({
+      code: "corrupt",
+      message: expect.stringContaining("attached to itself"),
+    });
+  });
+
+  it("keeps every tag of one signature", async () => {
+    await using registry = await startRegistry();
+    await using opened = openRegistries();
+    const tags = ["a", "b"].map((tag) => ({ descriptor: signature.root, subject: amd.root.digest, tag }));
+    const destination = opened.registries.destination(registry.host, "a/app");
+    const source = sourceOf(amd, signature);
+    await new Copier().copy({
+      name: "app",
+      root: amd.root,
+      tags: ["v1"],
+      source,
+      destination,
+      attached: tags,
+    });
+    expect([...registry.store.repository("a/app").tags.keys()].toSorted()).toEqual(["a", "b", "v1"]);
   });
 });

@@ -8,7 +8,6 @@ import { AirgapError, Exit } from "../../errors.ts";
 import { count } from "../../format.ts";
 import { run } from "../../host/process.ts";
 import { Http } from "../../http.ts";
-import { storedCredentials } from "../../transport/credentials.ts";
 import { Registries } from "../../transport/registry/registries.ts";
 
 type Shown = Omit<Find, "places"> & { places: Omit<Place, "site">[] };
@@ -72,7 +71,7 @@ export default class ImagesFind extends BaseCommand<Result> {
       });
     const warnings: string[] = [];
     const http = new Http({ emit: this.emit, retries: 1 });
-    const registries = new Registries({ credentials: storedCredentials(run), emit: this.emit });
+    const registries = Registries.forUser(run, { emit: this.emit });
     try {
       const { finds } = await searchPaths(paths, {
         values: await Promise.all(flags.values.map(async (file) => ({ file, text: await readText(file) }))),

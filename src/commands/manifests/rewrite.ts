@@ -14,7 +14,6 @@ import { parseMapRule } from "../../names/map-rule.ts";
 import { containerdFiles, dockerFiles } from "../../names/runtime-config.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { parseReference } from "../../oci/reference.ts";
-import { storedCredentials } from "../../transport/credentials.ts";
 import { Registries } from "../../transport/registry/registries.ts";
 
 export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
@@ -97,7 +96,7 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
       siteName: flags["site-name"],
     };
     const http = new Http({ emit: this.emit, retries: 1 });
-    const registries = new Registries({ credentials: storedCredentials(run), emit: this.emit });
+    const registries = Registries.forUser(run, { emit: this.emit });
     try {
       const load = {
         values: await Promise.all(flags.values.map(async (file) => ({ file, text: await readText(file) }))),

@@ -1,4 +1,4 @@
-import { isAirgapError } from "../../errors.ts";
+import { AirgapError, isAirgapError } from "../../errors.ts";
 import type { Attached } from "../../lock/lock.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
@@ -6,8 +6,10 @@ import { attachedTag } from "../../oci/manifest.ts";
 import type { Source } from "../../transport/types.ts";
 
 const SUFFIXES = ["sig", "att", "sbom"] as const;
+/** An SBOM of an image, its signature, a countersignature, and room for more. */
+const MAX_DEPTH = 6;
 
-/** Every tag of a repository: one request is cheaper than three for each manifest; undefined where they can't be had. */
+/** Every tag of a repository: one request is cheaper than three for each manifest; undefined where the registry does not list them. */
 export type KnownTags = ReadonlySet<string> | undefined;
 
 export async function knownTags(source: Source, signal?: AbortSignal): Promise<KnownTags> {
@@ -17,8 +19,10 @@ export async function knownTags(source: Source, signal?: AbortSignal): Promise<K
 }
 
 /**
- * Finds what is attached to manifests: by cosign's tags and by the referrers API. That nothing is
- * there, or that the registry does not let us look (401 and 403 for an absent tag), is no error.
+ * Finds what is attached to manifests, and to what is attached to them: by cosign's tags and by the
+ * referrers API. It is not an error that nothing is there, or that the registry refuses to tell (401
+ * and 403 for an absent tag). A tag that makes a manifest its own attachment is left out.
+ * @throws AirgapError `unsupported` for a chain of attachments without an end
  */
 export async function findAttached(
   source: Source,
@@ -27,8 +31,28 @@ export async function findAttached(
   tags = knownTags(source, signal),
 ): Promise<Attached[]> {
   const known = await tags;
-  const found = await Promise.all(subjects.map((subject) => attachedTo(source, subject, known, signal)));
-  return found.flat().toSorted((a, b) => (key(a) < key(b) ? -1 : 1));
+  const all: Attached[] = [];
+  /** What each manifest is attached to, by all ways. */
+  const above = new Map(subjects.map((subject) => [subject, new Set<string>([subject])]));
+  for (let level = subjects, depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH)
+      throw new AirgapError(
+        "unsupported",
+        `${source.name}: artifacts are attached to one another more than ${MAX_DEPTH} deep, the last to ${level[0]}`,
+      );
+    const found = await Promise.all(level.map((subject) => attachedTo(source, subject, known, signal)));
+    const next = new Set<Digest>();
+    for (const attached of found.flat()) {
+      const { digest } = attached.descriptor;
+      const subjectsAbove = above.get(attached.subject as Digest) ?? new Set<string>();
+      if (subjectsAbove.has(digest)) continue;
+      all.push(attached);
+      if (!above.has(digest)) next.add(digest);
+      above.set(digest, new Set([digest, ...(above.get(digest) ?? []), ...subjectsAbove]));
+    }
+    level = [...next];
+  }
+  return all.toSorted((a, b) => (key(a) < key(b) ? -1 : 1));
 }
 
 async function attachedTo(

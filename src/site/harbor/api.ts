@@ -1,13 +1,19 @@
 import { isAirgapError } from "../../errors.ts";
 import type { Headers, HttpResponse, Method } from "../../http.ts";
 import { isRecord } from "../../oci/descriptor.ts";
+import { type Digest, isDigest } from "../../oci/digest.ts";
 import { basicAuthorization } from "../../origin.ts";
+import type { Credential } from "../../transport/credential.ts";
 import { failure } from "../../transport/registry/answer.ts";
 import type { RegistryClient } from "../../transport/registry/client.ts";
+import { wrongLogin } from "./errors.ts";
 
 const MAX_ANSWER = 4 * 1024 * 1024;
 
-/** What a Harbor tells of itself; much of it only to who is logged in. */
+/** Stands for what the account may not ask. */
+export type Denied = "denied";
+
+/** What a Harbor tells of itself; much of it only to an account that is logged in. */
 export interface SystemInfo {
   version?: string;
   readOnly?: boolean;
@@ -15,7 +21,7 @@ export interface SystemInfo {
 
 export interface Health {
   healthy: boolean;
-  /** Components that are not well, with what they say. */
+  /** Unhealthy components, with what they say. */
   ill: { name: string; error: string }[];
 }
 
@@ -24,6 +30,15 @@ export interface Project {
   public: boolean;
   /** A cache of another registry; nobody can push to it. */
   proxyCache: boolean;
+  /** What an image must have before anybody may pull it, in words. */
+  policies: string[];
+}
+
+/** What a repository has under a tag or digest. */
+export interface Artifact {
+  digest: Digest;
+  /** Whether a rule forbids to give the tag to another artifact. */
+  immutable?: boolean;
 }
 
 /** Bytes; -1 = no limit. */
@@ -38,6 +53,8 @@ export interface NewProject {
   quota?: number;
 }
 
+const DENIED: Denied = "denied";
+
 interface ApiRequest {
   method?: Method;
   body?: unknown;
@@ -49,37 +66,85 @@ const numberAt = (value: unknown, key: string): number | undefined => {
   return typeof found === "number" && Number.isFinite(found) ? found : undefined;
 };
 
+/** The name and password to greet with; an identity token is none. */
+const basicOf = (credential: Credential | undefined): Headers =>
+  credential && "username" in credential
+    ? { authorization: basicAuthorization(credential.username, credential.password) }
+    : {};
+
+/** How a project's metadata says what an image needs before it may be pulled. */
+function policiesIn(metadata: Record<string, unknown>): string[] {
+  const isOn = (key: string): boolean => String(metadata[key]) === "true";
+  return [
+    ...(isOn("enable_content_trust_cosign") ? ["a signature by cosign"] : []),
+    ...(isOn("enable_content_trust") ? ["a signature by notation"] : []),
+    ...(isOn("prevent_vul")
+      ? [`a scan without vulnerabilities of severity ${String(metadata["severity"] ?? "low")} or higher`]
+      : []),
+  ];
+}
+
+function infoIn(value: unknown): SystemInfo | undefined {
+  // Other registries may answer any path with a page of their own.
+  if (!isRecord(value) || typeof value.auth_mode !== "string") return undefined;
+  const info: SystemInfo = {};
+  if (typeof value.harbor_version === "string") info.version = value.harbor_version;
+  if (typeof value.read_only === "boolean") info.readOnly = value.read_only;
+  return info;
+}
+
 /**
- * Harbor's own API, version 2.0, as far as a pusher needs it. What the user may not ask is
- * undefined. No cookies are sent: with one, Harbor wants a CSRF token.
+ * Harbor's own API, version 2.0, as far as a pusher needs it. No cookies are sent: with one, Harbor
+ * wants a CSRF token.
  * https://github.com/goharbor/harbor/blob/main/api/v2.0/swagger.yaml
  */
 export class HarborApi {
   readonly client: RegistryClient;
   readonly info: SystemInfo;
+  readonly #login: Headers;
   readonly #signal: AbortSignal | undefined;
 
-  private constructor(client: RegistryClient, info: SystemInfo, signal?: AbortSignal) {
+  private constructor(client: RegistryClient, info: SystemInfo, login: Headers, signal?: AbortSignal) {
     this.client = client;
     this.info = info;
+    this.#login = login;
     this.#signal = signal;
   }
 
-  /** Asks a registry whether it is a Harbor. */
-  static async meet(client: RegistryClient, signal?: AbortSignal): Promise<HarborApi | undefined> {
-    const response = await send(client, "systeminfo", {}, signal);
-    const value = response.status === 200 ? await readJson(response) : await response.discard();
-    // Others may answer any path with a page of their own.
-    if (!isRecord(value) || typeof value.auth_mode !== "string") return undefined;
-    const info: SystemInfo = {};
-    if (typeof value.harbor_version === "string") info.version = value.harbor_version;
-    if (typeof value.read_only === "boolean") info.readOnly = value.read_only;
-    return new HarborApi(client, info, signal);
+  /**
+   * Finds out whether a registry is a Harbor, and whether the login is right. A wrong one is shown
+   * once: each failed login takes Harbor 1.5 s and may lock an account.
+   * @param repository for credentials that hold for a namespace
+   * @throws AirgapError `unauthorized`
+   */
+  static async meet(
+    client: RegistryClient,
+    repository?: string,
+    signal?: AbortSignal,
+  ): Promise<HarborApi | undefined> {
+    const ask = async (headers: Headers): Promise<SystemInfo | "login" | undefined> => {
+      const response = await send(client, "systeminfo", { headers }, signal);
+      const info = infoIn(response.status === 200 ? await readJson(response) : await response.discard());
+      return info ?? (response.status === 401 ? "login" : undefined);
+    };
+    const credential = await client.credential(repository);
+    const login = basicOf(credential);
+    const first = (await client.greetsAsHarbor()) ? "harbor" : await ask({});
+    if (first === undefined) return undefined;
+    if (
+      first !== "login" &&
+      credential &&
+      "username" in credential &&
+      !(await accepts(client, login, signal))
+    )
+      throw wrongLogin({ host: client.host, user: credential.username });
+    const info = typeof first === "object" && login["authorization"] === undefined ? first : await ask(login);
+    return typeof info === "object" ? new HarborApi(client, info, login, signal) : undefined;
   }
 
   /** The status is in the body: HTTP says 200 also of an ill Harbor. */
   async health(): Promise<Health | undefined> {
-    const value = await this.#get("health");
+    const value = await this.get("health");
     if (!isRecord(value) || typeof value.status !== "string") return undefined;
     const components = Array.isArray(value.components) ? value.components.filter(isRecord) : [];
     const ill = components
@@ -90,7 +155,7 @@ export class HarborApi {
 
   /** Free bytes of the storage, where it is a disk and the user an administrator. */
   async freeSpace(): Promise<number | undefined> {
-    const value = await this.#get("systeminfo/volumes");
+    const value = await this.get("systeminfo/volumes");
     const volumes = isRecord(value) && Array.isArray(value.storage) ? value.storage : [];
     const known = volumes
       .filter((volume) => (numberAt(volume, "total") ?? 0) > 0)
@@ -100,67 +165,89 @@ export class HarborApi {
 
   /** Whether there is a project of this name. */
   async hasProject(name: string): Promise<boolean | undefined> {
-    const response = await this.#send(`projects?${new URLSearchParams({ project_name: name })}`, {
+    const response = await this.send(`projects?${new URLSearchParams({ project_name: name })}`, {
       method: "HEAD",
     });
     await response.discard();
     return response.status === 200 ? true : response.status === 404 ? false : undefined;
   }
 
-  async project(name: string): Promise<Project | undefined> {
-    const value = await this.#get(`projects/${encodeURIComponent(name)}`);
-    if (!isRecord(value)) return undefined;
+  async project(name: string): Promise<Project | Denied | undefined> {
+    const value = await this.get(`projects/${encodeURIComponent(name)}`);
+    if (!isRecord(value)) return value === DENIED ? DENIED : undefined;
     const metadata = isRecord(value.metadata) ? value.metadata : {};
     return {
       name,
       public: String(metadata.public) === "true",
       proxyCache: (numberAt(value, "registry_id") ?? 0) > 0,
+      policies: policiesIn(metadata),
     };
   }
 
-  async quota(name: string): Promise<Quota | undefined> {
-    const value = await this.#get(`projects/${encodeURIComponent(name)}/summary`);
+  async quota(name: string): Promise<Quota | Denied | undefined> {
+    const value = await this.get(`projects/${encodeURIComponent(name)}/summary`);
+    if (value === DENIED) return DENIED;
     const quota = isRecord(value) && isRecord(value.quota) ? value.quota : undefined;
     const limit = numberAt(quota?.hard, "storage");
     const used = numberAt(quota?.used, "storage");
     return limit === undefined || used === undefined ? undefined : { limit, used };
   }
 
-  /** Whether a rule forbids that this tag ever means something else. */
-  async isImmutable(repository: string, tag: string): Promise<boolean | undefined> {
+  /** What a repository has under a tag or digest; undefined for nothing. */
+  async artifact(repository: string, reference: string): Promise<Artifact | Denied | undefined> {
     const [project = "", ...rest] = repository.split("/");
     // A slash inside a repository is encoded twice: the first round is taken off on the way in.
     const name = encodeURIComponent(encodeURIComponent(rest.join("/")));
-    const path = `projects/${encodeURIComponent(project)}/repositories/${name}/artifacts/${encodeURIComponent(tag)}`;
-    const value = await this.#get(`${path}?with_tag=true&with_immutable_status=true`);
-    const tags = isRecord(value) && Array.isArray(value.tags) ? value.tags.filter(isRecord) : [];
-    const found = tags.find((each) => each.name === tag)?.immutable;
-    return typeof found === "boolean" ? found : undefined;
+    const path = `projects/${encodeURIComponent(project)}/repositories/${name}/artifacts/${encodeURIComponent(reference)}`;
+    const value = await this.get(`${path}?with_tag=true&with_immutable_status=true`);
+    if (value === DENIED) return DENIED;
+    if (!isRecord(value) || !isDigest(value.digest)) return undefined;
+    const tags = Array.isArray(value.tags) ? value.tags.filter(isRecord) : [];
+    const immutable = tags.find((each) => each.name === reference)?.immutable;
+    return { digest: value.digest, ...(typeof immutable === "boolean" ? { immutable } : {}) };
   }
 
-  /** Makes a project; that somebody else just made it is as good. @throws RegistryError */
+  /** Makes a project, unless somebody else just made it. @throws RegistryError */
   async createProject(name: string, options: NewProject): Promise<void> {
     const body = {
       project_name: name,
       metadata: { public: String(options.public) },
       ...(options.quota === undefined ? {} : { storage_limit: options.quota }),
     };
-    const response = await this.#send("projects", { method: "POST", body });
+    const response = await this.send("projects", { method: "POST", body });
     if (response.status !== 201 && response.status !== 409)
       throw await failure(response, `the project ${name}`, this.client.host);
     await response.discard();
   }
 
-  async #get(path: string): Promise<unknown> {
-    const response = await this.#send(path, {});
+  /** The JSON of an answer; `denied` for what the account may not ask, undefined for what is not there. */
+  async get(path: string): Promise<unknown> {
+    const response = await this.send(path, {});
     if (response.status === 200) return await readJson(response);
     await response.discard();
-    return undefined;
+    return response.status === 401 || response.status === 403 ? DENIED : undefined;
   }
 
-  #send(path: string, request: ApiRequest): Promise<HttpResponse> {
-    return send(this.client, path, request, this.#signal);
+  /** Sends a request with the account's login. */
+  send(path: string, request: ApiRequest): Promise<HttpResponse> {
+    return send(
+      this.client,
+      path,
+      { ...request, headers: { ...this.#login, ...request.headers } },
+      this.#signal,
+    );
   }
+}
+
+/** Harbor says 401 to Basic on `/v2/` for a wrong password and for a robot that is expired or disabled; its token service says 200. */
+async function accepts(client: RegistryClient, login: Headers, signal?: AbortSignal): Promise<boolean> {
+  const response = await client.http.request(new URL("/v2/", await client.base()), {
+    headers: login,
+    retries: 1,
+    ...(signal ? { signal } : {}),
+  });
+  await response.discard();
+  return response.status !== 401;
 }
 
 async function send(
@@ -169,21 +256,17 @@ async function send(
   { method = "GET", body, headers }: ApiRequest,
   signal?: AbortSignal,
 ): Promise<HttpResponse> {
-  const credential = await client.credential();
   return await client.http.request(new URL(`/api/v2.0/${path}`, await client.base()), {
     method,
     headers: {
       accept: "application/json",
       // A project that is called by a number would be taken for an id.
       "x-is-resource-name": "true",
-      ...(credential && "username" in credential
-        ? { authorization: basicAuthorization(credential.username, credential.password) }
-        : {}),
       ...(body === undefined ? {} : { "content-type": "application/json" }),
       ...headers,
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    // What can't be known is left to the push itself; a page that always fails need not hold it up.
+    // What is not known is left to the push itself; a page that always fails must not hold it up.
     retries: 1,
     ...(signal ? { signal } : {}),
   });

@@ -1,31 +1,45 @@
 import { AirgapError } from "../../errors.ts";
 import type { Emit } from "../../events.ts";
-import { formatBytes } from "../../format.ts";
 import { RegistryError } from "../../transport/registry/answer.ts";
 import { together } from "../../transport/together.ts";
 import type { HarborApi, NewProject } from "./api.ts";
-import { missingProjects, noProjectRight, noPushRight, type PushWords } from "./words.ts";
+import {
+  type Asker,
+  failedCheck,
+  missingProjects,
+  noProjectRight,
+  noPushRight,
+  noRightInNewProject,
+} from "./errors.ts";
+import { checkNewQuota, checkQuota, checkSpace, type Load } from "./quota.ts";
+
+/** A tag that is about to get another manifest. */
+export interface MovedTag {
+  repository: string;
+  tag: string;
+  from: string;
+  to: string;
+}
 
 /** What is about to go into one project. */
-export interface ProjectLoad {
+export interface ProjectLoad extends Load {
   name: string;
   /** A repository of it that is pushed to. */
   repository: string;
-  /** Whether it is known not to be there. */
+  /** Whether the project is known to be missing. */
   missing: boolean;
-  /** Bytes that may be new to it. */
-  bytes: number;
-  /** Tags that will mean something else than now. */
-  moved: { repository: string; tag: string; from: string; to: string }[];
+  moved: MovedTag[];
 }
 
 export interface PreflightOptions {
-  words: PushWords;
-  /** How to make what is missing; undefined = not at all. */
+  asker: Asker;
+  /** How to make missing projects; undefined = not at all. */
   create?: NewProject;
   dryRun: boolean;
-  /** Doubts are no reason to stop. */
+  /** A quota that is too small is only a warning. */
   yes: boolean;
+  /** Whether a tag is immutable, found out by giving it its new manifest before any blob. */
+  isRefused: (tag: MovedTag) => Promise<boolean>;
   emit: Emit;
   signal?: AbortSignal;
 }
@@ -33,93 +47,95 @@ export interface PreflightOptions {
 /** Components without which nothing can be pushed. */
 const VITAL = new Set(["core", "database", "redis", "registry"]);
 
-const failed = (message: string, suggestions: string[]): AirgapError =>
-  new AirgapError("check-failed", message, { suggestions });
-
-async function checkHealth(api: HarborApi, { emit, words }: PreflightOptions): Promise<AirgapError[]> {
+async function checkHealth(api: HarborApi, { emit, asker }: PreflightOptions): Promise<AirgapError[]> {
   const health = await api.health();
   if (!health || health.healthy) return [];
   const told = health.ill.map(({ name, error }) => `${name}${error === "" ? "" : ` (${error})`}`).join(", ");
   if (health.ill.some(({ name }) => VITAL.has(name)) || health.ill.length === 0) {
     return [
-      failed(`${words.host} says of itself that it is unhealthy: ${told}`, [
-        `curl ${words.url}/api/v2.0/health`,
+      failedCheck(`${asker.host} says of itself that it is unhealthy: ${told}`, [
+        `curl ${asker.url}/api/v2.0/health`,
       ]),
     ];
   }
   emit({
     type: "warning",
-    message: `${words.host} has components that are not well, though none that a push needs: ${told}`,
+    message: `${asker.host} has unhealthy components, though none that a push needs: ${told}`,
   });
   return [];
 }
 
-async function checkSpace(
+const immutable = ({ repository, tag, from, to }: MovedTag): AirgapError =>
+  failedCheck(`${repository}:${tag} is immutable and is ${from}; it cannot become ${to}`, [
+    "give the image another tag, or another name with --map 'FROM=TO'",
+  ]);
+
+/** What was found out about a project's tags: errors, and the tags that the account may not ask about. */
+async function checkTags(
   api: HarborApi,
-  loads: ProjectLoad[],
-  { words }: PreflightOptions,
-): Promise<AirgapError[]> {
-  const free = await api.freeSpace();
-  const needed = loads.reduce((sum, { bytes }) => sum + bytes, 0);
-  if (free === undefined || needed <= free) return [];
-  return [
-    failed(
-      `${words.host} has ${formatBytes(free)} of storage left, and up to ${formatBytes(needed)} would be sent`,
-      ["make room there: Administration, Clean Up"],
-    ),
-  ];
+  { moved }: ProjectLoad,
+): Promise<{ errors: AirgapError[]; unknown: MovedTag[] }> {
+  const found = await Promise.all(moved.map(({ repository, tag }) => api.artifact(repository, tag)));
+  return {
+    errors: moved
+      .filter((_, i) => typeof found[i] === "object" && found[i].immutable === true)
+      .map(immutable),
+    unknown: moved.filter((_, i) => found[i] === "denied"),
+  };
 }
 
-async function checkQuota(
-  api: HarborApi,
-  load: ProjectLoad,
-  { words, yes, emit }: PreflightOptions,
-): Promise<AirgapError[]> {
-  const quota = await api.quota(load.name);
-  if (quota === undefined || quota.limit < 0 || load.bytes <= quota.limit - quota.used) return [];
-  const left = formatBytes(Math.max(0, quota.limit - quota.used));
-  const message = `Project '${load.name}' of ${words.host} has ${left} left of its quota of ${formatBytes(quota.limit)}, and up to ${formatBytes(load.bytes)} would be new to it`;
-  if (yes) {
-    emit({ type: "warning", message: `${message}; going on as --yes says` });
-    return [];
-  }
-  return [
-    failed(message, [
-      "have an administrator raise it: Administration, Project Quotas",
-      "or go on, when the project holds much of it already: add --yes",
-    ]),
-  ];
+/** What a project's checks came to. */
+interface Checked {
+  name: string;
+  errors: AirgapError[];
+  /** Tags of which the account may not ask whether they are immutable. */
+  unknown: MovedTag[];
+  isPrivate: boolean;
 }
 
-async function checkTags(api: HarborApi, { moved }: ProjectLoad): Promise<AirgapError[]> {
-  const immutable = await Promise.all(moved.map(({ repository, tag }) => api.isImmutable(repository, tag)));
-  return moved
-    .filter((_, i) => immutable[i] === true)
-    .map(({ repository, tag, from, to }) =>
-      failed(`${repository}:${tag} is immutable and means ${from}; it can't be made ${to}`, [
-        "give the image another tag, or land it elsewhere with --map 'FROM=TO'",
+async function checkProject(api: HarborApi, load: ProjectLoad, options: PreflightOptions): Promise<Checked> {
+  const { asker, emit, dryRun } = options;
+  const checked: Checked = { name: load.name, errors: [], unknown: [], isPrivate: false };
+  const project = await api.project(load.name);
+  if (typeof project === "object" && project.proxyCache) {
+    checked.errors.push(
+      failedCheck(`Project '${load.name}' of ${asker.host} is a proxy cache, and nobody can push to it`, [
+        "push to another project, or send the image there with --map 'FROM=TO'",
       ]),
     );
-}
-
-async function checkProject(
-  api: HarborApi,
-  load: ProjectLoad,
-  options: PreflightOptions,
-): Promise<AirgapError[]> {
-  const project = await api.project(load.name);
-  if (project?.proxyCache) {
-    return [
-      failed(`Project '${load.name}' of ${options.words.host} is a proxy cache, to which nobody can push`, [
-        "push to another project, or map it there: --map 'FROM=TO'",
-      ]),
-    ];
+    return checked;
   }
-  if ((await api.client.mayPush(load.repository, options.signal)) === false)
-    return [noPushRight(load.name, options.words)];
-  return [...(await checkQuota(api, load, options)), ...(await checkTags(api, load))];
+  if ((await api.client.mayPush(load.repository, options.signal)) === false) {
+    checked.errors.push(noPushRight(load.name, asker));
+    return checked;
+  }
+  const quota = await api.quota(load.name);
+  if (project === "denied" || quota === "denied")
+    emit({ type: "warning", message: unread(load.name, asker) });
+  if (typeof quota === "object") checked.errors.push(...(await checkQuota(load.name, quota, load, options)));
+  if (typeof project === "object") {
+    checked.isPrivate = !project.public;
+    if (dryRun && project.policies.length > 0)
+      emit({
+        type: "warning",
+        message: `Project '${load.name}' of ${asker.host} lets nobody pull an image without ${project.policies.join(" and ")}`,
+      });
+  }
+  const tags = await checkTags(api, load);
+  checked.errors.push(...tags.errors);
+  checked.unknown.push(...tags.unknown);
+  return checked;
 }
 
+const who = ({ user }: Asker): string => user ?? "an account without a login";
+
+const unread = (project: string, asker: Asker): string =>
+  `${asker.host} does not let ${who(asker)} read project '${project}': its quota, its policies and whether it is a proxy cache were not checked. The permission Project: Read allows it to a robot account`;
+
+const unreadTags = (tags: MovedTag[], asker: Asker): string =>
+  `${asker.host} does not let ${who(asker)} ask whether these tags are immutable: ${tags.map(({ repository, tag }) => `${repository}:${tag}`).join(", ")}. The permission Artifact: Read allows it to a robot account`;
+
+/** Several failed checks as one error. */
 function combined(errors: AirgapError[]): AirgapError {
   const [first, ...others] = errors as [AirgapError, ...AirgapError[]];
   if (others.length === 0) return first;
@@ -133,22 +149,63 @@ function combined(errors: AirgapError[]): AirgapError {
   );
 }
 
+/** Makes a project, and sees whether the account may push to it. @throws AirgapError `unauthorized` */
+async function make(
+  api: HarborApi,
+  { name, repository }: ProjectLoad,
+  create: NewProject,
+  { asker, emit, signal }: PreflightOptions,
+): Promise<void> {
+  await api.createProject(name, create).catch((error: unknown) => {
+    throw error instanceof RegistryError && error.code === "unauthorized"
+      ? noProjectRight(name, asker, error)
+      : error;
+  });
+  emit({ type: "note", message: `Project '${name}' was made, ${create.public ? "public" : "private"}` });
+  // Harbor refuses tokens that are older than the project that they are used for.
+  api.client.forgetTokens();
+  if ((await api.client.mayPush(repository, signal)) === false) throw noRightInNewProject(name, asker);
+  if (create.quota === undefined) return;
+  const quota = await api.quota(name);
+  if (typeof quota === "object" && quota.limit !== create.quota)
+    emit({
+      type: "warning",
+      message: `${asker.host} did not apply --project-quota to project '${name}': only administrators may set a quota`,
+    });
+}
+
+/** Tags that the account may not ask about: tried by giving them their new manifest, before any blob. */
+async function checkUnknown(
+  unknown: MovedTag[],
+  { asker, emit, dryRun, isRefused, signal }: PreflightOptions,
+): Promise<AirgapError[]> {
+  if (unknown.length === 0) return [];
+  if (dryRun) {
+    emit({ type: "warning", message: unreadTags(unknown, asker) });
+    return [];
+  }
+  const refused = await together(unknown, (tag) => isRefused(tag), signal);
+  return unknown.filter((_, i) => refused[i]).map(immutable);
+}
+
 /**
- * Everything that Harbor would refuse half-way, asked before the first byte; then makes the
- * projects that are missing.
+ * Asks for everything that Harbor would refuse half-way, before the first byte; then makes the
+ * missing projects.
+ * @param all what goes into all projects together
  * @returns the projects that were made, or would be
  * @throws AirgapError `check-failed`, `unauthorized`
  */
 export async function preflight(
   api: HarborApi,
   loads: ProjectLoad[],
+  all: Load,
   options: PreflightOptions,
 ): Promise<string[]> {
-  const { words, create, dryRun, emit } = options;
+  const { asker, create, dryRun, emit, signal } = options;
   const errors: AirgapError[] = [];
   if (api.info.readOnly === true) {
     errors.push(
-      failed(`${words.host} is in read-only mode`, [
+      failedCheck(`${asker.host} is in read-only mode`, [
         "have an administrator end it: Administration, Configuration, System Settings, Repository Read Only",
       ]),
     );
@@ -156,28 +213,32 @@ export async function preflight(
   const known = await together(
     loads,
     async (load) => ({ ...load, missing: load.missing || (await api.hasProject(load.name)) === false }),
-    options.signal,
+    signal,
   );
-  const there = known.filter(({ missing }) => !missing);
-  const checks = [
-    () => checkHealth(api, options),
-    () => checkSpace(api, loads, options),
-    ...there.map((load) => () => checkProject(api, load, options)),
-  ];
-  errors.push(...(await together(checks, (check) => check(), options.signal)).flat());
-  const missing = known.filter((load) => load.missing).map(({ name }) => name);
-  if (missing.length > 0 && create === undefined) errors.push(missingProjects(missing, words));
+  const missing = known.filter((load) => load.missing);
+  const general = [() => checkHealth(api, options), () => checkSpace(api, all, asker)];
+  errors.push(...(await together(general, (check) => check(), signal)).flat());
+  const there = known.filter((load) => !load.missing);
+  const checked = await together(there, (load) => checkProject(api, load, options), signal);
+  errors.push(...checked.flatMap((each) => each.errors));
+  const names = missing.map(({ name }) => name);
+  if (names.length > 0 && create === undefined) errors.push(missingProjects(names, asker));
+  errors.push(...missing.flatMap((load) => checkNewQuota(load.name, create?.quota, load, asker)));
   if (errors.length > 0) throw combined(errors);
-  if (create === undefined || dryRun) return missing;
-  for (const name of missing) {
-    await api.createProject(name, create).catch((error: unknown) => {
-      throw error instanceof RegistryError && error.code === "unauthorized"
-        ? noProjectRight(name, words, error)
-        : error;
+  const refused = await checkUnknown(
+    checked.flatMap((each) => each.unknown),
+    options,
+  );
+  if (refused.length > 0) throw combined(refused);
+  const closed = [
+    ...checked.filter(({ isPrivate }) => isPrivate).map(({ name }) => name),
+    ...(create?.public === false ? names : []),
+  ];
+  if (closed.length > 0)
+    emit({
+      type: "note",
+      message: `Nodes need a login to pull from ${asker.host}; private: ${closed.join(", ")}`,
     });
-    emit({ type: "note", message: `Project '${name}' made, ${create.public ? "public" : "private"}` });
-  }
-  // Harbor refuses tokens that are older than the project that they are used for.
-  if (missing.length > 0) api.client.forgetTokens();
-  return missing;
+  if (create !== undefined && !dryRun) for (const load of missing) await make(api, load, create, options);
+  return names;
 }

@@ -1,21 +1,22 @@
 import type { Emit } from "../../events.ts";
-import type { Descriptor } from "../../oci/descriptor.ts";
-import type { Digest } from "../../oci/digest.ts";
 import { isManifestLike } from "../../oci/media-types.ts";
 import { together } from "../../transport/together.ts";
+import type { Source } from "../../transport/types.ts";
 import type { NewProject } from "../harbor/api.ts";
-import { type ProjectLoad, preflight } from "../harbor/preflight.ts";
-import { noPushRight } from "../harbor/words.ts";
+import { noPushRight } from "../harbor/errors.ts";
+import { type MovedTag, type ProjectLoad, preflight } from "../harbor/preflight.ts";
+import { type Graph, type NewContent, rootsOf } from "./content.ts";
 import { type ImageState, isPresent } from "./inventory.ts";
-import { type PushImage, projectOf } from "./plan.ts";
+import { type PushImage, type PushRoot, projectOf } from "./plan.ts";
 import { refusesSparse, takesSparse } from "./sparse.ts";
 import type { PushTarget } from "./target.ts";
 
 export interface CheckOptions {
   target: PushTarget;
-  /** What an image consists of. */
-  graph: (image: PushImage) => Promise<Descriptor[]>;
-  createProjects?: NewProject;
+  source: Source;
+  graph: Graph;
+  content: NewContent;
+  create?: NewProject;
   dryRun: boolean;
   repair: boolean;
   yes: boolean;
@@ -24,19 +25,20 @@ export interface CheckOptions {
 }
 
 /**
- * Everything that may be refused half-way, asked before the first byte.
+ * Asks for everything that may be refused half-way, before the first byte.
  * @returns Harbor projects that were made, or would be
  * @throws AirgapError `check-failed`, `unauthorized`, `refused`
  */
 export async function checkBeforeSending(todo: ImageState[], options: CheckOptions): Promise<string[]> {
-  const { target, createProjects, dryRun, yes, emit, signal } = options;
+  const { target, content, create, dryRun, yes, emit, signal } = options;
   const projects = target.harbor
-    ? await preflight(target.harbor, await loadsOf(todo, options), {
-        words: target.words,
+    ? await preflight(target.harbor, loadsOf(todo, content, target), content.load(), {
+        asker: target.asker,
         dryRun,
         yes,
+        isRefused: (tag) => target.refusesTag(rootOf(tag, todo), options.source, signal),
         emit,
-        ...(createProjects ? { create: createProjects } : {}),
+        ...(create ? { create } : {}),
         ...(signal ? { signal } : {}),
       })
     : [];
@@ -44,6 +46,12 @@ export async function checkBeforeSending(todo: ImageState[], options: CheckOptio
   if (!dryRun) await checkRights(todo, options);
   return projects;
 }
+
+const rootOf = ({ repository, tag }: MovedTag, todo: ImageState[]): PushRoot =>
+  todo
+    .flatMap(rootsOf)
+    .map(({ root }) => root)
+    .find((root) => root.repository === repository && root.reference === tag) as PushRoot;
 
 async function checkSparse(
   todo: ImageState[],
@@ -78,36 +86,30 @@ async function checkRights(
     if (!firsts.has(image.root.repository)) firsts.set(image.root.repository, image);
   const one = async ([repository, image]: [string, PushImage], stop: AbortSignal): Promise<void> => {
     const may = await target.client.mayPush(repository, stop);
-    if (may === false) throw noPushRight(projectOf(repository), target.words);
+    if (may === false) throw noPushRight(projectOf(repository), target.asker);
     if (may === true || repair) return;
-    const blob = (await graph(image)).find(({ mediaType }) => !isManifestLike(mediaType));
+    const blob = (await graph(image.root.descriptor)).find(({ mediaType }) => !isManifestLike(mediaType));
     if (blob) await target.repository(repository).prepare(blob, stop);
   };
   await together(firsts, one, signal);
 }
 
-/** What goes into each Harbor project, each blob counted once. */
-async function loadsOf(todo: ImageState[], { target, graph }: CheckOptions): Promise<ProjectLoad[]> {
-  const loads = new Map<string, ProjectLoad & { digests: Set<Digest> }>();
-  for (const { image, found } of todo) {
-    const { repository, reference, descriptor } = image.root;
+/** What goes into each Harbor project. */
+function loadsOf(todo: ImageState[], content: NewContent, target: PushTarget): ProjectLoad[] {
+  const loads = new Map<string, ProjectLoad>();
+  for (const { root, digest } of todo.flatMap(rootsOf)) {
+    const { repository, reference, descriptor } = root;
     const name = projectOf(repository);
     const load = loads.get(name) ?? {
       name,
       repository,
       missing: target.missing.has(name),
-      bytes: 0,
       moved: [],
-      digests: new Set<Digest>(),
+      ...content.load(name),
     };
     loads.set(name, load);
-    if (isPresent(found)) continue;
-    if (found.digest !== undefined)
-      load.moved.push({ repository, tag: reference, from: found.digest, to: descriptor.digest });
-    for (const { digest, size } of await graph(image)) {
-      if (!load.digests.has(digest)) load.bytes += size;
-      load.digests.add(digest);
-    }
+    if (digest !== undefined && digest !== descriptor.digest)
+      load.moved.push({ repository, tag: reference, from: digest, to: descriptor.digest });
   }
-  return [...loads.values()].map(({ digests: _, ...load }) => load);
+  return [...loads.values()];
 }

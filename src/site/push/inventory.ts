@@ -4,7 +4,7 @@ import { together } from "../../transport/together.ts";
 import { type PushImage, type PushRoot, projectOf } from "./plan.ts";
 import type { PushTarget } from "./target.ts";
 
-/** What a target has of one root: nothing, the same, or something else under the same tag. */
+/** What a target has under a root's name: nothing, the same manifest, or another one. */
 export interface Found {
   root: PushRoot;
   digest: Digest | undefined;
@@ -12,7 +12,7 @@ export interface Found {
 
 export const isPresent = ({ root, digest }: Found): boolean => digest === root.descriptor.digest;
 
-/** What a target has of an image. */
+/** What a target has of an image and its attachments. */
 export interface ImageState {
   image: PushImage;
   found: Found;
@@ -50,7 +50,7 @@ class Inventory {
     return answer;
   }
 
-  /** Harbor answers 401 to everything in a project that is not there: one root of each goes ahead. */
+  /** Harbor answers 401 to everything in a missing project: one root of each project is asked first. */
   async #inProject(root: PushRoot, signal: AbortSignal): Promise<Found> {
     const project = projectOf(root.repository);
     const first = this.#projects.get(project);
@@ -62,14 +62,14 @@ class Inventory {
       return undefined;
     });
     const there = ahead.then((found) => found !== undefined);
-    // The error is told once, by who went ahead.
+    // The root that was asked first throws the error.
     there.catch(() => {});
     this.#projects.set(project, there);
     return (await ahead) ?? { root, digest: undefined };
   }
 
   async #ask(root: PushRoot, signal: AbortSignal): Promise<Found> {
-    return { root, digest: await this.#target.repository(root.repository).head(root.reference, signal) };
+    return { root, digest: await this.#target.head(root, signal) };
   }
 }
 

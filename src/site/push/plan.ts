@@ -5,7 +5,7 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../../oci/digest.ts";
 import { formatReference, parseReference } from "../../oci/reference.ts";
 
-/** A manifest that is to be found at the target under a name of its own. */
+/** A manifest that gets a name of its own at the target. */
 export interface PushRoot {
   repository: string;
   /** A tag, or the digest itself. */
@@ -55,8 +55,8 @@ function merge(images: PushImage[]): PushImage[] {
 }
 
 /**
- * What of a bundle lands where. Only images have names that a registry can take.
- * @throws AirgapError `conflict` for names that clash or that the target can't take
+ * Which image of a bundle lands where. Other items have no names that a registry takes.
+ * @throws AirgapError `conflict` for names that clash or that the target does not take
  */
 export function planPush(lock: Lock, rules: LandingRules): PushImage[] {
   const items = lock.items.filter(({ kind }) => kind === "image");

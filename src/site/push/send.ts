@@ -1,22 +1,19 @@
 import pLimit from "p-limit";
-import { Copier, type CopyJob, type CopyTotals } from "../../copy.ts";
-import { AirgapError } from "../../errors.ts";
+import { Copier, type CopyJob, type CopyTotals, planOf, stillBroken } from "../../copy.ts";
 import type { Emit } from "../../events.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
-import type { Digest } from "../../oci/digest.ts";
-import { isManifestLike } from "../../oci/media-types.ts";
 import { together } from "../../transport/together.ts";
 import type { Source } from "../../transport/types.ts";
+import { type Graph, type NewContent, rootsOf } from "./content.ts";
 import { type ImageState, isPresent } from "./inventory.ts";
-import type { PushImage } from "./plan.ts";
 import type { PushTarget } from "./target.ts";
 
 export interface SendOptions {
   target: PushTarget;
   source: Source;
-  /** What of a graph the bundle has. */
+  /** Which part of a graph the bundle has. */
   carries: (descriptor: Descriptor) => boolean;
-  graph: (image: PushImage) => Promise<Descriptor[]>;
+  graph: Graph;
   repair: boolean;
   /** Images at a time. */
   concurrency: number;
@@ -36,81 +33,67 @@ function jobFor(
     source,
     destination: target.repository(root.repository),
     carries,
-    attached: image.attached.filter((_, i) => repair || !isPresent(attached[i] as ImageState["found"])),
+    attached: image.attached
+      .map((each, i) => ({ ...each, present: isPresent(attached[i] as ImageState["found"]) }))
+      .filter(({ present }) => repair || !present),
     rootPresent: isPresent(found),
   };
 }
 
-/** What a registry took is asked for again: only what it gives out counts. */
-async function readBack({ image }: ImageState, { target }: SendOptions, signal: AbortSignal): Promise<void> {
-  for (const { repository, reference, descriptor } of [image.root, ...image.attached]) {
-    const found = await target.repository(repository).readBack(reference, signal);
-    if (found === descriptor.digest) continue;
-    throw new AirgapError(
-      "corrupt",
-      `${target.client.host}/${repository}:${reference} was pushed as ${descriptor.digest}, but reads back as ${found}`,
-      {
-        suggestions: ["see who else pushes there, then run the same command again"],
-        data: { expected: descriptor.digest, found },
-      },
-    );
+/** How much is going to move: each blob once a repository. */
+async function plan(
+  todo: ImageState[],
+  { graph, repair }: SendOptions,
+): Promise<{ items: number; bytes: number }> {
+  const roots = todo.flatMap(rootsOf).filter((found) => repair || !isPresent(found));
+  const total = { items: 0, bytes: 0 };
+  for (const [, group] of Map.groupBy(roots, ({ root }) => root.repository)) {
+    const { items, bytes } = planOf(await Promise.all(group.map(({ root }) => graph(root.descriptor))));
+    total.items += items;
+    total.bytes += bytes;
   }
+  return total;
 }
 
-/** Sends what is to do and reads it back. `states` is all that was found: what is there may be mounted from. */
+/**
+ * Sends images and reads them back.
+ * @param states all that was found: blobs are mounted from images that are there
+ * @throws AirgapError `corrupt` for what the registry does not give out
+ */
 export async function send(
   todo: ImageState[],
   states: ImageState[],
   options: SendOptions,
 ): Promise<CopyTotals> {
-  const { emit, signal, repair, concurrency, graph } = options;
+  const { emit, signal, repair, concurrency, target } = options;
   const copier = new Copier({ emit, repair, ...(signal ? { signal } : {}) });
   if (todo.length === 0) return copier.totals;
   if (!repair)
     for (const state of states) if (isPresent(state.found)) await copier.knows(jobFor(state, options));
-  const ahead = new Map<Digest, number>();
-  for (const { image } of todo) for (const { digest, size } of await graph(image)) ahead.set(digest, size);
-  emit({ type: "plan", items: ahead.size, bytes: [...ahead.values()].reduce((sum, size) => sum + size, 0) });
+  emit({ type: "plan", ...(await plan(todo, options)) });
   const limit = pLimit(concurrency);
   const one = async (state: ImageState, stop: AbortSignal): Promise<void> => {
     stop.throwIfAborted();
     await copier.copy(jobFor(state, options));
-    await readBack(state, options, stop);
+    for (const { root } of rootsOf(state)) await target.readBack(root, stop);
     emit({ type: "item", item: state.image.to, state: "done", detail: state.image.root.descriptor.digest });
   };
   await together(todo, (state, stop) => limit(one, state, stop), signal);
+  if (copier.broken.size > 0) throw stillBroken(copier, target.client.host);
   return copier.totals;
 }
 
-/** What would be sent: what no image that is there shares, and the target does not know when asked by HEAD. */
-export async function pretend(
-  todo: ImageState[],
-  states: ImageState[],
-  { target, graph, signal }: SendOptions,
-): Promise<CopyTotals> {
+/** What would be sent: what no image that is there shares, and the target does not know when it is asked by HEAD. */
+export async function pretend(todo: ImageState[], content: NewContent): Promise<CopyTotals> {
   const { totals } = new Copier();
-  const blobsOf = async (image: PushImage): Promise<Descriptor[]> =>
-    (await graph(image)).filter(({ mediaType }) => !isManifestLike(mediaType));
-  const there = new Set<Digest>();
-  for (const { image, found } of states)
-    if (isPresent(found)) for (const { digest } of await blobsOf(image)) there.add(digest);
-  const asked = new Map<Digest, { repository: string; blob: Descriptor }>();
-  for (const { image } of todo) {
-    totals.manifests++;
-    for (const blob of await blobsOf(image))
-      if (!asked.has(blob.digest)) asked.set(blob.digest, { repository: image.root.repository, blob });
+  const { missing, present } = await content.blobs();
+  for (const [kind, blobs] of [
+    [totals.sent, missing],
+    [totals.present, present],
+  ] as const) {
+    kind.blobs = blobs.length;
+    kind.bytes = blobs.reduce((sum, { size }) => sum + size, 0);
   }
-  const ask = async (
-    { repository, blob }: { repository: string; blob: Descriptor },
-    stop: AbortSignal,
-  ): Promise<void> => {
-    const known =
-      there.has(blob.digest) ||
-      (!target.isMissing(repository) && (await target.repository(repository).exists(blob, stop)));
-    const kind = known ? totals.present : totals.sent;
-    kind.blobs++;
-    kind.bytes += blob.size;
-  };
-  await together(asked.values(), ask, signal);
+  totals.manifests = todo.flatMap(rootsOf).filter((found) => !isPresent(found)).length;
   return totals;
 }

@@ -17,8 +17,8 @@ function probe(): Buffer {
 }
 
 /**
- * Whether a registry takes an index whose children are missing: asked with one that means nothing
- * and is deleted again. There is no other way to know before anything is sent.
+ * Whether a registry takes an index whose children are missing. It is asked with an index without
+ * meaning, which is deleted again: there is no other way to know before anything is sent.
  */
 export async function takesSparse(
   { client, repository }: RegistryDestination,
@@ -41,7 +41,7 @@ export async function takesSparse(
   if (answer.status < 200 || answer.status >= 300)
     throw await failure(answer, `${client.host}/${repository}`, client.host);
   await answer.discard();
-  // Registries need not delete; what stays is a manifest without a name.
+  // A registry may refuse to delete it; then a manifest without a name stays.
   const deleted = await client
     .send(path, { method: "DELETE", retry: "never", ...options })
     .catch(() => undefined);

@@ -6,12 +6,12 @@ import { replaceFileSync } from "../../atomic.ts";
 import { AirgapError, messageOf } from "../../errors.ts";
 import { type KeyedCertificate, makeAuthority, makeCertificate } from "../../pki/certificate.ts";
 
-/** Ten years, for both: nobody has to restart a server in between. */
+/** Ten years, for both, so that nobody has to restart a server in between. */
 const DAYS = 3650;
-/** A certificate that is this close to its end is made anew. Milliseconds. */
+/** A certificate that is this close to its end is made again. Milliseconds. */
 const RENEW = 365 * 24 * 3600 * 1000;
 
-/** What a server shows, and what its clients have to trust for that. */
+/** A server's certificate, and the authority that its clients need. */
 export interface SelfSigned {
   tls: KeyedCertificate;
   authority: {
@@ -35,14 +35,14 @@ function kept(directory: string, name: string): KeyedCertificate | undefined {
   }
 }
 
-/** The key first: a certificate is only looked for where it is complete. */
+/** The key first: a certificate without its key is not looked for. */
 function keepPair(directory: string, name: string, pair: KeyedCertificate): KeyedCertificate {
   replaceFileSync(join(directory, `${name}.key`), pair.key, 0o600);
   replaceFileSync(join(directory, `${name}.crt`), pair.cert, 0o644);
   return pair;
 }
 
-/** Whether a certificate can still be shown: by this authority, for all these names, for a good while. */
+/** Whether a certificate can still be used: it is signed by this authority, for all these names, and valid for long enough. */
 function stillGood({ cert, key }: KeyedCertificate, authority: X509Certificate, names: string[]): boolean {
   const own = new X509Certificate(cert);
   const covers = (name: string): boolean =>
@@ -66,7 +66,7 @@ function nameIn(certificate: X509Certificate): { commonName: string; organizatio
 
 /**
  * A server certificate by an authority that is kept in a directory (`ca.crt`, `ca.key`,
- * `server.crt`, `server.key`); both are made when they are not there yet.
+ * `server.crt`, `server.key`); both are made when they are missing.
  * @param names host names and addresses under which clients come
  * @throws AirgapError `disk`; `environment` when the authority has expired or does not fit its key
  */
@@ -91,7 +91,7 @@ export async function selfSigned(
     return { tls, authority: { cert: pair.cert, file, fingerprint: authority.fingerprint256 } };
   } catch (cause) {
     if (cause instanceof AirgapError) throw cause;
-    throw new AirgapError("disk", `The certificates in ${directory} can't be used: ${messageOf(cause)}`, {
+    throw new AirgapError("disk", `The certificates in ${directory} cannot be used: ${messageOf(cause)}`, {
       cause,
     });
   }

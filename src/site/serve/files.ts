@@ -47,7 +47,7 @@ export class BundleFiles implements FileTree {
   readonly #roots = new Map<string, Carried[]>();
   readonly #trees = new Map<string, Tree>();
 
-  /** @throws AirgapError `conflict` when two bundles mean different content by one name */
+  /** @throws AirgapError `conflict` when two bundles have different content under one name */
   constructor(bundles: BundleReader[]) {
     this.#bundles = bundles;
     const seen = new Map<string, Carried>();
@@ -113,7 +113,7 @@ function clash(a: Carried, b: Carried): AirgapError {
   const tell = ({ bundle, item }: Carried): string => `${bundle.path} (${item.root.digest})`;
   return new AirgapError(
     "conflict",
-    `${a.item.kind} ${a.item.name} is not the same in ${tell(a)} and ${tell(b)}`,
+    `${a.item.kind} ${a.item.name} differs between ${tell(a)} and ${tell(b)}`,
     {
       suggestions: [`airgap serve ${a.bundle.path}`, `airgap serve ${b.bundle.path} --listen 127.0.0.1:5001`],
       data: {

@@ -15,7 +15,7 @@ export interface Part {
   reference: Reference;
 }
 
-/** Something that a repository holds, and how it is listed if it refers to something else. */
+/** A manifest or blob of a repository, and its entry in the list of referrers if it has a subject. */
 interface Held {
   bundle: BundleReader;
   descriptor: Descriptor;
@@ -23,13 +23,13 @@ interface Held {
   referrer?: Descriptor;
 }
 
-/** What a name stands for: the index as its publisher made it, whatever of it was carried. */
+/** What a name stands for: the index as its publisher made it, also where not all of it was carried. */
 const served = (item: Item): Descriptor => item.original ?? item.root;
 
 /**
  * The tags of a repository. `name:tag@digest` gives the tag only where nothing else claims it: it
  * was asked for by its digest, and the tag may have moved since.
- * @throws AirgapError `conflict` when two bundles mean different content by one name
+ * @throws AirgapError `conflict` when two bundles have different content under one name
  */
 function tagsOf(name: string, parts: Part[]): Map<string, Descriptor> {
   const tags = new Map<string, Part>();

@@ -50,12 +50,12 @@ export interface ServeResult {
 }
 
 /**
- * Serves until `signal` is aborted, which is how it is meant to end.
- * @throws AirgapError before it listens when a bundle is damaged or contradicts another one, or the address can't be had
+ * Serves until `signal` is aborted, which is its normal end.
+ * @throws AirgapError before it listens when a bundle is damaged or contradicts another one, or the address cannot be used
  */
 export async function serve(options: ServeOptions): Promise<ServeResult> {
   if (options.bundles.length === 0 && options.store === undefined) {
-    throw new AirgapError("usage", "There is nothing to serve: neither a bundle nor a store was named", {
+    throw new AirgapError("usage", "There is nothing to serve: name a bundle or a store", {
       suggestions: ["airgap serve site.tar", "airgap serve --store ./registry"],
     });
   }
@@ -84,7 +84,7 @@ async function run(
   authority: SelfSigned["authority"] | undefined,
 ): Promise<ServeResult> {
   const { listen, store, htpasswd, writers, anonymousWrites, bundles } = options;
-  // Until it listens, being stopped is being interrupted; from then on it is how it is meant to end.
+  // Before it listens, a stop is an interruption; from then on it is the normal end.
   options.signal.throwIfAborted();
   const log = await AccessLog.open(options.accessLog, options.say);
   const server = await startServer({
@@ -131,12 +131,12 @@ function tell(
   if (authority) {
     emit({
       type: "note",
-      message: `Certificate authority: ${authority.file} (SHA-256 ${authority.fingerprint}); clients trust the server once they have it`,
+      message: `Certificate authority: ${authority.file} (SHA-256 ${authority.fingerprint}); install it on the clients, so that they trust the server`,
     });
   } else if (url.startsWith("http:") && !loopback) {
     const risk = htpasswd
       ? "passwords cross the network in the clear"
-      : "clients have to be told that this registry speaks plain HTTP";
+      : "every client needs a setting for a registry that speaks plain HTTP";
     emit({
       type: "warning",
       message: `Without TLS ${risk}`,
@@ -157,7 +157,7 @@ function readTlsFiles(files: ServeOptions["tlsFiles"]): { cert: string; key: str
     try {
       return readFileSync(path, "utf8");
     } catch (cause) {
-      throw new AirgapError("usage", `The ${what} ${path} can't be read: ${messageOf(cause)}`, { cause });
+      throw new AirgapError("usage", `The ${what} ${path} cannot be read: ${messageOf(cause)}`, { cause });
     }
   };
   return { cert: read(files.cert, "certificate"), key: read(files.key, "key") };
@@ -204,7 +204,7 @@ class AccessLog {
     try {
       await once(stream, "open");
     } catch (cause) {
-      throw new AirgapError("disk", `The access log ${path} can't be written: ${messageOf(cause)}`, {
+      throw new AirgapError("disk", `The access log ${path} cannot be written: ${messageOf(cause)}`, {
         cause,
       });
     }

@@ -49,18 +49,27 @@ export async function readProblems(response: HttpResponse): Promise<RegistryProb
 export class RegistryError extends AirgapError {
   readonly status: number;
   readonly problems: RegistryProblem[];
+  /** The registry that was asked, as references write it. */
+  readonly host: string;
+  /** What was tried: `the manifest 1.27 of docker.io/library/nginx`. */
+  readonly what: string;
 
   constructor(
     code: ErrorCode,
-    message: string,
-    status: number,
-    problems: RegistryProblem[],
-    suggestions: string[],
+    what: string,
+    said: string,
+    answer: { host: string; status: number; problems: RegistryProblem[]; suggestions: string[] },
   ) {
+    const { host, status, problems, suggestions } = answer;
     const missing = problems.some((problem) => MISSING.has(problem.code));
-    super(code, message, { suggestions, data: { status, problems, ...(missing ? { missing } : {}) } });
+    super(code, `${what}: ${said}`, {
+      suggestions,
+      data: { status, problems, ...(missing ? { missing } : {}) },
+    });
     this.status = status;
     this.problems = problems;
+    this.what = what;
+    this.host = host;
   }
 }
 
@@ -93,8 +102,12 @@ export async function failure(
   const code = CODE_OF_STATUS[status] ?? (status >= 500 ? "network" : status >= 400 ? "refused" : "protocol");
   const { host: answering } = new URL(response.url);
   const sentTo = [asked, asked.replace(/:(?:80|443)$/, "")].includes(answering) ? undefined : answering;
-  const message = `${what}: ${answering} answered HTTP ${status}${said === "" ? "" : ` (${said})`}`;
-  return new RegistryError(code, message, status, problems, suggestionsFor(status, host, sentTo));
+  return new RegistryError(
+    code,
+    what,
+    `${answering} answered HTTP ${status}${said === "" ? "" : ` (${said})`}`,
+    { host, status, problems, suggestions: suggestionsFor(status, host, sentTo) },
+  );
 }
 
 /** For messages about an answer that its specification forbids. */

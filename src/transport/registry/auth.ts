@@ -21,7 +21,7 @@ export interface AuthorizerOptions {
 }
 
 /** Harbor looks at rights project by project, so that one token serves all of a project's repositories. */
-const HARBOR_SERVICE = "harbor-registry";
+export const HARBOR_SERVICE = "harbor-registry";
 
 const textOf = (scope: Scope): ScopeText => `repository:${scope.repository}:${scope.actions}`;
 const projectOf = (scope: Scope): string => scope.repository.split("/", 1)[0] as string;
@@ -78,14 +78,19 @@ export class Authorizer {
     return [...grants.values()].some((actions) => actions.includes("push") || actions.includes("*"));
   }
 
+  /** The token service that the registry named, if any. */
+  get service(): string | undefined {
+    return this.#bearer?.service;
+  }
+
   /** Drops all tokens: Harbor refuses those that are older than the project that they are for. */
   forget(): void {
     this.#tokens.clear();
   }
 
   /** Who the user is at this registry. */
-  async user(): Promise<Credential | undefined> {
-    return await this.#options.credentials.for(this.#options.host);
+  async user(repository?: string): Promise<Credential | undefined> {
+    return await this.#options.credentials.for(this.#options.host, repository);
   }
 
   /** Notes how the server wants to be asked, by its `WWW-Authenticate` to a request with these scopes. */

@@ -10,7 +10,7 @@ import {
 import { isSameOrigin } from "../../origin.ts";
 import type { Tries } from "../../retry.ts";
 import type { Credential, Credentials } from "../credential.ts";
-import { Authorizer, type Scope } from "./auth.ts";
+import { Authorizer, HARBOR_SERVICE, type Scope } from "./auth.ts";
 import { findEndpoint } from "./endpoint.ts";
 import { type BlobRequest, Lane } from "./lane.ts";
 import { HostLimit, type LimitOptions } from "./limits.ts";
@@ -109,8 +109,14 @@ export class RegistryClient {
   }
 
   /** Who asks, as far as credentials are known. */
-  async credential(): Promise<Credential | undefined> {
-    return await this.#auth.user();
+  async credential(repository?: string): Promise<Credential | undefined> {
+    return await this.#auth.user(repository);
+  }
+
+  /** Whether the registry's greeting names Harbor's token service. */
+  async greetsAsHarbor(): Promise<boolean> {
+    await this.base();
+    return this.#auth.service === HARBOR_SERVICE;
   }
 
   /** Whether the user may push to a repository, as far as that can be told without trying. */

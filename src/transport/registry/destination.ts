@@ -6,7 +6,7 @@ import { MAX_MANIFEST_SIZE, parseManifest } from "../../oci/manifest.ts";
 import { isManifestLike } from "../../oci/media-types.ts";
 import { readBlob } from "../read.ts";
 import type { Destination, Pushed, Source } from "../types.ts";
-import { failure } from "./answer.ts";
+import { failure, RegistryError } from "./answer.ts";
 import type { RegistryClient } from "./client.ts";
 import { Content } from "./content.ts";
 import { getManifest, headManifest, nameFor, pathOf, type Repository } from "./manifests.ts";
@@ -57,6 +57,12 @@ export class RegistryDestination implements Destination {
   async exists(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean> {
     if (isManifestLike(descriptor.mediaType))
       return (await this.head(descriptor.digest, signal)) === descriptor.digest;
+    const size = await this.#sizeOf(descriptor, signal);
+    return size !== undefined && size === descriptor.size;
+  }
+
+  /** How large a blob is here, by HEAD; undefined when it is not there. Bytes. */
+  async #sizeOf(descriptor: Descriptor, signal?: AbortSignal): Promise<number | undefined> {
     const response = await this.client.send(pathOf(this.#repository, "blobs", descriptor.digest), {
       method: "HEAD",
       // Where the bytes are is enough: a storage need not answer a HEAD that was signed for a GET.
@@ -65,13 +71,13 @@ export class RegistryDestination implements Destination {
       ...(signal ? { signal } : {}),
     });
     await response.discard();
-    if (response.status === 404) return false;
+    if (response.status === 404) return undefined;
     if (response.status >= 301 && response.status <= 308 && response.headers["location"] !== undefined)
-      return true;
+      return descriptor.size;
     if (response.status !== 200)
       throw await failure(response, nameFor(this.#repository, descriptor.digest), this.client.host);
     const length = response.headers["content-length"];
-    return length === undefined || Number(length) === descriptor.size;
+    return length === undefined ? descriptor.size : Number(length);
   }
 
   /** The digest that a tag or digest stands for here; undefined when it is not there. */
@@ -169,6 +175,8 @@ export class RegistryDestination implements Destination {
       return (await this.readBack(digest, signal)) === digest;
     } catch (error) {
       if (isAirgapError(error, "not-found", "corrupt", "network")) return false;
+      // A policy of the project is before it (Harbor): it is there, and given to nobody.
+      if (error instanceof RegistryError && error.status === 412) return true;
       throw error;
     }
   }
@@ -189,7 +197,8 @@ export class RegistryDestination implements Destination {
       if (answer.session) return answer.session;
       learned.probesByMount = false;
     }
-    return (await this.exists(descriptor, signal)) ? "present" : undefined;
+    // A blob of another size is damaged: whoever pushes asks for its bytes, and sees that.
+    return (await this.#sizeOf(descriptor, signal)) === undefined ? undefined : "present";
   }
 
   async #upload(

@@ -1,8 +1,9 @@
 import { connect as connectTcp, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { AirgapError } from "../../errors.ts";
-import { readPem, redactUrl, type Trust } from "../../http.ts";
+import { redactUrl } from "../../http.ts";
 import { Pace } from "../../pace.ts";
+import type { TlsTrust } from "../../tls.ts";
 
 /**
  * What arrives is read into this by all connections in turn: whoever is told of bytes has done with
@@ -47,12 +48,13 @@ export class LaneSocket {
   #readAt = 0;
 
   /** @param onClose told once, when the connection is gone */
-  constructor(url: URL, trust: Trust, onClose: () => void = () => {}) {
+  constructor(url: URL, tls: TlsTrust, onClose: () => void = () => {}) {
     this.#url = url;
     const onread = {
       buffer: BUFFER,
       callback: (count: number, bytes: Uint8Array): boolean => this.#read(bytes as Buffer, count),
     };
+    const { version } = tls;
     const host = url.hostname.replace(/^\[|\]$/g, "");
     const port = Number(url.port || (url.protocol === "https:" ? 443 : 80));
     this.#socket =
@@ -62,16 +64,19 @@ export class LaneSocket {
             port,
             onread,
             ALPNProtocols: ["http/1.1"],
-            rejectUnauthorized: trust.insecure !== true,
+            ...tls.options(),
             ...(/^[\d.]+$|:/.test(host) ? {} : { servername: host }),
-            ...(trust.caFile ? { ca: readPem(trust.caFile, "the CA file") } : {}),
           } as unknown as ConnectionOptions)
         : connectTcp({ host, port, onread });
     this.#socket.setNoDelay(true);
     this.#socket.setTimeout(SILENCE_MS, () =>
       this.#socket.destroy(new Error(`nothing came for ${SILENCE_MS / 1000} s`)),
     );
-    this.#socket.on("error", (error) => this.#fail(error));
+    this.#socket.on("error", (error) => {
+      // The next connection believes more.
+      tls.widen(error, version);
+      this.#fail(error);
+    });
     this.#socket.on("end", () => this.#fail(new Error("the connection was closed")));
     this.#socket.on("close", () => {
       onClose();

@@ -3,6 +3,7 @@ import { type Headers, type Trust, trustKey } from "../../http.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { headersFor, isSameOrigin } from "../../origin.ts";
 import { backoffMs } from "../../retry.ts";
+import type { TlsTrust } from "../../tls.ts";
 import type { Range } from "../types.ts";
 import { type LaneHead, LaneSocket, StaleConnection } from "./lane-socket.ts";
 import { HostLimit, type LimitOptions, type Outcome } from "./limits.ts";
@@ -22,6 +23,7 @@ export interface LaneClient {
   blobRequest(descriptor: Descriptor, signal?: AbortSignal): Promise<BlobRequest>;
   refresh(used: BlobRequest, challenge: string | undefined, signal?: AbortSignal): Promise<boolean>;
   trust: Trust;
+  tls: TlsTrust;
 }
 
 /** The answer is nothing for the fast lane; the ordinary client takes over, which knows all the cases. */
@@ -148,7 +150,7 @@ export class Lane {
       ? headers
       : { ...headers, range: `bytes=${part.offset}-${part.offset + part.length - 1}` };
     for (;;) {
-      const { socket, used } = this.#take(url, client.trust);
+      const { socket, used } = this.#take(url, client);
       const answer = new Answer(order, url);
       const startedAt = performance.now();
       const begin = (head: LaneHead): number => {
@@ -166,12 +168,12 @@ export class Lane {
     }
   }
 
-  #take(url: URL, trust: Trust): { socket: LaneSocket; used: boolean } {
+  #take(url: URL, { trust, tls }: LaneClient): { socket: LaneSocket; used: boolean } {
     const idle = this.#idle.get(keyOf(url, trust)) ?? [];
     for (let socket = idle.pop(); socket; socket = idle.pop())
       if (socket.reusable) return { socket, used: true };
     if (this.#closed) throw new AirgapError("interrupted", "The connections were closed");
-    const socket = new LaneSocket(url, trust, () => this.#open.delete(socket));
+    const socket = new LaneSocket(url, tls, () => this.#open.delete(socket));
     this.#open.add(socket);
     return { socket, used: false };
   }

@@ -2,7 +2,9 @@ import { AirgapError } from "../../errors.ts";
 import { type Emit, silent } from "../../events.ts";
 import { Http, type Trust, trustKey } from "../../http.ts";
 import type { Credentials } from "../credential.ts";
-import { anonymous } from "../credentials.ts";
+import type { RunHelper } from "../credential-helpers.ts";
+import { anonymous, storedCredentials } from "../credentials.ts";
+import { hostTrust } from "./certs-d.ts";
 import { RegistryClient } from "./client.ts";
 import { RegistryDestination, type RegistryDestinationOptions } from "./destination.ts";
 import type { LimitOptions } from "./limits.ts";
@@ -28,6 +30,15 @@ export class Registries {
 
   constructor(options: RegistriesOptions = {}) {
     this.#options = options;
+  }
+
+  /** With the logins and the certificates that Docker and podman keep. @param run runs credential helpers */
+  static forUser(run: RunHelper, options: Omit<RegistriesOptions, "credentials"> = {}): Registries {
+    return new Registries({
+      ...options,
+      trust: (host) => ({ ...hostTrust(host), ...options.trust?.(host) }),
+      credentials: storedCredentials(run),
+    });
   }
 
   /** @throws AirgapError `interrupted` after `close` */

@@ -7,6 +7,7 @@ import { isDigest } from "../../oci/digest.ts";
 import { isForeignLayer, isManifestLike } from "../../oci/media-types.ts";
 import { isTag } from "../../oci/reference.ts";
 import { isRetryable, type Setback, type Tries } from "../../retry.ts";
+import type { TlsTrust } from "../../tls.ts";
 import type { FetchOptions, Range, Source } from "../types.ts";
 import { verifiedStream } from "../verify.ts";
 import { blobBytes, contentPath } from "./blobs.ts";
@@ -42,6 +43,10 @@ export class RegistrySource implements Source {
   /** How this host is believed; for who opens connections himself. */
   get trust(): Trust {
     return this.client.trust;
+  }
+
+  get tls(): TlsTrust {
+    return this.client.http.tls;
   }
 
   async resolve(reference: string, signal?: AbortSignal): Promise<Descriptor> {

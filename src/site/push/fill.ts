@@ -1,0 +1,117 @@
+import { count } from "../../format.ts";
+import type { Lock } from "../../lock/lock.ts";
+import { checkNames, HARBOR_NAMES, type LandingRules, parseTarget } from "../../names/landing.ts";
+import { parseMapRule } from "../../names/map-rule.ts";
+import type { Registries } from "../../transport/registry/registries.ts";
+import type { Source } from "../../transport/types.ts";
+import { withExit } from "../exit.ts";
+import type { NewProject } from "../harbor/api.ts";
+import { parseQuota } from "../harbor/quota.ts";
+import { RobotMaker } from "../harbor/robots.ts";
+import { checkBeforeSending } from "./check.ts";
+import { graphs, NewContent } from "./content.ts";
+import { isComplete, takeInventory } from "./inventory.ts";
+import { commandOf, type PushOptions } from "./options.ts";
+import { carriedBy, landingsOf, planPush, projectOf } from "./plan.ts";
+import { type PushedImage, type PushResult, resultOf } from "./result.ts";
+import { pretend, send } from "./send.ts";
+import { PushTarget } from "./target.ts";
+
+export interface FillOptions extends PushOptions {
+  bundle: { name: string; lock: Lock; source: Source };
+  registries: Registries;
+}
+
+/** Images at a time; how many requests a registry gets at once adapts to its answers. */
+const CONCURRENCY = 8;
+
+function rulesOf({ bundle: { lock }, target, layout, map }: FillOptions): LandingRules {
+  return {
+    target: parseTarget(target),
+    layout,
+    map: map.map(parseMapRule),
+    ...(lock.siteName ? { siteName: lock.siteName } : {}),
+  };
+}
+
+function newProjects({ createProjects, projectQuota }: PushOptions): NewProject | undefined {
+  const quota = projectQuota === undefined ? {} : { quota: parseQuota(projectQuota) };
+  return createProjects === undefined ? undefined : { public: createProjects === "public", ...quota };
+}
+
+/**
+ * Fills a registry from a bundle. Nothing is sent before all checks are done; what is there is not
+ * sent again; what was sent is read back.
+ * @throws AirgapError exit 3 before the first byte (`conflict`, `check-failed`, `unauthorized`,
+ * `refused`), exit 4 for a `network` error while sending
+ */
+export async function fillRegistry(options: FillOptions): Promise<PushResult> {
+  const { bundle, registries, emit, signal, repair, dryRun } = options;
+  const rules = rulesOf(options);
+  const create = newProjects(options);
+  const images = planPush(bundle.lock, rules);
+  const repository = images[0]?.root.repository;
+  let target: PushTarget | undefined;
+  let sending = false;
+  try {
+    target = await PushTarget.open({
+      registries,
+      host: rules.target.host,
+      ...(repository === undefined ? {} : { repository }),
+      command: commandOf(bundle.name, options),
+      makesProjects: true,
+      emit,
+      ...(signal ? { signal } : {}),
+    });
+    if (target.harbor) checkNames(landingsOf(images), HARBOR_NAMES);
+    const projects = [...new Set(images.map(({ root }) => projectOf(root.repository)))];
+    const robots = options.makeRobots
+      ? await RobotMaker.prepare(target.harbor, bundle.lock.name, projects, target.asker, options.robotsFile)
+      : undefined;
+    emit({
+      type: "phase",
+      name: "Looking",
+      detail: `which of ${count(images.length, "image")} ${options.target} has`,
+    });
+    const states = await takeInventory(images, target, signal);
+    const todo = repair ? states : states.filter((state) => !isComplete(state));
+    const carries = carriedBy(bundle.lock);
+    const graph = graphs(bundle.source, carries);
+    const content = await NewContent.of(states, { target, graph, ...(signal ? { signal } : {}) });
+    const work = {
+      ...options,
+      concurrency: options.concurrency ?? CONCURRENCY,
+      target,
+      source: bundle.source,
+      carries,
+      graph,
+      content,
+      ...(create ? { create } : {}),
+    };
+    const made = todo.length > 0 ? await checkBeforeSending(todo, work) : [];
+    sending = !dryRun;
+    const totals = dryRun ? await pretend(todo, content) : await send(todo, states, work);
+    const result = resultOf(options, bundle.lock, target, states, {
+      projects: made,
+      totals,
+      ...(robots && !dryRun ? { robots: await robots.make(emit) } : {}),
+    });
+    warnOfWithheld(result.images, options);
+    return result;
+  } catch (error) {
+    throw withExit(target ? target.explain(error) : error, sending);
+  }
+}
+
+/** Says which images nobody can pull, and why. */
+function warnOfWithheld(images: PushedImage[], { emit, target }: FillOptions): void {
+  const reasons = Map.groupBy(
+    images.filter(({ withheld }) => withheld !== undefined),
+    ({ withheld }) => withheld as string,
+  );
+  for (const [reason, held] of reasons)
+    emit({
+      type: "warning",
+      message: `Nobody can pull ${count(held.length, "image")} from ${target}, as a policy of the project forbids it (${reason.replace(/\.$/, "")}): ${held.map(({ name }) => name).join(", ")}. Sign or scan them there, or change the policy: Configuration, Deployment security`,
+    });
+}

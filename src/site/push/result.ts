@@ -1,0 +1,88 @@
+import type { CopyTotals } from "../../copy.ts";
+import type { Lock } from "../../lock/lock.ts";
+import type { Digest } from "../../oci/digest.ts";
+import type { MadeRobots } from "../harbor/robots.ts";
+import { rootsOf } from "./content.ts";
+import { type ImageState, isComplete } from "./inventory.ts";
+import type { PushOptions } from "./options.ts";
+import { nameOf, type PushTarget } from "./target.ts";
+
+/** An image, and what it is called at the target. */
+export interface PushedImage {
+  image: string;
+  name: string;
+  digest: Digest;
+  mediaType: string;
+  state: "pushed" | "present" | "would-push";
+  /** The digest that the tag had before. */
+  replaced?: Digest;
+  /** A policy of the registry lets nobody pull it: its words. */
+  withheld?: string;
+  attached?: { name: string; digest: Digest; subject: string }[];
+}
+
+/** What `airgap push --json` prints. */
+export interface PushResult {
+  target: string;
+  registry: "harbor" | "registry";
+  version?: string;
+  dryRun: boolean;
+  /** Projects that were made, or would be. */
+  projects: string[];
+  images: PushedImage[];
+  /** Robot accounts that were made. Their secrets are shown here once, unless they went to a file. */
+  robots?: MadeRobots;
+  /** Items of the bundle that no registry takes; `airgap serve` gives them out. */
+  notImages: number;
+  totals: CopyTotals;
+}
+
+export function resultOf(
+  { target, dryRun, repair }: PushOptions,
+  lock: Lock,
+  { harbor, withheld }: PushTarget,
+  states: ImageState[],
+  done: Pick<PushResult, "projects" | "totals" | "robots">,
+): PushResult {
+  const stateOf = (state: ImageState): PushedImage["state"] =>
+    !repair && isComplete(state) ? "present" : dryRun ? "would-push" : "pushed";
+  const version = harbor?.info.version;
+  return {
+    target,
+    registry: harbor ? "harbor" : "registry",
+    ...(version ? { version } : {}),
+    dryRun,
+    projects: done.projects,
+    images: states.map((state) => pushedImage(state, stateOf(state), withheld)),
+    ...(done.robots ? { robots: done.robots } : {}),
+    notImages: lock.items.filter(({ kind }) => kind !== "image").length,
+    totals: done.totals,
+  };
+}
+
+function pushedImage(
+  state: ImageState,
+  word: PushedImage["state"],
+  withheld: ReadonlyMap<string, string>,
+): PushedImage {
+  const { image, found } = state;
+  const { digest, mediaType } = image.root.descriptor;
+  const attached = image.attached.map((root) => ({
+    name: nameOf(root),
+    digest: root.descriptor.digest,
+    subject: root.subject,
+  }));
+  const reason = rootsOf(state)
+    .map(({ root }) => withheld.get(nameOf(root)))
+    .find((words) => words !== undefined);
+  return {
+    image: image.from,
+    name: image.to,
+    digest,
+    mediaType,
+    state: word,
+    ...(found.digest !== undefined && found.digest !== digest ? { replaced: found.digest } : {}),
+    ...(reason === undefined ? {} : { withheld: reason }),
+    ...(attached.length > 0 ? { attached } : {}),
+  };
+}
