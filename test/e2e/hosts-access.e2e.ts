@@ -211,13 +211,13 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
     await box.expect(
       0,
       ["install", cluster, "--bundle", bundle, "--only", "hosts", "--only", "trust"],
-      [/steps were done/],
+      [/steps were applied/],
       env,
     );
     expect(await node?.sh("stat -c '%U:%G %a' /etc/airgap/ca.crt /etc/hosts")).toBe(
       "root:root 644\nroot:root 644",
     );
-    await box.expect(0, ["reset", cluster, "--yes"], [/d1: \d+ steps taken back/], env);
+    await box.expect(0, ["reset", cluster, "--yes"], [/d1: \d+ steps undone/], env);
   });
 
   it("a key with a passphrase", async () => {
@@ -289,7 +289,7 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
       ["hosts", "authorize", cluster],
       [/d1: \S+\/site is installed for root/, /register: \S+\/site is installed for root/],
     );
-    await box.expect(0, ["hosts", "authorize", cluster], [/d1: \S+\/site was there already for root/]);
+    await box.expect(0, ["hosts", "authorize", cluster], [/d1: \S+\/site was already installed for root/]);
     await box.expect(0, ["hosts", "check", cluster], [/d1: Debian/], { AIRGAP_SSH_PASSWORD: "" });
     expect(await node?.sh("stat -c %a /root/.ssh /root/.ssh/authorized_keys")).toBe("700\n600");
     expect(await node?.sh("sort /root/.ssh/authorized_keys | uniq -d")).toBe("");

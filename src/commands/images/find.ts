@@ -16,7 +16,7 @@ type Shown = Omit<Find, "places"> & { places: Omit<Place, "site">[] };
 interface Result {
   /** Certain and likely: what is printed, and what a build carries. */
   images: Shown[];
-  /** What could be an image, and OCI artifacts that are none: carried when the spec accepts them. */
+  /** Possible images, and OCI artifacts that are not container images: carried when the spec accepts them. */
   possible: Shown[];
   warnings: string[];
 }
@@ -34,7 +34,7 @@ export default class ImagesFind extends BaseCommand<Result> {
   static override summary = "Print every image that manifests, charts or kustomizations make a cluster pull";
 
   static override description =
-    "Reads files, folders, URLs, kustomizations and Helm charts (folders, archives, oci://), lists of images, and with - what is piped in: pods, events and nodes of a cluster too. stdout gets the images that are certain or likely, one a line, sorted; what is only possible is told on stderr. --json gives for each place where it is, how the image was named and how sure that is.";
+    "Reads files, folders, URLs, kustomizations and Helm charts (folders, archives, oci://), lists of images and, with -, stdin: also pods, events and nodes of a cluster. Prints certain and likely images on stdout, sorted, one per line, and possible images on stderr. --json gives every location of each image, how it is named there and how sure that is.";
 
   static override examples = [
     "<%= config.bin %> images find kube-flannel.yml recommended.yaml",
@@ -47,19 +47,20 @@ export default class ImagesFind extends BaseCommand<Result> {
 
   static override flags = withEnv({
     values: Flags.string({
-      description: "A values file for charts; later ones win",
+      description: "A values file for charts; later files override earlier ones",
       multiple: true,
       multipleNonGreedy: true,
       default: [],
     }),
     set: Flags.string({
-      description: "key.path=value for charts",
+      description: "Set a value for charts: key.path=value",
       multiple: true,
       multipleNonGreedy: true,
       default: [],
     }),
     "kubernetes-version": Flags.string({
-      description: "The version that charts are rendered for (default: the newest known that they take)",
+      description:
+        "Kubernetes version to render charts for (default: the newest known version that the chart accepts)",
     }),
   });
 
@@ -67,7 +68,7 @@ export default class ImagesFind extends BaseCommand<Result> {
     const { argv, flags } = await this.parse(ImagesFind);
     const paths = argv.map(String);
     if (paths.length === 0)
-      throw new AirgapError("usage", "Name what to look through", {
+      throw new AirgapError("usage", "Nothing to search: name at least one file, folder, URL or chart", {
         suggestions: ["airgap images find kube-flannel.yml"],
       });
     const warnings: string[] = [];
@@ -107,18 +108,18 @@ export default class ImagesFind extends BaseCommand<Result> {
     const { report } = this;
     for (const { reference } of images) report.line(reference);
     for (const message of warnings) this.emit({ type: "warning", message });
-    if (finds.length + warnings.length === 0)
-      this.emit({ type: "note", message: "No image is named there." });
+    if (finds.length + warnings.length === 0) this.emit({ type: "note", message: "No images found." });
     const off = images.filter(({ behind }) => behind);
     if (off.length > 0)
       report.say(
-        `${count(off.length, "image")} of these ${off.length === 1 ? "is" : "are"} behind a switch of a chart's that is off; a build carries only what the values switch on:`,
+        `${count(off.length, "image")} of these ${off.length === 1 ? "is" : "are"} used only when a chart value is switched on that is off now; a build carries only what the values switch on:`,
       );
     for (const { reference, places } of off) report.say(`  ${reference} (${places[0]?.behind})`);
-    if (possible.length > 0) report.say("Possibly images; a build carries them where acceptImages says so:");
+    if (possible.length > 0)
+      report.say("Possible images; a build carries them only if acceptImages lists them:");
     for (const { reference, places, artifact } of possible)
       report.say(
-        `  ${reference}${artifact ? " (an OCI artifact, no container image)" : ""}: ${places[0] ? placeOf(places[0]) : ""}`,
+        `  ${reference}${artifact ? " (an OCI artifact, not a container image)" : ""}: ${places[0] ? placeOf(places[0]) : ""}`,
       );
     return { images, possible, warnings };
   }
