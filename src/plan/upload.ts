@@ -6,7 +6,7 @@ import { fullId, type PlacedStep } from "./stage.ts";
 import type { Upload } from "./step.ts";
 
 /**
- * Sends the missing part of a file to a host; an earlier try is resumed.
+ * Sends the missing part of a file to a host; an earlier attempt is resumed.
  * @throws AirgapError `network` when the connection broke
  */
 export async function sendUpload(

@@ -122,12 +122,12 @@ describe("ssh, against a real sshd", () => {
     await notAsked.close();
   });
 
-  it("says why commands would not be root's", async () => {
+  it("says why commands would not run as root", async () => {
     expect(
       await failure(open("admin", { password: "adminpw", become: { sudo: true, password: "wrong" } })),
     ).toMatch(/sudo refused the password[\s\S]*sudoPasswordEnv/);
     expect(await failure(open("admin", { password: "adminpw", become: { sudo: true } }))).toMatch(
-      /sudo wants a password[\s\S]*sudoPasswordEnv/,
+      /sudo asks for a password[\s\S]*sudoPasswordEnv/,
     );
     expect(
       await failure(
@@ -142,7 +142,7 @@ describe("ssh, against a real sshd", () => {
   it("says why it can't log in", async () => {
     const message = await failure(open("root", { password: "wrong" }));
     expect(message).toMatch(
-      /^unauthorized: master1: root@127.0.0.1 can't log in: the password was refused \(the host takes publickey,password/,
+      /^unauthorized: master1: root@127.0.0.1 cannot log in: the password was refused \(the host takes publickey,password/,
     );
     expect(message).not.toContain("wrong");
     expect(await failure(open("root"))).toMatch(/no key was accepted[\s\S]*passwordEnv/);
@@ -170,7 +170,7 @@ describe("ssh, against a real sshd", () => {
       `touch '${own}' 2>/dev/null; ssh-keygen -R '[127.0.0.1]:${sshd.port}' >/dev/null 2>&1 || :`,
     ]);
     expect(await failure(SshHost.open(target, options(ask(false))))).toMatch(
-      /nobody has accepted yet[\s\S]*hostKey: "SHA256:/,
+      /is not accepted yet[\s\S]*hostKey: "SHA256:/,
     );
     expect(asked[0]).toMatchObject({
       host: `[127.0.0.1]:${sshd.port}`,
@@ -195,7 +195,7 @@ describe("ssh, against a real sshd", () => {
     await new Promise((resolve) => setTimeout(resolve, 300));
     await (await open("root", { password: "rootpw" })).close();
     expect(await failure(open("root", { password: "rootpw", fingerprint: before }))).toContain(
-      `shows the ED25519 key ${sshd.fingerprint}, the cluster file says ${before}`,
+      `has the ED25519 key ${sshd.fingerprint}, but the cluster file says ${before}`,
     );
     // The same fingerprint in the file, another key behind it.
     await (await open("root", { password: "rootpw" })).close();

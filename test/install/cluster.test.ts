@@ -322,7 +322,7 @@ describe("the cluster file", () => {
     [
       "two hosts of one name",
       { hosts: [host("a", 1, "control-plane", "registry"), host("a", 2)] },
-      "hosts: two are called a",
+      "hosts: two have the name a",
     ],
     [
       "two hosts at one address",
@@ -388,7 +388,7 @@ describe("the cluster file", () => {
     [
       "another layout for our own registry",
       { registry: { layout: "flat", prefix: "x" } },
-      "layout, prefix can only be said of others",
+      "remove layout, prefix",
     ],
     [
       "subnets that overlap",

@@ -122,7 +122,7 @@ describe("a run", () => {
     expect(error.message).toContain("likely cause: the host's disk is full");
     expect(error.suggestions).toEqual([
       "on the host: df -h",
-      `The whole output is in ${rig.log.path}`,
+      `The full output is in ${rig.log.path}`,
       expect.stringContaining("run the same command"),
     ]);
     expect(error.data).toMatchObject({ failures: [{ host: "a", stage: "hosts", step: "one" }] });

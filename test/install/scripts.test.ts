@@ -150,7 +150,7 @@ describe("a script that a person runs", () => {
     writeFileSync(scratch.path("bin/id"), "#!/bin/sh\necho 1000\n", { mode: 0o755 });
     const file = scratch.write("one.sh", scriptsOf({ os: "debian-12" })[0]?.text ?? "");
     const ran = spawnSync("/bin/sh", [file], { encoding: "utf8", env: { PATH: scratch.path("bin") } });
-    expect(ran).toMatchObject({ status: 1, stdout: "", stderr: "This is to be run by root.\n" });
+    expect(ran).toMatchObject({ status: 1, stdout: "", stderr: "Run this script as root.\n" });
   });
 });
 
