@@ -7,11 +7,11 @@ import type { Lock } from "../lock/lock.ts";
 import type { ManifestFile } from "./bundle.ts";
 import { carries } from "./images.ts";
 
-/** Documents that add-ons name by their path, and what they ask for that the bundle lacks. */
+/** Documents that add-ons name by path, and their images that the bundle lacks. */
 export interface UserManifests {
-  /** By the path in the cluster file, files in the order of their names. */
+  /** By path in the cluster file; files are sorted by name. */
   files: Record<string, ManifestFile[]>;
-  /** Images that the bundle does not have, each with the path that names it. */
+  /** Images that the bundle lacks, each with the path that names it. */
   missing: { reference: string; path: string }[];
 }
 
@@ -23,11 +23,11 @@ function textsAt(path: string): { title: string; text: string }[] {
     const files = names === undefined ? [path] : names.sort().map((name) => join(path, name));
     return files.map((file) => ({ title: file, text: readFileSync(file, "utf8") }));
   } catch (cause) {
-    throw new AirgapError("spec", `addons: ${path} can't be read: ${messageOf(cause)}`, { cause });
+    throw new AirgapError("spec", `addons: cannot read ${path}: ${messageOf(cause)}`, { cause });
   }
 }
 
-/** Reads what the user's own add-ons are: a file, or every YAML and JSON file of a folder. @throws AirgapError `spec` */
+/** Reads the user's own add-ons: a file, or every YAML and JSON file of a folder. @throws AirgapError `spec` */
 export function readUserManifests({ addons }: Cluster, lock: Lock): UserManifests {
   const missing: UserManifests["missing"] = [];
   const files = addons.flatMap((addon): [string, ManifestFile[]][] => {

@@ -88,9 +88,9 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
     await at("register").sh("mount -t tmpfs -o size=20m tmpfs /opt");
     const patterns = [
       /Nothing was changed: \d checks failed/,
-      /d1: cluster: it has been a node of https:\/\/192\.0\.2\.9:6443, which airgap did not set up/,
+      /d1: cluster: it was a node of https:\/\/192\.0\.2\.9:6443, which airgap did not set up/,
       /kubeadm reset/,
-      /d1: ports: something listens at 6443 already/,
+      /d1: ports: another program already listens on 6443/,
       /register: disk: \/opt has 20 MiB left; airgap itself needs 300 MiB/,
     ];
     await mark(hosts);

@@ -353,7 +353,7 @@ describe("the cluster file", () => {
     [
       "several control planes without an address that they share",
       { hosts: [host("a", 1, "control-plane", "registry"), host("b", 2, "control-plane")] },
-      "endpoint: several control planes need an address",
+      "endpoint: several control planes need a shared address",
     ],
     [
       "two registries",

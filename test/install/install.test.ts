@@ -101,16 +101,16 @@ describe("install", () => {
     expect(error).toMatchObject({
       code: "check-failed",
       exit: 3,
-      message: expect.stringContaining("node1: ports: something listens at 10250 already"),
+      message: expect.stringContaining("node1: ports: another program already listens on 10250"),
     });
     expect((error as { suggestions: string[] }).suggestions.at(-1)).toBe(
-      "or go on all the same: --ignore-check ports",
+      "or continue anyway: --ignore-check ports",
     );
     for (const host of site.hosts.values())
       expect([...host.sent, ...host.commands, ...host.poured]).toEqual([]);
 
     await site.install({ ignoreChecks: ["ports"] });
-    expect(site.told).toContain("node1: something listens at 10250 already (ports)");
+    expect(site.told).toContain("node1: another program already listens on 10250 (ports)");
     await expect(site.install({ ignoreChecks: ["portz"] })).rejects.toMatchObject({
       code: "usage",
       message: expect.stringContaining("There is no check 'portz'"),
@@ -239,7 +239,7 @@ describe("day two", () => {
     await site.install();
     expect(site.events).toContainEqual({
       type: "warning",
-      message: "node2 is not in the cluster file any more, and stays what it is",
+      message: "node2 is no longer in the cluster file; airgap leaves the host unchanged",
       suggestion: `airgap reset ${site.clusterFile} --hosts node2`,
     });
     expect(site.host("node2").sent).toHaveLength(sent);

@@ -165,7 +165,7 @@ describe("install --script", () => {
     expect(error).toMatchObject({
       code: "check-failed",
       exit: 3,
-      message: expect.stringContaining("The facts of master1, node1 are needed"),
+      message: expect.stringContaining("Cannot read the facts of master1, node1"),
     });
     expect(readFileSync(join(dir, "facts.sh"), "utf8")).toBe(readFileSync("manifests/host/facts.sh", "utf8"));
 

@@ -280,11 +280,11 @@ describe("images", () => {
     expect(images.imageRepository).toBe(sandbox.slice(0, sandbox.lastIndexOf("/")));
   });
 
-  it("that kubeadm can't be told to take are an error before anything is done", () => {
+  it("that kubeadm cannot be configured to pull are an error before anything is done", () => {
     expect(() => of(external({ map: ["registry.k8s.io/kube-proxy=other/kube-proxy"] }))).toThrow(
       expect.objectContaining({
         code: "spec",
-        message: expect.stringContaining("kubeadm can't be told to take registry.k8s.io/kube-proxy:v1.28.2"),
+        message: expect.stringContaining("kubeadm cannot be configured to pull registry.k8s.io/kube-proxy:v1.28.2"),
       }),
     );
     expect(() => of(clusterOf({ kubernetes: { version: "v1.99.0" } }))).toThrow(
