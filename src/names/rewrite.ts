@@ -14,31 +14,31 @@ export interface Stretch {
   end: number;
 }
 
-/** A place in a text where an image is named, in one piece or in several. */
+/** A location in a text that names an image, in one piece or in several. */
 export interface RewriteSite {
-  /** Canonical, with `latest` where nothing is written. */
+  /** Canonical; `latest` when neither tag nor digest is written. */
   reference: string;
-  /** `names` is one stretch with the whole reference; otherwise parts of its name, joined by slashes. */
+  /** True when `names` is one stretch with the whole reference; otherwise `names` are parts of its name, joined by slashes. */
   whole: boolean;
   names: Stretch[];
   tag?: Stretch;
   digest?: Stretch;
-  /** The offsets are inside of what the base64 at this stretch decodes to. */
+  /** The offsets are in the text that the base64 at this stretch decodes to. */
   within?: Stretch;
 }
 
 export interface RewriteOptions {
   /** Where an image lands; tag and digest stay. */
   land(reference: Reference): Reference;
-  /** The digest to add to a reference without one. */
+  /** The digest to add to a reference that has none. */
   digestOf?(reference: string): Digest | undefined;
 }
 
 export interface Rewritten {
   text: string;
-  /** Canonical references with what they are called now, each once. */
+  /** Canonical references with their new names, each once. */
   changes: { from: string; to: string }[];
-  /** References in a place that can't be changed without breaking another. */
+  /** References with a location that cannot change without breaking another one. */
   left: string[];
 }
 
@@ -49,8 +49,8 @@ interface Edit extends Stretch {
 const keyOf = ({ start, end }: Stretch): string => `${start}-${end}`;
 
 /**
- * Gives the images in a text the names by which they are called behind the gap. Every byte that is
- * no part of a name stays as it is.
+ * Gives the images in a text their names at the isolated site. Every byte that is not part of a name
+ * stays.
  */
 export function rewriteText(text: string, sites: RewriteSite[], options: RewriteOptions): Rewritten {
   const result: Rewritten = { text, changes: [], left: [] };
@@ -112,14 +112,14 @@ function wholeEdit(
   if (reference === undefined)
     throw new AirgapError(
       "corrupt",
-      `At offset ${stretch.start} stands '${text.slice(stretch.start, stretch.end).slice(0, 80)}', not ${site.reference}: the text is not the one that was read`,
+      `The text at offset ${stretch.start} is '${text.slice(stretch.start, stretch.end).slice(0, 80)}', not ${site.reference}: the text is not the one that was read`,
     );
   const to = formatReference(landed(reference, options));
   add({ ...stretch, text: to });
   result.changes.push({ from: site.reference, to });
 }
 
-/** The new texts of a split name: what is shared by several images must suit all of them. */
+/** The new texts of a split name. A part that several images share must be right for all of them. */
 function agree(
   text: string,
   sites: RewriteSite[],
@@ -152,7 +152,7 @@ function agree(
   return chosen;
 }
 
-/** Registry and path change, the last parts stay; where that can't be, the host comes first. */
+/** Registry and path change, the last parts stay; if that is impossible, the host goes first. */
 function keepingEnd(parts: string[], name: string): string[] | undefined {
   if (parts.length === 1) return [name];
   const end = `/${parts.slice(1).join("/")}`;

@@ -117,7 +117,11 @@ describe("the kubeconfig that is brought home", () => {
       (d) => d.clusters.push(structuredClone(d.clusters[0]) as never),
       /clusters does not have exactly one/,
     ],
-    ["has a second user", (d) => d.users.push({ name: "x", user: {} } as never), /users does not have exactly one/],
+    [
+      "has a second user",
+      (d) => d.users.push({ name: "x", user: {} } as never),
+      /users does not have exactly one/,
+    ],
     ["has no user", (d) => d.users.pop(), /users does not have exactly one/],
     [
       "has a second context",

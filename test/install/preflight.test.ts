@@ -85,7 +85,11 @@ const CASES: Case[] = [
     [],
   ],
   ["cgroup", with_({ cluster: { kubernetes: { version: "v1.34.2" } } }, { cgroup: "v1" }), []],
-  ["modules", node({ modules: ["overlay"] }), ["error: node1: modules: its kernel lacks the modules br_netfilter"]],
+  [
+    "modules",
+    node({ modules: ["overlay"] }),
+    ["error: node1: modules: its kernel lacks the modules br_netfilter"],
+  ],
   [
     "modules",
     with_(
@@ -134,7 +138,9 @@ const CASES: Case[] = [
   [
     "host-unique",
     { facts: { productUuid: "564d-x" } },
-    ["error: host-unique: master1, node1 have the same product_uuid: Kubernetes would take them for one node"],
+    [
+      "error: host-unique: master1, node1 have the same product_uuid: Kubernetes would take them for one node",
+    ],
   ],
   [
     "host-unique",
@@ -202,7 +208,9 @@ const CASES: Case[] = [
   [
     "resolv-conf",
     node({ nameservers: [] }),
-    ["notice: node1: resolv-conf: it has no name server: airgap gives pods the host's own address, which refuses at once"],
+    [
+      "notice: node1: resolv-conf: it has no name server: airgap gives pods the host's own address, which refuses at once",
+    ],
   ],
   [
     "vip",

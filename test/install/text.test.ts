@@ -284,7 +284,9 @@ describe("images", () => {
     expect(() => of(external({ map: ["registry.k8s.io/kube-proxy=other/kube-proxy"] }))).toThrow(
       expect.objectContaining({
         code: "spec",
-        message: expect.stringContaining("kubeadm cannot be configured to pull registry.k8s.io/kube-proxy:v1.28.2"),
+        message: expect.stringContaining(
+          "kubeadm cannot be configured to pull registry.k8s.io/kube-proxy:v1.28.2",
+        ),
       }),
     );
     expect(() => of(clusterOf({ kubernetes: { version: "v1.99.0" } }))).toThrow(
