@@ -17,7 +17,7 @@ export type ClusterHost = Omit<Host, "ssh"> & { ssh: SshSettings };
 
 export type RegistrySettings = ClusterFile["registry"] & { port: number };
 
-export type Endpoint = NonNullable<ClusterFile["endpoint"]>;
+export type ApiEndpoint = NonNullable<ClusterFile["endpoint"]>;
 
 type Network = Exclude<NonNullable<ClusterFile["network"]>, "none">;
 

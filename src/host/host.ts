@@ -27,7 +27,7 @@ export interface Host {
    */
   run(script: string, options?: RunOptions): Promise<Output>;
   /** Runs a small command with a stream on its stdin. The command must not hold a secret. */
-  pour(command: string, input: Readable, options?: RunOptions): Promise<Output>;
+  pipe(command: string, input: Readable, options?: RunOptions): Promise<Output>;
   close(): Promise<void>;
 }
 

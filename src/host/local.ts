@@ -35,7 +35,7 @@ export class LocalHost implements Host {
     return execute(line, before + wholeScript(script), options);
   }
 
-  pour(command: string, input: Readable, options: RunOptions = {}): Promise<Output> {
+  pipe(command: string, input: Readable, options: RunOptions = {}): Promise<Output> {
     const { line, before } = shell(this.#become, command);
     return execute(line, Readable.from(prefixed(before, input)), options);
   }

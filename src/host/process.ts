@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 
-export interface RunOptions {
+export interface ProcessOptions {
   /** Written to the program's stdin, which is then closed. */
   input?: string | Readable;
   /** Called with each piece of stdout as it arrives. */
@@ -15,7 +15,7 @@ export interface RunOptions {
   maxOutput?: number;
 }
 
-export interface RunResult {
+export interface ProcessResult {
   /** Null when a signal killed the program. */
   code: number | null;
   stdout: string;
@@ -28,7 +28,7 @@ const MAX_OUTPUT = 16 * 1024 * 1024;
  * Runs a program without a shell and returns its output, whatever its exit code.
  * @throws Error when it cannot start, takes longer than `timeoutMs` or prints too much
  */
-export function run(command: string, args: string[], options: RunOptions): Promise<RunResult> {
+export function run(command: string, args: string[], options: ProcessOptions): Promise<ProcessResult> {
   const { input, onStdout, timeoutMs, signal, cwd, env, maxOutput = MAX_OUTPUT } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {

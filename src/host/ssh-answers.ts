@@ -1,6 +1,6 @@
 import { AirgapError } from "../errors.ts";
 import type { HostKey, SshOptions } from "./ssh-options.ts";
-import type { Resolved, SshTarget } from "./ssh-target.ts";
+import type { ResolvedTarget, SshTarget } from "./ssh-target.ts";
 
 /** Names of the files in which askpass.sh records ssh's questions. */
 export const ANSWERS = ["host-key", "passphrase", "other"] as const;
@@ -24,7 +24,7 @@ export function askedHostKey(stderr: string, read: Read): HostKey | undefined {
 
 interface Failure {
   target: SshTarget;
-  resolved: Resolved;
+  resolved: ResolvedTarget;
   options: SshOptions;
   stderr: string;
   read: Read;
@@ -110,7 +110,7 @@ function refused({ target, resolved, options, stderr, read }: Failure): AirgapEr
 }
 
 /** Explains why ssh did not connect, and what to do. */
-export function explain(failure: Failure): AirgapError {
+export function explainSshFailure(failure: Failure): AirgapError {
   const { target, stderr, read } = failure;
   if (/REMOTE HOST IDENTIFICATION HAS CHANGED/.test(stderr)) {
     const pinned = failure.options.fingerprint !== undefined;

@@ -14,7 +14,7 @@ export interface SshTarget {
 }
 
 /** How to call ssh for a host, after reading ssh_config. */
-export interface Resolved {
+export interface ResolvedTarget {
   /** Options and destination of every call. */
   args: string[];
   /** Names by which ssh may ask about this host. */
@@ -49,7 +49,7 @@ async function configOf(destination: string): Promise<Map<string, string>> {
 export async function resolveTarget(
   target: SshTarget,
   options: { fingerprint?: string; knownHosts: string },
-): Promise<Resolved> {
+): Promise<ResolvedTarget> {
   const byName = await configOf(target.name);
   const alias = byName.get("hostname") === target.address;
   const config = alias ? byName : await configOf(target.address);

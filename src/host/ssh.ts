@@ -16,9 +16,9 @@ import {
 } from "./host.ts";
 import { run } from "./process.ts";
 import { shippedPath } from "./shipped.ts";
-import { ANSWERS, askedHostKey, explain } from "./ssh-answers.ts";
+import { ANSWERS, askedHostKey, explainSshFailure } from "./ssh-answers.ts";
 import type { SshOptions } from "./ssh-options.ts";
-import { connectionOptions, type Resolved, resolveTarget, type SshTarget } from "./ssh-target.ts";
+import { connectionOptions, type ResolvedTarget, resolveTarget, type SshTarget } from "./ssh-target.ts";
 
 const READY = "airgap-is-connected";
 /** Names the only process that askpass answers: the ssh to a jump host has the same environment. */
@@ -30,7 +30,7 @@ const AS_ASKED = 'AIRGAP_ASK_PID=$$; export AIRGAP_ASK_PID; exec ssh "$@"';
  */
 export class SshHost implements Host {
   readonly name: string;
-  readonly #target: Resolved;
+  readonly #target: ResolvedTarget;
   readonly #options: SshOptions;
   readonly #dir: string;
   readonly #master: ChildProcess;
@@ -38,7 +38,7 @@ export class SshHost implements Host {
 
   private constructor(
     name: string,
-    target: Resolved,
+    target: ResolvedTarget,
     options: SshOptions,
     dir: string,
     master: ChildProcess,
@@ -81,7 +81,7 @@ export class SshHost implements Host {
     return this.#execute(line, before + wholeScript(script), options);
   }
 
-  pour(command: string, input: Readable, options: RunOptions = {}): Promise<Output> {
+  pipe(command: string, input: Readable, options: RunOptions = {}): Promise<Output> {
     const { line, before } = shell(this.#options.become, command);
     return this.#execute(line, Readable.from(prefixed(before, input)), options);
   }
@@ -142,7 +142,7 @@ export class SshHost implements Host {
 
 /** What it takes to connect. */
 interface Call {
-  target: Resolved;
+  target: ResolvedTarget;
   identityFile: string | undefined;
   options: SshOptions;
   /** Folder of the socket and of ssh's questions. */
@@ -170,7 +170,7 @@ function environment({ options, identityFile, target, dir }: Call, fingerprint =
 
 async function connect(
   target: SshTarget,
-  resolved: Resolved,
+  resolved: ResolvedTarget,
   options: SshOptions,
   dir: string,
 ): Promise<ChildProcess> {
@@ -178,7 +178,7 @@ async function connect(
   chmodSync(join(dir, "ask"), 0o700);
   const call: Call = { target: resolved, identityFile: target.identityFile, options, dir };
   const refused = (stderr: string): AirgapError =>
-    explain({ target, resolved, options, stderr, read: (name) => readAnswer(dir, name) });
+    explainSshFailure({ target, resolved, options, stderr, read: (name) => readAnswer(dir, name) });
   const first = await start(call, options.fingerprint);
   if ("master" in first) return first.master;
   const asked = askedHostKey(first.stderr, (name) => readAnswer(dir, name));

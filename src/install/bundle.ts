@@ -4,7 +4,7 @@ import type { AirgapError } from "../errors.ts";
 import { type Item, type ItemOf, itemsOf, type Lock } from "../lock/lock.ts";
 import type { PackageSetFacts } from "../lock/package-facts.ts";
 import { corrupt } from "../lock/shape.ts";
-import type { RewriteSite } from "../names/rewrite.ts";
+import type { RewriteLocation } from "../names/rewrite.ts";
 import type { Digest } from "../oci/digest.ts";
 
 /** Most bytes of a manifest, which people write by hand. */
@@ -14,7 +14,7 @@ export interface ManifestFile {
   path: string;
   text: string;
   /** Where the bundle's file holds its images. */
-  sites: RewriteSite[];
+  sites: RewriteLocation[];
 }
 
 /** The documents behind the name of a network or an add-on. */
@@ -26,14 +26,14 @@ export interface Manifests {
 }
 
 /** A region of the bundle's file. */
-export interface Place {
+export interface FileRegion {
   digest: Digest;
   offset: number;
   size: number;
 }
 
 /** airgap itself as an archive: in the bundle, or on this machine. */
-export interface PackedTool extends Place {
+export interface PackedTool extends FileRegion {
   name: string;
   /** Undefined when it is in the bundle. */
   file?: string;
@@ -57,10 +57,10 @@ export interface Bundle {
   /** The tool for each architecture, as Node calls them: `x64`. */
   tools: Record<string, PackedTool>;
   /** Files by their name. */
-  files: Record<string, Place>;
+  files: Record<string, FileRegion>;
 }
 
-function titled(reader: BundleReader, item: Item): { title: string; place: Place }[] {
+function titled(reader: BundleReader, item: Item): { title: string; place: FileRegion }[] {
   return reader.files(item).map(({ title, layer }) => {
     const region = reader.region(layer.digest);
     if (region === undefined) throw lacks(reader, item, title);

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Cluster } from "../cluster/cluster.ts";
-import { sitesIn } from "../discovery/manifests/applied.ts";
+import { locationsIn } from "../discovery/manifests/applied.ts";
 import { AirgapError, messageOf } from "../errors.ts";
 import type { Lock } from "../lock/lock.ts";
 import type { ManifestFile } from "./bundle.ts";
@@ -34,12 +34,12 @@ export function readUserManifests({ addons }: Cluster, lock: Lock): UserManifest
     if (!("manifest" in addon)) return [];
     const path = addon.manifest;
     const texts = textsAt(path);
-    const { sites } = sitesIn(texts, (reference) => {
+    const { locations } = locationsIn(texts, (reference) => {
       const carried = carries(lock, reference);
       if (!carried) missing.push({ reference, path });
       return carried;
     });
-    return [[path, texts.map(({ title, text }) => ({ path: title, text, sites: sites[title] ?? [] }))]];
+    return [[path, texts.map(({ title, text }) => ({ path: title, text, sites: locations[title] ?? [] }))]];
   });
   return { files: Object.fromEntries(files), missing };
 }

@@ -34,7 +34,7 @@ export async function sendUpload(
     highWaterMark: 1 << 20,
   });
   stream.on("data", (chunk) => emit({ type: "progress", item: `${host}: ${title}`, bytes: chunk.length }));
-  const { code, stderr } = await connection.pour(start === 0 ? sh`cat >${part}` : sh`cat >>${part}`, stream, {
+  const { code, stderr } = await connection.pipe(start === 0 ? sh`cat >${part}` : sh`cat >>${part}`, stream, {
     timeoutMs,
     ...(signal ? { signal } : {}),
   });

@@ -62,7 +62,7 @@ describe("ssh, against a real sshd", () => {
     const outputs = await Promise.all(Array.from({ length: 6 }, (_, i) => host.run(`sleep 0.1; echo ${i}`)));
     expect(outputs.map(({ stdout }) => stdout.trim())).toEqual(["0", "1", "2", "3", "4", "5"]);
     const big = Buffer.alloc(5_000_000, "x");
-    const { stdout } = await host.pour(
+    const { stdout } = await host.pipe(
       "wc -c",
       Readable.from([big.subarray(0, 3_000_000), big.subarray(3_000_000)]),
     );
@@ -110,7 +110,7 @@ describe("ssh, against a real sshd", () => {
       become: { sudo: true, password: "adminpw" },
     });
     expect((await withPassword.run("id -u; cat")).stdout).toBe("0\n");
-    expect((await withPassword.pour("cat", Readable.from([Buffer.from("data\n")]))).stdout).toBe("data\n");
+    expect((await withPassword.pipe("cat", Readable.from([Buffer.from("data\n")]))).stdout).toBe("data\n");
     await withPassword.close();
     // What sudo does not ask for must not run as a command.
     const notAsked = await open("free", {

@@ -184,7 +184,7 @@ describe("programs of this machine", () => {
       code: 0,
       stdout: "nothing\n0\n",
     });
-    expect(await host.pour("cat", Readable.from(["poured"]))).toMatchObject({ stdout: "poured" });
+    expect(await host.pipe("cat", Readable.from(["piped"]))).toMatchObject({ stdout: "piped" });
     expect(await host.run("sleep 5", { timeoutMs: 50 })).toMatchObject({ code: null });
     await host.close();
   });

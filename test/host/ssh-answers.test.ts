@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { beforeEach, describe, expect, it, test } from "vitest";
 import { shippedPath } from "../../src/host/shipped.ts";
-import { askedHostKey, explain, parseHostKey } from "../../src/host/ssh-answers.ts";
+import { askedHostKey, explainSshFailure, parseHostKey } from "../../src/host/ssh-answers.ts";
 import type { SshOptions } from "../../src/host/ssh-options.ts";
 import { SHELLS } from "../support/install/shells.ts";
 import { Scratch } from "../support/scratch.ts";
@@ -261,7 +261,7 @@ describe("why ssh did not connect", () => {
       port?: number;
     } = {},
   ) =>
-    explain({
+    explainSshFailure({
       target: { name: "master1", address: "10.0.0.12", ...(more.port ? { port: more.port } : {}) },
       resolved: { args: [], names: [], user: "root" },
       options: { become: { sudo: false }, knownHosts: "/k", ...more.options },

@@ -39,10 +39,10 @@ describe("install", () => {
       kubeconfig: site.scratch.path(".airgap/site/kubeconfig"),
     });
     expect(first.changed).toBe(first.steps.length);
-    expect(site.host("master1").poured.map(({ command }) => command)).toEqual([
+    expect(site.host("master1").piped.map(({ command }) => command)).toEqual([
       expect.stringContaining("/var/lib/airgap/bundles/site-"),
     ]);
-    expect(site.host("node1").poured).toEqual([]);
+    expect(site.host("node1").piped).toEqual([]);
     const order = site.host("master1").applied;
     const stages = [...new Set(order.map((step) => step.split("/")[0]))];
     expect(stages).toEqual([
@@ -107,7 +107,7 @@ describe("install", () => {
       "or continue anyway: --ignore-check ports",
     );
     for (const host of site.hosts.values())
-      expect([...host.sent, ...host.commands, ...host.poured]).toEqual([]);
+      expect([...host.sent, ...host.commands, ...host.piped]).toEqual([]);
 
     await site.install({ ignoreChecks: ["ports"] });
     expect(site.told).toContain("node1: another program already listens on 10250 (ports)");
@@ -259,9 +259,9 @@ describe("a dry run", () => {
     host.says.set("runtime/crictl", { show: "runtime-endpoint: unix:///run/other.sock\ntimeout: 10\n" });
     const { steps, changed } = await site.install({ dryRun: true });
     expect(changed).toBe(0);
-    for (const { sent, poured } of site.hosts.values()) {
+    for (const { sent, piped } of site.hosts.values()) {
       expect(sent.map(({ mode }) => mode)).toEqual(["check"]);
-      expect(poured).toEqual([]);
+      expect(piped).toEqual([]);
       expect(sent[0]?.script).not.toMatch(/^(?:apply\(\)|taken_back\(\) \{(?! :; \}))/m);
     }
     expect(steps).toContainEqual({

@@ -1,7 +1,7 @@
 import { buffer } from "node:stream/consumers";
 import { Flags } from "@oclif/core";
 import { BaseCommand, withEnv } from "../../command.ts";
-import type { Find, Place } from "../../discovery/images/find.ts";
+import type { Find, Mention } from "../../discovery/images/find.ts";
 import { readText } from "../../discovery/manifests/read.ts";
 import { searchPaths } from "../../discovery/manifests/search.ts";
 import { AirgapError, Exit } from "../../errors.ts";
@@ -11,7 +11,7 @@ import { Http } from "../../http.ts";
 import { storedCredentials } from "../../transport/credentials.ts";
 import { Registries } from "../../transport/registry/registries.ts";
 
-type Shown = Omit<Find, "places"> & { places: Omit<Place, "site">[] };
+type Shown = Omit<Find, "places"> & { places: Omit<Mention, "spans">[] };
 
 interface Result {
   /** Certain and likely: what is printed, and what a build carries. */
@@ -21,7 +21,10 @@ interface Result {
   warnings: string[];
 }
 
-const shown = (find: Find): Shown => ({ ...find, places: find.places.map(({ site: _, ...place }) => place) });
+const shown = (find: Find): Shown => ({
+  ...find,
+  places: find.places.map(({ spans: _, ...place }) => place),
+});
 
 /** `kube-flannel.yml:121 DaemonSet/kube-flannel-ds spec.template…` */
 function placeOf({ file, line, object, path }: Shown["places"][number]): string {

@@ -1,8 +1,8 @@
 import { AirgapError } from "../../errors.ts";
 import type { Emit } from "../../events.ts";
 import { formatBytes } from "../../format.ts";
+import { mapConcurrent } from "../../transport/map-concurrent.ts";
 import { RegistryError } from "../../transport/registry/answer.ts";
-import { together } from "../../transport/together.ts";
 import type { HarborApi, NewProject } from "./api.ts";
 import { missingProjects, noProjectRight, noPushRight, type PushWords } from "./words.ts";
 
@@ -139,7 +139,7 @@ function combined(errors: AirgapError[]): AirgapError {
  * @returns the projects that were made, or would be
  * @throws AirgapError `check-failed`, `unauthorized`
  */
-export async function preflight(
+export async function harborPreflight(
   api: HarborApi,
   loads: ProjectLoad[],
   options: PreflightOptions,
@@ -153,7 +153,7 @@ export async function preflight(
       ]),
     );
   }
-  const known = await together(
+  const known = await mapConcurrent(
     loads,
     async (load) => ({ ...load, missing: load.missing || (await api.hasProject(load.name)) === false }),
     options.signal,
@@ -164,7 +164,7 @@ export async function preflight(
     () => checkSpace(api, loads, options),
     ...there.map((load) => () => checkProject(api, load, options)),
   ];
-  errors.push(...(await together(checks, (check) => check(), options.signal)).flat());
+  errors.push(...(await mapConcurrent(checks, (check) => check(), options.signal)).flat());
   const missing = known.filter((load) => load.missing).map(({ name }) => name);
   if (missing.length > 0 && create === undefined) errors.push(missingProjects(missing, words));
   if (errors.length > 0) throw combined(errors);

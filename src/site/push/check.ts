@@ -2,9 +2,9 @@ import type { Emit } from "../../events.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { isManifestLike } from "../../oci/media-types.ts";
-import { together } from "../../transport/together.ts";
+import { mapConcurrent } from "../../transport/map-concurrent.ts";
 import type { NewProject } from "../harbor/api.ts";
-import { type ProjectLoad, preflight } from "../harbor/preflight.ts";
+import { harborPreflight, type ProjectLoad } from "../harbor/preflight.ts";
 import { noPushRight } from "../harbor/words.ts";
 import { type ImageState, isPresent } from "./inventory.ts";
 import { type PushImage, projectOf } from "./plan.ts";
@@ -31,7 +31,7 @@ export interface CheckOptions {
 export async function checkBeforeSending(todo: ImageState[], options: CheckOptions): Promise<string[]> {
   const { target, createProjects, dryRun, yes, emit, signal } = options;
   const projects = target.harbor
-    ? await preflight(target.harbor, await loadsOf(todo, options), {
+    ? await harborPreflight(target.harbor, await loadsOf(todo, options), {
         words: target.words,
         dryRun,
         yes,
@@ -83,7 +83,7 @@ async function checkRights(
     const blob = (await graph(image)).find(({ mediaType }) => !isManifestLike(mediaType));
     if (blob) await target.repository(repository).prepare(blob, stop);
   };
-  await together(firsts, one, signal);
+  await mapConcurrent(firsts, one, signal);
 }
 
 /** What goes into each Harbor project, each blob counted once. */

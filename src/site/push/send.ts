@@ -5,7 +5,7 @@ import type { Emit } from "../../events.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { isManifestLike } from "../../oci/media-types.ts";
-import { together } from "../../transport/together.ts";
+import { mapConcurrent } from "../../transport/map-concurrent.ts";
 import type { Source } from "../../transport/types.ts";
 import { type ImageState, isPresent } from "./inventory.ts";
 import type { PushImage } from "./plan.ts";
@@ -78,7 +78,7 @@ export async function send(
     await readBack(state, options, stop);
     emit({ type: "item", item: state.image.to, state: "done", detail: state.image.root.descriptor.digest });
   };
-  await together(todo, (state, stop) => limit(one, state, stop), signal);
+  await mapConcurrent(todo, (state, stop) => limit(one, state, stop), signal);
   return copier.totals;
 }
 
@@ -111,6 +111,6 @@ export async function pretend(
     kind.blobs++;
     kind.bytes += blob.size;
   };
-  await together(asked.values(), ask, signal);
+  await mapConcurrent(asked.values(), ask, signal);
   return totals;
 }
