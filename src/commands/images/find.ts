@@ -1,39 +1,11 @@
 import { buffer } from "node:stream/consumers";
 import { Flags } from "@oclif/core";
 import { BaseCommand, withEnv } from "../../command.ts";
-import type { Find, Mention } from "../../discovery/images/find.ts";
-import { readText } from "../../discovery/manifests/read.ts";
-import { searchPaths } from "../../discovery/manifests/search.ts";
+import { describePlace, type FoundImages, findImagesAt } from "../../discovery/manifests/find.ts";
 import { AirgapError, Exit } from "../../errors.ts";
 import { count } from "../../format.ts";
-import { run } from "../../host/process.ts";
-import { Http } from "../../http.ts";
-import { storedCredentials } from "../../transport/credentials.ts";
-import { Registries } from "../../transport/registry/registries.ts";
 
-type Shown = Omit<Find, "places"> & { places: Omit<Mention, "spans">[] };
-
-interface Result {
-  /** Certain and likely: what is printed, and what a build carries. */
-  images: Shown[];
-  /** Possible images, and OCI artifacts that are not container images: carried when the spec accepts them. */
-  possible: Shown[];
-  warnings: string[];
-}
-
-const shown = (find: Find): Shown => ({
-  ...find,
-  places: find.places.map(({ spans: _, ...place }) => place),
-});
-
-/** `kube-flannel.yml:121 DaemonSet/kube-flannel-ds spec.template…` */
-function placeOf({ file, line, object, path }: Shown["places"][number]): string {
-  return [file === undefined ? "" : line === undefined ? file : `${file}:${line}`, object, path]
-    .filter(Boolean)
-    .join(" ");
-}
-
-export default class ImagesFind extends BaseCommand<Result> {
+export default class ImagesFind extends BaseCommand<FoundImages> {
   static override summary = "Print every image that manifests, charts or kustomizations make a cluster pull";
 
   static override description =
@@ -67,51 +39,34 @@ export default class ImagesFind extends BaseCommand<Result> {
     }),
   });
 
-  async run(): Promise<Result> {
+  async run(): Promise<FoundImages> {
     const { argv, flags } = await this.parse(ImagesFind);
-    const paths = argv.map(String);
-    if (paths.length === 0)
+    if (argv.length === 0)
       throw new AirgapError("usage", "Nothing to search: name at least one file, folder, URL or chart", {
         suggestions: ["airgap images find kube-flannel.yml"],
       });
-    const warnings: string[] = [];
-    const http = new Http({ emit: this.emit, retries: 1 });
-    const registries = new Registries({ credentials: storedCredentials(run), emit: this.emit });
-    try {
-      const { finds } = await searchPaths(paths, {
-        values: await Promise.all(flags.values.map(async (file) => ({ file, text: await readText(file) }))),
-        set: flags.set,
-        strict: false,
-        whole: false,
-        kubeVersion: flags["kubernetes-version"],
-        reach: {
-          baseDir: process.cwd(),
-          http: () => http,
-          registry: (host, repository) => registries.source(host, repository),
-          emit: this.emit,
-          signal: this.signal,
-        },
-        incomplete: () => {
-          process.exitCode = Exit.check;
-        },
-        stdin: () => buffer(process.stdin),
-        warn: (message) => warnings.push(message),
-        note: (message) => this.emit({ type: "note", message }),
-      });
-      return this.#tell(finds.map(shown), warnings);
-    } finally {
-      await registries.close();
-      await http.close();
-    }
+    const found = await findImagesAt({
+      paths: argv.map(String),
+      values: flags.values,
+      set: flags.set,
+      kubeVersion: flags["kubernetes-version"],
+      stdin: () => buffer(process.stdin),
+      incomplete: () => {
+        process.exitCode = Exit.check;
+      },
+      emit: this.emit,
+      signal: this.signal,
+    });
+    this.#tell(found);
+    return found;
   }
 
-  #tell(finds: Shown[], warnings: string[]): Result {
-    const isCarried = ({ confidence, artifact }: Shown): boolean => confidence !== "possible" && !artifact;
-    const [images, possible] = [finds.filter(isCarried), finds.filter((find) => !isCarried(find))];
+  #tell({ images, possible, warnings }: FoundImages): void {
     const { report } = this;
     for (const { reference } of images) report.line(reference);
     for (const message of warnings) this.emit({ type: "warning", message });
-    if (finds.length + warnings.length === 0) this.emit({ type: "note", message: "No images found." });
+    if (images.length + possible.length + warnings.length === 0)
+      this.emit({ type: "note", message: "No images found." });
     const off = images.filter(({ behind }) => behind);
     if (off.length > 0)
       report.say(
@@ -122,8 +77,7 @@ export default class ImagesFind extends BaseCommand<Result> {
       report.say("Possible images; a build carries them only if acceptImages lists them:");
     for (const { reference, places, artifact } of possible)
       report.say(
-        `  ${reference}${artifact ? " (an OCI artifact, not a container image)" : ""}: ${places[0] ? placeOf(places[0]) : ""}`,
+        `  ${reference}${artifact ? " (an OCI artifact, not a container image)" : ""}: ${places[0] ? describePlace(places[0]) : ""}`,
       );
-    return { images, possible, warnings };
   }
 }

@@ -1,21 +1,9 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
 import { Flags } from "@oclif/core";
 import { BaseCommand, withEnv } from "../../command.ts";
-import { readText } from "../../discovery/manifests/read.ts";
-import { asStream, type RewriteResult, rewritePaths } from "../../discovery/manifests/rewrite.ts";
-import { AirgapError, messageOf } from "../../errors.ts";
+import { asStream, type RewriteResult } from "../../discovery/manifests/rewrite.ts";
+import { rewriteManifests } from "../../discovery/manifests/rewrite-manifests.ts";
+import { AirgapError } from "../../errors.ts";
 import { count } from "../../format.ts";
-import { run } from "../../host/process.ts";
-import { Http } from "../../http.ts";
-import { parseLock } from "../../lock/parse.ts";
-import { type LandingRules, land, parseTarget } from "../../names/landing.ts";
-import { parseMapRule } from "../../names/map-rule.ts";
-import { containerdFiles, dockerFiles } from "../../names/runtime-config.ts";
-import type { Digest } from "../../oci/digest.ts";
-import { parseReference } from "../../oci/reference.ts";
-import { storedCredentials } from "../../transport/credentials.ts";
-import { Registries } from "../../transport/registry/registries.ts";
 
 export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
   static override summary = "Print the same documents with the image names of the isolated site";
@@ -90,50 +78,23 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
       throw new AirgapError("usage", "Nothing to rewrite: name at least one file, folder, URL or chart", {
         suggestions: ["airgap manifests rewrite kube-flannel.yml --target harbor.site.local"],
       });
-    const rules: LandingRules = {
-      target: parseTarget(flags.target),
+    const folder = flags["runtime-config"];
+    const result = await rewriteManifests({
+      paths: argv.map(String),
+      values: flags.values,
+      set: flags.set,
+      target: flags.target,
       layout: flags.layout,
-      map: flags.map.map(parseMapRule),
+      map: flags.map,
       siteName: flags["site-name"],
-    };
-    const http = new Http({ emit: this.emit, retries: 1 });
-    const registries = new Registries({ credentials: storedCredentials(run), emit: this.emit });
-    try {
-      const load = {
-        values: await Promise.all(flags.values.map(async (file) => ({ file, text: await readText(file) }))),
-        set: flags.set,
-        strict: false,
-        whole: true,
-        reach: {
-          baseDir: process.cwd(),
-          http: () => http,
-          registry: (host: string, repository: string) => registries.source(host, repository),
-          emit: this.emit,
-          signal: this.signal,
-        },
-        warn: (message: string) => this.emit({ type: "warning", message }),
-        note: (message: string) => this.emit({ type: "note", message }),
-      };
-      const result = await rewritePaths(argv.map(String), load, async (references) => {
-        const digests = flags.digests
-          ? await (flags.lock ? lockedDigests(flags.lock) : askedDigests(references, registries, this.signal))
-          : undefined;
-        return {
-          land: (reference) => land(reference, rules),
-          digestOf: (reference) => digests?.get(reference),
-        };
-      });
-      if (flags["runtime-config"])
-        await this.#writeConfig(flags["runtime-config"], result.upstreams, rules, {
-          insecure: flags.insecure,
-          caFile: flags["ca-file"],
-        });
-      this.#tell(result);
-      return result;
-    } finally {
-      await registries.close();
-      await http.close();
-    }
+      digests: flags.digests,
+      lock: flags.lock,
+      runtimeConfig: folder ? { folder, insecure: flags.insecure, caFile: flags["ca-file"] } : undefined,
+      emit: this.emit,
+      signal: this.signal,
+    });
+    this.#tell(result);
+    return result;
   }
 
   #tell({ files, changes, left }: RewriteResult): void {
@@ -148,58 +109,4 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
       });
     }
   }
-
-  async #writeConfig(
-    folder: string,
-    upstreams: string[],
-    rules: LandingRules,
-    { insecure, caFile }: { insecure: boolean; caFile: string | undefined },
-  ): Promise<void> {
-    const ca = caFile === undefined ? undefined : await readText(caFile);
-    const access = {
-      scheme: insecure && ca === undefined ? ("http" as const) : ("https" as const),
-      ca,
-      insecure,
-    };
-    const docker = dockerFiles(upstreams, rules, access);
-    for (const [path, content] of Object.entries({
-      ...containerdFiles(upstreams, rules, access),
-      ...docker.files,
-    })) {
-      const file = join(folder, path);
-      await mkdir(dirname(file), { recursive: true });
-      await writeFile(file, content);
-      this.report.say(`Wrote ${file}`);
-    }
-    if (docker.unserved.length > 0)
-      this.emit({
-        type: "warning",
-        message: `Docker has no mirrors for ${docker.unserved.join(", ")}: with Docker, use the rewritten documents`,
-      });
-  }
-}
-
-async function lockedDigests(file: string): Promise<Map<string, Digest>> {
-  const bytes = await readFile(file).catch((cause) => {
-    throw new AirgapError("usage", `Cannot read the lock ${file}: ${messageOf(cause)}`, { cause });
-  });
-  return new Map(
-    parseLock(bytes, file)
-      .items.filter(({ kind }) => kind === "image")
-      .map(({ name, root }) => [name, root.digest]),
-  );
-}
-
-async function askedDigests(
-  references: string[],
-  registries: Registries,
-  signal: AbortSignal,
-): Promise<Map<string, Digest>> {
-  const found = new Map<string, Digest>();
-  for (const text of references) {
-    const { host, repository, tag, digest } = parseReference(text);
-    if (digest === undefined && tag !== undefined)
-      found.set(text, (await registries.source(host, repository).resolve(tag, signal)).digest);
-  }
-  return found;
 }
