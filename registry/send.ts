@@ -60,7 +60,7 @@ class Sink {
 /**
  * Sends bytes of an open file, with two buffers in turn, and no more memory for a slow client. @throws Error when the file is shorter than it should be, or the client goes away
  */
-async function pour(exchange: Exchange, fd: number, start: number, length: number): Promise<void> {
+async function sendRegion(exchange: Exchange, fd: number, start: number, length: number): Promise<void> {
   const buffers = exchange.buffers.take(length);
   const step = buffers[0].length;
   const sink = new Sink(exchange.res);
@@ -134,6 +134,6 @@ async function sendRange(
   const length = end - start + 1;
   const partial = range ? { "content-range": `bytes ${start}-${end}/${blob.size}` } : {};
   exchange.res.writeHead(range ? 206 : 200, { ...headers, ...partial, "content-length": length });
-  if (!exchange.isHead && length > 0) await pour(exchange, blob.fd, blob.offset + start, length);
+  if (!exchange.isHead && length > 0) await sendRegion(exchange, blob.fd, blob.offset + start, length);
   exchange.res.end();
 }

@@ -6,22 +6,22 @@ import type { Emit } from "./events.ts";
 import { printable } from "./format.ts";
 import { createReporter, type Reporter } from "./report/reporter.ts";
 
-/** Flags that a variable may set: how a command works and talks, never what it checks or accepts. docs/environment.md */
+/** Flags that a variable may set: they change how a command works and prints, never what it checks. docs/environment.md */
 export const FROM_ENVIRONMENT: readonly string[] = ["concurrency", "quiet", "verbose"];
 
-/** Gives flags that may have one their `AIRGAP_*` variable. */
+/** Adds the `AIRGAP_*` variable to each flag that may have one. */
 export function withEnv<T extends FlagInput>(flags: T): T {
   for (const [name, flag] of Object.entries(flags))
     if (FROM_ENVIRONMENT.includes(name)) flag.env ??= `AIRGAP_${name.toUpperCase().replaceAll("-", "_")}`;
   return flags;
 }
 
-/** As oclif reads variables of boolean flags. */
+/** Reads a boolean variable as oclif does. */
 const isSet = (name: string): boolean => /^(?:true|1|yes|y)$/i.test(process.env[name] ?? "");
 
 /**
- * What all commands share: `run` parses flags, calls one function of a room and returns its
- * result, which `--json` prints as it is. stdout is data, stderr progress.
+ * The base of all commands: `run` parses flags, calls one function of a room and returns its
+ * result, which `--json` prints. Data goes to stdout, progress to stderr.
  */
 export abstract class BaseCommand<Result> extends Command {
   static override enableJsonFlag = true;
@@ -79,12 +79,12 @@ export abstract class BaseCommand<Result> extends Command {
     this.report.json(value);
   }
 
-  /** Asks a question that `--yes` answers; without a terminal to ask at, the answer is no. */
+  /** Asks a question that `--yes` answers; without a terminal, the answer is no. */
   protected async confirm(question: string): Promise<boolean> {
     return this.argv.some((word) => word === "--yes" || word === "-y") || this.ask(question);
   }
 
-  /** Asks a question that only a person can answer; without a terminal to ask at, the answer is no. */
+  /** Asks a question that only a person can answer; without a terminal, the answer is no. */
   protected async ask(question: string): Promise<boolean> {
     if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
     this.report.end();

@@ -12,8 +12,8 @@ import {
   parseManifest,
 } from "./oci/manifest.ts";
 import { isForeignLayer, isManifestLike } from "./oci/media-types.ts";
+import { mapConcurrent } from "./transport/map-concurrent.ts";
 import { readBlob } from "./transport/read.ts";
-import { together } from "./transport/together.ts";
 import type { Destination, Source } from "./transport/types.ts";
 
 /** An artifact attached to a manifest, such as a signature or an SBOM. */
@@ -120,7 +120,7 @@ export class Copier {
       begun.set(keyOf(each), copy);
       return copy;
     };
-    await together(attached, async (each) => one(each));
+    await mapConcurrent(attached, async (each) => one(each));
   }
 
   /** A destination that has a graph already: the others may mount from it what they share. */
@@ -141,14 +141,14 @@ export class Copier {
     this.#signal.throwIfAborted();
     const all = depth < MAX_INDEX_DEPTH ? await this.#children(root, job.source) : [];
     const children = all.filter(job.carries ?? withoutForeign);
-    await together(children, (child) => this.#once(job, child, depth));
+    await mapConcurrent(children, (child) => this.#once(job, child, depth));
     try {
       await this.#name(job, root, tags);
     } catch (error) {
       // A registry that said of a blob that it is there may find out now that it is not.
       if (!isAirgapError(error) || error.data?.["missing"] !== true || children.length < all.length)
         throw error;
-      await together(children, (child) => this.#again(job, child));
+      await mapConcurrent(children, (child) => this.#again(job, child));
       await this.#name(job, root, tags);
     }
     this.totals.manifests++;
@@ -254,20 +254,20 @@ export class Copier {
     return false;
   }
 
-  /** One after the other for each blob of a store: what the first one mends may be all that was broken. */
+  /** One repair at a time for each blob of a store: the first one may have repaired everything. */
   async #repaired(job: CopyJob, blob: Descriptor): Promise<Moved> {
     const key = inStore(job.destination, blob.digest);
-    const mended = Promise.resolve(this.#holders.get(key)).then(
-      (holder) => this.#mended(job, blob, holder),
-      () => this.#mended(job, blob),
+    const repaired = Promise.resolve(this.#holders.get(key)).then(
+      (holder) => this.#restore(job, blob, holder),
+      () => this.#restore(job, blob),
     );
-    const holder = mended.then(() => job.destination);
+    const holder = repaired.then(() => job.destination);
     holder.catch(() => {});
     this.#holders.set(key, holder);
-    return await mended;
+    return await repaired;
   }
 
-  async #mended(job: CopyJob, blob: Descriptor, holder?: Destination): Promise<Moved> {
+  async #restore(job: CopyJob, blob: Descriptor, holder?: Destination): Promise<Moved> {
     const { destination } = job;
     const isThere = (): Promise<boolean> =>
       (destination.isReadable ?? destination.exists).call(destination, blob, this.#signal);

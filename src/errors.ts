@@ -6,9 +6,9 @@ export type ErrorCode =
   | "usage" // wrong flags or arguments
   | "spec" // a spec, cluster file or other input of the user's is wrong
   | "not-found" // a registry, archive or repository does not have it
-  | "unauthorized" // credentials missing, wrong, or without the right
-  | "refused" // the other side understood and said no (quota, immutable, read-only, 4xx)
-  | "network" // no answer, or an answer that broke off
+  | "unauthorized" // credentials are missing or wrong, or lack permission
+  | "refused" // the server understood the request and refused it (quota, immutable, read-only, 4xx)
+  | "network" // no answer, or an incomplete one
   | "protocol" // an answer that its specification forbids
   | "corrupt" // content that is not what its digest, size or signature says
   | "unsupported" // valid, but not something this tool handles
@@ -16,9 +16,9 @@ export type ErrorCode =
   | "not-closed" // something that the bundle needs is not in it
   | "unsatisfiable" // a package request that has no solution
   | "conflict" // two things want one name
-  | "interrupted" // stopped part-way; the same command goes on
+  | "interrupted" // stopped part-way; the same command resumes
   | "step-failed" // a command on a host failed
-  | "disk" // no room, no permission, no such file
+  | "disk" // no space, no permission, no such file
   | "environment"; // this machine lacks what is needed (Node, a native module, a daemon)
 
 /** Exit codes as promised to users. */
@@ -34,20 +34,20 @@ const EXIT_OF: Partial<Record<ErrorCode, number>> = {
 };
 
 export interface ErrorDetails {
-  /** What to type or change next; each works as it stands. */
+  /** What to type or change next; each works as written. */
   suggestions?: string[];
   /** A page of the documentation. */
   ref?: string;
   cause?: unknown;
   /** Overrides the exit code that follows from the code. */
   exit?: number;
-  /** Facts for `--json`: names, digests, places. Never a secret. */
+  /** Facts for `--json`: names, digests, locations. Never a secret. */
   data?: Record<string, unknown>;
 }
 
 /**
  * An error that the user can act on. The message says what was tried, on what, and what came
- * back; the suggestions can be typed as they stand. Anything else that is thrown is a bug.
+ * back; the suggestions can be typed as written. Anything else that is thrown is a bug.
  */
 export class AirgapError extends Error {
   override readonly name = "AirgapError";

@@ -1,12 +1,12 @@
 /**
- * What the rooms tell while they work. Nothing here prints: src/report does.
+ * What the rooms report while they work. Only src/report prints.
  * Sizes are bytes.
  */
 export type Event =
   | { type: "phase"; name: string; detail?: string }
   | { type: "note"; message: string }
   | { type: "warning"; message: string; suggestion?: string }
-  /** The work ahead, as far as it is known; a later one replaces it. */
+  /** The work ahead, as far as it is known. A later plan replaces it. */
   | { type: "plan"; items: number; bytes: number }
   /** Bytes moved since the last such event, for the item named. */
   | { type: "progress"; item: string; bytes: number }

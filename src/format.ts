@@ -26,13 +26,13 @@ export function count(number: number, singular: string, plural = `${singular}s`)
 }
 
 /**
- * What a text from outside may hold and a reader does not see: control characters, which steer a
- * terminal; marks of direction (U+202E turns names round) and of width zero; separators of lines;
- * halves of surrogate pairs; all that Unicode calls ignorable. Line feeds and tabs are not among it.
+ * Characters that a reader does not see: control characters, which steer a terminal; marks of
+ * direction (U+202E reverses names) and of width zero; line separators; halves of surrogate pairs;
+ * everything that Unicode calls ignorable. Line feeds and tabs are not among them.
  */
 const UNSEEN = /(?![\t\n])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{DI}]/gu;
 
-/** Text with nothing in it that cannot be seen; lines stay lines. */
+/** Text without invisible characters; lines stay lines. */
 export const printable = (text: string): string => text.replace(UNSEEN, "\ufffd");
 
 const escaped = (character: string): string =>
@@ -41,6 +41,6 @@ const escaped = (character: string): string =>
     (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`,
   ).join("");
 
-/** JSON in which everything that cannot be seen is an escape; the value is the same. */
+/** JSON with invisible characters as escapes; the value is the same. */
 export const jsonText = (value: unknown, indent?: number): string =>
   (JSON.stringify(value, undefined, indent) ?? "null").replace(UNSEEN, escaped);

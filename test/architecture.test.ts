@@ -66,6 +66,7 @@ const MAY: Record<string, string[]> = {
     "src/format.ts",
   ],
   "src/discovery": [
+    "src/lock",
     "src/kubernetes",
     "src/names",
     "src/host",

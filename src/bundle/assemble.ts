@@ -5,12 +5,12 @@ import type { BundleSpec } from "../lock/spec.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { isManifestLike } from "../oci/media-types.ts";
-import type { Wanted } from "./fill.ts";
+import type { WantedBlob } from "./fill.ts";
 
 /** A lock with everything that it takes to fill a bundle by it. */
 export interface Assembly {
   lock: Lock;
-  wanted: Map<Digest, Wanted>;
+  wanted: Map<Digest, WantedBlob>;
 }
 
 const before = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
@@ -29,7 +29,7 @@ export function assemble(
   const ordered = resolved.toSorted(
     (a, b) => before(a.item.kind, b.item.kind) || before(a.item.name, b.item.name),
   );
-  const wanted = new Map<Digest, Wanted>();
+  const wanted = new Map<Digest, WantedBlob>();
   const manifests = new Set<Digest>();
   for (const { item, blobs } of ordered) {
     for (const { descriptor, source } of blobs) {
@@ -45,7 +45,7 @@ export function assemble(
   for (const { blobs } of ordered)
     for (const digest of blobs.map(({ descriptor }) => descriptor.digest).toSorted(before)) order.add(digest);
   const blobs = [...order].map(
-    (digest): LockedBlob => ({ digest, size: (wanted.get(digest) as Wanted).descriptor.size }),
+    (digest): LockedBlob => ({ digest, size: (wanted.get(digest) as WantedBlob).descriptor.size }),
   );
   const lock: Lock = {
     apiVersion: "airgap/v1",

@@ -15,7 +15,7 @@ import { readBlob } from "../transport/read.ts";
 import { assemble } from "./assemble.ts";
 import { diffLocks, type LockDiff, readLockOf } from "./diff.ts";
 import { holdOutput } from "./exclusive.ts";
-import { fill, type Wanted } from "./fill.ts";
+import { fill, type WantedBlob } from "./fill.ts";
 import { checkClosed } from "./held.ts";
 import { blobName, encodeLock, type Layout, layOut } from "./layout.ts";
 import { discardBuild, PartFile, savedBuild } from "./part-file.ts";
@@ -137,7 +137,7 @@ async function buildAlone(options: BuildOptions): Promise<BuildResult> {
 }
 
 /** A manifest of what is about to be fetched; it is at hand since it was resolved. */
-async function readWanted(wanted: Map<Digest, Wanted>, digest: Digest): Promise<Buffer | undefined> {
+async function readWanted(wanted: Map<Digest, WantedBlob>, digest: Digest): Promise<Buffer | undefined> {
   const found = wanted.get(digest);
   const [source] = found?.sources ?? [];
   return found && source ? readBlob(source, found.descriptor, MAX_MANIFEST_SIZE) : undefined;
@@ -223,7 +223,7 @@ function writeLock(path: string, lock: Lock): void {
 }
 
 /** Bundles at hand are asked before any network. */
-function preferLocal(wanted: Map<Digest, Wanted>, reused: BundleReader[]): void {
+function preferLocal(wanted: Map<Digest, WantedBlob>, reused: BundleReader[]): void {
   for (const bundle of reused) {
     const source = bundle.source();
     for (const [digest, { sources, descriptor }] of wanted)
@@ -235,7 +235,7 @@ async function write(
   options: BuildOptions,
   layout: Layout,
   saved: { specDigest: string; lock: Lock },
-  wanted: Map<Digest, Wanted>,
+  wanted: Map<Digest, WantedBlob>,
 ): Promise<void> {
   const part = PartFile.open(options.output, layout, saved);
   try {

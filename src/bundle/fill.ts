@@ -10,7 +10,7 @@ import type { Entry, Layout } from "./layout.ts";
 import type { PartFile } from "./part-file.ts";
 
 /** A blob to be written, with every place that has it; tried in order. */
-export interface Wanted {
+export interface WantedBlob {
   descriptor: Descriptor;
   sources: Source[];
 }
@@ -35,7 +35,7 @@ const AT_ONCE_BY_LANE = 64;
 export async function fill(
   part: PartFile,
   layout: Layout,
-  wanted: Iterable<Wanted>,
+  wanted: Iterable<WantedBlob>,
   options: FillOptions,
 ): Promise<void> {
   const pool = new HashPool();
@@ -103,7 +103,7 @@ class BlobFill {
   constructor(
     part: PartFile,
     entry: Entry,
-    { descriptor, sources }: Wanted,
+    { descriptor, sources }: WantedBlob,
     options: FillOptions & { signal: AbortSignal },
     pool: HashPool,
   ) {
@@ -118,7 +118,7 @@ class BlobFill {
 
   /** Whether it is going to come by the fast lane. */
   get byLane(): boolean {
-    return this.#sources[0]?.pour !== undefined;
+    return this.#sources[0]?.writeTo !== undefined;
   }
 
   /** Whether an earlier run wrote all of it, and rightly. */
@@ -143,7 +143,7 @@ class BlobFill {
     if (!resumed) this.#hash = this.#freshHash();
     for (let first = true; this.#written < size || (size === 0 && first); first = false) {
       try {
-        await this.#pour((chunk) => {
+        await this.#writeTo((chunk) => {
           this.#part.write(this.#entry, chunk, this.#written);
           this.#written += chunk.length;
           this.#hash?.update(chunk);
@@ -205,14 +205,14 @@ class BlobFill {
     return this.#descriptor.size <= SMALL ? createHash(algorithmOf(this.#descriptor.digest)) : undefined;
   }
 
-  async #pour(sink: (chunk: Uint8Array) => void): Promise<void> {
+  async #writeTo(sink: (chunk: Uint8Array) => void): Promise<void> {
     const [source] = this.#sources;
     const { signal } = this.#options;
     signal.throwIfAborted();
     if (source === undefined)
       throw new AirgapError("not-found", `${this.#descriptor.digest} is nowhere to be had`);
     const range = { offset: this.#written };
-    if (source.pour) return source.pour(this.#descriptor, range, sink, signal);
+    if (source.writeTo) return source.writeTo(this.#descriptor, range, sink, signal);
     for await (const chunk of (await source.fetch(
       this.#descriptor,
       this.#written > 0 ? { range, signal } : { signal },

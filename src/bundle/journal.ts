@@ -11,7 +11,7 @@ export type Progress = Map<Digest, number>;
  * An append-only note of how far each blob was written. A line is written after its bytes, so that
  * after a kill it never says too much; a line cut off by the kill is passed over.
  */
-export class Journal {
+export class BuildJournal {
   readonly #fd: number;
   readonly #noted: Progress;
   /** Lines that are to be written, and the bytes that they speak of. */
@@ -23,7 +23,7 @@ export class Journal {
     this.#noted = noted;
   }
 
-  static open(path: string): { journal: Journal; progress: Progress } {
+  static open(path: string): { journal: BuildJournal; progress: Progress } {
     const progress: Progress = new Map();
     appendFileSync(path, "");
     for (const line of readFileSync(path, "latin1").split("\n").slice(0, -1)) {
@@ -32,7 +32,7 @@ export class Journal {
         progress.set(digest, Number(offset));
     }
     const fd = openSync(path, "a");
-    return { journal: new Journal(fd, new Map(progress)), progress };
+    return { journal: new BuildJournal(fd, new Map(progress)), progress };
   }
 
   /** Bytes `0 … written` of the blob stand in the file. */

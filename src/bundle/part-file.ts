@@ -22,7 +22,7 @@ import type { Lock } from "../lock/lock.ts";
 import { parseLock } from "../lock/parse.ts";
 import { isRecord } from "../oci/descriptor.ts";
 import type { Region } from "../transport/types.ts";
-import { Journal, type Progress } from "./journal.ts";
+import { BuildJournal, type Progress } from "./journal.ts";
 import { type Entry, encodeLock, type Layout } from "./layout.ts";
 import { END_OF_ARCHIVE } from "./tar.ts";
 
@@ -70,7 +70,7 @@ export class PartFile {
   readonly progress: Progress;
   readonly #output: string;
   readonly #layout: Layout;
-  readonly #journal: Journal;
+  readonly #journal: BuildJournal;
   #dirty = 0;
   #syncing = false;
   #syncError: Error | undefined;
@@ -79,7 +79,7 @@ export class PartFile {
     output: string,
     layout: Layout,
     fd: number,
-    opened: { journal: Journal; progress: Progress },
+    opened: { journal: BuildJournal; progress: Progress },
   ) {
     this.#output = output;
     this.#layout = layout;
@@ -104,7 +104,7 @@ export class PartFile {
       for (const entry of layout.entries) writeFrame(fd, entry);
       writeAll(fd, END_OF_ARCHIVE, layout.size - END_OF_ARCHIVE.length);
       if (!same) writeFileSync(state, JSON.stringify(saved));
-      return new PartFile(output, layout, fd, Journal.open(journal));
+      return new PartFile(output, layout, fd, BuildJournal.open(journal));
     } catch (cause) {
       throw cause instanceof AirgapError ? cause : diskError(output, cause);
     }

@@ -12,7 +12,7 @@ import { type Descriptor, parseDescriptor } from "../oci/descriptor.ts";
 import { checkDigest, type Digest, isDigest } from "../oci/digest.ts";
 import { type Index, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "../oci/manifest.ts";
 import { isManifestLike } from "../oci/media-types.ts";
-import { pourRegion, readRegion, regionStream } from "../transport/region.ts";
+import { readRegion, regionStream, writeRegion } from "../transport/region.ts";
 import type { FetchOptions, Range, Region, Source } from "../transport/types.ts";
 import { verified } from "../transport/verify.ts";
 import { blobName, type Layout, layOut, ROOT_ARTIFACT_TYPE } from "./layout.ts";
@@ -173,13 +173,13 @@ class BundleSource implements Source {
     });
   }
 
-  pour(
+  writeTo(
     descriptor: Descriptor,
     range: Range,
     sink: (chunk: Uint8Array) => void | Promise<void>,
     signal?: AbortSignal,
   ): Promise<void> {
-    return pourRegion(this.#part(descriptor, range), `${descriptor.digest} of ${this.name}`, sink, signal);
+    return writeRegion(this.#part(descriptor, range), `${descriptor.digest} of ${this.name}`, sink, signal);
   }
 
   region(descriptor: Descriptor): Region | undefined {

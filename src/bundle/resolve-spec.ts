@@ -31,7 +31,7 @@ export interface ResolveOptions {
 }
 
 /** A resolved spec. Its sources stay open until `close`, since the bundle is filled from them. */
-export interface Session {
+export interface ResolveSession {
   resolved: Resolved[];
   /** What kubeadm of each version asks for. */
   kubeadm: Record<string, string[]>;
@@ -42,7 +42,7 @@ export interface Session {
 const IMAGES = 32;
 
 /** Works out everything that a spec asks for. @throws AirgapError */
-export async function resolveSpec(options: ResolveOptions): Promise<Session> {
+export async function resolveSpec(options: ResolveOptions): Promise<ResolveSession> {
   const { spec, emit, signal, concurrency } = options;
   const sources = resolveCaFiles(spec.sources, options.baseDir);
   const clients = new HttpClients({
@@ -74,7 +74,7 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
     await clients.close();
   };
   try {
-    const kubeadm: Session["kubeadm"] = {};
+    const kubeadm: ResolveSession["kubeadm"] = {};
     const registry: OpenRepository = (host, repository) => registries.source(host, repository);
     const resolutions = await resolveWants(spec, { ...context, registry }, kubeadm);
     const wants = resolutions.flatMap(({ images }) => images);
@@ -97,7 +97,7 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
 async function resolveWants(
   spec: BundleSpec,
   context: DocumentsContext,
-  kubeadm: Session["kubeadm"],
+  kubeadm: ResolveSession["kubeadm"],
 ): Promise<Resolution[]> {
   const found: Resolution[] = [];
   if (spec.kubernetes.length > 0) {

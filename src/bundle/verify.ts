@@ -15,7 +15,7 @@ import { BLOCK, END_OF_ARCHIVE, padded, readHeader } from "./tar.ts";
 import { usageOf } from "./usage.ts";
 
 /** One thing that is wrong with a bundle. */
-export interface Finding {
+export interface Defect {
   what:
     | "header"
     | "padding"
@@ -93,7 +93,7 @@ async function open(path: string, signal: AbortSignal | undefined): Promise<Bund
   }
 }
 
-function failure(path: string, findings: Finding[]): AirgapError {
+function failure(path: string, findings: Defect[]): AirgapError {
   const lines = findings
     .slice(0, MAX_SHOWN)
     .map(({ message, items }) => `  ${message}${items?.length ? `; used by ${items.join(", ")}` : ""}`);
@@ -112,7 +112,7 @@ class Verifier {
   readonly #path: string;
   readonly #bundle: BundleReader;
   readonly #options: VerifyOptions;
-  readonly #findings: Finding[] = [];
+  readonly #findings: Defect[] = [];
   /** Blobs whose content is known to be wrong or absent. */
   readonly #bad = new Set<Digest>();
 
@@ -122,7 +122,7 @@ class Verifier {
     this.#options = options;
   }
 
-  async run(): Promise<Finding[]> {
+  async run(): Promise<Defect[]> {
     const fd = openSync(this.#path, "r");
     try {
       this.#frames(fd);
@@ -270,7 +270,7 @@ class Verifier {
     }
   }
 
-  #add(what: Finding["what"], entry: Entry, message: string): void {
+  #add(what: Defect["what"], entry: Entry, message: string): void {
     this.#findings.push({
       what,
       entry: entry.name,

@@ -3,9 +3,9 @@ import { AirgapError } from "../errors.ts";
 import { rulesOf } from "../kubernetes/rules.ts";
 import type { Cluster } from "./cluster.ts";
 
-/** What the parts of a cluster file must be to each other; the form of each is the schema's. */
+/** Rules between the parts of a cluster file; the schema checks each part alone. */
 const RULES: ((cluster: Cluster) => string[])[] = [
-  ({ hosts }) => twice(hosts.map(({ name }) => name)).map((name) => `hosts: two are called ${name}`),
+  ({ hosts }) => twice(hosts.map(({ name }) => name)).map((name) => `hosts: two have the name ${name}`),
   ({ hosts }) =>
     twice(hosts.map(({ address }) => canonicalAddress(address))).map(
       (address) => `hosts: two have the address ${address}`,
@@ -30,7 +30,7 @@ const RULES: ((cluster: Cluster) => string[])[] = [
       : [],
 ];
 
-/** What a cluster file may say and this version cannot do: refused by name before anything is connected to. */
+/** What a cluster file may ask for and this version cannot do: refused by name before any connection. */
 const NOT_YET: [string, (cluster: Cluster) => boolean][] = [
   ["registry.mode: harbor", ({ registry }) => registry.mode === "harbor"],
   ["etcd: external", ({ etcd }) => etcd === "external"],
@@ -48,9 +48,7 @@ const twice = (values: string[]): string[] => [
 
 function severalControlPlanes({ hosts, endpoint }: Cluster): string[] {
   const several = hosts.filter(({ roles }) => roles.includes("control-plane")).length > 1;
-  return several && endpoint === undefined
-    ? ["endpoint: several control planes need an address that they share"]
-    : [];
+  return several && endpoint === undefined ? ["endpoint: several control planes need a shared address"] : [];
 }
 
 function repositoryHost({ hosts, repository, registry }: Cluster): string[] {
@@ -78,7 +76,7 @@ function endpointNames({ hosts, endpoint }: Cluster): string[] {
   });
 }
 
-/** What `airgap serve` answers to is fixed. */
+/** The settings of `airgap serve` are fixed. */
 function served({ registry }: Cluster): string[] {
   const given = [
     ...(registry.layout === "host" ? [] : ["layout"]),
@@ -88,7 +86,7 @@ function served({ registry }: Cluster): string[] {
   ];
   if (registry.mode !== "serve" || given.length === 0) return [];
   return [
-    `registry: with mode serve airgap itself is the registry, with an authority of its own: ${given.join(", ")} can only be said of others`,
+    `registry: with mode serve airgap itself is the registry, with its own certificate authority: remove ${given.join(", ")}`,
   ];
 }
 
@@ -109,7 +107,7 @@ function credentials({ registry }: Cluster): string[] {
   ];
 }
 
-/** @throws AirgapError `spec` with everything that contradicts */
+/** @throws AirgapError `spec` with every contradiction */
 export function checkCluster(cluster: Cluster, file: string): void {
   refuse(
     RULES.flatMap((rule) => rule(cluster)),

@@ -9,14 +9,14 @@ import type { Confirm } from "./flags.ts";
 import { fromEnvironment } from "./secrets.ts";
 
 export interface ConnectOptions {
-  /** Asked about hosts that are met for the first time, one after the other. */
+  /** Decides about the keys of unknown hosts, one after the other. */
   confirm?: Confirm | undefined;
-  /** Instead of SSH, for tests. */
+  /** Replaces SSH in tests. */
   open?: Opener<ClusterHost> | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** Secrets by which hosts are reached, for hiding. */
+/** Secrets of the connections, to be masked. */
 export function sshSecrets(hosts: ClusterHost[]): string[] {
   return hosts.flatMap(({ ssh }) =>
     [ssh.passwordEnv, ssh.passphraseEnv, ssh.sudoPasswordEnv].flatMap((name) =>
@@ -25,7 +25,7 @@ export function sshSecrets(hosts: ClusterHost[]): string[] {
   );
 }
 
-/** Opens hosts as the cluster file says. Passwords come from the environment, and are asked for only when a host is opened. */
+/** Opens hosts as the cluster file says. Reads passwords from the environment, only when it opens a host. */
 export function openerFor(home: StateDir, { confirm, open, signal }: ConnectOptions): Opener<ClusterHost> {
   if (open) return open;
   const oneByOne = pLimit(1);
@@ -58,7 +58,7 @@ export function openerFor(home: StateDir, { confirm, open, signal }: ConnectOpti
   };
 }
 
-/** Facts of several hosts, asked side by side. */
+/** Reads the facts of several hosts side by side. */
 export async function readAllFacts(
   hosts: ClusterHost[],
   session: Session<ClusterHost>,

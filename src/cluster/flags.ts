@@ -8,16 +8,16 @@ export function names(text: string): string[] {
     .split(",")
     .map((name) => name.trim())
     .filter(Boolean);
-  if (found.length === 0) throw new AirgapError("usage", "--hosts names no host");
+  if (found.length === 0) throw new AirgapError("usage", "--hosts is empty: name at least one host");
   return [...new Set(found)];
 }
 
-/** Decides about the key of a host that is met for the first time. */
+/** Decides about the key of a host that ssh does not know yet. */
 export type Confirm = (host: string, key: HostKey) => Promise<boolean>;
 
 /**
- * Asks a person, or accepts every new key when that was demanded by name, and says which.
- * A host that is known by a key of another type is not new: a person must look at it.
+ * Asks a person, or accepts every new key if --accept-new-host-keys is given, and reports each.
+ * A host that ssh knows by a key of another type is not new: a person must look at it.
  */
 export function confirmHostKey({
   acceptNew,
@@ -29,10 +29,10 @@ export function confirmHostKey({
   emit: Emit;
 }): Confirm {
   return async (host, { host: address, type, fingerprint, otherKnown }) => {
-    const shown = `${host} (${address}) shows the ${type} key ${fingerprint}`;
+    const shown = `${host} (${address}) has the ${type} key ${fingerprint}`;
     if (!acceptNew || otherKnown)
       return ask(
-        `${shown}. ${otherKnown ? "So far ssh knows it by a key of another type" : "It is met for the first time"}. Is it that host's own key?`,
+        `${shown}. ${otherKnown ? "ssh knows this host by a key of another type" : "ssh does not know this host yet"}. Is this the host's own key?`,
       );
     emit({ type: "warning", message: `${shown}, accepted without a question (--accept-new-host-keys)` });
     return true;

@@ -17,12 +17,12 @@ import {
   withDefault,
 } from "../schema/schema.ts";
 
-/** What a host is for. One host may have several. */
+/** Roles of a host. One host may have several. */
 export const ROLES = ["control-plane", "worker", "etcd", "load-balancer", "registry"] as const;
 export type Role = (typeof ROLES)[number];
 
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
-/** RFC 1123, as kubeadm wants node names. */
+/** RFC 1123, as kubeadm requires for node names. */
 const isName = (text: string): boolean =>
   text.length <= 63 && text.split(".").every((part) => LABEL.test(part));
 
@@ -47,7 +47,7 @@ const path = string({ means: "a path" });
 const port = (description: string) => integer({ min: 1, max: 65_535, description });
 const itemName = string({
   pattern: /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/,
-  means: "a name that the bundle's manifests or charts have by `as:`",
+  means: "the `as:` name of manifests or a chart in the bundle",
 });
 const mapRule = mapped(
   string({
@@ -59,7 +59,7 @@ const mapRule = mapped(
         return (error as Error).message;
       }
     },
-    description: "FROM=TO, as for push",
+    description: "FROM=TO, as push takes it",
   }),
   parseMapRule,
 );
@@ -83,14 +83,14 @@ const kubernetes = object(
     ),
     proxyMode: oneOf(["iptables", "ipvs", "nftables"]),
     extraSans: withDefault(
-      list(string(), { description: "Further names and addresses of the API server" }),
+      list(string(), { description: "Additional names and addresses of the API server" }),
       [],
     ),
     dnsHosts: withDefault(
       map(address, {
         key: /^[a-z0-9*.-]+$/,
         keyMeans: "a DNS name",
-        description: "Names that the cluster's DNS answers",
+        description: "Names that the cluster's DNS resolves",
       }),
       {},
     ),
@@ -103,7 +103,7 @@ const network = either(
     { name: itemName },
     {
       backend: withDefault(
-        oneOf(["vxlan", "host-gw", "ipip", "none"], "How pods of different hosts reach each other"),
+        oneOf(["vxlan", "host-gw", "ipip", "none"], "How pods on different hosts reach each other"),
         "vxlan",
       ),
       interface: string({
@@ -132,7 +132,7 @@ const registry = object(
     mode: withDefault(
       oneOf(
         ["serve", "harbor", "external"],
-        "serve: airgap serve on the registry host; external: filled by airgap push beforehand",
+        "serve: airgap serves the bundle on the registry host; external: airgap push filled the registry before",
       ),
       "serve",
     ),
@@ -140,7 +140,7 @@ const registry = object(
     prefix: withDefault(
       string({
         check: (text) =>
-          text === "" || isRepository(text) ? undefined : `'${text}' is not a path of a registry`,
+          text === "" || isRepository(text) ? undefined : `'${text}' is not a path in a registry`,
       }),
       "",
     ),
@@ -159,7 +159,7 @@ const ssh = object(
     identityFile: path,
     passphraseEnv: variable,
     passwordEnv: variable,
-    sudo: boolean("Become root by sudo"),
+    sudo: boolean("Become root with sudo"),
     sudoPasswordEnv: variable,
   },
 );
@@ -174,7 +174,7 @@ const host = object(
   {
     hostKey: string({
       pattern: /^SHA256:[A-Za-z0-9+/]{43}$/,
-      means: "a fingerprint SHA256:…, as ssh shows it",
+      means: "a fingerprint SHA256:…, as ssh prints it",
     }),
     connection: withDefault(oneOf(["ssh", "local"]), "ssh"),
     labels: withDefault(map(string()), {}),
@@ -186,9 +186,9 @@ const host = object(
 const endpoint = object(
   { address },
   {
-    port: withDefault(port("Where the API is asked"), 6443),
+    port: withDefault(port("Where the API server answers"), 6443),
     loadBalancers: withDefault(list(hostName), []),
-    ingress: object({ address, nodePort: port("Where the ingress controller listens") }, {}),
+    ingress: object({ address, nodePort: port("Where the ingress controller listens on its nodes") }, {}),
   },
 );
 
@@ -201,7 +201,7 @@ const kubeadm = object(
     KubeletConfiguration: anything(),
     KubeProxyConfiguration: anything(),
   },
-  "Merged into what is rendered, for what has no key here",
+  "Merged into the kubeadm configuration, for settings that have no key here",
 );
 
 export type Addon = { name: string } | { manifest: string };
@@ -228,7 +228,7 @@ export const clusterSchema = object(
       {},
       {
         host: hostName,
-        port: port("Where packages and files are served when that is not the registry itself; default 8443"),
+        port: port("The host that serves packages and files when the registry does not; default port 8443"),
       },
     ),
     endpoint,
@@ -238,7 +238,7 @@ export const clusterSchema = object(
     ssh,
     kubeadm: withDefault(kubeadm, {}),
   },
-  "What `airgap install` makes of the hosts",
+  "The cluster that `airgap install` creates",
 );
 
 export type ClusterFile = Infer<typeof clusterSchema>;

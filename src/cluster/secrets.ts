@@ -8,7 +8,7 @@ import type { StateDir } from "../plan/state-dir.ts";
 import type { Cluster } from "./cluster.ts";
 import { type KeptTls, type SiteTls, type StandingTls, siteTls } from "./site-tls.ts";
 
-/** What makes a cluster trust itself. Made before anything is planned, so that no step needs a value from an earlier one. */
+/** The keys, tokens and passwords of a cluster. Made before the plan, so that no step needs a value from an earlier one. */
 export interface ClusterKeys {
   ca: KeyedCertificate;
   etcdCa: KeyedCertificate;
@@ -17,18 +17,18 @@ export interface ClusterKeys {
 }
 
 export interface Secrets {
-  /** Absent where a cluster stands that others made: it keeps its own. */
+  /** Absent when the cluster exists and was made on another machine: it keeps its own. */
   keys?: ClusterKeys;
   /** PEM of the authority that API clients trust. */
   ca: string;
-  /** Lets hosts join: `abcdef.0123456789abcdef`. */
+  /** The token with which hosts join: `abcdef.0123456789abcdef`. */
   joinToken: string;
-  /** Of the server that we start. */
+  /** The certificate of the server that airgap starts. */
   tls?: SiteTls;
-  /** PEM of the authority that signed the certificate of the site's registry, where it is not a public one. */
+  /** PEM of the authority that signed the site registry's certificate, unless it is a public one. */
   registryCa?: string;
   registryPassword?: string;
-  /** A line for an htpasswd file, for the server that we start. */
+  /** A line of an htpasswd file, for the server that airgap starts. */
   htpasswd?: string;
 }
 
@@ -47,18 +47,18 @@ function readKept(home: StateDir): Kept {
     const value: unknown = JSON.parse(text);
     if (isRecord(value)) return value as Kept;
   } catch {
-    // Told below.
+    // Reported below.
   }
   throw new AirgapError("corrupt", `${home.path(FILE)} is damaged`, {
     suggestions: [
-      `if its cluster does not stand, remove it: rm ${home.path(FILE)}`,
-      "if it stands, its keys are read from its first control plane: move the file away",
+      `if the cluster does not exist yet, remove the file: rm ${home.path(FILE)}`,
+      "if the cluster exists, move the file away: airgap reads the keys from the first control plane",
     ],
   });
 }
 
 async function makeKeys(): Promise<ClusterKeys> {
-  // Names as kubeadm gives them.
+  // The names that kubeadm gives.
   const make = (commonName: string): Promise<KeyedCertificate> =>
     makeAuthority({ commonName, days: CA_DAYS });
   const [ca, etcdCa, frontProxyCa, serviceAccount] = await Promise.all([
@@ -95,8 +95,8 @@ export function fromEnvironment(name: string | undefined, key: string): string |
 }
 
 /**
- * A line for an htpasswd file. Its salt is the site's own and the same each time, so the same user
- * and password give the same line from every operator's machine.
+ * A line of an htpasswd file. Its salt depends on the site only, so the same user and password give
+ * the same line on every operator's machine.
  */
 function htpasswd({ name, registry }: Cluster, password: string | undefined, ca: string): string | undefined {
   if (registry.user === undefined || password === undefined || registry.mode !== "serve") return undefined;
@@ -107,7 +107,7 @@ function htpasswd({ name, registry }: Cluster, password: string | undefined, ca:
   return `${registry.user}:${hashSync(password, `$2b$10$${encodeBase64(salt, 16)}`)}`;
 }
 
-/** One certificate or several, PEM or DER, as PEM of the usual form: systems look for its very lines. */
+/** One or several certificates, PEM or DER, as PEM in its usual form: some systems compare its lines. */
 function readCa(file: string): string {
   try {
     const bytes = readFileSync(file);
@@ -119,24 +119,23 @@ function readCa(file: string): string {
   } catch (cause) {
     throw new AirgapError(
       "spec",
-      `registry.caFile: ${file} is no readable certificate: ${messageOf(cause)}`,
+      `registry.caFile: ${file} is not a readable certificate: ${messageOf(cause)}`,
       { cause },
     );
   }
 }
 
-/** What stands already. */
+/** What the hosts have already. */
 export interface Standing {
   /** PEM of the cluster's authority. */
   ca?: string;
-  /** Of the site's server. */
+  /** The certificate of the site's server. */
   tls?: StandingTls;
 }
 
 /**
- * Secrets of a cluster: those kept beside the cluster file, made where they are missing. Where a
- * cluster stands, its own authorities win, from whichever machine it was set up, and tokens are made
- * anew for each run.
+ * Secrets of a cluster: read from beside the cluster file, and made where they are missing. An
+ * existing cluster keeps its own authorities, whichever machine made it; tokens are made for each run.
  * @throws AirgapError
  */
 export async function loadSecrets(cluster: Cluster, home: StateDir, standing: Standing): Promise<Secrets> {
@@ -163,8 +162,8 @@ export async function loadSecrets(cluster: Cluster, home: StateDir, standing: St
 }
 
 /**
- * What base64 makes of a text, wherever in a longer text it begins: `user:password` of a login among
- * them. Only the letters that are the text's own.
+ * The base64 forms of a text at each offset in a longer text, such as `user:password` in a login.
+ * Only the letters that depend on this text alone.
  */
 function inBase64(text: string): string[] {
   const bytes = Buffer.from(text);
@@ -174,7 +173,7 @@ function inBase64(text: string): string[] {
   });
 }
 
-/** Everything that must not be seen: for logs, messages and shown files. */
+/** Everything to mask in logs, messages and shown files. */
 export function secretTexts(secrets: Secrets): string[] {
   const { keys, tls } = secrets;
   const privateKeys = [

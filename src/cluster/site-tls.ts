@@ -3,31 +3,31 @@ import { isIP } from "node:net";
 import { type KeyedCertificate, makeAuthority, makeCertificate } from "../pki/certificate.ts";
 import type { Cluster } from "./cluster.ts";
 
-/** What the server that we start proves itself by, and what its clients have to trust for that. */
+/** The certificate of the server that airgap starts, and the authority that its clients must trust. */
 export interface SiteTls {
   /** PEM of the authority. */
   ca: string;
-  /** Without its key where another operator's machine made it: then it stays what it is on its host. */
+  /** Without its key when another operator's machine made it: then its host keeps the certificate that it has. */
   server: { cert: string; key?: string };
 }
 
-/** The public part, as a site has it already. PEM. */
+/** The public part that a site has already. PEM. */
 export interface StandingTls {
   ca: string;
   cert: string;
 }
 
-/** What this machine keeps of it. */
+/** The part that this machine keeps. */
 export interface KeptTls {
   authority?: KeyedCertificate;
   server?: KeyedCertificate;
 }
 
 const DAYS = 3650;
-/** Days before its end that a certificate is made anew. */
+/** Days before its expiry that a certificate is renewed. */
 const RENEWED = 90;
 
-/** Under which names and addresses our server is asked for. */
+/** Names and addresses of the server. */
 function serverNames({ registry, repository, hosts }: Cluster): string[] {
   const host = hosts.find(({ name }) => name === repository.host);
   const own =
@@ -35,7 +35,7 @@ function serverNames({ registry, repository, hosts }: Cluster): string[] {
   return [...new Set([...own, ...(host ? [host.name, host.address] : []), "localhost", "127.0.0.1"])];
 }
 
-/** Whether a certificate is good for these names for a while, and signed by that authority. */
+/** Whether a certificate has these names, is not about to expire, and is signed by that authority. */
 function fits(cert: string, ca: string, names: string[]): boolean {
   try {
     const [own, authority] = [new X509Certificate(cert), new X509Certificate(ca)];
@@ -48,9 +48,9 @@ function fits(cert: string, ca: string, names: string[]): boolean {
 }
 
 /**
- * The authority and certificate of a site: those that stand there, else those that were made here
- * before, else new ones, which are put into `kept`.
- * @param standing what the host that serves has, if it serves already
+ * The authority and certificate of a site: those that the site has, else those that this machine made
+ * before, else new ones, which are added to `kept`.
+ * @param standing what the serving host has, if it serves already
  */
 export async function siteTls(
   cluster: Cluster,

@@ -8,7 +8,7 @@ import { defaultCacheDir } from "../state/cache.ts";
 export default class Build extends BaseCommand<BuildResult> {
   static override summary = "Work out everything a site needs, pin it in a lock and pack it in one tar";
   static override description =
-    "Asks every source what its names mean, writes the lock beside the spec, and fetches everything into one archive. An interrupted build goes on where it stopped.";
+    "Resolves every name in the spec to a digest, writes the lock beside the spec, and fetches everything into one archive. Run an interrupted build again to resume it.";
   static override examples = [
     "<%= config.bin %> build bundles/quickstart.yaml -o quickstart.tar",
     "<%= config.bin %> build site.yaml -o site.tar --locked",
@@ -17,15 +17,15 @@ export default class Build extends BaseCommand<BuildResult> {
   static override flags = withEnv({
     output: Flags.string({ char: "o", description: "The bundle to write" }),
     locked: Flags.boolean({
-      description: "Follow the lock; ask no registry what a tag means",
+      description: "Use the digests of the existing lock; resolve no tag again",
       exclusive: ["lock-only"],
     }),
     "lock-only": Flags.boolean({ description: "Write the lock and stop" }),
-    fresh: Flags.boolean({ description: "Start from the beginning, whatever an interrupted build left" }),
-    "dry-run": Flags.boolean({ description: "Say what would be carried; write nothing" }),
+    fresh: Flags.boolean({ description: "Start from the beginning; do not resume an interrupted build" }),
+    "dry-run": Flags.boolean({ description: "Print what the bundle would hold; write nothing" }),
     reuse: Flags.string({ description: "Take blobs from this earlier bundle", multiple: true, default: [] }),
     concurrency: Flags.integer({
-      description: "Requests to a host at a time (default: as many as it bears)",
+      description: "Concurrent requests to one host (default: as many as the host can take)",
       min: 1,
       max: 128,
     }),
@@ -35,7 +35,7 @@ export default class Build extends BaseCommand<BuildResult> {
     const { args, flags } = await this.parse(Build);
     const writes = !flags["dry-run"] && !flags["lock-only"];
     if (writes && flags.output === undefined) {
-      throw new AirgapError("usage", "Say where the bundle is to be written", {
+      throw new AirgapError("usage", "--output is missing: airgap does not know where to write the bundle", {
         suggestions: [`airgap build ${args.spec} -o ${args.spec.replace(/^.*\/|\.ya?ml$/g, "")}.tar`],
       });
     }
@@ -70,7 +70,7 @@ export default class Build extends BaseCommand<BuildResult> {
       return;
     }
     report.line(`${result.bundle}: ${what}; lock ${result.lockDigest}`);
-    for (const line of result.extract) report.say(`On the far side, take the tool out with: ${line}`);
+    for (const line of result.extract) report.say(`On the isolated side, extract airgap with: ${line}`);
     report.say(`Next: airgap verify ${result.bundle}`);
   }
 }

@@ -3,7 +3,7 @@ import { BaseCommand } from "../command.ts";
 
 const SHELLS = ["bash", "zsh"];
 
-/** `images list` → its flags; the words of a topic before its commands. */
+/** What can follow each command or topic: `images list` → its flags, `images` → its commands. */
 function tableOf(commands: Command.Loadable[]): Map<string, string[]> {
   const table = new Map<string, string[]>();
   const add = (key: string, word: string): void =>

@@ -5,7 +5,7 @@ import { formatBytes } from "../format.ts";
 
 export default class Diff extends BaseCommand<LockDiff> {
   static override summary = "Show what changed between two bundles or locks";
-  static override description = "Reads the first kilobytes only.";
+  static override description = "Reads only the first kilobytes of a bundle.";
   static override examples = [
     "<%= config.bin %> diff old.tar new.tar",
     "<%= config.bin %> diff site.lock.json site.tar",

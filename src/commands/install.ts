@@ -17,9 +17,10 @@ const stage = {
 } as const;
 
 export default class Install extends ClusterCommand<InstallResult> {
-  static override summary = "From bare hosts to a cluster, over SSH; run again, it makes so what is not";
+  static override summary =
+    "Turn bare hosts into a cluster over SSH. Safe to re-run: only what differs is changed";
   static override description =
-    "Prepares the hosts, serves the bundle on one of them, installs packages and runtime, runs kubeadm, network and add-ons, and checks the result. Checks first: nothing is changed when one fails (exit 3). Interrupted, or with a host that failed, the same command goes on where it was.";
+    "Prepares the hosts, serves the bundle on one of them, installs packages and the container runtime, runs kubeadm, installs network and add-ons, and checks the result. All checks run first: if one fails, nothing is changed (exit 3). After an interruption or a failed host, run the same command again; it resumes.";
   static override examples = [
     "<%= config.bin %> install cluster.yaml --bundle site.tar",
     "<%= config.bin %> install cluster.yaml --bundle site.tar --dry-run",
@@ -29,28 +30,28 @@ export default class Install extends ClusterCommand<InstallResult> {
   static override flags = withEnv({
     bundle: Flags.string({ description: "The bundle", required: true, helpValue: "B" }),
     "dry-run": Flags.boolean({
-      description: "Run the checks only, and say what would change",
+      description: "Run the checks and print what would change; change nothing",
       exclusive: ["script"],
     }),
     script: Flags.string({
-      description: "Write one sh script a host into DIR, instead of running anything",
+      description: "Write sh scripts for the hosts into DIR; run nothing",
       helpValue: "DIR",
     }),
     only: Flags.string({
-      description: `Only these stages: ${STAGE_NAMES.join(", ")}`,
+      description: `Run only these stages: ${STAGE_NAMES.join(", ")}`,
       ...stage,
       exclusive: ["skip"],
     }),
-    skip: Flags.string({ description: "All stages but these", ...stage }),
-    hosts: Flags.string({ description: "Only these hosts, with commas between them", helpValue: "NAME,…" }),
+    skip: Flags.string({ description: "Skip these stages", ...stage }),
+    hosts: Flags.string({ description: "Only these hosts (comma-separated)", helpValue: "NAME,…" }),
     patience: Flags.integer({
-      description: "How long a host that is gone, perhaps to boot again, is waited for",
+      description: "How long to wait for a host that is unreachable or rebooting",
       min: 0,
       default: 180,
       helpValue: "SECONDS",
     }),
     "ignore-check": Flags.string({
-      description: "Go on although this check fails",
+      description: "Continue even if this check fails",
       multiple: true,
       multipleNonGreedy: true,
       helpValue: "NAME",
@@ -85,19 +86,19 @@ export default class Install extends ClusterCommand<InstallResult> {
   #tellScripts(scripts: string[], beside: Beside[]): void {
     for (const file of scripts) this.report.line(file);
     this.report.say(
-      "They hold secrets. Run them as root in this order, each on the host of its name: sh FILE",
+      "The scripts hold secrets. Run them in this order, as root, each on the host in its name: sh FILE",
     );
     for (const { script, name, from } of beside)
-      this.report.say(`Beside ${basename(script)} has to lie ${from} as ${name}`);
+      this.report.say(`Copy ${from} next to ${basename(script)} and name it ${name}`);
   }
 
   #tell({ changed, steps, time, kubeconfig, cluster, log }: InstallResult, file: string): void {
     const { report } = this;
-    if (changed === 0) report.line(`${cluster}: nothing is to do, all ${steps.length} steps are so already`);
-    else report.line(`${cluster}: ${changed} of ${steps.length} steps were done`);
+    if (changed === 0) report.line(`${cluster}: nothing to do, all ${steps.length} steps are already done`);
+    else report.line(`${cluster}: ${changed} of ${steps.length} steps were applied`);
     if (time)
       report.say(
-        `It took ${formatDuration(time.connecting + time.total)}, of which the hosts' own commands ${formatDuration(time.commands)}; the log is ${log}`,
+        `It took ${formatDuration(time.connecting + time.total)}; commands on the hosts took ${formatDuration(time.commands)} of that. Log: ${log}`,
       );
     if (kubeconfig)
       report.say(`Next: kubectl --kubeconfig ${kubeconfig} get nodes, or airgap status ${file}`);

@@ -5,14 +5,14 @@ import { formatReference, tryParseReference } from "../oci/reference.ts";
 
 export default class List extends BaseCommand<Listing | ListedItem[]> {
   static override summary = "Show what a bundle or lock holds";
-  static override description = "Reads the first kilobytes only.";
+  static override description = "Reads only the first kilobytes of a bundle.";
   static override examples = [
     "<%= config.bin %> list site.tar",
     "<%= config.bin %> list site.tar --why registry.k8s.io/pause:3.9",
   ];
   static override args = { bundle: Args.string({ description: "A bundle or a lock", required: true }) };
   static override flags = withEnv({
-    why: Flags.string({ description: "Who asked for this item", helpValue: "ITEM" }),
+    why: Flags.string({ description: "Print what asked for this item", helpValue: "ITEM" }),
   });
 
   async run(): Promise<Listing | ListedItem[]> {

@@ -6,17 +6,17 @@ import { count } from "../format.ts";
 import { type ResetResult, reset } from "../install/reset.ts";
 
 export default class Reset extends ClusterCommand<ResetResult> {
-  static override summary = "Back to bare hosts: takes back what install has done";
+  static override summary = "Undo what install did, and return to bare hosts";
   static override description =
-    "Each host remembers what was there before and how each step is taken back. With --hosts only some of them: they are drained and deleted from the cluster first; hosts that the cluster file has forgotten may be named too. Packages stay unless --packages says otherwise.";
+    "Each host remembers what was there before and how to undo each step. With --hosts, airgap resets only these hosts; it drains them and deletes them from the cluster first. You can also name hosts that are no longer in the cluster file. Packages stay unless you add --packages.";
   static override examples = [
     "<%= config.bin %> reset cluster.yaml --hosts node3",
     "<%= config.bin %> reset cluster.yaml --yes",
   ];
   static override args = { cluster: Args.string({ description: "The cluster file (YAML)", required: true }) };
   static override flags = withEnv({
-    hosts: Flags.string({ description: "Only these hosts, with commas between them", helpValue: "NAME,…" }),
-    packages: Flags.boolean({ description: "Remove the packages that were installed, too" }),
+    hosts: Flags.string({ description: "Only these hosts (comma-separated)", helpValue: "NAME,…" }),
+    packages: Flags.boolean({ description: "Also remove the packages that install added" }),
   });
 
   async run(): Promise<ResetResult> {
@@ -28,14 +28,13 @@ export default class Reset extends ClusterCommand<ResetResult> {
       confirm: this.hostKeys(flags),
       sure: (hosts) =>
         this.confirm(
-          `Everything that makes ${hosts.join(", ")} part of the cluster is taken back, data in it included. Go on?`,
+          `This removes everything that makes ${hosts.join(", ")} part of the cluster, including its data. Continue?`,
         ),
       emit: this.emit,
       signal: this.signal,
     });
     this.report.end();
-    for (const { host, undone } of result.hosts)
-      this.report.line(`${host}: ${count(undone, "step")} taken back`);
+    for (const { host, undone } of result.hosts) this.report.line(`${host}: ${count(undone, "step")} undone`);
     return result;
   }
 }

@@ -7,15 +7,16 @@ import { count } from "../format.ts";
 import { type ClusterStatus, status, token } from "../install/status.ts";
 
 export default class Status extends ClusterCommand<ClusterStatus | { token: string }> {
-  static override summary = "How a cluster is: nodes, pods, certificates, and where its images come from";
-  static override description = "Changes nothing. Exits with 1 when something is not as it should be.";
+  static override summary =
+    "Show the state of a cluster: nodes, pods, certificates, and where its images come from";
+  static override description = "Changes nothing. Exits with 1 when it finds a problem.";
   static override examples = [
     "<%= config.bin %> status cluster.yaml",
     "<%= config.bin %> status cluster.yaml --token dashboard",
   ];
   static override args = { cluster: Args.string({ description: "The cluster file (YAML)", required: true }) };
   static override flags = withEnv({
-    hosts: Flags.string({ description: "Only these hosts, with commas between them", helpValue: "NAME,…" }),
+    hosts: Flags.string({ description: "Only these hosts (comma-separated)", helpValue: "NAME,…" }),
     token: Flags.string({
       description: "Print a token to log in with: dashboard",
       helpValue: "NAME",
@@ -55,11 +56,11 @@ export default class Status extends ClusterCommand<ClusterStatus | { token: stri
     const [next] = certificates;
     if (next)
       report.line(
-        `Certificates: ${certificates.length}; ${next.name} of ${next.host} ends first, in ${count(next.days, "day")}`,
+        `Certificates: ${certificates.length}; ${next.name} of ${next.host} expires first, in ${count(next.days, "day")}`,
       );
     const elsewhere = origins.filter(({ onlySite }) => !onlySite).length;
     report.line(
-      `Images: ${elsewhere === 0 ? "from the site's registry alone" : `${count(elsewhere, "node")} would look elsewhere too`}`,
+      `Images: ${elsewhere === 0 ? "only from the site's registry" : `${count(elsewhere, "node")} may also pull from elsewhere`}`,
     );
     for (const problem of problems) report.line(`! ${problem}`);
   }

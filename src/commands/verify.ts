@@ -4,13 +4,13 @@ import { BaseCommand, withEnv } from "../command.ts";
 import { count, formatBytes } from "../format.ts";
 
 export default class Verify extends BaseCommand<VerifyResult> {
-  static override summary = "Prove a bundle whole, closed and untampered";
+  static override summary = "Verify that a bundle is complete, closed and unchanged";
   static override description =
-    "Hashes everything, and compares every header, padding and end of the archive with what the lock makes it. Exits with 3 and names what is wrong.";
+    "Hashes all content, and compares every header, padding and end of the archive with what the lock prescribes. Exits with 3 and names what is wrong.";
   static override examples = ["<%= config.bin %> verify site.tar"];
   static override args = { bundle: Args.string({ description: "The bundle", required: true }) };
   static override flags = withEnv({
-    quick: Flags.boolean({ description: "The structure only: hash nothing but manifests" }),
+    quick: Flags.boolean({ description: "Check the structure only; hash nothing but manifests" }),
   });
 
   async run(): Promise<VerifyResult> {

@@ -2,38 +2,38 @@ import { AirgapError } from "../errors.ts";
 import type { Host, RunOptions } from "./host.ts";
 import { shipped } from "./shipped.ts";
 
-/** What a host is. Read once, before anything is planned; what changes while it is worked on is asked by checks. */
+/** Facts of a host, read once before planning. Steps check for themselves what changes during an installation. */
 export interface Facts {
-  /** From os-release: `rocky`, `9.4`; `like` as it stands there: `rhel centos fedora`. */
+  /** From os-release: `rocky`, `9.4`; `like` is its ID_LIKE: `rhel centos fedora`. */
   os: { id: string; version: string; name: string; like: string[] };
   kernel: string;
-  /** As uname says: `x86_64`. */
+  /** As uname prints it: `x86_64`. */
   machine: string;
   hostname: string;
   cgroup: "v1" | "v2";
-  /** `2.34`; absent where the C library is another. */
+  /** `2.34`; absent with another C library. */
   glibc?: string;
-  /** PID 1. */
+  /** Name of the program with PID 1. */
   init: string;
   /** Its major version. */
   systemd?: number;
   packageManager?: "apt-get" | "dnf" | "yum";
   cores: number;
   memoryKiB: number;
-  /** By folder: free space and the mount point that it is on. */
+  /** By folder: its free space and its mount point. */
   free: Record<string, { kib: number; mount: string }>;
-  /** Seconds since 1970, on the host's clock, and on ours when it answered. */
+  /** Seconds since 1970, by the host's clock and by ours when it answered. */
   time: { host: number; ours: number };
-  /** Whether it may set its clock; a container's is its machine's. */
+  /** Whether it may set its clock; a container uses the clock of its machine. */
   setsClock: boolean;
   machineId: string;
   productUuid: string;
   macs: string[];
   addresses: { interface: string; cidr: string }[];
-  /** IPv4 destinations, and the interface that each leaves by; `default` among them. */
+  /** IPv4 destinations with the interface of each; includes `default`. */
   routes: { to: string; interface: string }[];
   defaultRoute: boolean;
-  /** Absent where it is not there. */
+  /** Absent without SELinux. */
   selinux?: "Enforcing" | "Permissive" | "Disabled";
   swap: string[];
   fstabSwap: string[];
@@ -42,16 +42,16 @@ export interface Facts {
   active: string[];
   /** Those of chrony, chronyd and zramswap that start at boot. */
   enabled: string[];
-  /** Which one is on. */
+  /** The active firewall. */
   firewall?: "firewalld" | "ufw";
   modules: string[];
   /** Name servers of resolv.conf, and of systemd-resolved's own. */
   nameservers: string[];
   resolvedNameservers: string[];
-  /** Versions of what is installed. */
+  /** Versions of installed programs. */
   versions: Partial<Record<"containerd" | "docker" | "cri-dockerd" | "kubelet" | "podman", string>>;
   tools: string[];
-  /** Contents of configuration files that are merged into. */
+  /** Contents of configuration files that airgap merges its settings into. */
   containerdConfig?: string;
   dockerConfig?: string;
   /** Traces of a cluster. */
@@ -59,20 +59,20 @@ export interface Facts {
   kubernetesCa?: string;
   /** The API server that this host's kubelet belongs to: `https://10.0.0.12:6443`. */
   kubeletServer?: string;
-  /** The cluster that airgap has prepared this host for. */
+  /** The cluster that airgap prepared this host for. */
   owner?: string;
-  /** What it serves the site's packages and images with. PEM. */
+  /** The certificate with which it serves packages and images. PEM. */
   siteCa?: string;
   siteCertificate?: string;
-  /** What its pod network was tried with. */
+  /** The image with which its pod network was tested. */
   verified?: string;
   listening: number[];
   proxies: string[];
-  /** Programs that kubeadm asks for and that are not there. */
+  /** Programs that kubeadm needs and that are missing. */
   lacks: string[];
 }
 
-/** The script that gathers facts; it only reads. */
+/** The script that gathers facts. It changes nothing. */
 export function factsScript(): string {
   return shipped("host/facts.sh");
 }
@@ -121,10 +121,10 @@ function osOf(lines: Lines): Facts["os"] {
   };
 }
 
-/** capabilities(7), as the kernel numbers them. */
+/** Numbers of capabilities(7) in the kernel. */
 const CAP_SYS_TIME = 25n;
 
-/** @param mask as /proc/PID/status has it; without one everything is allowed */
+/** @param mask from /proc/PID/status; without one, every capability is there */
 const hasCapability = (mask: string, bit: bigint): boolean =>
   !/^[0-9a-f]+$/.test(mask) || ((BigInt(`0x${mask}`) >> bit) & 1n) === 1n;
 
@@ -132,7 +132,7 @@ function routesOf(lines: Lines): Facts["routes"] {
   return all(lines, "route").flatMap((line) => {
     const [to = ""] = line.split(/\s+/);
     const out = /\bdev (\S+)/.exec(line)?.[1];
-    // `blackhole`, `unreachable` and the like lead nowhere.
+    // Skip `blackhole`, `unreachable` and the like: they lead nowhere.
     return out === undefined || !/^(?:default|\d)/.test(to) ? [] : [{ to, interface: out }];
   });
 }
@@ -150,7 +150,7 @@ function selinuxOf(lines: Lines): Facts["selinux"] {
   return mode === "Enforcing" || mode === "Permissive" || mode === "Disabled" ? mode : undefined;
 }
 
-/** Leaves out what is undefined, as exact optional properties want it. */
+/** Drops undefined values, as exactOptionalPropertyTypes requires. */
 function present<T extends object>(values: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(
     Object.entries(values).filter(([, value]) => value !== undefined && value !== ""),
@@ -160,14 +160,14 @@ function present<T extends object>(values: T): { [K in keyof T]: Exclude<T[K], u
 /**
  * Reads what the facts script printed.
  * @param ours our own clock when the answer came, in seconds
- * @throws AirgapError `protocol` when the script did not come to its end
+ * @throws AirgapError `protocol` when the script did not finish
  */
 export function parseFacts(output: string, host: string, ours: number): Facts {
   const lines = split(output);
   if (!lines.has("end") || first(lines, "kernel") === "") {
     throw new AirgapError(
       "protocol",
-      `${host}: its facts could not be read: ${output.trim().split("\n").slice(-2).join("; ") || "it said nothing"}`,
+      `${host}: cannot read its facts: ${output.trim().split("\n").slice(-2).join("; ") || "no output"}`,
     );
   }
   const active = units(lines, "active");
@@ -243,7 +243,7 @@ export function parseFacts(output: string, host: string, ours: number): Facts {
   };
 }
 
-/** Asks a host what it is: one round trip. */
+/** Reads a host's facts in one round trip. */
 export async function readFacts(host: Host, options: RunOptions = {}): Promise<Facts> {
   const { stdout } = await host.run(factsScript(), { timeoutMs: 60_000, ...options });
   return parseFacts(stdout, host.name, Date.now() / 1000);

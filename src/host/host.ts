@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 import { AirgapError } from "../errors.ts";
 
 export interface Output {
-  /** Null when a signal ended it. */
+  /** Null when a signal killed the program. */
   code: number | null;
   stdout: string;
   stderr: string;
@@ -11,30 +11,30 @@ export interface Output {
 export interface RunOptions {
   timeoutMs?: number;
   signal?: AbortSignal;
-  /** Told what comes on stdout, as it comes. */
+  /** Called with each piece of stdout as it arrives. */
   onStdout?: (text: string) => void;
 }
 
 /**
- * A machine on which commands run as root. Commands are text for `sh`, given on its stdin: nothing
- * of them is to be seen in a list of processes.
+ * A machine on which commands run as root. `sh` reads them from its stdin, so that a process list
+ * shows nothing of them.
  */
 export interface Host {
   readonly name: string;
   /**
-   * Runs a script and gives what it printed, whatever its exit code. Its own stdin is empty.
+   * Runs a script and returns its output, whatever its exit code. The script's stdin is empty.
    * @throws AirgapError `network` when the connection broke: the script may have run, wholly or in part
    */
   run(script: string, options?: RunOptions): Promise<Output>;
-  /** Runs a small command, which must hold no secret, with a stream on its stdin. */
-  pour(command: string, input: Readable, options?: RunOptions): Promise<Output>;
+  /** Runs a small command with a stream on its stdin. The command must not hold a secret. */
+  pipe(command: string, input: Readable, options?: RunOptions): Promise<Output>;
   close(): Promise<void>;
 }
 
-/** How commands become root's. */
+/** How commands run as root. */
 export interface Become {
   sudo: boolean;
-  /** Given to sudo on its stdin. */
+  /** sudo reads it from its stdin. */
   password?: string;
 }
 
@@ -45,18 +45,18 @@ export function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-/** Not a secret: it ends what sudo may or may not have read. */
+/** Marks the end of the password, which sudo may or may not have read. Not a secret. */
 const MARK = "--airgap--";
 const END = "# whole";
-/** A script of which only a part arrived, since whoever sent it was ended, must not be begun. */
+/** Runs a script only if all of it arrived: the sender may have been killed. */
 const RUN = `s=$(cat); case $s in *'${END}') eval "$s" ;; *) exit 96 ;; esac`;
-/** sudo reads one line when it wants a password, and none when it does not. */
+/** sudo reads one line when it needs a password, and none otherwise: skip what it left. */
 const SKIP = `IFS= read -r l; until [ "$l" = ${MARK} ]; do IFS= read -r l || exit 97; done`;
 
-/** A script as the command line of `shell` wants it on stdin. */
+/** A script in the form that the command line of `shell` reads from stdin. */
 export const wholeScript = (script: string): string => `${script}\n${END}\n`;
 
-/** The command line that makes `sh` run a `wholeScript` from stdin, and what has to come there first. */
+/** The command line that makes `sh` run a `wholeScript` from stdin, and the text to send before it. */
 export function shell(become: Become, command = RUN): { line: string; before: string } {
   if (!become.sudo) return { line: `sh -c ${quote(command)}`, before: "" };
   if (become.password === undefined) return { line: `sudo -n sh -c ${quote(command)}`, before: "" };
@@ -66,7 +66,7 @@ export function shell(become: Become, command = RUN): { line: string; before: st
   };
 }
 
-/** A stream with a little text before it. */
+/** A stream with a short text before it. */
 export async function* prefixed(before: string, input: Readable): AsyncGenerator<Buffer> {
   if (before !== "") yield Buffer.from(before);
   for await (const chunk of input) yield chunk as Buffer;
@@ -76,17 +76,17 @@ const SUDO_PROBLEMS: [RegExp, string, string[]][] = [
   [
     /incorrect password|Sorry, try again/,
     "sudo refused the password",
-    ["correct what `sudoPasswordEnv` names"],
+    ["correct the password in the variable that `sudoPasswordEnv` names"],
   ],
   [
     /a password is required|no password was provided/,
-    "sudo wants a password",
-    ["name the variable that holds it: `ssh: { sudo: true, sudoPasswordEnv: NAME }`"],
+    "sudo asks for a password",
+    ["name the variable that holds the password: `ssh: { sudo: true, sudoPasswordEnv: NAME }`"],
   ],
   [
     /must have a tty|a terminal is required/,
-    "sudo insists on a terminal",
-    ["take `Defaults requiretty` out of the host's /etc/sudoers"],
+    "sudo requires a terminal",
+    ["remove `Defaults requiretty` from the host's /etc/sudoers"],
   ],
   [
     /not in the sudoers file|may not run sudo|not allowed to execute/,
@@ -101,7 +101,7 @@ const SUDO_PROBLEMS: [RegExp, string, string[]][] = [
 ];
 
 /**
- * Makes sure that commands will be root's. sudo's password is tried once only, so that no account gets locked.
+ * Makes sure that commands will run as root. Tries sudo's password only once, so that no account gets locked.
  * @param execute runs a command line with text on its stdin
  * @throws AirgapError `unauthorized`
  */
@@ -123,11 +123,11 @@ export async function proveRoot(
       suggestions: suggestions ?? [],
     });
   const details = become.sudo
-    ? { suggestions: [`try it there: ${line}`] }
+    ? { suggestions: [`try it on the host: ${line}`] }
     : { suggestions: ["log in as root, or add `sudo: true` under `ssh:` in the cluster file"] };
   throw new AirgapError(
     "unauthorized",
-    `${name}: commands would not be root's${stderr.trim() ? `: ${stderr.trim()}` : ""}`,
+    `${name}: commands would not run as root${stderr.trim() ? `: ${stderr.trim()}` : ""}`,
     details,
   );
 }

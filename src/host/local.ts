@@ -23,7 +23,7 @@ export class LocalHost implements Host {
     this.#become = become;
   }
 
-  /** @throws AirgapError `unauthorized` when commands would not be root's */
+  /** @throws AirgapError `unauthorized` when commands would not run as root */
   static async open(name: string, become: Become): Promise<LocalHost> {
     const needed = process.getuid?.() === 0 ? { sudo: false } : become;
     await proveRoot(name, needed, (line, input) => execute(line, input, {}));
@@ -35,7 +35,7 @@ export class LocalHost implements Host {
     return execute(line, before + wholeScript(script), options);
   }
 
-  pour(command: string, input: Readable, options: RunOptions = {}): Promise<Output> {
+  pipe(command: string, input: Readable, options: RunOptions = {}): Promise<Output> {
     const { line, before } = shell(this.#become, command);
     return execute(line, Readable.from(prefixed(before, input)), options);
   }

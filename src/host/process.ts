@@ -2,21 +2,21 @@ import { spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 
-export interface RunOptions {
-  /** Written to the program's stdin, which is closed then. */
+export interface ProcessOptions {
+  /** Written to the program's stdin, which is then closed. */
   input?: string | Readable;
-  /** Told what comes on stdout, as it comes. */
+  /** Called with each piece of stdout as it arrives. */
   onStdout?: (text: string) => void;
   timeoutMs: number;
   signal?: AbortSignal;
   cwd?: string;
   env?: NodeJS.ProcessEnv;
-  /** Bytes of output that are kept; a program that prints more is stopped. Default 16 MiB. */
+  /** Most bytes of output; a program that prints more is killed. Default 16 MiB. */
   maxOutput?: number;
 }
 
-export interface RunResult {
-  /** Null when a signal ended it. */
+export interface ProcessResult {
+  /** Null when a signal killed the program. */
   code: number | null;
   stdout: string;
   stderr: string;
@@ -25,10 +25,10 @@ export interface RunResult {
 const MAX_OUTPUT = 16 * 1024 * 1024;
 
 /**
- * Runs a program without a shell and gives what it printed, whatever its exit code.
- * @throws Error when it can't be started, takes longer than `timeoutMs` or prints too much
+ * Runs a program without a shell and returns its output, whatever its exit code.
+ * @throws Error when it cannot start, takes longer than `timeoutMs` or prints too much
  */
-export function run(command: string, args: string[], options: RunOptions): Promise<RunResult> {
+export function run(command: string, args: string[], options: ProcessOptions): Promise<ProcessResult> {
   const { input, onStdout, timeoutMs, signal, cwd, env, maxOutput = MAX_OUTPUT } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
@@ -68,10 +68,10 @@ export function run(command: string, args: string[], options: RunOptions): Promi
         stderr: Buffer.concat(err).toString("utf8"),
       });
     });
-    // A program that does not read its input is no error.
+    // It is not an error when a program does not read its input.
     child.stdin.on("error", () => {});
     if (typeof input === "object")
-      input.on("error", (error) => stop(`was not given its input: ${error.message}`)).pipe(child.stdin);
+      input.on("error", (error) => stop(`did not get its input: ${error.message}`)).pipe(child.stdin);
     else child.stdin.end(input ?? "");
   });
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 let folder: string | undefined;
 
-/** `manifests/` of this installation, seen from sources and from the build alike. */
+/** `manifests/` of this installation, for a checkout and for a build. */
 function manifests(): string {
   if (folder !== undefined) return folder;
   for (let dir = import.meta.dirname; dir !== "/"; dir = join(dir, "..")) {
@@ -13,12 +13,12 @@ function manifests(): string {
       return found;
     }
   }
-  throw new Error("this installation of airgap has no manifests/ folder");
+  throw new Error("this installation of airgap lacks its manifests/ folder");
 }
 
 const texts = new Map<string, string>();
 
-/** Where a file of `manifests/` is. */
+/** The path of a file of `manifests/`. */
 export const shippedPath = (name: string): string => join(manifests(), name);
 
 /** The text of a file of `manifests/`. */
@@ -30,7 +30,7 @@ export function shipped(name: string): string {
 
 /**
  * A file of `manifests/` with its holes filled: `@NAME@`.
- * @throws Error when a hole is left, or a value has none
+ * @throws Error when a hole has no value, or a value has no hole
  */
 export function fillShipped(name: string, values: Record<string, string>): string {
   let text = shipped(name);
@@ -43,7 +43,7 @@ export function fillShipped(name: string, values: Record<string, string>): strin
   return text;
 }
 
-/** Where the tool itself is: `node/` stands in an archive's folder, `build/` in a checkout. */
+/** The folder of airgap itself: an archive's has `node/`, a checkout's has `build/`. */
 export interface SelfPlaces {
   root: string;
   version: string;
@@ -57,7 +57,7 @@ export function findSelf(): SelfPlaces {
     const { version } = JSON.parse(readFileSync(file, "utf8")) as { version: string };
     return { root: dir, version };
   }
-  throw new Error("the tool's own folder is not to be found");
+  throw new Error("airgap cannot find its own folder");
 }
 
 export const archiveName = ({ version }: SelfPlaces, architecture: string): string =>

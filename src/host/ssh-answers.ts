@@ -1,12 +1,12 @@
 import { AirgapError } from "../errors.ts";
 import type { HostKey, SshOptions } from "./ssh-options.ts";
-import type { Resolved, SshTarget } from "./ssh-target.ts";
+import type { ResolvedTarget, SshTarget } from "./ssh-target.ts";
 
-/** Questions that askpass.sh writes down, by the names of its files. */
+/** Names of the files in which askpass.sh records ssh's questions. */
 export const ANSWERS = ["host-key", "passphrase", "other"] as const;
 type Read = (name: (typeof ANSWERS)[number]) => string | undefined;
 
-/** What a question about a host's key says. Undefined where it is another question, or speaks of several keys. */
+/** Reads ssh's question about a host key. Undefined for another question, or one about several keys. */
 export function parseHostKey(question: string): HostKey | undefined {
   const host = /^The authenticity of host '(\S+?)(?: \(.*?\))?' can't be established/.exec(question)?.[1];
   const keys = [...question.matchAll(/^([\w-]+) key fingerprint is (SHA256:[A-Za-z0-9+/]{43})\.$/gm)];
@@ -16,7 +16,7 @@ export function parseHostKey(question: string): HostKey | undefined {
   return { host, type, fingerprint, otherKnown: /keys of different type are already known/.test(question) };
 }
 
-/** The host key that ssh asked about, when it ended because of the answer. */
+/** The host key that ssh asked about before it stopped. */
 export function askedHostKey(stderr: string, read: Read): HostKey | undefined {
   const question = /Host key verification failed/.test(stderr) ? read("host-key") : undefined;
   return question === undefined ? undefined : parseHostKey(question);
@@ -24,7 +24,7 @@ export function askedHostKey(stderr: string, read: Read): HostKey | undefined {
 
 interface Failure {
   target: SshTarget;
-  resolved: Resolved;
+  resolved: ResolvedTarget;
   options: SshOptions;
   stderr: string;
   read: Read;
@@ -33,40 +33,40 @@ interface Failure {
 const last = (stderr: string): string => stderr.trim().split("\n").slice(-3).join("; ").trim();
 
 function unknownKey({ target, options }: Failure, asked: HostKey): AirgapError {
-  const shown = `${asked.host} shows the ${asked.type} key ${asked.fingerprint}`;
+  const shown = `${asked.host} has the ${asked.type} key ${asked.fingerprint}`;
   if (options.fingerprint !== undefined) {
     return new AirgapError(
       "unauthorized",
-      `${target.name}: ${shown}, the cluster file says ${options.fingerprint}`,
+      `${target.name}: ${shown}, but the cluster file says ${options.fingerprint}`,
       {
         suggestions: [
-          "compare with what the host itself says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
-          `if it is right, write hostKey: "${asked.fingerprint}" for ${target.name}`,
+          "compare it with the key on the host itself: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+          `if they match, write hostKey: "${asked.fingerprint}" for ${target.name}`,
         ],
       },
     );
   }
-  return new AirgapError("unauthorized", `${target.name}: ${shown}, which nobody has accepted yet`, {
+  return new AirgapError("unauthorized", `${target.name}: ${shown}, which is not accepted yet`, {
     suggestions: [
-      "compare it with what the host itself says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+      "compare it with the key on the host itself: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
       ...(asked.otherKnown
-        ? ["ssh knows this host by a key of another type: it is not new, or it is another machine"]
+        ? ["ssh knows this host by a key of another type: the host got a new key, or it is another machine"]
         : []),
-      `if it is right, write hostKey: "${asked.fingerprint}" for ${target.name} in the cluster file`,
+      `if they match, write hostKey: "${asked.fingerprint}" for ${target.name} in the cluster file`,
       `or connect once by hand: ${byHand(asked)}`,
-      ...(asked.otherKnown ? [] : ["or accept what every new host shows: --accept-new-host-keys"]),
+      ...(asked.otherKnown ? [] : ["or accept the key of every new host: --accept-new-host-keys"]),
     ],
   });
 }
 
 const byHand = ({ host }: HostKey): string => `ssh ${host.replace(/^\[(.*)\]:(\d+)$/, "-p $2 $1")}`;
 
-/** A jump host's key is its own affair: nobody has said anything about it in the cluster file. */
+/** The cluster file does not name the key of a jump host, so it needs another answer. */
 function unknownJump({ target }: Failure, asked: HostKey): AirgapError {
   return new AirgapError(
     "unauthorized",
-    `${target.name}: ${asked.host}, a host on the way, shows the ${asked.type} key ${asked.fingerprint}, which ssh does not know`,
-    { suggestions: [`compare it with the host's own, and connect once by hand: ${byHand(asked)}`] },
+    `${target.name}: the jump host ${asked.host} has the ${asked.type} key ${asked.fingerprint}, which ssh does not know`,
+    { suggestions: [`compare it with the key on that host, then connect once by hand: ${byHand(asked)}`] },
   );
 }
 
@@ -83,11 +83,11 @@ function refused({ target, resolved, options, stderr, read }: Failure): AirgapEr
       : wrong
         ? "the key's passphrase is wrong, or the key was refused"
         : options.password === undefined && options.passwordEnv !== undefined
-          ? `${tried}, and ${options.passwordEnv}, which is to hold the password, is not set`
+          ? `${tried}, and the password's variable ${options.passwordEnv} is not set`
           : tried;
   return new AirgapError(
     "unauthorized",
-    `${target.name}: ${resolved.user}@${target.address} can't log in: ${why}${methods ? ` (the host takes ${methods})` : ""}`,
+    `${target.name}: ${resolved.user}@${target.address} cannot log in: ${why}${methods ? ` (the host takes ${methods})` : ""}`,
     {
       suggestions: [
         ...(locked
@@ -109,20 +109,22 @@ function refused({ target, resolved, options, stderr, read }: Failure): AirgapEr
   );
 }
 
-/** Why ssh did not connect, in words, with the way on. */
-export function explain(failure: Failure): AirgapError {
+/** Explains why ssh did not connect, and what to do. */
+export function explainSshFailure(failure: Failure): AirgapError {
   const { target, stderr, read } = failure;
   if (/REMOTE HOST IDENTIFICATION HAS CHANGED/.test(stderr)) {
     const pinned = failure.options.fingerprint !== undefined;
     const offered = /SHA256:[A-Za-z0-9+/]{43}/.exec(stderr)?.[0];
     return new AirgapError(
       "unauthorized",
-      `${target.name}: the host key of ${target.address} has changed${offered ? ` to ${offered}` : ""}: another machine, one that was installed anew, or somebody in between`,
+      `${target.name}: the host key of ${target.address} has changed${offered ? ` to ${offered}` : ""}: it may be another machine, a reinstalled one, or an attacker in between`,
       {
         suggestions: pinned
-          ? [`when you know why, say so in the cluster file: hostKey: "${offered ?? "SHA256:…"}"`]
+          ? [
+              `if you know why it changed, write it into the cluster file: hostKey: "${offered ?? "SHA256:…"}"`,
+            ]
           : [
-              `when you know why: ssh-keygen -R ${target.port && target.port !== 22 ? `'[${target.address}]:${target.port}'` : target.address}`,
+              `if you know why it changed: ssh-keygen -R ${target.port && target.port !== 22 ? `'[${target.address}]:${target.port}'` : target.address}`,
             ],
       },
     );
@@ -135,7 +137,7 @@ export function explain(failure: Failure): AirgapError {
     return refused(failure);
   return new AirgapError(
     "network",
-    `${target.name}: no connection to ${target.address}: ${last(stderr) || "ssh said nothing"}`,
+    `${target.name}: no connection to ${target.address}: ${last(stderr) || "ssh printed nothing"}`,
     {
       suggestions: [
         `try it by hand: ssh ${target.port && target.port !== 22 ? `-p ${target.port} ` : ""}${failure.resolved.user}@${target.address}`,

@@ -1,8 +1,8 @@
 import type { Become } from "./host.ts";
 
-/** The key of a host that is met for the first time. */
+/** The key of a host that ssh does not know yet. */
 export interface HostKey {
-  /** As ssh names it: `10.0.0.12` or `[10.0.0.12]:2222`. */
+  /** In ssh's form: `10.0.0.12` or `[10.0.0.12]:2222`. */
   host: string;
   /** `ED25519` */
   type: string;
@@ -12,18 +12,18 @@ export interface HostKey {
   otherKnown: boolean;
 }
 
-/** How a connection is made, and who decides about what ssh asks. */
+/** How to connect, and who answers ssh's questions. */
 export interface SshOptions {
   become: Become;
   password?: string;
-  /** Variable that was to hold the password, for messages. */
+  /** Name of the password's variable, for messages. */
   passwordEnv?: string;
   passphrase?: string;
   /** The only host key that is accepted, whatever known_hosts says. */
   fingerprint?: string;
-  /** Keys of hosts that have a `fingerprint` are kept here. */
+  /** File that keeps the keys of hosts with a `fingerprint`. */
   knownHosts: string;
-  /** Asked about a host that is met for the first time. */
+  /** Decides about the key of a host that ssh does not know yet. */
   confirm?: (key: HostKey) => Promise<boolean>;
   signal?: AbortSignal;
   connectMs?: number;

@@ -13,21 +13,21 @@ export interface SshTarget {
   identityFile?: string;
 }
 
-/** What ssh is called with, once ssh_config has been asked. */
-export interface Resolved {
-  /** Options and destination that every call has. */
+/** How to call ssh for a host, after reading ssh_config. */
+export interface ResolvedTarget {
+  /** Options and destination of every call. */
   args: string[];
-  /** Under which names ssh may ask about this host. */
+  /** Names by which ssh may ask about this host. */
   names: string[];
   user: string;
 }
 
-/** `ssh -G`: the configuration that would count for a destination. */
+/** `ssh -G`: the configuration that applies to a destination. */
 async function configOf(destination: string): Promise<Map<string, string>> {
   try {
     const { code, stdout, stderr } = await run("ssh", ["-G", "--", destination], { timeoutMs: 10_000 });
     if (code !== 0)
-      throw new AirgapError("environment", `ssh does not take its configuration: ${stderr.trim()}`, {
+      throw new AirgapError("environment", `ssh rejects its configuration: ${stderr.trim()}`, {
         suggestions: [`ssh -G ${destination}`],
       });
     return new Map(
@@ -35,7 +35,7 @@ async function configOf(destination: string): Promise<Map<string, string>> {
     );
   } catch (cause) {
     if (isAirgapError(cause)) throw cause;
-    throw new AirgapError("environment", `ssh can't be started: ${messageOf(cause)}`, {
+    throw new AirgapError("environment", `cannot start ssh: ${messageOf(cause)}`, {
       cause,
       suggestions: ["apt-get install openssh-client", "dnf install openssh-clients"],
     });
@@ -43,13 +43,13 @@ async function configOf(destination: string): Promise<Map<string, string>> {
 }
 
 /**
- * Asks ssh_config about a host: by its name when it has an entry there that leads to its address,
- * else by its address. Without a user of its own, the entry's counts, and then root.
+ * Looks a host up in ssh_config: by its name when that has an entry with its address, else by its
+ * address. Without a user in the cluster file, the entry's user is used, and then root.
  */
 export async function resolveTarget(
   target: SshTarget,
   options: { fingerprint?: string; knownHosts: string },
-): Promise<Resolved> {
+): Promise<ResolvedTarget> {
   const byName = await configOf(target.name);
   const alias = byName.get("hostname") === target.address;
   const config = alias ? byName : await configOf(target.address);
@@ -73,8 +73,8 @@ export async function resolveTarget(
 }
 
 /**
- * Only a key that was accepted by this very fingerprint counts; a file with any other is forgotten, and
- * whatever else ssh_config lets ssh take a key from is turned off.
+ * ssh accepts only the key with this fingerprint: a file with another key is removed, and every other
+ * source of keys that ssh_config names is turned off.
  */
 function pinned(fingerprint: string, knownHosts: string, config: Map<string, string>): string[] {
   if (
@@ -87,7 +87,7 @@ function pinned(fingerprint: string, knownHosts: string, config: Map<string, str
   const options = [
     `UserKnownHostsFile="${knownHosts}"`,
     "GlobalKnownHostsFile=/dev/null",
-    // Older than OpenSSH 8.5 do not have it.
+    // OpenSSH before 8.5 does not have it.
     ...(config.has("knownhostscommand") ? ["KnownHostsCommand=none"] : []),
     "VerifyHostKeyDNS=no",
     "NoHostAuthenticationForLocalhost=no",
@@ -96,7 +96,7 @@ function pinned(fingerprint: string, knownHosts: string, config: Map<string, str
   return options.flatMap((option) => ["-o", option]);
 }
 
-/** Of a line of known_hosts: `host type base64`. */
+/** The fingerprint of a line of known_hosts: `host type base64`. */
 function fingerprintOf(line: string): string {
   const key = line.split(" ")[2] ?? "";
   return `SHA256:${createHash("sha256").update(Buffer.from(key, "base64")).digest("base64").replace(/=+$/, "")}`;
@@ -116,7 +116,7 @@ export function connectionOptions({ password }: { password?: string }): string[]
     "ForwardAgent=no",
     "ClearAllForwardings=yes",
     "PermitLocalCommand=no",
-    // A host is not asked for a password that nobody has.
+    // Without a password there is no point in asking for one.
     ...(password === undefined ? ["PasswordAuthentication=no", "KbdInteractiveAuthentication=no"] : []),
   ];
   return ["-T", ...options.flatMap((option) => ["-o", option])];

@@ -16,21 +16,21 @@ import {
 } from "./host.ts";
 import { run } from "./process.ts";
 import { shippedPath } from "./shipped.ts";
-import { ANSWERS, askedHostKey, explain } from "./ssh-answers.ts";
+import { ANSWERS, askedHostKey, explainSshFailure } from "./ssh-answers.ts";
 import type { SshOptions } from "./ssh-options.ts";
-import { connectionOptions, type Resolved, resolveTarget, type SshTarget } from "./ssh-target.ts";
+import { connectionOptions, type ResolvedTarget, resolveTarget, type SshTarget } from "./ssh-target.ts";
 
 const READY = "airgap-is-connected";
-/** The process that may be answered: not another ssh, which leads to a jump host and has the same environment. */
+/** Names the only process that askpass answers: the ssh to a jump host has the same environment. */
 const AS_ASKED = 'AIRGAP_ASK_PID=$$; export AIRGAP_ASK_PID; exec ssh "$@"';
 
 /**
- * A host behind the system's own ssh, so that ssh_config, agents, jump hosts and hardware keys work
- * as the user has them. One connection is kept and shared by all commands.
+ * A host reached through the system's ssh, so that the user's ssh_config, agents, jump hosts and
+ * hardware keys work. All commands share one connection.
  */
 export class SshHost implements Host {
   readonly name: string;
-  readonly #target: Resolved;
+  readonly #target: ResolvedTarget;
   readonly #options: SshOptions;
   readonly #dir: string;
   readonly #master: ChildProcess;
@@ -38,7 +38,7 @@ export class SshHost implements Host {
 
   private constructor(
     name: string,
-    target: Resolved,
+    target: ResolvedTarget,
     options: SshOptions,
     dir: string,
     master: ChildProcess,
@@ -54,7 +54,7 @@ export class SshHost implements Host {
   }
 
   /**
-   * Connects, checks the host's key, logs in and makes sure that commands are root's.
+   * Connects, checks the host key, logs in and makes sure that commands run as root.
    * @throws AirgapError `unauthorized`, `network`, `environment`
    */
   static async open(target: SshTarget, options: SshOptions): Promise<SshHost> {
@@ -81,7 +81,7 @@ export class SshHost implements Host {
     return this.#execute(line, before + wholeScript(script), options);
   }
 
-  pour(command: string, input: Readable, options: RunOptions = {}): Promise<Output> {
+  pipe(command: string, input: Readable, options: RunOptions = {}): Promise<Output> {
     const { line, before } = shell(this.#options.become, command);
     return this.#execute(line, Readable.from(prefixed(before, input)), options);
   }
@@ -107,7 +107,7 @@ export class SshHost implements Host {
       "LogLevel=ERROR",
       "-o",
       "ControlMaster=no",
-      // Without its master, ssh would connect anew by itself: to whoever answers, with a script that may hold secrets.
+      // Without its master, ssh would connect again on its own, to any host that answers, and send it a script with secrets.
       "-o",
       "BatchMode=yes",
       "-o",
@@ -140,27 +140,27 @@ export class SshHost implements Host {
   }
 }
 
-/** What a connection is made with. */
+/** What it takes to connect. */
 interface Call {
-  target: Resolved;
+  target: ResolvedTarget;
   identityFile: string | undefined;
   options: SshOptions;
-  /** Has the socket, and what ssh asked. */
+  /** Folder of the socket and of ssh's questions. */
   dir: string;
 }
 
-/** Environment by which ssh gets its answers; it must not have a terminal to ask at. */
+/** The environment through which ssh gets its answers. ssh must not have a terminal. */
 function environment({ options, identityFile, target, dir }: Call, fingerprint = ""): NodeJS.ProcessEnv {
   return {
     ...process.env,
     SSH_ASKPASS: join(dir, "ask"),
     SSH_ASKPASS_REQUIRE: "force",
-    // ssh before 8.4 takes SSH_ASKPASS only where there is a display.
+    // ssh before 8.4 uses SSH_ASKPASS only with a display.
     DISPLAY: process.env["DISPLAY"] ?? ":0",
     AIRGAP_ASK_DIR: dir,
     AIRGAP_ASK_NAMES: target.names.join(" "),
     AIRGAP_ASK_USER: target.user,
-    // ssh cuts what it shows after 100 bytes.
+    // ssh cuts its question after 100 bytes.
     AIRGAP_ASK_KEY: identityFile !== undefined && Buffer.byteLength(identityFile) <= 100 ? identityFile : "",
     AIRGAP_ASK_PASSWORD: options.password ?? "",
     AIRGAP_ASK_PASSPHRASE: options.passphrase ?? "",
@@ -170,7 +170,7 @@ function environment({ options, identityFile, target, dir }: Call, fingerprint =
 
 async function connect(
   target: SshTarget,
-  resolved: Resolved,
+  resolved: ResolvedTarget,
   options: SshOptions,
   dir: string,
 ): Promise<ChildProcess> {
@@ -178,7 +178,7 @@ async function connect(
   chmodSync(join(dir, "ask"), 0o700);
   const call: Call = { target: resolved, identityFile: target.identityFile, options, dir };
   const refused = (stderr: string): AirgapError =>
-    explain({ target, resolved, options, stderr, read: (name) => readAnswer(dir, name) });
+    explainSshFailure({ target, resolved, options, stderr, read: (name) => readAnswer(dir, name) });
   const first = await start(call, options.fingerprint);
   if ("master" in first) return first.master;
   const asked = askedHostKey(first.stderr, (name) => readAnswer(dir, name));
@@ -198,7 +198,7 @@ function readAnswer(dir: string, name: string): string | undefined {
   }
 }
 
-/** Starts the connection that all commands share; it lives as long as our end of its stdin. */
+/** Starts the connection that all commands share. It ends when we close its stdin. */
 function start(
   call: Call,
   fingerprint: string | undefined,
@@ -214,7 +214,7 @@ function start(
   ];
   const { signal, connectMs = 60_000 } = options;
   return new Promise((resolve, reject) => {
-    // A session of its own, so that ssh finds no terminal.
+    // In its own session ssh finds no terminal.
     const child = spawn("sh", ["-c", AS_ASKED, "ssh", ...args], {
       stdio: "pipe",
       detached: true,
@@ -245,7 +245,7 @@ function start(
     child.on("error", (cause) => {
       settle();
       reject(
-        new AirgapError("environment", `ssh can't be started: ${messageOf(cause)}`, {
+        new AirgapError("environment", `cannot start ssh: ${messageOf(cause)}`, {
           cause,
           suggestions: ["apt-get install openssh-client", "dnf install openssh-clients"],
         }),

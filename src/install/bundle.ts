@@ -4,36 +4,36 @@ import type { AirgapError } from "../errors.ts";
 import { type Item, type ItemOf, itemsOf, type Lock } from "../lock/lock.ts";
 import type { PackageSetFacts } from "../lock/package-facts.ts";
 import { corrupt } from "../lock/shape.ts";
-import type { RewriteSite } from "../names/rewrite.ts";
+import type { RewriteLocation } from "../names/rewrite.ts";
 import type { Digest } from "../oci/digest.ts";
 
-/** A manifest is text that people wrote. Bytes. */
+/** Most bytes of a manifest, which people write by hand. */
 const MAX_TEXT = 32 * 1024 * 1024;
 
 export interface ManifestFile {
   path: string;
   text: string;
-  /** Where the images of the bundle stand in it. */
-  sites: RewriteSite[];
+  /** Where the bundle's file holds its images. */
+  sites: RewriteLocation[];
 }
 
-/** What a network's or an add-on's name stands for. */
+/** The documents behind the name of a network or an add-on. */
 export interface Manifests {
   /** In the order in which they are applied. */
   files: ManifestFile[];
-  /** Where a chart's objects go that name no namespace. */
+  /** The namespace of a chart's objects that name none. */
   namespace?: string;
 }
 
-/** A stretch of the bundle's file. */
-export interface Place {
+/** A region of the bundle's file. */
+export interface FileRegion {
   digest: Digest;
   offset: number;
   size: number;
 }
 
-/** The tool itself, packed: in the bundle, or beside it on the machine that we run on. */
-export interface PackedTool extends Place {
+/** airgap itself as an archive: in the bundle, or on this machine. */
+export interface PackedTool extends FileRegion {
   name: string;
   /** Undefined when it is in the bundle. */
   file?: string;
@@ -57,10 +57,10 @@ export interface Bundle {
   /** The tool for each architecture, as Node calls them: `x64`. */
   tools: Record<string, PackedTool>;
   /** Files by their name. */
-  files: Record<string, Place>;
+  files: Record<string, FileRegion>;
 }
 
-function titled(reader: BundleReader, item: Item): { title: string; place: Place }[] {
+function titled(reader: BundleReader, item: Item): { title: string; place: FileRegion }[] {
   return reader.files(item).map(({ title, layer }) => {
     const region = reader.region(layer.digest);
     if (region === undefined) throw lacks(reader, item, title);
@@ -71,7 +71,7 @@ function titled(reader: BundleReader, item: Item): { title: string; place: Place
 const lacks = ({ path }: BundleReader, { kind, name }: Item, title: string): AirgapError =>
   corrupt(`${kind} ${name} of ${path} lacks ${title}`, [`airgap verify ${path}`]);
 
-/** The resolver's own words about an item; it wrote them into the lock. */
+/** The facts that the resolver wrote into the lock about an item. */
 function manifestsOf(reader: BundleReader, item: ItemOf<"manifests" | "chart">): Manifests {
   const { apply, sites, rendered } = item.facts;
   const places = new Map(titled(reader, item).map(({ title, place }) => [title, place]));
@@ -87,7 +87,7 @@ function manifestsOf(reader: BundleReader, item: ItemOf<"manifests" | "chart">):
   return { files, ...(rendered ? { namespace: rendered.namespace } : {}) };
 }
 
-/** An object without what every object has: `constructor` names nothing. */
+/** An object without a prototype, so that a name like `constructor` finds nothing. */
 const byName = <T>(entries: [string, T][]): Record<string, T> =>
   Object.assign(Object.create(null) as Record<string, T>, Object.fromEntries(entries));
 
@@ -102,7 +102,7 @@ function toolsOf(reader: BundleReader): Bundle["tools"] {
 }
 
 /**
- * Reads what installing needs of a bundle; its images and packages stay where they are.
+ * Reads what an installation needs from a bundle; images and packages stay in it.
  * @throws AirgapError `disk`, `corrupt`
  */
 export async function readBundle(path: string, signal?: AbortSignal): Promise<Bundle> {
@@ -131,10 +131,10 @@ export async function readBundle(path: string, signal?: AbortSignal): Promise<Bu
   }
 }
 
-/** A name for the bundle's file on hosts: another content has another name. */
+/** The name of the bundle's file on hosts: other content has another name. */
 export function bundleFileName({ lock, lockDigest }: Pick<Bundle, "lock" | "lockDigest">): string {
   return `${lock.name}-${lockDigest.slice(7, 19)}.tar`;
 }
 
-/** `site.tar`, as the user calls it. */
+/** `site.tar`: the file name that the user knows. */
 export const localName = ({ path }: Bundle): string => basename(path);

@@ -11,28 +11,28 @@ import { systemFor } from "./systems/index.ts";
 import type { System } from "./systems/system.ts";
 import type { UserManifests } from "./user-manifests.ts";
 
-/** Everything that a plan follows from. The same input gives the same plan. */
+/** Everything that a plan depends on. The same input gives the same plan. */
 export interface PlanInput {
   cluster: Cluster;
   facts: Record<string, Facts>;
   bundle: Bundle;
   secrets: Secrets;
   images: Images;
-  /** Documents of the user's own that addons name, by their path. */
+  /** The user's own documents that addons name, by path. */
   userManifests: UserManifests;
   /** Checks that the user ignores. */
   ignored: readonly string[];
 }
 
-/** What stages ask. */
+/** What stages need to know. */
 export interface Context extends PlanInput {
   factsOf(host: ClusterHost): Facts;
   systemOf(host: ClusterHost): System;
   hosts(...roles: Role[]): ClusterHost[];
   nodes: ClusterHost[];
-  /** The control plane that others join. */
+  /** The control plane that the other hosts join. */
   first: ClusterHost;
-  /** Where packages and files are served: `https://register:8443`. */
+  /** The URL of packages and files: `https://register:8443`. */
   repositoryUrl: string;
 }
 
@@ -45,7 +45,7 @@ export function makeContext(input: PlanInput): Context {
   const name = served ? registryName(registry) : `${repository.host}:${repository.port}`;
   const factsOf = ({ name: host }: ClusterHost): Facts => {
     const found = facts[host];
-    if (found === undefined) throw new Error(`no facts of ${host}`);
+    if (found === undefined) throw new Error(`the facts of ${host} are missing`);
     return found;
   };
   return {
@@ -69,7 +69,7 @@ const ARCHITECTURES: Record<string, { deb: string; oci: string; node: string }> 
   aarch64: { deb: "arm64", oci: "arm64", node: "arm64" },
 };
 
-/** A machine as others call it: Debian, image platforms, Node. */
+/** The names of a machine's architecture: Debian's, OCI's, Node's. */
 export function architecture(facts: Facts): { deb: string; oci: string; node: string } {
   return ARCHITECTURES[facts.machine] ?? { deb: facts.machine, oci: facts.machine, node: facts.machine };
 }
@@ -89,7 +89,7 @@ export function setFor(bundle: Bundle, facts: Facts): PackageSet | undefined {
   );
 }
 
-/** What a host with these roles is to install, without doubles. */
+/** What a host with these roles installs, without duplicates. */
 export function wantedPackages(set: PackageSet, roles: Role[]): { text: string; package: string }[] {
   const lists = ["all", ...roles].flatMap((role) => set.facts.roles[role]?.asked ?? []);
   return [...new Map(lists.map((each) => [each.package, each])).values()];

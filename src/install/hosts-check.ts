@@ -13,7 +13,7 @@ import { readUserManifests } from "./user-manifests.ts";
 
 export interface HostsCheckOptions extends ConnectOptions {
   clusterFile: string;
-  /** Checks that the bundle has what these hosts need, too. */
+  /** Also check that this bundle has what the hosts need. */
   bundle?: string;
   hosts?: string[];
 }
@@ -24,7 +24,7 @@ export interface HostsCheckResult {
   findings: Finding[];
 }
 
-/** A bundle that holds nothing: for checks that are about hosts alone. */
+/** An empty bundle, for checks of the hosts alone. */
 const NOTHING: Bundle = {
   path: "no bundle",
   size: 0,
@@ -36,7 +36,7 @@ const NOTHING: Bundle = {
   files: {},
 };
 
-/** What hosts are, and everything that an installation would find wrong with them. Changes nothing. */
+/** The hosts' facts, and every problem that would stop an installation. Changes nothing. */
 export async function checkHosts(options: HostsCheckOptions): Promise<HostsCheckResult> {
   const { signal } = options;
   const cluster = await readCluster(options.clusterFile);

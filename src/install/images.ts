@@ -10,25 +10,25 @@ import { rewriteText } from "../names/rewrite.ts";
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../oci/reference.ts";
 import type { ManifestFile } from "./bundle.ts";
 
-/** Where a cluster's nodes get their images, and by which names. */
+/** Where a cluster's nodes pull their images, and by which names. */
 export interface Images {
-  /** An image of kubeadm's own: as it is called in the bundle, and as nodes ask for it. */
+  /** kubeadm's images: the name in the bundle, and the name that nodes ask for. */
   kubeadm: { upstream: string; asked: string }[];
-  /** What the runtime starts pods with, as nodes ask for it. */
+  /** The pause image, by the name that nodes ask for. */
   sandbox: string;
-  /** For kubeadm's configuration; absent where kubeadm's own default is right. */
+  /** For kubeadm's configuration; absent when kubeadm's default is right. */
   imageRepository?: string;
   dnsRepository?: string;
   etcdRepository?: string;
-  /** Upstream registries of the bundle's images: all are answered by the site's. */
+  /** Upstream registries of the bundle's images: the site's registry answers for all of them. */
   upstreams: string[];
-  /** What comes with this version of Kubernetes. */
+  /** The rules of this Kubernetes version. */
   rules: VersionRules;
-  /** Documents with the names by which nodes ask for images. */
+  /** Rewrites documents to the image names that nodes ask for. */
   rewrite(file: ManifestFile): ManifestFile;
 }
 
-/** How the registry was filled: the same rules as push has. */
+/** The landing rules with which push filled the registry. */
 export function landingRules(cluster: Cluster, lock: Lock): LandingRules {
   const { registry } = cluster;
   return {
@@ -40,9 +40,9 @@ export function landingRules(cluster: Cluster, lock: Lock): LandingRules {
 }
 
 /**
- * Whether nodes ask for images by the names that they have at the site, rather than by their own:
- * Docker knows no mirrors for other registries, and a mirror's path can be put before a name, but
- * not take anything of it away.
+ * Whether nodes ask for images by their names at the site rather than their upstream names: Docker has
+ * no mirrors for registries other than docker.io, and a mirror can add a path before a name but remove
+ * nothing from it.
  */
 export function asksByLandedName({ runtime, registry }: Cluster): boolean {
   return runtime === "docker" || registry.layout === "flat" || registry.map.length > 0;
@@ -50,7 +50,7 @@ export function asksByLandedName({ runtime, registry }: Cluster): boolean {
 
 const parentOf = (reference: string): string => reference.slice(0, reference.lastIndexOf("/"));
 
-/** kubeadm's list with the user's own image fields. */
+/** kubeadm's image list, with the user's own image fields. */
 function kubeadmList(cluster: Cluster, more: Record<string, unknown> = {}): KubeadmList {
   const { version } = cluster.kubernetes;
   const own = cluster.kubeadm.ClusterConfiguration ?? {};
@@ -65,7 +65,7 @@ function kubeadmList(cluster: Cluster, more: Record<string, unknown> = {}): Kube
   return listKubeadmImages({ version, config: parseKubeadmConfig(text, "kubeadm.ClusterConfiguration") });
 }
 
-/** Everything is asked for at the site's registry, by the name that it has there. */
+/** Nodes ask the site's registry for every image, by its name there. */
 function landed(
   cluster: Cluster,
   rules: LandingRules,
@@ -90,9 +90,11 @@ function landed(
   if (astray.length > 0) {
     throw new AirgapError(
       "spec",
-      `kubeadm can't be told to take ${astray.map(({ upstream, asked }) => `${upstream} from ${asked}`).join(", ")}: its images must be side by side`,
+      `kubeadm cannot be configured to pull ${astray.map(({ upstream, asked }) => `${upstream} from ${asked}`).join(", ")}: its images must be in the same path`,
       {
-        suggestions: ["change registry.layout or registry.map in the cluster file, and push accordingly"],
+        suggestions: [
+          "change registry.layout or registry.map in the cluster file, and push again with the same rules",
+        ],
       },
     );
   }
@@ -105,7 +107,7 @@ function landed(
   };
 }
 
-/** @throws AirgapError `unsupported` for a version that is not known, `spec` where names can't be had */
+/** @throws AirgapError `unsupported` for an unknown version, `spec` for names that kubeadm cannot use */
 export function imagesFor(cluster: Cluster, lock: Lock): Images {
   const rules = landingRules(cluster, lock);
   const list = kubeadmList(cluster);
@@ -133,7 +135,7 @@ export function imagesFor(cluster: Cluster, lock: Lock): Images {
   };
 }
 
-/** The item that an image name stands for in a lock, however it is written. */
+/** The lock's item for an image name, however the name is written. */
 export function carries(lock: Lock, reference: string): boolean {
   const wanted = withDefaultTag(parseReference(reference));
   const names = new Set(lock.items.flatMap((item) => (item.kind === "image" ? [item.name] : [])));

@@ -37,39 +37,39 @@ export interface InstallOptions extends ConnectOptions {
   clusterFile: string;
   bundle: string;
   dryRun: boolean;
-  /** Folder for scripts, instead of running anything. */
+  /** Write scripts into this folder and run nothing. */
   script?: string;
   only?: StageName[];
   skip?: StageName[];
   hosts?: string[];
   ignoreChecks: string[];
-  /** How long a host that is gone is waited for. Default 3 minutes. */
+  /** How long to wait for an unreachable host. Default 3 minutes. */
   patienceMs?: number;
   emit: Emit;
 }
 
 export interface InstallResult {
   cluster: string;
-  /** Steps that were made so; 0 when everything was so already. */
+  /** Steps that were applied; 0 when all were already done. */
   changed: number;
   steps: (Outcome | PreviewedStep)[];
   findings: Finding[];
-  /** Milliseconds; `commands` is what the hosts' own commands took. */
+  /** Milliseconds; `commands` is the time of the commands on the hosts. */
   time?: { total: number; commands: number; connecting: number };
   log?: string;
   kubeconfig?: string;
-  /** With --script: the files, in the order in which they are to be run. */
+  /** With --script: the files, in the order in which to run them. */
   scripts?: string[];
-  /** With --script: what has to lie beside them. */
+  /** With --script: files that must lie next to the scripts. */
   beside?: Beside[];
 }
 
-/** Everything that is known before a plan is made. */
+/** Everything that a plan is made from. */
 export interface Prepared {
   cluster: Cluster;
   bundle: Bundle;
   home: StateDir;
-  /** Absent when facts were gathered by hand and nothing was connected to. */
+  /** Absent when facts were gathered by hand and there is no connection. */
   session: Session<ClusterHost> | undefined;
   facts: Record<string, Facts>;
   secrets: Secrets;
@@ -78,7 +78,7 @@ export interface Prepared {
   findings: Finding[];
 }
 
-/** Archives of the tool beside a checkout, or of the archive that runs. */
+/** Archives of airgap itself: in a checkout's build folder, or the unpacked archive that runs. */
 function localTools(): string[] {
   const folder = join(findSelf().root, "build");
   if (!existsSync(folder)) return [];
@@ -87,7 +87,7 @@ function localTools(): string[] {
     .map((name) => join(folder, name));
 }
 
-/** What stands of a cluster and its site: the authority on a control plane, the certificate on the host that serves. */
+/** What the hosts have already: the cluster's authority on a control plane, the certificate on the serving host. */
 export function standingOf(cluster: Cluster, facts: Record<string, Facts>): Standing {
   const plane = cluster.hosts.find(
     ({ name, roles }) =>
@@ -106,7 +106,7 @@ export function standingOf(cluster: Cluster, facts: Record<string, Facts>): Stan
 
 type Connecting = ConnectOptions & Pick<InstallOptions, "script">;
 
-/** Connects to every host and reads its facts; those that were gathered by hand for scripts are taken as they are. */
+/** Connects to every host and reads its facts. For scripts, facts that were gathered by hand are used instead. */
 async function connect(
   cluster: Cluster,
   home: StateDir,
@@ -168,7 +168,7 @@ function tell(findings: Finding[], ignored: readonly string[], emit: Emit): void
 }
 
 /**
- * Bare hosts to a cluster; run again, it makes so what is not.
+ * Turns bare hosts into a cluster. Safe to re-run: only what differs is changed.
  * @throws AirgapError `check-failed` before anything was changed, `step-failed` or `interrupted` after
  */
 export async function install(options: InstallOptions): Promise<InstallResult> {
@@ -195,7 +195,7 @@ export async function install(options: InstallOptions): Promise<InstallResult> {
 type Part = Omit<InstallResult, "cluster" | "findings">;
 type Connected = Prepared & { session: Session<ClusterHost> };
 
-/** By one of the three ways that a plan has. */
+/** Runs the plan, previews it, or writes it as scripts. */
 async function carryOut(prepared: Prepared, plan: Plan, options: InstallOptions): Promise<Part> {
   const { session, cluster } = prepared;
   if (options.script !== undefined) {
@@ -262,7 +262,7 @@ async function run(prepared: Connected, plan: Plan, options: InstallOptions): Pr
     await journal?.end("done");
     const { changed, outcomes, totalMs, commandsMs } = result;
     log.line(
-      `done: ${changed} changed, ${Math.round(totalMs)} ms, of which ${Math.round(commandsMs)} ms were the hosts' commands`,
+      `done: ${changed} changed, ${Math.round(totalMs)} ms; commands on the hosts took ${Math.round(commandsMs)} ms`,
     );
     const kubeconfig = await bringHome(prepared, changed);
     return {
@@ -282,7 +282,7 @@ async function run(prepared: Connected, plan: Plan, options: InstallOptions): Pr
   }
 }
 
-/** Nothing is deleted because a line is gone from a file; it is said. */
+/** Warns about hosts that are gone from the cluster file; nothing is deleted for that reason. */
 async function tellForgotten(
   cluster: Cluster,
   { clusterFile, emit }: InstallOptions,
@@ -295,12 +295,12 @@ async function tellForgotten(
   if (forgotten.length === 0) return;
   emit({
     type: "warning",
-    message: `${forgotten.join(", ")} is not in the cluster file any more, and stays what it is`,
+    message: `${forgotten.join(", ")} is no longer in the cluster file; airgap leaves the host unchanged`,
     suggestion: `airgap reset ${clusterFile} --hosts ${forgotten.join(",")}`,
   });
 }
 
-/** The administrator's kubeconfig, kept beside the cluster file. One that is there is kept while nothing has changed. */
+/** Keeps the administrator's kubeconfig beside the cluster file. An existing one stays if nothing has changed. */
 async function bringHome(
   { session, home, cluster, secrets }: Connected,
   changed: number,

@@ -9,8 +9,8 @@ import { needsResolvConf, RESOLV_CONF } from "./stages/resolv-conf.ts";
 type Document = Record<string, unknown>;
 
 /**
- * Puts `over` into `base`: mappings key by key, everything else replaced; lists of kubeadm's
- * `extraArgs` count as mappings by their name.
+ * Merges `over` into `base`: mappings key by key; everything else is replaced. kubeadm's lists of
+ * `extraArgs` are merged by name.
  */
 export function merge(base: Document, over: Document): Document {
   const merged: Document = { ...base };
@@ -34,14 +34,14 @@ function asMap(value: unknown): unknown {
   );
 }
 
-/** Arguments in the form that an API version has. */
+/** Arguments in the form of an API version. */
 function formed(value: unknown, api: string): unknown {
   if (Array.isArray(value)) return value.map((entry) => formed(entry, api));
   if (!isRecord(value)) return value;
   return Object.fromEntries(
     Object.entries(value).map(([key, inner]) => {
       if (!isArguments(key)) return [key, formed(inner, api)];
-      // Texts, whatever YAML takes `v: 4` for.
+      // Strings, even if YAML reads `v: 4` as a number.
       const args = Object.entries(asMap(inner) as Document).map(([name, value]) => ({
         name,
         value: String(value),
@@ -59,7 +59,7 @@ function parseTaint(text: string): Document {
   return { key, ...(value ? { value } : {}), effect };
 }
 
-/** Labels that kubelet may not give itself are set later, by the cluster's administrator. */
+/** kubelet may not set these labels on its own node; the cluster's administrator sets them later. */
 function nodeRegistration(context: Context, host: ClusterHost): Document {
   const { rules } = context.images;
   const plane = host.roles.includes("control-plane");

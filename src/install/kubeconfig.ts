@@ -4,7 +4,7 @@ import { apiAddress, type Cluster } from "../cluster/cluster.ts";
 import { AirgapError, messageOf } from "../errors.ts";
 import { isRecord } from "../oci/descriptor.ts";
 
-/** kubeadm's own takes some 6 kB. */
+/** Bytes; kubeadm's file has some 6 kB. */
 const MAX_SIZE = 256 * 1024;
 
 type Keyed = Record<string, unknown>;
@@ -23,9 +23,10 @@ function mapping(value: unknown, where: string, required: string[], optional: st
 
 /** The only entry of a list of named entries. */
 function only(list: unknown, where: string, key: string): { name: string; value: unknown } {
-  if (!Array.isArray(list) || list.length !== 1) throw new Unexpected(`${where} has not exactly one entry`);
+  if (!Array.isArray(list) || list.length !== 1)
+    throw new Unexpected(`${where} does not have exactly one entry`);
   const { name, [key]: value } = mapping(list[0], where, ["name", key]);
-  if (typeof name !== "string") throw new Unexpected(`${where}: its name is not a text`);
+  if (typeof name !== "string") throw new Unexpected(`${where}: its name is not a string`);
   return { name, value };
 }
 
@@ -54,7 +55,7 @@ function privateKey(text: string, where: string): KeyObject {
   }
 }
 
-/** Where this cluster's API may be asked, as origins. */
+/** The origins at which this cluster's API server may answer. */
 function endpoints({ kubeadm, ...cluster }: Cluster): string[] {
   const { address, port } = apiAddress({ kubeadm, ...cluster });
   const own = kubeadm.ClusterConfiguration?.["controlPlaneEndpoint"];
@@ -64,7 +65,7 @@ function endpoints({ kubeadm, ...cluster }: Cluster): string[] {
   );
 }
 
-/** `https://10.0.0.12:6443`; undefined for everything that is more than that. */
+/** `https://10.0.0.12:6443`; undefined for a URL with more than an origin. */
 function originOf(text: unknown): string | undefined {
   if (typeof text !== "string" || !URL.canParse(text)) return undefined;
   const { protocol, origin, href } = new URL(text);
@@ -137,25 +138,25 @@ current-context: kubernetes-admin@kubernetes
 }
 
 /**
- * A control plane's `admin.conf`, written anew from parts that were checked: kubectl runs programs that a
- * kubeconfig names (`exec:`), sends its requests through what it names (`proxy-url`), and trusts what it says.
+ * A control plane's `admin.conf`, rebuilt from checked parts: kubectl runs programs that a kubeconfig
+ * names (`exec:`), sends its requests through its `proxy-url`, and trusts its authorities.
  * https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
  * @param trusted PEM of the cluster's authority
- * @throws AirgapError `protocol` with what is not as kubeadm writes it
+ * @throws AirgapError `protocol` for anything that kubeadm does not write
  */
 export function rebuildKubeconfig(text: string, host: string, cluster: Cluster, trusted: string): string {
   try {
     return rebuild(text, cluster, trusted);
   } catch (cause) {
     // A parser's message may show the line, with the key in it.
-    const why = cause instanceof Unexpected ? messageOf(cause) : "it is not readable YAML";
+    const why = cause instanceof Unexpected ? messageOf(cause) : "it is not valid YAML";
     throw new AirgapError(
       "protocol",
       `${host}: /etc/kubernetes/admin.conf is not as kubeadm writes it, so it was not copied: ${why}`,
       {
         suggestions: [
-          `see who changed it, on ${host}: ls -l /etc/kubernetes/admin.conf`,
-          "where the API has another address: `endpoint:`, or `kubeadm: { ClusterConfiguration: { controlPlaneEndpoint: … } }`",
+          `check on ${host} who changed it: ls -l /etc/kubernetes/admin.conf`,
+          "if the API server has another address, set `endpoint:`, or `kubeadm: { ClusterConfiguration: { controlPlaneEndpoint: … } }`",
         ],
       },
     );

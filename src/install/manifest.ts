@@ -2,7 +2,7 @@ import { type Document, isMap, isScalar, isSeq, parseAllDocuments, type YAMLMap,
 import { AirgapError } from "../errors.ts";
 import type { ManifestFile } from "./bundle.ts";
 
-/** Something whose pods can be waited for. */
+/** An object whose pods a step can wait for. */
 export interface Workload {
   namespace: string;
   /** `deployment/coredns` */
@@ -35,7 +35,7 @@ export const textAt = (document: Document, ...path: (string | number)[]): string
   return typeof value === "string" ? value : "";
 };
 
-/** What of some documents is to be waited for. @param namespace of objects that name none */
+/** The objects among these documents to wait for. @param namespace of objects that name none */
 export function workloads(documents: Document[], namespace = "default"): Workload[] {
   return documents.flatMap((document) => {
     const kind = textAt(document, "kind");

@@ -5,12 +5,12 @@ import { AirgapError } from "../errors.ts";
 import type { Bundle, PackedTool } from "./bundle.ts";
 import { architecture, type Context } from "./context.ts";
 
-/** Digits of a digest that name a folder. */
+/** Digits of a digest in a folder's name. */
 export const DIGEST_LENGTH = 12;
 
 /**
- * The tool as it goes to the host that serves.
- * @throws AirgapError `not-closed` when neither the bundle nor this machine has it for that host's machine
+ * The archive of airgap for the serving host.
+ * @throws AirgapError `not-closed` when neither the bundle nor this machine has it for the host's architecture
  */
 export function toolFor({
   bundle,
@@ -27,13 +27,13 @@ export function toolFor({
     {
       suggestions: [
         "add `- self: true` under `files:` of the spec and build again",
-        "or make it here: npm run pack",
+        "or make the archive here: npm run pack",
       ],
     },
   );
 }
 
-/** Adds an archive for `machine` (`x64`) that lies beside us to a bundle that has none of its own. */
+/** Adds this machine's archive for `machine` (`x64`) to a bundle that has none. */
 export function withLocalTool(bundle: Bundle, archives: string[], machine: string): Bundle {
   if (bundle.tools[machine]) return bundle;
   const found = archives.flatMap((file): [string, PackedTool][] => {

@@ -1,17 +1,17 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Cluster } from "../cluster/cluster.ts";
-import { sitesIn } from "../discovery/manifests/applied.ts";
+import { locationsIn } from "../discovery/manifests/applied.ts";
 import { AirgapError, messageOf } from "../errors.ts";
 import type { Lock } from "../lock/lock.ts";
 import type { ManifestFile } from "./bundle.ts";
 import { carries } from "./images.ts";
 
-/** Documents that add-ons name by their path, and what they ask for that the bundle lacks. */
+/** Documents that add-ons name by path, and their images that the bundle lacks. */
 export interface UserManifests {
-  /** By the path in the cluster file, files in the order of their names. */
+  /** By path in the cluster file; files are sorted by name. */
   files: Record<string, ManifestFile[]>;
-  /** Images that the bundle does not have, each with the path that names it. */
+  /** Images that the bundle lacks, each with the path that names it. */
   missing: { reference: string; path: string }[];
 }
 
@@ -23,23 +23,23 @@ function textsAt(path: string): { title: string; text: string }[] {
     const files = names === undefined ? [path] : names.sort().map((name) => join(path, name));
     return files.map((file) => ({ title: file, text: readFileSync(file, "utf8") }));
   } catch (cause) {
-    throw new AirgapError("spec", `addons: ${path} can't be read: ${messageOf(cause)}`, { cause });
+    throw new AirgapError("spec", `addons: cannot read ${path}: ${messageOf(cause)}`, { cause });
   }
 }
 
-/** Reads what the user's own add-ons are: a file, or every YAML and JSON file of a folder. @throws AirgapError `spec` */
+/** Reads the user's own add-ons: a file, or every YAML and JSON file of a folder. @throws AirgapError `spec` */
 export function readUserManifests({ addons }: Cluster, lock: Lock): UserManifests {
   const missing: UserManifests["missing"] = [];
   const files = addons.flatMap((addon): [string, ManifestFile[]][] => {
     if (!("manifest" in addon)) return [];
     const path = addon.manifest;
     const texts = textsAt(path);
-    const { sites } = sitesIn(texts, (reference) => {
+    const { locations } = locationsIn(texts, (reference) => {
       const carried = carries(lock, reference);
       if (!carried) missing.push({ reference, path });
       return carried;
     });
-    return [[path, texts.map(({ title, text }) => ({ path: title, text, sites: sites[title] ?? [] }))]];
+    return [[path, texts.map(({ title, text }) => ({ path: title, text, sites: locations[title] ?? [] }))]];
   });
   return { files: Object.fromEntries(files), missing };
 }

@@ -1,6 +1,6 @@
 import { listKubeadmImages } from "./list.ts";
 
-/** What of a lock's item it takes to know kubeadm's images again. */
+/** The parts of a lock's item that identify kubeadm's images. */
 interface NamedItem {
   kind: string;
   name: string;
@@ -12,9 +12,9 @@ const ALWAYS = /\/(?:kube-apiserver|kube-controller-manager|kube-scheduler|pause
 const component = (reference: string): string => reference.replace(/[:@][^/]*$/, "").replace(/^.*\//, "");
 
 /**
- * What kubeadm of the lock's versions asks for, worked out again. A configuration may have moved
- * images to another registry or done without CoreDNS, kube-proxy or etcd, so an image that the same
- * version asked for stands for the one of that name, and only what every cluster needs is missed.
+ * The images that kubeadm needs for the lock's versions, computed again. A configuration may have moved
+ * images to another registry or dropped CoreDNS, kube-proxy or etcd. So an image of the same name that
+ * the same version asked for is accepted, and only images that every cluster needs are reported.
  */
 export function kubernetesWants(
   versions: string[],

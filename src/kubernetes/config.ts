@@ -6,7 +6,7 @@ import type { ImageMeta, ImageSettings } from "./images.ts";
 const MAX_SIZE = 1024 * 1024;
 const API = /^kubeadm\.k8s\.io\/(v1beta([1-4]))$/;
 
-/** What kubeadm's own configuration file says about its images. */
+/** The image settings of a kubeadm configuration file. */
 export interface KubeadmConfig {
   /** `v1beta1` … `v1beta4`; absent when the file has no ClusterConfiguration. */
   api?: string;
@@ -20,7 +20,7 @@ function invalid(file: string, why: string, suggestion?: string): AirgapError {
 
 function documents(text: string, file: string): Record<string, unknown>[] {
   if (text.length > MAX_SIZE)
-    throw invalid(file, `is larger than ${MAX_SIZE} bytes, too large for a kubeadm configuration`);
+    throw invalid(file, `is larger than ${MAX_SIZE} bytes: too large for a kubeadm configuration`);
   const lines = new LineCounter();
   return parseAllDocuments(text, { lineCounter: lines }).flatMap((document) => {
     const [error] = document.errors;
@@ -113,7 +113,7 @@ export function parseKubeadmConfig(text: string, file: string): KubeadmConfig {
   if (api === null) {
     throw invalid(
       file,
-      `apiVersion ${JSON.stringify(cluster["apiVersion"])} of ClusterConfiguration is none of kubeadm.k8s.io/v1beta1 to v1beta4`,
+      `apiVersion ${JSON.stringify(cluster["apiVersion"])} of ClusterConfiguration is not one of kubeadm.k8s.io/v1beta1 to v1beta4`,
       `kubeadm config migrate --old-config ${file} --new-config new.yaml`,
     );
   }

@@ -50,7 +50,7 @@ function etcdImages(row: Row, repository: string, settings: ImageSettings): stri
 }
 
 /**
- * What `kubeadm config images list` of that very version prints, in its order.
+ * What `kubeadm config images list` of that version prints, in the same order.
  * Rules: kubernetes/kubernetes cmd/kubeadm/app/images/images.go.
  */
 export function kubeadmImages(version: KubernetesVersion, row: Row, settings: ImageSettings = {}): string[] {
@@ -68,7 +68,7 @@ export function kubeadmImages(version: KubernetesVersion, row: Row, settings: Im
   ];
 }
 
-/** The pause image that the container runtime must be told: containerd's `sandbox_image`, CRI-O's `pause_image`. */
+/** The pause image to set in the container runtime: containerd's `sandbox_image`, CRI-O's `pause_image`. */
 export function pauseImage(row: Row, settings: ImageSettings = {}): string {
   return `${settings.imageRepository ?? row.registry}/pause:${row.pause}`;
 }

@@ -6,16 +6,16 @@ import { type KnownVersion, lookUp } from "./table.ts";
 import { formatVersion } from "./version.ts";
 
 export interface ListRequest {
-  /** As for kubeadm's `--kubernetes-version`; default: the configuration's, else the newest that is known. */
+  /** As for kubeadm's `--kubernetes-version`; default: the configuration's, else the newest known. */
   version?: string;
   /** As for kubeadm's `--image-repository`. */
   imageRepository?: string;
   config?: KubeadmConfig;
 }
 
-/** What a site needs with a Kubernetes version, besides its images. */
+/** What a Kubernetes version needs, besides its images. */
 export interface Requirements extends VersionRules {
-  /** The sandbox image that the container runtime must be told. */
+  /** The sandbox image to set in the container runtime. */
   pauseImage: string;
   /** kubeadm's default CRI socket. */
   criSocket: string;
@@ -27,7 +27,7 @@ const kubeadmSocket = ({ dockershim, sockets }: VersionRules): string =>
 export interface KubeadmList {
   /** `v1.28.2` */
   version: string;
-  /** As kubeadm prints them, in its order. */
+  /** As kubeadm prints them, in the same order. */
   images: string[];
   requirements: Requirements;
   confidence: string;
@@ -36,12 +36,16 @@ export interface KubeadmList {
   notes: string[];
 }
 
-/** The flag and the file may both say it, but not different things: kubeadm would silently follow the file. */
+/** The flag and the file may both set a value, but not different ones: kubeadm would silently use the file's. */
 function agreed(flag: string, given: string | undefined, configured: string | undefined): string | undefined {
   if (given !== undefined && configured !== undefined && given !== configured) {
-    throw new AirgapError("usage", `--${flag} says ${given}, the kubeadm configuration says ${configured}`, {
-      suggestions: [`leave --${flag} out, or write ${given} into the configuration`],
-    });
+    throw new AirgapError(
+      "usage",
+      `--${flag} says ${given}, but the kubeadm configuration says ${configured}`,
+      {
+        suggestions: [`remove --${flag}, or write ${given} into the configuration`],
+      },
+    );
   }
   return given ?? configured;
 }
@@ -52,8 +56,8 @@ const withV = (version: string | undefined): string | undefined =>
 function checkConfig(known: KnownVersion, config: KubeadmConfig | undefined): string[] {
   const { minor } = known.version;
   if (config?.settings.dns?.type === "kube-dns" && minor >= 21) {
-    throw new AirgapError("spec", "dns.type kube-dns ended with Kubernetes 1.20: kubeadm refuses it", {
-      suggestions: ["leave dns.type out: CoreDNS is the only one"],
+    throw new AirgapError("spec", "Kubernetes 1.21 dropped dns.type kube-dns: kubeadm refuses it", {
+      suggestions: ["remove dns.type: CoreDNS is the only DNS server"],
     });
   }
   const { accepted } = rulesOf(formatVersion(known.version)).configApi;
@@ -64,7 +68,7 @@ function checkConfig(known: KnownVersion, config: KubeadmConfig | undefined): st
 }
 
 /**
- * kubeadm's own list for a version, worked out from the table.
+ * kubeadm's own list for a version, computed from the table.
  * @throws AirgapError `usage`, `spec` or `unsupported`
  */
 export function listKubeadmImages(request: ListRequest): KubeadmList {

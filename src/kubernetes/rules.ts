@@ -1,28 +1,28 @@
-/** What comes with a minor version of Kubernetes, besides its images. Every rule that depends on a version stands here. */
+/** The rules of a Kubernetes minor version. Every rule that depends on a version is here. */
 export interface VersionRules {
   /** 34 of v1.34.4. */
   minor: number;
-  /** kubeadm's configuration API: the newest one, and all that its binary reads. */
+  /** kubeadm's configuration API: the newest version, and every version that its binary reads. */
   configApi: { newest: string; accepted: string[] };
   /** `kubeadm config validate` exists. */
   configValidate: boolean;
   /** Docker Engine is built into kubelet; later it is reached through cri-dockerd. */
   dockershim: boolean;
-  /** The runtimes' sockets, as kubeadm is told them. */
+  /** The runtimes' sockets, in kubeadm's form. */
   sockets: { containerd: string; docker: string };
   /** Oldest containerd that speaks the needed CRI version, or undefined when any will do. */
   containerd: string | undefined;
-  /** What kubelet and kubeadm say to a host with cgroup v1. */
+  /** How kubelet and kubeadm react to cgroup v1. */
   cgroupV1: "supported" | "maintenance" | "refused";
   /** Kernels: kubeadm refuses older ones than `oldest`, and warns of older ones than `tested`. */
   kernel: { oldest: string; tested: string };
-  /** kube-proxy's nftables mode, with the oldest kernel that it takes; undefined where it does not exist. */
+  /** The oldest kernel for kube-proxy's nftables mode; undefined when the mode does not exist. */
   nftables: { kernel: string } | undefined;
   /** Keys of the taints that kubeadm gives to control planes. */
   controlPlaneTaints: string[];
-  /** `kubectl drain` with everything that a node's removal needs. */
+  /** `kubectl drain` with the flags that removing a node needs. */
   drainFlags: string[];
-  /** `kubectl create token` exists; before, a service account has a secret with a token that never ends. */
+  /** `kubectl create token` exists; before it, a service account has a secret with a token that never expires. */
   tokensByRequest: boolean;
 }
 

@@ -8,7 +8,7 @@ import {
 } from "./version.ts";
 import data from "./versions.json" with { type: "json" };
 
-/** What kubeadm's binaries of one range of patches have compiled in. */
+/** The compiled-in values of kubeadm for one range of patch releases. */
 export interface Row {
   /** First and last patch, inclusive. kubeadm's own version is the Kubernetes version. */
   from: string;
@@ -32,7 +32,7 @@ export interface Row {
 export interface KnownVersion {
   version: KubernetesVersion;
   row: Row;
-  /** What the reader should know about this answer. */
+  /** Warnings about this answer. */
   warnings: string[];
   notes: string[];
 }
@@ -43,7 +43,7 @@ export const updated: string = data.updated;
 
 function versionOf(text: string): KubernetesVersion {
   const request = parseVersion(text);
-  if (!("exact" in request)) throw new TypeError(`${text} in the table is no patch release`);
+  if (!("exact" in request)) throw new TypeError(`${text} in the table is not a patch release`);
   return request.exact;
 }
 
@@ -93,13 +93,13 @@ function newestOf(request: { major: number; minor?: number }, text: string): Kno
       text,
       request.major < 1 || (request.major === 1 && (request.minor ?? 0) < oldest.from.minor),
     );
-  const notes = [`${text} is taken as ${last.row.to}, the newest patch known on ${updated}`];
+  const notes = [`${text} means ${last.row.to} here, the newest patch known on ${updated}`];
   return { version: last.to, row: last.row, warnings: [], notes };
 }
 
 /**
- * Finds what kubeadm of a version has compiled in. A patch newer than the table is answered from
- * the newest of its minor, with a warning.
+ * Finds the compiled-in values of a kubeadm version. For a patch newer than the table, it gives the
+ * newest of that minor, with a warning.
  * @param text as for kubeadm's `--kubernetes-version`
  * @throws AirgapError `usage`, or `unsupported` outside of the table
  */
@@ -115,15 +115,15 @@ export function lookUp(text: string): KnownVersion {
   const shown = formatVersion(version);
   if (found === undefined)
     warnings.push(
-      `${shown} is newer than ${last.row.to}, the newest patch known on ${updated}: its list is answered from that one`,
+      `${shown} is newer than ${last.row.to}, the newest patch known on ${updated}: this is the list of ${last.row.to}`,
     );
   else if (found.row.notReleased?.includes(`v${version.major}.${version.minor}.${version.patch}`))
     warnings.push(`Kubernetes never released ${shown}`);
   else if (isPreRelease(version))
     warnings.push(
-      `${shown} is a pre-release: its list is answered from the release, which may have newer etcd or CoreDNS`,
+      `${shown} is a pre-release: this is the list of the release, which may have newer etcd or CoreDNS`,
     );
   else if (found.row.confidence === "low")
-    warnings.push(`The list of ${shown} is carried over from an earlier patch; no published list was found`);
+    warnings.push(`The list of ${shown} is copied from an earlier patch; no published list was found`);
   return { version, row: (found ?? last).row, warnings, notes: [] };
 }

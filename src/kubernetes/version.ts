@@ -5,21 +5,21 @@ export interface KubernetesVersion {
   major: number;
   minor: number;
   patch: number;
-  /** Everything behind the patch: `-rc.1`, `+vendor.2`, or empty. */
+  /** Everything after the patch: `-rc.1`, `+vendor.2`, or empty. */
   suffix: string;
-  /** A build of the project's own CI, `ci/v1.30.0-alpha.1`: other repositories hold its images. */
+  /** A build of Kubernetes' CI, `ci/v1.30.0-alpha.1`: other repositories hold its images. */
   ci: boolean;
 }
 
-/** What a user may ask for: one version, or the newest patch of a minor. */
+/** A user's request: one version, or the newest patch of a minor. */
 export type VersionRequest = { exact: KubernetesVersion } | { newest: { major: number; minor?: number } };
 
 const EXACT = /^(ci\/)?v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)([-+][-\w.+]*)?$/;
 const MINOR = /^(?:stable-|v)?([1-9]\d*)\.(0|[1-9]\d*)$/;
 
 /**
- * Reads what kubeadm's `--kubernetes-version` and `kubernetesVersion` take, as far as it can be
- * answered without asking the network: `v1.28.2`, `1.28.2+vendor`, `ci/v1.30.0-alpha.1`; and
+ * Reads the values of kubeadm's `--kubernetes-version` and `kubernetesVersion` that need no network:
+ * `v1.28.2`, `1.28.2+vendor`, `ci/v1.30.0-alpha.1`; and
  * `v1.28`, `stable-1.28`, `stable-1`, `stable` for the newest patch.
  * @throws AirgapError `usage`
  */
@@ -42,10 +42,10 @@ export function parseVersion(text: string): VersionRequest {
   if (minor) return { newest: { major: Number(minor[1]), minor: Number(minor[2]) } };
   throw new AirgapError(
     "usage",
-    `'${text}' is not a Kubernetes version that can be answered without asking the network`,
+    `'${text}' is not a Kubernetes version that airgap can resolve without a network`,
     {
       suggestions: [
-        "name a patch release like v1.34.4, or a minor like v1.34 for the newest patch that is known here",
+        "name a patch release like v1.34.4, or a minor like v1.34 for the newest patch that airgap knows",
       ],
     },
   );

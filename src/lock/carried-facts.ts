@@ -1,4 +1,4 @@
-import type { RewriteSite, Stretch } from "../names/rewrite.ts";
+import type { RewriteLocation, Stretch } from "../names/rewrite.ts";
 import type { Digest } from "../oci/digest.ts";
 import { tryParseReference } from "../oci/reference.ts";
 import { NAMES } from "./names.ts";
@@ -49,7 +49,7 @@ export interface CarriedFacts {
   /** Every image that was found, and what became of it. */
   images: NamedImage[];
   /** Where images stand in the files that are applied, by title: for rewriting them without reading YAML again. */
-  sites: Record<string, RewriteSite[]>;
+  sites: Record<string, RewriteLocation[]>;
   rendered?: RenderedFacts;
 }
 
@@ -68,7 +68,7 @@ const stretch: Shape<Stretch> = (value, at) => {
   return start <= end ? (value as Stretch) : at.fail("ends before it begins");
 };
 
-const site = object<RewriteSite>(
+const site = object<RewriteLocation>(
   { reference, whole: flag, names: listOf(stretch, 16) },
   { tag: stretch, digest: stretch, within: stretch },
 );

@@ -2,35 +2,35 @@ import { AirgapError } from "../errors.ts";
 import { hostComponent } from "../oci/reference.ts";
 import type { NameLayout } from "./landing.ts";
 
-/** How a host reaches the site's registry. */
+/** How a container runtime reaches the site's registry. */
 export interface RegistryAccess {
   scheme: "https" | "http";
-  /** File on the host with the PEM of the registry's authority. */
+  /** File on the host with the registry's certificate authority (PEM). */
   ca?: string | undefined;
   login?: { user: string; password: string } | undefined;
-  /** Certificates are not checked. */
+  /** Do not check certificates. */
   insecure?: boolean | undefined;
 }
 
-/** Where the site's registry has what upstream registries have. */
+/** Where the site's registry holds the images of upstream registries. */
 export interface MirrorTarget {
   /** `register:8443` */
   host: string;
   prefix: string;
   layout: NameLayout;
-  /** It tells upstreams apart by the `ns` that containerd sends, as `airgap serve` does: no path is needed. */
+  /** The registry tells upstreams apart by the `ns` that containerd sends, as `airgap serve` does: no path is needed. */
   byNamespace?: boolean | undefined;
 }
 
-/** A hosts.toml, with the folder of `config_path` that it belongs in. */
+/** A hosts.toml, with its folder below `config_path`. */
 export interface HostsFile {
-  /** The registry that it speaks for, or undefined for all that have no file of their own. */
+  /** The registry that the file configures, or undefined for every registry without a file. */
   registry: string | undefined;
   folder: string;
   content: string;
 }
 
-/** The folder of a registry below `config_path`: containerd reads `host_port_` on every system, and media may know no colon. */
+/** The folder of a registry below `config_path`: containerd reads `host_port_` on every system; some file systems allow no colon. */
 export const hostsFolder = (registry: string): string => registry.replace(/:(\d+)$/, "_$1_");
 
 interface Mirror {
@@ -47,7 +47,7 @@ function mirrorOf(
     throw new AirgapError(
       "unsupported",
       "A mirror keeps paths, and --layout flat does not: rewrite the documents instead",
-      { suggestions: ["use --layout host, or leave out the runtime's configuration"] },
+      { suggestions: ["use --layout host, or remove --runtime-config"] },
     );
   const base = `${scheme}://${host}`;
   const path = [prefix, layout === "host" ? hostComponent(upstream) : ""].filter(Boolean).join("/");
@@ -57,8 +57,8 @@ function mirrorOf(
 }
 
 /**
- * A hosts.toml. `server` is the site's registry too: without it, containerd would look upstream for
- * whatever a mirror does not have.
+ * A hosts.toml. `server` is the site's registry too: without it, containerd would ask the upstream
+ * registry for whatever a mirror lacks.
  * https://github.com/containerd/containerd/blob/main/docs/hosts.md
  */
 function hostsToml(base: string, { url, override }: Mirror, { ca, login, insecure }: RegistryAccess): string {
@@ -85,7 +85,7 @@ function hostsToml(base: string, { url, override }: Mirror, { ca, login, insecur
 
 /**
  * One hosts.toml for each upstream registry and one for the site's own.
- * @param others one for all registries that have none, too: nothing is ever asked outside of the site
+ * @param others also one for all other registries, so that containerd never asks outside the site
  * @throws AirgapError `unsupported` for a layout that mirrors cannot follow
  */
 export function containerdHosts(

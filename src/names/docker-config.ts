@@ -2,11 +2,11 @@ import { AirgapError, messageOf } from "../errors.ts";
 import { isRecord } from "../oci/descriptor.ts";
 
 export interface DockerWishes {
-  /** Of containers; as it is when undefined. */
+  /** Cgroup driver of containers; undefined leaves it unchanged. */
   cgroupDriver?: "systemd" | "cgroupfs" | undefined;
-  /** Registry that speaks http, or whose certificate is not checked. */
+  /** Registry with http, or without a certificate check. */
   insecure?: string | undefined;
-  /** Mirrors of docker.io; Docker has none for other registries. */
+  /** Mirrors of docker.io; Docker supports none for other registries. */
   mirrors?: string[] | undefined;
 }
 
@@ -19,11 +19,11 @@ function read(text: string | undefined, host: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(text);
     if (isRecord(value)) return value;
-    throw new SyntaxError("it is not an object");
+    throw new SyntaxError("it is not a JSON object");
   } catch (cause) {
     throw new AirgapError(
       "check-failed",
-      `${host}: /etc/docker/daemon.json cannot be read: ${messageOf(cause)}`,
+      `${host}: cannot read /etc/docker/daemon.json: ${messageOf(cause)}`,
       {
         cause,
         suggestions: [
@@ -35,9 +35,9 @@ function read(text: string | undefined, host: string): Record<string, unknown> {
 }
 
 /**
- * Docker's configuration with what Kubernetes at this site needs; everything else in it stays.
+ * Docker's configuration with the settings for Kubernetes at this site; all other settings stay.
  * https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file
- * @param text the file as it is on the host
+ * @param text the file's present content on the host
  */
 export function mergeDockerConfig(
   text: string | undefined,

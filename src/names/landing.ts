@@ -3,28 +3,28 @@ import type { Digest } from "../oci/digest.ts";
 import { formatReference, hostComponent, isHost, isRepository, type Reference } from "../oci/reference.ts";
 import { applyRules, type MapRule } from "./map-rule.ts";
 
-/** How upstream names become names of one registry. interface.md, "What lands, and where". */
+/** How upstream names become names in one registry. */
 export type NameLayout = "host" | "path" | "flat";
 
 /** A registry, and the path in it below which images land. */
 export interface Target {
   /** `harbor.site.local:8443` */
   host: string;
-  /** `mirror/k8s`; empty for none. */
+  /** `mirror/k8s`, or empty. */
   prefix: string;
 }
 
 export interface LandingRules {
   target: Target;
   layout: NameLayout;
-  /** `--map` rules, the first that matches wins over the layout. */
+  /** `--map` rules. The first match wins over the layout. */
   map: MapRule[];
-  /** The site's own registry by the name that its users write. */
+  /** The name that users write for the site's own registry. */
   siteName?: string | undefined;
 }
 
 /**
- * Reads `host[:port][/prefix]`; the first component is always the host, also where it has no dot.
+ * Reads `host[:port][/prefix]`; the first component is always the host, even without a dot.
  * @throws AirgapError `usage`
  */
 export function parseTarget(text: string): Target {
@@ -51,7 +51,7 @@ export function parseTarget(text: string): Target {
 
 const withoutDefaultPort = (host: string): string => host.replace(/:443$/, "");
 
-/** Whether a reference names this registry already, so that its path is right as it is. */
+/** Whether a reference already names this registry, so that its path stays. */
 function isOwn({ host }: Reference, { target, siteName }: LandingRules): boolean {
   return [target.host, siteName].some(
     (own) => own !== undefined && withoutDefaultPort(own.toLowerCase()) === withoutDefaultPort(host),
@@ -68,7 +68,7 @@ function laidOut({ host, repository }: Reference, layout: NameLayout): string {
 /**
  * Where an image lands: rules first, then the site's own names under their plain path, then the
  * layout below the target's prefix. Tag and digest stay.
- * @throws AirgapError `conflict` when the name would be none
+ * @throws AirgapError `conflict` when the result is not a repository name
  */
 export function land(reference: Reference, rules: LandingRules): Reference {
   const { target, layout, map } = rules;
@@ -83,7 +83,7 @@ export function land(reference: Reference, rules: LandingRules): Reference {
   if (!isRepository(repository)) {
     throw new AirgapError(
       "conflict",
-      `${formatReference(reference)} would land as ${target.host}/${repository}, which is no repository name`,
+      `${formatReference(reference)} would land as ${target.host}/${repository}, which is not a repository name`,
       {
         suggestions: [
           "give it a name with a rule: --map 'FROM=TO'",
@@ -95,11 +95,11 @@ export function land(reference: Reference, rules: LandingRules): Reference {
   return { ...reference, host: target.host, repository };
 }
 
-/** An image that is to land. */
+/** An image to push, with its names. */
 export interface Landing {
-  /** As it is called upstream. */
+  /** Its upstream name. */
   from: Reference;
-  /** As it will be called at the target. */
+  /** Its name at the target. */
   to: Reference;
   digest: Digest;
 }
@@ -132,9 +132,9 @@ function clash(clashes: [Landing, Landing][], rules: LandingRules): AirgapError 
       `${formatReference(a.from)} (${a.digest}) and ${formatReference(b.from)} (${b.digest}) would both land as ${formatReference(a.to)}`,
   );
   const from = (clashes[0] as [Landing, Landing])[1].from;
-  return new AirgapError("conflict", `Different images on one name: ${lines.join("; ")}`, {
+  return new AirgapError("conflict", `Different images would get one name: ${lines.join("; ")}`, {
     suggestions: [
-      ...(rules.layout === "host" ? [] : ["--layout host keeps them apart"]),
+      ...(rules.layout === "host" ? [] : ["use --layout host: it keeps their names apart"]),
       `--map '${from.host}/${from.repository}=other/${from.repository}' gives the second another name`,
     ],
     data: {
@@ -146,23 +146,23 @@ function clash(clashes: [Landing, Landing][], rules: LandingRules): AirgapError 
   });
 }
 
-/** What a registry asks of repository names. Components are what stands between slashes, the host not counted. */
+/** A registry's rules for repository names. Components are the parts between slashes, without the host. */
 export interface NameLimits {
-  /** Who asks for it: `Harbor`. */
+  /** The registry that has these rules: `Harbor`. */
   who: string;
   minComponents?: number;
   maxComponents?: number;
   maxLength?: number;
-  /** What the first component must look like besides: a Harbor project. */
+  /** An extra rule for the first component, such as a Harbor project. */
   first?: RegExp;
 }
 
-/** What known registries ask, by their host; Harbor's own rules are known once it has answered. */
+/** Rules of well-known registries, by host. Harbor's rules are known once it has answered. */
 export function limitsOfHost(host: string): NameLimits | undefined {
   return host === "docker.io" ? { who: "Docker Hub", minComponents: 2, maxComponents: 2 } : undefined;
 }
 
-/** Harbor: a project and at least one component; the project by its own rule. */
+/** Harbor: a project and at least one more component; projects have their own rule. */
 export const HARBOR_NAMES: NameLimits = {
   who: "Harbor",
   minComponents: 2,
@@ -174,15 +174,15 @@ function problem({ repository }: Reference, limits: NameLimits): string | undefi
   const components = repository.split("/");
   const { minComponents = 1, maxComponents = Number.POSITIVE_INFINITY, maxLength = 255, first } = limits;
   if (components.length < minComponents)
-    return `${limits.who} wants at least ${minComponents} components, the first being the project`;
-  if (components.length > maxComponents) return `${limits.who} takes at most ${maxComponents} components`;
-  if (repository.length > maxLength) return `${limits.who} takes at most ${maxLength} characters`;
+    return `${limits.who} needs at least ${minComponents} components; the first is the project`;
+  if (components.length > maxComponents) return `${limits.who} allows at most ${maxComponents} components`;
+  if (repository.length > maxLength) return `${limits.who} allows at most ${maxLength} characters`;
   if (first && !first.test(components[0] as string))
-    return `'${components[0]}' can't be a project of ${limits.who}'s`;
+    return `'${components[0]}' is not a valid project name in ${limits.who}`;
   return undefined;
 }
 
-/** @throws AirgapError `conflict` naming every image whose name the target can't take */
+/** @throws AirgapError `conflict` naming every image whose name the target rejects */
 export function checkNames(landings: Landing[], limits: NameLimits): void {
   const bad = landings.flatMap(({ from, to }) => {
     const why = problem(to, limits);
@@ -194,7 +194,7 @@ export function checkNames(landings: Landing[], limits: NameLimits): void {
     landings.find(({ from }) => formatReference(from) === bad[0]?.image) as Landing
   ).from;
   const project = (limits.minComponents ?? 1) > 1;
-  throw new AirgapError("conflict", `Names that the target can't take: ${lines.join("; ")}`, {
+  throw new AirgapError("conflict", `The target rejects these names: ${lines.join("; ")}`, {
     suggestions: [
       ...(project ? ["give the target a project: HOST/PROJECT instead of HOST"] : []),
       `or map it: --map '${host}/${repository}=project/${repository.slice(repository.lastIndexOf("/") + 1)}'`,

@@ -8,7 +8,7 @@ export interface MapRule {
   /** One group for each wildcard. */
   pattern: RegExp;
   to: string;
-  /** For each wildcard of TO the group that it stands for. */
+  /** For each wildcard of TO, the group that replaces it. */
   places: number[];
 }
 
@@ -20,7 +20,7 @@ function invalid(text: string, why: string): AirgapError {
   });
 }
 
-/** Docker's short names, spelled out as references are: `nginx` means docker.io/library/nginx. */
+/** Spells out Docker's short names as in references: `nginx` means docker.io/library/nginx. */
 function canonical(from: string): string {
   const [first = "", ...rest] = from.split("/");
   if (rest.length > 0 && (/[.:*]/.test(first) || first === "localhost")) return from;
@@ -28,13 +28,13 @@ function canonical(from: string): string {
   return rest.length === 0 ? `docker.io/library/${from}` : `docker.io/${from}`;
 }
 
-/** `**` as a whole component is any number of them, `*` is within one. */
+/** `**` as a whole component matches any number of components; `*` matches within one. */
 function toRegExp(glob: string): RegExp {
   const parts = glob.split("/").map((part) => {
     if (part === "**") return "(.*)";
     return part.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replace(/\*+/g, part === "*" ? "([^/]+)" : "([^/]*)");
   });
-  // A `**` of no components takes the slash beside it along.
+  // A `**` that matches nothing also matches the slash beside it.
   const source = parts
     .join("/")
     .replaceAll("(.*)/", "(?:(.*)/)?")
@@ -42,7 +42,7 @@ function toRegExp(glob: string): RegExp {
   return new RegExp(`^${source}$`);
 }
 
-/** Pairs each wildcard of TO with the next one of its own kind in FROM, or with the next one that is left. */
+/** Pairs each wildcard of TO with the next one of its kind in FROM, or else with the next one left. */
 function pair(from: string, to: string): number[] | undefined {
   const free = [...(from.match(ANY_PLACE) ?? [])].map((wildcard, i) => ({ wildcard, group: i + 1 }));
   const places: number[] = [];
@@ -75,7 +75,7 @@ export function parseMapRule(text: string): MapRule {
   return { text, pattern: toRegExp(canonical(from)), to, places };
 }
 
-/** The path that the first fitting rule gives, or undefined. */
+/** The path from the first matching rule, or undefined. */
 export function applyRules(reference: Reference, rules: MapRule[]): string | undefined {
   const name = nameOf(reference);
   for (const { pattern, to, places } of rules) {

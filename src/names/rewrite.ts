@@ -14,31 +14,31 @@ export interface Stretch {
   end: number;
 }
 
-/** A place in a text where an image is named, in one piece or in several. */
-export interface RewriteSite {
-  /** Canonical, with `latest` where nothing is written. */
+/** A location in a text that names an image, in one piece or in several. */
+export interface RewriteLocation {
+  /** Canonical; `latest` when neither tag nor digest is written. */
   reference: string;
-  /** `names` is one stretch with the whole reference; otherwise parts of its name, joined by slashes. */
+  /** True when `names` is one stretch with the whole reference; otherwise `names` are parts of its name, joined by slashes. */
   whole: boolean;
   names: Stretch[];
   tag?: Stretch;
   digest?: Stretch;
-  /** The offsets are inside of what the base64 at this stretch decodes to. */
+  /** The offsets are in the text that the base64 at this stretch decodes to. */
   within?: Stretch;
 }
 
 export interface RewriteOptions {
   /** Where an image lands; tag and digest stay. */
   land(reference: Reference): Reference;
-  /** The digest to add to a reference without one. */
+  /** The digest to add to a reference that has none. */
   digestOf?(reference: string): Digest | undefined;
 }
 
 export interface Rewritten {
   text: string;
-  /** Canonical references with what they are called now, each once. */
+  /** Canonical references with their new names, each once. */
   changes: { from: string; to: string }[];
-  /** References in a place that can't be changed without breaking another. */
+  /** References with a location that cannot change without breaking another one. */
   left: string[];
 }
 
@@ -49,18 +49,18 @@ interface Edit extends Stretch {
 const keyOf = ({ start, end }: Stretch): string => `${start}-${end}`;
 
 /**
- * Gives the images in a text the names by which they are called behind the gap. Every byte that is
- * no part of a name stays as it is.
+ * Gives the images in a text their names at the isolated site. Every byte that is not part of a name
+ * stays.
  */
-export function rewriteText(text: string, sites: RewriteSite[], options: RewriteOptions): Rewritten {
+export function rewriteText(text: string, locations: RewriteLocation[], options: RewriteOptions): Rewritten {
   const result: Rewritten = { text, changes: [], left: [] };
   const packed = Map.groupBy(
-    sites.filter(({ within }) => within !== undefined),
+    locations.filter(({ within }) => within !== undefined),
     ({ within }) => keyOf(within as Stretch),
   );
   const edits = editsOf(
     text,
-    sites.filter(({ within }) => within === undefined),
+    locations.filter(({ within }) => within === undefined),
     options,
     result,
   );
@@ -84,13 +84,19 @@ function apply(text: string, edits: Edit[]): string {
   return result + text.slice(at);
 }
 
-function editsOf(text: string, sites: RewriteSite[], options: RewriteOptions, result: Rewritten): Edit[] {
+function editsOf(
+  text: string,
+  locations: RewriteLocation[],
+  options: RewriteOptions,
+  result: Rewritten,
+): Edit[] {
   const edits = new Map<string, Edit>();
   const add = (edit: Edit): void => void edits.set(keyOf(edit), edit);
-  for (const site of sites.filter(({ whole }) => whole)) wholeEdit(text, site, options, result, add);
-  const split = sites.filter(({ whole }) => !whole);
+  for (const location of locations.filter(({ whole }) => whole))
+    wholeEdit(text, location, options, result, add);
+  const split = locations.filter(({ whole }) => !whole);
   const chosen = agree(text, split, options);
-  for (const site of split) splitEdits(text, site, chosen.get(site), options, result, add);
+  for (const location of split) splitEdits(text, location, chosen.get(location), options, result, add);
   return [...edits.values()];
 }
 
@@ -102,57 +108,59 @@ function landed(reference: Reference, { land, digestOf }: RewriteOptions): Refer
 
 function wholeEdit(
   text: string,
-  site: RewriteSite,
+  location: RewriteLocation,
   options: RewriteOptions,
   result: Rewritten,
   add: (edit: Edit) => void,
 ): void {
-  const [stretch] = site.names as [Stretch];
+  const [stretch] = location.names as [Stretch];
   const reference = tryParseReference(text.slice(stretch.start, stretch.end));
   if (reference === undefined)
     throw new AirgapError(
       "corrupt",
-      `At offset ${stretch.start} stands '${text.slice(stretch.start, stretch.end).slice(0, 80)}', not ${site.reference}: the text is not the one that was read`,
+      `The text at offset ${stretch.start} is '${text.slice(stretch.start, stretch.end).slice(0, 80)}', not ${location.reference}: the text is not the one that was read`,
     );
   const to = formatReference(landed(reference, options));
   add({ ...stretch, text: to });
-  result.changes.push({ from: site.reference, to });
+  result.changes.push({ from: location.reference, to });
 }
 
-/** The new texts of a split name: what is shared by several images must suit all of them. */
+/** The new texts of a split name. A part that several images share must be right for all of them. */
 function agree(
   text: string,
-  sites: RewriteSite[],
+  locations: RewriteLocation[],
   { land }: RewriteOptions,
-): Map<RewriteSite, string[] | undefined> {
-  const chosen = new Map<RewriteSite, string[] | undefined>();
-  for (const site of sites) {
-    const { host, repository } = land(parseReference(site.reference));
+): Map<RewriteLocation, string[] | undefined> {
+  const chosen = new Map<RewriteLocation, string[] | undefined>();
+  for (const location of locations) {
+    const { host, repository } = land(parseReference(location.reference));
     chosen.set(
-      site,
+      location,
       keepingEnd(
-        site.names.map((each) => text.slice(each.start, each.end)),
+        location.names.map((each) => text.slice(each.start, each.end)),
         `${host}/${repository}`,
       ),
     );
   }
-  const clashing = (): RewriteSite[] => {
+  const clashing = (): RewriteLocation[] => {
     const texts = new Map<string, Set<string>>();
-    for (const site of sites) {
-      for (const [i, name] of site.names.entries())
-        texts.set(keyOf(name), (texts.get(keyOf(name)) ?? new Set()).add(chosen.get(site)?.[i] ?? "?"));
+    for (const location of locations) {
+      for (const [i, name] of location.names.entries())
+        texts.set(keyOf(name), (texts.get(keyOf(name)) ?? new Set()).add(chosen.get(location)?.[i] ?? "?"));
     }
-    return sites.filter((site) => site.names.some((name) => (texts.get(keyOf(name))?.size ?? 0) > 1));
+    return locations.filter((location) =>
+      location.names.some((name) => (texts.get(keyOf(name))?.size ?? 0) > 1),
+    );
   };
-  for (const site of clashing()) {
-    const { host, repository } = land(parseReference(site.reference));
-    chosen.set(site, hostFirst(site.names.length, host, repository));
+  for (const location of clashing()) {
+    const { host, repository } = land(parseReference(location.reference));
+    chosen.set(location, hostFirst(location.names.length, host, repository));
   }
-  for (const site of clashing()) chosen.set(site, undefined);
+  for (const location of clashing()) chosen.set(location, undefined);
   return chosen;
 }
 
-/** Registry and path change, the last parts stay; where that can't be, the host comes first. */
+/** Registry and path change, the last parts stay; if that is impossible, the host goes first. */
 function keepingEnd(parts: string[], name: string): string[] | undefined {
   if (parts.length === 1) return [name];
   const end = `/${parts.slice(1).join("/")}`;
@@ -172,23 +180,24 @@ function hostFirst(count: number, host: string, repository: string): string[] | 
 
 function splitEdits(
   text: string,
-  site: RewriteSite,
+  location: RewriteLocation,
   names: string[] | undefined,
   options: RewriteOptions,
   result: Rewritten,
   add: (edit: Edit) => void,
 ): void {
   if (names === undefined) {
-    result.left.push(site.reference);
+    result.left.push(location.reference);
     return;
   }
-  site.names.forEach((stretch, i) => {
+  location.names.forEach((stretch, i) => {
     if (text.slice(stretch.start, stretch.end) !== names[i]) add({ ...stretch, text: names[i] as string });
   });
-  const written = parseReference(site.reference);
+  const written = parseReference(location.reference);
   const to = landed(written, options);
-  result.changes.push({ from: site.reference, to: formatReference(to) });
+  result.changes.push({ from: location.reference, to: formatReference(to) });
   if (written.digest !== undefined || to.digest === undefined) return;
-  if (site.digest) add({ ...site.digest, text: to.digest });
-  else if (site.tag) add({ ...site.tag, text: `${text.slice(site.tag.start, site.tag.end)}@${to.digest}` });
+  if (location.digest) add({ ...location.digest, text: to.digest });
+  else if (location.tag)
+    add({ ...location.tag, text: `${text.slice(location.tag.start, location.tag.end)}@${to.digest}` });
 }

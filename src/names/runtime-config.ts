@@ -5,17 +5,17 @@ import type { LandingRules } from "./landing.ts";
 
 export interface RuntimeAccess {
   scheme: "https" | "http";
-  /** PEM of the registry's authority. */
+  /** The registry's certificate authority (PEM). */
   ca?: string | undefined;
-  /** Certificates are not checked. */
+  /** Do not check certificates. */
   insecure?: boolean | undefined;
 }
 
-/** Files below a folder, by path: what makes runtimes ask the target under the upstream names. */
+/** Files by path below a folder: they make runtimes ask the target for upstream names. */
 export type ConfigFiles = Record<string, string>;
 
 /**
- * containerd's tree for `config_path`, with the authority beside it.
+ * containerd's files for `config_path`, with the certificate authority.
  * @throws AirgapError `unsupported` for names that mirrors cannot follow
  */
 export function containerdFiles(
@@ -27,7 +27,7 @@ export function containerdFiles(
     throw new AirgapError(
       "unsupported",
       "A mirror keeps paths, and rules with --map do not: rewrite the documents instead",
-      { suggestions: ["leave out --map, or the runtime's configuration"] },
+      { suggestions: ["remove --map or --runtime-config"] },
     );
   const folder = `certs.d/${hostsFolder(target.host)}`;
   const access = { scheme, insecure, ca: ca && `/etc/containerd/${folder}/ca.crt` };
@@ -39,10 +39,10 @@ export function containerdFiles(
 }
 
 /**
- * Docker's files: `registry-mirrors` serves docker.io only, and only from a registry's root; other
- * registries have no mirrors there, so what names them has to be rewritten.
+ * Docker's files: `registry-mirrors` works for docker.io only, and only from a registry's root. Docker
+ * has no mirrors for other registries, so documents that name them must be rewritten.
  * https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file
- * @returns the files, and the registries that they cannot help with
+ * @returns the files, and the registries that they do not cover
  */
 export function dockerFiles(
   upstreams: string[],

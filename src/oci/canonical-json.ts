@@ -20,7 +20,7 @@ function write(value: unknown, out: (text: string) => void): void {
 }
 
 /**
- * JSON with keys sorted by code unit, no white space, undefined left out: the same value always
+ * JSON with keys sorted by code unit, without white space and undefined values: the same value always
  * gives the same bytes. (RFC 8785 for the values we write: no fractional numbers.)
  */
 export function canonicalJson(value: unknown): string {
@@ -31,7 +31,7 @@ export function canonicalJson(value: unknown): string {
   return text;
 }
 
-/** Characters that are encoded at a time: few enough that what is large is never there as one text. */
+/** Characters encoded at a time, so that a large value never exists as one string. */
 const PART = 1 << 16;
 
 /** The same as UTF-8. */

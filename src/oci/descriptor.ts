@@ -38,7 +38,7 @@ function readPlatform(value: unknown): Platform | undefined {
 }
 
 /**
- * Reads a descriptor out of foreign JSON, keeping only what the spec names.
+ * Reads a descriptor from untrusted JSON; keeps only the fields of the spec.
  * @throws AirgapError `protocol`, with `where` (e.g. `layers[3] of sha256:…`) in the message
  */
 export function parseDescriptor(value: unknown, where: string): Descriptor {

@@ -13,7 +13,7 @@ export function isDigest(text: unknown): text is Digest {
   return typeof text === "string" && PATTERN.test(text);
 }
 
-/** @throws AirgapError `protocol` when `text` is no digest; `where` names what was read. */
+/** @throws AirgapError `protocol` when `text` is not a digest; `where` names what was read. */
 export function parseDigest(text: unknown, where = "digest"): Digest {
   if (isDigest(text)) return text;
   throw new AirgapError("protocol", `${where}: ${JSON.stringify(text)} is not a sha256 or sha512 digest`);
@@ -39,12 +39,12 @@ export function finish(hash: Hash, algorithm: "sha256" | "sha512" = "sha256"): D
   return `${algorithm}:${hash.digest("hex")}`;
 }
 
-/** @throws AirgapError `corrupt` when the bytes are not those of the digest. */
+/** @throws AirgapError `corrupt` when the bytes do not have the digest. */
 export function checkDigest(bytes: Uint8Array, digest: Digest, what: string): void {
   const found = digestOf(bytes, algorithmOf(digest));
   if (found === digest) return;
   throw new AirgapError(
     "corrupt",
-    `${what} is not what its digest says: expected ${digest}, found ${found} (${bytes.length} bytes)`,
+    `${what} does not match its digest: expected ${digest}, found ${found} (${bytes.length} bytes)`,
   );
 }

@@ -6,7 +6,7 @@ import { isIndexType, isManifestType, isMediaType, isSchema1Type, MediaType } fr
 /** https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pushing-manifests : 4 MiB is what registries must take. */
 export const MAX_MANIFEST_SIZE = 4 * 1024 * 1024;
 
-/** Indexes may hold indexes, but nobody nests them deeper than this on purpose. */
+/** Indexes may hold indexes; real ones are never nested deeper than this. */
 export const MAX_INDEX_DEPTH = 8;
 
 interface Common {
@@ -34,19 +34,19 @@ function parseJson(bytes: Uint8Array, where: string): Record<string, unknown> {
   if (bytes.length > MAX_MANIFEST_SIZE)
     throw new AirgapError(
       "protocol",
-      `${where}: a manifest of ${bytes.length} bytes; at most ${MAX_MANIFEST_SIZE} are allowed`,
+      `${where}: the manifest has ${bytes.length} bytes; at most ${MAX_MANIFEST_SIZE} are allowed`,
     );
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
-    throw new AirgapError("protocol", `${where}: a manifest that is not JSON`, { cause });
+    throw new AirgapError("protocol", `${where}: the manifest is not JSON`, { cause });
   }
-  if (!isRecord(value)) throw new AirgapError("protocol", `${where}: a manifest that is not a JSON object`);
+  if (!isRecord(value)) throw new AirgapError("protocol", `${where}: the manifest is not a JSON object`);
   return value;
 }
 
-/** The type that the content itself claims; for OCI content without `mediaType`, by its shape. */
+/** The media type in the content; for OCI content without `mediaType`, from its shape. */
 function ownType(value: Record<string, unknown>): string | undefined {
   if (typeof value.mediaType === "string" && value.mediaType !== "") return value.mediaType;
   if (value.schemaVersion === 1) return MediaType.dockerSchema1;
@@ -58,7 +58,7 @@ function ownType(value: Record<string, unknown>): string | undefined {
 /**
  * Parses an image manifest or index, OCI or Docker schema 2.
  * @param declared the type that the registry or the parent descriptor gave, if any
- * @throws AirgapError `unsupported` for schema 1, `protocol` for everything malformed
+ * @throws AirgapError `unsupported` for schema 1, `protocol` for malformed content
  */
 export function parseManifest(
   bytes: Uint8Array,
@@ -74,16 +74,16 @@ export function parseManifest(
   if ((mediaType && isSchema1Type(mediaType)) || value.schemaVersion === 1) {
     throw new AirgapError(
       "unsupported",
-      `${where} is a Docker schema 1 manifest, a format that registries and runtimes have dropped`,
+      `${where} is a Docker schema 1 manifest, a format that registries and runtimes no longer support`,
       {
         suggestions: [
-          "have its owner push the image again with Docker 1.10 or newer, or convert it once with `skopeo copy --format v2s2`",
+          "ask the image's owner to push it again with Docker 1.10 or newer, or convert it with `skopeo copy --format v2s2`",
         ],
       },
     );
   }
   if (mediaType === undefined)
-    throw new AirgapError("protocol", `${where}: neither an image manifest nor an index`);
+    throw new AirgapError("protocol", `${where} is neither an image manifest nor an index`);
   if (!isMediaType(mediaType))
     throw new AirgapError("protocol", `${where}: ${JSON.stringify(mediaType)} is not a media type`);
   if (typeof value.mediaType === "string" && value.mediaType !== mediaType && value.mediaType !== "") {
@@ -114,17 +114,17 @@ export function parseManifest(
   };
 }
 
-/** What the content reaches directly: children of an index, config and layers of a manifest. The subject is not a child. */
+/** The descriptors in a manifest: children of an index, config and layers of an image. The subject is not a child. */
 export function childrenOf(content: Manifest | Index): Descriptor[] {
   return content.kind === "index" ? content.manifests : [content.config, ...content.layers];
 }
 
-/** The type under which a referrer is listed. distribution-spec v1.1, "Listing Referrers". */
+/** The artifact type in the list of referrers. distribution-spec v1.1, "Listing Referrers". */
 export function artifactTypeOf(content: Manifest | Index): string {
   return content.artifactType ?? (content.kind === "manifest" ? content.config.mediaType : "");
 }
 
-/** How the referrers API lists a manifest that has a subject: with its artifact type and annotations. */
+/** The entry of a manifest with a subject in the referrers API: it has the artifact type and annotations. */
 export function referrerOf(descriptor: Descriptor, content: Manifest | Index): Descriptor {
   const { mediaType, digest, size } = descriptor;
   const artifactType = artifactTypeOf(content);
@@ -140,7 +140,7 @@ export function referrerOf(descriptor: Descriptor, content: Manifest | Index): D
   };
 }
 
-/** cosign's tag for what is attached to `digest`: `sha256-<hex>.sig`. */
+/** cosign's tag for an artifact attached to `digest`: `sha256-<hex>.sig`. */
 export function attachedTag(digest: Digest, suffix: "sig" | "att" | "sbom"): string {
   return `${digest.replace(":", "-")}.${suffix}`;
 }

@@ -23,21 +23,21 @@ const SCHEMA1: readonly string[] = [MediaType.dockerSchema1, MediaType.dockerSch
 export const isIndexType = (type: string): boolean => INDEXES.includes(type);
 export const isManifestType = (type: string): boolean => MANIFESTS.includes(type);
 export const isSchema1Type = (type: string): boolean => SCHEMA1.includes(type);
-/** Whether content of this type is kept under /manifests/ of a registry. */
+/** Whether a registry keeps content of this type under /manifests/. */
 export const isManifestLike = (type: string): boolean => isIndexType(type) || isManifestType(type);
-/** Layers that their publisher does not let registries distribute; carried on wish only. */
+/** Layers that their publisher does not let registries distribute; carried only on request. */
 export const isForeignLayer = (type: string): boolean =>
   type === MediaType.dockerForeignLayer ||
   type.startsWith("application/vnd.oci.image.layer.nondistributable.v1.");
 
 /**
- * Whether a text can be a media type: it becomes a header of answers, so it is one line of printable
- * ASCII. Parameters are let through, though RFC 6838 has none in a media type's name.
+ * Whether a text can be a media type: it becomes a response header, so it is one line of printable
+ * ASCII. Parameters are allowed, although RFC 6838 has none in a media type's name.
  */
 export const isMediaType = (type: string): boolean =>
   /^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/.test(type);
 
-/** What we accept for a manifest, schema 1 last so that it can be refused by name. */
+/** The accepted media types of a manifest; schema 1 comes last, so that it can be refused by name. */
 export const ACCEPT_MANIFESTS = [...INDEXES, ...MANIFESTS, ...SCHEMA1, "*/*;q=0.1"].join(", ");
 
 /** The JSON value {}: the config of an artifact. image-spec v1.1 manifest.md, "guidance for an empty descriptor". */

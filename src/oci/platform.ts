@@ -9,7 +9,7 @@ export interface Platform {
   "os.features"?: string[];
 }
 
-/** Architecture aliases and default variants as containerd's platforms package normalises them. */
+/** Architecture aliases and default variants, as in containerd's platforms package. */
 const ARCHITECTURES = new Map<string, [architecture: string, variant?: string]>([
   ["x86_64", ["amd64"]],
   ["x86-64", ["amd64"]],
@@ -52,7 +52,7 @@ export function formatPlatform(platform: Platform): string {
   return [platform.os, platform.architecture, platform.variant].filter(Boolean).join("/");
 }
 
-/** Whether an image for `have` is what someone who asks for `want` runs. A missing variant is the architecture's default one. */
+/** Whether an image for `have` satisfies a request for `want`. A missing variant is the architecture's default one. */
 export function matchesPlatform(have: Platform, want: Platform): boolean {
   const variant = (platform: Platform): string =>
     platform.variant || DEFAULT_VARIANT.get(platform.architecture) || "";

@@ -2,7 +2,7 @@ import { AirgapError } from "../errors.ts";
 import { type Digest, isDigest } from "./digest.ts";
 
 /**
- * A canonical image reference: host always there, Docker's short names spelled out.
+ * A canonical image reference: always with a host, Docker's short names spelled out.
  * Grammar: https://github.com/distribution/reference (the `reference` package's doc comment).
  */
 export interface Reference {
@@ -25,12 +25,12 @@ export const isRepository = (text: string): boolean =>
   text.length <= MAX_NAME && text.split("/").every((part) => COMPONENT.test(part));
 export const isHost = (text: string): boolean => HOST.test(text);
 
-/** A host as one path component, as the `host` layout puts it before a repository: `localhost:5000` → `localhost-5000`. */
+/** A host as one path component, for the `host` layout: `localhost:5000` → `localhost-5000`. */
 export function hostComponent(host: string): string {
   return host.replace(/[^a-z0-9.-]+/g, "-").replace(/^[.-]+|[.-]+$/g, "");
 }
 
-/** Docker's rule: the first component is a host when it has a dot or a port, or is `localhost`, or has an upper-case letter. */
+/** Docker's rule: the first component is a host if it has a dot, a port or an upper-case letter, or is `localhost`. */
 function splitHost(name: string): [host: string, repository: string] {
   const slash = name.indexOf("/");
   const first = slash < 0 ? "" : name.slice(0, slash);
@@ -90,7 +90,7 @@ export function tryParseReference(text: string): Reference | undefined {
   }
 }
 
-/** `latest` where neither tag nor digest is written, as every runtime does. */
+/** Adds `latest` when neither tag nor digest is written, as every runtime does. */
 export function withDefaultTag(reference: Reference): Reference {
   return reference.tag === undefined && reference.digest === undefined
     ? { ...reference, tag: "latest" }

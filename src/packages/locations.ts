@@ -3,7 +3,7 @@ import { resolve as resolvePath } from "node:path";
 import { pathToFileURL } from "node:url";
 import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
 import type { Http } from "../http.ts";
-import { describePlace, isRemote, localPath, openPlace } from "../transport/url.ts";
+import { describePlace, isRemote, localPath, openAddress } from "../transport/url.ts";
 
 /** A place as the spec gives it, seen from the spec's folder: a URL, or an absolute path. */
 export function placeOf(baseDir: string, given: string): string {
@@ -76,7 +76,7 @@ export async function* checkedContent(
   const what = describePlace(place);
   let size = 0;
   try {
-    for await (const chunk of (await openPlace(http, place, undefined, signal)) as AsyncIterable<Buffer>) {
+    for await (const chunk of (await openAddress(http, place, undefined, signal)) as AsyncIterable<Buffer>) {
       size += chunk.length;
       if (expected.size !== undefined && size > expected.size)
         throw changed(what, `${expected.size} bytes`, "more");

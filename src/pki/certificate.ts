@@ -38,18 +38,18 @@ export interface Subject {
 }
 
 export interface AuthorityOptions extends Subject {
-  /** From now on, in days. */
+  /** Validity from now, in days. */
   days: number;
 }
 
 export interface LeafOptions extends AuthorityOptions {
-  /** Names and addresses that it is for. */
+  /** Names and addresses of the certificate. */
   hosts: string[];
   usage: ("server" | "client")[];
 }
 
 const DAY = 86_400_000;
-/** Hosts' clocks may be behind ours. */
+/** Validity begins in the past, because hosts' clocks may be behind ours. */
 const BACKDATED = 3_600_000;
 const SHA256_WITH_RSA = sequence(oid("1.2.840.113549.1.1.11"), nothing());
 const ID = {
@@ -84,7 +84,7 @@ function nameOf({ commonName, organization }: Subject): Buffer {
   );
 }
 
-/** RFC 5280, 4.2.1.2: the hash of the key's bits without their ASN.1 frame. */
+/** RFC 5280, 4.2.1.2: the hash of the key's bits without the ASN.1 header. */
 function keyId(key: KeyObject): Buffer {
   const { n = "", e = "" } = createPublicKey(key).export({ format: "jwk" });
   return createHash("sha1")
@@ -131,7 +131,7 @@ function issue({ subject, issuerName, issuerKey, key, extensions }: Issued): str
   return pem("CERTIFICATE", sequence(body, SHA256_WITH_RSA, bits(sign("sha256", body, issuerKey))));
 }
 
-/** A new authority that signs itself. RSA 2048, as kubeadm makes its own. */
+/** A new self-signed authority. RSA 2048, like kubeadm's. */
 export async function makeAuthority(options: AuthorityOptions): Promise<KeyedCertificate> {
   const key = await rsaKey();
   // keyUsage: digitalSignature, keyEncipherment, keyCertSign; kubeadm's authorities have the same.
@@ -145,7 +145,7 @@ export async function makeAuthority(options: AuthorityOptions): Promise<KeyedCer
   };
 }
 
-/** A certificate that `authority` signs, with a key of its own. */
+/** A certificate with a new key, signed by `authority`. */
 export async function makeCertificate(
   authority: KeyedCertificate & { name: Subject },
   options: LeafOptions,
@@ -176,7 +176,7 @@ export async function makeKeyPair(): Promise<{ publicKey: string; privateKey: st
   };
 }
 
-/** `sha256:…` of an authority's public key, as kubeadm's `caCertHashes` want it. */
+/** `sha256:…` of an authority's public key, for kubeadm's `caCertHashes`. */
 export function publicKeyHash(cert: string): string {
   const key = new X509Certificate(cert).publicKey.export({ type: "spki", format: "der" });
   return `sha256:${createHash("sha256").update(key).digest("hex")}`;

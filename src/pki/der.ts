@@ -1,5 +1,5 @@
 /**
- * The few ASN.1 types that a certificate is made of, in DER.
+ * The few ASN.1 types that a certificate needs, in DER.
  * X.690 (2021); https://www.rfc-editor.org/rfc/rfc5280
  */
 
@@ -30,7 +30,7 @@ export function integer(bytes: Uint8Array): Buffer {
   return tagged(0x02, ((value[0] ?? 0) & 0x80) === 0 ? value : Buffer.concat([Buffer.from([0]), value]));
 }
 
-/** @param unused bits at the end that do not count */
+/** @param unused number of unused bits at the end */
 export const bits = (content: Uint8Array, unused = 0): Buffer =>
   tagged(0x03, Buffer.concat([Buffer.from([unused]), content]));
 

@@ -8,25 +8,25 @@ import { type Mode, renderSteps } from "./script.ts";
 import type { Connections } from "./session.ts";
 import { fullId, type PlacedStep, type Plan, stepsOn } from "./stage.ts";
 
-/** What a run works with. */
+/** What a run needs. */
 export interface RunContext {
   connections: Connections;
   log: RunLog;
   mask: Mask;
   emit: Emit;
-  /** Told of every step, for the journal. */
+  /** Called for every step, for the journal. */
   record: (host: string, report: StepReport) => void;
-  /** Known causes of what commands print when they fail. */
+  /** Finds known causes in the output of a failed command. */
   hints?: ((output: string) => Hint[]) | undefined;
   signal?: AbortSignal | undefined;
   /** How long to wait for a host that is unreachable or rebooting. Default 3 minutes. */
   patienceMs?: number | undefined;
 }
 
-/** Longest time that one step may take, unless it says otherwise. */
+/** Time limit of a step that sets none. */
 export const STEP_MS = 600_000;
 
-/** What a script told before it ended. */
+/** What a script reported before it ended. */
 export interface Execution {
   protocol: StepProtocol;
   code: number | null;
@@ -34,7 +34,7 @@ export interface Execution {
 }
 
 /**
- * Runs steps on a host; the reports of those after a failed one are missing.
+ * Runs steps on a host. Steps after a failed one have no report.
  * @throws AirgapError `network` when the connection broke
  */
 export async function runSteps(
@@ -69,7 +69,7 @@ export async function runSteps(
   }
 }
 
-/** The same without telling anybody. */
+/** The same without events. */
 export const quietly = (context: RunContext): RunContext => ({
   ...context,
   emit: () => {},
@@ -77,8 +77,8 @@ export const quietly = (context: RunContext): RunContext => ({
 });
 
 /**
- * Asks every host which of its steps are already done: one round trip a host, nothing is changed.
- * @returns by host, by step
+ * Asks every host which of its steps are already done: one round trip per host. Changes nothing.
+ * @returns reports by host and step
  * @throws AirgapError `step-failed` when a host's script ended early, `network`
  */
 export async function checkAll(

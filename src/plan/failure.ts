@@ -9,10 +9,10 @@ export interface Hint {
   way: string[];
 }
 
-/** A host on which a step failed, or that was lost. */
+/** A host on which a step failed, or whose connection was lost. */
 export interface Failure {
   host: string;
-  /** Undefined when the host was lost between steps. */
+  /** Undefined when the connection was lost between steps. */
   step: PlacedStep | undefined;
   output: string;
   error?: unknown;
@@ -46,7 +46,7 @@ export function failedStage(
   return new AirgapError(onlyLost ? "interrupted" : "step-failed", told.join("\n"), {
     suggestions: [
       ...new Set(known.flat().flatMap(({ way }) => way)),
-      `The whole output is in ${log.path}`,
+      `The full output is in ${log.path}`,
       "Fix the cause, then run the same command; it resumes here.",
     ],
     data: {

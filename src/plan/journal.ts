@@ -3,7 +3,7 @@ import type { Emit } from "../events.ts";
 import { Journal } from "../state/journal.ts";
 import type { StateDir } from "./state-dir.ts";
 
-/** The journal beside the cluster file; without SQLite a run goes on without it. */
+/** The journal beside the cluster file. Without SQLite, a run continues without a journal. */
 export async function openJournal(home: StateDir, emit: Emit): Promise<Journal | undefined> {
   try {
     return await Journal.open(home.path("journal.sqlite"));

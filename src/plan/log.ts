@@ -2,7 +2,7 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import type { Mask } from "./mask.ts";
 import type { StateDir } from "./state-dir.ts";
 
-/** Everything that a run's commands printed, whole, with secrets hidden. */
+/** The full output of a run's commands, with secrets masked. */
 export class RunLog {
   readonly path: string;
   readonly #fd: number;
@@ -18,7 +18,7 @@ export class RunLog {
     writeSync(this.#fd, `${new Date().toISOString()} ${this.#mask.hide(text)}\n`);
   }
 
-  /** What a step printed, each line after the host's name. */
+  /** Logs the output of a step, each line after the host's name. */
   output(host: string, text: string): void {
     if (text.trim() === "") return;
     const lines = this.#mask.hide(text.trimEnd()).split("\n");

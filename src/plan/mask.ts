@@ -1,4 +1,4 @@
-/** Hides secrets in text that is shown or kept. */
+/** Masks secrets in text that is shown or kept. */
 export class Mask {
   readonly #pattern: RegExp | undefined;
 

@@ -4,10 +4,10 @@ import type { StepReport } from "./protocol.ts";
 import { fullId, type Plan, stepsOn } from "./stage.ts";
 
 const CONTEXT = 2;
-/** How many lines may differ before the difference is only counted. */
+/** When more lines than this differ, they are only counted. */
 const MAX_EDITS = 1000;
 
-/** Lines that change between two texts, each with `-`, `+` or a blank before it, and two lines around them. */
+/** The diff of two texts: lines with `-`, `+` or a blank before them, with two lines of context. */
 export function diffLines(before: string, after: string): string[] {
   const patch = structuredPatch("", "", before, after, "", "", {
     context: CONTEXT,
@@ -21,20 +21,20 @@ export function diffLines(before: string, after: string): string[] {
   ]);
 }
 
-/** A step as a dry run has found it. */
+/** A step as a dry run found it. */
 export interface PreviewedStep {
   host: string;
   stage: string;
   step: string;
   title: string;
   state: "already" | "would-change";
-  /** Why it is not so already. */
+  /** Why the step is not done yet. */
   reason?: string;
-  /** Lines of a file with `-`, `+` and a blank before them; secrets are hidden. */
+  /** The diff of a file: lines with `-`, `+` or a blank before them; secrets are masked. */
   diff?: string[];
 }
 
-/** What a run would do, from what the hosts' checks said. */
+/** What a run would do, from the results of the hosts' checks. */
 export function preview(
   plan: Plan,
   hosts: string[],
@@ -59,7 +59,7 @@ export function preview(
   );
 }
 
-/** For readers: by stage, what would change on which host. */
+/** The preview as text: by stage, what would change on which host. */
 export function formatPreview(foreseen: PreviewedStep[]): string[] {
   const changes = foreseen.filter(({ state }) => state === "would-change");
   if (changes.length === 0) return ["Nothing to do: every step is already done"];

@@ -1,26 +1,26 @@
 import type { StepState } from "../events.ts";
 
-/** What a script told of one step. */
+/** What a script reported of one step. */
 export interface StepReport {
   id: string;
   state: "already" | "would-change" | "done" | "failed";
   /** What the commands printed. */
   output: string;
-  /** What `show` printed: a file as it is. */
+  /** What `show` printed: the present content of a file. */
   shown: string;
-  /** The commands' own time. */
+  /** Time that the commands took. */
   ms: number;
 }
 
-/** Begins the lines by which a script is followed. */
+/** Begins the marked lines of a script. */
 export const MARK = "@@airgap";
 
 const ENDS = ["already", "would-change", "done", "failed"] as const;
 const MAX_KEPT = 4 * 1024 * 1024;
 
 /**
- * Follows a script of steps by its marked lines, as they come. Everything between them is what the
- * commands printed.
+ * Follows a script of steps by its marked lines, as they arrive. Everything between them is output of
+ * the commands.
  */
 export class StepProtocol {
   readonly reports: StepReport[] = [];
@@ -47,7 +47,7 @@ export class StepProtocol {
     this.#now = now;
   }
 
-  /** The step that is being worked on. */
+  /** The step that is running. */
   get current(): string | undefined {
     return this.#current?.id;
   }
@@ -83,7 +83,7 @@ export class StepProtocol {
     else if (word === "end") this.#finish(id, state);
   }
 
-  /** The line feed before a marked line is ours. */
+  /** `airgap_say` prints a line feed before each marked line: drop it. */
   #trim(): void {
     if (!this.#current) return;
     const key = this.#current.showing ? "shown" : "output";

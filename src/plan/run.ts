@@ -15,7 +15,7 @@ import {
 } from "./stage.ts";
 import { sendUpload } from "./upload.ts";
 
-/** A step of a plan as it was found, or made. */
+/** A step of a plan and its state. */
 export interface Outcome {
   host: string;
   stage: string;
@@ -29,14 +29,14 @@ export interface RunResult {
   outcomes: Outcome[];
   /** Steps that changed something. */
   changed: number;
-  /** Of the hosts' commands: of each wave its slowest host. Milliseconds. */
+  /** Time of the hosts' commands: the slowest host of each wave. Milliseconds. */
   commandsMs: number;
   totalMs: number;
 }
 
 /**
- * Applies a plan: stage after stage, hosts side by side. A host on which a step fails stops there,
- * the others finish their stage.
+ * Applies a plan: stage after stage, hosts side by side. A host stops at a failed step; the other
+ * hosts finish their stage.
  * @throws AirgapError `step-failed`, `interrupted`, `network`
  */
 export async function runPlan(plan: Plan, hosts: string[], context: RunContext): Promise<RunResult> {
@@ -50,7 +50,7 @@ export async function runPlan(plan: Plan, hosts: string[], context: RunContext):
 class Runner {
   readonly #known: Map<string, Map<string, StepReport>>;
   readonly #context: RunContext;
-  /** Hosts that were changed since they were asked. */
+  /** Hosts that were changed since their last check. */
   readonly #dirty = new Set<string>();
   readonly #outcomes = new Map<string, Outcome>();
   #changed = 0;
@@ -80,7 +80,7 @@ class Runner {
     for (const wave of stage.waves) await this.#wave(stage, wave);
   }
 
-  /** A host whose steps are all done, and on which nothing was changed since it was asked, is left alone. */
+  /** Skips a host whose steps are all done and that was not changed since its last check. */
   #needed({ name, wholeCluster }: PlannedStage, { host, steps }: Work): boolean {
     if (this.#dirty.has(host) || (this.#dirty.size > 0 && wholeCluster)) return true;
     const known = this.#known.get(host);
@@ -101,7 +101,7 @@ class Runner {
     if (failures.flat().length > 0) throw failedStage(stage.name, failures.flat(), this.#context);
   }
 
-  /** Works on one host, over a connection that may break: what was done is asked again then, never assumed. */
+  /** Works on one host. When the connection breaks, it asks the host again what is done, and assumes nothing. */
   async #host(host: string, steps: PlacedStep[], add: (ms: number) => void): Promise<Failure[]> {
     const deadline = Date.now() + (this.#context.patienceMs ?? 180_000);
     for (;;) {
@@ -141,7 +141,7 @@ class Runner {
     return [];
   }
 
-  /** Sends what the first step of a piece wants to have on the host, unless it is there. */
+  /** Sends the file that the first step of a piece needs, unless the host has it. */
   async #sendFirst(host: string, [first]: PlacedStep[]): Promise<Failure | undefined> {
     if (!first?.step.upload) return undefined;
     const { protocol } = await runSteps(quietly(this.#context), host, [first], "check");
@@ -178,7 +178,7 @@ class Runner {
   }
 }
 
-/** Steps in pieces that each begin with something to send, if anything. */
+/** Splits steps into pieces; each piece begins with the step that needs a file, if any. */
 function pieces(steps: PlacedStep[]): PlacedStep[][] {
   const found: PlacedStep[][] = [];
   for (const each of steps) {

@@ -9,7 +9,7 @@ export type Mode = "apply" | "check";
 
 const LIBRARY = "host/lib";
 
-/** The functions that steps are written with, and that run them: every file of `manifests/host/lib`. */
+/** The functions that steps call and that run the steps: every file of `manifests/host/lib`. */
 export function stepLibrary(): string {
   return readdirSync(shippedPath(LIBRARY))
     .filter((name) => name.endsWith(".sh"))
@@ -18,7 +18,7 @@ export function stepLibrary(): string {
     .join("\n");
 }
 
-/** Defines the functions, and keeps their text at hand: a host remembers it with what has to be undone. */
+/** Defines the functions and keeps their text: a host stores it with the undo of each step. */
 export function loadLibrary(): string {
   const text = stepLibrary();
   return [
@@ -38,7 +38,7 @@ function body(name: string, script: string): string {
   return isOneLine(text) ? `${name}() { ${text}; }` : `${name}() {\n${text}\n}`;
 }
 
-/** Prints how a step is undone. */
+/** Prints how to undo a step. */
 const undoBody = (undo: string): string =>
   body("taken_back", isOneLine(undo) ? `printf '%s\\n' ${quote(undo)}` : `cat ${here(undo).text}`);
 
@@ -46,14 +46,14 @@ function rendered(placed: PlacedStep, mode: Mode): string {
   const { step } = placed;
   const call = `${quote(fullId(placed))} ${quote(step.title)}`;
   const parts = [body("check", step.check)];
-  // A dry run sends nothing that changes something.
+  // A dry run sends no command that changes anything.
   if (mode === "apply") parts.push(body("apply", step.apply), ...(step.undo ? [undoBody(step.undo)] : []));
   else if (step.file)
     parts.push(body("show", `[ ! -f ${quote(step.file.path)} ] || head -c 65536 ${quote(step.file.path)}`));
   return `${parts.join("\n")}\nrun ${call}\n`;
 }
 
-/** @param mark begins the lines by which a program follows a script; empty for people */
+/** @param mark begins the lines that a program reads to follow a script; empty for people */
 function scriptOf(mode: Mode, mark: string, body: string): string {
   return `airgap_mode=${mode}\nairgap_mark=${quote(mark)}\n${loadLibrary()}\nairgap_begin\n${body}\nexit "$airgap_failed"\n`;
 }
@@ -63,7 +63,7 @@ export function renderSteps(steps: PlacedStep[], mode: Mode, mark: string): stri
   return scriptOf(mode, mark, steps.map((step) => rendered(step, mode)).join("\n"));
 }
 
-/** A script that people run, with nothing but what the host has. */
+/** A script that people run; it needs nothing that the host does not have. */
 export function renderScript(host: string, steps: PlacedStep[]): string {
   return `#!/bin/sh
 # shellcheck disable=SC2034,SC2154,SC2317  # functions and variables stand in the library; functions are called by name
@@ -71,7 +71,7 @@ export function renderScript(host: string, steps: PlacedStep[]): string {
 # shellcheck disable=SC2041,SC2043  # lists are as long as the cluster is large: one entry is one too
 # Run as root on ${host}: sh FILE; with --check it changes nothing and says what it would.
 # It holds keys and passwords: for nobody else's eyes. Safe to run again.
-[ "$(id -u)" = 0 ] || { echo 'This is to be run by root.' >&2; exit 1; }
+[ "$(id -u)" = 0 ] || { echo 'Run this script as root.' >&2; exit 1; }
 airgap_beside=$(cd "$(dirname "$0")" && pwd)
 airgap_mode=apply
 [ "\${1-}" != --check ] || airgap_mode=check
@@ -83,7 +83,7 @@ exit "$airgap_failed"
 `;
 }
 
-/** A script that takes back all that a host remembers. @param packages those that were installed too */
+/** A script that undoes every step that a host remembers. @param packages also remove installed packages */
 export function renderUndo(mark: string, packages: boolean): string {
   return scriptOf("apply", mark, `undo_all${packages ? " packages" : ""}`);
 }

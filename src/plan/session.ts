@@ -2,16 +2,16 @@ import pLimit from "p-limit";
 import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
 import type { Host } from "../host/host.ts";
 
-/** Connections made at a time. */
+/** Connections opened at a time. */
 const AT_ONCE = 20;
 
-/** How one opens a connection to a host; tests put their own in. */
+/** Opens a connection to a host; tests replace it. */
 export type Opener<Settings> = (host: Settings) => Promise<Host>;
 
 /** How a plan reaches its hosts. */
 export interface Connections {
   get(name: string): Host;
-  /** A new connection in place of a broken one. */
+  /** Opens a new connection in place of a broken one. */
   again(name: string): Promise<Host>;
 }
 
@@ -28,7 +28,7 @@ export class Session<Settings extends { name: string } = { name: string }> imple
 
   /**
    * Connects to all hosts, side by side.
-   * @throws AirgapError naming every host that could not be reached
+   * @throws AirgapError naming every unreachable host
    */
   static async start<Settings extends { name: string }>(
     hosts: Settings[],
@@ -69,7 +69,7 @@ export class Session<Settings extends { name: string } = { name: string }> imple
   }
 }
 
-/** Several hosts' failures as one, each named. */
+/** One error for the failures of several hosts, each named. */
 function joined(failures: unknown[]): unknown {
   const [first] = failures;
   const known = failures.filter((failure) => isAirgapError(failure));
@@ -80,7 +80,7 @@ function joined(failures: unknown[]): unknown {
     : "network";
   return new AirgapError(
     code,
-    `${failures.length} hosts cannot be worked on:\n${known.map((failure) => `  ${messageOf(failure)}`).join("\n")}`,
+    `Cannot work on ${failures.length} hosts:\n${known.map((failure) => `  ${messageOf(failure)}`).join("\n")}`,
     { suggestions: [...new Set(known.flatMap(({ suggestions }) => suggestions))] },
   );
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { quote } from "../host/host.ts";
 
-/** Text that stands in a script as it is. */
+/** Text that a script holds unquoted. */
 export class Raw {
   readonly text: string;
 
@@ -10,7 +10,7 @@ export class Raw {
   }
 }
 
-/** Puts text into a script as it is: a script of its own, a word that needs no quotes. */
+/** Puts text into a script unquoted: another script, or a word that needs no quotes. */
 export const raw = (text: string): Raw => new Raw(text);
 
 type Value = string | number | Raw | readonly (string | number)[];
@@ -21,7 +21,7 @@ function word(value: Value): string {
   return quote(String(value));
 }
 
-/** The indentation that all lines with text share. */
+/** The indentation common to all lines with text. */
 function indentation(strings: readonly string[]): number {
   const lines = strings.join("x").split("\n").slice(1);
   const depths = lines.filter((line) => line.trim() !== "").map((line) => /^ */.exec(line)?.[0].length ?? 0);
@@ -29,8 +29,8 @@ function indentation(strings: readonly string[]): number {
 }
 
 /**
- * A script for sh. Values are quoted as one word each, lists as several; `raw` and `here` stand as
- * they are. Indentation that all lines share is taken away.
+ * A script for sh. Values are quoted as one word each, lists as several; `raw` and `here` are not
+ * quoted. Indentation common to all lines is removed.
  */
 export function sh(strings: TemplateStringsArray, ...values: Value[]): string {
   const parts = strings.raw.map((part) => part.replaceAll("\\`", "`").replaceAll("\\${", "${"));
@@ -43,13 +43,13 @@ export function sh(strings: TemplateStringsArray, ...values: Value[]): string {
     .replace(/\s+$/, "");
 }
 
-/** What a function is called with: a word, or a list that becomes one word with blanks in it. */
+/** An argument of a function: a word, or a list that becomes one word with blanks in it. */
 export type Argument = string | number | readonly (string | number)[];
 
 /**
  * Calls a function of `manifests/host/lib` (or any command): every argument is one word. A list
- * becomes one word, split by the function; its entries hold no blanks. Whatever takes a list of
- * any words takes them last, spread: `call("f", first, ...rest)`.
+ * becomes one word, which the function splits; its entries hold no blanks. Words that may hold blanks
+ * come last, spread: `call("f", first, ...rest)`.
  * @throws Error for an entry of a list that the function would split
  */
 export function call(name: string, ...args: Argument[]): string {
@@ -66,7 +66,7 @@ export function call(name: string, ...args: Argument[]): string {
 export const callWithInput = (input: string, name: string, ...args: Argument[]): string =>
   `${call(name, ...args)} ${here(input).text}`;
 
-/** A here-document whose content stands as it is. It must be the last on its line. */
+/** A here-document with literal content. It must be the last on its line. */
 export function here(content: string): Raw {
   const text = content.endsWith("\n") ? content : `${content}\n`;
   let mark = "AIRGAP";

@@ -1,6 +1,6 @@
 import type { Step } from "./step.ts";
 
-/** What one host does in a wave. */
+/** The steps of one host in a wave. */
 export interface Work {
   host: string;
   steps: Step[];
@@ -11,19 +11,19 @@ export interface Work {
 /** Hosts that work side by side; the next wave begins when all are done. */
 export type Wave = Work[];
 
-/** One chapter of a plan. Order is that of the list in which stages stand. */
+/** One chapter of a plan. Stages run in the order of their list. */
 export interface Stage<Context, Name extends string = string> {
   name: Name;
-  /** What is true when it is over, for help and docs. */
+  /** What is true after this stage, for help and docs. */
   title: string;
-  /** Stages that must be over on every host before any host begins with this one; a host keeps its own order anyway. */
+  /** Stages that every host must finish before any host begins this one. Each host keeps the list's order anyway. */
   needs: readonly string[];
-  /** Its checks look at more than their own host: after any change anywhere they are asked again. */
+  /** Its checks look at other hosts too: after any change on any host they run again. */
   wholeCluster?: boolean;
   waves(context: Context): Wave[];
 }
 
-/** A stage of a plan. What it does in one wave may count on everything before, on every host. */
+/** A stage of a plan. Each wave may rely on everything before it, on every host. */
 export interface PlannedStage {
   name: string;
   needs: readonly string[];
@@ -31,7 +31,7 @@ export interface PlannedStage {
   waves: Wave[];
 }
 
-/** The desired state of every host, in the order in which it is reached. Holds secrets. */
+/** The steps of every host, in order. Holds secrets. */
 export interface Plan {
   stages: PlannedStage[];
 }
@@ -48,18 +48,18 @@ export function makePlan<Context>(stages: readonly Stage<Context>[], context: Co
   );
 }
 
-/** A step with the stage that it belongs to. */
+/** A step with its stage. */
 export interface PlacedStep {
   stage: string;
   step: Step;
 }
 
-/** `hosts/swap`: how a step is called in events, logs and on the host. */
+/** `hosts/swap`: the name of a step in events, in logs and on the host. */
 export const fullId = ({ stage, step }: PlacedStep): string => `${stage}/${step.id}`;
 
 export const placed = (stage: string, steps: Step[]): PlacedStep[] => steps.map((step) => ({ stage, step }));
 
-/** Steps of a host in a plan, with the stage that each belongs to. */
+/** Steps of a host in a plan, each with its stage. */
 export function stepsOn(plan: Plan, host: string): PlacedStep[] {
   return plan.stages.flatMap(({ name, waves }) =>
     waves.flatMap((wave) =>
@@ -68,7 +68,7 @@ export function stepsOn(plan: Plan, host: string): PlacedStep[] {
   );
 }
 
-/** Without empty work, waves and stages. */
+/** Removes empty work, waves and stages. */
 function tidy(stages: PlannedStage[]): Plan {
   const kept = stages.map((stage) => ({
     ...stage,

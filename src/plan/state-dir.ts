@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { replaceFileSync } from "../atomic.ts";
 import { AirgapError, messageOf } from "../errors.ts";
 
-/** What is kept beside the cluster file: secrets, journal, logs, the kubeconfig. For the user's eyes only. */
+/** The folder beside the cluster file: secrets, journal, logs, the kubeconfig. Only the user can read it. */
 export class StateDir {
   readonly dir: string;
 
@@ -11,7 +11,7 @@ export class StateDir {
     this.dir = dir;
   }
 
-  /** `.airgap/<name>` below the folder of the cluster file, made when it is not there. @throws AirgapError `disk` */
+  /** Opens `.airgap/<name>` below the folder of the cluster file, and creates it if needed. @throws AirgapError `disk` */
   static open({ baseDir, name }: { baseDir: string; name: string }): StateDir {
     const dir = join(baseDir, ".airgap", name);
     try {
@@ -19,11 +19,9 @@ export class StateDir {
       chmodSync(join(baseDir, ".airgap"), 0o700);
       writeFileSync(join(baseDir, ".airgap", ".gitignore"), "*\n");
     } catch (cause) {
-      throw new AirgapError(
-        "disk",
-        `${dir}, where secrets and logs are kept, can't be made: ${messageOf(cause)}`,
-        { cause },
-      );
+      throw new AirgapError("disk", `Cannot create ${dir} for secrets and logs: ${messageOf(cause)}`, {
+        cause,
+      });
     }
     return new StateDir(dir);
   }
@@ -32,23 +30,23 @@ export class StateDir {
     return join(this.dir, ...names);
   }
 
-  /** A file's text, or undefined when there is none. */
+  /** A file's text, or undefined when it does not exist. */
   read(name: string): string | undefined {
     try {
       return readFileSync(this.path(name), "utf8");
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw new AirgapError("disk", `${this.path(name)} can't be read: ${messageOf(cause)}`, { cause });
+      throw new AirgapError("disk", `Cannot read ${this.path(name)}: ${messageOf(cause)}`, { cause });
     }
   }
 
-  /** Writes a file at once or not at all, readable by the user only. */
+  /** Writes a file completely or not at all, readable by the user only. */
   write(name: string, text: string): void {
     const path = this.path(name);
     try {
       replaceFileSync(path, text, 0o600);
     } catch (cause) {
-      throw new AirgapError("disk", `${path} can't be written: ${messageOf(cause)}`, { cause });
+      throw new AirgapError("disk", `Cannot write ${path}: ${messageOf(cause)}`, { cause });
     }
   }
 }

@@ -10,36 +10,36 @@ export interface Step {
   /** Unique within stage and host: `swap`. */
   id: string;
   title: string;
-  /** Changes nothing; succeeds when the host is in this state already. What it prints says why not. */
+  /** Changes nothing; succeeds when the host is already in this state. Otherwise its output says why not. */
   check: string;
-  /** Safe to run after an earlier try that did not come to its end. */
+  /** Safe to run again after an attempt that did not finish. */
   apply: string;
   /** Safe to repeat. */
   undo?: string;
-  /** A file with its whole content: dry runs show what would change in it. */
+  /** The file that the step writes, with its whole content: a dry run shows what would change in it. */
   file?: { path: string; content: string };
-  /** Something that is sent from here before `apply`, unless `check` says that it is there. */
+  /** A file to send before `apply`, unless `check` finds it on the host. */
   upload?: Upload;
-  /** Longest time that apply may take. Default 10 minutes. */
+  /** Time limit of `apply`. Default 10 minutes. */
   timeoutMs?: number;
 }
 
-/** A stretch of a local file that goes to a host, on from where an earlier try ended. */
+/** A region of a local file that goes to a host; an earlier attempt is resumed. */
 export interface Upload {
   /** Local path. */
   from: string;
   offset: number;
   /** Bytes. */
   size: number;
-  /** Where it goes; it is written beside, as `.part`, and gets its name by `apply`. */
+  /** Path on the host. It is sent to `<to>.part`; `apply` renames it. */
   to: string;
-  /** Name of the file that a script finds beside itself. */
+  /** Name of the file when it lies next to a script. */
   beside: string;
 }
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
-/** Short name of a content, for stamps. */
+/** A short hash of a content, for stamps. */
 export const fingerprint = (...contents: string[]): string =>
   sha256(contents.map(sha256).join()).slice(0, 16);
 
@@ -51,17 +51,17 @@ export interface FileStep {
   content: string;
   /** Octal. Default 644. */
   mode?: string;
-  /** Nobody but root, and this group, gets into its folder, which is ours. */
+  /** Only root and this group can enter the file's folder, which belongs to airgap. */
   closed?: boolean;
   /** Who may read it with a mode like 640. Default: root. */
   group?: string;
-  /** Calls after it was written. */
+  /** Calls after the file is written. */
   after?: string;
-  /** Calls after it was given back. */
+  /** Calls after the earlier file is restored. */
   undone?: string;
 }
 
-/** A file with a known content. What was there before is kept and given back. */
+/** A file with a known content. The earlier file is kept, and restored by undo. */
 export function fileStep(file: FileStep): Step {
   const { id, title, path, content, mode = "644", closed = false, group, after, undone } = file;
   const text = content.endsWith("\n") ? content : `${content}\n`;
@@ -90,11 +90,11 @@ export interface BlockStep {
   title: string;
   path: string;
   lines: string[];
-  /** Lines that must be there; by default all. */
+  /** Lines that the check looks for; default: all. */
   needed?: string[];
 }
 
-/** Marked lines in a file that others write too. */
+/** Marked lines in a file that other programs write too. */
 export function blockStep({ id, title, path, lines, needed = lines }: BlockStep): Step {
   return {
     id,
@@ -109,14 +109,14 @@ export interface ServiceStep {
   id: string;
   title: string;
   unit: string;
-  /** Everything that a running service must have read: a change of it restarts the service, also of a file that somebody else changed in between. */
+  /** Everything that the running service must have read. A change restarts the service, even if another program made it. */
   reads: (string | NonNullable<Step["file"]>)[];
-  /** Calls before it is restarted. */
+  /** Calls before the service is restarted. */
   before?: string;
   undo?: string;
 }
 
-/** A service that is enabled and runs with its present configuration, also when a run broke off between writing and restarting. */
+/** A service that is enabled and runs with its present configuration, even if an earlier run stopped before restarting it. */
 export function serviceStep({ id, title, unit, reads, before, undo }: ServiceStep): Step {
   const stamp = fingerprint(...reads.map((each) => (typeof each === "string" ? each : each.content)));
   const files = reads.flatMap((each) => (typeof each === "string" ? [] : [each.path]));

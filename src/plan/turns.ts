@@ -1,6 +1,6 @@
 import { type PlacedStep, type Plan, placed } from "./stage.ts";
 
-/** One turn of a host: what it does before another host has to do something. */
+/** One turn of a host: what it does before another host must act. */
 export interface Turn {
   host: string;
   steps: PlacedStep[];
@@ -28,15 +28,15 @@ function unitsOf(plan: Plan): Unit[] {
   );
 }
 
-/** Whether everything that a unit counts on has been done. */
+/** Whether everything that a unit needs is done. */
 const ready = (unit: Unit, pending: Unit[]): boolean =>
   !pending.some(
     (other) => unit.needs.includes(other.stage) || (other.stage === unit.stage && other.wave < unit.wave),
   );
 
 /**
- * A plan as turns: each host does as much as it can before another has to. In the order given,
- * which is that of the files.
+ * A plan as turns: each host does as much as it can before another host must act. In the order given,
+ * which is the order of the files.
  */
 export function turnsOf(plan: Plan, hosts: string[]): Turn[] {
   let pending = unitsOf(plan);

@@ -3,19 +3,19 @@ import type { RunContext } from "./execute.ts";
 import { MARK, StepProtocol, type StepReport } from "./protocol.ts";
 import { renderUndo } from "./script.ts";
 
-/** What became of a host's steps when they were undone. */
+/** The result of undoing a host's steps. */
 export interface UndoResult {
   host: string;
   undone: number;
-  /** `hosts/swap: why`, and the loss of the host itself. */
+  /** `hosts/swap: why`, or the loss of the connection. */
   failed: string[];
 }
 
 const UNDO_MS = 1_800_000;
 
 /**
- * Undoes every step that a host remembers, the last first. Losing the host is a result, not an error.
- * @param packages installed packages are removed too
+ * Undoes every step that a host remembers, the last first. A lost connection is a result, not an error.
+ * @param packages also remove installed packages
  */
 export async function undoHost(
   host: string,

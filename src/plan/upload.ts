@@ -6,7 +6,7 @@ import { fullId, type PlacedStep } from "./stage.ts";
 import type { Upload } from "./step.ts";
 
 /**
- * Sends the missing part of a file to a host; an earlier try is resumed.
+ * Sends the missing part of a file to a host; an earlier attempt is resumed.
  * @throws AirgapError `network` when the connection broke
  */
 export async function sendUpload(
@@ -34,7 +34,7 @@ export async function sendUpload(
     highWaterMark: 1 << 20,
   });
   stream.on("data", (chunk) => emit({ type: "progress", item: `${host}: ${title}`, bytes: chunk.length }));
-  const { code, stderr } = await connection.pour(start === 0 ? sh`cat >${part}` : sh`cat >>${part}`, stream, {
+  const { code, stderr } = await connection.pipe(start === 0 ? sh`cat >${part}` : sh`cat >>${part}`, stream, {
     timeoutMs,
     ...(signal ? { signal } : {}),
   });

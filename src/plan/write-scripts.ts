@@ -7,26 +7,26 @@ import type { PlacedStep } from "./stage.ts";
 import type { Upload } from "./step.ts";
 import type { Turn } from "./turns.ts";
 
-/** A file that has to lie beside a script when that is run. */
+/** A file that must lie next to a script when the script runs. */
 export interface Beside {
   /** Path of the script. */
   script: string;
-  /** What the file has to be called there. */
+  /** The file's name there. */
   name: string;
   /** Where it is now. */
   from: string;
 }
 
 export interface WrittenScripts {
-  /** Paths, in the order in which they are to be run. */
+  /** Paths, in the order in which to run them. */
   scripts: string[];
   beside: Beside[];
 }
 
-/** A link that is there already is not followed. */
+/** Does not follow an existing link. */
 const NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
 
-/** Writes a stretch of a larger file to a file of its own. */
+/** Copies a region of a file to a new file. */
 function cutOut({ from, offset, size }: Upload, to: string): void {
   const [source, target] = [openSync(from, "r"), openSync(to, NEW, 0o600)];
   try {
@@ -42,7 +42,7 @@ function cutOut({ from, offset, size }: Upload, to: string): void {
   }
 }
 
-/** Files that go along as they are stay where they are; what is a part of one is written beside the scripts. */
+/** A whole file stays where it is; a region of a file is copied next to the scripts. */
 function besideOf(script: string, steps: PlacedStep[], dir: string): Beside[] {
   return steps.flatMap(({ step: { upload } }) => {
     if (upload === undefined) return [];
@@ -55,7 +55,7 @@ function besideOf(script: string, steps: PlacedStep[], dir: string): Beside[] {
 }
 
 /**
- * Writes one script for each turn, in the order in which they are to be run. They hold secrets.
+ * Writes one script for each turn, in the order in which to run them. The scripts hold secrets.
  * @throws AirgapError `disk`
  */
 export function writeScripts(dir: string, turns: Turn[]): WrittenScripts {
@@ -64,13 +64,13 @@ export function writeScripts(dir: string, turns: Turn[]): WrittenScripts {
     const width = Math.max(2, String(turns.length).length);
     const written = turns.map(({ host, steps }, i) => {
       const script = join(dir, `${String(i + 1).padStart(width, "0")}-${host}.sh`);
-      // One that is there may be open to others: it is not written into.
+      // Replace an existing file instead of writing into it: others may have it open.
       rmSync(script, { force: true });
       writeFileSync(script, renderScript(host, steps), { mode: 0o700 });
       return { script, beside: besideOf(script, steps, dir) };
     });
     return { scripts: written.map(({ script }) => script), beside: written.flatMap(({ beside }) => beside) };
   } catch (cause) {
-    throw new AirgapError("disk", `The scripts can't be written to ${dir}: ${messageOf(cause)}`, { cause });
+    throw new AirgapError("disk", `Cannot write the scripts to ${dir}: ${messageOf(cause)}`, { cause });
   }
 }

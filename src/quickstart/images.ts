@@ -4,7 +4,7 @@ import { digestOf } from "../oci/digest.ts";
 import { MediaType } from "../oci/media-types.ts";
 import type { Platform } from "../oci/platform.ts";
 
-/** An image made here: its root and all content. */
+/** An image: its root and all content. */
 export interface MadeImage {
   repository: string;
   tag: string;
@@ -41,7 +41,7 @@ function image(platform: Platform, layers: Buffer[]): { root: Descriptor; conten
   return { root: describe(MediaType.ociManifest, manifest), content: [...layers, config, manifest] };
 }
 
-/** Two images for two platforms each, with a layer in common: what a registry is full of, in a few kilobytes. */
+/** Two images for two platforms each, with a common layer: a typical registry in a few kilobytes. */
 export function makeImages(): MadeImage[] {
   const base = layer("etc/motd", "carried across the gap\n".repeat(2000));
   return ["hello", "web"].map((name) => {

@@ -17,7 +17,7 @@ const root = join(import.meta.dirname, "../..");
 const report = createReporter({ json: false, quiet: false, verbose: false, color: !process.env["NO_COLOR"] });
 const say = (text: string): void => report.document(text);
 
-/** Starts the connected side's registry at the port that the spec names, or at a free one. */
+/** Starts the connected side's registry on the spec's port, or on a free one. */
 async function startConnected(store: string): Promise<RunningServer> {
   try {
     return await startServer({ listen: "127.0.0.1:5051", store });
@@ -41,7 +41,7 @@ async function fillRegistry(registries: Registries, host: string, images: MadeIm
   }
 }
 
-/** The spec of bundles/, in a folder of its own; with another port when 5051 was taken. */
+/** A copy of the spec of bundles/ in a new folder, with another port when 5051 is taken. */
 function placeSpec(folder: string, host: string): string {
   const text = readFileSync(join(root, "bundles/quickstart.yaml"), "utf8");
   const spec = join(folder, "quickstart.yaml");
@@ -49,7 +49,7 @@ function placeSpec(folder: string, host: string): string {
   return spec;
 }
 
-/** Reads every root back from the second registry and compares. */
+/** Reads every root back from the second registry and compares it. */
 async function readBack(
   registries: Registries,
   host: string,
@@ -59,7 +59,8 @@ async function readBack(
     const path = name.slice(name.indexOf("/") + 1);
     const [repository = "", tag = ""] = path.split(":");
     const found = (await registries.source(host, repository).resolve(tag)).digest;
-    if (found !== digest) throw new Error(`${name} reads back as ${found}, expected ${digest}`);
+    if (found !== digest)
+      throw new Error(`${name} has the digest ${found} when read back; expected ${digest}`);
     say(`     ${host}/${repository}:${tag}  ${found}`);
   }
 }
@@ -98,7 +99,7 @@ async function main(): Promise<void> {
 
     const verified = await verifyBundle(output, { quick: false, emit: () => {} });
     say(
-      `\n3  airgap verify quickstart.tar\n     whole: every byte of ${formatBytes(verified.size)} was hashed or compared`,
+      `\n3  airgap verify quickstart.tar\n     complete: every byte of ${formatBytes(verified.size)} was hashed or compared`,
     );
 
     const pushed = await push({
@@ -120,7 +121,7 @@ async function main(): Promise<void> {
 
     say("\n5  Every digest, read back from the isolated side:");
     await readBack(registries, isolated.host, pushed.images);
-    say(`\nIt works. What is left of it lies in ${folder}; try next:`);
+    say(`\nIt works. The files are in ${folder}. Try next:`);
     say("  ./bin/airgap list quickstart/quickstart.tar");
     say(
       "  ./bin/airgap serve quickstart/quickstart.tar     and, in another terminal: curl http://127.0.0.1:5000/v2/_catalog",

@@ -1,9 +1,9 @@
 import type { Event } from "../events.ts";
 import { formatBytes, formatDuration } from "../format.ts";
 
-/** Time over which the rate is taken. Milliseconds. */
+/** Time over which the rate is measured. Milliseconds. */
 const WINDOW = 5000;
-/** An item that moves for longer than this is named. Milliseconds. */
+/** An item that takes longer than this is named. Milliseconds. */
 const SLOW = 15_000;
 
 interface Moving {
@@ -11,7 +11,7 @@ interface Moving {
   bytes: number;
 }
 
-/** Adds up progress events: how far, how fast, how long still, and what is slow. */
+/** Adds up progress events: how much is done, how fast, how long is left, and what is slow. */
 export class Meter {
   #total = 0;
   #done = 0;

@@ -14,21 +14,21 @@ export interface ReporterOptions {
 /** The only thing that prints, besides oclif's help. */
 export interface Reporter {
   emit: Emit;
-  /** A line of data on stdout; nothing with `--json`, where the result says it. */
+  /** Prints a line of data on stdout; nothing with `--json`. */
   line(text: string): void;
-  /** Data of several lines on stdout, as it is unless a terminal shows it; nothing with `--json`. */
+  /** Prints data of several lines on stdout, unchanged unless stdout is a terminal; nothing with `--json`. */
   document(text: string): void;
-  /** The result for `--json`. */
+  /** Prints the result for `--json`. */
   json(value: unknown): void;
-  /** A line for the reader on stderr. */
+  /** Prints a line for the reader on stderr. */
   say(text: string): void;
   error(error: AirgapError): void;
   bug(error: Error): void;
-  /** Takes the progress line off the terminal. */
+  /** Removes the progress line from the terminal. */
   end(): void;
 }
 
-/** Milliseconds between two drawings of the progress line; and, where there is no terminal, between two lines. */
+/** Milliseconds between two updates of the progress line, and between two lines when there is no terminal. */
 const REDRAW = 100;
 const PLAIN_EVERY = 15_000;
 

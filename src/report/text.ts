@@ -15,10 +15,10 @@ export function styleFor(color: boolean): Style {
   return { red: paint(31), yellow: paint(33), dim: paint(2), bold: paint(1) };
 }
 
-/** What is said as one: lines that follow the first are indented, so that none passes for another message. */
+/** One message: its later lines are indented, so that none looks like another message. */
 export const message = (text: string): string => printable(text).replace(/\n(?![ \n]|$)/g, "\n  ");
 
-/** What fits on one line, such as something to type. */
+/** A text on one line, such as a command to type. */
 const oneLine = (text: string): string => printable(text).replace(/\s*\n\s*/g, " ");
 
 /** An error as users see it: what happened, its code, what to type next. */
@@ -35,7 +35,7 @@ export function formatError(error: AirgapError, style: Style): string {
   return lines.join("\n");
 }
 
-/** An event as one line, or undefined where it is none for the reader. */
+/** An event as one line, or undefined when the reader does not need it. */
 export function formatEvent(event: Event, verbose: boolean, style: Style): string | undefined {
   switch (event.type) {
     case "phase":

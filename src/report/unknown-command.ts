@@ -5,8 +5,8 @@ import { createReporter } from "./reporter.ts";
 const firstOf = (command: string): string => command.split(" ")[0] ?? "";
 
 /**
- * The command that was most likely meant, with what followed it; undefined when none is near.
- * @param commands what there is to type: `build`, `images list`
+ * The command that the user most likely meant, with the words after it; undefined when none is similar.
+ * @param commands every command: `build`, `images list`
  */
 export function meantBy(words: readonly string[], commands: readonly string[]): string | undefined {
   const [given = "", ...rest] = words;
@@ -21,7 +21,7 @@ export function meantBy(words: readonly string[], commands: readonly string[]): 
     : [meant, ...arguments_].join(" ");
 }
 
-/** oclif takes what follows an unknown command for a part of its name; this is what we say instead. */
+/** oclif takes the words after an unknown command for a part of its name; this error does not. */
 export function unknownCommand(words: readonly string[], commands: readonly string[]): AirgapError {
   const topic = commands.some((command) => command.startsWith(`${words[0]} `));
   const given = words.slice(0, topic ? 2 : 1).join(" ");

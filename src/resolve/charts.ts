@@ -5,7 +5,7 @@ import { MAX_FILE } from "../discovery/documents/parse.ts";
 import { group } from "../discovery/images/find.ts";
 import { operatorImages } from "../discovery/images/operators.ts";
 import { manyVersions } from "../discovery/images/versions.ts";
-import { sitesIn } from "../discovery/manifests/applied.ts";
+import { locationsIn } from "../discovery/manifests/applied.ts";
 import { decode } from "../discovery/manifests/read.ts";
 import { AirgapError } from "../errors.ts";
 import { type ArtifactFile, fileFromBytes } from "../lock/artifact.ts";
@@ -101,7 +101,7 @@ async function makeOne(
     apply: ["rendered.yaml"],
     notRun: hooks === "" ? [] : ["hooks.yaml"],
     images,
-    sites: sitesIn([{ title: "rendered.yaml", text: objects }], wantedOf(images)).sites,
+    sites: locationsIn([{ title: "rendered.yaml", text: objects }], wantedOf(images)).locations,
     rendered: {
       chart: finds.chart.name,
       version: finds.chart.version,

@@ -1,4 +1,4 @@
-import type { Find, Place } from "../discovery/images/find.ts";
+import type { Find, Mention } from "../discovery/images/find.ts";
 import type { Fate, NamedImage } from "../lock/carried-facts.ts";
 import { formatReference, parseReference, withDefaultTag } from "../oci/reference.ts";
 
@@ -35,7 +35,7 @@ function fitsAny(patterns: string[] | undefined, { reference, places }: Find): b
   return (patterns ?? []).some((pattern) => names.some((name) => fitsPattern(pattern, name)));
 }
 
-export function describePlace({ file, line, object, path }: Place): string {
+export function describeMention({ file, line, object, path }: Mention): string {
   return [file === undefined ? "" : line === undefined ? file : `${file}:${line}`, object, path]
     .filter(Boolean)
     .join(" ");
@@ -63,7 +63,7 @@ export function decide(finds: Find[], choices: Choices): NamedImage[] {
       fate: fateOf(find, choices),
       confidence,
       how,
-      places: places.slice(0, MAX_PLACES).map(describePlace),
+      places: places.slice(0, MAX_PLACES).map(describeMention),
     });
   }
   for (const text of choices.addImages ?? []) {

@@ -3,7 +3,7 @@ import type { OpenRepository } from "../discovery/charts/oci.ts";
 import { splitDocuments } from "../discovery/documents/split.ts";
 import { group } from "../discovery/images/find.ts";
 import type { Unread } from "../discovery/images/sighting.ts";
-import { sitesIn } from "../discovery/manifests/applied.ts";
+import { locationsIn } from "../discovery/manifests/applied.ts";
 import { type Loaded, type LoadOptions, loadPath } from "../discovery/manifests/load.ts";
 import { describeUnread, sightingsOf } from "../discovery/manifests/search.ts";
 import { AirgapError } from "../errors.ts";
@@ -135,7 +135,7 @@ async function makeOne(
     apply: applied.map(({ title }) => title),
     notRun: [],
     images,
-    sites: sitesIn(applied, wantedOf(images)).sites,
+    sites: locationsIn(applied, wantedOf(images)).locations,
   };
   const files = applied.map(({ title, text }) => fileFromBytes(title, YAML_TYPE, Buffer.from(text)));
   return carry(

@@ -18,7 +18,10 @@ interface Problem {
  */
 export function readDocument<T>(text: string, file: string, schema: Schema<T>): T {
   if (text.length > MAX_SIZE)
-    throw new AirgapError("spec", `${file} is larger than ${MAX_SIZE} bytes; a spec is a page or two`);
+    throw new AirgapError(
+      "spec",
+      `${file} is larger than ${MAX_SIZE} bytes, too large for a spec or cluster file`,
+    );
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true });
   const problems: Problem[] = [];
@@ -28,7 +31,7 @@ export function readDocument<T>(text: string, file: string, schema: Schema<T>): 
   };
   const [document, second] = Array.isArray(documents) ? documents : [];
   if (document === undefined || document.contents === null) throw new AirgapError("spec", `${file} is empty`);
-  if (second !== undefined) add(second.range[0], "only one document belongs in this file");
+  if (second !== undefined) add(second.range[0], "this file must hold only one document");
   for (const error of document.errors)
     add(
       error.pos[0],
@@ -56,7 +59,7 @@ function failure(file: string, problems: Problem[]): AirgapError {
   if (problems.length > MAX_SHOWN) shown.push(`… and ${problems.length - MAX_SHOWN} more`);
   return new AirgapError("spec", shown.join("\n"), {
     suggestions: [
-      "airgap schema bundle > bundle.schema.json (or: schema cluster), named in your editor, shows every key as you type",
+      "airgap schema bundle > bundle.schema.json (or: schema cluster) gives a schema that lets your editor show every key",
     ],
     data: { problems: problems.map((problem) => ({ file, ...problem })) },
   });

@@ -1,4 +1,4 @@
-/** Damerau-free edit distance, bounded by the words' length; small words only. */
+/** Levenshtein distance, for short words. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
@@ -15,7 +15,7 @@ function distance(a: string, b: string): number {
   return row[b.length] ?? 0;
 }
 
-/** The word of `known` that was most likely meant by `word`, if any is near enough. */
+/** The word of `known` that is most similar to `word`, if one is similar enough. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   let least = Math.max(2, Math.floor(word.length / 3)) + 1;

@@ -3,7 +3,7 @@ import { nearest } from "./nearest.ts";
 
 export type JsonSchema = Record<string, unknown>;
 
-/** What a check tells where it finds something wrong: the node, the path to it, the message. */
+/** Where a check reports problems: the node, its path, the message. */
 export interface Problems {
   add(node: Node | null | undefined, path: string, message: string): void;
   /** Follows an alias to its anchor. */
@@ -11,18 +11,18 @@ export interface Problems {
 }
 
 /**
- * One description of a value from which come its TypeScript type, the check of a YAML node with
- * line and column, and the JSON Schema for editors.
+ * One description of a value. It gives the TypeScript type, the check of a YAML node with line and
+ * column, and the JSON Schema for editors.
  */
 export interface Schema<T> {
-  /** Reports to `problems` and gives undefined for what is wrong. */
+  /** Reports problems, and gives undefined for a wrong value. */
   read(node: Node | null, path: string, problems: Problems): T | undefined;
   json(): JsonSchema;
-  /** A word for messages: `a string`, `a list`. */
+  /** For messages: `a string`, `a list`. */
   readonly what: string;
 }
 
-/** A schema whose key may be left out: then the value is this one. */
+/** A schema for an optional key with this default value. */
 export interface Defaulted<T> extends Schema<T> {
   readonly fallback: T;
 }
@@ -36,7 +36,7 @@ export function withDefault<T>(schema: Schema<T>, fallback: NoInfer<T>): Default
   };
 }
 
-/** Takes what a schema reads in a form of its own: short forms spelled out, letters in one case. */
+/** Converts the value that a schema reads: spells out short forms, changes the case. */
 export function mapped<T, U>(schema: Schema<T>, to: (value: T) => U): Schema<U> {
   return {
     what: schema.what,
@@ -52,10 +52,10 @@ export type Infer<S> = S extends Schema<infer T> ? T : never;
 
 interface StringOptions {
   pattern?: RegExp;
-  /** What the pattern means, for the message: `a version like v1.28.2`. */
+  /** What the pattern means, for messages: `a version like v1.28.2`. */
   means?: string;
   description?: string;
-  /** Says why a text is wrong, where a pattern can't. */
+  /** Says why a text is wrong when a pattern is not enough. */
   check?: (text: string) => string | undefined;
 }
 
@@ -163,7 +163,7 @@ export function list<T>(entry: Schema<T>, options: { min?: number; description?:
   };
 }
 
-/** A mapping with free keys. */
+/** A mapping with any keys. */
 export function map<T>(
   entry: Schema<T>,
   options: { key?: RegExp; keyMeans?: string; description?: string } = {},
@@ -200,7 +200,7 @@ export function map<T>(
   };
 }
 
-/** Anything that YAML can say, as plain data: what is handed on to another program's configuration. */
+/** Any YAML value as plain data, for another program's configuration. */
 export function anything(description?: string): Schema<Record<string, unknown>> {
   return {
     what: "a mapping",
@@ -219,8 +219,7 @@ type Fields<R extends Shape, O extends Shape> = { [K in keyof R]: Infer<R[K]> } 
 } & { [K in Exclude<keyof O, WithDefault<O>>]?: Infer<O[K]> };
 
 /**
- * An object of known keys. A key with nothing behind it (`caFile: ,`) counts as absent; one that has
- * a default is then there all the same.
+ * An object with known keys. A key with no value (`caFile: ,`) counts as absent and gets its default.
  */
 export function object<R extends Shape, O extends Shape>(
   required: R,
@@ -257,7 +256,7 @@ export function object<R extends Shape, O extends Shape>(
         if (!seen.has(name)) problems.add(node, path, `'${name}' is missing`);
       for (const [name, schema] of Object.entries(optional))
         if (!seen.has(name) && "fallback" in schema) found.set(name, structuredClone(schema.fallback));
-      // In the schema's order, so that what is made of a file does not depend on how it is sorted.
+      // Use the schema's order, so that the result does not depend on the order in the file.
       const read = names.flatMap((name) => (found.has(name) ? [[name, found.get(name)]] : []));
       return Object.fromEntries(read) as Fields<R, O>;
     },
@@ -286,7 +285,7 @@ function nullable(json: JsonSchema, optional: boolean): JsonSchema {
   };
 }
 
-/** The form is chosen by what the node is: a string, a list or a mapping; each at most once. */
+/** The node's type chooses the form: a string, a list or a mapping, each at most once. */
 export function either<A, B>(first: Schema<A>, second: Schema<B>, description?: string): Schema<A | B> {
   return {
     what: `${first.what} or ${second.what}`,
@@ -314,7 +313,7 @@ function shapeFits(json: JsonSchema, node: Node | null): boolean {
   return json["type"] === typeof node.value || (json["type"] === "integer" && typeof node.value === "number");
 }
 
-/** Reads aliases as what they stand for; used by `Problems.follow`. */
+/** Resolves aliases; used by `Problems.follow`. */
 export function resolveAlias(node: unknown, resolve: (alias: Node) => Node | undefined): Node | null {
   if (node === null || node === undefined) return null;
   return isAlias(node) ? (resolve(node) ?? null) : (node as Node);

@@ -17,7 +17,7 @@ export function defaultCacheDir(): string {
   );
 }
 
-/** Content that had to be fetched before its digest was known, kept by digest between runs. */
+/** Content that was fetched before its digest was known, kept by digest between runs. */
 export class ContentCache {
   readonly #dir: string;
 
@@ -25,12 +25,12 @@ export class ContentCache {
     this.#dir = join(cacheDir, "content");
   }
 
-  /** Where content of this digest is or would be. It was whole when it got there; who reads it checks it. */
+  /** The path for content of this digest. The content was complete when it was stored; readers check it again. */
   path(digest: Digest): string {
     return join(this.#dir, hexOf(digest));
   }
 
-  /** Size in bytes, or undefined when it is not kept. */
+  /** Size in bytes, or undefined when the content is not in the cache. */
   async size(digest: Digest): Promise<number | undefined> {
     return stat(this.path(digest)).then(
       (found) => found.size,
@@ -38,10 +38,10 @@ export class ContentCache {
     );
   }
 
-  /** Keeps a stream; it gets its name only when whole. @throws AirgapError `disk` when it can't be kept, `network` when the stream breaks off */
+  /** Stores a stream; the file gets its name only when complete. @throws AirgapError `disk` when storing fails, `network` when the stream breaks off */
   async put(stream: Readable, signal?: AbortSignal): Promise<{ digest: Digest; size: number }> {
     await mkdir(this.#dir, { recursive: true }).catch((cause: unknown) => {
-      // That it ends unread is the purpose.
+      // Ending the stream unread is the purpose.
       stream.on("error", () => {}).destroy();
       throw this.#unkept(cause);
     });
@@ -76,9 +76,9 @@ export class ContentCache {
   }
 
   #unkept(cause: unknown): AirgapError {
-    return new AirgapError("disk", `The cache ${this.#dir} can't be written: ${messageOf(cause)}`, {
+    return new AirgapError("disk", `Cannot write to the cache ${this.#dir}: ${messageOf(cause)}`, {
       cause,
-      suggestions: ["name a folder with more room: AIRGAP_CACHE_DIR=/path airgap build …"],
+      suggestions: ["use a folder with more space: AIRGAP_CACHE_DIR=/path airgap build …"],
     });
   }
 }

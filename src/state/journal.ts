@@ -1,6 +1,6 @@
 import { Sqlite } from "./sqlite.ts";
 
-/** A host as a run has known it: enough to reach it when the cluster file has forgotten it. */
+/** What a run knew of a host: enough to reach it after it is gone from the cluster file. */
 export interface KnownHost {
   name: string;
   /** JSON of the cluster file's entry, without secrets. */
@@ -24,7 +24,7 @@ const TABLES = `
   CREATE TABLE IF NOT EXISTS step (run INTEGER NOT NULL, host TEXT NOT NULL, step TEXT NOT NULL, state TEXT NOT NULL, ms INTEGER NOT NULL, at TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS host (name TEXT PRIMARY KEY, settings TEXT NOT NULL, facts TEXT NOT NULL) WITHOUT ROWID;`;
 
-/** What runs have done, on which hosts. What is so is always asked of the hosts themselves. */
+/** What runs did, on which hosts. The present state is always read from the hosts themselves. */
 export class Journal {
   readonly #database: Sqlite;
   #run = 0;
@@ -67,17 +67,17 @@ export class Journal {
     );
   }
 
-  /** Keeps a step; in the order of the calls, without keeping anybody waiting. */
+  /** Records a step, in the order of the calls, without waiting. */
   step(host: string, step: string, state: string, ms: number): void {
     const values = [this.#run, host, step, state, Math.round(ms), new Date().toISOString()];
     this.#pending = this.#pending.then(() =>
       this.#database.run("INSERT INTO step VALUES (?, ?, ?, ?, ?, ?)", ...values),
     );
-    // Whoever ends the run is told.
+    // `end` reports the error.
     this.#pending.catch(() => {});
   }
 
-  /** Remembers a host; the facts are those of its first time. */
+  /** Records a host; its facts stay those of the first run. */
   async remember({ name, settings, facts }: KnownHost): Promise<void> {
     await this.#database.run(
       "INSERT INTO host VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET settings = excluded.settings",

@@ -4,26 +4,26 @@ import { replaceFile } from "../atomic.ts";
 import { AirgapError, isAirgapError } from "../errors.ts";
 import { Sqlite } from "./sqlite.ts";
 
-/** Raised when the tables or what stands in them change, so that older files are made anew. */
+/** Raised when the tables or their content change, so that older files are rebuilt. */
 const SCHEMA = "2";
-/** Bytes of JSON that go to SQLite at once. */
+/** Bytes of JSON sent to SQLite at once. */
 const BATCH = 128 << 10;
 
-/** A package as the index keeps it. `id` is its place in the repository's metadata, from 1. */
+/** A package in the index. `id` is its position in the repository's metadata, from 1. */
 export interface VersionRow {
   id: number;
   name: string;
   arch: string;
-  /** As the format orders it: `[epoch:]version-release` or Debian's. */
+  /** In the format's own form: `[epoch:]version-release`, or Debian's. */
   version: string;
 }
 
 export interface PackageRow extends VersionRow {
-  /** JSON of the format's own: what a solver needs of every package. */
+  /** JSON in the format's own form: what a solver needs of every package. */
   data: string;
 }
 
-/** The rest, for those packages that were chosen: place, size, checksum. JSON too. */
+/** The rest, for chosen packages: location, size, checksum. JSON too. */
 export interface DetailRow {
   id: number;
   detail: string;
@@ -36,7 +36,7 @@ export interface ProvideRow {
   range: string;
 }
 
-/** What a package adds to the index. */
+/** The data of one package for the index. */
 export interface IndexEntry {
   name: string;
   arch: string;
@@ -47,7 +47,7 @@ export interface IndexEntry {
   provides: [string, string][];
   /** Names that it obsoletes or replaces. */
   obsoletes: string[];
-  /** Names in its Supplements, which ask for it without being asked. */
+  /** Names in its Supplements: packages that pull it in. */
   supplements: string[];
 }
 
@@ -79,8 +79,8 @@ const WANTED = "(SELECT DISTINCT value FROM json_each(?)) w";
 
 /**
  * The packages of one repository in one SQLite file, for look-ups by name and capability in bulk.
- * A file holds the state of the metadata that `revision` names; it is written under another name
- * and moved to its place when it is whole, so it can be killed at any time and read by several.
+ * A file holds the metadata with digest `revision`. It is written under another name and renamed when
+ * it is complete, so a run can be killed at any time and several runs can read it.
  */
 export class PackageIndex {
   readonly #database: Sqlite;
@@ -90,8 +90,8 @@ export class PackageIndex {
   }
 
   /**
-   * Opens the index in `file`, or makes it with `build` when there is none for this revision.
-   * @param revision digest of what the index is made from
+   * Opens the index in `file`, or makes it with `build` if it does not have this revision.
+   * @param revision digest of the metadata behind the index
    */
   static async open(
     file: string,
@@ -117,7 +117,7 @@ export class PackageIndex {
     });
     const made = await PackageIndex.#present(file, revision);
     if (made) return made;
-    throw new AirgapError("disk", `The package index ${file} was replaced by another run while it was made`, {
+    throw new AirgapError("disk", `Another run replaced the package index ${file} during this run`, {
       suggestions: ["run the same command again"],
     });
   }
@@ -136,13 +136,13 @@ export class PackageIndex {
     return undefined;
   }
 
-  /** What `note` kept. */
+  /** A value that `note` stored. */
   async value(key: string): Promise<unknown> {
     const [row] = await this.#database.all<{ value: string }>("SELECT value FROM note WHERE key = ?", key);
     return row === undefined ? undefined : JSON.parse(row.value);
   }
 
-  /** Who provides any of these capabilities, by capability and then in the order of the metadata. */
+  /** The packages that provide these capabilities, by capability and then in the order of the metadata. */
   providers(names: Iterable<string>): Promise<ProvideRow[]> {
     return this.#database.all(
       `SELECT p.name, p.package, p.range FROM ${WANTED} CROSS JOIN provide p ON p.name = w.value ORDER BY p.name, p.package`,
@@ -171,7 +171,7 @@ export class PackageIndex {
     );
   }
 
-  /** What versions there are of these names. */
+  /** All versions of these packages. */
   versions(names: Iterable<string>): Promise<VersionRow[]> {
     return this.#database.all(
       `SELECT p.id, p.name, p.arch, p.version FROM ${WANTED} CROSS JOIN package p ON p.name = w.value ORDER BY p.id`,
@@ -220,8 +220,8 @@ export class PackageIndex {
 }
 
 /**
- * Rows of a table on their way to SQLite: as JSON at once, and outside of the heap. What waits for a
- * batch to be full would outlive the young generation, and be collected late.
+ * Rows of a table on their way to SQLite. They become JSON at once, outside of the heap: objects that
+ * wait for a full batch would outlive the young generation and be collected late.
  */
 class Rows {
   readonly #insert: string;
@@ -250,7 +250,7 @@ class Rows {
   }
 }
 
-/** Hands rows to SQLite by the batch: one call a row costs more than its insertion. */
+/** Sends rows to SQLite in batches: one call per row costs more than its insertion. */
 class Writer implements IndexWriter {
   readonly #database: Sqlite;
   readonly #packages = new Rows("package", 6);

@@ -13,8 +13,8 @@ interface Driver {
 let driver: Promise<Driver> | undefined;
 
 /**
- * The native module, loaded when it is first needed: most commands, and everything that runs on
- * site hosts, do without it.
+ * The native module, loaded on first use: most commands, and everything that runs on the site's
+ * hosts, do not need it.
  * @throws AirgapError `environment`
  */
 function load(): Promise<Driver> {
@@ -35,7 +35,7 @@ function load(): Promise<Driver> {
   return driver;
 }
 
-/** One SQLite file, with promises. Values are given as parameters, never within the text of a statement. */
+/** One SQLite file, with promises. Values are parameters, never part of a statement's text. */
 export class Sqlite {
   readonly file: string;
   readonly #database: SqliteDatabase;
@@ -45,7 +45,7 @@ export class Sqlite {
     this.#database = database;
   }
 
-  /** @throws AirgapError `environment` without the module, `disk` when the file can't be opened */
+  /** @throws AirgapError `environment` without the module, `disk` when the file cannot be opened */
   static async open(file: string, mode: "read" | "create"): Promise<Sqlite> {
     const { Database, OPEN_READONLY, OPEN_READWRITE, OPEN_CREATE } = await load();
     return new Promise((resolve, reject) => {
@@ -53,7 +53,7 @@ export class Sqlite {
         file,
         mode === "read" ? OPEN_READONLY : OPEN_READWRITE | OPEN_CREATE,
         (cause) => {
-          if (cause) reject(new AirgapError("disk", `${file} can't be opened`, { cause }));
+          if (cause) reject(new AirgapError("disk", `Cannot open ${file}`, { cause }));
           else resolve(new Sqlite(file, database));
         },
       );

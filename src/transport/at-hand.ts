@@ -35,10 +35,10 @@ export function withAtHand(source: Source, atHand: Source[]): Source {
     },
     resolve: (reference, signal) => source.resolve(reference, signal),
     fetch,
-    ...(source.pour
+    ...(source.writeTo
       ? {
-          pour: (...args: Parameters<NonNullable<Source["pour"]>>) =>
-            source.pour?.(...args) ?? Promise.resolve(),
+          writeTo: (...args: Parameters<NonNullable<Source["writeTo"]>>) =>
+            source.writeTo?.(...args) ?? Promise.resolve(),
         }
       : {}),
     ...(source.referrers

@@ -7,7 +7,14 @@ import { type Descriptor, isRecord } from "../oci/descriptor.ts";
 import { type Digest, digestOf, finish, isDigest } from "../oci/digest.ts";
 import { MediaType } from "../oci/media-types.ts";
 import { formatReference, tryParseReference, withDefaultTag } from "../oci/reference.ts";
-import { LayoutSource, type OpenFile, parseJsonFile, pourOf, readFileOf, streamOf } from "./layout-source.ts";
+import {
+  LayoutSource,
+  type OpenFile,
+  parseJsonFile,
+  readFileOf,
+  streamOf,
+  writeFromFile,
+} from "./layout-source.ts";
 import { TarFiles } from "./oci-archive.ts";
 import { regionStream } from "./region.ts";
 import type { FetchOptions, Range, Source } from "./types.ts";
@@ -101,7 +108,7 @@ class DockerArchiveSource implements Source {
     return Readable.from([Buffer.from(place.subarray(offset, offset + length))]);
   }
 
-  async pour(
+  async writeTo(
     descriptor: Descriptor,
     range: Range,
     sink: (chunk: Uint8Array) => void,
@@ -109,7 +116,13 @@ class DockerArchiveSource implements Source {
   ): Promise<void> {
     const place = await this.#place(descriptor.digest);
     if (typeof place === "string")
-      return pourOf(await this.#open(place), range, `${descriptor.digest} of ${this.name}`, sink, signal);
+      return writeFromFile(
+        await this.#open(place),
+        range,
+        `${descriptor.digest} of ${this.name}`,
+        sink,
+        signal,
+      );
     sink(place.subarray(range.offset, range.length === undefined ? undefined : range.offset + range.length));
   }
 

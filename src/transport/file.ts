@@ -4,7 +4,7 @@ import { AirgapError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, finish } from "../oci/digest.ts";
 import { closePlainFile, openPlainFile } from "./plain-file.ts";
-import { pourRegion } from "./region.ts";
+import { writeRegion } from "./region.ts";
 import type { FetchOptions, Range, Source } from "./types.ts";
 import { localPath, openFile } from "./url.ts";
 import { verifiedStream } from "./verify.ts";
@@ -12,7 +12,7 @@ import { verifiedStream } from "./verify.ts";
 type Sink = (chunk: Uint8Array) => void | Promise<void>;
 
 /** Hands over a part of a file in one reused buffer. @throws AirgapError `not-found`, `disk`, `corrupt` when it is too short */
-async function pourFile(
+async function writeLocalFile(
   path: string,
   { offset, length }: Range,
   sink: Sink,
@@ -21,7 +21,7 @@ async function pourFile(
   const file = await openPlainFile(path);
   if (file === undefined) throw new AirgapError("not-found", `There is no file ${path}`);
   try {
-    await pourRegion({ fd: file.fd, offset, size: length ?? file.size - offset }, path, sink, signal);
+    await writeRegion({ fd: file.fd, offset, size: length ?? file.size - offset }, path, sink, signal);
   } finally {
     await closePlainFile(file.fd);
   }
@@ -42,7 +42,7 @@ export async function measureFile(
     hash.update(chunk);
     size += chunk.length;
   };
-  await pourFile(localPath(place), { offset: 0 }, sink, signal);
+  await writeLocalFile(localPath(place), { offset: 0 }, sink, signal);
   return { digest: finish(hash), size };
 }
 
@@ -69,8 +69,8 @@ export class FileSource implements Source {
     return range ? chunks : verifiedStream(chunks, descriptor, this.name);
   }
 
-  async pour(descriptor: Descriptor, range: Range, sink: Sink, signal?: AbortSignal): Promise<void> {
-    await pourFile(
+  async writeTo(descriptor: Descriptor, range: Range, sink: Sink, signal?: AbortSignal): Promise<void> {
+    await writeLocalFile(
       this.#path,
       { offset: range.offset, length: range.length ?? descriptor.size - range.offset },
       sink,

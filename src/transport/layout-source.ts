@@ -7,7 +7,7 @@ import { isManifestLike } from "../oci/media-types.ts";
 import { formatReference, tryParseReference, withDefaultTag } from "../oci/reference.ts";
 import { CONTAINERD_NAME, REF_NAME } from "./layout-index.ts";
 import { readBlob } from "./read.ts";
-import { pourRegion, regionStream } from "./region.ts";
+import { regionStream, writeRegion } from "./region.ts";
 import type { FetchOptions, Range, Region, Source } from "./types.ts";
 import { verifiedStream } from "./verify.ts";
 
@@ -66,8 +66,8 @@ export function streamOf(
   return stream;
 }
 
-/** `Source.pour` of an open file, which it closes. */
-export async function pourOf(
+/** `Source.writeTo` of an open file, which it closes. */
+export async function writeFromFile(
   file: OpenFile,
   range: Range,
   what: string,
@@ -75,7 +75,7 @@ export async function pourOf(
   signal?: AbortSignal,
 ): Promise<void> {
   try {
-    await pourRegion(part(file, range), what, sink, signal);
+    await writeRegion(part(file, range), what, sink, signal);
   } finally {
     await file.close();
   }
@@ -153,13 +153,13 @@ export class LayoutSource implements Source {
     return streamOf(await this.#open(descriptor.digest), descriptor, range, this.name);
   }
 
-  async pour(
+  async writeTo(
     descriptor: Descriptor,
     range: Range,
     sink: (chunk: Uint8Array) => void,
     signal?: AbortSignal,
   ): Promise<void> {
-    await pourOf(
+    await writeFromFile(
       await this.#open(descriptor.digest),
       range,
       `${descriptor.digest} of ${this.name}`,

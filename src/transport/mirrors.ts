@@ -168,7 +168,7 @@ class MirroredSource implements Source {
       : verifiedStream(chunks, descriptor, this.name);
   }
 
-  async pour(
+  async writeTo(
     descriptor: Descriptor,
     range: Range,
     sink: (chunk: Uint8Array) => void,
@@ -180,7 +180,7 @@ class MirroredSource implements Source {
         rest.take(chunk);
         sink(chunk);
       };
-      if (candidate.pour) await candidate.pour(descriptor, rest.range, take, signal);
+      if (candidate.writeTo) await candidate.writeTo(descriptor, rest.range, take, signal);
       else
         for await (const chunk of await candidate.fetch(descriptor, rest.options(signal)))
           take(chunk as Uint8Array);

@@ -45,7 +45,7 @@ export function readRegion({ fd, offset, size }: Region): Buffer {
  * Hands a region over in one reused buffer; `sink` may be asynchronous and is awaited before the
  * buffer is used again.
  */
-export async function pourRegion(
+export async function writeRegion(
   { fd, offset, size }: Region,
   what: string,
   sink: (chunk: Uint8Array) => void | Promise<void>,

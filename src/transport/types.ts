@@ -34,7 +34,7 @@ export interface Source {
    * The fast lane: hands over exactly the bytes of the range, in order, unchecked. A chunk is valid
    * only during the call, its buffer is reused. Offered where that is faster than `fetch`.
    */
-  pour?(
+  writeTo?(
     descriptor: Descriptor,
     range: Range,
     sink: (chunk: Uint8Array) => void,

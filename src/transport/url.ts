@@ -29,7 +29,7 @@ export function localPath(place: string): string {
  * read from its start and the bytes before it are dropped.
  * @throws AirgapError `not-found`, `unauthorized`, `refused`, `network`
  */
-export async function openPlace(
+export async function openAddress(
   http: Http,
   place: string,
   range: Range = { offset: 0 },
@@ -147,7 +147,7 @@ export async function* streamPlace(
   signal?: AbortSignal,
 ): AsyncGenerator<Buffer> {
   let size = 0;
-  const chunks = await openPlace(http, place, range, signal);
+  const chunks = await openAddress(http, place, range, signal);
   try {
     for await (const chunk of chunks) {
       size += chunk.length;
@@ -238,7 +238,7 @@ export class UrlSource implements Source {
       let came = 0;
       let broken: unknown;
       try {
-        for await (const chunk of await openPlace(this.#http, place, rest(), signal, tries)) {
+        for await (const chunk of await openAddress(this.#http, place, rest(), signal, tries)) {
           came += chunk.length;
           yield chunk;
         }

@@ -43,7 +43,7 @@ class Meter {
   }
 }
 
-function pour(from: Readable, to: Writable, meter: Meter): void {
+function pipe(from: Readable, to: Writable, meter: Meter): void {
   let held = 0;
   const resume = (): void => {
     if (--held === 0) from.resume();
@@ -87,13 +87,13 @@ function serve({ upstream, delayMs, rate }: ProxyOptions): void {
       },
       (answer) => {
         res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
-        pour(answer, res, meter);
+        pipe(answer, res, meter);
       },
     );
     asked.on("error", () => res.destroy());
     // Who goes away early, as clients do that have a blob already, wants no more bytes.
     res.on("close", () => res.writableFinished || asked.destroy());
-    pour(req, asked, meter);
+    pipe(req, asked, meter);
   };
   const server = createServer({ keepAliveTimeout: 60_000 }, (req, res) => {
     past.requests++;

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeLock, layOut } from "../../src/bundle/layout.ts";
 import { BundleReader } from "../../src/bundle/reader.ts";
 import { padded } from "../../src/bundle/tar.ts";
-import { type Finding, verifyBundle } from "../../src/bundle/verify.ts";
+import { type Defect, verifyBundle } from "../../src/bundle/verify.ts";
 import { AirgapError } from "../../src/errors.ts";
 import type { Lock } from "../../src/lock/lock.ts";
 import { parseLock } from "../../src/lock/parse.ts";
@@ -41,7 +41,7 @@ beforeAll(async () => {
 });
 afterAll(() => scratch[Symbol.dispose]());
 
-async function findings(bytes: Buffer, quick = false): Promise<Finding[]> {
+async function findings(bytes: Buffer, quick = false): Promise<Defect[]> {
   const path = scratch.write("changed.tar", bytes);
   try {
     await verifyBundle(path, { quick, emit: () => {} });
@@ -49,7 +49,7 @@ async function findings(bytes: Buffer, quick = false): Promise<Finding[]> {
   } catch (error) {
     if (!(error instanceof AirgapError)) throw error;
     expect(error).toMatchObject({ code: "check-failed", exit: 3 });
-    return error.data?.["findings"] as Finding[];
+    return error.data?.["findings"] as Defect[];
   }
 }
 

@@ -85,7 +85,7 @@ describe.runIf(compiled(SIDE.version))(
       const { code, stderr } = await install();
       expect({ code, stderr }).toMatchObject({
         code: 3,
-        stderr: expect.stringMatching(/The facts of cp1, w1, register are needed.*sh facts\.sh > NAME/s),
+        stderr: expect.stringMatching(/Cannot read the facts of cp1, w1, register.*sh facts\.sh > NAME/s),
       });
       for (const [member] of members) {
         const facts = await member.must(["sh", await carry(join(scripts, "facts.sh"), member)]);

@@ -110,9 +110,9 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
       1,
       () => {},
       [
-        /2 hosts cannot be worked on:/,
-        /d1: root@10\.81\.0\.12 can't log in: the password was refused \(the host takes publickey,password\)/,
-        /register: root@10\.81\.0\.11 can't log in/,
+        /Cannot work on 2 hosts:/,
+        /d1: root@10\.81\.0\.12 cannot log in: the password was refused \(the host takes publickey,password\)/,
+        /register: root@10\.81\.0\.11 cannot log in/,
         /try it by hand: ssh root@10\.81\.0\.12/,
       ],
       { AIRGAP_SSH_PASSWORD: "wrong-one" },
@@ -129,14 +129,14 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
     const fingerprint = await node?.fingerprint();
     const literal = fingerprint?.replace(/[+/]/g, "\\$&");
     const patterns = [
-      /d1: .*nobody has accepted yet/,
+      /d1: .*is not accepted yet/,
       new RegExp(`hostKey: "${literal}"`),
       /--accept-new-host-keys/,
     ];
     await refused(1, withoutKeys, patterns);
     await refused(1, withoutKeys, patterns, { AIRGAP_YES: "true" });
     await refused(1, withoutKeys, patterns, {}, ["--yes"]);
-    const shown = new RegExp(`d1 \\(10\\.81\\.0\\.12\\) shows the ED25519 key ${literal}`);
+    const shown = new RegExp(`d1 \\(10\\.81\\.0\\.12\\) has the ED25519 key ${literal}`);
     await refused(1, withoutKeys, patterns, { AIRGAP_ACCEPT_NEW_HOST_KEYS: "true" });
     await check(0, withoutKeys, [/d1: Debian/, shown], {}, ["--accept-new-host-keys"]);
     // What was accepted once is known.
@@ -170,14 +170,14 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
     await refused(
       1,
       admin({ sudo: true, sudoPasswordEnv: "WRONG" }),
-      [/d1: sudo refused the password/, /correct what `sudoPasswordEnv` names/],
+      [/d1: sudo refused the password/, /correct the password in the variable that `sudoPasswordEnv` names/],
       {
         ...env,
         WRONG: "wrong",
       },
     );
-    await refused(1, admin({ sudo: true }), [/d1: sudo wants a password/, /sudoPasswordEnv: NAME/], env);
-    await refused(1, admin({}), [/d1: commands would not be root's/, /sudo: true/], env);
+    await refused(1, admin({ sudo: true }), [/d1: sudo asks for a password/, /sudoPasswordEnv: NAME/], env);
+    await refused(1, admin({}), [/d1: commands would not run as root/, /sudo: true/], env);
     await refused(
       2,
       admin({ sudo: true, sudoPasswordEnv: "UNSET" }),
@@ -211,13 +211,13 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
     await box.expect(
       0,
       ["install", cluster, "--bundle", bundle, "--only", "hosts", "--only", "trust"],
-      [/steps were done/],
+      [/steps were applied/],
       env,
     );
     expect(await node?.sh("stat -c '%U:%G %a' /etc/airgap/ca.crt /etc/hosts")).toBe(
       "root:root 644\nroot:root 644",
     );
-    await box.expect(0, ["reset", cluster, "--yes"], [/d1: \d+ steps taken back/], env);
+    await box.expect(0, ["reset", cluster, "--yes"], [/d1: \d+ steps undone/], env);
   });
 
   it("a key with a passphrase", async () => {
@@ -283,13 +283,13 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
       document.ssh = { user: "root", identityFile: "~/.ssh/site", passwordEnv: "AIRGAP_SSH_PASSWORD" };
     };
     const cluster = await box.cluster(keyed);
-    await box.expect(1, ["hosts", "check", cluster], [/can't log in/], { AIRGAP_SSH_PASSWORD: "" });
+    await box.expect(1, ["hosts", "check", cluster], [/cannot log in/], { AIRGAP_SSH_PASSWORD: "" });
     await box.expect(
       0,
       ["hosts", "authorize", cluster],
       [/d1: \S+\/site is installed for root/, /register: \S+\/site is installed for root/],
     );
-    await box.expect(0, ["hosts", "authorize", cluster], [/d1: \S+\/site was there already for root/]);
+    await box.expect(0, ["hosts", "authorize", cluster], [/d1: \S+\/site was already installed for root/]);
     await box.expect(0, ["hosts", "check", cluster], [/d1: Debian/], { AIRGAP_SSH_PASSWORD: "" });
     expect(await node?.sh("stat -c %a /root/.ssh /root/.ssh/authorized_keys")).toBe("700\n600");
     expect(await node?.sh("sort /root/.ssh/authorized_keys | uniq -d")).toBe("");

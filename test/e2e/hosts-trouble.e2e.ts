@@ -88,9 +88,9 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
     await at("register").sh("mount -t tmpfs -o size=20m tmpfs /opt");
     const patterns = [
       /Nothing was changed: \d checks failed/,
-      /d1: cluster: it has been a node of https:\/\/192\.0\.2\.9:6443, which airgap did not set up/,
+      /d1: cluster: it was a node of https:\/\/192\.0\.2\.9:6443, which airgap did not set up/,
       /kubeadm reset/,
-      /d1: ports: something listens at 6443 already/,
+      /d1: ports: another program already listens on 6443/,
       /register: disk: \/opt has 20 MiB left; airgap itself needs 300 MiB/,
     ];
     await mark(hosts);
@@ -143,7 +143,7 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
     await box.expect(1, install("--ignore-check", "disk"), patterns);
     await at("register").sh("umount /var/lib/airgap");
     await box.expect(0, install("--only", "hosts", "--only", "trust", "--only", "serve"), [
-      /steps were done/,
+      /steps were applied/,
     ]);
   });
 
@@ -178,7 +178,7 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
     expect(told).toMatch(/Fix the cause, then run the same command/);
     await box.expect(1, install(), [/e1: no connection to 10\.82\.0\.13/]);
     await at("e1").boot();
-    await box.expect(0, install(), [/steps were done/]);
+    await box.expect(0, install(), [/steps were applied/]);
     await box.expect(0, [...install(), "--dry-run"], [/Nothing to do/]);
   });
 
@@ -191,7 +191,7 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
       /systemctl status airgap-serve/,
     ];
     await box.expect(1, install("--only", "packages"), patterns);
-    await box.expect(0, install(), [/steps were done/]);
+    await box.expect(0, install(), [/steps were applied/]);
     expect(await at("d1").sh("kubectl version || dpkg-query -W -f '${Status}' kubectl")).toBe(
       "hold ok installed",
     );
@@ -212,7 +212,7 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
       /install without --only/,
     ];
     await box.expect(1, install("--only", "packages"), patterns);
-    await box.expect(0, install(), [/steps were done/]);
+    await box.expect(0, install(), [/steps were applied/]);
     await at("register").sh("cmp /run/key /etc/airgap/serve/tls.key && rm /run/key /run/crt /run/c");
   });
 

@@ -120,7 +120,7 @@ describe.runIf(hostsArePossible)("bare hosts, up to a running container runtime"
   });
 
   it("are made so", async () => {
-    await box.expect(0, install(), [/steps were done/]);
+    await box.expect(0, install(), [/steps were applied/]);
     for (const host of [debian, el]) {
       expect(await host?.sh("ctr -n k8s.io images ls -q")).toContain("registry.k8s.io/pause");
       expect(await host?.sh("ctr plugins ls | grep cri")).toMatch(/ok/);
@@ -134,7 +134,7 @@ describe.runIf(hostsArePossible)("bare hosts, up to a running container runtime"
     expect(await register?.sh("ufw show added")).toMatch(/ufw allow 8080\/tcp[\s\S]*ufw allow 443\/tcp/);
   });
 
-  it("again: nothing is to do, and nothing is touched", async () => {
+  it("again: nothing to do, and nothing is touched", async () => {
     await mark(hosts);
     const services = (): Promise<string[]> =>
       Promise.all(
@@ -142,7 +142,7 @@ describe.runIf(hostsArePossible)("bare hosts, up to a running container runtime"
       );
     const running = await services();
     await box.expect(0, [...install(), "--dry-run"], [/Nothing to do/]);
-    await box.expect(0, install(), [/nothing is to do/]);
+    await box.expect(0, install(), [/nothing to do/]);
     expect(await changesOn(hosts)).toEqual([]);
     expect(await services()).toEqual(running);
   });
@@ -186,13 +186,13 @@ describe.runIf(hostsArePossible)("bare hosts, up to a running container runtime"
     expect(await register?.sh("ps -o user= -p $(systemctl show -p MainPID --value airgap-serve)")).toBe(
       "root",
     );
-    await box.expect(0, install(), [/steps were done/]);
+    await box.expect(0, install(), [/steps were applied/]);
     await serverIsConfined();
-    await box.expect(0, [...install(), "--dry-run"], [/Nothing is to do/]);
+    await box.expect(0, [...install(), "--dry-run"], [/Nothing to do/]);
   });
 
   async function reset(): Promise<void> {
-    await box.expect(0, ["reset", cluster, "--yes"], [/d1: \d+ steps? taken back/]);
+    await box.expect(0, ["reset", cluster, "--yes"], [/d1: \d+ steps? undone/]);
     expect(await register?.sh("getent passwd airgap-serve; getent group airgap-serve || :")).toBe("");
     await Promise.all(
       hosts.map(async (host) => {
@@ -220,7 +220,7 @@ describe.runIf(hostsArePossible)("bare hosts, up to a running container runtime"
 
   it("are made so and given back once more, to the same end", async () => {
     const first = structuredClone(after);
-    await box.expect(0, install(), [/steps were done/]);
+    await box.expect(0, install(), [/steps were applied/]);
     await reset();
     expect(after).toEqual(first);
   });
@@ -284,7 +284,7 @@ describe.runIf(hostsArePossible)("bare hosts, up to a running container runtime"
   it("a reset that is killed is finished by the next one", async () => {
     const bare = structuredClone(after);
     const { child, printed, ended } = box.start(["reset", cluster, "--yes"]);
-    await eventually("work to begin", 60, () => /taken back/.test(printed()) || undefined);
+    await eventually("work to begin", 60, () => /undone/.test(printed()) || undefined);
     child.kill("SIGKILL");
     await ended;
     await reset();
@@ -297,6 +297,6 @@ describe.runIf(hostsArePossible)("bare hosts, up to a running container runtime"
     child.kill("SIGINT");
     expect(await ended).toBe(4);
     expect(printed()).toMatch(/Stopped by SIGINT; nothing is lost[\s\S]*run the same command again/);
-    await box.expect(0, install(), [/steps were done/]);
+    await box.expect(0, install(), [/steps were applied/]);
   });
 });

@@ -62,7 +62,7 @@ describe("ssh, against a real sshd", () => {
     const outputs = await Promise.all(Array.from({ length: 6 }, (_, i) => host.run(`sleep 0.1; echo ${i}`)));
     expect(outputs.map(({ stdout }) => stdout.trim())).toEqual(["0", "1", "2", "3", "4", "5"]);
     const big = Buffer.alloc(5_000_000, "x");
-    const { stdout } = await host.pour(
+    const { stdout } = await host.pipe(
       "wc -c",
       Readable.from([big.subarray(0, 3_000_000), big.subarray(3_000_000)]),
     );
@@ -110,7 +110,7 @@ describe("ssh, against a real sshd", () => {
       become: { sudo: true, password: "adminpw" },
     });
     expect((await withPassword.run("id -u; cat")).stdout).toBe("0\n");
-    expect((await withPassword.pour("cat", Readable.from([Buffer.from("data\n")]))).stdout).toBe("data\n");
+    expect((await withPassword.pipe("cat", Readable.from([Buffer.from("data\n")]))).stdout).toBe("data\n");
     await withPassword.close();
     // What sudo does not ask for must not run as a command.
     const notAsked = await open("free", {
@@ -122,12 +122,12 @@ describe("ssh, against a real sshd", () => {
     await notAsked.close();
   });
 
-  it("says why commands would not be root's", async () => {
+  it("says why commands would not run as root", async () => {
     expect(
       await failure(open("admin", { password: "adminpw", become: { sudo: true, password: "wrong" } })),
     ).toMatch(/sudo refused the password[\s\S]*sudoPasswordEnv/);
     expect(await failure(open("admin", { password: "adminpw", become: { sudo: true } }))).toMatch(
-      /sudo wants a password[\s\S]*sudoPasswordEnv/,
+      /sudo asks for a password[\s\S]*sudoPasswordEnv/,
     );
     expect(
       await failure(
@@ -142,7 +142,7 @@ describe("ssh, against a real sshd", () => {
   it("says why it can't log in", async () => {
     const message = await failure(open("root", { password: "wrong" }));
     expect(message).toMatch(
-      /^unauthorized: master1: root@127.0.0.1 can't log in: the password was refused \(the host takes publickey,password/,
+      /^unauthorized: master1: root@127.0.0.1 cannot log in: the password was refused \(the host takes publickey,password/,
     );
     expect(message).not.toContain("wrong");
     expect(await failure(open("root"))).toMatch(/no key was accepted[\s\S]*passwordEnv/);
@@ -170,7 +170,7 @@ describe("ssh, against a real sshd", () => {
       `touch '${own}' 2>/dev/null; ssh-keygen -R '[127.0.0.1]:${sshd.port}' >/dev/null 2>&1 || :`,
     ]);
     expect(await failure(SshHost.open(target, options(ask(false))))).toMatch(
-      /nobody has accepted yet[\s\S]*hostKey: "SHA256:/,
+      /is not accepted yet[\s\S]*hostKey: "SHA256:/,
     );
     expect(asked[0]).toMatchObject({
       host: `[127.0.0.1]:${sshd.port}`,
@@ -195,7 +195,7 @@ describe("ssh, against a real sshd", () => {
     await new Promise((resolve) => setTimeout(resolve, 300));
     await (await open("root", { password: "rootpw" })).close();
     expect(await failure(open("root", { password: "rootpw", fingerprint: before }))).toContain(
-      `shows the ED25519 key ${sshd.fingerprint}, the cluster file says ${before}`,
+      `has the ED25519 key ${sshd.fingerprint}, but the cluster file says ${before}`,
     );
     // The same fingerprint in the file, another key behind it.
     await (await open("root", { password: "rootpw" })).close();

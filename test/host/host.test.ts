@@ -111,11 +111,11 @@ describe("commands that become root's", () => {
 
   it.each([
     ["sudo: 1 incorrect password attempt", "sudo refused the password"],
-    ["sudo: a password is required", "sudo wants a password"],
-    ["sudo: sorry, you must have a tty to run sudo", "sudo insists on a terminal"],
+    ["sudo: a password is required", "sudo asks for a password"],
+    ["sudo: sorry, you must have a tty to run sudo", "sudo requires a terminal"],
     ["ops is not in the sudoers file.", "the user may not use sudo"],
     ["sh: 1: sudo: not found", "sudo is not installed"],
-    ["something else", "commands would not be root's: something else"],
+    ["something else", "commands would not run as root: something else"],
   ])("are proved beforehand: %s", async (stderr, message) => {
     await expect(prove({ sudo: true }, { stderr })).rejects.toMatchObject({
       code: "unauthorized",
@@ -184,7 +184,7 @@ describe("programs of this machine", () => {
       code: 0,
       stdout: "nothing\n0\n",
     });
-    expect(await host.pour("cat", Readable.from(["poured"]))).toMatchObject({ stdout: "poured" });
+    expect(await host.pipe("cat", Readable.from(["piped"]))).toMatchObject({ stdout: "piped" });
     expect(await host.run("sleep 5", { timeoutMs: 50 })).toMatchObject({ code: null });
     await host.close();
   });

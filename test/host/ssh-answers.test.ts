@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { beforeEach, describe, expect, it, test } from "vitest";
 import { shippedPath } from "../../src/host/shipped.ts";
-import { askedHostKey, explain, parseHostKey } from "../../src/host/ssh-answers.ts";
+import { askedHostKey, explainSshFailure, parseHostKey } from "../../src/host/ssh-answers.ts";
 import type { SshOptions } from "../../src/host/ssh-options.ts";
 import { SHELLS } from "../support/install/shells.ts";
 import { Scratch } from "../support/scratch.ts";
@@ -261,7 +261,7 @@ describe("why ssh did not connect", () => {
       port?: number;
     } = {},
   ) =>
-    explain({
+    explainSshFailure({
       target: { name: "master1", address: "10.0.0.12", ...(more.port ? { port: more.port } : {}) },
       resolved: { args: [], names: [], user: "root" },
       options: { become: { sudo: false }, knownHosts: "/k", ...more.options },
@@ -275,7 +275,7 @@ describe("why ssh did not connect", () => {
     expect(why(stderr)).toMatchObject({
       code: "unauthorized",
       message: expect.stringContaining(`has changed to ${OTHER}`),
-      suggestions: ["when you know why: ssh-keygen -R 10.0.0.12"],
+      suggestions: ["if you know why it changed: ssh-keygen -R 10.0.0.12"],
     });
     expect(why(stderr, { port: 2222 }).suggestions[0]).toContain("'[10.0.0.12]:2222'");
   });
@@ -284,7 +284,7 @@ describe("why ssh did not connect", () => {
     const stderr = "Host key verification failed.";
     expect(why(stderr, { answers: asked })).toMatchObject({
       code: "unauthorized",
-      message: `master1: [10.0.0.12]:2222 shows the ED25519 key ${KEY}, which nobody has accepted yet`,
+      message: `master1: [10.0.0.12]:2222 has the ED25519 key ${KEY}, which is not accepted yet`,
       suggestions: [
         expect.stringContaining("ssh-keygen -lf"),
         expect.stringContaining(`hostKey: "${KEY}"`),
@@ -314,9 +314,11 @@ describe("why ssh did not connect", () => {
       answers: { other: question("jump (10.0.0.1)") },
     });
     expect(error.message).toBe(
-      `master1: jump, a host on the way, shows the ED25519 key ${KEY}, which ssh does not know`,
+      `master1: the jump host jump has the ED25519 key ${KEY}, which ssh does not know`,
     );
-    expect(error.suggestions).toEqual(["compare it with the host's own, and connect once by hand: ssh jump"]);
+    expect(error.suggestions).toEqual([
+      "compare it with the key on that host, then connect once by hand: ssh jump",
+    ]);
   });
 
   it.each([
@@ -344,7 +346,7 @@ describe("why ssh did not connect", () => {
   it.each([
     ["ssh: connect to host 10.0.0.12 port 22: Connection refused", "Connection refused"],
     ["ssh: Could not resolve hostname x: Name or service not known", "Could not resolve"],
-    ["", "ssh said nothing"],
+    ["", "ssh printed nothing"],
   ])("no way there: %s", (stderr, message) => {
     expect(why(stderr)).toMatchObject({ code: "network", message: expect.stringContaining(message) });
   });

@@ -315,7 +315,7 @@ describe("the cluster file", () => {
     [
       "two hosts of one name",
       { hosts: [host("a", 1, "control-plane", "registry"), host("a", 2)] },
-      "hosts: two are called a",
+      "hosts: two have the name a",
     ],
     [
       "two hosts at one address",
@@ -346,7 +346,7 @@ describe("the cluster file", () => {
     [
       "several control planes without an address that they share",
       { hosts: [host("a", 1, "control-plane", "registry"), host("b", 2, "control-plane")] },
-      "endpoint: several control planes need an address",
+      "endpoint: several control planes need a shared address",
     ],
     [
       "two registries",
@@ -381,7 +381,7 @@ describe("the cluster file", () => {
     [
       "another layout for our own registry",
       { registry: { layout: "flat", prefix: "x" } },
-      "layout, prefix can only be said of others",
+      "remove layout, prefix",
     ],
     [
       "subnets that overlap",

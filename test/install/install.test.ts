@@ -39,10 +39,10 @@ describe("install", () => {
       kubeconfig: site.scratch.path(".airgap/site/kubeconfig"),
     });
     expect(first.changed).toBe(first.steps.length);
-    expect(site.host("master1").poured.map(({ command }) => command)).toEqual([
+    expect(site.host("master1").piped.map(({ command }) => command)).toEqual([
       expect.stringContaining("/var/lib/airgap/bundles/site-"),
     ]);
-    expect(site.host("node1").poured).toEqual([]);
+    expect(site.host("node1").piped).toEqual([]);
     const order = site.host("master1").applied;
     const stages = [...new Set(order.map((step) => step.split("/")[0]))];
     expect(stages).toEqual([
@@ -102,16 +102,16 @@ describe("install", () => {
     expect(error).toMatchObject({
       code: "check-failed",
       exit: 3,
-      message: expect.stringContaining("node1: ports: something listens at 10250 already"),
+      message: expect.stringContaining("node1: ports: another program already listens on 10250"),
     });
     expect((error as { suggestions: string[] }).suggestions.at(-1)).toBe(
-      "or go on all the same: --ignore-check ports",
+      "or continue anyway: --ignore-check ports",
     );
     for (const host of site.hosts.values())
-      expect([...host.sent, ...host.commands, ...host.poured]).toEqual([]);
+      expect([...host.sent, ...host.commands, ...host.piped]).toEqual([]);
 
     await site.install({ ignoreChecks: ["ports"] });
-    expect(site.told).toContain("node1: something listens at 10250 already (ports)");
+    expect(site.told).toContain("node1: another program already listens on 10250 (ports)");
     await expect(site.install({ ignoreChecks: ["portz"] })).rejects.toMatchObject({
       code: "usage",
       message: expect.stringContaining("There is no check 'portz'"),
@@ -275,7 +275,7 @@ describe("day two", () => {
     await site.install();
     expect(site.events).toContainEqual({
       type: "warning",
-      message: "node2 is not in the cluster file any more, and stays what it is",
+      message: "node2 is no longer in the cluster file; airgap leaves the host unchanged",
       suggestion: `airgap reset ${site.clusterFile} --hosts node2`,
     });
     expect(site.host("node2").sent).toHaveLength(sent);
@@ -295,9 +295,9 @@ describe("a dry run", () => {
     host.says.set("runtime/crictl", { show: "runtime-endpoint: unix:///run/other.sock\ntimeout: 10\n" });
     const { steps, changed } = await site.install({ dryRun: true });
     expect(changed).toBe(0);
-    for (const { sent, poured } of site.hosts.values()) {
+    for (const { sent, piped } of site.hosts.values()) {
       expect(sent.map(({ mode }) => mode)).toEqual(["check"]);
-      expect(poured).toEqual([]);
+      expect(piped).toEqual([]);
       expect(sent[0]?.script).not.toMatch(/^(?:apply\(\)|taken_back\(\) \{(?! :; \}))/m);
     }
     expect(steps).toContainEqual({

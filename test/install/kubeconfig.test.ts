@@ -115,14 +115,18 @@ describe("the kubeconfig that is brought home", () => {
     [
       "has a second cluster",
       (d) => d.clusters.push(structuredClone(d.clusters[0]) as never),
-      /clusters has not exactly one/,
+      /clusters does not have exactly one/,
     ],
-    ["has a second user", (d) => d.users.push({ name: "x", user: {} } as never), /users has not exactly one/],
-    ["has no user", (d) => d.users.pop(), /users has not exactly one/],
+    [
+      "has a second user",
+      (d) => d.users.push({ name: "x", user: {} } as never),
+      /users does not have exactly one/,
+    ],
+    ["has no user", (d) => d.users.pop(), /users does not have exactly one/],
     [
       "has a second context",
       (d) => d.contexts.push(structuredClone(d.contexts[0]) as never),
-      /contexts has not exactly one/,
+      /contexts does not have exactly one/,
     ],
     ["has another context", (d) => Object.assign(d, { "current-context": "x" }), /context/],
     ["mixes its parts", (d) => Object.assign(d.contexts[0]?.context ?? {}, { user: "x" }), /context/],
@@ -179,7 +183,7 @@ describe("the kubeconfig that is brought home", () => {
       rebuilt(`${adminConf(parts())}\n  - [`);
       expect.unreachable();
     } catch (error) {
-      expect(String(error)).toContain("not readable YAML");
+      expect(String(error)).toContain("not valid YAML");
       expect(String(error)).not.toContain(Buffer.from(admin.key).toString("base64").slice(0, 20));
     }
   });

@@ -25,8 +25,8 @@ const CASES: Case[] = [
     "machine",
     node({ machine: "riscv64" }),
     [
-      "error: node1: machine: it is a riscv64; x86_64 and aarch64 are supported",
-      "error: node1: bundle-platform: it is linux/riscv64, and site.tar is for linux/amd64",
+      "error: node1: machine: its architecture is riscv64; airgap supports x86_64 and aarch64",
+      "error: node1: bundle-platform: it is linux/riscv64, but site.tar is for linux/amd64",
       "error: node1: bundle-packages: site.tar has no packages for rocky-9.4 or rocky-9 on riscv64, only el9 (rocky-9, rocky-9.4; x86_64)",
       "error: node1: containerd-version: neither the host nor the bundle's packages for it have containerd",
     ],
@@ -35,7 +35,7 @@ const CASES: Case[] = [
   [
     "package-manager",
     { hostFacts: { node1: without("packageManager") } },
-    ["error: node1: package-manager: neither apt-get nor dnf nor yum is there"],
+    ["error: node1: package-manager: it has neither apt-get nor dnf nor yum"],
   ],
   [
     "kernel",
@@ -55,7 +55,7 @@ const CASES: Case[] = [
     "kernel",
     with_({ cluster: { kubernetes: { version: "v1.34.2" } } }, { kernel: "4.18.0-553.el8_10.x86_64" }),
     [
-      "warning: node1: kernel: kernel 4.18.0-553.el8_10.x86_64 is older than the 4.19 that Kubernetes v1.34.2 is tested with",
+      "warning: node1: kernel: kernel 4.18.0-553.el8_10.x86_64 is older than 4.19, the oldest that Kubernetes v1.34.2 is tested with",
     ],
   ],
   [
@@ -85,14 +85,18 @@ const CASES: Case[] = [
     [],
   ],
   ["cgroup", with_({ cluster: { kubernetes: { version: "v1.34.2" } } }, { cgroup: "v1" }), []],
-  ["modules", node({ modules: ["overlay"] }), ["error: node1: modules: its kernel has no br_netfilter"]],
+  [
+    "modules",
+    node({ modules: ["overlay"] }),
+    ["error: node1: modules: its kernel lacks the modules br_netfilter"],
+  ],
   [
     "modules",
     with_(
       { cluster: { kubernetes: { version: "v1.28.2", proxyMode: "ipvs" } } },
       { modules: ["overlay", "br_netfilter"] },
     ),
-    ["error: node1: modules: its kernel has no ip_vs, ip_vs_rr"],
+    ["error: node1: modules: its kernel lacks the modules ip_vs, ip_vs_rr"],
   ],
   [
     "cores",
@@ -103,8 +107,8 @@ const CASES: Case[] = [
     "memory",
     { hostFacts: { master1: { memoryKiB: 1_700_000 }, node1: { memoryKiB: 900_000 } } },
     [
-      "error: master1: memory: it has 1660 MB of memory; 1700 MB are needed",
-      "error: node1: memory: it has 878 MB of memory; 900 MB are needed",
+      "error: master1: memory: it has 1660 MB of memory; it needs 1700 MB",
+      "error: node1: memory: it has 878 MB of memory; it needs 900 MB",
     ],
   ],
   [
@@ -122,25 +126,27 @@ const CASES: Case[] = [
     "ports",
     { hostFacts: { master1: { listening: [22, 443, 2379, 6443] }, node1: { listening: [10_250, 6443] } } },
     [
-      "error: master1: ports: something listens at 6443, 2379, 443 already",
-      "error: node1: ports: something listens at 10250 already",
+      "error: master1: ports: another program already listens on 6443, 2379, 443",
+      "error: node1: ports: another program already listens on 10250",
     ],
   ],
   [
     "address",
     node({ addresses: [{ interface: "eth0", cidr: "10.0.0.99/24" }] }),
-    ["error: node1: address: it does not have the address 10.0.0.15, only 10.0.0.99/24"],
+    ["error: node1: address: it does not have the address 10.0.0.15; it has 10.0.0.99/24"],
   ],
   [
     "host-unique",
     { facts: { productUuid: "564d-x" } },
-    ["error: host-unique: master1, node1 have the same product_uuid: Kubernetes would take them for one"],
+    [
+      "error: host-unique: master1, node1 have the same product_uuid: Kubernetes would take them for one node",
+    ],
   ],
   [
     "host-unique",
     { facts: { machineId: "0123" } },
     [
-      "notice: host-unique: master1, node1 have the same machine-id, as clones do: all but the first get a new one",
+      "notice: host-unique: master1, node1 have the same machine-id, as clones do: every host but the first gets a new one",
     ],
   ],
   [
@@ -181,46 +187,48 @@ const CASES: Case[] = [
     "subnets",
     { cluster: { kubernetes: { version: "v1.28.2", podSubnet: "10.0.0.0/20" } } },
     [
-      "error: master1: subnets: its address 10.0.0.12 is within the pods' range 10.0.0.0/20",
-      "error: node1: subnets: its address 10.0.0.15 is within the pods' range 10.0.0.0/20",
+      "error: master1: subnets: its address 10.0.0.12 is in the pods' range 10.0.0.0/20",
+      "error: node1: subnets: its address 10.0.0.15 is in the pods' range 10.0.0.0/20",
     ],
   ],
   [
     "route",
     node({ routes: [{ to: "10.0.0.0/24", interface: "ens192" }], defaultRoute: false }),
     [
-      "notice: node1: route: it has no default route: a route for services (10.96.0.0/12) will be set, and the network is told its interface",
+      "notice: node1: route: it has no default route: airgap will add a route for services (10.96.0.0/12) and set the network's interface",
     ],
   ],
   [
     "resolv-conf",
     node({ nameservers: ["127.0.0.1"] }),
     [
-      "notice: node1: resolv-conf: its name server is 127.0.0.1, which for a pod is the pod itself: pods get another list",
+      "notice: node1: resolv-conf: its name server is 127.0.0.1, which a pod would take for itself: airgap gives pods another list",
     ],
   ],
   [
     "resolv-conf",
     node({ nameservers: [] }),
-    ["notice: node1: resolv-conf: it has no name server: pods get its own address, which refuses at once"],
+    [
+      "notice: node1: resolv-conf: it has no name server: airgap gives pods the host's own address, which refuses at once",
+    ],
   ],
   [
     "vip",
     { cluster: { endpoint: { address: "10.0.0.12" } } },
-    ["notice: vip: 10.0.0.12 is master1's: the API is reached there and nowhere else"],
+    ["notice: vip: 10.0.0.12 belongs to master1: the API server is reachable only there"],
   ],
   [
     "runtime",
     node({ versions: { podman: "5.2.0" } }),
     [
-      "warning: node1: runtime: podman 5.2.0 is there; packages of containerd.io and of runc may conflict with it",
+      "warning: node1: runtime: podman 5.2.0 is installed; the packages containerd.io and runc may conflict with it",
     ],
   ],
   [
     "runtime",
     node({ active: ["docker"] }),
     [
-      "warning: node1: runtime: Docker runs here; its containerd is reconfigured and started anew, which stops nothing but is seen by its users",
+      "warning: node1: runtime: Docker runs here; airgap reconfigures and restarts its containerd. Containers keep running, but users of containerd notice",
     ],
   ],
   ["cluster", node({ owner: "another" }), ["error: node1: cluster: it belongs to the cluster another"]],
@@ -231,7 +239,7 @@ const CASES: Case[] = [
       kubeletServer: "https://10.9.9.9:6443",
     }),
     [
-      "error: node1: cluster: it has been a node of https://10.9.9.9:6443, which airgap did not set up: /etc/kubernetes/kubelet.conf",
+      "error: node1: cluster: it was a node of https://10.9.9.9:6443, which airgap did not set up: /etc/kubernetes/kubelet.conf",
     ],
   ],
   [
@@ -243,14 +251,14 @@ const CASES: Case[] = [
   [
     "kubernetes",
     node({ owner: "site", versions: { kubelet: "1.27.1" }, exists: ["/etc/kubernetes/kubelet.conf"] }),
-    ["error: node1: kubernetes: it is a node at v1.27.1, and the cluster file says v1.28.2"],
+    ["error: node1: kubernetes: it is a node at v1.27.1, but the cluster file says v1.28.2"],
   ],
   [
     "kubernetes",
     { bundle: { packages: { all: ["containerd.io 1.7.27", "=kubelet 1.27.1-1", "=kubeadm 1.27.1-1"] } } },
     [
-      "error: master1: kubernetes: the set el9 has kubeadm 1.27.1-1, and the cluster file says v1.28.2",
-      "error: node1: kubernetes: the set el9 has kubeadm 1.27.1-1, and the cluster file says v1.28.2",
+      "error: master1: kubernetes: the set el9 has kubeadm 1.27.1-1, but the cluster file says v1.28.2",
+      "error: node1: kubernetes: the set el9 has kubeadm 1.27.1-1, but the cluster file says v1.28.2",
     ],
   ],
   [
@@ -281,7 +289,7 @@ const CASES: Case[] = [
     "registry-glibc",
     { hostFacts: { master1: { glibc: "2.17" } } },
     [
-      "error: master1: registry-glibc: it is to serve the bundle, and airgap's own Node needs glibc 2.28; it has glibc 2.17",
+      "error: master1: registry-glibc: it serves the bundle, and airgap's own Node needs glibc 2.28; it has glibc 2.17",
     ],
   ],
   [
@@ -295,8 +303,8 @@ const CASES: Case[] = [
     "bundle-platform",
     { bundle: { platforms: ["linux/arm64"] } },
     [
-      "error: master1: bundle-platform: it is linux/amd64, and site.tar is for linux/arm64",
-      "error: node1: bundle-platform: it is linux/amd64, and site.tar is for linux/arm64",
+      "error: master1: bundle-platform: it is linux/amd64, but site.tar is for linux/arm64",
+      "error: node1: bundle-platform: it is linux/amd64, but site.tar is for linux/arm64",
     ],
   ],
   ["bundle-platform", { bundle: { platforms: ["all"] } }, []],
@@ -358,7 +366,7 @@ const CASES: Case[] = [
         },
       },
       [
-        `warning: registry-scheme: images come over plain http: whoever is on the site's network can swap every image that is not named by its digest${user ? ", and read the password of robot" : ""}`,
+        `warning: registry-scheme: images come over plain http: anyone on the site's network can replace every image that is not named by its digest${user ? ", and read the password of robot" : ""}`,
       ],
     ]),
   ),
@@ -390,7 +398,7 @@ describe("preflight", () => {
     const glibc =
       os === "centos-7.9"
         ? [
-            "error: master1: registry-glibc: it is to serve the bundle, and airgap's own Node needs glibc 2.28; it has glibc 2.17",
+            "error: master1: registry-glibc: it serves the bundle, and airgap's own Node needs glibc 2.28; it has glibc 2.17",
           ]
         : [];
     expect(lines({ os })).toEqual(glibc);
@@ -460,7 +468,7 @@ describe("what is refused", () => {
         code: "check-failed",
         exit: 3,
         message: "Nothing was changed: 2 checks failed.\n  a: cores: one core\n  time: skew",
-        suggestions: ["set the clocks", "or go on all the same: --ignore-check cores --ignore-check time"],
+        suggestions: ["set the clocks", "or continue anyway: --ignore-check cores --ignore-check time"],
       }),
     );
     expect(() => refuse(errors, ["cores"])).toThrow("Nothing was changed: a check failed.\n  time: skew");

@@ -122,7 +122,7 @@ describe("a run", () => {
     expect(error.message).toContain("likely cause: the host's disk is full");
     expect(error.suggestions).toEqual([
       "on the host: df -h",
-      `The whole output is in ${rig.log.path}`,
+      `The full output is in ${rig.log.path}`,
       expect.stringContaining("run the same command"),
     ]);
     expect(error.data).toMatchObject({ failures: [{ host: "a", stage: "hosts", step: "one" }] });
@@ -284,7 +284,7 @@ describe("something that is sent", () => {
     let there = 300;
     own.host("a").answers(/stat -c %s \/var\/lib\/x\.part/, () => `${there}\n`);
     await own.run(plan);
-    expect(own.host("a").poured).toEqual([{ command: "cat >>/var/lib/x.part", bytes: 600 }]);
+    expect(own.host("a").piped).toEqual([{ command: "cat >>/var/lib/x.part", bytes: 600 }]);
     expect(own.host("a").applied).toEqual(["serve/before", "serve/copy", "serve/after"]);
     expect(
       own.events
@@ -293,17 +293,17 @@ describe("something that is sent", () => {
     ).toBe(600);
 
     await own.run(plan);
-    expect(own.host("a").poured).toHaveLength(1);
+    expect(own.host("a").piped).toHaveLength(1);
 
-    for (const [size, poured] of [
+    for (const [size, piped] of [
       [900, undefined],
       [5000, { command: "cat >/var/lib/x.part", bytes: 900 }],
     ] as const) {
       there = size;
       own.host("a").so.delete("serve/copy");
-      own.host("a").poured.length = 0;
+      own.host("a").piped.length = 0;
       await own.run(plan);
-      expect(own.host("a").poured).toEqual(poured ? [poured] : []);
+      expect(own.host("a").piped).toEqual(piped ? [piped] : []);
     }
   });
 });

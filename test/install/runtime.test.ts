@@ -380,7 +380,7 @@ describe("Docker's configuration", () => {
       expect(() => docker(text)).toThrow(
         expect.objectContaining({
           code: "check-failed",
-          message: expect.stringContaining("node1: /etc/docker/daemon.json cannot be read"),
+          message: expect.stringContaining("node1: cannot read /etc/docker/daemon.json"),
         }),
       );
     },

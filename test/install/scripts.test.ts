@@ -157,7 +157,7 @@ describe("a script that a person runs", () => {
     writeFileSync(scratch.path("bin/id"), "#!/bin/sh\necho 1000\n", { mode: 0o755 });
     const file = scratch.write("one.sh", scriptsOf({ os: "debian-12" })[0]?.text ?? "");
     const ran = spawnSync("/bin/sh", [file], { encoding: "utf8", env: { PATH: scratch.path("bin") } });
-    expect(ran).toMatchObject({ status: 1, stdout: "", stderr: "This is to be run by root.\n" });
+    expect(ran).toMatchObject({ status: 1, stdout: "", stderr: "Run this script as root.\n" });
   });
 });
 
@@ -172,7 +172,7 @@ describe("install --script", () => {
     expect(error).toMatchObject({
       code: "check-failed",
       exit: 3,
-      message: expect.stringContaining("The facts of master1, node1 are needed"),
+      message: expect.stringContaining("Cannot read the facts of master1, node1"),
     });
     expect(readFileSync(join(dir, "facts.sh"), "utf8")).toBe(readFileSync("manifests/host/facts.sh", "utf8"));
 

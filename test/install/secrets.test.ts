@@ -118,7 +118,7 @@ describe("secrets", () => {
         writeFileSync(scratch.path("ca.crt"), text);
         await expect(load(external)).rejects.toMatchObject({
           code: "spec",
-          message: expect.stringMatching(/^registry\.caFile: .*ca\.crt is no readable certificate/),
+          message: expect.stringMatching(/^registry\.caFile: .*ca\.crt is not a readable certificate/),
         });
       },
     );

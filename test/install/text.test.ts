@@ -280,11 +280,13 @@ describe("images", () => {
     expect(images.imageRepository).toBe(sandbox.slice(0, sandbox.lastIndexOf("/")));
   });
 
-  it("that kubeadm can't be told to take are an error before anything is done", () => {
+  it("that kubeadm cannot be configured to pull are an error before anything is done", () => {
     expect(() => of(external({ map: ["registry.k8s.io/kube-proxy=other/kube-proxy"] }))).toThrow(
       expect.objectContaining({
         code: "spec",
-        message: expect.stringContaining("kubeadm can't be told to take registry.k8s.io/kube-proxy:v1.28.2"),
+        message: expect.stringContaining(
+          "kubeadm cannot be configured to pull registry.k8s.io/kube-proxy:v1.28.2",
+        ),
       }),
     );
     expect(() => of(clusterOf({ kubernetes: { version: "v1.99.0" } }))).toThrow(
@@ -337,7 +339,7 @@ describe("connections", () => {
     });
     await expect(both).rejects.toMatchObject({
       code: "network",
-      message: "2 hosts cannot be worked on:\n  master1: no\n  node1: no",
+      message: "Cannot work on 2 hosts:\n  master1: no\n  node1: no",
       suggestions: ["the same for both"],
     });
     const bug = Session.start(hosts, async () => {
@@ -378,7 +380,7 @@ describe("words of the commands", () => {
     const { confirm, asked, told } = confirming(false, true);
     expect(await confirm("node1", KEY)).toBe(true);
     expect(asked).toEqual([
-      "node1 (10.0.0.15) shows the ED25519 key SHA256:x. It is met for the first time. Is it that host's own key?",
+      "node1 (10.0.0.15) has the ED25519 key SHA256:x. ssh does not know this host yet. Is this the host's own key?",
     ]);
     expect(await confirming(false, false).confirm("node1", KEY)).toBe(false);
     expect(told).toEqual([]);
@@ -392,7 +394,7 @@ describe("words of the commands", () => {
       {
         type: "warning",
         message:
-          "node1 (10.0.0.15) shows the ED25519 key SHA256:x, accepted without a question (--accept-new-host-keys)",
+          "node1 (10.0.0.15) has the ED25519 key SHA256:x, accepted without a question (--accept-new-host-keys)",
       },
     ]);
   });
@@ -400,7 +402,7 @@ describe("words of the commands", () => {
   it("ask about a host that is known by another key, whatever is accepted", async () => {
     const { confirm, asked, told } = confirming(true);
     expect(await confirm("node1", { ...KEY, otherKnown: true })).toBe(false);
-    expect(asked[0]).toContain("So far ssh knows it by a key of another type");
+    expect(asked[0]).toContain("ssh knows this host by a key of another type");
     expect(told).toEqual([]);
   });
 });

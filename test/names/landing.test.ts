@@ -191,7 +191,7 @@ describe("checkNames", () => {
   it("wants a project of Harbor", () => {
     expect(() => checkNames(landings("h.io"), HARBOR_NAMES)).toThrow(/at least 2 components/);
     expect(() => checkNames(landings("h.io/p"), HARBOR_NAMES)).not.toThrow();
-    expect(() => checkNames(landings("h.io/a__b"), HARBOR_NAMES)).toThrow(/'a__b' can't be a project/);
+    expect(() => checkNames(landings("h.io/a__b"), HARBOR_NAMES)).toThrow(/'a__b' is not a valid project/);
   });
 
   it("knows Docker Hub's depth", () => {

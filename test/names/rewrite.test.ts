@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { sitesIn } from "../../src/discovery/manifests/applied.ts";
+import { locationsIn } from "../../src/discovery/manifests/applied.ts";
 import { type LandingRules, land } from "../../src/names/landing.ts";
 import { rewriteText } from "../../src/names/rewrite.ts";
 import { containerdFiles, dockerFiles } from "../../src/names/runtime-config.ts";
@@ -8,8 +8,8 @@ const rules: LandingRules = { target: { host: "h.site:8443", prefix: "" }, layou
 const digest = `sha256:${"d".repeat(64)}` as const;
 
 function rewrite(text: string, more: Partial<LandingRules> = {}, digests = false) {
-  const found = sitesIn([{ title: "x.yaml", text }], () => true);
-  const done = rewriteText(text, found.sites["x.yaml"] ?? [], {
+  const found = locationsIn([{ title: "x.yaml", text }], () => true);
+  const done = rewriteText(text, found.locations["x.yaml"] ?? [], {
     land: (reference) => land(reference, { ...rules, ...more }),
     ...(digests ? { digestOf: () => digest } : {}),
   });

@@ -101,7 +101,7 @@ describe.each(["oci", "oci-archive"])("%s", (kind) => {
     return `oci-archive:${scratch.write("layout.tar", await tarWith(layoutItems(images)))}`;
   }
 
-  it("gives images by name, digest, or as the only one; bytes, parts and pours", async () => {
+  it("gives images by name, digest, or as the only one; bytes, parts and writes", async () => {
     using scratch = new Scratch();
     const place = await written(scratch, { "docker.io/library/one:latest": one, two, index });
     const { source } = await open(place, scratch);
@@ -120,9 +120,9 @@ describe.each(["oci", "oci-archive"])("%s", (kind) => {
       await (await source.fetch(layer, { range: { offset: 500_000, length: 10 } })).toArray(),
     );
     expect(part.equals(base.subarray(500_000, 500_010))).toBe(true);
-    const poured: Buffer[] = [];
-    await source.pour?.(layer, { offset: 100 }, (chunk) => void poured.push(Buffer.from(chunk)));
-    expect(Buffer.concat(poured).equals(base.subarray(100))).toBe(true);
+    const chunks: Buffer[] = [];
+    await source.writeTo?.(layer, { offset: 100 }, (chunk) => void chunks.push(Buffer.from(chunk)));
+    expect(Buffer.concat(chunks).equals(base.subarray(100))).toBe(true);
     await expect(source.resolve("")).rejects.toThrow(/holds 3 images: docker.io/);
     await expect(source.resolve("three")).rejects.toThrow(
       expect.objectContaining({ code: "not-found", message: expect.stringContaining("two") }),

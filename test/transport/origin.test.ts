@@ -141,7 +141,7 @@ const read = async (source: Source): Promise<void> => {
   await source.resolve("1");
   await (await source.fetch(layer)).toArray();
 };
-const lane = async (source: Source): Promise<void> => await source.pour?.(layer, { offset: 0 }, () => {});
+const lane = async (source: Source): Promise<void> => await source.writeTo?.(layer, { offset: 0 }, () => {});
 const push = async ({ a, registries }: Scene): Promise<unknown> =>
   await registries.destination(a.host, "demo/other").push(layer, sourceOf(image));
 

@@ -598,9 +598,9 @@ describe("mirrors", () => {
     const { source, reference: asked } = await mirrors.open({ reference: reference("a.site/app:v1") });
     await source.resolve(asked);
     expect(await readAll(await source.fetch(layerDescriptor))).toEqual(layer);
-    const poured: Buffer[] = [];
-    await source.pour?.(layerDescriptor, { offset: 10 }, (chunk) => poured.push(Buffer.from(chunk)));
-    expect(Buffer.concat(poured)).toEqual(layer.subarray(10));
+    const written: Buffer[] = [];
+    await source.writeTo?.(layerDescriptor, { offset: 10 }, (chunk) => written.push(Buffer.from(chunk)));
+    expect(Buffer.concat(written)).toEqual(layer.subarray(10));
   });
 
   it("that all lack it are named in one error", async () => {

@@ -265,10 +265,10 @@ describe("closing a client", () => {
       came += chunk.length;
     };
     const source = opened.registries.source(registry.host, "a/app");
-    const pouring = timed(source.pour(layer, { offset: 0 }, count));
+    const writing = timed(source.writeTo(layer, { offset: 0 }, count));
     await expect.poll(() => came).toBe(1000);
     await opened.registries.close();
-    const { error } = await pouring;
+    const { error } = await writing;
     expect(error).toMatchObject({ code: "interrupted" });
     expect(registry.count("GET blob")).toBe(1);
   });

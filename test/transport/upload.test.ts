@@ -299,7 +299,7 @@ describe("the upload of a blob", () => {
     exchangeStore = registry.store;
     await using opened = openRegistries();
     const destination = opened.registries.destination(registry.host, "a/app");
-    destination.client.learned.upload.piece = 1_000_000;
+    destination.client.traits.upload.piece = 1_000_000;
     expect(await destination.push(describe_(big), source)).toBe("done");
     expect(registry.store.repositories.get("a/app")?.blobs.get(describe_(big).digest)).toEqual(big);
     // The next blob as large goes the way that worked at once.
@@ -341,7 +341,7 @@ describe("the upload of a blob", () => {
     });
     await using opened = openRegistries();
     const destination = opened.registries.destination(registry.host, "a/app");
-    destination.client.learned.upload.piece = 1_000_000;
+    destination.client.traits.upload.piece = 1_000_000;
     await destination.push(describe_(big), source);
     expect(registry.store.repositories.get("a/app")?.blobs.get(describe_(big).digest)).toEqual(big);
     expect(

@@ -5,13 +5,13 @@ import { withEnv } from "../../command.ts";
 import { type AuthorizeResult, authorize } from "../../install/authorize.ts";
 
 export default class HostsAuthorize extends ClusterCommand<AuthorizeResult> {
-  static override summary = "Install a key on hosts after a first login by password";
+  static override summary = "Install an SSH key on the hosts, after one login with a password";
   static override description =
-    "The key is the cluster file's `ssh.identityFile`, made when it is not there, else the first of ~/.ssh. Proves that it lets one in.";
+    "Uses the cluster file's `ssh.identityFile` and creates it if it does not exist; without that setting, the first key in ~/.ssh. Then logs in with the key to prove that it works.";
   static override examples = ["AIRGAP_SSH_PASSWORD=… <%= config.bin %> hosts authorize cluster.yaml"];
   static override args = { cluster: Args.string({ description: "The cluster file (YAML)", required: true }) };
   static override flags = withEnv({
-    hosts: Flags.string({ description: "Only these hosts, with commas between them", helpValue: "NAME,…" }),
+    hosts: Flags.string({ description: "Only these hosts (comma-separated)", helpValue: "NAME,…" }),
   });
 
   async run(): Promise<AuthorizeResult> {
@@ -25,9 +25,9 @@ export default class HostsAuthorize extends ClusterCommand<AuthorizeResult> {
     this.report.end();
     for (const { host, user, state, key } of result.hosts)
       this.report.line(
-        `${host}: ${key} ${state === "present" ? "was there already" : "is installed"} for ${user}`,
+        `${host}: ${key} ${state === "present" ? "was already installed" : "is now installed"} for ${user}`,
       );
-    this.report.say("Next: take `passwordEnv` out of the cluster file, if you like");
+    this.report.say("Next: you can remove `passwordEnv` from the cluster file");
     return result;
   }
 }

@@ -8,7 +8,8 @@ import { checkHosts, type HostsCheckResult } from "../../install/hosts-check.ts"
 import { formatFinding } from "../../install/preflight/preflight.ts";
 
 export default class HostsCheck extends ClusterCommand<HostsCheckResult> {
-  static override summary = "What hosts are, and everything that an installation would find wrong with them";
+  static override summary =
+    "Check the hosts: print what they are and every problem that would stop an installation";
   static override description =
     "Changes nothing. Exits with 3 when a check fails. With --bundle it also checks that the bundle has what these hosts need.";
   static override examples = [
@@ -18,7 +19,7 @@ export default class HostsCheck extends ClusterCommand<HostsCheckResult> {
   static override args = { cluster: Args.string({ description: "The cluster file (YAML)", required: true }) };
   static override flags = withEnv({
     bundle: Flags.string({ description: "The bundle", helpValue: "B" }),
-    hosts: Flags.string({ description: "Only these hosts, with commas between them", helpValue: "NAME,…" }),
+    hosts: Flags.string({ description: "Only these hosts (comma-separated)", helpValue: "NAME,…" }),
   });
 
   async run(): Promise<HostsCheckResult> {
@@ -36,7 +37,7 @@ export default class HostsCheck extends ClusterCommand<HostsCheckResult> {
       this.report.line(
         `${finding.severity}: ${formatFinding(finding)}${finding.suggestion ? ` (${finding.suggestion})` : ""}`,
       );
-    if (result.findings.length === 0) this.report.line("Nothing is wrong with them");
+    if (result.findings.length === 0) this.report.line("No problems found");
     if (result.findings.some(({ severity }) => severity === "error")) process.exitCode = Exit.check;
     return result;
   }

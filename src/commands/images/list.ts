@@ -7,7 +7,7 @@ export default class ImagesList extends BaseCommand<KubeadmList> {
   static override summary = "Print kubeadm's own image list, without kubeadm and without a network";
 
   static override description =
-    "Prints what `kubeadm config images list` of that very version prints, in its order. v1.28 and stable-1.28 stand for the newest patch that is known.";
+    "Prints what `kubeadm config images list` of that version prints, in the same order. v1.28 and stable-1.28 mean the newest known patch.";
 
   static override examples = [
     "<%= config.bin %> images list --kubernetes-version v1.28.2",
@@ -17,7 +17,8 @@ export default class ImagesList extends BaseCommand<KubeadmList> {
 
   static override flags = withEnv({
     "kubernetes-version": Flags.string({
-      description: "Kubernetes version, as for kubeadm (default: the configuration's, else the newest known)",
+      description:
+        "Kubernetes version, as kubeadm takes it (default: that of --config, else the newest known)",
     }),
     "image-repository": Flags.string({
       description: "Registry and path to use instead of kubeadm's default",

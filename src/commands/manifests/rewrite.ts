@@ -1,26 +1,15 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
 import { Flags } from "@oclif/core";
 import { BaseCommand, withEnv } from "../../command.ts";
-import { readText } from "../../discovery/manifests/read.ts";
-import { asStream, type RewriteResult, rewritePaths } from "../../discovery/manifests/rewrite.ts";
-import { AirgapError, messageOf } from "../../errors.ts";
+import { asStream, type RewriteResult } from "../../discovery/manifests/rewrite.ts";
+import { rewriteManifests } from "../../discovery/manifests/rewrite-manifests.ts";
+import { AirgapError } from "../../errors.ts";
 import { count } from "../../format.ts";
-import { run } from "../../host/process.ts";
-import { Http } from "../../http.ts";
-import { parseLock } from "../../lock/parse.ts";
-import { type LandingRules, land, parseTarget } from "../../names/landing.ts";
-import { parseMapRule } from "../../names/map-rule.ts";
-import { containerdFiles, dockerFiles } from "../../names/runtime-config.ts";
-import type { Digest } from "../../oci/digest.ts";
-import { parseReference } from "../../oci/reference.ts";
-import { Registries } from "../../transport/registry/registries.ts";
 
 export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
-  static override summary = "Print the same documents with images as they are called behind the gap";
+  static override summary = "Print the same documents with the image names of the isolated site";
 
   static override description =
-    "Files keep every byte that is no part of an image's name, comments and layout too; kustomizations are built and charts rendered first. With --runtime-config the files are written that make rewriting needless: hosts.toml for containerd, daemon.json and certs.d for Docker.";
+    "Changes only image names; every other byte of a file stays, comments and layout included. Builds kustomizations and renders charts first. --runtime-config also writes files that make rewriting unnecessary: hosts.toml for containerd, daemon.json and certs.d for Docker.";
 
   static override examples = [
     "<%= config.bin %> manifests rewrite kube-flannel.yml --target harbor.site.local > flannel.site.yml",
@@ -33,52 +22,52 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
 
   static override flags = withEnv({
     target: Flags.string({
-      description: "host[:port][/prefix] of the registry behind the gap",
+      description: "Registry of the isolated site: host[:port][/prefix]",
       required: true,
     }),
     layout: Flags.option({
-      description: "Names: with the upstream host, its path alone, or the last component alone",
+      description: "Names at the target: upstream host and path, the path only, or the last component only",
       options: ["host", "path", "flat"] as const,
       default: "host",
     })(),
     map: Flags.string({
-      description: "FROM=TO, before the layout; * is one component, ** any",
+      description: "Rename before the layout applies; * matches one component, ** any number",
       multiple: true,
       multipleNonGreedy: true,
       default: [],
       helpValue: "FROM=TO",
     }),
     "site-name": Flags.string({
-      description: "The site's own registry by the name in the documents: its images keep their paths",
+      description: "How the documents name the site's own registry; its images keep their paths",
       helpValue: "HOST",
     }),
-    digests: Flags.boolean({ description: "Add digests: of the lock, or as registries answer now" }),
+    digests: Flags.boolean({ description: "Add digests, from --lock or as the registries answer now" }),
     lock: Flags.string({
-      description: "The lock that digests are taken from",
+      description: "Take the digests from this lock",
       dependsOn: ["digests"],
       helpValue: "FILE",
     }),
     values: Flags.string({
-      description: "A values file for charts; later ones win",
+      description: "A values file for charts; later files override earlier ones",
       multiple: true,
       multipleNonGreedy: true,
       default: [],
     }),
     set: Flags.string({
-      description: "key.path=value for charts",
+      description: "Set a value for charts: key.path=value",
       multiple: true,
       multipleNonGreedy: true,
       default: [],
     }),
     "runtime-config": Flags.string({
-      description: "Also write containerd's and Docker's configuration below this folder",
+      description: "Also write the configuration of containerd and Docker below this folder",
       helpValue: "DIR",
     }),
     insecure: Flags.boolean({
-      description: "In that configuration: http, or https without a certificate check",
+      description: "In that configuration: use http, or https without checking the certificate",
     }),
     "ca-file": Flags.string({
-      description: "In that configuration: the authority of the registry (PEM)",
+      description: "In that configuration: the registry's certificate authority (PEM)",
       helpValue: "FILE",
     }),
   });
@@ -86,53 +75,26 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
   async run(): Promise<RewriteResult> {
     const { argv, flags } = await this.parse(ManifestsRewrite);
     if (argv.length === 0)
-      throw new AirgapError("usage", "Name what to rewrite", {
+      throw new AirgapError("usage", "Nothing to rewrite: name at least one file, folder, URL or chart", {
         suggestions: ["airgap manifests rewrite kube-flannel.yml --target harbor.site.local"],
       });
-    const rules: LandingRules = {
-      target: parseTarget(flags.target),
+    const folder = flags["runtime-config"];
+    const result = await rewriteManifests({
+      paths: argv.map(String),
+      values: flags.values,
+      set: flags.set,
+      target: flags.target,
       layout: flags.layout,
-      map: flags.map.map(parseMapRule),
+      map: flags.map,
       siteName: flags["site-name"],
-    };
-    const http = new Http({ emit: this.emit, retries: 1 });
-    const registries = Registries.forUser(run, { emit: this.emit });
-    try {
-      const load = {
-        values: await Promise.all(flags.values.map(async (file) => ({ file, text: await readText(file) }))),
-        set: flags.set,
-        strict: false,
-        whole: true,
-        reach: {
-          baseDir: process.cwd(),
-          http: () => http,
-          registry: (host: string, repository: string) => registries.source(host, repository),
-          emit: this.emit,
-          signal: this.signal,
-        },
-        warn: (message: string) => this.emit({ type: "warning", message }),
-        note: (message: string) => this.emit({ type: "note", message }),
-      };
-      const result = await rewritePaths(argv.map(String), load, async (references) => {
-        const digests = flags.digests
-          ? await (flags.lock ? lockedDigests(flags.lock) : askedDigests(references, registries, this.signal))
-          : undefined;
-        return {
-          land: (reference) => land(reference, rules),
-          digestOf: (reference) => digests?.get(reference),
-        };
-      });
-      if (flags["runtime-config"])
-        await this.#writeConfig(flags["runtime-config"], result.upstreams, rules, {
-          insecure: flags.insecure,
-          caFile: flags["ca-file"],
-        });
-      this.#tell(result);
-      return result;
-    } finally {
-      await registries.close();
-      await http.close();
-    }
+      digests: flags.digests,
+      lock: flags.lock,
+      runtimeConfig: folder ? { folder, insecure: flags.insecure, caFile: flags["ca-file"] } : undefined,
+      emit: this.emit,
+      signal: this.signal,
+    });
+    this.#tell(result);
+    return result;
   }
 
   #tell({ files, changes, left }: RewriteResult): void {
@@ -142,63 +104,9 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
     for (const reference of left) {
       this.emit({
         type: "warning",
-        message: `${reference} stands in a place that can't be rewritten`,
-        suggestion: "change it by hand, or let the runtime find it: --runtime-config DIR",
+        message: `${reference} has a location that cannot be rewritten`,
+        suggestion: "edit it by hand, or configure the container runtime instead: --runtime-config DIR",
       });
     }
   }
-
-  async #writeConfig(
-    folder: string,
-    upstreams: string[],
-    rules: LandingRules,
-    { insecure, caFile }: { insecure: boolean; caFile: string | undefined },
-  ): Promise<void> {
-    const ca = caFile === undefined ? undefined : await readText(caFile);
-    const access = {
-      scheme: insecure && ca === undefined ? ("http" as const) : ("https" as const),
-      ca,
-      insecure,
-    };
-    const docker = dockerFiles(upstreams, rules, access);
-    for (const [path, content] of Object.entries({
-      ...containerdFiles(upstreams, rules, access),
-      ...docker.files,
-    })) {
-      const file = join(folder, path);
-      await mkdir(dirname(file), { recursive: true });
-      await writeFile(file, content);
-      this.report.say(`Wrote ${file}`);
-    }
-    if (docker.unserved.length > 0)
-      this.emit({
-        type: "warning",
-        message: `Docker has no mirrors for ${docker.unserved.join(", ")}: there, only rewritten documents find them`,
-      });
-  }
-}
-
-async function lockedDigests(file: string): Promise<Map<string, Digest>> {
-  const bytes = await readFile(file).catch((cause) => {
-    throw new AirgapError("usage", `The lock ${file} can't be read: ${messageOf(cause)}`, { cause });
-  });
-  return new Map(
-    parseLock(bytes, file)
-      .items.filter(({ kind }) => kind === "image")
-      .map(({ name, root }) => [name, root.digest]),
-  );
-}
-
-async function askedDigests(
-  references: string[],
-  registries: Registries,
-  signal: AbortSignal,
-): Promise<Map<string, Digest>> {
-  const found = new Map<string, Digest>();
-  for (const text of references) {
-    const { host, repository, tag, digest } = parseReference(text);
-    if (digest === undefined && tag !== undefined)
-      found.set(text, (await registries.source(host, repository).resolve(tag, signal)).digest);
-  }
-  return found;
 }

@@ -6,11 +6,11 @@ import { count, formatBytes } from "../../format.ts";
 export default class PackagesExport extends BaseCommand<{ sets: ExportedSet[] }> {
   static override summary = "Write the package repositories of a bundle as plain directories";
   static override description =
-    "One directory a set, with packages, signed metadata, keys, and .repo or .sources files that point to it.";
+    "Writes one directory per set: packages, signed metadata, keys, and .repo or .sources files that point to it.";
   static override examples = ["<%= config.bin %> packages export site.tar /srv/packages"];
   static override args = {
     bundle: Args.string({ description: "The bundle", required: true }),
-    dir: Args.string({ description: "Where to write; made when it is not there", required: true }),
+    dir: Args.string({ description: "Where to write; created if it does not exist", required: true }),
   };
 
   async run(): Promise<{ sets: ExportedSet[] }> {

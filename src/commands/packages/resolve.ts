@@ -13,7 +13,7 @@ import { defaultCacheDir } from "../../state/cache.ts";
 export default class PackagesResolve extends BaseCommand<{ sets: ResolvedPackageSet[] }> {
   static override summary = "Work out the OS packages that a spec needs, from repository metadata alone";
   static override description =
-    "Prints every package of every role once, as name-[epoch:]version-release.arch or name=version. Nothing but metadata is fetched, and no package manager is needed.";
+    "Prints every package of every role once, as name-[epoch:]version-release.arch or name=version. Fetches only metadata, and needs no package manager.";
   static override examples = [
     "<%= config.bin %> packages resolve site.yaml",
     "<%= config.bin %> packages resolve site.yaml --set el9 --why libnetfilter_conntrack",
@@ -22,7 +22,7 @@ export default class PackagesResolve extends BaseCommand<{ sets: ResolvedPackage
   static override flags = withEnv({
     set: Flags.string({ description: "Only the package set of this name", helpValue: "NAME" }),
     why: Flags.string({
-      description: "Who wants this package, back to what was asked for",
+      description: "Print what needs this package, back to the spec's request",
       helpValue: "PACKAGE",
     }),
   });
@@ -59,8 +59,8 @@ export default class PackagesResolve extends BaseCommand<{ sets: ResolvedPackage
   #why(sets: ResolvedPackageSet[], asked: string): void {
     const chains = sets.flatMap((set) => chainsTo(set, asked));
     if (chains.length === 0)
-      throw new AirgapError("not-found", `${asked} is in no package set of the spec`, {
-        suggestions: ["airgap packages resolve SPEC  # lists what is"],
+      throw new AirgapError("not-found", `${asked} is not in any package set of the spec`, {
+        suggestions: ["airgap packages resolve SPEC  # lists every package"],
       });
     for (const line of chains) this.report.line(line);
   }

@@ -2,7 +2,7 @@ import { AirgapError } from "../../errors.ts";
 import { get, itemsOf, type Node, stringAt } from "../documents/node.ts";
 import { parseOne } from "../documents/parse.ts";
 import { Text } from "../documents/text.ts";
-import type { Tree } from "./tree.ts";
+import type { ChartFiles } from "./tree.ts";
 
 /** An entry of `dependencies:` in Chart.yaml or requirements.yaml. */
 export interface Dependency {
@@ -25,13 +25,13 @@ export interface Chart {
   dependencies: Dependency[];
   /** Chart.yaml itself. */
   root: Node;
-  tree: Tree;
+  tree: ChartFiles;
   /** Sub-charts by the name of their folder or archive. */
   charts: Map<string, Chart>;
 }
 
 /** One document of a chart's file. @throws AirgapError `spec` with file and line */
-export function parseFile(tree: Tree, path: string, what: string): Node | undefined {
+export function parseFile(tree: ChartFiles, path: string, what: string): Node | undefined {
   const bytes = tree.get(path);
   return bytes === undefined ? undefined : parseOne(new Text(`${what}/${path}`, bytes.toString("utf8")));
 }
@@ -48,7 +48,7 @@ function dependency(node: Node): Dependency {
 }
 
 /** The files below `prefix`, their paths without it. */
-export function subtree(tree: Tree, prefix: string): Tree {
+export function subtree(tree: ChartFiles, prefix: string): ChartFiles {
   return new Map(
     [...tree].flatMap(([path, bytes]) =>
       path.startsWith(prefix) ? [[path.slice(prefix.length), bytes] as const] : [],
@@ -61,7 +61,7 @@ export function subtree(tree: Tree, prefix: string): Tree {
  * @param what the chart as the user named it, for messages
  * @throws AirgapError `spec`
  */
-export function readChart(tree: Tree, what: string): Chart {
+export function readChart(tree: ChartFiles, what: string): Chart {
   const root = parseFile(tree, "Chart.yaml", what);
   const [name, version] = [stringAt(root, "name"), stringAt(root, "version")];
   if (root === undefined || name === undefined || version === undefined)

@@ -5,7 +5,7 @@ import { get, itemsOf, type Mapping, type Node, sequence, stringAt, withEntry } 
 import { type Chart, type Dependency, parseFile } from "./chart.ts";
 import { loadChart, missingDependencies } from "./load.ts";
 import { type ChartReach, fromRegistry, fromRepository, isUnreachable, type Obtained } from "./obtain.ts";
-import { readFolder, type Tree } from "./tree.ts";
+import { type ChartFiles, readFolder } from "./tree.ts";
 import { isTrue } from "./values.ts";
 
 /** Whether values switch a sub-chart on: the first condition that is set decides, then tags, else it is on. */
@@ -18,7 +18,7 @@ export function isEnabled({ condition }: Dependency, values: Mapping): boolean {
 }
 
 export interface Completed {
-  tree: Tree;
+  tree: ChartFiles;
   /** What could not be had, and why. */
   missing: { dependency: Dependency; why: string }[];
 }
@@ -76,7 +76,7 @@ function lockedVersions({ tree, what }: Obtained): Map<string, string> {
 }
 
 async function add(
-  tree: Tree,
+  tree: ChartFiles,
   dependency: Dependency,
   obtained: Obtained,
   reach: ChartReach,
@@ -93,7 +93,7 @@ async function add(
 }
 
 async function addFolder(
-  tree: Tree,
+  tree: ChartFiles,
   { name, repository }: Dependency,
   obtained: Obtained,
   reach: ChartReach,
@@ -121,7 +121,7 @@ async function addFolder(
 }
 
 /** Chart.yaml without some dependencies; its lock would no longer fit. */
-function takeOut(tree: Tree, chart: Chart, names: Set<string>): Tree {
+function takeOut(tree: ChartFiles, chart: Chart, names: Set<string>): ChartFiles {
   const without = (root: Node | undefined): Node | undefined => {
     if (root?.kind !== "mapping" || get(root, "dependencies") === undefined) return root;
     return withEntry(

@@ -14,7 +14,7 @@ import { loadChart, unpackSubcharts } from "./load.ts";
 import type { ChartReach, Obtained } from "./obtain.ts";
 import { failedTemplate, helmVersion, type Rendering, type RenderOptions, renderChart } from "./render.ts";
 import { inRange } from "./semver.ts";
-import type { Tree } from "./tree.ts";
+import type { ChartFiles } from "./tree.ts";
 import { mergeValues, setValues } from "./values.ts";
 import { imagesInValues, unusedImages } from "./values-images.ts";
 
@@ -36,7 +36,7 @@ export interface ChartFinds {
   /** The rendering's objects. */
   documents: Node[];
   /** The chart as it was rendered, sub-charts included. */
-  tree: Tree;
+  tree: ChartFiles;
   /** What stands for an image in the rendering, and is none. */
   unread: Unread[];
   warnings: string[];
@@ -103,7 +103,7 @@ interface Rendered {
 
 async function tryRender(
   chart: Chart,
-  tree: Tree,
+  tree: ChartFiles,
   what: string,
   options: ChartOptions,
   warnings: string[],
@@ -139,7 +139,7 @@ const MAX_LEFT_OUT = 20;
 
 /** Renders a chart without the templates that fail, for want of values that only its user knows. */
 async function renderMost(
-  tree: Tree,
+  tree: ChartFiles,
   what: string,
   options: RenderOptions,
   warnings: string[],

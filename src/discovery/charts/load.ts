@@ -1,6 +1,6 @@
 import { AirgapError } from "../../errors.ts";
 import { type Chart, type Dependency, readChart, subtree } from "./chart.ts";
-import { readArchive, type Tree } from "./tree.ts";
+import { type ChartFiles, readArchive } from "./tree.ts";
 
 const MAX_DEPTH = 8;
 const MAX_CHARTS = 300;
@@ -9,12 +9,17 @@ const MAX_CHARTS = 300;
  * Reads a chart with the sub-charts that it has with it, as folders or archives under `charts/`.
  * @throws AirgapError `spec`
  */
-export async function loadChart(tree: Tree, what: string): Promise<Chart> {
+export async function loadChart(tree: ChartFiles, what: string): Promise<Chart> {
   const count = { charts: 0 };
   return load(tree, what, 0, count);
 }
 
-async function load(tree: Tree, what: string, depth: number, count: { charts: number }): Promise<Chart> {
+async function load(
+  tree: ChartFiles,
+  what: string,
+  depth: number,
+  count: { charts: number },
+): Promise<Chart> {
   if (depth > MAX_DEPTH || ++count.charts > MAX_CHARTS)
     throw new AirgapError(
       "spec",
@@ -51,8 +56,8 @@ export function missingDependencies(chart: Chart): Dependency[] {
 }
 
 /** A tree whose sub-charts are folders, so that single files of theirs can be left out. */
-export async function unpackSubcharts(tree: Tree, what: string): Promise<Tree> {
-  const unpacked: Tree = new Map();
+export async function unpackSubcharts(tree: ChartFiles, what: string): Promise<ChartFiles> {
+  const unpacked: ChartFiles = new Map();
   for (const [path, bytes] of tree) {
     const name = /^((?:charts\/[^/]+\/)*charts\/[^/]+)\.tgz$/.exec(path)?.[1];
     if (name === undefined) unpacked.set(path, bytes);

@@ -6,7 +6,7 @@ import type { Http } from "../../http.ts";
 import { describePlace, localPath, readPlace } from "../../transport/url.ts";
 import { fetchFromRegistry, type OpenRepository } from "./oci.ts";
 import { fetchFromRepository, MAX_ARCHIVE } from "./repository.ts";
-import { readArchive, readFolder, type Tree } from "./tree.ts";
+import { type ChartFiles, readArchive, readFolder } from "./tree.ts";
 
 /** What it takes to reach charts. */
 export interface ChartReach {
@@ -20,7 +20,7 @@ export interface ChartReach {
 }
 
 export interface Obtained {
-  tree: Tree;
+  tree: ChartFiles;
   /** As it was given, packaged; absent for a folder. */
   archive?: Buffer;
   /** For messages. */

@@ -6,7 +6,7 @@ import { run } from "../../host/process.ts";
 import { stringAt } from "../documents/node.ts";
 import { MAX_FILE, parseStream } from "../documents/parse.ts";
 import { Text } from "../documents/text.ts";
-import { type Tree, writeTree } from "./tree.ts";
+import { type ChartFiles, writeTree } from "./tree.ts";
 
 const TIMEOUT_MS = 120_000;
 
@@ -60,7 +60,11 @@ function environment(home: string): NodeJS.ProcessEnv {
  * Renders a chart with the helm binary, in a folder of its own that is removed afterwards.
  * @throws AirgapError `spec` with what helm said
  */
-export async function renderChart(tree: Tree, what: string, options: RenderOptions): Promise<Rendering> {
+export async function renderChart(
+  tree: ChartFiles,
+  what: string,
+  options: RenderOptions,
+): Promise<Rendering> {
   const folder = await mkdtemp(join(tmpdir(), "airgap-chart-"));
   try {
     const chart = join(folder, "chart");

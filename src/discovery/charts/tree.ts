@@ -6,7 +6,7 @@ import { extract } from "tar-stream";
 import { AirgapError, messageOf } from "../../errors.ts";
 
 /** A chart's files by their path below its folder, `/` between parts. */
-export type Tree = Map<string, Buffer>;
+export type ChartFiles = Map<string, Buffer>;
 
 /** Helm's own limit for a chart, and for one file in it, are 100 MiB and 5 MiB by default. */
 const MAX_TOTAL = 100 * 1024 * 1024;
@@ -17,7 +17,7 @@ function refuse(what: string, why: string): AirgapError {
 }
 
 class Builder {
-  readonly tree: Tree = new Map();
+  readonly tree: ChartFiles = new Map();
   readonly #what: string;
   #total = 0;
 
@@ -50,7 +50,7 @@ function innerPath(name: string, what: string): string | undefined {
  * or too much content is refused.
  * @throws AirgapError `spec`
  */
-export async function readArchive(bytes: Uint8Array, what: string): Promise<Tree> {
+export async function readArchive(bytes: Uint8Array, what: string): Promise<ChartFiles> {
   const builder = new Builder(what);
   const tar = extract();
   const unpacked = Readable.from([bytes]).pipe(createGunzip());
@@ -102,7 +102,7 @@ async function follow(path: string, real: string, home: string): Promise<string 
  * for a linked sub-chart. `.git` is left out.
  * @throws AirgapError `spec`
  */
-export async function readFolder(folder: string): Promise<Tree> {
+export async function readFolder(folder: string): Promise<ChartFiles> {
   const builder = new Builder(folder);
   const root = await realpath(folder);
   const visit = async (directory: string, above: string[], home: string): Promise<void> => {
@@ -130,7 +130,7 @@ export async function readFolder(folder: string): Promise<Tree> {
 }
 
 /** Writes a tree below an empty folder. */
-export async function writeTree(tree: Tree, folder: string): Promise<void> {
+export async function writeTree(tree: ChartFiles, folder: string): Promise<void> {
   for (const [path, bytes] of tree) {
     const target = resolve(folder, path);
     if (!target.startsWith(resolve(folder) + sep))

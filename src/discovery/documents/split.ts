@@ -1,13 +1,13 @@
 /** A stretch of a text that is one document: UTF-16 offsets, `end` exclusive. */
-export type Stretch = [start: number, end: number];
+export type Bounds = [start: number, end: number];
 
 /**
  * Stretches between `---` lines. Such a line ends a document even inside of a block scalar (YAML
  * 1.2, 9.1). kubectl and helm take a comment or content right behind the dashes too, and read JSON
  * objects that follow each other without any line between them; so do we.
  */
-export function splitDocuments(text: string): Stretch[] {
-  const parts: Stretch[] = [];
+export function splitDocuments(text: string): Bounds[] {
+  const parts: Bounds[] = [];
   let start = 0;
   for (const match of text.matchAll(/^(?:---(?!-)|\.\.\.(?=[ \t\r\n]|$).*)/gm)) {
     parts.push([start, match.index]);
@@ -27,8 +27,8 @@ function hasContent(text: string, from: number, to: number): boolean {
 }
 
 /** Objects one after another: `{…}{…}`, on one line or on several. */
-function splitJson(text: string, [from, to]: Stretch): Stretch[] {
-  const parts: Stretch[] = [];
+function splitJson(text: string, [from, to]: Bounds): Bounds[] {
+  const parts: Bounds[] = [];
   let start = from;
   for (;;) {
     const opens = firstCharacter(text, contentStart(text, start), to);

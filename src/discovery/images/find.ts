@@ -7,7 +7,7 @@ import type { How, Sighting } from "./sighting.ts";
 import { walkDocument } from "./walk.ts";
 
 /** Where and how an image was named. */
-export interface Place {
+export interface Mention {
   file?: string;
   /** From 1. */
   line?: number;
@@ -16,16 +16,16 @@ export interface Place {
   path: string;
   how: How;
   confidence: Confidence;
-  /** As it stands there. */
+  /** The reference as it is written there. */
   written: string;
-  site?: Site;
-  /** What has to be switched on for it: a value of the chart's. */
+  spans?: NameSpans;
+  /** The chart value that must be switched on to use it. */
   behind?: string;
 }
 
-/** The stretches of a file that are to change when the image gets another name. */
-export interface Site {
-  /** The whole reference in one stretch, or the parts of its name, joined by slashes. */
+/** The spans of a file to change when the image gets another name. */
+export interface NameSpans {
+  /** True when `names` is one span with the whole reference; otherwise `names` are parts of its name, joined by slashes. */
   whole: boolean;
   names: FileSpan[];
   tag?: FileSpan;
@@ -36,10 +36,10 @@ export interface Site {
 export interface Find {
   /** Canonical, with `latest` where nothing is written. */
   reference: string;
-  /** That of the surest place. */
+  /** The highest confidence of its places. */
   confidence: Confidence;
-  places: Place[];
-  /** An OCI artifact that is no container image. */
+  places: Mention[];
+  /** An OCI artifact that is not a container image. */
   artifact?: boolean;
   /** Every place is behind a switch that is off. */
   behind?: boolean;
@@ -69,11 +69,11 @@ export function group(sightings: Sighting[]): Find[] {
       finds.set(reference, {
         reference,
         confidence,
-        places: [placeOf(sighting)],
+        places: [mentionOf(sighting)],
         ...(artifact ? { artifact } : {}),
       });
     else {
-      find.places.push(placeOf(sighting));
+      find.places.push(mentionOf(sighting));
       if (isSurer(confidence, find.confidence)) find.confidence = confidence;
       if (!artifact) delete find.artifact;
     }
@@ -105,8 +105,8 @@ function withoutHalves(sightings: Sighting[]): Sighting[] {
   return sightings.filter((sighting) => !isHalf(sighting));
 }
 
-function placeOf({ span, stretches, object, path, how, confidence, written, behind }: Sighting): Place {
-  const site = stretches && siteOf(stretches);
+function mentionOf({ span, stretches, object, path, how, confidence, written, behind }: Sighting): Mention {
+  const spans = stretches && spansOf(stretches);
   const file = span?.in.file;
   return {
     ...(file ? { file } : {}),
@@ -116,12 +116,12 @@ function placeOf({ span, stretches, object, path, how, confidence, written, behi
     how,
     confidence,
     written,
-    ...(site ? { site } : {}),
+    ...(spans ? { spans } : {}),
     ...(behind ? { behind } : {}),
   };
 }
 
-function siteOf({ whole, names, tag, digest }: Stretches): Site | undefined {
+function spansOf({ whole, names, tag, digest }: Stretches): NameSpans | undefined {
   const at = (span: Span | undefined): FileSpan | undefined => span && fileSpan(span);
   const spans = names.map(at);
   if (spans.some((span) => span === undefined)) return undefined;

@@ -17,7 +17,7 @@ import { transformImages } from "./images.ts";
 import { transformLabels, transformReplicas } from "./labels.ts";
 import { restoreReferences, transformNames, transformNamespace } from "./names.ts";
 import { transformPatches } from "./patches.ts";
-import { Checkouts, isFileUrl, isPinned, isRemote, parseRemote, shownRemote } from "./remote.ts";
+import { Checkouts, isFileUrl, isPinned, isRemoteBase, parseRemote, shownRemote } from "./remote.ts";
 import { transformReplacements } from "./replacements.ts";
 import { kindOf, nameOf, type Resource, readSelector, selects } from "./resource.ts";
 import { isBuiltin, transformBuiltin } from "./transformers.ts";
@@ -218,7 +218,7 @@ class Builder {
     const path = resolve(folder, name);
     const found = await stat(path).catch(() => undefined);
     if (found !== undefined) return { kind: found.isDirectory() ? "folder" : "file", path };
-    if (!isRemote(name)) throw new AirgapError("spec", `${by} names ${name}, which is not there`);
+    if (!isRemoteBase(name)) throw new AirgapError("spec", `${by} names ${name}, which is not there`);
     try {
       return await this.#remote(name, by);
     } catch (error) {

@@ -9,13 +9,17 @@ export interface Field {
 }
 
 /** One step of a path: a key, every item, an item by index, or the items of which a field has a value. */
-export type Step = { key: string } | { each: true } | { index: number } | { field: string; value: string };
+export type PathStep =
+  | { key: string }
+  | { each: true }
+  | { index: number }
+  | { field: string; value: string };
 
 /**
  * Reads kustomize's paths: `spec/template/spec/containers[]/image` of field specs, and
  * `spec.template.spec.containers.[name=web].image` or `metadata.annotations.a\.b` of replacements.
  */
-export function parsePath(text: string, separator: "/" | "."): Step[] {
+export function parsePath(text: string, separator: "/" | "."): PathStep[] {
   const parts: string[] = [];
   let [current, bracket] = ["", 0];
   for (let i = 0; i < text.length; i++) {
@@ -33,7 +37,7 @@ export function parsePath(text: string, separator: "/" | "."): Step[] {
   return [...parts, current].filter((part) => part !== "").flatMap(stepsOf);
 }
 
-function stepsOf(part: string): Step[] {
+function stepsOf(part: string): PathStep[] {
   if (part === "*" || part === "[]") return [{ each: true }];
   const selected = /^\[([^=\]]+)=(.*)\]$/.exec(part);
   if (selected)
@@ -51,7 +55,7 @@ function stepsOf(part: string): Step[] {
 }
 
 /** What a path leads to. */
-export function readAt(node: Node | undefined, steps: Step[]): Node[] {
+export function readAt(node: Node | undefined, steps: PathStep[]): Node[] {
   const [step, ...rest] = steps;
   if (node === undefined) return [];
   if (step === undefined) return [node];
@@ -81,7 +85,7 @@ function selected(item: Node, step: { field: string; value: string }): boolean {
  */
 export function changeAt(
   node: Node,
-  steps: Step[],
+  steps: PathStep[],
   change: (found: Node | undefined) => Node | undefined,
   create: boolean,
 ): Node {
@@ -119,7 +123,7 @@ export function changeAt(
 function changeKey(
   node: Mapping,
   key: string,
-  rest: Step[],
+  rest: PathStep[],
   change: (found: Node | undefined) => Node | undefined,
   create: boolean,
 ): Node {

@@ -15,7 +15,7 @@ export interface RemoteBase {
 }
 
 /** kustomize takes for a URL what has a scheme, a host of a code forge, or `//` and `?ref=`. */
-export function isRemote(name: string): boolean {
+export function isRemoteBase(name: string): boolean {
   return (
     /^(?:https?|ssh|git|file):\/\/|^git::|^git@|^(?:www\.)?(?:github|gitlab|bitbucket)\.\w+[/:]|\?ref=|\.git(?:\/|$|\?)/.test(
       name,

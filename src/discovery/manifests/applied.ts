@@ -1,9 +1,9 @@
-import type { RewriteSite } from "../../names/rewrite.ts";
+import type { RewriteLocation } from "../../names/rewrite.ts";
 import type { Node } from "../documents/node.ts";
 import { Text } from "../documents/text.ts";
 import { takenKeys } from "../images/find.ts";
 import { walkDocument } from "../images/walk.ts";
-import { sitesOf } from "./places.ts";
+import { locationsOf } from "./locations.ts";
 import { documentsOf } from "./read.ts";
 
 /** A text that is applied to a cluster. */
@@ -12,29 +12,29 @@ export interface Applied {
   text: string;
 }
 
-export interface AppliedSites {
-  sites: Record<string, RewriteSite[]>;
-  /** References with a place that can't be changed where it stands. */
+export interface AppliedLocations {
+  locations: Record<string, RewriteLocation[]>;
+  /** References with a location that cannot be rewritten. */
   fixed: string[];
 }
 
 /**
- * Where images stand in texts that are applied together.
- * @param wants which references are to get another name
+ * The locations of images in texts that are applied together.
+ * @param wants which references get another name
  */
-export function sitesIn(applied: Applied[], wants: (reference: string) => boolean): AppliedSites {
+export function locationsIn(applied: Applied[], wants: (reference: string) => boolean): AppliedLocations {
   const read = applied.map(({ title, text }): [string, Node[]] => [
     title,
     documentsOf(new Text(title, text)),
   ]);
   const taken = takenKeys(read.flatMap(([, documents]) => documents));
-  const result: AppliedSites = { sites: {}, fixed: [] };
+  const result: AppliedLocations = { locations: {}, fixed: [] };
   for (const [title, documents] of read) {
-    const { sites, fixed } = sitesOf(
+    const { locations, fixed } = locationsOf(
       documents.flatMap((root) => walkDocument(root, { taken })),
       wants,
     );
-    result.sites[title] = sites;
+    result.locations[title] = locations;
     result.fixed.push(...fixed);
   }
   return result;

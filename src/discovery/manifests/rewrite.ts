@@ -1,6 +1,6 @@
 import { type RewriteOptions, rewriteText } from "../../names/rewrite.ts";
 import { parseReference } from "../../oci/reference.ts";
-import { sitesIn } from "./applied.ts";
+import { locationsIn } from "./applied.ts";
 import type { LoadOptions } from "./load.ts";
 import { searchPaths } from "./search.ts";
 
@@ -37,11 +37,11 @@ export async function rewritePaths(
   const known = new Set(references);
   const options = await prepare(references);
   const applied = loaded.map(({ title, text }, i) => ({ title: `${i}:${title}`, text: text.text }));
-  const { sites, fixed } = sitesIn(applied, (reference) => known.has(reference));
+  const { locations, fixed } = locationsIn(applied, (reference) => known.has(reference));
   const changes = new Map<string, { from: string; to: string }>();
   const left = new Set(fixed);
   const files = applied.map(({ title, text }, i) => {
-    const done = rewriteText(text, sites[title] ?? [], options);
+    const done = rewriteText(text, locations[title] ?? [], options);
     for (const change of done.changes) changes.set(change.from, change);
     for (const reference of done.left) left.add(reference);
     return { title: loaded[i]?.title ?? title, text: done.text };

@@ -2,10 +2,10 @@ import type { Context } from "../context.ts";
 import type { Finding } from "./finding.ts";
 import { ordinal } from "./hosts.ts";
 
-/** Seconds that clocks may differ: certificates and tokens have begun an hour earlier, but logs and leases suffer. */
+/** Seconds that clocks may differ. Certificates and tokens are valid from an hour before, but logs and leases suffer. */
 const MOST_SKEW = 30;
 
-/** Hosts that share a value which must be each one's own. */
+/** Hosts that share a value that must be unique. */
 function shared(context: Context, value: (host: string) => string[]): { value: string; hosts: string[] }[] {
   const byValue = new Map<string, string[]>();
   for (const { name } of context.cluster.hosts)
@@ -27,21 +27,21 @@ function unique(context: Context): Finding[] {
     ...shared(context, (host) => [facts(host)?.machineId ?? ""]).map(({ hosts }) =>
       finding(
         "notice",
-        `${hosts.join(", ")} have the same machine-id, as clones do: all but the first get a new one`,
+        `${hosts.join(", ")} have the same machine-id, as clones do: every host but the first gets a new one`,
       ),
     ),
     ...shared(context, (host) => [facts(host)?.productUuid ?? ""]).map(({ hosts }) =>
       finding(
         "error",
-        `${hosts.join(", ")} have the same product_uuid: Kubernetes would take them for one`,
-        "give the clones a UUID of their own in the hypervisor",
+        `${hosts.join(", ")} have the same product_uuid: Kubernetes would take them for one node`,
+        "give each clone its own UUID in the hypervisor",
       ),
     ),
     ...shared(context, (host) => [...new Set(facts(host)?.macs ?? [])]).map(({ value, hosts }) =>
       finding(
         "error",
         `${hosts.join(", ")} have the same MAC address ${value}`,
-        "give the clones a MAC address of their own in the hypervisor",
+        "give each clone its own MAC address in the hypervisor",
       ),
     ),
   ];
@@ -62,12 +62,12 @@ function time(context: Context): Finding[] {
       check: "time",
       severity: "error",
       message: `the clocks differ by ${Math.round(spread)} s: ${last?.name} is behind, ${first?.name} ahead`,
-      suggestion: `set them, by hand at first: ssh ${last?.name} date -s @$(date +%s)`,
+      suggestion: `set them by hand: ssh ${last?.name} date -s @$(date +%s)`,
     },
   ];
 }
 
-/** An address that load balancers are to share must not be somebody's. */
+/** The address that load balancers share must not belong to a host. */
 function vip({ cluster, facts }: Context): Finding[] {
   const { endpoint } = cluster;
   if (endpoint === undefined || endpoint.loadBalancers.length > 0) return [];
@@ -79,13 +79,13 @@ function vip({ cluster, facts }: Context): Finding[] {
         {
           check: "vip",
           severity: "notice",
-          message: `${endpoint.address} is ${owner.name}'s: the API is reached there and nowhere else`,
+          message: `${endpoint.address} belongs to ${owner.name}: the API server is reachable only there`,
         },
       ]
     : [];
 }
 
-/** The tool's own Node asks for glibc 2.28. */
+/** airgap's own Node needs glibc 2.28. */
 function serving({ cluster, facts }: Context): Finding[] {
   const host = cluster.repository.host;
   const glibc = facts[host]?.glibc;
@@ -96,14 +96,14 @@ function serving({ cluster, facts }: Context): Finding[] {
       check: "registry-glibc",
       severity: "error",
       host,
-      message: `it is to serve the bundle, and airgap's own Node needs glibc 2.28; it has ${glibc ? `glibc ${glibc}` : "no glibc"}`,
+      message: `it serves the bundle, and airgap's own Node needs glibc 2.28; it has ${glibc ? `glibc ${glibc}` : "no glibc"}`,
       suggestion:
-        "let another host serve, and name it: `repository: { host: NAME }`; it may be the one that you are on (connection: local)",
+        "let another host serve: `repository: { host: NAME }`; it can be this machine (connection: local)",
     },
   ];
 }
 
-/** Manifests that are asked for by tag are whatever answers; containerd and Docker check contents only against a digest. */
+/** containerd and Docker check an image only against a digest: a manifest pulled by tag can be anything. */
 function plainHttp({ cluster: { registry } }: Context): Finding[] {
   if (registry.scheme !== "http") return [];
   const login = registry.user === undefined ? "" : `, and read the password of ${registry.user}`;
@@ -111,10 +111,10 @@ function plainHttp({ cluster: { registry } }: Context): Finding[] {
     {
       check: "registry-scheme",
       severity: "warning",
-      message: `images come over plain http: whoever is on the site's network can swap every image that is not named by its digest${login}`,
+      message: `images come over plain http: anyone on the site's network can replace every image that is not named by its digest${login}`,
       suggestion:
         registry.mode === "serve"
-          ? "take `scheme: http` out: airgap makes a certificate"
+          ? "remove `scheme: http`: airgap makes a certificate"
           : "give the registry a certificate: `registry: { scheme: https, caFile: … }`",
     },
   ];

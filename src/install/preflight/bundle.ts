@@ -26,7 +26,7 @@ function images(context: Context): Finding[] {
   ];
 }
 
-/** The user's own add-ons ask for images too. */
+/** The user's own add-ons need images too. */
 function userImages({ bundle, userManifests }: Context): Finding[] {
   const byPath = Map.groupBy(userManifests.missing, ({ path }) => path);
   return [...byPath].map(([path, missing]) => ({
@@ -42,7 +42,7 @@ function platforms({ bundle, nodes, factsOf }: Context): Finding[] {
   return nodes.flatMap((host) => {
     const platform = `linux/${architecture(factsOf(host)).oci}`;
     if (bundle.lock.platforms.some((each) => each === platform || each.startsWith(`${platform}/`))) return [];
-    const message = `it is ${platform}, and ${localName(bundle)} is for ${bundle.lock.platforms.join(", ")}`;
+    const message = `it is ${platform}, but ${localName(bundle)} is for ${bundle.lock.platforms.join(", ")}`;
     return [
       {
         check: "bundle-platform" as const,
@@ -55,7 +55,7 @@ function platforms({ bundle, nodes, factsOf }: Context): Finding[] {
   });
 }
 
-/** Nodes need packages; other hosts take what there is for them. */
+/** Nodes need packages; other hosts install what the bundle has for them. */
 function packages(context: Context): Finding[] {
   const { bundle, nodes, factsOf, cluster } = context;
   return nodes.flatMap((host): Finding[] => {
@@ -68,7 +68,7 @@ function packages(context: Context): Finding[] {
         .map(({ name, facts: { for: systems, arch } }) => `${name} (${systems.join(", ")}; ${arch})`)
         .join("; ");
       const message = `${localName(bundle)} has no packages for ${names} on ${facts.machine}${have ? `, only ${have}` : ""}`;
-      // A host that has everything already does well without.
+      // A host that has everything already needs no set.
       const severity = facts.versions.kubelet && facts.tools.includes("kubeadm") ? "notice" : "error";
       return [
         {
@@ -104,7 +104,7 @@ function packages(context: Context): Finding[] {
         check: "kubernetes" as const,
         severity: "error" as const,
         host: host.name,
-        message: `the set ${set.name} has kubeadm ${version}, and the cluster file says ${cluster.kubernetes.version}`,
+        message: `the set ${set.name} has kubeadm ${version}, but the cluster file says ${cluster.kubernetes.version}`,
         suggestion: `name the version in the spec: kubeadm-${cluster.kubernetes.version.slice(1)}`,
       })),
     ];
@@ -176,7 +176,7 @@ function docker({ cluster, bundle, nodes, factsOf, images }: Context): Finding[]
   });
 }
 
-/** What the plan would not find. */
+/** What the bundle lacks for the plan. */
 function named(context: Context): Finding[] {
   const { cluster } = context;
   const wanted = [

@@ -1,30 +1,30 @@
 /** Names of checks, as `--ignore-check` takes them. */
 export const CHECKS = {
-  machine: "the machine is one that Kubernetes and the bundle are for",
-  init: "systemd is the host's init",
+  machine: "Kubernetes and the bundle support the machine's architecture",
+  init: "the host's init is systemd",
   "package-manager": "packages can be installed",
   kernel: "the kernel is new enough for this Kubernetes",
-  cgroup: "this Kubernetes takes the host's cgroup version",
-  modules: "the kernel has the modules that are needed",
-  cores: "enough cores",
-  memory: "enough memory",
-  disk: "room for what the bundle brings",
-  ports: "ports that are needed are free",
+  cgroup: "this Kubernetes supports the host's cgroup version",
+  modules: "the kernel has the required modules",
+  cores: "the host has enough cores",
+  memory: "the host has enough memory",
+  disk: "the disks have enough space",
+  ports: "the required ports are free",
   address: "the host has the address of the cluster file",
-  "host-unique": "hostname, machine-id, product_uuid and MAC addresses are each host's own",
+  "host-unique": "hostname, machine-id, product_uuid and MAC addresses are unique",
   time: "the hosts' clocks agree",
-  subnets: "pods, services and hosts have networks of their own",
-  route: "services can be reached without a default route",
-  "resolv-conf": "pods get name servers that are not themselves",
-  vip: "the address that is to be shared is free",
+  subnets: "the networks of pods, services and hosts do not overlap",
+  route: "services are reachable without a default route",
+  "resolv-conf": "no pod gets itself as its name server",
+  vip: "the shared address is free",
   runtime: "no other container runtime is in the way",
   cluster: "the host is not in another cluster",
-  kubernetes: "what is installed fits the version that is wanted",
+  kubernetes: "the installed version fits the requested one",
   "containerd-version": "containerd is new enough for this Kubernetes",
-  "registry-scheme": "images come over a connection that nobody can change",
-  "registry-glibc": "airgap's own Node runs on the host that serves",
+  "registry-scheme": "images come over a connection that nobody can tamper with",
+  "registry-glibc": "airgap's own Node runs on the serving host",
   "bundle-images": "the bundle has every image",
-  "bundle-platform": "the bundle's images are for these hosts' machines",
+  "bundle-platform": "the bundle's images are for these hosts' architectures",
   "bundle-packages": "the bundle has packages for these hosts' systems",
   "bundle-manifests": "the bundle has the manifests that the cluster file names",
   "package-removal": "installing removes and downgrades no package (checked while installing)",
@@ -33,12 +33,12 @@ export const CHECKS = {
 
 export type CheckName = keyof typeof CHECKS;
 
-/** Something that a check has found before anything was changed. */
+/** A problem or notice that a check found before anything was changed. */
 export interface Finding {
   check: CheckName;
-  /** Errors stop an installation unless they are ignored by name; notices say what will be done about it. */
+  /** Errors stop an installation unless the user ignores them by name; notices say what airgap will do about it. */
   severity: "error" | "warning" | "notice";
-  /** Absent when it is about no host in particular. */
+  /** Absent when the finding concerns no single host. */
   host?: string;
   message: string;
   suggestion?: string;

@@ -40,8 +40,8 @@ const system: HostCheck = (_host, facts) => [
   ...(facts.init === "systemd" ? [] : [error("init", `its init is ${facts.init || "unknown"}, not systemd`)]),
   ...(["x86_64", "aarch64"].includes(facts.machine)
     ? []
-    : [error("machine", `it is a ${facts.machine}; x86_64 and aarch64 are supported`)]),
-  ...(facts.packageManager ? [] : [error("package-manager", "neither apt-get nor dnf nor yum is there")]),
+    : [error("machine", `its architecture is ${facts.machine}; airgap supports x86_64 and aarch64`)]),
+  ...(facts.packageManager ? [] : [error("package-manager", "it has neither apt-get nor dnf nor yum")]),
 ];
 
 const kernel: HostCheck = (host, facts, { cluster, images }) => {
@@ -51,7 +51,10 @@ const kernel: HostCheck = (host, facts, { cluster, images }) => {
   const version = `Kubernetes ${cluster.kubernetes.version}`;
   if (own >= ordinal(oldest))
     return [
-      warning("kernel", `kernel ${facts.kernel} is older than the ${tested} that ${version} is tested with`),
+      warning(
+        "kernel",
+        `kernel ${facts.kernel} is older than ${tested}, the oldest that ${version} is tested with`,
+      ),
     ];
   const older = own >= ordinal("3.10") ? "use Kubernetes v1.31 here, or a newer kernel" : undefined;
   return [error("kernel", `kernel ${facts.kernel}: ${version} refuses kernels older than ${oldest}`, older)];
@@ -91,13 +94,13 @@ const modules: HostCheck = (host, facts, { cluster }) => {
     : [
         error(
           "modules",
-          `its kernel has no ${missing.join(", ")}`,
-          "install the kernel's modules (kernel-modules-extra on EL), of exactly the running kernel",
+          `its kernel lacks the modules ${missing.join(", ")}`,
+          "install the modules of exactly the running kernel (kernel-modules-extra on EL)",
         ),
       ];
 };
 
-/** What kubeadm asks for: two cores and 1700 MB for a control plane. */
+/** kubeadm's minimum: two cores and 1700 MB for a control plane. */
 const size: HostCheck = (host, facts) => {
   const plane = host.roles.includes("control-plane");
   const cores =
@@ -105,11 +108,11 @@ const size: HostCheck = (host, facts) => {
   const least = plane ? 1700 : 900;
   const megabytes = Math.floor(facts.memoryKiB / 1024);
   return isNode(host) && megabytes < least
-    ? [...cores, error("memory", `it has ${megabytes} MB of memory; ${least} MB are needed`)]
+    ? [...cores, error("memory", `it has ${megabytes} MB of memory; it needs ${least} MB`)]
     : cores;
 };
 
-/** Bytes that a host will take up, by folder. */
+/** Bytes that an installation adds, by folder. */
 function needs(
   host: ClusterHost,
   { cluster, bundle }: Context,
@@ -131,7 +134,7 @@ function needs(
           { folder: "/opt", bytes: 300 << 20, what: "airgap itself" },
         ]
       : []),
-    // Images are unpacked beside their layers; not every host pulls all of them.
+    // Images are unpacked next to their layers; not every host pulls all of them.
     ...(isNode(host)
       ? [
           {
@@ -145,7 +148,7 @@ function needs(
   ];
 }
 
-/** Room where a folder is, or will be. */
+/** Free space where a folder is, or will be. */
 function freeAt(facts: Facts, folder: string): Facts["free"][string] {
   const known = facts.free[folder];
   if (known) return known;
@@ -153,7 +156,7 @@ function freeAt(facts: Facts, folder: string): Facts["free"][string] {
 }
 
 const disk: HostCheck = (host, facts, context) => {
-  // A host that has been worked on already has taken most of it.
+  // On a host that airgap prepared before, most of it is already there.
   if (inThisCluster(facts, context.cluster)) return [];
   const byMount = new Map<string, { bytes: number; free: number; what: string[] }>();
   for (const { folder, bytes, what } of needs(host, context)) {
@@ -193,8 +196,8 @@ const ports: HostCheck = (host, facts, context) => {
     : [
         error(
           "ports",
-          `something listens at ${taken.join(", ")} already`,
-          "ss -ltnp shows what; stop it, or take another host",
+          `another program already listens on ${taken.join(", ")}`,
+          "ss -ltnp shows which one; stop it, or use another host",
         ),
       ];
 };
@@ -205,13 +208,13 @@ const address: HostCheck = (host, facts) =>
     : [
         error(
           "address",
-          `it does not have the address ${host.address}, only ${facts.addresses.map(({ cidr }) => cidr).join(", ") || "none"}`,
+          `it does not have the address ${host.address}; it has ${facts.addresses.map(({ cidr }) => cidr).join(", ") || "none"}`,
         ),
       ];
 
 const NEVER_ROUTED = new Set(["default", "0.0.0.0/0"]);
 
-/** Routes to what pods and services will have; those that a running cluster itself has made do not count. */
+/** Routes that overlap the ranges of pods and services; routes of a running cluster do not count. */
 const subnets: HostCheck = (host, facts, { cluster }) => {
   if (!isNode(host)) return [];
   const ranges = { pods: cluster.kubernetes.podSubnet, services: cluster.kubernetes.serviceSubnet };
@@ -228,7 +231,7 @@ const subnets: HostCheck = (host, facts, { cluster }) => {
       return [
         error(
           "subnets",
-          `its address ${host.address} is within the ${what}' range ${text}`,
+          `its address ${host.address} is in the ${what}' range ${text}`,
           "choose another podSubnet or serviceSubnet",
         ),
       ];
@@ -249,7 +252,7 @@ const route: HostCheck = (host, facts, { cluster }) =>
     ? [
         notice(
           "route",
-          `it has no default route: a route for services (${cluster.kubernetes.serviceSubnet}) will be set, and the network is told its interface`,
+          `it has no default route: airgap will add a route for services (${cluster.kubernetes.serviceSubnet}) and set the network's interface`,
         ),
       ]
     : [];
@@ -260,8 +263,8 @@ const resolvConf: HostCheck = (host, facts) =>
         notice(
           "resolv-conf",
           facts.nameservers.length === 0
-            ? "it has no name server: pods get its own address, which refuses at once"
-            : `its name server is ${facts.nameservers.join(", ")}, which for a pod is the pod itself: pods get another list`,
+            ? "it has no name server: airgap gives pods the host's own address, which refuses at once"
+            : `its name server is ${facts.nameservers.join(", ")}, which a pod would take for itself: airgap gives pods another list`,
         ),
       ]
     : [];
@@ -273,7 +276,7 @@ const runtime: HostCheck = (host, facts, { cluster }) => {
     ? [
         warning(
           "runtime",
-          `podman ${facts.versions.podman} is there; packages of containerd.io and of runc may conflict with it`,
+          `podman ${facts.versions.podman} is installed; the packages containerd.io and runc may conflict with it`,
         ),
       ]
     : [];
@@ -283,13 +286,13 @@ const runtime: HostCheck = (host, facts, { cluster }) => {
         ...podman,
         warning(
           "runtime",
-          "Docker runs here; its containerd is reconfigured and started anew, which stops nothing but is seen by its users",
+          "Docker runs here; airgap reconfigures and restarts its containerd. Containers keep running, but users of containerd notice",
         ),
       ]
     : podman;
 };
 
-/** Whose cluster a host is in. */
+/** Checks which cluster a host belongs to. */
 const membership: HostCheck = (host, facts, { cluster, first }) => {
   if (!isNode(host)) return [];
   if (facts.owner !== undefined && facts.owner !== cluster.name) {
@@ -297,7 +300,7 @@ const membership: HostCheck = (host, facts, { cluster, first }) => {
       error(
         "cluster",
         `it belongs to the cluster ${facts.owner}`,
-        `airgap reset its cluster file, or take another host`,
+        `run airgap reset with that cluster's file, or use another host`,
       ),
     ];
   }
@@ -309,8 +312,8 @@ const membership: HostCheck = (host, facts, { cluster, first }) => {
   return [
     error(
       "cluster",
-      `it has been a node${server ? ` of ${server}` : ""}, which airgap did not set up: ${traces.join(", ")}`,
-      `if it is not needed any more: ssh ${host.address} kubeadm reset`,
+      `it was a node${server ? ` of ${server}` : ""}, which airgap did not set up: ${traces.join(", ")}`,
+      `if that node is no longer needed: ssh ${host.address} kubeadm reset`,
     ),
   ];
 };
@@ -323,7 +326,7 @@ const versions: HostCheck = (host, facts, { cluster }) => {
   return [
     error(
       "kubernetes",
-      `it is a node at v${kubelet}, and the cluster file says ${cluster.kubernetes.version}`,
+      `it is a node at v${kubelet}, but the cluster file says ${cluster.kubernetes.version}`,
       `set kubernetes.version: v${kubelet}, or move it: airgap upgrade`,
     ),
   ];

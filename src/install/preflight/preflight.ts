@@ -5,12 +5,12 @@ import { BUNDLE_CHECKS } from "./bundle.ts";
 import { CHECKS, type CheckName, type Finding } from "./finding.ts";
 import { HOST_CHECKS } from "./hosts.ts";
 
-/** Every finding, from facts and the bundle: nothing is asked and nothing changed. */
+/** Every finding, from facts and the bundle. Connects to nothing and changes nothing. */
 export function preflight(context: Context): Finding[] {
   return [...preflightHosts(context), ...BUNDLE_CHECKS.flatMap((check) => check(context))];
 }
 
-/** Findings about the hosts themselves. */
+/** Findings about the hosts alone. */
 export function preflightHosts(context: Context): Finding[] {
   const hosts = context.cluster.hosts.flatMap((host) =>
     HOST_CHECKS.flatMap((check) =>
@@ -26,13 +26,13 @@ export function preflightHosts(context: Context): Finding[] {
 export const formatFinding = ({ host, check, message }: Finding): string =>
   `${host ? `${host}: ` : ""}${check}: ${message}`;
 
-/** @throws AirgapError `usage` for a name that no check has */
+/** @throws AirgapError `usage` for an unknown name */
 export function parseIgnored(names: string[]): CheckName[] {
   return names.map((name) => {
     if (Object.hasOwn(CHECKS, name)) return name as CheckName;
     throw new AirgapError(
       "usage",
-      `There is no check '${name}'; there are ${Object.keys(CHECKS).join(", ")}`,
+      `There is no check '${name}'. The checks: ${Object.keys(CHECKS).join(", ")}`,
     );
   });
 }
@@ -48,7 +48,7 @@ export function refuse(findings: Finding[], ignored: readonly string[]): void {
     {
       suggestions: [
         ...suggestions,
-        `or go on all the same: ${[...new Set(errors.map(({ check }) => `--ignore-check ${check}`))].join(" ")}`,
+        `or continue anyway: ${[...new Set(errors.map(({ check }) => `--ignore-check ${check}`))].join(" ")}`,
       ],
       data: { findings },
     },

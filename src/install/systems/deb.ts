@@ -13,7 +13,7 @@ const APT_CONF = `${PACKAGES_DIR}/apt.conf`;
 
 const exact = ({ name, version }: Wanted): string => `${name}=${version}`;
 
-/** As apt's functions take them: those that are pinned, and the others. */
+/** As apt's functions take them: pinned packages, and the others. */
 const lists = (wanted: readonly Wanted[]): [pinned: string[], others: string[]] => [
   wanted.filter(({ pinned }) => pinned).map(exact),
   wanted.filter(({ pinned }) => !pinned).map(exact),
@@ -33,7 +33,7 @@ function repositorySteps({ set, trees, url, login }: SiteRepository): Step[] {
   const { host } = new URL(url);
   const auth = login
     ? `machine ${host} login ${login.user} password ${login.password}\n`
-    : "# The server asks nobody.\n";
+    : "# The server asks for no login.\n";
   return [
     fileStep({
       id: "key",
@@ -43,7 +43,7 @@ function repositorySteps({ set, trees, url, login }: SiteRepository): Step[] {
     }),
     fileStep({
       id: "sources",
-      title: "The site's packages have a source of their own",
+      title: "The site's packages have their own source",
       path: `${PACKAGES_DIR}/sources.list`,
       content: trees.map(({ path }) => `deb [signed-by=${key}] ${url}${path} /\n`).join(""),
     }),
@@ -56,14 +56,14 @@ function repositorySteps({ set, trees, url, login }: SiteRepository): Step[] {
     }),
     fileStep({
       id: "apt-conf",
-      title: "apt can be told to use that source alone",
+      title: "apt can be told to use only that source",
       path: APT_CONF,
       content: fillShipped("packages/apt.conf", {}),
     }),
   ];
 }
 
-/** Debian, Ubuntu and what is made of them. */
+/** Debian, Ubuntu and their derivatives. */
 export const deb: System = {
   format: "deb",
   trust: {

@@ -9,5 +9,5 @@ const SYSTEMS: Record<NonNullable<Facts["packageManager"]>, System> = {
   yum: rpm("yum", "/etc/yum.conf"),
 };
 
-/** A host without a package manager is refused before anything is changed; who ignores that gets what dnf would. */
+/** Preflight refuses a host without a package manager; if the user ignores that, the host is treated as one with dnf. */
 export const systemFor = ({ packageManager = "dnf" }: Facts): System => SYSTEMS[packageManager];

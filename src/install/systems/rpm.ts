@@ -12,10 +12,10 @@ import {
 
 const withoutEpoch = (version: string): string => version.replace(/^\d+:/, "");
 
-/** As yum 3, dnf and rpm all understand it. */
+/** In a form that yum 3, dnf and rpm all understand. */
 const exact = ({ name, version, arch }: Wanted): string => `${name}-${withoutEpoch(version)}.${arch}`;
 
-/** As dnf's functions take them: a list of those that are pinned, then each of the others. */
+/** As dnf's functions take them: a list of pinned packages, then each of the others. */
 const requests = (wanted: readonly Wanted[]): [pinned: string[], ...others: string[]] => [
   wanted.filter(({ pinned }) => pinned).map(exact),
   ...wanted
@@ -40,7 +40,7 @@ interface Key {
   armored: string;
 }
 
-/** A section of a file of /etc/yum.repos.d. What its maker did not sign is trusted by our signature of the metadata. */
+/** A section of a file in /etc/yum.repos.d. Packages that their maker did not sign are trusted through our signature of the metadata. */
 function section({ set, url, login, ca }: SiteRepository, { id, path, signed }: Tree, keys: Key[]): string {
   return [
     `[${id}]`,
@@ -70,14 +70,14 @@ function repositorySteps(repository: SiteRepository): Step[] {
     ...[own, ...vendors].map(({ path, armored }) =>
       fileStep({
         id: `key-${fileName(path).replace(/\.asc$/, "")}`,
-        title: `A key by which packages are trusted: ${fileName(path)}`,
+        title: `The host has a key that verifies packages: ${fileName(path)}`,
         path,
         content: armored,
       }),
     ),
     fileStep({
       id: "repo-file",
-      title: "The site's packages have a repository, used only when it is named",
+      title: "The site's packages have a repository, which is used only by name",
       path: "/etc/yum.repos.d/airgap.repo",
       content: trees
         .map((tree) => section(repository, tree, tree.signed ? [own, ...vendors] : [own]))
@@ -88,7 +88,7 @@ function repositorySteps(repository: SiteRepository): Step[] {
   ];
 }
 
-/** Red Hat's systems, and those that are built like them: CentOS, Rocky, openEuler, Kylin. */
+/** Red Hat's systems and similar ones: CentOS, Rocky, openEuler, Kylin. */
 export const rpm = (manager: "dnf" | "yum", config: string): System => ({
   format: "rpm",
   trust: {

@@ -4,7 +4,7 @@ import type { Comps, GroupPackage } from "./comps.ts";
 import type { Modules } from "./modules.ts";
 import { NormalForm } from "./normal-form.ts";
 import type { RpmRepository } from "./repository.ts";
-import { byForm, type Wanted } from "./request.ts";
+import { byForm, type RequestedPackage } from "./request.ts";
 import type { Job } from "./rules.ts";
 import { nevra, type Universe } from "./universe.ts";
 
@@ -25,7 +25,7 @@ export interface GroupedOptions {
 export async function lookUpModules(
   words: string[],
   { repositories, modules, arches }: GroupedOptions,
-): Promise<Wanted> {
+): Promise<RequestedPackage> {
   const { packages, artifacts } = modules.request(words);
   const names = [...packages.keys()];
   const present = new Set<string>();
@@ -55,10 +55,14 @@ export async function lookUpModules(
 }
 
 /** A group or an environment. What it names and no repository has is passed over with a warning, as dnf does. */
-export async function lookUpGroup(word: string, comps: Comps, options: GroupedOptions): Promise<Wanted> {
+export async function lookUpGroup(
+  word: string,
+  comps: Comps,
+  options: GroupedOptions,
+): Promise<RequestedPackage> {
   const { repositories, arch, arches, warn } = options;
   const text = `@${word}`;
-  const found: Wanted[] = [];
+  const found: RequestedPackage[] = [];
   const missing: string[] = [];
   const items = comps.packages(word);
   if (items === undefined) throw unknown(word, comps, options);
@@ -112,7 +116,7 @@ function unknown(word: string, comps: Comps, { repositories, modules }: GroupedO
   );
 }
 
-function conditional(text: string, { name, requires = "" }: GroupPackage): Wanted {
+function conditional(text: string, { name, requires = "" }: GroupPackage): RequestedPackage {
   const simple = (capability: string) => ({ kind: "simple", name: capability, op: 0, version: "" }) as const;
   const jobs = (universe: Universe): Job[] => {
     const rules = new NormalForm(universe).cnf({

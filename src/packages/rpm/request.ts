@@ -10,7 +10,7 @@ import type { Universe } from "./universe.ts";
 import { EQUAL, parseEvr, rangesOverlap } from "./version.ts";
 
 /** What is asked for, looked up in the repositories: the names to load, and how to find the candidates once they are. */
-export interface Wanted {
+export interface RequestedPackage {
   text: string;
   names: string[];
   capabilities: string[];
@@ -85,7 +85,7 @@ export async function lookUp(
   repositories: RpmRepository[],
   arches: ReadonlySet<string>,
   hidden: Hidden,
-): Promise<Wanted> {
+): Promise<RequestedPackage> {
   if (!text.startsWith("/")) {
     for (const form of formsOf(text)) {
       const found = await byForm(text, form, repositories, arches);
@@ -101,7 +101,7 @@ export async function byForm(
   form: Form,
   repositories: RpmRepository[],
   arches: ReadonlySet<string>,
-): Promise<Wanted | undefined> {
+): Promise<RequestedPackage | undefined> {
   const names = new Set<string>();
   for (const repository of repositories) {
     const possible = isGlob(form.name) ? await repository.globbed(form.name) : [form.name];
@@ -153,7 +153,7 @@ async function byCapability(
   text: string,
   repositories: RpmRepository[],
   arches: ReadonlySet<string>,
-): Promise<Wanted | undefined> {
+): Promise<RequestedPackage | undefined> {
   const relation = readCapability(text);
   if (relation === undefined) return undefined;
   const capabilities = new Set<string>();

@@ -11,7 +11,7 @@ import type { Modules } from "./modules.ts";
 import { prove } from "./proof.ts";
 import { namesIn } from "./relation.ts";
 import type { RpmRepository } from "./repository.ts";
-import { lookUp, type Wanted } from "./request.ts";
+import { lookUp, type RequestedPackage } from "./request.ts";
 import { makeRules, type Rules } from "./rules.ts";
 import { search } from "./search.ts";
 import { nevra, type Solvable, type Universe } from "./universe.ts";
@@ -70,13 +70,13 @@ export async function solve(options: SolveOptions): Promise<Closure> {
 async function lookUpAll(
   { set, install, repositories, modules, arch, installed, emit }: SolveOptions,
   arches: ReadonlySet<string>,
-): Promise<Wanted[]> {
+): Promise<RequestedPackage[]> {
   const warn = (message: string): void => emit?.({ type: "warning", message: `${set}: ${message}` });
   const words = install.filter((text) => text.startsWith("@")).map((text) => text.slice(1));
   const streams = words.filter((word) => modules.knows(word));
   const problems = await modules.enable(streams, new Set(installed.map(nevra)));
   if (problems.length > 0) warn(`not all module streams go together\n  ${problems.join("\n  ")}`);
-  const wanted: Wanted[] = [];
+  const wanted: RequestedPackage[] = [];
   const hidden = (name: string) => modules.hidden(name);
   for (const text of install)
     if (!text.startsWith("@")) wanted.push(await lookUp(text, repositories, arches, hidden));

@@ -3,10 +3,10 @@ import type { Emit } from "../../events.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { Reference } from "../../oci/reference.ts";
-import { together } from "../../transport/together.ts";
+import { mapConcurrent } from "../../transport/map-concurrent.ts";
 import type { Source } from "../../transport/types.ts";
 import type { HarborApi } from "../harbor/api.ts";
-import { type MovedTag, preflight } from "../harbor/preflight.ts";
+import { harborPreflight, type MovedTag } from "../harbor/preflight.ts";
 import type { Load } from "../harbor/quota.ts";
 import { type PushRoot, projectOf } from "../push/plan.ts";
 import type { PushTarget } from "../push/target.ts";
@@ -32,7 +32,7 @@ export async function checkHarbor(
     ),
   ];
   const missing = (await harbor.hasProject(name)) === false;
-  const found = missing ? [] : await together(roots, (root, stop) => target.head(root, stop), signal);
+  const found = missing ? [] : await mapConcurrent(roots, (root, stop) => target.head(root, stop), signal);
   const moved = roots.flatMap(({ reference, descriptor }, i): MovedTag[] => {
     const from = found[i];
     return from === undefined || from === descriptor.digest
@@ -40,7 +40,7 @@ export async function checkHarbor(
       : [{ repository, tag: reference, from, to: descriptor.digest }];
   });
   const load = loadOf(plan.content, (descriptor, stop) => target.has(repository, descriptor, stop), signal);
-  await preflight(harbor, [{ name, repository, missing, moved, ...load }], load, {
+  await harborPreflight(harbor, [{ name, repository, missing, moved, ...load }], load, {
     asker: target.asker,
     dryRun: false,
     yes,
@@ -69,6 +69,8 @@ function loadOf(
   return {
     bytes: sum(wanted.map(({ size }) => size)),
     newBytes: async () =>
-      sum(await together(wanted, async (each, stop) => ((await has(each, stop)) ? 0 : each.size), signal)),
+      sum(
+        await mapConcurrent(wanted, async (each, stop) => ((await has(each, stop)) ? 0 : each.size), signal),
+      ),
   };
 }

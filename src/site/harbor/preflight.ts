@@ -1,7 +1,7 @@
 import { AirgapError } from "../../errors.ts";
 import type { Emit } from "../../events.ts";
+import { mapConcurrent } from "../../transport/map-concurrent.ts";
 import { RegistryError } from "../../transport/registry/answer.ts";
-import { together } from "../../transport/together.ts";
 import type { HarborApi, NewProject } from "./api.ts";
 import {
   type Asker,
@@ -184,7 +184,7 @@ async function checkUnknown(
     emit({ type: "warning", message: unreadTags(unknown, asker) });
     return [];
   }
-  const refused = await together(unknown, (tag) => isRefused(tag), signal);
+  const refused = await mapConcurrent(unknown, (tag) => isRefused(tag), signal);
   return unknown.filter((_, i) => refused[i]).map(immutable);
 }
 
@@ -195,7 +195,7 @@ async function checkUnknown(
  * @returns the projects that were made, or would be
  * @throws AirgapError `check-failed`, `unauthorized`
  */
-export async function preflight(
+export async function harborPreflight(
   api: HarborApi,
   loads: ProjectLoad[],
   all: Load,
@@ -210,16 +210,16 @@ export async function preflight(
       ]),
     );
   }
-  const known = await together(
+  const known = await mapConcurrent(
     loads,
     async (load) => ({ ...load, missing: load.missing || (await api.hasProject(load.name)) === false }),
     signal,
   );
   const missing = known.filter((load) => load.missing);
   const general = [() => checkHealth(api, options), () => checkSpace(api, all, asker)];
-  errors.push(...(await together(general, (check) => check(), signal)).flat());
+  errors.push(...(await mapConcurrent(general, (check) => check(), signal)).flat());
   const there = known.filter((load) => !load.missing);
-  const checked = await together(there, (load) => checkProject(api, load, options), signal);
+  const checked = await mapConcurrent(there, (load) => checkProject(api, load, options), signal);
   errors.push(...checked.flatMap((each) => each.errors));
   const names = missing.map(({ name }) => name);
   if (names.length > 0 && create === undefined) errors.push(missingProjects(names, asker));

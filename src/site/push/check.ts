@@ -1,10 +1,10 @@
 import type { Emit } from "../../events.ts";
 import { isManifestLike } from "../../oci/media-types.ts";
-import { together } from "../../transport/together.ts";
+import { mapConcurrent } from "../../transport/map-concurrent.ts";
 import type { Source } from "../../transport/types.ts";
 import type { NewProject } from "../harbor/api.ts";
 import { noPushRight } from "../harbor/errors.ts";
-import { type MovedTag, type ProjectLoad, preflight } from "../harbor/preflight.ts";
+import { harborPreflight, type MovedTag, type ProjectLoad } from "../harbor/preflight.ts";
 import { type Graph, type NewContent, rootsOf } from "./content.ts";
 import { type ImageState, isPresent } from "./inventory.ts";
 import { type PushImage, type PushRoot, projectOf } from "./plan.ts";
@@ -32,7 +32,7 @@ export interface CheckOptions {
 export async function checkBeforeSending(todo: ImageState[], options: CheckOptions): Promise<string[]> {
   const { target, content, create, dryRun, yes, emit, signal } = options;
   const projects = target.harbor
-    ? await preflight(target.harbor, loadsOf(todo, content, target), content.load(), {
+    ? await harborPreflight(target.harbor, loadsOf(todo, content, target), content.load(), {
         asker: target.asker,
         dryRun,
         yes,
@@ -91,7 +91,7 @@ async function checkRights(
     const blob = (await graph(image.root.descriptor)).find(({ mediaType }) => !isManifestLike(mediaType));
     if (blob) await target.repository(repository).prepare(blob, stop);
   };
-  await together(firsts, one, signal);
+  await mapConcurrent(firsts, one, signal);
 }
 
 /** What goes into each Harbor project. */

@@ -2,7 +2,7 @@ import { graphOf } from "../../copy.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { isManifestLike } from "../../oci/media-types.ts";
-import { together } from "../../transport/together.ts";
+import { mapConcurrent } from "../../transport/map-concurrent.ts";
 import type { Source } from "../../transport/types.ts";
 import type { Load } from "../harbor/quota.ts";
 import { type Found, type ImageState, isPresent } from "./inventory.ts";
@@ -108,7 +108,7 @@ export class NewContent {
   }
 
   async #missing(wanted: { descriptor: Descriptor; repositories: string[] }[]): Promise<Descriptor[]> {
-    const found = await together(
+    const found = await mapConcurrent(
       wanted,
       async ({ descriptor, repositories }, stop) => {
         for (const repository of repositories) if (await this.#asked(repository, descriptor, stop)) return [];

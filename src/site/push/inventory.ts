@@ -1,6 +1,6 @@
 import { type AirgapError, isAirgapError } from "../../errors.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { together } from "../../transport/together.ts";
+import { mapConcurrent } from "../../transport/map-concurrent.ts";
 import { type PushImage, type PushRoot, projectOf } from "./plan.ts";
 import type { PushTarget } from "./target.ts";
 
@@ -33,7 +33,7 @@ class Inventory {
   }
 
   async state(image: PushImage, signal: AbortSignal): Promise<ImageState> {
-    const [found, ...attached] = await together(
+    const [found, ...attached] = await mapConcurrent(
       [image.root, ...image.attached],
       (root) => this.#once(root, signal),
       signal,
@@ -80,5 +80,5 @@ export async function takeInventory(
   signal?: AbortSignal,
 ): Promise<ImageState[]> {
   const inventory = new Inventory(target);
-  return await together(images, (image, stop) => inventory.state(image, stop), signal);
+  return await mapConcurrent(images, (image, stop) => inventory.state(image, stop), signal);
 }

@@ -2,7 +2,7 @@ import pLimit from "p-limit";
 import { Copier, type CopyJob, type CopyTotals, planOf, stillBroken } from "../../copy.ts";
 import type { Emit } from "../../events.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
-import { together } from "../../transport/together.ts";
+import { mapConcurrent } from "../../transport/map-concurrent.ts";
 import type { Source } from "../../transport/types.ts";
 import { type Graph, type NewContent, rootsOf } from "./content.ts";
 import { type ImageState, isPresent } from "./inventory.ts";
@@ -78,7 +78,7 @@ export async function send(
     for (const { root } of rootsOf(state)) await target.readBack(root, stop);
     emit({ type: "item", item: state.image.to, state: "done", detail: state.image.root.descriptor.digest });
   };
-  await together(todo, (state, stop) => limit(one, state, stop), signal);
+  await mapConcurrent(todo, (state, stop) => limit(one, state, stop), signal);
   if (copier.broken.size > 0) throw stillBroken(copier, target.client.host);
   return copier.totals;
 }

@@ -14,7 +14,7 @@ import { Authorizer, HARBOR_SERVICE, type Scope } from "./auth.ts";
 import { findEndpoint } from "./endpoint.ts";
 import { type BlobRequest, Lane } from "./lane.ts";
 import { HostLimit, type LimitOptions } from "./limits.ts";
-import { newManners, type UploadManners } from "./upload-manners.ts";
+import { newPreferences, type UploadPreferences } from "./upload-preferences.ts";
 
 const MAX_MOVES = 5;
 
@@ -41,8 +41,8 @@ export interface Ask extends Omit<HttpRequest, "retries"> {
   retry?: "always" | "refused" | "never";
 }
 
-/** What was found out about a registry and holds for the whole run. */
-export interface Learned {
+/** How a registry behaves, as earlier requests have shown; it holds for the whole run. */
+export interface RegistryTraits {
   /** Whether it lists referrers; undefined as long as nobody asked. */
   referrersApi?: boolean;
   /** The first question for referrers, under way: its answer spares the others. */
@@ -53,12 +53,12 @@ export interface Learned {
   failedMounts: number;
   /** Whether a mount from the very repository tells that a blob is there. */
   probesByMount: boolean;
-  upload: UploadManners;
+  upload: UploadPreferences;
 }
 
 /**
  * One registry: where it answers, how it wants to be asked, how much it bears. Repositories share
- * it, and with it connections, tokens and what was learned.
+ * it, and with it connections, tokens and what earlier requests have shown of it.
  */
 export class RegistryClient {
   readonly host: string;
@@ -69,7 +69,12 @@ export class RegistryClient {
   readonly uploads = pLimit(UPLOADS);
   /** For blobs; not there behind a proxy, which only the ordinary client knows how to ask. */
   readonly lane: Lane | undefined;
-  readonly learned: Learned = { tags: new Map(), failedMounts: 0, probesByMount: true, upload: newManners() };
+  readonly traits: RegistryTraits = {
+    tags: new Map(),
+    failedMounts: 0,
+    probesByMount: true,
+    upload: newPreferences(),
+  };
   readonly #auth: Authorizer;
   readonly #retries: number | undefined;
   #base: Promise<URL> | undefined;

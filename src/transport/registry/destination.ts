@@ -12,7 +12,7 @@ import { Content } from "./content.ts";
 import { getManifest, headManifest, nameFor, pathOf, type Repository } from "./manifests.ts";
 import { addToReferrersTag, putManifest } from "./push-manifest.ts";
 import { hasReferrersApi } from "./referrers.ts";
-import { askMount, type Session, startUpload } from "./upload-session.ts";
+import { askMount, startUpload, type UploadSession } from "./upload-session.ts";
 import { Uploader } from "./uploader.ts";
 
 export interface RegistryDestinationOptions {
@@ -36,7 +36,7 @@ export class RegistryDestination implements Destination {
   readonly #emit: Emit;
   readonly #probe: "head" | "mount";
   /** What is known of blobs before they are pushed: there already, or an upload that a mount opened. */
-  readonly #known = new Map<Digest, Session | "present">();
+  readonly #known = new Map<Digest, UploadSession | "present">();
   /** One change of a list of referrers at a time. */
   #referrers: Promise<unknown> = Promise.resolve();
 
@@ -152,20 +152,20 @@ export class RegistryDestination implements Destination {
   }
 
   async mount(descriptor: Descriptor, from: Destination, signal?: AbortSignal): Promise<boolean> {
-    const { learned } = this.client;
+    const { traits } = this.client;
     // Registries mount within themselves only.
     if (
       !(from instanceof RegistryDestination) ||
       from.store !== this.store ||
-      learned.failedMounts >= MAX_FAILED_MOUNTS
+      traits.failedMounts >= MAX_FAILED_MOUNTS
     )
       return false;
     const answer = await askMount(this.#repository, descriptor.digest, from.repository, signal);
     if (answer.mounted) {
-      learned.failedMounts = 0;
+      traits.failedMounts = 0;
       return true;
     }
-    learned.failedMounts++;
+    traits.failedMounts++;
     if (answer.session) this.#known.set(descriptor.digest, answer.session);
     return false;
   }
@@ -182,20 +182,20 @@ export class RegistryDestination implements Destination {
   }
 
   /** What is known of a blob, to be used once. */
-  #take(digest: Digest): Session | "present" | undefined {
+  #take(digest: Digest): UploadSession | "present" | undefined {
     const known = this.#known.get(digest);
     this.#known.delete(digest);
     return known;
   }
 
   /** Whether a blob is there; where asking for it opened its upload, that. */
-  async #ask(descriptor: Descriptor, signal?: AbortSignal): Promise<Session | "present" | undefined> {
-    const { learned } = this.client;
-    if (this.#probe === "mount" && learned.probesByMount) {
+  async #ask(descriptor: Descriptor, signal?: AbortSignal): Promise<UploadSession | "present" | undefined> {
+    const { traits } = this.client;
+    if (this.#probe === "mount" && traits.probesByMount) {
       const answer = await askMount(this.#repository, descriptor.digest, this.#repository.name, signal);
       if (answer.mounted) return "present";
       if (answer.session) return answer.session;
-      learned.probesByMount = false;
+      traits.probesByMount = false;
     }
     // A blob of another size is damaged: whoever pushes asks for its bytes, and sees that.
     return (await this.#sizeOf(descriptor, signal)) === undefined ? undefined : "present";
@@ -204,7 +204,7 @@ export class RegistryDestination implements Destination {
   async #upload(
     descriptor: Descriptor,
     source: Source,
-    session: Session | undefined,
+    session: UploadSession | undefined,
     signal?: AbortSignal,
   ): Promise<Pushed> {
     const content = new Content(
@@ -214,7 +214,7 @@ export class RegistryDestination implements Destination {
       signal,
     );
     try {
-      await new Uploader(this.#repository, this.client.learned.upload, this.#emit, signal).upload(
+      await new Uploader(this.#repository, this.client.traits.upload, this.#emit, signal).upload(
         content,
         session,
       );

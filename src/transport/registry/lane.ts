@@ -6,7 +6,7 @@ import { backoffMs } from "../../retry.ts";
 import type { TlsTrust } from "../../tls.ts";
 import type { Range } from "../types.ts";
 import { type LaneHead, LaneSocket, StaleConnection } from "./lane-socket.ts";
-import { HostLimit, type LimitOptions, type Outcome } from "./limits.ts";
+import { HostLimit, type LimitOptions, type RequestOutcome } from "./limits.ts";
 
 const MAX_REDIRECTS = 5;
 /** Blobs at a time: small ones need many connections to hide latency, large ones where each connection is capped. */
@@ -74,7 +74,7 @@ export class Lane {
   }
 
   /** Hands over exactly the bytes of the range. A range that the server ignores is cut out of the whole. */
-  async pour(
+  async writeTo(
     client: LaneClient,
     descriptor: Descriptor,
     range: Range,
@@ -200,7 +200,7 @@ function refusal(error: Error | undefined): LaneHead | undefined {
 }
 
 /** A "not now" or a broken connection is too much for the host; a strange answer, or that we gave up, is not. */
-function outcomeOf({ latencyMs, signal }: Order, error: Error | undefined): Outcome {
+function outcomeOf({ latencyMs, signal }: Order, error: Error | undefined): RequestOutcome {
   const broke =
     error !== undefined &&
     !(error instanceof NotPlain) &&

@@ -9,7 +9,7 @@ export interface LimitOptions {
 }
 
 /** How a request went, for the limit to learn from. */
-export interface Outcome {
+export interface RequestOutcome {
   /** The host said that it is too much (429, 503), or let the connection drop. */
   overloaded: boolean;
   /** From sending to the answer's head, where that says something about the host: small requests only. Milliseconds. */
@@ -50,7 +50,10 @@ export class HostLimit {
   }
 
   /** Runs `action` when it is its turn; what it says of the host is learned from. */
-  async run<T>(action: () => Promise<{ value: T; outcome: Outcome }>, signal?: AbortSignal): Promise<T> {
+  async run<T>(
+    action: () => Promise<{ value: T; outcome: RequestOutcome }>,
+    signal?: AbortSignal,
+  ): Promise<T> {
     await this.#enter(signal);
     const cuts = this.#cuts;
     try {
@@ -92,7 +95,7 @@ export class HostLimit {
       this.#waiting.shift()?.();
   }
 
-  #learn({ overloaded, latencyMs }: Outcome, cuts: number): void {
+  #learn({ overloaded, latencyMs }: RequestOutcome, cuts: number): void {
     if (overloaded) {
       this.#starting = false;
       // Requests that were under way together complain together: that counts once.

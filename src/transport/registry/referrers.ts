@@ -26,7 +26,7 @@ async function byApi(
     const { status } = response;
     if (NO_API.has(status)) {
       await response.discard();
-      if (status === 404 || status === 405) client.learned.referrersApi = false;
+      if (status === 404 || status === 405) client.traits.referrersApi = false;
       return undefined;
     }
     if (status !== 200) throw await failure(response, what, client.host);
@@ -37,7 +37,7 @@ async function byApi(
     }
     const list = parseManifest(await response.bytes(MAX_PAGE), MediaType.ociIndex, what);
     if (list.kind === "index") found.push(...list.manifests);
-    client.learned.referrersApi = true;
+    client.traits.referrersApi = true;
   }
   return found;
 }
@@ -59,9 +59,9 @@ export async function hasReferrersApi(
   digest: Digest,
   signal?: AbortSignal,
 ): Promise<boolean> {
-  const { learned } = repository.client;
-  learned.referrersApi ??= (await byApi(repository, digest, signal)) !== undefined;
-  return learned.referrersApi;
+  const { traits } = repository.client;
+  traits.referrersApi ??= (await byApi(repository, digest, signal)) !== undefined;
+  return traits.referrersApi;
 }
 
 /** The list under its tag; not asked for where all tags are known and it is not among them. */
@@ -70,7 +70,7 @@ async function byKnownTag(
   digest: Digest,
   signal?: AbortSignal,
 ): Promise<Descriptor[]> {
-  const tags = await repository.client.learned.tags.get(repository.name)?.catch(() => undefined);
+  const tags = await repository.client.traits.tags.get(repository.name)?.catch(() => undefined);
   return tags === undefined || tags.includes(referrersTag(digest))
     ? await byTag(repository, digest, signal)
     : [];
@@ -82,14 +82,14 @@ async function byKnownApi(
   digest: Digest,
   signal?: AbortSignal,
 ): Promise<Descriptor[] | undefined> {
-  const { learned } = repository.client;
-  if (learned.referrersApi === undefined && learned.firstReferrers === undefined) {
+  const { traits } = repository.client;
+  if (traits.referrersApi === undefined && traits.firstReferrers === undefined) {
     const first = byApi(repository, digest, signal);
-    learned.firstReferrers = first;
+    traits.firstReferrers = first;
     return await first;
   }
-  await learned.firstReferrers?.catch(() => undefined);
-  return learned.referrersApi === false ? undefined : await byApi(repository, digest, signal);
+  await traits.firstReferrers?.catch(() => undefined);
+  return traits.referrersApi === false ? undefined : await byApi(repository, digest, signal);
 }
 
 /**

@@ -69,7 +69,7 @@ export class RegistrySource implements Source {
   }
 
   /** A blob's bytes by the fast lane; by the ordinary client where the lane does not know the answer. */
-  async pour(
+  async writeTo(
     descriptor: Descriptor,
     range: Range,
     sink: (chunk: Uint8Array) => void,
@@ -94,7 +94,7 @@ export class RegistrySource implements Source {
    * The rest of a blob by the fast lane; what came is taken off it.
    * @returns the count of tries for whoever goes on, where the lane did not come to the end
    */
-  async #byLane({ descriptor, rest, sink, signal }: Pour): Promise<"done" | Tries> {
+  async #byLane({ descriptor, rest, sink, signal }: Transfer): Promise<"done" | Tries> {
     const tries = this.client.tries(contentPath(this.#repository, descriptor), signal);
     const { offset } = rest;
     const take = (chunk: Uint8Array): void => {
@@ -103,7 +103,7 @@ export class RegistrySource implements Source {
       rest.length -= chunk.length;
     };
     try {
-      await this.client.lane?.pour(this, descriptor, { ...rest }, take, signal);
+      await this.client.lane?.writeTo(this, descriptor, { ...rest }, take, signal);
       return "done";
     } catch (error) {
       signal?.throwIfAborted();
@@ -122,7 +122,7 @@ export class RegistrySource implements Source {
 
   /** All tags, as they were when somebody of this run first asked. */
   async tags(signal?: AbortSignal): Promise<string[]> {
-    const { tags } = this.client.learned;
+    const { tags } = this.client.traits;
     const { name } = this.#repository;
     const asked = tags.get(name) ?? listTags(this.#repository, signal);
     tags.set(name, asked);
@@ -193,7 +193,7 @@ export class RegistrySource implements Source {
 }
 
 /** Bytes on their way by the fast lane. */
-interface Pour {
+interface Transfer {
   descriptor: Descriptor;
   rest: Required<Range>;
   sink(chunk: Uint8Array): void;

@@ -6,7 +6,7 @@ import type { Scope } from "./auth.ts";
 import { nameFor, type Repository } from "./manifests.ts";
 
 /** An upload that a registry has opened. */
-export interface Session {
+export interface UploadSession {
   /** Where the next request goes; each answer may name another place. */
   location: URL;
   /** Smallest piece that the registry takes, but for the last one. Bytes. */
@@ -14,7 +14,7 @@ export interface Session {
 }
 
 /** How a request for a mount ended. */
-export type MountAnswer = { mounted: true } | { mounted: false; session?: Session };
+export type MountAnswer = { mounted: true } | { mounted: false; session?: UploadSession };
 
 /**
  * `Location` of an answer, absolute. It may be relative, name another host, or say http though the
@@ -39,7 +39,7 @@ export function closing(location: URL, digest: Digest): URL {
   return new URL(`${location.href.replace(/[?&]$/, "")}${separator}digest=${encodeURIComponent(digest)}`);
 }
 
-function sessionOf(response: HttpResponse): Session {
+function sessionOf(response: HttpResponse): UploadSession {
   const minPiece = Number(response.headers["oci-chunk-min-length"] ?? 0);
   return {
     location: locationOf(response),
@@ -54,7 +54,7 @@ export async function startUpload(
   repository: Repository,
   digest: Digest,
   signal?: AbortSignal,
-): Promise<Session> {
+): Promise<UploadSession> {
   const { client, scopes } = repository;
   const response = await client.send(uploadsOf(repository), {
     method: "POST",
@@ -109,7 +109,7 @@ export async function askMount(
  * @returns the next byte that is wanted, or undefined when the upload is not known any more
  */
 export async function progressOf(
-  session: Session,
+  session: UploadSession,
   { client, scopes }: Repository,
   signal?: AbortSignal,
 ): Promise<number | undefined> {

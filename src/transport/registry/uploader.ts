@@ -5,8 +5,8 @@ import { backoffMs, isRetryable } from "../../retry.ts";
 import { failure, RegistryError } from "./answer.ts";
 import type { Content } from "./content.ts";
 import { nameFor, type Repository } from "./manifests.ts";
-import type { UploadManners, Way } from "./upload-manners.ts";
-import { closing, endOf, locationOf, progressOf, type Session, startUpload } from "./upload-session.ts";
+import type { UploadPreferences, Way } from "./upload-preferences.ts";
+import { closing, endOf, locationOf, progressOf, startUpload, type UploadSession } from "./upload-session.ts";
 
 const WAYS: readonly Way[] = ["put", "pieces", "patch"];
 const MIN_PIECE = 64 * 1024;
@@ -33,13 +33,18 @@ const FINAL_STATUS = new Set([401, 403, 507]);
 /** Sends one blob: by the cheapest way that this registry takes, going on from what it has. */
 export class Uploader {
   readonly #repository: Repository;
-  readonly #manners: UploadManners;
+  readonly #preferences: UploadPreferences;
   readonly #emit: Emit;
   readonly #signal: AbortSignal | undefined;
 
-  constructor(repository: Repository, manners: UploadManners, emit: Emit = silent, signal?: AbortSignal) {
+  constructor(
+    repository: Repository,
+    preferences: UploadPreferences,
+    emit: Emit = silent,
+    signal?: AbortSignal,
+  ) {
     this.#repository = repository;
-    this.#manners = manners;
+    this.#preferences = preferences;
     this.#emit = emit;
     this.#signal = signal;
   }
@@ -48,7 +53,7 @@ export class Uploader {
    * @param session an upload that is open already, from a mount that became none
    * @throws RegistryError, AirgapError `corrupt` when the content is not what its digest says
    */
-  async upload(content: Content, session?: Session): Promise<void> {
+  async upload(content: Content, session?: UploadSession): Promise<void> {
     const failed = new Set<Way>();
     const tries = { put: 0, pieces: 0, patch: 0 };
     let open = session;
@@ -85,7 +90,7 @@ export class Uploader {
   /** The first way that is not known to fail; what is begun can only be gone on with by pieces. */
   #choose({ descriptor }: Content, failed: Set<Way>, begun: boolean): Way | undefined {
     const fits = (way: Way): boolean =>
-      !failed.has(way) && descriptor.size < (this.#manners.failing[way] ?? Number.POSITIVE_INFINITY);
+      !failed.has(way) && descriptor.size < (this.#preferences.failing[way] ?? Number.POSITIVE_INFINITY);
     return (
       (begun ? (["pieces", "patch"] as const).find(fits) : undefined) ??
       WAYS.find(fits) ??
@@ -96,13 +101,13 @@ export class Uploader {
   /** Ways that failed for a blob which then went another way are not tried again for blobs as large. */
   #remember({ descriptor }: Content, failed: Set<Way>): void {
     for (const way of failed)
-      this.#manners.failing[way] = Math.min(
-        this.#manners.failing[way] ?? Number.POSITIVE_INFINITY,
+      this.#preferences.failing[way] = Math.min(
+        this.#preferences.failing[way] ?? Number.POSITIVE_INFINITY,
         descriptor.size,
       );
   }
 
-  async #whole(content: Content, session: Session): Promise<Setback | undefined> {
+  async #whole(content: Content, session: UploadSession): Promise<Setback | undefined> {
     const { digest, size } = content.descriptor;
     const startedAt = Date.now();
     const answer = await this.#send("PUT", closing(session.location, digest), content, 0, size);
@@ -114,12 +119,19 @@ export class Uploader {
     return await this.#refusal(answer, content);
   }
 
-  async #pieces(content: Content, session: Session, way: Way, from: number): Promise<Setback | undefined> {
+  async #pieces(
+    content: Content,
+    session: UploadSession,
+    way: Way,
+    from: number,
+  ): Promise<Setback | undefined> {
     const { size } = content.descriptor;
     let at = from;
     for (let stalls = 0; at < size; ) {
       const length =
-        way === "patch" ? size - at : Math.min(Math.max(this.#manners.piece, session.minPiece), size - at);
+        way === "patch"
+          ? size - at
+          : Math.min(Math.max(this.#preferences.piece, session.minPiece), size - at);
       const answer = await this.#send("PATCH", session.location, content, at, length);
       const next = answer instanceof Error ? undefined : await this.#accepted(answer, session, at, length);
       if (next === "lost") return { error: this.#confused(content, at, length), way: true };
@@ -145,7 +157,7 @@ export class Uploader {
   /** The next byte that is wanted after a piece; `lost` when the registry forgot what it had. */
   async #accepted(
     answer: HttpResponse,
-    session: Session,
+    session: UploadSession,
     at: number,
     length: number,
   ): Promise<number | "lost" | undefined> {
@@ -172,7 +184,7 @@ export class Uploader {
   }
 
   /** The empty PUT that closes an upload. A last piece in it would make Harbor count wrongly. */
-  async #close(content: Content, session: Session, way: Way): Promise<Setback | undefined> {
+  async #close(content: Content, session: UploadSession, way: Way): Promise<Setback | undefined> {
     const answer = await this.#send(
       "PUT",
       closing(session.location, content.descriptor.digest),
@@ -228,7 +240,7 @@ export class Uploader {
   }
 
   /** Where an upload can be gone on with after it broke off. */
-  async #kept(session: Session, setback: Setback): Promise<number | undefined> {
+  async #kept(session: UploadSession, setback: Setback): Promise<number | undefined> {
     const status = setback.error instanceof RegistryError ? setback.error.status : 0;
     if (setback.way && status !== 413) return undefined;
     const end = await progressOf(session, this.#repository, this.#signal).catch(() => undefined);
@@ -259,7 +271,7 @@ export class Uploader {
   /** Smaller pieces than one of this length; false when they are as small as can be. */
   #shrink(length: number): boolean {
     if (length <= MIN_PIECE) return false;
-    this.#manners.piece = Math.min(this.#manners.piece, Math.max(MIN_PIECE, Math.floor(length / 4)));
+    this.#preferences.piece = Math.min(this.#preferences.piece, Math.max(MIN_PIECE, Math.floor(length / 4)));
     return true;
   }
 

@@ -286,7 +286,7 @@ describe("names and versions apart", () => {
       "config.yaml: |\n  images:\n    repo: reg.example.io/px\n    common:\n      prober: probe:v1.7.0\n    store: { main: { exporter: 'exporter:v2' } }\n  other: name:v3\n",
     );
     expect(carried(text)).toEqual(["reg.example.io/px/exporter:v2", "reg.example.io/px/probe:v1.7.0"]);
-    const site = find(text)[1]?.places[0]?.site;
+    const site = find(text)[1]?.places[0]?.spans;
     const cut = (span?: { start: number; end: number }): string => text.slice(span?.start, span?.end);
     expect([...(site?.names ?? []).map(cut), cut(site?.tag)]).toEqual([
       "reg.example.io/px",

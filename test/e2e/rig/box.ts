@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 // @ts-expect-error: plain JavaScript, for Node before anything is installed.
 import { isFresh, sourcesOf } from "../../../bin/freshness.mjs";
-import type { RunResult } from "../../../src/host/process.ts";
+import type { ProcessResult } from "../../../src/host/process.ts";
 import type { Host } from "./host.ts";
 import { inside } from "./network.ts";
 import type { Rig } from "./rig.ts";
@@ -106,11 +106,11 @@ export class Box {
   }
 
   /** Any program. */
-  run(command: string[], env: Record<string, string> = {}): Promise<RunResult> {
+  run(command: string[], env: Record<string, string> = {}): Promise<ProcessResult> {
     return this.#rig.run(this.#command(command), { env: this.#environment(env), timeoutMs: 400_000 });
   }
 
-  airgap(args: string[], env: Record<string, string> = {}): Promise<RunResult> {
+  airgap(args: string[], env: Record<string, string> = {}): Promise<ProcessResult> {
     return this.run([AIRGAP, ...args], env);
   }
 

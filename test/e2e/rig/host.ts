@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { RunOptions, RunResult } from "../../../src/host/process.ts";
+import type { ProcessOptions, ProcessResult } from "../../../src/host/process.ts";
 import { run } from "../../../src/host/process.ts";
 import { endGroups, makeGroups, removeGroups } from "./cgroups.ts";
 import { inside, type Network } from "./network.ts";
@@ -301,7 +301,7 @@ export class Host {
   }
 
   /** Runs a command inside, as root, beside whatever goes over SSH. */
-  exec(command: string[], options: Partial<RunOptions> = {}): Promise<RunResult> {
+  exec(command: string[], options: Partial<ProcessOptions> = {}): Promise<ProcessResult> {
     if (this.#leader === undefined) return Promise.reject(new Error(`${this.name} is switched off`));
     const enter = [
       "nsenter",
@@ -320,7 +320,7 @@ export class Host {
   }
 
   /** The same, where only success will do. @returns its stdout without the last line's end */
-  async must(command: string[], options: Partial<RunOptions> = {}): Promise<string> {
+  async must(command: string[], options: Partial<ProcessOptions> = {}): Promise<string> {
     const { code, stdout, stderr } = await this.exec(command, options);
     if (code !== 0)
       throw new Error(
@@ -330,7 +330,7 @@ export class Host {
   }
 
   /** A shell script inside, where only success will do. */
-  sh(script: string, options: Partial<RunOptions> = {}): Promise<string> {
+  sh(script: string, options: Partial<ProcessOptions> = {}): Promise<string> {
     return this.must(["sh", "-c", script], options);
   }
 

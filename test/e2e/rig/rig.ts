@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { RunOptions, RunResult } from "../../../src/host/process.ts";
+import type { ProcessOptions, ProcessResult } from "../../../src/host/process.ts";
 import { run } from "../../../src/host/process.ts";
 import { Host, type HostSettings, removeHost } from "./host.ts";
 import { inside, makeNetwork, type Network, removeNetwork } from "./network.ts";
@@ -70,7 +70,7 @@ export class Rig implements AsyncDisposable {
   }
 
   /** Runs a program on the operator's machine: this machine's files and programs, but only the hosts' network. */
-  run(command: string[], options: Partial<RunOptions> = {}): Promise<RunResult> {
+  run(command: string[], options: Partial<ProcessOptions> = {}): Promise<ProcessResult> {
     return run(...inside(this.network, command), { timeoutMs: 60_000, ...options });
   }
 

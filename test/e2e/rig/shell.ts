@@ -1,4 +1,4 @@
-import { type RunOptions, type RunResult, run } from "../../../src/host/process.ts";
+import { type ProcessOptions, type ProcessResult, run } from "../../../src/host/process.ts";
 
 /** Everything that a test prints on a terminal goes through here. */
 export function say(text: string): void {
@@ -15,8 +15,8 @@ const tail = (text: string): string => text.trim().split("\n").slice(-30).join("
 export async function must(
   command: string,
   args: string[],
-  options: Partial<RunOptions> = {},
-): Promise<RunResult> {
+  options: Partial<ProcessOptions> = {},
+): Promise<ProcessResult> {
   const result = await run(command, args, { timeoutMs: 120_000, maxOutput: 256 * 1024 * 1024, ...options });
   if (result.code === 0) return result;
   throw new Error(
@@ -28,7 +28,7 @@ export async function must(
 export async function output(
   command: string,
   args: string[],
-  options: Partial<RunOptions> = {},
+  options: Partial<ProcessOptions> = {},
 ): Promise<string> {
   return (await must(command, args, options)).stdout.trimEnd();
 }

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { stringify } from "yaml";
-import type { RunResult } from "../../../src/host/process.ts";
+import type { ProcessResult } from "../../../src/host/process.ts";
 import type { InstallResult } from "../../../src/install/install.ts";
 import type { Host } from "./host.ts";
 import type { Rig } from "./rig.ts";
@@ -68,7 +68,7 @@ export class Operator {
     this.#env = { ...process.env, NO_COLOR: "1", ...env };
   }
 
-  airgap(args: string[], timeoutMs = 900_000): Promise<RunResult> {
+  airgap(args: string[], timeoutMs = 900_000): Promise<ProcessResult> {
     return this.#rig.run([AIRGAP, ...args], { env: this.#env, timeoutMs });
   }
 

@@ -30,8 +30,8 @@ export class RecordingHost implements Host {
   readonly sent: Sent[] = [];
   /** Other commands, in the order in which they came, without the functions of the library. */
   readonly commands: string[] = [];
-  /** What `pour` was given, by its command. */
-  readonly poured: { command: string; bytes: number }[] = [];
+  /** What `pipe` was given, by its command. */
+  readonly piped: { command: string; bytes: number }[] = [];
   /** Steps that are so. */
   readonly so = new Set<string>();
   /** What applying a step prints before it fails; once for each entry. */
@@ -88,8 +88,8 @@ export class RecordingHost implements Host {
       : this.#steps(script, mode, onStdout ?? (() => {}));
   }
 
-  async pour(command: string, input: Readable): Promise<Output> {
-    this.poured.push({ command, bytes: (await text(input)).length });
+  async pipe(command: string, input: Readable): Promise<Output> {
+    this.piped.push({ command, bytes: (await text(input)).length });
     return { code: 0, stdout: "", stderr: "" };
   }
 

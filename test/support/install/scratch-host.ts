@@ -216,7 +216,7 @@ export class ScratchHost implements Host {
     return this.#execute(["-s"], below(script, this.root), onStdout);
   }
 
-  async pour(command: string, input: Readable): Promise<Output> {
+  async pipe(command: string, input: Readable): Promise<Output> {
     const chunks: Buffer[] = [];
     for await (const chunk of input) chunks.push(Buffer.from(chunk as Buffer));
     return this.#execute(["-c", below(command, this.root)], Buffer.concat(chunks));

@@ -5,7 +5,7 @@ import { stringify } from "yaml";
 import type { Cluster, ClusterHost } from "../../../src/cluster/cluster.ts";
 import { parseCluster } from "../../../src/cluster/read.ts";
 import type { Secrets } from "../../../src/cluster/secrets.ts";
-import { sitesIn } from "../../../src/discovery/manifests/applied.ts";
+import { locationsIn } from "../../../src/discovery/manifests/applied.ts";
 import type { Facts } from "../../../src/host/facts.ts";
 import type { Bundle, Manifests, PackageSet } from "../../../src/install/bundle.ts";
 import type { PlanInput } from "../../../src/install/context.ts";
@@ -206,8 +206,11 @@ function manifestsOf(name: string, lock: Lock, namespace: string | undefined): M
   const title = `${name}.yaml`;
   const text = readFileSync(join(HOME, "manifests", title), "utf8");
   const carried = new Set(lock.items.map((item) => item.name));
-  const { sites } = sitesIn([{ title, text }], (reference) => carried.has(reference));
-  return { files: [{ path: title, text, sites: sites[title] ?? [] }], ...(namespace ? { namespace } : {}) };
+  const { locations } = locationsIn([{ title, text }], (reference) => carried.has(reference));
+  return {
+    files: [{ path: title, text, sites: locations[title] ?? [] }],
+    ...(namespace ? { namespace } : {}),
+  };
 }
 
 /** Images that the manifests of the tests name. */

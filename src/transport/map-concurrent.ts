@@ -1,8 +1,8 @@
 /**
- * Runs `action` for all items side by side. The first failure ends the others, by the signal that
- * they are given, and is thrown when all have ended: nothing goes on behind the caller's back.
+ * Runs `action` for all items at the same time and returns the results in order. The first failure aborts
+ * the others through their signal, and is thrown when all have ended: nothing runs on in the background.
  */
-export async function together<Item, Result>(
+export async function mapConcurrent<Item, Result>(
   items: Iterable<Item>,
   action: (item: Item, signal: AbortSignal) => Promise<Result>,
   signal?: AbortSignal,

@@ -1,31 +1,31 @@
-import type { RewriteSite, Stretch } from "../../names/rewrite.ts";
+import type { RewriteLocation, Stretch } from "../../names/rewrite.ts";
 import type { FileSpan } from "../documents/text.ts";
 import { group } from "../images/find.ts";
 import type { Sighting } from "../images/sighting.ts";
 
-export interface Sites {
-  sites: RewriteSite[];
-  /** Images in a place that the source spells so that it can't be changed, or that no place names. */
+export interface Locations {
+  locations: RewriteLocation[];
+  /** Images with a location that cannot be rewritten. */
   fixed: string[];
 }
 
 const bare = ({ start, end }: FileSpan): Stretch => ({ start, end });
 
 /**
- * The places of a text's images, for rewriting it.
- * @param wants which references are to get another name
+ * The locations of images in a text, for rewriting it.
+ * @param wants which references get another name
  */
-export function sitesOf(sightings: Sighting[], wants: (reference: string) => boolean): Sites {
-  const result: Sites = { sites: [], fixed: [] };
+export function locationsOf(sightings: Sighting[], wants: (reference: string) => boolean): Locations {
+  const result: Locations = { locations: [], fixed: [] };
   for (const { reference, places } of group(sightings)) {
     if (!wants(reference)) continue;
-    for (const { site, how } of places) {
+    for (const { spans, how } of places) {
       if (how === "operator") continue;
-      if (site === undefined) {
+      if (spans === undefined) {
         result.fixed.push(reference);
         continue;
       }
-      const { whole, names, tag, digest } = site;
+      const { whole, names, tag, digest } = spans;
       const within = names[0]?.within;
       const apart = [...names, tag, digest].some(
         (span) =>
@@ -33,7 +33,7 @@ export function sitesOf(sightings: Sighting[], wants: (reference: string) => boo
       );
       if (apart) result.fixed.push(reference);
       else
-        result.sites.push({
+        result.locations.push({
           reference,
           whole,
           names: names.map(bare),
@@ -43,6 +43,6 @@ export function sitesOf(sightings: Sighting[], wants: (reference: string) => boo
         });
     }
   }
-  result.sites.sort((a, b) => (a.names[0]?.start ?? 0) - (b.names[0]?.start ?? 0));
+  result.locations.sort((a, b) => (a.names[0]?.start ?? 0) - (b.names[0]?.start ?? 0));
   return result;
 }
