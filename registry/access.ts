@@ -84,6 +84,20 @@ function openToAll(address: string): AirgapError {
 export const isWrite = (route: Route, method: string): boolean =>
   route.kind === "uploads" || route.kind === "upload" || (method !== "GET" && method !== "HEAD");
 
+/**
+ * Where no login is asked for, a page in somebody's browser could write too: browsers say so by
+ * `Origin`, and clients of registries do not send it.
+ * @throws ApiError 403 DENIED
+ */
+export function refuseBrowsers(origin: string | undefined): void {
+  if (origin !== undefined)
+    throw new ApiError(
+      403,
+      "DENIED",
+      "web pages may not push or delete here: start the server with --htpasswd",
+    );
+}
+
 /** @throws ApiError 403 DENIED: the user is known, and may only read */
 export function checkWriter(writers: Writers, user: string | undefined): void {
   if (writers === "everybody" || (user !== undefined && writers.has(user))) return;

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { messageOf } from "../src/errors.ts";
-import { checkWriter, isWrite, type Writers } from "./access.ts";
+import { checkWriter, isWrite, refuseBrowsers, type Writers } from "./access.ts";
 import type { Htpasswd } from "./auth.ts";
 import { SendBuffers } from "./buffers.ts";
 import { ApiError } from "./errors.ts";
@@ -117,6 +117,7 @@ export class App {
     const guard = (method: string, action: Action): Action =>
       isWrite(route, method)
         ? async (exchange) => {
+            if (writers === "everybody") refuseBrowsers(exchange.header("origin"));
             checkWriter(writers, exchange.user);
             await action(exchange);
           }

@@ -48,14 +48,12 @@ function bytesMissing(base: Lock, whole: Lock): number {
 
 /** The lock of a bundle or of a lock file; reads the first kilobytes only. @throws AirgapError */
 export function readLockOf(path: string): Lock {
-  return path.endsWith(".json") ? readLockFile(path) : lockIn(BundleReader.open(path, { partial: true }));
+  return path.endsWith(".json") ? readLockFile(path) : lockIn(BundleReader.open(path));
 }
 
 /** As `readLockOf`, but a signal that comes meanwhile is heard. */
 export async function readLockUnless(signal: AbortSignal | undefined, path: string): Promise<Lock> {
-  return path.endsWith(".json")
-    ? readLockFile(path)
-    : lockIn(await BundleReader.openUnless(signal, path, { partial: true }));
+  return path.endsWith(".json") ? readLockFile(path) : lockIn(await BundleReader.openUnless(signal, path));
 }
 
 function lockIn(bundle: BundleReader): Lock {

@@ -48,7 +48,7 @@ async function configOf(destination: string): Promise<Map<string, string>> {
  */
 export async function resolveTarget(
   target: SshTarget,
-  options: { fingerprint?: string; knownHosts: string },
+  options: { fingerprint?: string; knownHosts: string; passphrase?: string },
 ): Promise<ResolvedTarget> {
   const byName = await configOf(target.name);
   const alias = byName.get("hostname") === target.address;
@@ -61,6 +61,12 @@ export async function resolveTarget(
     user,
     ...(target.port ? ["-p", String(target.port)] : []),
     ...(target.identityFile ? ["-i", target.identityFile, "-o", "IdentitiesOnly=yes"] : []),
+    // A command of the user's own configuration would run in the place of ours.
+    ...(config.has("remotecommand") ? ["-o", "RemoteCommand=none"] : []),
+    // OpenSSH before 8.5 does not say whose prompt it shows: a server could ask for the passphrase of a key.
+    ...(options.passphrase && !config.has("knownhostscommand")
+      ? ["-o", "KbdInteractiveAuthentication=no"]
+      : []),
     ...(options.fingerprint ? pinned(options.fingerprint, options.knownHosts, config) : []),
     "--",
     alias ? target.name : target.address,

@@ -13,20 +13,32 @@ export interface Machine {
 
 const MAX_TOKEN = 64 * 1024;
 
-/** Words, `"quoted ones"`, and the rest of a line after `#`. */
-function* tokens(text: string): Generator<string> {
-  const pattern = /#[^\n]*|"((?:[^"\\]|\\.)*)"|(\S+)/gy;
-  const white = /\s*/y;
-  for (let at = 0; at < text.length; at = pattern.lastIndex) {
-    white.lastIndex = at;
-    white.exec(text);
-    pattern.lastIndex = white.lastIndex;
-    const match = pattern.exec(text);
-    if (match === null) return;
-    if (match[0].startsWith("#")) continue;
-    yield match[1]?.replace(/\\(.)/g, "$1") ?? (match[2] as string);
-  }
+/** A word, or a `"quoted one"`. */
+interface Word {
+  text: string;
+  quoted: boolean;
 }
+
+/** Words of a text, one at a time. A `#` begins a comment only where a keyword may stand: passwords have some. */
+function reader(text: string): (comments: boolean) => Word | undefined {
+  let at = 0;
+  const match = (pattern: RegExp): RegExpExecArray | null => {
+    pattern.lastIndex = at;
+    const found = pattern.exec(text);
+    if (found) at = pattern.lastIndex;
+    return found;
+  };
+  return (comments) => {
+    match(/\s*/y);
+    while (comments && match(/#[^\n]*/y)) match(/\s*/y);
+    const found = match(/"((?:[^"\\]|\\.)*)"|(\S+)/y);
+    if (found === null) return undefined;
+    const quoted = found[1] !== undefined;
+    return { text: found[1]?.replace(/\\(.)/g, "$1") ?? (found[2] as string), quoted };
+  };
+}
+
+const KEYWORDS = new Set(["machine", "default", "login", "password", "account", "macdef"]);
 
 /**
  * Reads a netrc file, as `~/.netrc` and apt's auth.conf are. Macros are left out.
@@ -34,23 +46,28 @@ function* tokens(text: string): Generator<string> {
  */
 export function parseNetrc(text: string): Machine[] {
   const machines: Machine[] = [];
-  const words = tokens(
+  const next = reader(
     text.slice(0, MAX_TOKEN * 16).replace(/^\s*macdef\b[\s\S]*?(?:\n[ \t]*\n|$(?![\s\S]))/gm, ""),
   );
-  const next = (): string | undefined => {
-    const { value, done } = words.next();
-    return done === true ? undefined : value;
+  const value = (keyword: string): string | undefined => {
+    const word = next(false);
+    if (word !== undefined && !word.quoted && KEYWORDS.has(word.text))
+      throw new AirgapError("spec", `A netrc file has '${keyword}' without a value`, {
+        suggestions: [`write a value that is the word ${word.text} in quotes`],
+      });
+    return word?.text;
   };
-  for (let word = next(); word !== undefined; word = next()) {
+  for (let word = next(true); word !== undefined; word = next(true)) {
     const current = machines.at(-1);
-    if (word === "default") machines.push({});
-    else if (word === "machine") {
-      const name = next();
+    const keyword = word.text;
+    if (keyword === "default") machines.push({});
+    else if (keyword === "machine") {
+      const name = value(keyword);
       if (name !== undefined) machines.push({ name });
-    } else if (current && (word === "login" || word === "password")) {
-      const value = next();
-      if (value !== undefined) current[word] = value;
-    } else if (word === "account") next();
+    } else if (keyword === "login" || keyword === "password") {
+      const given = value(keyword);
+      if (current && given !== undefined) current[keyword] = given;
+    } else if (keyword === "account") value(keyword);
   }
   return machines;
 }

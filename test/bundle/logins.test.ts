@@ -272,6 +272,20 @@ describe("netrc", () => {
     expect(parseNetrc(text)).toEqual(machines);
   });
 
+  it("takes a value that begins with # for a value, and no keyword for one", () => {
+    const text = "machine h login u password #p1 # a comment\nmachine i login v password w\n";
+    expect(parseNetrc(text)).toEqual([
+      { name: "h", login: "u", password: "#p1" },
+      { name: "i", login: "v", password: "w" },
+    ]);
+    expect(() => parseNetrc("machine h login u password\nmachine i login v password w")).toThrow(
+      /'password' without a value/,
+    );
+    expect(parseNetrc('machine h login u password "machine"')).toEqual([
+      { name: "h", login: "u", password: "machine" },
+    ]);
+  });
+
   it("matches hosts by their name, and apt's entries by scheme, port and path", () => {
     const url = new URL("https://h.test:8443/a/b");
     expect(

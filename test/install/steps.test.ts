@@ -293,6 +293,15 @@ describe.each(SHELLS)("steps.sh by %s", (...shell) => {
       expect(existsSync(path("flag"))).toBe(false);
     });
 
+    it("undoes what an earlier run applied under the same name with other arguments", () => {
+      for (const name of ["one", "two", "two", "one"])
+        sh(step(`[ -e ${quote(path(name))} ]`, `: >${quote(path(name))}`, `rm -f ${quote(path(name))}`));
+      expect(readdirSync(scratch.path("kept/undo"))).toEqual(["9999-a+b"]);
+      expect([existsSync(path("one")), existsSync(path("two"))]).toEqual([true, true]);
+      expect(sh("undo_all\nexit $airgap_failed").code).toBe(0);
+      expect([existsSync(path("one")), existsSync(path("two"))]).toEqual([false, false]);
+    });
+
     it("gives each step an empty stdin, and a shell of its own", () => {
       good(
         `${step('[ -e /nowhere ] || [ -n "${set-}" ] || exit 1', "cat; set=1; cd /; umask 0").replace("exit 1", ":")}[ -z "\${set-}" ]\n[ "$(umask)" = 0022 ] || [ "$(umask)" = 022 ]`,

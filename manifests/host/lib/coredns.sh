@@ -19,9 +19,12 @@ tell_coredns() {
 	airgap_block=$(mktemp)
 	trap 'rm -f "$airgap_file" "$airgap_block"' EXIT
 	airgap_coredns_block "$@" >"$airgap_block"
-	airgap_corefile | sed '/# BEGIN airgap/,/# END airgap/d' | awk -v block="$airgap_block" '
+	airgap_found=$(airgap_corefile) || airgap_found=
+	[ -n "$airgap_found" ] || fail "cannot read the configuration of CoreDNS"
+	printf '%s\n' "$airgap_found" | sed '/# BEGIN airgap/,/# END airgap/d' | awk -v block="$airgap_block" '
 		!done && /^ *kubernetes / { while ((getline line <block) > 0) print line; done = 1 }
 		{ print }' >"$airgap_file"
+	grep -q '# BEGIN airgap' "$airgap_file" || fail "the configuration of CoreDNS has no kubernetes plugin"
 	kubectl -n kube-system create configmap coredns --from-file=Corefile="$airgap_file" --dry-run=client -o yaml | kubectl replace -f -
 	kubectl -n kube-system rollout restart deployment/coredns
 	roll_out kube-system deployment/coredns 120

@@ -110,7 +110,8 @@ from_beside() {
 	[ -f "$airgap_beside/$1" ] || fail "$1 has to lie beside this script, in $airgap_beside"
 	mkdir -p "${2%/*}"
 	rm -f "$2"
-	ln -L "$airgap_beside/$1" "$2" 2>/dev/null || cp "$airgap_beside/$1" "$2"
+	# A copy: what is here gets an owner and a mode of its own.
+	cp --reflink=auto "$airgap_beside/$1" "$2" 2>/dev/null || cp "$airgap_beside/$1" "$2"
 }
 
 # A block of lines in a file that others write too. Where that is a link, it stays one.
@@ -203,7 +204,18 @@ airgap_keep_undo() {
 		done
 		airgap_file=$airgap_home/undo/$airgap_number-$airgap_name
 	fi
-	printf '# %s\n[ ! -e %s ] || . %s\n%s\n' "$2" "$airgap_home/library/$airgap_library.sh" "$airgap_home/library/$airgap_library.sh" "$airgap_text" >"$airgap_file"
+	airgap_functions=$airgap_home/library/$airgap_library.sh
+	airgap_part=$(printf '(\n[ ! -e %s ] || . %s\n%s\n)' "$airgap_functions" "$airgap_functions" "$airgap_text")
+	if [ -e "$airgap_file" ]; then
+		airgap_known=$(sed -e 1d -e '/^[()]$/d' -e '/^\[ ! -e .*\/library\//d' "$airgap_file")
+		case $airgap_known in
+		"$airgap_text") ;;
+		*"$airgap_text"*) return 0 ;;
+		# What was applied under this name with other arguments, a path or a range, is undone as well.
+		*) airgap_part=$(printf '%s\n(\n%s\n)' "$airgap_part" "$(sed 1d "$airgap_file")") ;;
+		esac
+	fi
+	printf '# %s\n%s\n' "$2" "$airgap_part" >"$airgap_file"
 }
 
 # run ID TITLE, after check, apply and perhaps show and taken_back were defined.

@@ -30,9 +30,11 @@ const packages: PackageCommands = {
 
 function repositorySteps({ set, trees, url, login }: SiteRepository): Step[] {
   const key = `${PACKAGES_DIR}/airgap.asc`;
-  const { host } = new URL(url);
+  const { host, protocol } = new URL(url);
+  // apt gives a login to plain http only where the entry says so. apt_auth.conf(5)
+  const machine = protocol === "http:" ? `http://${host}` : host;
   const auth = login
-    ? `machine ${host} login ${login.user} password ${login.password}\n`
+    ? `machine ${machine} login ${login.user} password ${login.password}\n`
     : "# The server asks for no login.\n";
   return [
     fileStep({

@@ -7,7 +7,7 @@ import {
   type Trust,
   usesProxy,
 } from "../../http.ts";
-import { isSameOrigin } from "../../origin.ts";
+import { headersFor, isSameOrigin } from "../../origin.ts";
 import type { Tries } from "../../retry.ts";
 import type { Credential, Credentials } from "../credential.ts";
 import { Authorizer, HARBOR_SERVICE, type Scope } from "./auth.ts";
@@ -67,7 +67,7 @@ export class RegistryClient {
   readonly limits: HostLimit;
   /** Uploads that are open at a time: a few more than requests, so that none is opened long before its turn. */
   readonly uploads = pLimit(UPLOADS);
-  /** For blobs; not there behind a proxy, which only the ordinary client knows how to ask. */
+  /** For blobs; not there behind a proxy or with a client certificate, which only the ordinary client knows. */
   readonly lane: Lane | undefined;
   readonly traits: RegistryTraits = {
     tags: new Map(),
@@ -82,7 +82,7 @@ export class RegistryClient {
   constructor(options: ClientOptions) {
     this.host = options.host;
     this.http = options.http;
-    this.lane = usesProxy() ? undefined : new Lane(options.limits);
+    this.lane = usesProxy() || options.http.tls.hasClientCertificate ? undefined : new Lane(options.limits);
     this.trust = options.trust;
     this.limits = new HostLimit(options.limits);
     this.#retries = options.retries;
@@ -199,7 +199,10 @@ export class RegistryClient {
    */
   async #authorized(url: URL, ask: Ask): Promise<HttpResponse> {
     const base = await this.base();
-    if (!isSameOrigin(base, url)) return await this.#once(url, ask, undefined, true);
+    if (!isSameOrigin(base, url)) {
+      const headers = headersFor(url, base, ask.headers ?? {});
+      return await this.#once(url, { ...ask, headers }, undefined, true);
+    }
     const used = await this.#auth.header(ask.scopes, ask.signal);
     const answer = await this.#once(url, ask, used);
     if (answer.status !== 401 || !isSameOrigin(base, new URL(answer.url))) return answer;

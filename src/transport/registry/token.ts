@@ -1,7 +1,7 @@
 import { AirgapError } from "../../errors.ts";
 import { type Http, type HttpResponse, redactUrl } from "../../http.ts";
 import { isRecord } from "../../oci/descriptor.ts";
-import { basicAuthorization, tokenServiceFor } from "../../origin.ts";
+import { basicAuthorization, isSameOrigin, tokenServiceFor } from "../../origin.ts";
 import type { Credential } from "../credential.ts";
 import { failure, protocolError } from "./answer.ts";
 
@@ -121,20 +121,22 @@ export interface TokenRequest {
 export async function requestToken(http: Http, request: TokenRequest): Promise<Token> {
   const { scopes, credential, host } = request;
   const service = checkedRealm(request.service, request.registry);
-  const signal = request.signal ? { signal: request.signal } : {};
+  // A client certificate is the registry's: a service elsewhere sees none.
+  const anonymous = !isSameOrigin(request.registry, new URL(service.realm));
+  const common = { anonymous, ...(request.signal ? { signal: request.signal } : {}) };
   const response =
     credential && "identityToken" in credential
       ? await http.request(service.realm, {
           method: "POST",
           headers: { "content-type": "application/x-www-form-urlencoded" },
           body: form(service, scopes, credential.identityToken),
-          ...signal,
+          ...common,
         })
       : await http.request(query(service, scopes), {
           headers: credential
             ? { authorization: basicAuthorization(credential.username, credential.password) }
             : {},
-          ...signal,
+          ...common,
         });
   if (response.status === 200) return await read(response);
   const who =
