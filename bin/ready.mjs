@@ -41,7 +41,7 @@ function install() {
   if (npm.error) fail(`npm could not be started: ${npm.error.message}. Node 20 or newer with npm is needed.`);
   if (npm.status !== 0)
     fail(
-      "npm ci failed; its messages stand above. Behind a proxy, set HTTPS_PROXY, or name your registry with `npm config set registry URL`.",
+      "npm ci failed; see its messages above. Behind a proxy, set HTTPS_PROXY, or name your registry with `npm config set registry URL`.",
     );
   if (!existsSync(node))
     spawnSync(process.execPath, ["installArchSpecificPackage.js"], {

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Cluster, type ClusterHost, namedHosts, readCluster } from "../cluster/cluster.ts";
 import { type ConnectOptions, openerFor, readAllFacts, sshSecrets } from "../cluster/connect.ts";
-import { loadSecrets, type Secrets, type Standing, secretTexts } from "../cluster/secrets.ts";
+import { type Existing, loadSecrets, type Secrets, secretTexts } from "../cluster/secrets.ts";
 import { isAirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import type { Facts } from "../host/facts.ts";
@@ -87,7 +87,7 @@ function localTools(): string[] {
 }
 
 /** What the hosts have already: the cluster's authority on a control plane, the certificate on the serving host. */
-export function standingOf(cluster: Cluster, facts: Record<string, Facts>): Standing {
+export function existingOf(cluster: Cluster, facts: Record<string, Facts>): Existing {
   const plane = cluster.hosts.find(
     ({ name, roles }) =>
       roles.includes("control-plane") &&
@@ -146,7 +146,7 @@ export async function prepare(options: Omit<InstallOptions, "dryRun">): Promise<
   try {
     const server = facts[cluster.repository.host];
     const bundle = server ? withLocalTool(carried, localTools(), architecture(server).node) : carried;
-    const secrets = await loadSecrets(cluster, home, standingOf(cluster, facts));
+    const secrets = await loadSecrets(cluster, home, existingOf(cluster, facts));
     const mask = new Mask([...secretTexts(secrets), ...sshSecrets(cluster.hosts)]);
     const input: PlanInput = { cluster, facts, bundle, secrets, images, userManifests, ignored };
     const findings = preflight(makeContext(input));

@@ -63,7 +63,7 @@ export function renderSteps(steps: PlacedStep[], mode: Mode, mark: string): stri
 /** A script that people run; it needs nothing that the host does not have. */
 export function renderScript(host: string, steps: PlacedStep[]): string {
   return `#!/bin/sh
-# shellcheck disable=SC2034,SC2154,SC2317  # functions and variables stand in the library; functions are called by name
+# shellcheck disable=SC2034,SC2154,SC2317  # functions and variables are in the library; functions are called by name
 # shellcheck disable=SC2016  # how a step is undone is printed, not expanded
 # shellcheck disable=SC2041,SC2043  # lists are as long as the cluster is large: one entry is one too
 # Run as root on ${host}: sh FILE; with --check it changes nothing and says what it would.

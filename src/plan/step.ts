@@ -4,7 +4,7 @@ import { call, callWithInput } from "./shell.ts";
 
 /**
  * A desired state of a host: how to check it, apply it and undo it. All three are calls of the functions
- * of manifests/host/lib, one a line; each text is run with `set -e` in a shell of its own.
+ * of manifests/host/lib, one a line; each text runs with `set -e` in its own shell.
  */
 export interface Step {
   /** Unique within stage and host: `swap`. */
