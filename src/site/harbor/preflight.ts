@@ -4,7 +4,7 @@ import { formatBytes } from "../../format.ts";
 import { mapConcurrent } from "../../transport/map-concurrent.ts";
 import { RegistryError } from "../../transport/registry/answer.ts";
 import type { HarborApi, NewProject } from "./api.ts";
-import { missingProjects, noProjectRight, noPushRight, type PushWords } from "./words.ts";
+import { missingProjects, noProjectRight, noPushRight, type PushWords } from "./errors.ts";
 
 /** What is about to go into one project. */
 export interface ProjectLoad {

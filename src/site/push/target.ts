@@ -4,7 +4,7 @@ import type { RegistryClient } from "../../transport/registry/client.ts";
 import type { RegistryDestination } from "../../transport/registry/destination.ts";
 import type { Registries } from "../../transport/registry/registries.ts";
 import { HarborApi } from "../harbor/api.ts";
-import { explain, type PushWords, saysMissingProject } from "../harbor/words.ts";
+import { explain, type PushWords, saysMissingProject } from "../harbor/errors.ts";
 import type { PushRoot } from "./plan.ts";
 import { projectOf } from "./plan.ts";
 

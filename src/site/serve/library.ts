@@ -4,7 +4,7 @@ import type { BundleReader } from "../../bundle/reader.ts";
 import { AirgapError } from "../../errors.ts";
 import { hostComponent, type Reference, tryParseReference } from "../../oci/reference.ts";
 import { BundleFiles } from "./files.ts";
-import { BundleRepository, type Part } from "./repository.ts";
+import { BundleRepository, type Part } from "./package-repository.ts";
 
 const DOCKER_HUB = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
 const withoutDefaultPort = (host: string): string => host.toLowerCase().replace(/:443$/, "");
