@@ -64,7 +64,7 @@ export interface InstallResult {
 }
 
 /** Everything that a plan is made from. */
-export interface Prepared {
+export interface PreparedInstall {
   cluster: Cluster;
   bundle: Bundle;
   home: StateDir;
@@ -134,7 +134,7 @@ async function connect(
 }
 
 /** Reads cluster, bundle and facts, makes secrets, and checks all of it. The caller closes the session. */
-export async function prepare(options: Omit<InstallOptions, "dryRun">): Promise<Prepared> {
+export async function prepare(options: Omit<InstallOptions, "dryRun">): Promise<PreparedInstall> {
   const cluster = await readCluster(options.clusterFile);
   namedHosts(cluster, options.hosts);
   const ignored = parseIgnored(options.ignoreChecks);
@@ -192,10 +192,10 @@ export async function install(options: InstallOptions): Promise<InstallResult> {
 }
 
 type Part = Omit<InstallResult, "cluster" | "findings">;
-type Connected = Prepared & { session: Session<ClusterHost> };
+type Connected = PreparedInstall & { session: Session<ClusterHost> };
 
 /** Runs the plan, previews it, or writes it as scripts. */
-async function carryOut(prepared: Prepared, plan: Plan, options: InstallOptions): Promise<Part> {
+async function carryOut(prepared: PreparedInstall, plan: Plan, options: InstallOptions): Promise<Part> {
   const { session, cluster } = prepared;
   if (options.script !== undefined) {
     const order = scriptOrder(cluster.hosts, cluster.repository.host);

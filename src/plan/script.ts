@@ -3,7 +3,7 @@ import { quote } from "../host/host.ts";
 import { shipped, shippedPath } from "../host/shipped.ts";
 import { here } from "./shell.ts";
 import { fullId, type PlacedStep } from "./stage.ts";
-import { fingerprint } from "./step.ts";
+import { shortHash } from "./step.ts";
 
 export type Mode = "apply" | "check";
 
@@ -22,7 +22,7 @@ export function stepLibrary(): string {
 export function loadLibrary(): string {
   const text = stepLibrary();
   return [
-    `airgap_library=${fingerprint(text)}`,
+    `airgap_library=${shortHash(text)}`,
     `airgap_print_library() {\ncat ${here(text).text}\n}`,
     'eval "$(airgap_print_library)"',
   ].join("\n");

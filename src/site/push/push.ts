@@ -4,7 +4,7 @@ import type { Emit } from "../../events.ts";
 import { count } from "../../format.ts";
 import type { Lock } from "../../lock/lock.ts";
 import {
-  checkNames,
+  checkLandingNames,
   HARBOR_NAMES,
   type LandingRules,
   type NameLayout,
@@ -95,7 +95,7 @@ export async function push(options: PushOptions): Promise<PushResult> {
   );
   let sending = false;
   try {
-    if (target.harbor) checkNames(landingsOf(images), HARBOR_NAMES);
+    if (target.harbor) checkLandingNames(landingsOf(images), HARBOR_NAMES);
     emit({
       type: "phase",
       name: "Looking",
