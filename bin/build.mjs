@@ -1,5 +1,5 @@
-// Compiles the sources to dist/: plain JavaScript, which starts faster and in less memory. A stale
-// dist/ is never used, see start.mjs.
+// Compiles the sources to dist/: plain JavaScript, which starts faster and uses less memory.
+// start.mjs never uses a stale dist/.
 import { spawnSync } from "node:child_process";
 import { copyFileSync, cpSync, existsSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 
-/** When anything below a folder, or a file, was last changed; milliseconds. */
+/** The time of the last change to a file, or to anything below a folder; milliseconds. */
 export function newest(path) {
   const stat = statSync(path);
   if (!stat.isDirectory()) return stat.mtimeMs;
@@ -11,13 +11,13 @@ export function newest(path) {
   );
 }
 
-/** Whether `made` is newer than all it was made from. */
+/** Whether `made` is newer than all its inputs. */
 export function isFresh(made, ...from) {
   if (!existsSync(made)) return false;
   const time = statSync(made).mtimeMs;
   return from.every((path) => !existsSync(path) || newest(path) < time);
 }
 
-/** What the built program is made from. */
+/** The inputs of the build. */
 export const sourcesOf = (root) =>
   ["src", "registry", "manifests", "package.json"].map((name) => join(root, name));

@@ -1,5 +1,5 @@
-// Makes the self-contained archives of the tool, each with its own Node, in build/:
-//   npm run pack            for this machine's architecture and, where its Node can be had, the other
+// Makes the self-contained archives of airgap, each with its own Node, in build/:
+//   npm run pack            for this machine's architecture and, if its Node is available, the other
 //   npm run pack -- x64     for one
 import { execFileSync } from "node:child_process";
 import {
@@ -32,14 +32,14 @@ const npm = (args, cwd) =>
     timeout: 600_000,
   });
 
-/** The package with the Node of an architecture, checked. @throws WrongNode */
+/** The package with an architecture's Node, after checking it. @throws WrongNode */
 function nodeFor(architecture) {
   const source = findNode(architecture);
   checkNode(join(source, "bin", "node"), architecture);
   return source;
 }
 
-/** From what is installed, else from npm's registry. */
+/** From the installed packages, else from npm's registry. */
 function findNode(architecture) {
   const name = `node-linux-${architecture}`;
   const beside = [
@@ -55,7 +55,7 @@ function findNode(architecture) {
   return join(into, "package");
 }
 
-/** The newest glibc version that a binary asks for: what the hosts must have. */
+/** The newest glibc version that a binary needs. */
 function glibcOf(binary) {
   const versions = new Set(
     readFileSync(binary)
@@ -65,13 +65,13 @@ function glibcOf(binary) {
   return Math.max(...[...versions].map((name) => Number(name.slice("GLIBC_2.".length))));
 }
 
-/** Node wants libatomic, which bare systems lack; the one that this Node runs with goes along where it can be had. */
+/** Node needs libatomic, which bare systems lack: the archive gets the one that this Node uses, if it is found. */
 function libraryFor(architecture) {
   if (architecture !== process.arch) return undefined;
   return process.report.getReport().sharedObjects.find((path) => /\/libatomic\.so\.1(\.|$)/.test(path));
 }
 
-/** What the program needs to run, out of what is installed here: the lock tells it from what only development needs. */
+/** Copies the packages that airgap needs to run; the lock file marks those that only development needs. */
 function copyDependencies(dir) {
   const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
   for (const [path, { dev, devOptional }] of Object.entries(packages)) {

@@ -11,7 +11,7 @@ settings.enableAutoTranspile = false;
 
 const readPackage = (root) => JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
-/** oclif's list of commands and flags spares loading all of them for each run. */
+/** With oclif's list of commands and flags, a run does not load all of them. */
 export async function writeManifest(root) {
   const { Plugin } = await import("@oclif/core/config");
   const plugin = new Plugin({
@@ -26,11 +26,11 @@ export async function writeManifest(root) {
   try {
     writeFileSync(join(root, "oclif.manifest.json"), `${JSON.stringify(plugin.manifest)}\n`);
   } catch {
-    // A checkout that can't be written to still works, only slower.
+    // A read-only checkout still works, only slower.
   }
 }
 
-/** The build where it is fresh or all there is; else the sources, with a list of commands that is fresh. */
+/** Uses the build if it is fresh or the only choice; else the sources, with a fresh list of commands. */
 async function rootOf(checkout) {
   const dist = join(checkout, "dist");
   if (!existsSync(join(checkout, "src")) || isFresh(join(dist, ".built"), ...sourcesOf(checkout)))
@@ -53,7 +53,7 @@ function translate([first, ...rest]) {
   return first === undefined ? [] : [first, ...rest];
 }
 
-/** Whether the words begin with a command, a topic or a flag. oclif would take what follows for a part of the name. */
+/** Whether the words begin with a command, a topic or a flag. oclif would take the words after them for a part of the name. */
 function isKnown([first, second], config) {
   if (first === undefined || first.startsWith("-")) return true;
   const ids = config.commandIDs.map((id) => id.split(":"));

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Answers what ssh asks. The answers are in the environment that ssh got: no file and no list of processes has them.
-# Servers word some of the prompts: each is compared whole, and what is not expected gets no answer.
+# Answers ssh's questions. The answers are in ssh's environment: no file and no process list shows them.
+# Servers choose the words of some prompts: each prompt is compared whole, and an unexpected one gets no answer.
 set -fu
 newline='
 '
@@ -21,7 +21,7 @@ is_ours() {
 	return 1
 }
 
-# The name that the question about a host key is about, without its port.
+# The host name in the question about a host key, without its port.
 asked_host() {
 	host=${prompt#"The authenticity of host '"}
 	host=${host%%"' can't be established"*}
@@ -35,7 +35,7 @@ asked_host() {
 	printf '%s\n' "$host"
 }
 
-# The only fingerprint of the question; nothing when there are several.
+# The fingerprint in the question; nothing if there are several.
 asked_fingerprint() {
 	found=
 	rest=$prompt$newline
@@ -59,7 +59,7 @@ answer_host_key() {
 		echo no
 		return
 	fi
-	# Where ssh takes a fingerprint for an answer, it compares it with the key itself.
+	# If ssh accepts a fingerprint as the answer, it compares it with the key itself.
 	case $prompt in
 	*"(yes/no/[fingerprint])? ") printf '%s\n' "$AIRGAP_ASK_FINGERPRINT" ;;
 	*) echo yes ;;
@@ -73,7 +73,7 @@ answer_passphrase() {
 	printf '%s\n' "$AIRGAP_ASK_PASSPHRASE"
 }
 
-# ssh's own prompt, which it cuts; that of PAM, before which ssh puts the login from 8.5 on.
+# ssh's own prompt, which it cuts; PAM's prompt, to which ssh adds the login since 8.5.
 asks_password() {
 	for name in $AIRGAP_ASK_NAMES; do
 		is "$(printf "%.30s@%.128s's password: " "$AIRGAP_ASK_USER" "$name")" && return
@@ -83,7 +83,7 @@ asks_password() {
 	is "Password: " || is "Password:"
 }
 
-# The ssh that leads to a jump host inherits our environment. What it asks is about another host.
+# The ssh to a jump host inherits our environment, but its questions are about another host.
 [ "$PPID" = "$AIRGAP_ASK_PID" ] || refuse
 case $prompt in
 "The authenticity of host '"*"Are you sure you want to continue connecting (yes/no)? " | \

@@ -1,4 +1,4 @@
-# Says what a host is, as lines of NAME|VALUE; a name that comes again adds a line. Changes nothing.
+# Prints a host's facts as lines of NAME|VALUE; a repeated name adds a line. Changes nothing.
 LC_ALL=C
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 export LC_ALL PATH
@@ -8,7 +8,7 @@ lines() { sed "s/^/$1|/"; }
 have() { command -v "$1" >/dev/null 2>&1; }
 quiet() { "$@" 2>/dev/null; }
 
-# Files are given whole, up to a size that no configuration has.
+# Files are printed whole, up to a size that no real configuration has.
 text() { [ ! -f "$2" ] || head -c 262144 "$2" | lines "$1"; }
 
 [ ! -f /etc/os-release ] || lines os </etc/os-release
@@ -41,12 +41,12 @@ if have getenforce; then say selinux "$(getenforce)"; fi
 tail -n +2 /proc/swaps | lines swap
 quiet sed -n '/^[^#]/p' /etc/fstab | awk '$3 == "swap"' | lines fstab-swap
 for f in /etc/systemd/zram-generator.conf /usr/lib/systemd/zram-generator.conf; do
-	# An empty file in /etc switches the one in /usr off.
+	# An empty file in /etc turns off the one in /usr.
 	if [ -e $f ]; then [ ! -s $f ] || say zram $f && break; fi
 done
 if have systemctl; then
 	quiet systemctl list-units --type=service --state=active --no-legend --plain --no-pager | awk '{ print $1 }' | lines active
-	# The list of all unit files would take a second.
+	# Listing all unit files would take a second.
 	for u in chrony chronyd zramswap; do [ "$(quiet systemctl is-enabled $u)" != enabled ] || say enabled $u; done
 fi
 if have ufw && quiet ufw status | grep -q '^Status: active'; then say active-firewall ufw; fi

@@ -22,7 +22,7 @@ import type { Lock } from "../lock/lock.ts";
 import { parseLock } from "../lock/parse.ts";
 import { isRecord } from "../oci/descriptor.ts";
 import type { Region } from "../transport/types.ts";
-import { BuildJournal, type Progress } from "./journal.ts";
+import { BuildJournal, type Progress } from "./build-journal.ts";
 import { type Entry, encodeLock, type Layout } from "./layout.ts";
 import { END_OF_ARCHIVE } from "./tar.ts";
 

@@ -22,7 +22,7 @@ import { BLOCK, entryHeader, padded, readHeader } from "./tar.ts";
 const MAX_SMALL = 64 * 1024 * 1024;
 const MAX_INDEX = 16 * 1024 * 1024;
 
-export interface OpenOptions {
+export interface BundleReaderOptions {
   /** Accept a file that is shorter or longer than its lock says: for `verify`, which tells what is missing. */
   partial?: boolean;
 }
@@ -47,7 +47,7 @@ export class BundleReader {
   /**
    * @throws AirgapError `disk` when it can't be read, `corrupt` when it is no bundle or not whole
    */
-  static open(path: string, options: OpenOptions = {}): BundleReader {
+  static open(path: string, options: BundleReaderOptions = {}): BundleReader {
     const opening = BundleReader.#opening(path, options);
     for (;;) {
       const { done, value } = opening.next();
@@ -56,7 +56,7 @@ export class BundleReader {
   }
 
   /** As `open`, but a signal that comes meanwhile is heard: a large lock takes seconds to read. */
-  static async openUnless(signal: AbortSignal | undefined, path: string, options: OpenOptions = {}) {
+  static async openUnless(signal: AbortSignal | undefined, path: string, options: BundleReaderOptions = {}) {
     const opening = BundleReader.#opening(path, options);
     for (;;) {
       const { done, value } = opening.next();
@@ -70,7 +70,7 @@ export class BundleReader {
   }
 
   /** Pauses between the parts of the work. */
-  static *#opening(path: string, options: OpenOptions): Generator<void, BundleReader> {
+  static *#opening(path: string, options: BundleReaderOptions): Generator<void, BundleReader> {
     const fd = openFile(path);
     let reader: BundleReader | undefined;
     try {

@@ -2,7 +2,7 @@ import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import type { HostKey } from "../host/ssh-options.ts";
 
-/** `a,b` → names. @throws AirgapError `usage` when there is none */
+/** `a,b` → names. @throws AirgapError `usage` when it names none */
 export function names(text: string): string[] {
   const found = text
     .split(",")

@@ -6,7 +6,7 @@ import { isRecord } from "../oci/descriptor.ts";
 import { type KeyedCertificate, makeAuthority, makeKeyPair } from "../pki/certificate.ts";
 import type { StateDir } from "../plan/state-dir.ts";
 import type { Cluster } from "./cluster.ts";
-import { type KeptTls, type SiteTls, type StandingTls, siteTls } from "./site-tls.ts";
+import { type ExistingTls, type KeptTls, type SiteTls, siteTls } from "./site-tls.ts";
 
 /** The keys, tokens and passwords of a cluster. Made before the plan, so that no step needs a value from an earlier one. */
 export interface ClusterKeys {
@@ -126,11 +126,11 @@ function readCa(file: string): string {
 }
 
 /** What the hosts have already. */
-export interface Standing {
+export interface Existing {
   /** PEM of the cluster's authority. */
   ca?: string;
   /** The certificate of the site's server. */
-  tls?: StandingTls;
+  tls?: ExistingTls;
 }
 
 /**
@@ -138,13 +138,13 @@ export interface Standing {
  * existing cluster keeps its own authorities, whichever machine made it; tokens are made for each run.
  * @throws AirgapError
  */
-export async function loadSecrets(cluster: Cluster, home: StateDir, standing: Standing): Promise<Secrets> {
+export async function loadSecrets(cluster: Cluster, home: StateDir, existing: Existing): Promise<Secrets> {
   const kept = readKept(home);
-  const foreign = standing.ca !== undefined && kept.keys?.ca.cert.trim() !== standing.ca.trim();
+  const foreign = existing.ca !== undefined && kept.keys?.ca.cert.trim() !== existing.ca.trim();
   if (!foreign) kept.keys ??= await makeKeys();
   kept.joinToken ??= newToken();
   const password = fromEnvironment(cluster.registry.passwordEnv, "registry.passwordEnv");
-  const tls = servesTls(cluster) ? await siteTls(cluster, kept, standing.tls) : undefined;
+  const tls = servesTls(cluster) ? await siteTls(cluster, kept, existing.tls) : undefined;
   const line = htpasswd(cluster, password, tls?.ca ?? "");
   home.write(FILE, `${JSON.stringify(kept, undefined, 1)}\n`);
   const { caFile, mode, scheme } = cluster.registry;
@@ -152,8 +152,8 @@ export async function loadSecrets(cluster: Cluster, home: StateDir, standing: St
     mode === "serve" ? (scheme === "https" ? tls?.ca : undefined) : caFile ? readCa(caFile) : undefined;
   return {
     ...(foreign || !kept.keys ? {} : { keys: kept.keys }),
-    ca: standing.ca ?? kept.keys?.ca.cert ?? "",
-    joinToken: standing.ca === undefined ? kept.joinToken : newToken(),
+    ca: existing.ca ?? kept.keys?.ca.cert ?? "",
+    joinToken: existing.ca === undefined ? kept.joinToken : newToken(),
     ...(tls ? { tls } : {}),
     ...(registryCa ? { registryCa } : {}),
     ...(password === undefined ? {} : { registryPassword: password }),

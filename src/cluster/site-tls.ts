@@ -12,7 +12,7 @@ export interface SiteTls {
 }
 
 /** The public part that a site has already. PEM. */
-export interface StandingTls {
+export interface ExistingTls {
   ca: string;
   cert: string;
 }
@@ -50,18 +50,18 @@ function fits(cert: string, ca: string, names: string[]): boolean {
 /**
  * The authority and certificate of a site: those that the site has, else those that this machine made
  * before, else new ones, which are added to `kept`.
- * @param standing what the serving host has, if it serves already
+ * @param existing what the serving host has, if it serves already
  */
 export async function siteTls(
   cluster: Cluster,
   kept: KeptTls,
-  standing: StandingTls | undefined,
+  existing: ExistingTls | undefined,
 ): Promise<SiteTls> {
   const names = serverNames(cluster);
-  const ours = kept.authority !== undefined && standing?.ca.trim() === kept.authority.cert.trim();
-  if (standing !== undefined && fits(standing.cert, standing.ca, names)) {
-    const key = ours && kept.server?.cert.trim() === standing.cert.trim() ? kept.server.key : undefined;
-    return { ca: standing.ca, server: { cert: standing.cert, ...(key ? { key } : {}) } };
+  const ours = kept.authority !== undefined && existing?.ca.trim() === kept.authority.cert.trim();
+  if (existing !== undefined && fits(existing.cert, existing.ca, names)) {
+    const key = ours && kept.server?.cert.trim() === existing.cert.trim() ? kept.server.key : undefined;
+    return { ca: existing.ca, server: { cert: existing.cert, ...(key ? { key } : {}) } };
   }
   const subject = { commonName: `airgap ${cluster.name}`, organization: "airgap", days: DAYS };
   kept.authority ??= await makeAuthority(subject);

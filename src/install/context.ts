@@ -6,7 +6,7 @@ import type { Facts } from "../host/facts.ts";
 import type { Wave } from "../plan/stage.ts";
 import type { Step } from "../plan/step.ts";
 import type { Bundle, PackageSet } from "./bundle.ts";
-import type { Images } from "./images.ts";
+import type { Images } from "./node-images.ts";
 import { systemFor } from "./systems/index.ts";
 import type { System } from "./systems/system.ts";
 import type { UserManifests } from "./user-manifests.ts";

@@ -6,7 +6,7 @@ import { Session } from "../plan/session.ts";
 import { StateDir } from "../plan/state-dir.ts";
 import { type Bundle, readBundle } from "./bundle.ts";
 import { type Context, makeContext } from "./context.ts";
-import { imagesFor } from "./images.ts";
+import { imagesFor } from "./node-images.ts";
 import type { Finding } from "./preflight/finding.ts";
 import { preflight, preflightHosts } from "./preflight/preflight.ts";
 import { readUserManifests } from "./user-manifests.ts";

@@ -3,15 +3,15 @@ import { join } from "node:path";
 import { type Cluster, type ClusterHost, namedHosts } from "../cluster/cluster.ts";
 import { type ConnectOptions, openerFor, readAllFacts, sshSecrets } from "../cluster/connect.ts";
 import { readCluster } from "../cluster/read.ts";
-import { loadSecrets, type Secrets, type Standing, secretTexts } from "../cluster/secrets.ts";
+import { type Existing, loadSecrets, type Secrets, secretTexts } from "../cluster/secrets.ts";
 import { isAirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import type { Facts } from "../host/facts.ts";
 import { findSelf } from "../host/shipped.ts";
 import { checkAll } from "../plan/execute.ts";
-import { openJournal } from "../plan/journal.ts";
 import { RunLog } from "../plan/log.ts";
 import { Mask } from "../plan/mask.ts";
+import { openJournal } from "../plan/open-journal.ts";
 import { type PreviewedStep, preview } from "../plan/preview.ts";
 import { type Outcome, runPlan } from "../plan/run.ts";
 import { Session } from "../plan/session.ts";
@@ -24,8 +24,8 @@ import { type Bundle, readBundle } from "./bundle.ts";
 import { architecture, makeContext, type PlanInput } from "./context.ts";
 import { askForFacts, readGatheredFacts } from "./gathered-facts.ts";
 import { hintsFor } from "./hints.ts";
-import { imagesFor } from "./images.ts";
 import { rebuildKubeconfig } from "./kubeconfig.ts";
+import { imagesFor } from "./node-images.ts";
 import { planInstall } from "./plan.ts";
 import type { Finding } from "./preflight/finding.ts";
 import { parseIgnored, preflight, refuse } from "./preflight/preflight.ts";
@@ -65,7 +65,7 @@ export interface InstallResult {
 }
 
 /** Everything that a plan is made from. */
-export interface Prepared {
+export interface PreparedInstall {
   cluster: Cluster;
   bundle: Bundle;
   home: StateDir;
@@ -88,7 +88,7 @@ function localTools(): string[] {
 }
 
 /** What the hosts have already: the cluster's authority on a control plane, the certificate on the serving host. */
-export function standingOf(cluster: Cluster, facts: Record<string, Facts>): Standing {
+export function existingOf(cluster: Cluster, facts: Record<string, Facts>): Existing {
   const plane = cluster.hosts.find(
     ({ name, roles }) =>
       roles.includes("control-plane") &&
@@ -135,7 +135,7 @@ async function connect(
 }
 
 /** Reads cluster, bundle and facts, makes secrets, and checks all of it. The caller closes the session. */
-export async function prepare(options: Omit<InstallOptions, "dryRun">): Promise<Prepared> {
+export async function prepare(options: Omit<InstallOptions, "dryRun">): Promise<PreparedInstall> {
   const cluster = await readCluster(options.clusterFile);
   namedHosts(cluster, options.hosts);
   const ignored = parseIgnored(options.ignoreChecks);
@@ -147,7 +147,7 @@ export async function prepare(options: Omit<InstallOptions, "dryRun">): Promise<
   try {
     const server = facts[cluster.repository.host];
     const bundle = server ? withLocalTool(carried, localTools(), architecture(server).node) : carried;
-    const secrets = await loadSecrets(cluster, home, standingOf(cluster, facts));
+    const secrets = await loadSecrets(cluster, home, existingOf(cluster, facts));
     const mask = new Mask([...secretTexts(secrets), ...sshSecrets(cluster.hosts)]);
     const input: PlanInput = { cluster, facts, bundle, secrets, images, userManifests, ignored };
     const findings = preflight(makeContext(input));
@@ -193,10 +193,10 @@ export async function install(options: InstallOptions): Promise<InstallResult> {
 }
 
 type Part = Omit<InstallResult, "cluster" | "findings">;
-type Connected = Prepared & { session: Session<ClusterHost> };
+type Connected = PreparedInstall & { session: Session<ClusterHost> };
 
 /** Runs the plan, previews it, or writes it as scripts. */
-async function carryOut(prepared: Prepared, plan: Plan, options: InstallOptions): Promise<Part> {
+async function carryOut(prepared: PreparedInstall, plan: Plan, options: InstallOptions): Promise<Part> {
   const { session, cluster } = prepared;
   if (options.script !== undefined) {
     const order = scriptOrder(cluster.hosts, cluster.repository.host);

@@ -5,7 +5,7 @@ import { locationsIn } from "../discovery/manifests/applied.ts";
 import { AirgapError, messageOf } from "../errors.ts";
 import type { Lock } from "../lock/lock.ts";
 import type { ManifestFile } from "./bundle.ts";
-import { carries } from "./images.ts";
+import { carries } from "./node-images.ts";
 
 /** Documents that add-ons name by path, and their images that the bundle lacks. */
 export interface UserManifests {

@@ -2,7 +2,7 @@ import { AirgapError } from "../errors.ts";
 import type { KubeadmConfig } from "./config.ts";
 import { type ImageSettings, kubeadmImages, pauseImage } from "./images.ts";
 import { rulesOf, type VersionRules } from "./rules.ts";
-import { type KnownVersion, lookUp } from "./table.ts";
+import { findRow, type KnownVersion } from "./table.ts";
 import { formatVersion } from "./version.ts";
 
 export interface ListRequest {
@@ -80,7 +80,7 @@ export function listKubeadmImages(request: ListRequest): KubeadmList {
     request.imageRepository,
     config?.settings.imageRepository,
   );
-  const known = lookUp(version);
+  const known = findRow(version);
   const settings: ImageSettings = { ...config?.settings, ...(imageRepository ? { imageRepository } : {}) };
   // hyperkube left kubeadm's internal types with 1.22 (kubernetes/kubernetes#101537), whatever the file's API says.
   if (known.version.minor >= 22) settings.useHyperKubeImage = false;

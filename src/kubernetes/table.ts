@@ -103,7 +103,7 @@ function newestOf(request: { major: number; minor?: number }, text: string): Kno
  * @param text as for kubeadm's `--kubernetes-version`
  * @throws AirgapError `usage`, or `unsupported` outside of the table
  */
-export function lookUp(text: string): KnownVersion {
+export function findRow(text: string): KnownVersion {
   const request = parseVersion(text);
   if ("newest" in request) return newestOf(request.newest, text);
   const version = request.exact;

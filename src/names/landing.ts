@@ -183,7 +183,7 @@ function problem({ repository }: Reference, limits: NameLimits): string | undefi
 }
 
 /** @throws AirgapError `conflict` naming every image whose name the target rejects */
-export function checkNames(landings: Landing[], limits: NameLimits): void {
+export function checkLandingNames(landings: Landing[], limits: NameLimits): void {
   const bad = landings.flatMap(({ from, to }) => {
     const why = problem(to, limits);
     return why === undefined ? [] : [{ image: formatReference(from), name: formatReference(to), why }];

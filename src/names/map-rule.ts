@@ -56,7 +56,7 @@ function pair(from: string, to: string): number[] | undefined {
 }
 
 /**
- * Reads a rule. FROM is compared with `host/repository`; in TO each `*` or `**` stands for what a
+ * Reads a rule. FROM is compared with `host/repository`; in TO each `*` or `**` is replaced by what a
  * wildcard of FROM found: `*` for its last component, `**` for all of it. TO is a path at the
  * target, below its prefix.
  * @throws AirgapError `usage`

@@ -33,7 +33,7 @@ export function failedStage(
   { mask, log, hints = () => [] }: FailureContext,
 ): AirgapError {
   const known = failures.map(({ output }) => hints(output));
-  const told = failures.map(({ host, step, output, error }, i) => {
+  const described = failures.map(({ host, step, output, error }, i) => {
     const what = step ? `${host}: ${stage}/${step.step.id} (${step.step.title})` : `${host}: ${stage}`;
     const lines = mask.hide(output).trim().split("\n").slice(-LINES_SHOWN);
     return [
@@ -43,7 +43,7 @@ export function failedStage(
     ].join("\n");
   });
   const onlyLost = failures.every(({ error }) => isAirgapError(error, "network"));
-  return new AirgapError(onlyLost ? "interrupted" : "step-failed", told.join("\n"), {
+  return new AirgapError(onlyLost ? "interrupted" : "step-failed", described.join("\n"), {
     suggestions: [
       ...new Set(known.flat().flatMap(({ way }) => way)),
       `The full output is in ${log.path}`,

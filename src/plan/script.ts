@@ -3,7 +3,7 @@ import { quote } from "../host/host.ts";
 import { shipped, shippedPath } from "../host/shipped.ts";
 import { here } from "./shell.ts";
 import { fullId, type PlacedStep } from "./stage.ts";
-import { fingerprint } from "./step.ts";
+import { shortHash } from "./step.ts";
 
 export type Mode = "apply" | "check";
 
@@ -22,7 +22,7 @@ export function stepLibrary(): string {
 export function loadLibrary(): string {
   const text = stepLibrary();
   return [
-    `airgap_library=${fingerprint(text)}`,
+    `airgap_library=${shortHash(text)}`,
     `airgap_print_library() {\ncat ${here(text).text}\n}`,
     'eval "$(airgap_print_library)"',
   ].join("\n");
@@ -66,7 +66,7 @@ export function renderSteps(steps: PlacedStep[], mode: Mode, mark: string): stri
 /** A script that people run; it needs nothing that the host does not have. */
 export function renderScript(host: string, steps: PlacedStep[]): string {
   return `#!/bin/sh
-# shellcheck disable=SC2034,SC2154,SC2317  # functions and variables stand in the library; functions are called by name
+# shellcheck disable=SC2034,SC2154,SC2317  # functions and variables are in the library; functions are called by name
 # shellcheck disable=SC2016  # how a step is undone is printed, not expanded
 # shellcheck disable=SC2041,SC2043  # lists are as long as the cluster is large: one entry is one too
 # Run as root on ${host}: sh FILE; with --check it changes nothing and says what it would.

@@ -4,7 +4,7 @@ import { call, callWithInput } from "./shell.ts";
 
 /**
  * A desired state of a host: how to check it, apply it and undo it. All three are calls of the functions
- * of manifests/host/lib, one a line; each text is run with `set -e` in a shell of its own.
+ * of manifests/host/lib, one a line; each text runs with `set -e` in its own shell.
  */
 export interface Step {
   /** Unique within stage and host: `swap`. */
@@ -40,8 +40,7 @@ export interface Upload {
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 /** A short hash of a content, for stamps. */
-export const fingerprint = (...contents: string[]): string =>
-  sha256(contents.map(sha256).join()).slice(0, 16);
+export const shortHash = (...contents: string[]): string => sha256(contents.map(sha256).join()).slice(0, 16);
 
 export interface FileStep {
   id: string;
@@ -118,7 +117,7 @@ export interface ServiceStep {
 
 /** A service that is enabled and runs with its present configuration, even if an earlier run stopped before restarting it. */
 export function serviceStep({ id, title, unit, reads, before, undo }: ServiceStep): Step {
-  const stamp = fingerprint(...reads.map((each) => (typeof each === "string" ? each : each.content)));
+  const stamp = shortHash(...reads.map((each) => (typeof each === "string" ? each : each.content)));
   const files = reads.flatMap((each) => (typeof each === "string" ? [] : [each.path]));
   return {
     id,

@@ -22,11 +22,11 @@ export async function undoHost(
   packages: boolean,
   { connections, log, mask, emit, signal }: Omit<RunContext, "record">,
 ): Promise<UndoResult> {
-  const told: StepReport[] = [];
+  const reports: StepReport[] = [];
   const protocol = new StepProtocol(MARK, {
     state: (id, state, report) => {
       if (report === undefined) return;
-      told.push(report);
+      reports.push(report);
       emit({ type: "step", host, step: id, state, detail: "undone", ms: report.ms });
       log.line(`${host} ${id} undone: ${report.state}`);
       log.output(host, report.output);
@@ -39,16 +39,16 @@ export async function undoHost(
       ...(signal ? { signal } : {}),
     });
     protocol.end();
-    const failed = told
+    const failed = reports
       .filter(({ state }) => state === "failed")
       .map(({ id, output }) => `${id}: ${mask.hide(output).trim().split("\n").at(-1) ?? ""}`);
     return {
       host,
-      undone: told.length - failed.length,
+      undone: reports.length - failed.length,
       failed: code === 0 || failed.length > 0 ? failed : [stderr.trim() || `its script ended with ${code}`],
     };
   } catch (error) {
     if (!isAirgapError(error, "network")) throw error;
-    return { host, undone: told.length, failed: [messageOf(error)] };
+    return { host, undone: reports.length, failed: [messageOf(error)] };
   }
 }

@@ -11,7 +11,7 @@ import { push } from "../site/push/push.ts";
 import { MemorySource } from "../transport/memory.ts";
 import { RegistryDestination } from "../transport/registry/destination.ts";
 import { Registries } from "../transport/registry/registries.ts";
-import { type MadeImage, makeImages } from "./images.ts";
+import { type MadeImage, makeImages } from "./sample-images.ts";
 
 const root = join(import.meta.dirname, "../..");
 const report = createReporter({ json: false, quiet: false, verbose: false, color: !process.env["NO_COLOR"] });

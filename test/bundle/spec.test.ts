@@ -18,7 +18,7 @@ const problems = (text: string): string => {
   return "";
 };
 
-/** Everything that interface.md shows. */
+/** A spec with every key. */
 const WHOLE = `
 platforms: [linux/amd64]
 siteName: kubernetes-register.superopsmsb.com

@@ -151,7 +151,7 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
       ["install", cluster, "--bundle", bundle],
       [
         /d1: .*the host key of 10\.81\.0\.12 has changed to SHA256:/,
-        /say so in the cluster file: hostKey: "SHA256:/,
+        /write it into the cluster file: hostKey: "SHA256:/,
       ],
     );
     await refused(1, withoutKeys, [
@@ -287,7 +287,7 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
     await box.expect(
       0,
       ["hosts", "authorize", cluster],
-      [/d1: \S+\/site is installed for root/, /register: \S+\/site is installed for root/],
+      [/d1: \S+\/site is now installed for root/, /register: \S+\/site is now installed for root/],
     );
     await box.expect(0, ["hosts", "authorize", cluster], [/d1: \S+\/site was already installed for root/]);
     await box.expect(0, ["hosts", "check", cluster], [/d1: Debian/], { AIRGAP_SSH_PASSWORD: "" });
@@ -306,7 +306,7 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
     await box.expect(
       0,
       ["hosts", "authorize", cluster, "--hosts", "d1"],
-      [/d1: \S+\/site is installed for admin/],
+      [/d1: \S+\/site is now installed for admin/],
       { ADMIN_PASSWORD: ADMIN },
     );
     expect(await node?.sh("stat -c '%U %a' /home/admin/.ssh /home/admin/.ssh/authorized_keys")).toBe(

@@ -135,7 +135,7 @@ describe("ssh, against a real sshd", () => {
       ),
     ).toMatch(/may not use sudo/);
     expect(await failure(open("admin", { password: "adminpw" }))).toMatch(
-      /would not be root's[\s\S]*sudo: true/,
+      /would not run as root[\s\S]*sudo: true/,
     );
   });
 

@@ -21,9 +21,9 @@ beforeEach(() => {
 });
 const clusterOf = (over: Record<string, unknown> = {}): Cluster =>
   parseCluster(clusterText(over), scratch.path("cluster.yaml"));
-const load = (over: Record<string, unknown> = {}, standing = {}) => {
+const load = (over: Record<string, unknown> = {}, existing = {}) => {
   const cluster = clusterOf(over);
-  return loadSecrets(cluster, StateDir.open(cluster), standing);
+  return loadSecrets(cluster, StateDir.open(cluster), existing);
 };
 
 describe("secrets", () => {

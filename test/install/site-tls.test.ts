@@ -46,17 +46,17 @@ describe("the site's certificate", () => {
     const cluster = clusterOf(scratch.path("b"));
     const here = {};
     const made = await siteTls(cluster, here, undefined);
-    const standing = { ca: made.ca, cert: made.server.cert };
-    expect(await siteTls(cluster, here, standing)).toEqual(made);
+    const existing = { ca: made.ca, cert: made.server.cert };
+    expect(await siteTls(cluster, here, existing)).toEqual(made);
     const elsewhere = {};
-    expect(await siteTls(cluster, elsewhere, standing)).toEqual({
+    expect(await siteTls(cluster, elsewhere, existing)).toEqual({
       ca: made.ca,
       server: { cert: made.server.cert },
     });
     expect(elsewhere).toEqual({});
     const other = {};
     await siteTls(cluster, other, undefined);
-    expect((await siteTls(cluster, other, standing)).ca).toBe(made.ca);
+    expect((await siteTls(cluster, other, existing)).ca).toBe(made.ca);
   });
 
   it("that stands is replaced when it is not good: another name, another authority, not a certificate", async () => {
@@ -64,13 +64,13 @@ describe("the site's certificate", () => {
     const made = await siteTls(cluster, {}, undefined);
     const foreign = await siteTls(cluster, {}, undefined);
     const moved = { ...cluster, registry: { ...cluster.registry, host: "other.site.local" } };
-    for (const [wanted, standing] of [
+    for (const [wanted, existing] of [
       [moved, { ca: made.ca, cert: made.server.cert }],
       [cluster, { ca: foreign.ca, cert: made.server.cert }],
       [cluster, { ca: made.ca, cert: "none" }],
     ] as const) {
-      const fresh = await siteTls(wanted, {}, standing);
-      expect(fresh.server.cert).not.toBe(standing.cert);
+      const fresh = await siteTls(wanted, {}, existing);
+      expect(fresh.server.cert).not.toBe(existing.cert);
       expect(fresh.server.key).toBeDefined();
     }
   });

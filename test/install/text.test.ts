@@ -4,7 +4,7 @@ import { confirmHostKey, names } from "../../src/cluster/flags.ts";
 import { AirgapError } from "../../src/errors.ts";
 import type { Event } from "../../src/events.ts";
 import { fillShipped } from "../../src/host/shipped.ts";
-import { asksByLandedName, carries, imagesFor } from "../../src/install/images.ts";
+import { asksByLandedName, carries, imagesFor } from "../../src/install/node-images.ts";
 import { Mask } from "../../src/plan/mask.ts";
 import { diffLines, formatPreview, preview } from "../../src/plan/preview.ts";
 import { StepProtocol } from "../../src/plan/protocol.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
-  checkNames,
+  checkLandingNames,
   HARBOR_NAMES,
   type LandingRules,
   land,
@@ -189,14 +189,16 @@ describe("checkNames", () => {
     landAll([{ reference: parseReference(text), digest: digestOf("x") }], rules("path", target));
 
   it("wants a project of Harbor", () => {
-    expect(() => checkNames(landings("h.io"), HARBOR_NAMES)).toThrow(/at least 2 components/);
-    expect(() => checkNames(landings("h.io/p"), HARBOR_NAMES)).not.toThrow();
-    expect(() => checkNames(landings("h.io/a__b"), HARBOR_NAMES)).toThrow(/'a__b' is not a valid project/);
+    expect(() => checkLandingNames(landings("h.io"), HARBOR_NAMES)).toThrow(/at least 2 components/);
+    expect(() => checkLandingNames(landings("h.io/p"), HARBOR_NAMES)).not.toThrow();
+    expect(() => checkLandingNames(landings("h.io/a__b"), HARBOR_NAMES)).toThrow(
+      /'a__b' is not a valid project/,
+    );
   });
 
   it("knows Docker Hub's depth", () => {
     const limits = limitsOfHost("docker.io");
-    expect(() => checkNames(landings("docker.io/me/deep"), limits ?? HARBOR_NAMES)).toThrow(
+    expect(() => checkLandingNames(landings("docker.io/me/deep"), limits ?? HARBOR_NAMES)).toThrow(
       /at most 2 components/,
     );
   });

@@ -1,7 +1,7 @@
 import { buffer } from "node:stream/consumers";
 import { Flags } from "@oclif/core";
 import { BaseCommand, withEnv } from "../../command.ts";
-import { describePlace, type FoundImages, findImagesAt } from "../../discovery/manifests/find.ts";
+import { describePlace, type FoundImages, findImagesAt } from "../../discovery/manifests/find-images.ts";
 import { AirgapError, Exit } from "../../errors.ts";
 import { count } from "../../format.ts";
 

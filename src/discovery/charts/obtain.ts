@@ -4,8 +4,8 @@ import { AirgapError, isAirgapError } from "../../errors.ts";
 import type { Emit } from "../../events.ts";
 import type { Http } from "../../http.ts";
 import { describePlace, localPath, readPlace } from "../../transport/url.ts";
+import { fetchFromRepository, MAX_ARCHIVE } from "./helm-repository.ts";
 import { fetchFromRegistry, type OpenRepository } from "./oci.ts";
-import { fetchFromRepository, MAX_ARCHIVE } from "./repository.ts";
 import { type ChartFiles, readArchive, readFolder } from "./tree.ts";
 
 /** What it takes to reach charts. */

@@ -3,7 +3,7 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import { type Manifest, parseManifest } from "../../oci/manifest.ts";
 import { parseReference } from "../../oci/reference.ts";
 import type { Source } from "../../transport/types.ts";
-import { MAX_ARCHIVE, type Packaged } from "./repository.ts";
+import { MAX_ARCHIVE, type Packaged } from "./helm-repository.ts";
 import { newest } from "./semver.ts";
 
 /** https://helm.sh/docs/topics/registries/ */

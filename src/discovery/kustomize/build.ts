@@ -22,7 +22,7 @@ import { transformReplacements } from "./replacements.ts";
 import { kindOf, nameOf, type Resource, readSelector, selects } from "./resource.ts";
 import { isBuiltin, transformBuiltin } from "./transformers.ts";
 
-export interface BuildOptions {
+export interface KustomizeOptions {
   /** What can't be built is an error; otherwise it is told and left out. */
   strict: boolean;
   warn(message: string): void;
@@ -62,7 +62,7 @@ interface Variable {
  * of generated ConfigMaps and Secrets get no hash.
  * @throws AirgapError `spec`: a remote base, a cycle, a missing file, a patch that does not apply
  */
-export async function buildKustomization(folder: string, options: BuildOptions): Promise<Built> {
+export async function buildKustomization(folder: string, options: KustomizeOptions): Promise<Built> {
   const files = new Files(await realpath(folder));
   await using checkouts = new Checkouts(options.signal);
   const builder = new Builder(files, checkouts, options);
@@ -91,14 +91,14 @@ const nothing = (): Accumulated => ({ resources: [], configuration: emptyConfigu
 class Builder {
   readonly #files: Files;
   readonly #checkouts: Checkouts;
-  readonly #options: BuildOptions;
+  readonly #options: KustomizeOptions;
   /** Redacted URLs of what was fetched. */
   readonly remotes: string[] = [];
   /** Roots of repositories that were fetched: kustomizations in them stay in them. */
   readonly #roots: string[] = [];
   readonly #variables: Variable[] = [];
 
-  constructor(files: Files, checkouts: Checkouts, options: BuildOptions) {
+  constructor(files: Files, checkouts: Checkouts, options: KustomizeOptions) {
     this.#files = files;
     this.#checkouts = checkouts;
     this.#options = options;

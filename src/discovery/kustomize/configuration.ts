@@ -3,7 +3,7 @@ import type { Field } from "./field-path.ts";
 import { readSelector, type Selector } from "./resource.ts";
 
 /** A field of `user` objects that holds the name of an object of `kind`. */
-export interface Reference {
+export interface NameReference {
   kind: string;
   path: string;
   user?: Selector;
@@ -24,7 +24,7 @@ export interface Configuration {
   templateLabels: Field[];
   commonAnnotations: Field[];
   replicas: Field[];
-  references: Reference[];
+  references: NameReference[];
   /** Paths that variables are put into, with dots: `.spec.img`. */
   variables: string[];
 }

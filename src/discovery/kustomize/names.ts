@@ -1,5 +1,5 @@
 import { get, type Mapping, type Node, scalar, stringAt, withEntry } from "../documents/node.ts";
-import type { Configuration, Reference } from "./configuration.ts";
+import type { Configuration, NameReference } from "./configuration.ts";
 import { changeAt, type Field, parsePath } from "./field-path.ts";
 import { kindOf, nameOf, namespaceOf, type Resource, selects } from "./resource.ts";
 
@@ -61,7 +61,7 @@ function refersTo(user: Mapping, path: string, kind: string): boolean {
   return path !== "spec/scaleTargetRef/name" || stringAt(user, "spec", "scaleTargetRef", "kind") === kind;
 }
 
-const OWN_REFERENCES: Reference[] = Object.entries(REFERENCES).flatMap(([kind, paths]) =>
+const OWN_REFERENCES: NameReference[] = Object.entries(REFERENCES).flatMap(([kind, paths]) =>
   paths.map((path) => ({ kind, path })),
 );
 
@@ -108,7 +108,7 @@ function withAffix(resource: Resource, fields: Field[], change: (value: string) 
 }
 
 /** Uses that were written against a former name in another kustomization than the one that changed it. */
-export function restoreReferences(resources: Resource[], configured: Reference[]): Resource[] {
+export function restoreReferences(resources: Resource[], configured: NameReference[]): Resource[] {
   const renamed = new Map<string, string>();
   for (const each of resources)
     for (const former of each.formerNames) renamed.set(`${kindOf(each)}/${former}`, nameOf(each));
@@ -143,7 +143,11 @@ function withServices(resource: Resource, services: Map<string, string>): Resour
   return { ...resource, node };
 }
 
-function withRenamed(resource: Resource, renamed: Map<string, string>, references: Reference[]): Resource {
+function withRenamed(
+  resource: Resource,
+  renamed: Map<string, string>,
+  references: NameReference[],
+): Resource {
   let node = resource.node;
   for (const { kind, path, user } of references) {
     if (!refersTo(node, path, kind) || (user && !selects(user, resource))) continue;

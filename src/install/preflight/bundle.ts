@@ -2,7 +2,7 @@ import { isAirgapError, messageOf } from "../../errors.ts";
 import type { Facts } from "../../host/facts.ts";
 import { localName } from "../bundle.ts";
 import { architecture, type Context, setFor, systemNames } from "../context.ts";
-import { carries } from "../images.ts";
+import { carries } from "../node-images.ts";
 import { containerdVersion } from "../stages/containerd.ts";
 import { manifestOf } from "../stages/network.ts";
 import { wantedOn } from "../stages/wanted.ts";

@@ -68,10 +68,10 @@ const nftables: HostCheck = (host, facts, { cluster, images }) => {
     : [];
 };
 
-/** kubelet 1.35 refuses cgroup v1 unless it is told otherwise: kubernetes/kubernetes#134298. */
+/** kubelet 1.35 refuses cgroup v1 unless failCgroupV1 is false: kubernetes/kubernetes#134298. */
 const cgroup: HostCheck = (host, facts, { cluster, images }) => {
-  const told = cluster.kubeadm.KubeletConfiguration?.["failCgroupV1"] === false;
-  if (!isNode(host) || facts.cgroup === "v2" || images.rules.cgroupV1 !== "refused" || told) return [];
+  const allowed = cluster.kubeadm.KubeletConfiguration?.["failCgroupV1"] === false;
+  if (!isNode(host) || facts.cgroup === "v2" || images.rules.cgroupV1 !== "refused" || allowed) return [];
   return [
     error(
       "cgroup",

@@ -4,7 +4,7 @@ import { containerdHosts, type HostsFile } from "../../names/containerd-hosts.ts
 import { call } from "../../plan/shell.ts";
 import { fileStep, type Step, serviceStep } from "../../plan/step.ts";
 import { type Context, setFor } from "../context.ts";
-import { asksByLandedName } from "../images.ts";
+import { asksByLandedName } from "../node-images.ts";
 import { mergeContainerdConfig } from "./containerd-config.ts";
 import { proxyStep } from "./proxy.ts";
 import { REGISTRY_CA } from "./trust.ts";

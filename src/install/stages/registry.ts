@@ -1,7 +1,7 @@
 import { registryName } from "../../cluster/cluster.ts";
 import { call, callWithInput } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
-import { fingerprint, type Step } from "../../plan/step.ts";
+import { type Step, shortHash } from "../../plan/step.ts";
 import type { Context } from "../context.ts";
 import { bundleOnHost, toolOnHost } from "./serve.ts";
 import { REGISTRY_CA } from "./trust.ts";
@@ -25,7 +25,7 @@ function imagesStep(context: Context): Step {
     ...(secrets.registryCa ? [`--ca-file=${REGISTRY_CA}`] : []),
     ...(registry.scheme === "http" ? ["--insecure"] : []),
   ];
-  const stamp = fingerprint(bundle.lockDigest, target, ...flags);
+  const stamp = shortHash(bundle.lockDigest, target, ...flags);
   const auth = Buffer.from(`${registry.user ?? ""}:${secrets.registryPassword ?? ""}`).toString("base64");
   const login =
     registry.user === undefined ? "{}" : JSON.stringify({ auths: { [registryName(registry)]: { auth } } });

@@ -3,7 +3,7 @@ import type { ClusterHost } from "../../cluster/cluster.ts";
 import { fillShipped } from "../../host/shipped.ts";
 import { call, callWithInput } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
-import { fingerprint, type Step } from "../../plan/step.ts";
+import { type Step, shortHash } from "../../plan/step.ts";
 import { type Context, wave } from "../context.ts";
 
 const NOTE = "verified";
@@ -36,7 +36,7 @@ function stampOf({ cluster, bundle, images }: Context): string {
   const network = cluster.network
     ? (bundle.manifests[cluster.network.name]?.files ?? []).map(({ text }) => text)
     : [];
-  return fingerprint(
+  return shortHash(
     JSON.stringify([cluster.kubernetes, cluster.network, cluster.runtime, images.sandbox]),
     ...network,
   );
@@ -91,7 +91,7 @@ function networkStep(context: Context): Step {
 
 /** From the first control plane, which is outside for all others. */
 function nodePortStep(context: Context, hosts: ClusterHost[]): Step {
-  const stamp = fingerprint(stampOf(context), ...hosts.map(({ name }) => name));
+  const stamp = shortHash(stampOf(context), ...hosts.map(({ name }) => name));
   return {
     id: "node-port",
     title: "A service answers at a port of every node",

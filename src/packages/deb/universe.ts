@@ -1,11 +1,11 @@
-import type { Loaded } from "../solver/loader.ts";
+import type { LoadedPackage } from "../solver/loader.ts";
 import type { DebData } from "./packages-file.ts";
 import { type Alternative, alternativesOf } from "./relation.ts";
 import type { DebRepository } from "./repository.ts";
 import { compareDebianVersions, type DebianOperator, inRange } from "./version.ts";
 
 /** A version of a package that may be chosen. */
-export type DebSolvable = Loaded<DebData, DebRepository>;
+export type DebSolvable = LoadedPackage<DebData, DebRepository>;
 
 /** Hands over who provides a name: `= version`, or empty for an unversioned Provides, which fulfils no versioned relation. */
 export type DebProviderLookup = (name: string, visit: (solvable: DebSolvable, range: string) => void) => void;

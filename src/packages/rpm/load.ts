@@ -13,7 +13,7 @@ export interface InstalledPackage {
   version: string;
 }
 
-export interface LoadOptions {
+export interface MetadataOptions {
   repositories: RpmRepository[];
   /** Architectures that may be installed. */
   arches: ReadonlySet<string>;
@@ -56,7 +56,7 @@ function vocabulary(recommends: boolean): Vocabulary<RpmData> {
 }
 
 /** Loads what the request can reach. */
-export async function loadUniverse(options: LoadOptions): Promise<Universe> {
+export async function loadUniverse(options: MetadataOptions): Promise<Universe> {
   const { repositories, arches, capabilities, recommends, installed } = options;
   const wanted = [...options.names, ...installed.map(({ name }) => name)];
   const loader = new Loader({

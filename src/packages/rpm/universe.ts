@@ -1,11 +1,11 @@
-import type { Loaded } from "../solver/loader.ts";
+import type { LoadedPackage } from "../solver/loader.ts";
 import type { RpmData } from "./primary.ts";
 import { parseRange, parseRelation, type Relation, type Simple } from "./relation.ts";
 import type { RpmRepository } from "./repository.ts";
 import { EQUAL, rangesOverlap } from "./version.ts";
 
 /** Ids follow the repositories in order, then the order of their metadata; what is installed comes first. */
-export type Solvable = Loaded<RpmData, RpmRepository>;
+export type Solvable = LoadedPackage<RpmData, RpmRepository>;
 
 /** Hands over who provides a name, with the range in which it does (`= 1.0-1`, or empty). */
 export type ProviderLookup = (name: string, visit: (solvable: Solvable, range: string) => void) => void;

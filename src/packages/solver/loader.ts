@@ -21,7 +21,7 @@ export interface Vocabulary<Data> {
 }
 
 /** A package that may be chosen. */
-export interface Loaded<Data, Repository> {
+export interface LoadedPackage<Data, Repository> {
   /** Its variable in the rules; 0 until it has one. */
   id: number;
   /** Absent for what hosts have installed. */
@@ -67,8 +67,8 @@ export function* batches<T>(items: Iterable<T>): Generator<T[]> {
  */
 export class Loader<Data, Repository extends Lookup> {
   readonly #request: LoadRequest<Data, Repository>;
-  readonly #packages: Map<number, Loaded<Data, Repository>>[];
-  readonly #provisions = new Provisions<Loaded<Data, Repository>>();
+  readonly #packages: Map<number, LoadedPackage<Data, Repository>>[];
+  readonly #provisions = new Provisions<LoadedPackage<Data, Repository>>();
   #next = new Set<string>();
   #strings = new Map<string, string>();
 
@@ -96,8 +96,8 @@ export class Loader<Data, Repository extends Lookup> {
   }
 
   /** The packages of a repository, in the order of its metadata. */
-  packages(repository: number): Loaded<Data, Repository>[] {
-    return [...(this.#packages[repository] as Map<number, Loaded<Data, Repository>>).values()].sort(
+  packages(repository: number): LoadedPackage<Data, Repository>[] {
+    return [...(this.#packages[repository] as Map<number, LoadedPackage<Data, Repository>>).values()].sort(
       (a, b) => a.row - b.row,
     );
   }
@@ -105,7 +105,7 @@ export class Loader<Data, Repository extends Lookup> {
   /** Who provides a name, as far as anybody speaks of it. */
   readonly lookUp = (
     name: string,
-    visit: (provider: Loaded<Data, Repository>, range: string) => void,
+    visit: (provider: LoadedPackage<Data, Repository>, range: string) => void,
   ): void => this.#provisions.of(name, visit);
 
   #want(name: string): void {
@@ -114,7 +114,7 @@ export class Loader<Data, Repository extends Lookup> {
 
   async #takeProviders(batch: string[], load: boolean): Promise<void> {
     for (const [i, repository] of this.#request.repositories.entries()) {
-      const packages = this.#packages[i] as Map<number, Loaded<Data, Repository>>;
+      const packages = this.#packages[i] as Map<number, LoadedPackage<Data, Repository>>;
       const missing = new Set<number>();
       for (const { name, package: row, range } of await repository.providers(batch)) {
         this.#provisions.add(name, i, row, this.#share(range));
@@ -140,7 +140,7 @@ export class Loader<Data, Repository extends Lookup> {
   };
 
   #take(i: number, row: PackageRow): void {
-    const packages = this.#packages[i] as Map<number, Loaded<Data, Repository>>;
+    const packages = this.#packages[i] as Map<number, LoadedPackage<Data, Repository>>;
     if (packages.has(row.id) || !this.#request.arches.has(row.arch)) return;
     const data = this.#request.vocabulary.read(row, this.#share);
     const { id, name, arch, version } = row;

@@ -79,8 +79,8 @@ function lacks(where: string, want: Platform, children: Descriptor[]): AirgapErr
   );
 }
 
-/** What stands for a choice of an index's children under a tag. interface.md, "What lands, and where". */
-export type Landing =
+/** What a tag names when only some children of an index are chosen. */
+export type IndexLanding =
   | { kind: "whole" }
   | { kind: "single"; child: Descriptor }
   | { kind: "derived"; bytes: Buffer };
@@ -93,7 +93,7 @@ export function landingOf(
   index: Record<string, unknown>,
   children: Descriptor[],
   chosen: Descriptor[],
-): Landing {
+): IndexLanding {
   if (chosen.length === children.length) return { kind: "whole" };
   const images = chosen.filter((child) => !isAttestation(child));
   const [only] = images;

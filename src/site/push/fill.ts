@@ -1,6 +1,6 @@
 import { count } from "../../format.ts";
 import type { Lock } from "../../lock/lock.ts";
-import { checkNames, HARBOR_NAMES, type LandingRules, parseTarget } from "../../names/landing.ts";
+import { checkLandingNames, HARBOR_NAMES, type LandingRules, parseTarget } from "../../names/landing.ts";
 import { parseMapRule } from "../../names/map-rule.ts";
 import type { Registries } from "../../transport/registry/registries.ts";
 import type { Source } from "../../transport/types.ts";
@@ -63,7 +63,7 @@ export async function fillRegistry(options: FillOptions): Promise<PushResult> {
       emit,
       ...(signal ? { signal } : {}),
     });
-    if (target.harbor) checkNames(landingsOf(images), HARBOR_NAMES);
+    if (target.harbor) checkLandingNames(landingsOf(images), HARBOR_NAMES);
     const projects = [...new Set(images.map(({ root }) => projectOf(root.repository)))];
     const robots = options.makeRobots
       ? await RobotMaker.prepare(target.harbor, bundle.lock.name, projects, target.asker, options.robotsFile)

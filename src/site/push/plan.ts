@@ -1,6 +1,12 @@
 import type { AttachedCopy } from "../../copy.ts";
 import type { Attached, Item, Lock } from "../../lock/lock.ts";
-import { checkNames, type Landing, type LandingRules, landAll, limitsOfHost } from "../../names/landing.ts";
+import {
+  checkLandingNames,
+  type Landing,
+  type LandingRules,
+  landAll,
+  limitsOfHost,
+} from "../../names/landing.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../../oci/digest.ts";
 import { formatReference, parseReference } from "../../oci/reference.ts";
@@ -65,7 +71,7 @@ export function planPush(lock: Lock, rules: LandingRules): PushImage[] {
     rules,
   );
   const limits = limitsOfHost(rules.target.host);
-  if (limits) checkNames(landings, limits);
+  if (limits) checkLandingNames(landings, limits);
   return merge(
     landings.map(({ from, to }, i): PushImage => {
       const item = items[i] as Item;

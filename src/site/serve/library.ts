@@ -4,7 +4,7 @@ import type { BundleReader } from "../../bundle/reader.ts";
 import { AirgapError } from "../../errors.ts";
 import { hostComponent, type Reference, tryParseReference } from "../../oci/reference.ts";
 import { BundleFiles } from "./files.ts";
-import { BundleRepository, type Part } from "./repository.ts";
+import { BundleRepository, type ServedImage } from "./package-repository.ts";
 
 const DOCKER_HUB = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
 const withoutDefaultPort = (host: string): string => host.toLowerCase().replace(/:443$/, "");
@@ -13,10 +13,10 @@ const upstreamName = (ns: string): string =>
 
 /** Images under each name that they answer to. */
 class Names {
-  readonly #parts = new Map<string, Part[]>();
+  readonly #parts = new Map<string, ServedImage[]>();
   #repositories = new Map<string, BundleRepository>();
 
-  add(name: string, part: Part): void {
+  add(name: string, part: ServedImage): void {
     const parts = this.#parts.get(name) ?? [];
     parts.push(part);
     this.#parts.set(name, parts);
@@ -67,7 +67,7 @@ class BundleLibrary implements Library {
     for (const names of [this.#upstream, this.#hosts, this.#paths, this.#hub]) names.settle();
   }
 
-  #add(part: Part): void {
+  #add(part: ServedImage): void {
     const { reference, bundle } = part;
     const { host, repository }: Reference = reference;
     this.#upstream.add(`${upstreamName(host)}/${repository}`, part);

@@ -9,7 +9,7 @@ import { locationsIn } from "../../../src/discovery/manifests/applied.ts";
 import type { Facts } from "../../../src/host/facts.ts";
 import type { Bundle, Manifests, PackageSet } from "../../../src/install/bundle.ts";
 import type { PlanInput } from "../../../src/install/context.ts";
-import { imagesFor } from "../../../src/install/images.ts";
+import { imagesFor } from "../../../src/install/node-images.ts";
 import { readUserManifests } from "../../../src/install/user-manifests.ts";
 import { listKubeadmImages } from "../../../src/kubernetes/list.ts";
 import type { Item, Lock } from "../../../src/lock/lock.ts";

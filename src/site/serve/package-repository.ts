@@ -9,7 +9,7 @@ import { isManifestLike } from "../../oci/media-types.ts";
 import type { Reference } from "../../oci/reference.ts";
 
 /** An image of a bundle, under one of the names it answers to. */
-export interface Part {
+export interface ServedImage {
   bundle: BundleReader;
   item: Item;
   reference: Reference;
@@ -31,8 +31,8 @@ const served = (item: Item): Descriptor => item.original ?? item.root;
  * was asked for by its digest, and the tag may have moved since.
  * @throws AirgapError `conflict` when two bundles have different content under one name
  */
-function tagsOf(name: string, parts: Part[]): Map<string, Descriptor> {
-  const tags = new Map<string, Part>();
+function tagsOf(name: string, parts: ServedImage[]): Map<string, Descriptor> {
+  const tags = new Map<string, ServedImage>();
   const pinned = new Map<string, Set<Digest>>();
   for (const part of parts) {
     const { tag, digest } = part.reference;
@@ -54,8 +54,9 @@ function tagsOf(name: string, parts: Part[]): Map<string, Descriptor> {
   return result;
 }
 
-function clash(name: string, a: Part, b: Part): AirgapError {
-  const tell = ({ bundle, item }: Part): string => `${item.name} of ${bundle.path} (${served(item).digest})`;
+function clash(name: string, a: ServedImage, b: ServedImage): AirgapError {
+  const tell = ({ bundle, item }: ServedImage): string =>
+    `${item.name} of ${bundle.path} (${served(item).digest})`;
   return new AirgapError("conflict", `${name} would be two different images: ${tell(a)} and ${tell(b)}`, {
     suggestions: [`airgap serve ${a.bundle.path}`, `airgap serve ${b.bundle.path} --listen 127.0.0.1:5001`],
     data: {
@@ -68,12 +69,12 @@ function clash(name: string, a: Part, b: Part): AirgapError {
 
 /** Images of bundles as one repository; bytes are read where they lie in the tar. */
 export class BundleRepository implements Repository {
-  readonly #parts: Part[];
+  readonly #parts: ServedImage[];
   readonly #tags: Map<string, Descriptor>;
   #content: Map<Digest, Held> | undefined;
 
   /** @throws AirgapError `conflict` */
-  constructor(name: string, parts: Part[]) {
+  constructor(name: string, parts: ServedImage[]) {
     this.#parts = parts;
     this.#tags = tagsOf(name, parts);
   }
