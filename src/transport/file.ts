@@ -11,7 +11,7 @@ import { verifiedStream } from "./verify.ts";
 
 type Sink = (chunk: Uint8Array) => void | Promise<void>;
 
-/** Hands over a part of a file in one reused buffer. @throws AirgapError `not-found`, `disk`, `corrupt` when it is too short */
+/** Passes a part of a file to `sink` in one reused buffer. @throws AirgapError `not-found`, `disk`, `corrupt` when it is too short */
 async function pourFile(
   path: string,
   { offset, length }: Range,
@@ -19,7 +19,7 @@ async function pourFile(
   signal?: AbortSignal,
 ): Promise<void> {
   const file = await openPlainFile(path);
-  if (file === undefined) throw new AirgapError("not-found", `There is no file ${path}`);
+  if (file === undefined) throw new AirgapError("not-found", `Cannot read ${path}: no such file`);
   try {
     await pourRegion({ fd: file.fd, offset, size: length ?? file.size - offset }, path, sink, signal);
   } finally {

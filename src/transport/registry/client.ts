@@ -21,7 +21,7 @@ const MAX_MOVES = 5;
 const UPLOADS = 48;
 
 export interface ClientOptions {
-  /** As references write it: `docker.io`, `harbor.site.local:8443`. */
+  /** The host in references: `docker.io`, `harbor.site.local:8443`. */
   host: string;
   http: Http;
   trust: Trust;
@@ -32,32 +32,32 @@ export interface ClientOptions {
 }
 
 export interface Ask extends Omit<HttpRequest, "retries"> {
-  /** Rights that the request needs; for a mount those on the other repository too. */
+  /** Rights that the request needs; for a mount also those on the other repository. */
   scopes: Scope[];
   /**
-   * What may be sent again: `always` where repeating does no harm, `refused` where only a plain
-   * "not now" (429) tells that nothing was done. Default `always`.
+   * What may be sent again: `always` when repeating is harmless, `refused` when only a plain
+   * "not now" (429) proves that nothing was done. Default `always`.
    */
   retry?: "always" | "refused" | "never";
 }
 
-/** What was found out about a registry and holds for the whole run. */
+/** What was found out about a registry; it is kept for the whole run. */
 export interface Learned {
-  /** Whether it lists referrers; undefined as long as nobody asked. */
+  /** Whether it lists referrers; undefined until it was asked. */
   referrersApi?: boolean;
-  /** The first question for referrers, under way: its answer spares the others. */
+  /** The first request for referrers, while it runs: its answer makes others unnecessary. */
   firstReferrers?: Promise<unknown>;
-  /** Tags of repositories, where somebody asked for all of them. */
+  /** Tags of repositories that were listed. */
   tags: Map<string, Promise<string[]>>;
-  /** Mounts in a row that did not work. */
+  /** Failed mounts in a row. */
   failedMounts: number;
-  /** Whether a mount from the very repository tells that a blob is there. */
+  /** Whether a mount from the same repository tells that a blob exists. */
   probesByMount: boolean;
   upload: UploadManners;
 }
 
 /**
- * One registry: where it answers, how it wants to be asked, how much it bears. Repositories share
+ * One registry: its address, its authorisation, its limits. Repositories share
  * it, and with it connections, tokens and what was learned.
  */
 export class RegistryClient {
@@ -67,7 +67,7 @@ export class RegistryClient {
   readonly limits: HostLimit;
   /** Uploads that are open at a time: a few more than requests, so that none is opened long before its turn. */
   readonly uploads = pLimit(UPLOADS);
-  /** For blobs; not there behind a proxy, which only the ordinary client knows how to ask. */
+  /** For blobs; absent behind a proxy, which only the ordinary client can use. */
   readonly lane: Lane | undefined;
   readonly learned: Learned = { tags: new Map(), failedMounts: 0, probesByMount: true, upload: newManners() };
   readonly #auth: Authorizer;
@@ -103,27 +103,27 @@ export class RegistryClient {
     return this.#base;
   }
 
-  /** Ends what is under way on connections of its own; the HTTP client is closed by whoever made it. */
+  /** Ends the transfers on its own connections; the HTTP client is closed by its owner. */
   close(): void {
     this.lane?.close();
   }
 
-  /** Who asks, as far as credentials are known. */
+  /** The user, as far as credentials are known. */
   async credential(): Promise<Credential | undefined> {
     return await this.#auth.user();
   }
 
-  /** Whether the user may push to a repository, as far as that can be told without trying. */
+  /** Whether the user may push to a repository, as far as that is known without a try. */
   async mayPush(repository: string, signal?: AbortSignal): Promise<boolean | undefined> {
     return await this.#auth.mayPush({ repository, actions: "pull,push" }, signal);
   }
 
-  /** Forgets all tokens, as a project was made that they are too old for. */
+  /** Forgets all tokens, because they are older than a project that was just created. */
   forgetTokens(): void {
     this.#auth.forget();
   }
 
-  /** URL and current headers for a request that somebody else sends. */
+  /** URL and current headers for a request that another client sends. */
   async prepare(path: string, scopes: Scope[], signal?: AbortSignal): Promise<BlobRequest> {
     const base = await this.base();
     const authorization = await this.#auth.header(scopes, signal);
@@ -140,7 +140,7 @@ export class RegistryClient {
     return await this.#auth.challenged(challenge, scopes, used.headers["authorization"], signal);
   }
 
-  /** A new count of tries for something of this registry's. */
+  /** A new count of tries for a transfer with this registry. */
   tries(target: string | URL, signal?: AbortSignal): Tries {
     return this.http.tries(new URL(target, `https://${this.host}`), {
       ...(this.#retries === undefined ? {} : { retries: this.#retries }),
@@ -149,7 +149,7 @@ export class RegistryClient {
   }
 
   /**
-   * Asks the registry: authorised, within its limits, again where that may help. Gives the final
+   * Sends a request to the registry: authorised, within its limits, again when that may help. Gives the final
    * answer whatever its status.
    * @param target a path (`/v2/…`) or a full address that the registry itself gave
    * @throws AirgapError `network` without an answer, `unauthorized` where no token is given
@@ -170,7 +170,7 @@ export class RegistryClient {
     }
   }
 
-  /** One try, with the moves of a request that has a body. */
+  /** One try; a request with a body follows redirects. */
   async #moved(start: URL, ask: Ask): Promise<HttpResponse> {
     let url = start;
     for (let moves = 0; ; moves++) {
@@ -183,8 +183,8 @@ export class RegistryClient {
   }
 
   /**
-   * One request; with a 401 of the registry itself once more, with what that taught and the body
-   * from its start. Whoever it points to gets no authorisation, and teaches nothing.
+   * One request; after a 401 of the registry itself once more, with what that taught and the body
+   * from its start. The target of a redirect gets no authorisation, and nothing is learned from its 401.
    */
   async #authorized(url: URL, ask: Ask): Promise<HttpResponse> {
     const base = await this.base();
@@ -219,12 +219,12 @@ export class RegistryClient {
   }
 }
 
-/** Whether the request may be sent again after this; `undefined` stands for no answer. */
+/** Whether the request may be sent again after this status; `undefined` stands for no answer. */
 function mayRepeat({ retry = "always" }: Ask, answer: HttpResponse | undefined): boolean {
   return retry === "always" || (retry === "refused" && answer?.status === 429);
 }
 
-/** Where a request with a body is to be sent instead, method and body as they are. RFC 9110, 15.4.8 and 15.4.9. */
+/** Where to send a request with a body instead, with the same method and body. RFC 9110, 15.4.8 and 15.4.9. */
 function movedTo({ status, headers }: HttpResponse, from: URL): URL | undefined {
   const location = status === 307 || status === 308 ? headers["location"] : undefined;
   const url = location === undefined ? null : URL.parse(location, from);

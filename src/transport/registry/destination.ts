@@ -18,13 +18,13 @@ import { Uploader } from "./uploader.ts";
 export interface RegistryDestinationOptions {
   emit?: Emit;
   /**
-   * How to find out whether a blob is there: by HEAD, or by mounting it from the very repository,
-   * which opens the upload with the same request where it is not. Default `mount`.
+   * How to find out whether a blob exists: by HEAD, or by mounting it from the same repository.
+   * If it does not exist, the mount opens the upload in the same request. Default `mount`.
    */
   probe?: "head" | "mount";
 }
 
-/** Failed mounts in a row after which a registry is not asked for any more. */
+/** Failed mounts in a row after which airgap stops asking this registry for mounts. */
 const MAX_FAILED_MOUNTS = 3;
 
 /** One repository of a registry, written. */
@@ -35,7 +35,7 @@ export class RegistryDestination implements Destination {
   readonly #repository: Repository;
   readonly #emit: Emit;
   readonly #probe: "head" | "mount";
-  /** What is known of blobs before they are pushed: there already, or an upload that a mount opened. */
+  /** What is known about blobs before they are pushed: present, or an upload that a mount opened. */
   readonly #known = new Map<Digest, Session | "present">();
   /** One change of a list of referrers at a time. */
   #referrers: Promise<unknown> = Promise.resolve();
@@ -59,7 +59,7 @@ export class RegistryDestination implements Destination {
       return (await this.head(descriptor.digest, signal)) === descriptor.digest;
     const response = await this.client.send(pathOf(this.#repository, "blobs", descriptor.digest), {
       method: "HEAD",
-      // Where the bytes are is enough: a storage need not answer a HEAD that was signed for a GET.
+      // The redirect is proof enough: a storage may refuse a HEAD on an address that was signed for a GET.
       redirect: "manual",
       scopes: this.#repository.scopes,
       ...(signal ? { signal } : {}),
@@ -74,18 +74,18 @@ export class RegistryDestination implements Destination {
     return length === undefined || Number(length) === descriptor.size;
   }
 
-  /** The digest that a tag or digest stands for here; undefined when it is not there. */
+  /** The digest that a tag or digest stands for here; undefined when it does not exist. */
   async head(reference: string, signal?: AbortSignal): Promise<Digest | undefined> {
     return (await headManifest(this.#repository, reference, signal))?.digest;
   }
 
-  /** Reads a manifest back whole and gives the digest of the bytes that came. */
+  /** Reads a manifest back whole and gives the digest of its bytes. */
   async readBack(reference: string, signal?: AbortSignal): Promise<Digest> {
     return (await getManifest(this.#repository, reference, signal)).descriptor.digest;
   }
 
   /**
-   * Whether the bytes of a blob or manifest are really given out. A HEAD may be answered from a cache that
+   * Whether the registry really sends the bytes of a blob or manifest. A HEAD may be answered from a cache that
    * outlives the content; this asks for the first byte.
    */
   async isReadable(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean> {
@@ -125,7 +125,7 @@ export class RegistryDestination implements Destination {
   }
 
   /**
-   * Opens the upload of a blob that is going to be pushed, so that a missing right shows before
+   * Opens the upload of a blob that will be pushed, so that a missing right is found before
    * anything is sent. @throws RegistryError
    */
   async prepare(descriptor: Descriptor, signal?: AbortSignal): Promise<void> {
@@ -147,7 +147,7 @@ export class RegistryDestination implements Destination {
 
   async mount(descriptor: Descriptor, from: Destination, signal?: AbortSignal): Promise<boolean> {
     const { learned } = this.client;
-    // Registries mount within themselves only.
+    // Registries mount only their own blobs.
     if (
       !(from instanceof RegistryDestination) ||
       from.store !== this.store ||
@@ -173,14 +173,14 @@ export class RegistryDestination implements Destination {
     }
   }
 
-  /** What is known of a blob, to be used once. */
+  /** What is known about a blob; it is used once. */
   #take(digest: Digest): Session | "present" | undefined {
     const known = this.#known.get(digest);
     this.#known.delete(digest);
     return known;
   }
 
-  /** Whether a blob is there; where asking for it opened its upload, that. */
+  /** Whether a blob exists, or the upload that asking for it opened. */
   async #ask(descriptor: Descriptor, signal?: AbortSignal): Promise<Session | "present" | undefined> {
     const { learned } = this.client;
     if (this.#probe === "mount" && learned.probesByMount) {
