@@ -9,8 +9,8 @@ const SKIPPED = /^[ \t]*(?:#.*|---|\[|\])?[ \t]*\r?$/;
 
 /**
  * A text that is a list of images, one reference a line, as projects publish them for mirroring.
- * What stands in such a list is meant to be pulled, so a name needs neither host nor tag.
- * @returns undefined when some line is anything else, or none has a tag or digest
+ * Every line of such a list is meant to be pulled, so a name needs neither host nor tag.
+ * @returns undefined when a line is anything else, or no line has a tag or digest
  */
 export function imagesInList(text: Text): Sighting[] | undefined {
   const found: Sighting[] = [];

@@ -8,7 +8,7 @@ export interface Field {
   create: boolean;
 }
 
-/** One step of a path: a key, every item, an item by index, or the items of which a field has a value. */
+/** One step of a path: a key, every item, an item by index, or the items whose field has a given value. */
 export type Step = { key: string } | { each: true } | { index: number } | { field: string; value: string };
 
 /**
@@ -50,7 +50,7 @@ function stepsOf(part: string): Step[] {
   return [/^\d+$/.test(part) ? { index: Number(part) } : { key: part }];
 }
 
-/** What a path leads to. */
+/** The nodes at a path. */
 export function readAt(node: Node | undefined, steps: Step[]): Node[] {
   const [step, ...rest] = steps;
   if (node === undefined) return [];
@@ -76,8 +76,8 @@ function selected(item: Node, step: { field: string; value: string }): boolean {
 }
 
 /**
- * Changes what a path leads to.
- * @param create makes mappings on the way that are not there
+ * Changes the nodes at a path.
+ * @param create creates missing mappings on the path
  */
 export function changeAt(
   node: Node,

@@ -14,13 +14,13 @@ export interface Applied {
 
 export interface AppliedSites {
   sites: Record<string, RewriteSite[]>;
-  /** References with a place that can't be changed where it stands. */
+  /** References with a location that cannot be changed in place. */
   fixed: string[];
 }
 
 /**
- * Where images stand in texts that are applied together.
- * @param wants which references are to get another name
+ * Where images are in texts that are applied together.
+ * @param wants which references get another name
  */
 export function sitesIn(applied: Applied[], wants: (reference: string) => boolean): AppliedSites {
   const read = applied.map(({ title, text }): [string, Node[]] => [

@@ -5,15 +5,15 @@ import type { Sighting } from "../images/sighting.ts";
 
 export interface Sites {
   sites: RewriteSite[];
-  /** Images in a place that the source spells so that it can't be changed, or that no place names. */
+  /** Images whose location the source spells in a way that cannot be changed, or whose location is not known. */
   fixed: string[];
 }
 
 const bare = ({ start, end }: FileSpan): Stretch => ({ start, end });
 
 /**
- * The places of a text's images, for rewriting it.
- * @param wants which references are to get another name
+ * The locations of a text's images, to rewrite it.
+ * @param wants which references get another name
  */
 export function sitesOf(sightings: Sighting[], wants: (reference: string) => boolean): Sites {
   const result: Sites = { sites: [], fixed: [] };
