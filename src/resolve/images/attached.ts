@@ -7,7 +7,7 @@ import type { Source } from "../../transport/types.ts";
 
 const SUFFIXES = ["sig", "att", "sbom"] as const;
 
-/** Every tag of a repository: one request is cheaper than three for each manifest; undefined where they can't be had. */
+/** Every tag of a repository: one request is cheaper than three for each manifest; undefined when they cannot be listed. */
 export type KnownTags = ReadonlySet<string> | undefined;
 
 export async function knownTags(source: Source, signal?: AbortSignal): Promise<KnownTags> {
@@ -17,8 +17,8 @@ export async function knownTags(source: Source, signal?: AbortSignal): Promise<K
 }
 
 /**
- * Finds what is attached to manifests: by cosign's tags and by the referrers API. That nothing is
- * there, or that the registry does not let us look (401 and 403 for an absent tag), is no error.
+ * Finds what is attached to manifests, by cosign's tags and by the referrers API. It is not an error
+ * if nothing is there, or if the registry does not let us look (401 and 403 for an absent tag).
  */
 export async function findAttached(
   source: Source,
