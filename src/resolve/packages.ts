@@ -59,7 +59,7 @@ async function resolveSet(
   const format = await formatOf(set);
   const { facts, prepared, signing } = context.locked
     ? await fromLock(set, format, context)
-    : await anew(set, format, context);
+    : await fromRepositories(set, format, context);
   const trees = treesOf(set, facts, prepared);
   const files: ArtifactFile[] = trees.flatMap(({ prefix, packages }) =>
     packages.map((item) => packageFile(item, prefix, format.mediaType)),
@@ -118,7 +118,7 @@ async function fromLock(
   };
 }
 
-async function anew(
+async function fromRepositories(
   set: PackageSetSpec,
   format: SetFormat<unknown>,
   context: ResolveContext,

@@ -286,7 +286,10 @@ describe("a body that comes too slowly", () => {
     const { url } = await serve(trickle);
     const http = new Http({ retries: 0, windowMs: 300 });
     const whole = await timed((await http.request(url)).bytes(64 * 1024));
-    expect(whole.error).toMatchObject({ code: "network", message: expect.stringMatching(/not complete after/) });
+    expect(whole.error).toMatchObject({
+      code: "network",
+      message: expect.stringMatching(/not complete after/),
+    });
     const pieces = await timed(drain((await http.request(url)).chunks()));
     expect(pieces.error?.message).toMatch(/only \d+ bytes came/);
     for (const { ms } of [whole, pieces]) expect(ms).toBeLessThan(3000);

@@ -40,7 +40,7 @@ function innerPath(name: string, what: string): string | undefined {
     .split("/")
     .filter((part) => part !== "" && part !== ".");
   if (name.startsWith("/") || /^[A-Za-z]:/.test(name) || parts.includes("..") || name.includes("\0")) {
-    throw refuse(what, `the entry '${name}' leads outside of it`);
+    throw refuse(what, `the entry '${name}' leads outside the chart`);
   }
   return parts.length < 2 ? undefined : parts.slice(1).join("/");
 }
@@ -74,7 +74,7 @@ export async function readArchive(bytes: Uint8Array, what: string): Promise<Tree
   return builder.tree;
 }
 
-/** The working tree that a folder belongs to: up to the folder with `.git`; undefined outside of one. */
+/** The working tree that a folder belongs to: up to the folder with `.git`; undefined when there is none. */
 async function workingTree(folder: string): Promise<string | undefined> {
   for (let at = folder; ; at = dirname(at)) {
     if (await stat(join(at, ".git")).catch(() => undefined)) return at;
@@ -117,7 +117,7 @@ export async function readFolder(folder: string): Promise<Tree> {
         throw refuse(folder, `the link ${shown} is broken (${messageOf(cause)})`);
       });
       const within = real.startsWith(home + sep) ? home : await follow(path, real, home);
-      if (within === undefined) throw refuse(folder, `the link ${shown} leads outside of it`);
+      if (within === undefined) throw refuse(folder, `the link ${shown} leads outside the chart`);
       if (above.includes(real)) throw refuse(folder, `the link ${shown} leads back to a folder above it`);
       const found = await stat(real);
       if (found.isDirectory()) await visit(path, [...above, real], within);
@@ -134,7 +134,7 @@ export async function writeTree(tree: Tree, folder: string): Promise<void> {
   for (const [path, bytes] of tree) {
     const target = resolve(folder, path);
     if (!target.startsWith(resolve(folder) + sep))
-      throw refuse(folder, `the entry '${path}' leads outside of it`);
+      throw refuse(folder, `the entry '${path}' leads outside the chart`);
     await mkdir(dirname(target), { recursive: true });
     await writeFile(target, bytes);
   }

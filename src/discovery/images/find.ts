@@ -34,7 +34,7 @@ export interface Site {
 
 /** An image that documents name. */
 export interface Find {
-  /** Canonical, with `latest` where nothing is written. */
+  /** Canonical, with `latest` when no tag is written. */
   reference: string;
   /** That of the surest location. */
   confidence: Confidence;

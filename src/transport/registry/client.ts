@@ -152,7 +152,7 @@ export class RegistryClient {
    * Sends a request to the registry: authorised, within its limits, again when that may help. Gives the final
    * answer whatever its status.
    * @param target a path (`/v2/…`) or a full address that the registry itself gave
-   * @throws AirgapError `network` without an answer, `unauthorized` where no token is given
+   * @throws AirgapError `network` without an answer, `unauthorized` when the service does not give a token
    */
   async send(target: string | URL, ask: Ask): Promise<HttpResponse> {
     const url = target instanceof URL ? target : new URL(target, await this.base());
