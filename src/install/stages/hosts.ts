@@ -164,7 +164,7 @@ function routeStep(cluster: Cluster, host: ClusterHost, facts: Facts): Step[] {
   if (facts.routes.some(({ to }) => to === "default") || device === undefined || serviceSubnet.includes(":"))
     return [];
   const unit = `[Unit]
-Description=Route for the services of Kubernetes, because there is no default route
+Description=Route for the services of Kubernetes, where there is no default route
 After=network.target network-online.target
 Wants=network-online.target
 Before=kubelet.service
