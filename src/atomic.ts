@@ -3,7 +3,7 @@ import { closeSync, fchmodSync, fsyncSync, openSync, renameSync, rmSync, writeFi
 import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/** Beside a file, so that a rename is all that is needed; like no other process's, and no other turn's. */
+/** A path beside a file, so that a rename is enough; unique for each process and each call. */
 export const draftOf = (path: string): string =>
   `${path}.${process.pid}-${randomBytes(4).toString("hex")}.part`;
 
@@ -14,13 +14,13 @@ async function sync(path: string): Promise<void> {
 
 export interface PublishOptions {
   /**
-   * Wait until content and name are on the disk. Default true; false for what is checked whenever it
-   * is read, so that a power cut costs no more than making it again.
+   * Wait until content and name are on the disk. Default true; false for files that are checked whenever
+   * they are read: after a power cut they are only made again.
    */
   durable?: boolean;
 }
 
-/** Gives a finished draft its name, in the place of what had it. */
+/** Gives a finished draft its name; replaces a file of that name. */
 export async function publish(
   draft: string,
   path: string,
@@ -33,7 +33,7 @@ export async function publish(
 
 /**
  * Writes a file whole or not at all.
- * @param write is given the path of the draft; when it fails, no draft stays
+ * @param write is given the path of the draft; when it fails, the draft is removed
  */
 export async function replaceFile(
   path: string,
@@ -59,7 +59,7 @@ export function syncFolder(folder: string): void {
   }
 }
 
-/** The same for a text at hand. @param mode whatever the umask */
+/** The same for a text in memory. @param mode set regardless of the umask */
 export function replaceFileSync(path: string, text: string, mode = 0o644): void {
   const draft = draftOf(path);
   try {

@@ -15,13 +15,13 @@ export type Headers = Record<string, string>;
 export interface HttpOptions extends Trust {
   /** Connections a host at most. */
   connections?: number;
-  /** Tries after the first, for what is safe to send again. Default: that of retry.ts. */
+  /** Tries after the first, for requests that are safe to repeat. Default: that of retry.ts. */
   retries?: number;
   /** First wait; doubled each time. Milliseconds. */
   backoffMs?: number;
   /** The `Authorization` for a URL that the user named; undefined for none. */
   logins?: (url: URL) => string | undefined;
-  /** How long a body may come too slowly; see pace.ts. Milliseconds. */
+  /** How long a body may be too slow; see pace.ts. Milliseconds. */
   windowMs?: number;
   emit?: Emit;
 }
@@ -29,14 +29,14 @@ export interface HttpOptions extends Trust {
 export interface HttpRequest {
   method?: Method;
   headers?: Headers;
-  /** What is read for the request alone is given as a function, so that it can be sent again; a stream's length as `content-length`. */
+  /** Give a stream as a function, so that it can be sent again, and its length as `content-length`. */
   body?: Uint8Array | string | (() => Readable | AsyncIterable<Uint8Array> | Promise<Uint8Array>);
   signal?: AbortSignal;
   /** Tries after the first; 0 = none. Default: the client's. */
   retries?: number;
-  /** A count that the request shares with others for the same thing. */
+  /** A count that the request shares with others for the same content. */
   tries?: Tries;
-  /** For an address that somebody else named: no login and no client certificate. */
+  /** For an address from an answer: no login and no client certificate. */
   anonymous?: boolean;
   /** Follow redirects of GET and HEAD (default) or hand them to the caller. */
   redirect?: "follow" | "manual";
@@ -46,29 +46,29 @@ export interface HttpResponse {
   status: number;
   /** Lower-case names; of repeated ones all values joined with ", ". */
   headers: Headers;
-  /** Where the answer came from, after redirects. */
+  /** The URL that answered, after redirects. */
   url: string;
-  /** The body, once. Fails when it comes too slowly. */
+  /** The body; read it once. Fails when it comes too slowly. */
   chunks(): AsyncIterable<Buffer>;
   /** The whole body. @throws AirgapError `protocol` when it is larger than `limit` bytes, `network` when it breaks off */
   bytes(limit: number): Promise<Buffer>;
   json(limit: number): Promise<unknown>;
-  /** Reads the rest and throws it away, so that the connection can be used again. */
+  /** Reads and discards the rest, so that the connection can be used again. */
   discard(): Promise<void>;
-  /** Ends the connection: for an answer that is too long to be read. */
+  /** Ends the connection: for an answer that is too long to read. */
   abandon(): void;
 }
 
 const CERTIFICATE_SUGGESTIONS = [
   "name the authority that signed it: `--ca-file FILE`, or `caFile: FILE` for the host under `sources:`",
-  "or let its certificate go unchecked: `--insecure`, or `insecure: true` there",
+  "or do not check its certificate: `--insecure`, or `insecure: true` there",
 ];
-const NAME_SUGGESTIONS = ["ask for it by a name that its certificate has, or have one made for this name"];
+const NAME_SUGGESTIONS = ["use a name that its certificate has, or issue a certificate for this name"];
 const MAX_REDIRECTS = 10;
-/** How long the rest of an answer that nobody needs is waited for. Milliseconds. */
+/** How long to wait for the rest of an answer that is not needed. Milliseconds. */
 const DISCARD_MS = 10_000;
 
-/** A URL without user, password and query values: what may stand in a message. */
+/** A URL without user, password and query values: safe to show in a message. */
 export function redactUrl(url: string | URL): string {
   const shown = new URL(url);
   shown.username = "";
@@ -97,7 +97,7 @@ async function readAll(body: Readable, limit: number, url: string, windowMs: num
   let size = 0;
   const late = setTimeout(
     () => {
-      body.destroy(new Error(`it was not whole after ${Math.round(allowedMs(limit, windowMs) / 1000)} s`));
+      body.destroy(new Error(`it was not complete after ${Math.round(allowedMs(limit, windowMs) / 1000)} s`));
     },
     allowedMs(limit, windowMs),
   );
@@ -108,7 +108,7 @@ async function readAll(body: Readable, limit: number, url: string, windowMs: num
         abandon(body);
         throw new AirgapError(
           "protocol",
-          `${redactUrl(url)} answered with more than ${limit} bytes, too many for what was asked`,
+          `${redactUrl(url)} answered with more than ${limit} bytes, more than airgap accepts here`,
         );
       }
       chunks.push(chunk);
@@ -125,7 +125,7 @@ async function readAll(body: Readable, limit: number, url: string, windowMs: num
 }
 
 function abandon(body: Readable): void {
-  // That it is aborted is the purpose.
+  // The abort is intended.
   body.on("error", () => {});
   body.destroy();
 }
@@ -135,7 +135,7 @@ export function usesProxy(): boolean {
   return ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].some((name) => process.env[name]);
 }
 
-/** An answer that came, or the error that came instead of it. */
+/** An answer, or the error that came instead. */
 type Outcome = HttpResponse | Error;
 
 /**
@@ -147,7 +147,7 @@ export class Http {
   readonly #options: HttpOptions;
   readonly #emit: Emit;
   readonly #windowMs: number;
-  /** Loaded beside the caller's work; commands that ask nobody never load it. */
+  /** Loaded in parallel with the caller's work; commands without requests never load it. */
   readonly #undici = import("undici");
   readonly tls: TlsTrust;
   /** The version of `tls` that the dispatchers were made with. */
@@ -179,7 +179,7 @@ export class Http {
     }
   }
 
-  /** A new count for a request, as this client was told to try. */
+  /** A new count for a request, with this client's number of tries. */
   tries(url: string | URL, { retries, signal }: Pick<HttpRequest, "retries" | "signal"> = {}): Tries {
     return new Tries({
       what: redactUrl(url),
@@ -190,7 +190,7 @@ export class Http {
     });
   }
 
-  /** Whether an outcome of `attempt` is one that another try may mend. */
+  /** Whether another try may help after an outcome of `attempt`. */
   mayRepeat(outcome: Outcome): boolean {
     if (!(outcome instanceof Error)) return isRetryable(outcome.status);
     return !(outcome instanceof AirgapError) && !this.#ended.signal.aborted;
@@ -208,15 +208,15 @@ export class Http {
     );
   }
 
-  /** Ends what is under way: nothing is tried again, and nothing more is told. */
+  /** Ends all requests: nothing is tried again, and nothing more is reported. */
   async close(): Promise<void> {
     this.#ended.abort(new AirgapError("interrupted", "The client was closed"));
     await Promise.all([...this.#dispatchers.values()].map((dispatcher) => dispatcher.destroy()));
   }
 
   /**
-   * One try, redirects of GET and HEAD followed. What was meant for the first URL's origin stays there.
-   * @throws Error as it came from the connection
+   * One try, redirects of GET and HEAD followed. Secrets for the first URL's origin are sent only there.
+   * @throws Error from the connection, unchanged
    */
   async attempt(start: string | URL, options: HttpRequest = {}): Promise<HttpResponse> {
     const { version } = this.tls;
@@ -243,7 +243,7 @@ export class Http {
         throw new AirgapError("protocol", `${redactUrl(first)} redirects more than ${MAX_REDIRECTS} times`);
       const next = URL.parse(location, url);
       if (next === null || !/^https?:$/.test(next.protocol))
-        throw new AirgapError("protocol", `${redactUrl(first)} redirects to what is not an http(s) address`);
+        throw new AirgapError("protocol", `${redactUrl(first)} redirects to an address that is not http(s)`);
       headers = headersFor(next, url, headers);
       url = next;
     }
@@ -298,7 +298,7 @@ export class Http {
       headersTimeout: 120_000,
       bodyTimeout: 120_000,
     };
-    // Another request may have made one meanwhile.
+    // Another request may have made one in the meantime.
     const dispatcher =
       this.#dispatchers.get(withCertificate) ??
       (usesProxy() ? new EnvHttpProxyAgent({ ...common, requestTls: connect }) : new Agent(common));
@@ -308,9 +308,9 @@ export class Http {
 }
 
 const stopped = (url: string | URL): AirgapError =>
-  new AirgapError("interrupted", `${redactUrl(url)} is not asked: the run has ended`);
+  new AirgapError("interrupted", `${redactUrl(url)} was not requested: the run has ended`);
 
-/** What to count of an outcome. */
+/** What to count for an outcome. */
 export const setbackOf = (outcome: Outcome) =>
   outcome instanceof Error
     ? { reason: messageOf(outcome), error: outcome }
@@ -331,7 +331,7 @@ export class HttpClients {
     this.#options = options;
   }
 
-  /** @throws AirgapError `interrupted` after `close`: work that is still under way finds no new client */
+  /** @throws AirgapError `interrupted` after `close`: work that is still running must not get a new client */
   for(trust: Trust = {}): Http {
     if (this.#closed) throw new AirgapError("interrupted", "The run has ended");
     const key = trustKey(trust);
@@ -360,7 +360,7 @@ function wrap(answer: Dispatcher.ResponseData, url: string, windowMs: number): H
       try {
         return JSON.parse(text) as unknown;
       } catch (cause) {
-        throw new AirgapError("protocol", `${redactUrl(url)} answered with something that is not JSON`, {
+        throw new AirgapError("protocol", `${redactUrl(url)} sent an answer that is not JSON`, {
           cause,
         });
       }

@@ -4,22 +4,22 @@ type HeaderMap = Record<string, string>;
 const CREDENTIAL_HEADERS = /^(?:authorization|cookie|proxy-authorization)$/i;
 
 /**
- * The rule for every secret that is sent: it belongs to the origin (scheme, host, port) that it was
- * given for. RFC 6454, 4. Where that origin points to, by a redirect, a `Location` or a `Link`, is
- * somebody else, also when only the scheme differs.
+ * The rule for every secret that is sent: it belongs to the origin (scheme, host, port) that it is
+ * for. RFC 6454, 4. An address that this origin names by a redirect, a `Location` or a `Link` is
+ * another origin, even when only the scheme differs.
  */
 export const isSameOrigin = (owner: URL, target: URL): boolean => owner.origin === target.origin;
 
-/** The headers that may be sent to `target` of those that were meant for `owner`. */
+/** Of the headers for `owner`, those that may be sent to `target`. */
 export function headersFor(target: URL, owner: URL, headers: HeaderMap): HeaderMap {
   if (isSameOrigin(owner, target)) return headers;
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !CREDENTIAL_HEADERS.test(name)));
 }
 
 /**
- * The one exception to the rule: a token service that the registry itself names. It is asked by
+ * The only exception: a token service that the registry itself names. It must use
  * https, unless the registry itself is plain http.
- * @returns undefined where the password would have to go out in the clear
+ * @returns undefined when the password would be sent unencrypted
  */
 export function tokenServiceFor(registry: URL, realm: URL): URL | undefined {
   if (registry.protocol !== "https:" || realm.protocol === "https:") return realm;
@@ -35,7 +35,7 @@ export function tokenServiceFor(registry: URL, realm: URL): URL | undefined {
 export const basicAuthorization = (username: string, password: string): string =>
   `Basic ${Buffer.from(`${username}:${password}`, "utf8").toString("base64")}`;
 
-/** What is percent-encoded in a URL; a lone `%` is part of the text. */
+/** Decodes percent-encoding in a URL; a lone `%` is part of the text. */
 export function decoded(text: string): string {
   try {
     return decodeURIComponent(text);

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 
-/** How long a body may come too slowly. Milliseconds. */
+/** How long a body may be too slow. Milliseconds. */
 export const WINDOW_MS = 60_000;
 /** The least that must come in each window: about 1 KiB a second. Bytes. */
 export const LEAST = 64 * 1024;
@@ -9,7 +9,7 @@ export const LEAST = 64 * 1024;
 export const allowedMs = (limit: number, windowMs = WINDOW_MS): number =>
   windowMs + (limit / LEAST) * Math.min(windowMs, 1000);
 
-/** Sees that bytes keep coming: a server that sends one now and then would hold a run up for ever. */
+/** Ensures that bytes keep coming: a server that sends a byte now and then would block a run for ever. */
 export class Pace {
   readonly #windowMs: number;
   #waitedMs = 0;
@@ -19,7 +19,7 @@ export class Pace {
     this.#windowMs = windowMs;
   }
 
-  /** Counts bytes that were waited for. @throws Error when they come too slowly */
+  /** Counts bytes and the time spent waiting for them. @throws Error when they come too slowly */
   count(bytes: number, waitedMs: number): void {
     this.#came += bytes;
     this.#waitedMs += waitedMs;

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Emit, silent } from "./events.ts";
 
-/** Tries in all, for what is safe to send again. */
+/** Tries in all, for requests that are safe to repeat. */
 const TRIES = 5;
-/** Tries in all where nobody can be connected to: more time rarely helps, and a list of mirrors may follow. */
+/** Tries in all when a host cannot be connected to: more time rarely helps, and other mirrors may follow. */
 const TRIES_UNCONNECTED = 3;
 const FIRST_WAIT_MS = 500;
 /** A server that asks for a longer wait than this is not asked again. */
 export const MAX_WAIT_MS = 60_000;
-/** A transfer that got on by this much before it broke off has earned a new count. Bytes. */
+/** A transfer that made this much progress before it broke off gets a new count. Bytes. */
 const PROGRESS = 64 * 1024;
 
 const RETRY_STATUS = new Set([408, 429, 500, 502, 503, 504]);
@@ -33,7 +33,7 @@ export function retryAfterMs(value: string | undefined, now = Date.now()): numbe
 export const isRetryable = (status: number): boolean => RETRY_STATUS.has(status);
 
 /**
- * How long to wait before the next try: what the server asks for, else doubling from `firstMs`, with jitter.
+ * How long to wait before the next try: what the server asks for, or else a time that doubles from `firstMs`, with jitter.
  * @param attempt 1 after the first failure
  */
 export function backoffMs(attempt: number, retryAfter?: string, firstMs = FIRST_WAIT_MS): number {
@@ -52,39 +52,39 @@ function codesOf(error: unknown): string[] {
   return codes;
 }
 
-/** Why a certificate is not believed, as Node names it. */
+/** Node's codes for a certificate that is not trusted. */
 export const certificateProblem = (error: unknown): string | undefined =>
   codesOf(error).find((code) => /^(?:CERT_|ERR_TLS_CERT|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/.test(code));
 
-/** Whether the other side spoke TLS, but with a certificate that is not believed. */
+/** Whether the other side spoke TLS, but with a certificate that is not trusted. */
 export const isCertificateProblem = (error: unknown): boolean => certificateProblem(error) !== undefined;
 
 const isUnconnected = (error: unknown): boolean => codesOf(error).some((code) => UNCONNECTED.has(code));
 
-/** What went wrong at a try: an error on the way, or an answer that says "not now". */
+/** The failure of a try: an error of the connection, or an answer that says "not now". */
 export interface Setback {
   reason: string;
-  /** Where no answer came. */
+  /** Set when no answer came. */
   error?: Error;
   retryAfter?: string | undefined;
 }
 
 export interface TriesOptions {
-  /** What is tried, for the `retry` event. Never a secret. */
+  /** Names the request in the `retry` event. Never a secret. */
   what: string;
   /** Tries after the first; 0 = none. */
   retries?: number | undefined;
   /** First wait; doubled each time. Milliseconds. */
   firstMs?: number | undefined;
   emit?: Emit | undefined;
-  /** Each ends a wait: the caller's own, and the end of the run. */
+  /** Each of them ends a wait: the caller's own signal, and the end of the run. */
   signals?: (AbortSignal | undefined)[];
 }
 
 /**
- * The one policy of trying again. All loops that ask for one thing share one count: requests that
- * are refused, and transfers that break off. Whoever has several places goes on to the next one
- * when this says no.
+ * The only retry policy. All loops that fetch the same content share one count: requests that
+ * are refused, and transfers that break off. A caller with several sources changes to the next one
+ * when this policy says no.
  */
 export class Tries {
   readonly #options: TriesOptions;
@@ -109,7 +109,7 @@ export class Tries {
     return backoffMs(this.#done, retryAfter, firstMs);
   }
 
-  /** Tells of the wait, and waits. @throws the reason of a signal that ends it */
+  /** Reports the wait, and waits. @throws the reason of a signal that ends it */
   async wait(waitMs: number, { reason }: Setback): Promise<void> {
     const { what, emit = silent, signals = [] } = this.#options;
     const signal = AbortSignal.any(signals.filter((each) => each !== undefined));
@@ -126,7 +126,7 @@ export class Tries {
     return true;
   }
 
-  /** Counts a transfer that broke off after so many bytes; one that gets on goes on at once, with a new count. */
+  /** Counts a transfer that broke off after so many bytes; if it made progress, it is resumed at once with a new count. */
   async resume(bytes: number, setback: Setback): Promise<boolean> {
     if (bytes < PROGRESS) return await this.again(setback);
     this.#done = 0;

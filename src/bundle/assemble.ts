@@ -7,7 +7,7 @@ import type { Digest } from "../oci/digest.ts";
 import { isManifestLike } from "../oci/media-types.ts";
 import type { WantedBlob } from "./fill.ts";
 
-/** A lock with everything that it takes to fill a bundle by it. */
+/** A lock, with everything needed to fill its bundle. */
 export interface Assembly {
   lock: Lock;
   wanted: Map<Digest, WantedBlob>;
@@ -18,7 +18,7 @@ const before = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 /**
  * Puts items in order and blobs after them: manifests first, where readers look first; then the
  * rest item by item, so that pushing an image reads a disc forwards. The order depends on the
- * content only, never on who answered first.
+ * content only, never on which source answered first.
  */
 export function assemble(
   spec: BundleSpec,
@@ -60,7 +60,7 @@ export function assemble(
   return { lock, wanted };
 }
 
-/** A lock that names one thing twice can't be read again. */
+/** A lock that names one thing twice cannot be read again. */
 function checkNames(resolved: Resolved[]): void {
   const taken = new Set<string>();
   for (const { item } of resolved) {
@@ -68,7 +68,7 @@ function checkNames(resolved: Resolved[]): void {
     if (taken.has(`${kind} ${name}`)) {
       throw new AirgapError(
         "spec",
-        `Two entries of kind ${kind} are called ${name} (${wantedBy.join(", ")} is one)`,
+        `Two entries of kind ${kind} have the name ${name}; one is wanted by ${wantedBy.join(", ")}`,
         {
           suggestions: ["give one of them another name with as:"],
         },
@@ -82,6 +82,6 @@ function checkSize(a: Descriptor, b: Descriptor, item: Item): void {
   if (a.size === b.size) return;
   throw new AirgapError(
     "protocol",
-    `${item.name} says that ${a.digest} has ${b.size} bytes, something else that it has ${a.size}`,
+    `The size of ${a.digest} is unclear: ${item.name} says ${b.size} bytes, another item says ${a.size}`,
   );
 }

@@ -1,20 +1,20 @@
 import { appendFileSync, closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { type Digest, isDigest } from "../oci/digest.ts";
 
-/** Progress is noted each time so many bytes have been written, of one blob or of all together: what a kill can cost. */
+/** Progress is noted after this many bytes, of one blob or of all together. A kill loses at most this much. */
 const STRIDE = 4 * 1024 * 1024;
 
-/** How much of a blob stands in the part file, as far as was noted. Nothing of it is believed before it is hashed. */
+/** How much of a blob is in the part file, as noted. It is trusted only after it is hashed. */
 export type Progress = Map<Digest, number>;
 
 /**
- * An append-only note of how far each blob was written. A line is written after its bytes, so that
- * after a kill it never says too much; a line cut off by the kill is passed over.
+ * An append-only record of how far each blob was written. A line is written after its bytes, so that
+ * after a kill it never claims too much; a line that the kill cut off is ignored.
  */
 export class BuildJournal {
   readonly #fd: number;
   readonly #noted: Progress;
-  /** Lines that are to be written, and the bytes that they speak of. */
+  /** Lines that are still to be written, and the bytes that they stand for. */
   #lines = "";
   #held = 0;
 
@@ -35,14 +35,14 @@ export class BuildJournal {
     return { journal: new BuildJournal(fd, new Map(progress)), progress };
   }
 
-  /** Bytes `0 … written` of the blob stand in the file. */
+  /** Bytes `0 … written` of the blob are in the file. */
   note(digest: Digest, written: number, complete: boolean): void {
     const last = this.#noted.get(digest) ?? 0;
     if (!complete && written >= last && written - last < STRIDE) return;
     this.#noted.set(digest, written);
     this.#lines += `${digest} ${written}\n`;
     this.#held += written - last;
-    // What must not be believed any more is noted at once.
+    // Bytes that must not be trusted any more are noted at once.
     if (written < last || this.#held >= STRIDE) this.#flush();
   }
 

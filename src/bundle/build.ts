@@ -33,7 +33,7 @@ export interface BuildOptions {
   dryRun: boolean;
   /** Earlier bundles to take blobs from. */
   reuse: string[];
-  /** Blobs, and requests to a host, at a time; by default as many as the host bears. */
+  /** Blobs, and requests to a host, at a time; by default as many as the host can handle. */
   concurrency?: number | undefined;
   cacheDir: string;
   emit: Emit;
@@ -41,7 +41,7 @@ export interface BuildOptions {
 }
 
 export interface BuildResult {
-  /** Absent where none was to be written: `--lock-only`, `--dry-run`. */
+  /** Absent when no bundle is written: `--lock-only`, `--dry-run`. */
   bundle?: string;
   lock: string;
   lockDigest: Digest;
@@ -49,10 +49,10 @@ export interface BuildResult {
   blobs: number;
   /** Bytes of the whole tar. */
   size: number;
-  /** Against the lock that stood there before. */
+  /** Compared with the lock that was there before. */
   changes: LockDiff["changes"];
   resumed: boolean;
-  /** Items of kind self, with the line that takes the tool out on the far side. */
+  /** Items of kind self, with the command that unpacks the tool at the site. */
   extract: string[];
 }
 
@@ -62,8 +62,8 @@ export function lockPathOf(spec: string): string {
 }
 
 /**
- * From a spec to a lock and a bundle. Resolves first, so that every blob's place is known before
- * the first is fetched; goes on with what an interrupted run left; gives the bundle its name only
+ * Builds a lock and a bundle from a spec. Resolves first, so that every blob's offset is known before
+ * the first is fetched; resumes an interrupted run; gives the bundle its name only
  * when it is whole.
  * @throws AirgapError
  */
@@ -146,26 +146,26 @@ async function readWanted(wanted: Map<Digest, WantedBlob>, digest: Digest): Prom
 function checkOutput(output: string): void {
   const folder = dirname(resolve(output));
   if (!existsSync(folder) || !statSync(folder).isDirectory())
-    throw new AirgapError("usage", `There is no folder ${folder} to write the bundle to`, {
+    throw new AirgapError("usage", `Cannot write the bundle to ${folder}: no such folder`, {
       suggestions: [`mkdir -p ${folder}`],
     });
   if (existsSync(output) && !statSync(output).isFile())
     throw new AirgapError("usage", `${output} exists and is not a file`);
 }
 
-/** The lock of the last build. One that can't be read matters only where it is to be followed. */
+/** The lock of the last build. If it cannot be read, that is an error only when it must be followed. */
 function previousLock(path: string, { locked, emit }: BuildOptions): Lock | undefined {
   if (!existsSync(path)) return undefined;
   try {
     return readLockOf(path);
   } catch (error) {
     if (locked) throw error;
-    emit({ type: "warning", message: `${messageOf(error)}; it is written anew` });
+    emit({ type: "warning", message: `${messageOf(error)}; airgap writes a new one` });
     return undefined;
   }
 }
 
-/** The lock of an interrupted build of the same spec, unless the user starts afresh. */
+/** The lock of an interrupted build of the same spec, unless `--fresh` is set. */
 function resumable(
   { output, fresh, dryRun, lockOnly, locked, emit }: BuildOptions,
   specDigest: Digest,
@@ -178,19 +178,19 @@ function resumable(
   if (!fresh && !other && saved.specDigest === specDigest) {
     emit({
       type: "note",
-      message: `Going on with the interrupted build of ${output}; --fresh starts it anew`,
+      message: `Resuming the interrupted build of ${output}; use --fresh to start again`,
     });
     return saved.lock;
   }
-  const why = fresh ? "" : `The ${other ? "lock" : "spec"} is not the one of the interrupted build; `;
-  emit({ type: "note", message: `${why}starting anew` });
+  const why = fresh ? "" : `The ${other ? "lock" : "spec"} has changed since the interrupted build; `;
+  emit({ type: "note", message: `${why}starting again` });
   discardBuild(output);
   return undefined;
 }
 
 function mustHave(lock: Lock | undefined, path: string): Lock {
   if (lock) return lock;
-  throw new AirgapError("usage", `--locked needs the lock ${path}, and there is none`, {
+  throw new AirgapError("usage", `--locked needs the lock ${path}, which does not exist`, {
     suggestions: ["build once without --locked, and commit the lock that it writes"],
   });
 }
@@ -202,23 +202,23 @@ function checkFollowed(lock: Lock, followed: Lock, path: string, resumed: boolea
     changes
       .slice(0, 5)
       .map(({ name, change }) => `${name} ${change}`)
-      .join(", ") || "who wants what, or how it is described";
+      .join(", ") || "who wants an item, or how it is described";
   throw new AirgapError(
     "spec",
     `The lock ${resumed ? "of the interrupted build" : path} does not fit the spec: ${what}`,
     {
-      suggestions: [resumed ? "start anew with --fresh" : "build again without --locked"],
+      suggestions: [resumed ? "start again with --fresh" : "build again without --locked"],
     },
   );
 }
 
-/** The lock beside the spec: canonical order, a line a value, so that its changes can be read. */
+/** The lock beside the spec: canonical order, one value per line, so that its changes can be read. */
 function writeLock(path: string, lock: Lock): void {
   const text = `${JSON.stringify(JSON.parse(canonicalJson(lock)), undefined, 2)}\n`;
   try {
     replaceFileSync(path, text);
   } catch (cause) {
-    throw new AirgapError("disk", `The lock ${path} can't be written: ${messageOf(cause)}`, { cause });
+    throw new AirgapError("disk", `Cannot write the lock ${path}: ${messageOf(cause)}`, { cause });
   }
 }
 
@@ -247,7 +247,7 @@ async function write(
   part.finish();
 }
 
-/** The tool's own archives are taken out with tar alone. */
+/** The tool's own archives can be unpacked with tar alone. */
 function extractLines(bundle: string, lock: Lock): string[] {
   return itemsOf(lock, "self").flatMap(({ facts }) =>
     facts ? [`tar -xOf ${quote(bundle)} ${blobName(facts.digest)} | tar -xz`] : [],

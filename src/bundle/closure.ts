@@ -5,33 +5,33 @@ import type { Digest } from "../oci/digest.ts";
 import { matchesPlatform, parsePlatform, tryParsePlatform } from "../oci/platform.ts";
 import { formatReference, nameOf, parseReference, type Reference, withDefaultTag } from "../oci/reference.ts";
 
-/** An image that something in the bundle will make a cluster ask for. */
+/** An image that a cluster will pull because of something in the bundle. */
 export interface WantedImage {
-  /** As it is asked for: by tag, by digest, or both. */
+  /** The reference that is pulled: by tag, by digest, or both. */
   reference: string;
   wantedBy: string[];
 }
 
-/** An image of the bundle, as far as closure goes. */
+/** What the closure check needs to know of an image in the bundle. */
 export interface HeldImage {
   /** The item's name, a canonical reference. */
   name: string;
-  /** Every digest under which it can be asked for: of its root, of the original index, of their children. */
+  /** Every digest by which it can be pulled: of its root, of the original index, of their children. */
   digests: Digest[];
   /** `linux/amd64` and so on; absent when that is not known. */
   platforms?: string[];
-  /** The spec lists the image itself, and so which platforms it has. */
+  /** The spec lists the image itself, and with it the platforms that it has. */
   own?: boolean;
 }
 
-/** What is missing, and who wants it. */
+/** An image that is missing, and the items that want it. */
 export interface Gap extends WantedImage {
   why: string;
 }
 
 /**
- * What the carried documents and charts name, and what kubeadm asks for: by the lock's own facts.
- * @param kubernetes what every cluster of its versions needs, whatever the lock says
+ * The images that the carried documents and charts name and that kubeadm needs, from the lock's own facts.
+ * @param kubernetes what every cluster of these versions needs, whatever the lock says
  */
 export function wantedImages(
   lock: Pick<Lock, "items" | "kubeadm">,
@@ -62,7 +62,7 @@ function namedBy({
     .map(({ reference, places }) => ({ reference, place: places[0]?.split(" ")[0] }));
 }
 
-/** Whether a runtime that asks by this reference is answered: by digest when it has one, else by tag. */
+/** Whether a runtime can pull this reference: by digest when it has one, otherwise by tag. */
 function answers(held: HeldImage, wanted: Reference): boolean {
   const own = parseReference(held.name);
   if (nameOf(own) !== nameOf(wanted)) return false;
@@ -71,8 +71,8 @@ function answers(held: HeldImage, wanted: Reference): boolean {
 }
 
 /**
- * What the bundle would have to hold and does not. A bundle is closed when nothing is left here.
- * @param platforms those asked for; `all` when whole indexes are carried
+ * The images that the bundle needs and does not hold. A bundle is closed when there are none.
+ * @param platforms the platforms of the spec; `all` when whole indexes are carried
  */
 export function findGaps(wanted: WantedImage[], held: HeldImage[], platforms: string[] | "all"): Gap[] {
   const byName = Map.groupBy(held, ({ name }) => nameOf(parseReference(name)));
@@ -81,9 +81,7 @@ export function findGaps(wanted: WantedImage[], held: HeldImage[], platforms: st
     const found = (byName.get(nameOf(reference)) ?? []).filter((image) => answers(image, reference));
     if (found.length === 0) return [{ ...each, why: "it is not in the bundle" }];
     const lacking = lackingPlatforms(found, platforms);
-    return lacking.length === 0
-      ? []
-      : [{ ...each, why: `it is in the bundle without ${lacking.join(", ")}` }];
+    return lacking.length === 0 ? [] : [{ ...each, why: `the bundle has it without ${lacking.join(", ")}` }];
   });
 }
 
@@ -100,7 +98,7 @@ function lackingPlatforms(found: HeldImage[], platforms: string[] | "all"): stri
 
 const MAX_SHOWN = 30;
 
-/** The error of a build whose result would not be closed. */
+/** The error of a build whose bundle would not be closed. */
 export function notClosed(gaps: Gap[]): AirgapError {
   const lines = gaps
     .slice(0, MAX_SHOWN)
@@ -108,10 +106,10 @@ export function notClosed(gaps: Gap[]): AirgapError {
   if (gaps.length > MAX_SHOWN) lines.push(`  … and ${gaps.length - MAX_SHOWN} more`);
   return new AirgapError(
     "not-closed",
-    `The bundle is not closed, ${count(gaps.length, "image")} would be missing:\n${lines.join("\n")}`,
+    `The bundle is not closed: it would be missing ${count(gaps.length, "image")}:\n${lines.join("\n")}`,
     {
       suggestions: [
-        "add what is missing to images: or addImages:, or say with ignoreImages: that it is not needed",
+        "add each image to images: or addImages:, or list it under ignoreImages: when no host needs it",
       ],
       data: { missing: gaps },
     },

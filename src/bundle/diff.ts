@@ -40,7 +40,7 @@ export function diffLocks(from: Lock, to: Lock): LockDiff {
   return { changes, bytesAdded: bytesMissing(from, to), bytesRemoved: bytesMissing(to, from) };
 }
 
-/** Bytes of the blobs of `whole` that `base` has not. */
+/** Bytes of the blobs of `whole` that `base` does not have. */
 function bytesMissing(base: Lock, whole: Lock): number {
   const have = new Set(base.blobs.map(({ digest }) => digest));
   return whole.blobs.reduce((sum, { digest, size }) => (have.has(digest) ? sum : sum + size), 0);
@@ -51,7 +51,7 @@ export function readLockOf(path: string): Lock {
   return path.endsWith(".json") ? readLockFile(path) : lockIn(BundleReader.open(path));
 }
 
-/** As `readLockOf`, but a signal that comes meanwhile is heard. */
+/** Like `readLockOf`, but handles a signal that arrives while it reads. */
 export async function readLockUnless(signal: AbortSignal | undefined, path: string): Promise<Lock> {
   return path.endsWith(".json") ? readLockFile(path) : lockIn(await BundleReader.openUnless(signal, path));
 }

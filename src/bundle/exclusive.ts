@@ -5,10 +5,10 @@ import { basename, dirname, join } from "node:path";
 import { AirgapError } from "../errors.ts";
 
 /**
- * Takes the right to write `output`, so that no second build does at the same time: an abstract
- * socket (unix(7)), which the kernel gives back however the process ends. Elsewhere than on Linux
+ * Takes the right to write `output`, so that only one build writes it at a time: an abstract
+ * socket (unix(7)), which the kernel frees however the process ends. On systems other than Linux
  * nothing is held.
- * @returns gives it back
+ * @returns a function that gives it back
  * @throws AirgapError `conflict` when another process on this host has it
  */
 export async function holdOutput(output: string): Promise<() => void> {

@@ -34,7 +34,7 @@ export interface ExportedSet {
 
 /**
  * Writes the package sets of a bundle as plain directories, one a set, ready for dnf, apt or any
- * web server. Files that are there already and right are left alone.
+ * web server. Files that exist already with the right content are left alone.
  * @throws AirgapError
  */
 export async function exportPackages({ bundle, dir, emit, signal }: ExportOptions): Promise<ExportedSet[]> {
@@ -76,7 +76,7 @@ async function exportSet(
       await replaceFile(path, (draft) => pipeline(stream, createWriteStream(draft)), CHECKED);
     }
     written.set(layer.digest, path);
-    // createrepo_c --update takes what the metadata say of a file whose time is the one in them.
+    // createrepo_c --update trusts the metadata for a file whose time matches theirs.
     const built = title.endsWith(".rpm") ? await rpmBuildTime(path) : 0;
     await utimes(path, built, built);
     size += layer.size;
@@ -85,7 +85,7 @@ async function exportSet(
   return { name: item.name, dir, files: files.length, size };
 }
 
-/** A file that is there is hashed again when its set is exported again. */
+/** A file that exists already is hashed again when its set is exported again. */
 const CHECKED = { durable: false };
 
 /** Roles share packages: one copy on the disk, where it can link. */

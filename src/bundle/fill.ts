@@ -16,21 +16,21 @@ export interface WantedBlob {
 }
 
 export interface FillOptions {
-  /** Blobs at a time; by default as many as their hosts bear. */
+  /** Blobs at a time; by default as many as their hosts can handle. */
   concurrency?: number | undefined;
   emit: Emit;
   signal?: AbortSignal | undefined;
 }
 
-/** Blobs at a time from places that keep no limits of their own; the fast lane does. */
+/** Blobs at a time from sources without limits of their own; the fast lane has its own. */
 const AT_ONCE = 16;
 const AT_ONCE_BY_LANE = 64;
 
 /**
- * Writes every blob to its place in the part file: several at a time, largest first, each byte
- * once. What an earlier run left is hashed and kept, or gone on with; nothing counts before its
- * whole digest is right.
- * @throws AirgapError `corrupt`, `network`, `not-found` …: of the first blob that can't be had
+ * Writes every blob at its offset in the part file: several at a time, largest first, each byte
+ * once. What an earlier run left is hashed and kept, or resumed; a blob counts only when its
+ * digest is right.
+ * @throws AirgapError `corrupt`, `network`, `not-found` …: of the first blob that cannot be read
  */
 export async function fill(
   part: PartFile,
@@ -63,7 +63,7 @@ export async function fill(
         await blob.refused();
       }
     });
-    // All of them have to end before the file may be closed, whoever failed first.
+    // All jobs must end before the file may be closed, whichever failed first.
     const first = await Promise.race([
       Promise.allSettled(results).then(() => undefined),
       firstFailure(results),
@@ -93,7 +93,7 @@ class BlobFill {
   readonly #options: FillOptions & { signal: AbortSignal };
   readonly #pool: HashPool;
   #written: number;
-  /** Whether all bytes so far came in this run, from one source, in one piece: then a wrong digest is the source's fault. */
+  /** True while every byte came in this run from one source in one piece; a wrong digest then proves that source bad. */
   #pure = true;
   #resumed = false;
   #restarted = false;
@@ -116,12 +116,12 @@ class BlobFill {
     this.#written = Math.min(part.progress.get(descriptor.digest) ?? 0, descriptor.size);
   }
 
-  /** Whether it is going to come by the fast lane. */
+  /** Whether the blob will be fetched by the fast lane. */
   get byLane(): boolean {
     return this.#sources[0]?.writeTo !== undefined;
   }
 
-  /** Whether an earlier run wrote all of it, and rightly. */
+  /** Whether an earlier run wrote the whole blob with the right content. */
   async kept(): Promise<boolean> {
     if (this.#written === 0) return false;
     this.#pure = false;
@@ -157,7 +157,7 @@ class BlobFill {
     }
   }
 
-  /** Whether what was written is what it should be; if not, `refused` decides how to go on. */
+  /** Whether the digest of what was written is right; if not, `refused` decides how to continue. */
   async right(): Promise<boolean> {
     const { digest } = this.#descriptor;
     const right = this.#hash
@@ -167,7 +167,7 @@ class BlobFill {
     return right;
   }
 
-  /** After wrong bytes: once more from the start when they came in pieces, else from the next source. */
+  /** After wrong bytes: from the start again when they came in pieces, otherwise from the next source. */
   async refused(): Promise<void> {
     const { digest } = this.#descriptor;
     const from = this.#sources[0]?.name ?? "nowhere";
@@ -175,19 +175,19 @@ class BlobFill {
     if (this.#sources.length === 0) {
       throw new AirgapError(
         "corrupt",
-        `${from} answers for ${digest} with ${this.#descriptor.size} other bytes: their digest is not this one`,
+        `${from} sent the wrong content for ${digest}: ${this.#descriptor.size} bytes with another digest`,
         {
           suggestions: [
             from.startsWith("docker://")
               ? "ask the registry's owner to push the image again, or name another mirror under sources:"
-              : "it changed since it was locked: if that is wanted, build again without --locked",
+              : "it changed since it was locked; to accept the change, build again without --locked",
           ],
         },
       );
     }
     this.#options.emit({
       type: "warning",
-      message: `${digest} from ${from} had wrong bytes; fetching it again`,
+      message: `${digest} from ${from} had the wrong content; fetching it again`,
     });
     this.#restart();
   }
@@ -210,7 +210,7 @@ class BlobFill {
     const { signal } = this.#options;
     signal.throwIfAborted();
     if (source === undefined)
-      throw new AirgapError("not-found", `${this.#descriptor.digest} is nowhere to be had`);
+      throw new AirgapError("not-found", `${this.#descriptor.digest} is missing from every source`);
     const range = { offset: this.#written };
     if (source.writeTo) return source.writeTo(this.#descriptor, range, sink, signal);
     for await (const chunk of (await source.fetch(
@@ -220,12 +220,12 @@ class BlobFill {
       sink(chunk);
   }
 
-  /** Goes over to the next source: this one has tried again as often as it helps. @throws the error where there is none */
+  /** Changes to the next source; the retries of this one are used up. @throws the error when there is no next source */
   #failOver(error: unknown): void {
     this.#options.signal.throwIfAborted();
     if (isAirgapError(error, "disk", "interrupted")) throw error;
     this.#pure = false;
-    // A server that can't answer for a part may still answer for the whole.
+    // A server that cannot send a range may still send the whole blob.
     const whole =
       this.#written > 0 && !this.#restarted && isAirgapError(error, "protocol", "refused", "unsupported");
     if (!whole) this.#sources.shift();

@@ -28,18 +28,18 @@ interface Waiting {
 /** Measured: more than four workers gain nothing before the disk is the limit. */
 const MAX_WORKERS = 4;
 
-/** Hashed at once: a trip to a worker costs more than the hashing. Bytes. */
+/** Regions up to this size are hashed here: a trip to a worker costs more than the hashing. Bytes. */
 export const SMALL = 128 * 1024;
 
-/** What a worker has to have before it in order that another one is worth its start and its 8 MB. Bytes. */
+/** The work that must wait for each worker before another worker is worth its start and its 8 MB. Bytes. */
 const BACKLOG = 32 * 1024 * 1024;
 
-/** A worker hashes, nothing else. */
+/** A worker only hashes. */
 const RESOURCES = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 16, stackSizeMb: 1 };
 
 /**
  * Hashes regions of files in worker threads. A descriptor is shared by the whole process, so the
- * bytes come from the page cache and no copy of them crosses a thread.
+ * bytes come from the page cache and are not copied between threads.
  */
 export class HashPool {
   readonly #workers: { worker: Worker; load: number }[] = [];
@@ -52,7 +52,7 @@ export class HashPool {
     this.#limit = Math.max(1, workers);
   }
 
-  /** The digest of what stands there now; fewer bytes than the region has give `read < size`. */
+  /** The digest of what is there now; `read < size` when the file ends inside the region. */
   async digest(
     region: Region,
     algorithm: "sha256" | "sha512" = "sha256",

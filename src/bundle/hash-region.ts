@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { regionPieces } from "../transport/region.ts";
 
-/** Hashes `size` bytes of a file from `offset` on; fewer when the file ends before. Reuses the buffer given. */
+/** Hashes `size` bytes of a file from `offset` on; fewer when the file ends earlier. Reuses the given buffer. */
 export function hashRegion(
   buffer: Buffer,
   fd: number,

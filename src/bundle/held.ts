@@ -7,10 +7,10 @@ import { isIndexType } from "../oci/media-types.ts";
 import { formatPlatform } from "../oci/platform.ts";
 import { findGaps, type Gap, type HeldImage, notClosed, wantedImages } from "./closure.ts";
 
-/** The content of a manifest of the bundle; undefined when it can't be had, which is told elsewhere. */
+/** The content of a manifest of the bundle; undefined when it cannot be read, which is reported elsewhere. */
 export type ReadManifest = (digest: Digest) => Promise<Buffer | undefined>;
 
-/** What the images of a lock answer to: names, digests and platforms. */
+/** The names, digests and platforms under which the images of a lock are found. */
 export async function heldImages(lock: Lock, read: ReadManifest): Promise<HeldImage[]> {
   const carried = new Set(lock.blobs.map(({ digest }) => digest));
   return Promise.all(
@@ -40,13 +40,13 @@ async function held(item: Item, carried: ReadonlySet<Digest>, read: ReadManifest
   };
 }
 
-/** What the bundle of a lock would have to hold and does not. */
+/** The images that the bundle of a lock needs and does not hold. */
 export async function gapsOf(lock: Lock, read: ReadManifest): Promise<Gap[]> {
   const wanted = wantedImages(lock, kubernetesWants(lock.kubernetes ?? [], lock.items));
   return findGaps(wanted, await heldImages(lock, read), lock.platforms);
 }
 
-/** @throws AirgapError `not-closed` with everything that would be missing */
+/** @throws AirgapError `not-closed` with every image that is missing */
 export async function checkClosed(lock: Lock, read: ReadManifest): Promise<void> {
   const gaps = await gapsOf(lock, read);
   if (gaps.length > 0) throw notClosed(gaps);

@@ -8,18 +8,18 @@ import type { Source } from "../transport/types.ts";
 
 export interface ImageSourcesOptions {
   mirrors: Mirrors;
-  /** Where relative paths of `from:` begin. */
+  /** The folder that relative paths of `from:` start at. */
   baseDir: string;
   cacheDir: string;
-  /** Asked for content before the place itself is. */
+  /** Asked for content before the source itself is. */
   atHand: Source[];
   signal?: AbortSignal | undefined;
 }
 
-/** Opens images where the spec says they are: mirrors of their registry, or a `from:`. */
+/** Opens images at the source that the spec names: mirrors of their registry, or a `from:`. */
 export class ImageSources {
   readonly #options: ImageSourcesOptions;
-  /** Archives and engines are opened once, however many images come from them. */
+  /** Each archive or engine is opened once, however many images come from it. */
   readonly #local = new Map<string, Promise<Source>>();
 
   constructor(options: ImageSourcesOptions) {

@@ -17,7 +17,7 @@ export class Entry {
   readonly size: number;
   /** Absent for oci-layout and index.json. */
   readonly digest: Digest | undefined;
-  /** For what is generated from the lock. */
+  /** Content that is generated from the lock. */
   readonly bytes: Buffer | undefined;
   readonly #name: string | undefined;
 
@@ -39,13 +39,13 @@ export class Entry {
     return this.#name ?? blobName(this.digest as Digest);
   }
 
-  /** Made when it is asked for: a bundle may have a hundred thousand. */
+  /** Made on request: a bundle may have a hundred thousand. */
   get header(): Buffer {
     return entryHeader(this.name, this.size);
   }
 }
 
-/** Where everything of a bundle lies; follows from the lock alone. */
+/** Where each part of a bundle is; follows from the lock alone. */
 export interface Layout {
   lockDigest: Digest;
   entries: Entry[];
@@ -80,7 +80,7 @@ function indexEntries(item: Item): Descriptor[] {
   return [{ ...bare(item.root), annotations: own }, ...attached];
 }
 
-/** Annotations of a descriptor belong to where it was found, not to where we list it. */
+/** Annotations of a descriptor belong to the place where it was found, not to our list. */
 function bare({ mediaType, digest, size, artifactType }: Descriptor): Descriptor {
   return { mediaType, digest, size, ...(artifactType ? { artifactType } : {}) };
 }
@@ -93,7 +93,7 @@ function unique(descriptors: Descriptor[]): Descriptor[] {
   });
 }
 
-/** The lock as an artifact, so that every tool takes it for a manifest like the others. */
+/** The lock as an artifact, so that every tool reads it as an ordinary manifest. */
 function rootManifest(lock: Buffer): { manifest: Buffer; lockDigest: Digest } {
   const lockDigest = digestOf(lock);
   const blob: Descriptor = { mediaType: LOCK_MEDIA_TYPE, digest: lockDigest, size: lock.length };
@@ -108,7 +108,7 @@ function rootManifest(lock: Buffer): { manifest: Buffer; lockDigest: Digest } {
 }
 
 /**
- * Computes the whole tar but for the blobs' bytes: the index, every header, every offset.
+ * Computes the whole tar except the blobs' bytes: the index, every header, every offset.
  * The lock comes right after the index, so that list and diff read the first kilobytes only.
  */
 export function layOut(lock: Lock): Layout {

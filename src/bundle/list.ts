@@ -56,7 +56,7 @@ export function why(
   if (found.length > 0) return found;
   const names = listing.items.map(({ name }) => name);
   const near = nearest(item, names) ?? nearest(canonical ?? item, names);
-  throw new AirgapError("not-found", `Nothing in the bundle is called ${item}`, {
+  throw new AirgapError("not-found", `The bundle has no item ${item}`, {
     suggestions: [near ? `airgap list ${path} --why ${near}` : `airgap list ${path}`],
   });
 }

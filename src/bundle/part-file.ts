@@ -26,7 +26,7 @@ import { BuildJournal, type Progress } from "./build-journal.ts";
 import { type Entry, encodeLock, type Layout } from "./layout.ts";
 import { END_OF_ARCHIVE } from "./tar.ts";
 
-/** Bytes that may wait for the disk before it is told to begin: the end must not have to wait for all. */
+/** Bytes that may be unwritten before a flush starts, so that the last flush does not have to write them all. */
 const DIRTY = 64 * 1024 * 1024;
 
 /** The files of a bundle under construction. */
@@ -36,7 +36,7 @@ const names = (output: string) => ({
   journal: `${output}.part.journal`,
 });
 
-/** What an interrupted build left: the lock that it followed, and of which spec. */
+/** What an interrupted build left: the lock that it followed, and the spec of that lock. */
 export interface SavedBuild {
   specDigest: string;
   lock: Lock;
@@ -63,10 +63,10 @@ export function discardBuild(output: string): void {
   for (const file of Object.values(names(output))) rmSync(file, { force: true });
 }
 
-/** A bundle while it is built: every header stands, blobs are written at their final places. */
+/** A bundle while it is built: every header is written, and blobs are written at their final offsets. */
 export class PartFile {
   readonly fd: number;
-  /** What an earlier run wrote, to be hashed before it is believed. */
+  /** What an earlier run wrote; it is hashed before it is trusted. */
   readonly progress: Progress;
   readonly #output: string;
   readonly #layout: Layout;
@@ -89,8 +89,8 @@ export class PartFile {
   }
 
   /**
-   * Creates the part file, or goes on with one that follows the same lock.
-   * @throws AirgapError `disk` when there is no room for the whole bundle, before a blob is fetched
+   * Creates the part file, or resumes one that follows the same lock.
+   * @throws AirgapError `disk` when the whole bundle does not fit, before a blob is fetched
    */
   static open(output: string, layout: Layout, saved: SavedBuild): PartFile {
     const { part, state, journal } = names(output);
@@ -132,7 +132,7 @@ export class PartFile {
     if (entry.digest) this.#journal.note(entry.digest, at + chunk.length, at + chunk.length === entry.size);
   }
 
-  /** Sends to the disk what was written so far, beside everything else. The kernel tells an error once, so it is kept. */
+  /** Flushes in the background what was written so far. The kernel reports an error only once, so it is kept. */
   #sync(): void {
     this.#dirty = 0;
     this.#syncing = true;
@@ -142,12 +142,12 @@ export class PartFile {
     });
   }
 
-  /** What was written of a blob was wrong. */
+  /** Forgets what was written of a blob, because it was wrong. */
   forget(entry: Entry): void {
     if (entry.digest) this.#journal.note(entry.digest, 0, true);
   }
 
-  /** Gives the bundle its name, now that it is whole. */
+  /** Gives the finished bundle its name. */
   finish(): void {
     const { part, state, journal } = names(this.#output);
     try {
@@ -164,12 +164,12 @@ export class PartFile {
     rmSync(journal, { force: true });
   }
 
-  /** A file system that two hosts share knows nothing of what one of them holds. */
+  /** On a file system that two hosts share, neither sees the lock that the other holds. */
   #checkStillOurs(part: string): void {
     const own = fstatSync(this.fd);
     const named = statSync(part);
     if (own.ino === named.ino && own.dev === named.dev) return;
-    throw new AirgapError("conflict", `Another build took ${part} over; this one ends without a bundle`, {
+    throw new AirgapError("conflict", `Another build uses ${part} now; this build ends without a bundle`, {
       exit: Exit.failed,
     });
   }
@@ -200,7 +200,7 @@ function checkSpace(output: string, size: number, present: number): void {
   if (bavail * bsize >= needed) return;
   throw new AirgapError(
     "disk",
-    `${output} needs ${formatBytes(needed)}, and its file system has ${formatBytes(bavail * bsize)} left; nothing was fetched`,
+    `${output} needs ${formatBytes(needed)}, but its file system has only ${formatBytes(bavail * bsize)} free; nothing was fetched`,
     {
       suggestions: ["name a file on a larger file system with -o"],
       data: { needed, available: bavail * bsize },
@@ -211,6 +211,6 @@ function checkSpace(output: string, size: number, present: number): void {
 function diskError(output: string, cause: unknown): AirgapError {
   const code = (cause as { code?: string }).code;
   const suggestions =
-    code === "ENOSPC" ? ["make room and run the same command again: it goes on where it stopped"] : [];
-  return new AirgapError("disk", `Writing ${output} failed: ${messageOf(cause)}`, { cause, suggestions });
+    code === "ENOSPC" ? ["free some space and run the same command; it resumes where it stopped"] : [];
+  return new AirgapError("disk", `Cannot write ${output}: ${messageOf(cause)}`, { cause, suggestions });
 }

@@ -18,7 +18,7 @@ import { verified } from "../transport/verify.ts";
 import { blobName, type Layout, layOut, ROOT_ARTIFACT_TYPE } from "./layout.ts";
 import { BLOCK, entryHeader, padded, readHeader } from "./tar.ts";
 
-/** What is read at once: manifests, and texts of the sets. Bytes. */
+/** The largest blob that is read whole: manifests, and texts of the sets. Bytes. */
 const MAX_SMALL = 64 * 1024 * 1024;
 const MAX_INDEX = 16 * 1024 * 1024;
 
@@ -27,12 +27,12 @@ export interface BundleReaderOptions {
   partial?: boolean;
 }
 
-/** An open bundle. Reads the first kilobytes; everything else is found by computed offsets. */
+/** An open bundle. Opening reads the first kilobytes; everything else is found by computed offsets. */
 export class BundleReader {
   readonly path: string;
   readonly lock: Lock;
   readonly layout: Layout;
-  /** Of the file as it is; differs from `layout.size` in a bundle that is not whole. Bytes. */
+  /** Size of the file as it is; differs from `layout.size` in a bundle that is not whole. Bytes. */
   readonly fileSize: number;
   readonly #fd: number;
 
@@ -45,7 +45,7 @@ export class BundleReader {
   }
 
   /**
-   * @throws AirgapError `disk` when it can't be read, `corrupt` when it is no bundle or not whole
+   * @throws AirgapError `disk` when it cannot be read, `corrupt` when it is not a bundle or not whole
    */
   static open(path: string, options: BundleReaderOptions = {}): BundleReader {
     const opening = BundleReader.#opening(path, options);
@@ -100,7 +100,7 @@ export class BundleReader {
       throw new AirgapError("not-found", `${this.path} does not carry ${digest}`, { exit: Exit.check });
     if (region.size > limit)
       throw corrupt(
-        `${blobName(digest)} of ${this.path} has ${region.size} bytes; at most ${limit} are expected there`,
+        `${blobName(digest)} of ${this.path} has ${region.size} bytes; at most ${limit} are allowed here`,
       );
     const bytes = readAt(this.#fd, region.offset, region.size, this.path);
     this.#blaming(() => checkDigest(bytes, digest, `${blobName(digest)} of ${this.path}`));
@@ -114,7 +114,7 @@ export class BundleReader {
   }
 
   /**
-   * The files of an artifact, each by a safe path below its root; a file is alone and called as its item.
+   * The files of an artifact, each by a safe path below its root; a file is the only one, with the name of its item.
    * @throws AirgapError `not-found`, `corrupt`
    */
   files(item: Pick<Item, "kind" | "name" | "root">): TitledLayer[] {
@@ -164,7 +164,7 @@ class BundleSource implements Source {
 
   async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
     const what = `${descriptor.digest} of ${this.name}`;
-    // Whoever asks parses it: what is wrong with it is told as the bundle's damage, not as a registry's.
+    // The caller parses it: a fault in it is reported as the bundle's damage, not as a registry's.
     if (isManifestLike(descriptor.mediaType)) this.#bundle.manifest(descriptor, descriptor.digest);
     if (options.range) return regionStream(this.#part(descriptor, options.range), what);
     const content = regionStream(this.#part(descriptor, { offset: 0 }), what);
@@ -194,10 +194,10 @@ class BundleSource implements Source {
   }
 }
 
-/** A path that leads nowhere is a mistake in the command. @throws AirgapError `disk`, `corrupt` */
+/** A path that does not exist is a mistake in the command. @throws AirgapError `disk`, `corrupt` */
 function openFile(path: string): number {
   try {
-    // A pipe would let `open` wait for somebody who writes into it.
+    // With a pipe, `open` would wait until another process writes into it.
     const stat = statSync(path);
     if (!stat.isFile() && !stat.isBlockDevice()) throw notBundle(path, "it is not a file");
     return openSync(path, "r");
@@ -231,7 +231,7 @@ async function* blaming(content: AsyncIterable<Uint8Array>, path: string): Async
   }
 }
 
-/** What is read in a bundle and is not as it must be is the bundle's fault, whichever rule it breaks. */
+/** Whatever rule the content of a bundle breaks, the error says that the bundle is damaged. */
 function damaged(error: unknown, path: string): unknown {
   if (isAirgapError(error, "disk", "interrupted")) return error;
   if (isAirgapError(error, "corrupt") && error.exit === Exit.check) return error;
@@ -255,12 +255,12 @@ function wrongSize(path: string, found: number, expected: number): AirgapError {
 function readAt(fd: number, offset: number, size: number, path: string): Buffer {
   const bytes = readRegion({ fd, offset, size });
   if (bytes.length === size) return bytes;
-  throw corrupt(`${path} ends at byte ${offset + bytes.length}, in the middle of something`, [
+  throw corrupt(`${path} ends at byte ${offset + bytes.length}, in the middle of an entry`, [
     "copy it again from where it was built",
   ]);
 }
 
-/** Walks over the first entries of a tar that may be anything. */
+/** Walks over the first entries of a file that may not be a tar at all. */
 class Head {
   readonly #fd: number;
   readonly #path: string;
@@ -285,7 +285,7 @@ class Head {
       return this.fail(`no tar header at byte ${this.#offset}, where ${name} is expected`);
     if (header.name !== name || header.type !== "0")
       this.fail(
-        `${JSON.stringify(header.name)} of type ${header.type} stands at byte ${this.#offset}, where ${name} is expected`,
+        `${JSON.stringify(header.name)} of type ${header.type} is at byte ${this.#offset}, where ${name} is expected`,
       );
     if (!(header.size <= limit)) this.fail(`${name} claims ${header.size} bytes`);
     if (!block.equals(entryHeader(name, header.size))) this.fail(`the tar header of ${name} was changed`);

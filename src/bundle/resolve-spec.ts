@@ -20,9 +20,9 @@ export interface ResolveOptions {
   logins: Logins;
   baseDir: string;
   cacheDir: string;
-  /** Requests to a host at a time; by default as many as it bears. */
+  /** Requests to a host at a time; by default as many as it can handle. */
   concurrency?: number | undefined;
-  /** Bundles at hand, asked for content before the network is. */
+  /** Local bundles, asked for content before the network is. */
   atHand: Source[];
   emit: Emit;
   signal?: AbortSignal | undefined;
@@ -33,12 +33,12 @@ export interface ResolveOptions {
 /** A resolved spec. Its sources stay open until `close`, since the bundle is filled from them. */
 export interface ResolveSession {
   resolved: Resolved[];
-  /** What kubeadm of each version asks for. */
+  /** The images that kubeadm of each version needs. */
   kubeadm: Record<string, string[]>;
   close(): Promise<void>;
 }
 
-/** Images at a time; how many requests a host gets is its client's matter. */
+/** Images at a time; each host's client limits the requests to that host. */
 const IMAGES = 32;
 
 /** Works out everything that a spec asks for. @throws AirgapError */
@@ -93,7 +93,7 @@ export async function resolveSpec(options: ResolveOptions): Promise<ResolveSessi
   }
 }
 
-/** Asks one resolver for each kind that the spec names; the others are not even loaded. */
+/** Calls one resolver for each kind that the spec names; the others are not loaded. */
 async function resolveWants(
   spec: BundleSpec,
   context: DocumentsContext,
@@ -103,7 +103,7 @@ async function resolveWants(
   if (spec.kubernetes.length > 0) {
     const { resolveKubernetes } = await import("../resolve/kubernetes.ts");
     for (const [i, entry] of spec.kubernetes.entries()) {
-      // `v1.28` means a patch that the lock has fixed.
+      // `v1.28` means the patch version that the lock pins.
       const version = context.locked?.kubernetes?.[i] ?? entry.version;
       const resolution = await resolveKubernetes({ ...entry, version }, context);
       kubeadm[resolution.list.version] = resolution.list.images;
@@ -138,7 +138,7 @@ async function resolveWants(
   return found;
 }
 
-/** Paths in a spec start at the spec. */
+/** Paths in a spec are relative to the spec. */
 function resolveCaFiles(sources: BundleSpec["sources"], baseDir: string): SourceEntries {
   return Object.fromEntries(
     Object.entries(sources).map(([host, entry]) => [

@@ -27,9 +27,9 @@ export interface LoginFiles {
 const isHttp = (place: string): boolean => /^https?:\/\//i.test(place);
 
 /**
- * Takes the logins out of a spec: what follows knows URLs without `user:password@` only, so that
- * no lock, message or cache can have them. A source without a login of its own gets that of apt's,
- * Helm's or the user's own file, where one of these names its host.
+ * Takes the logins out of a spec: later code sees only URLs without `user:password@`, so that
+ * no lock, message or cache can have them. A source without a login of its own gets the one in apt's,
+ * Helm's or the user's own file, if one of these names its host.
  * @throws AirgapError `spec`, `usage`
  */
 export function takeLogins(spec: BundleSpec, files: LoginFiles = {}): { spec: BundleSpec; logins: Logins } {
@@ -48,7 +48,7 @@ export function takeLogins(spec: BundleSpec, files: LoginFiles = {}): { spec: Bu
   return { spec: stripped, logins };
 }
 
-/** A copy of a value of the spec in which no URL has a user; what was there goes into `logins`. */
+/** A copy of a value of the spec in which no URL has a user; the users go into `logins`. */
 function withoutUserInfo(value: unknown, logins: Logins): unknown {
   if (typeof value === "string") {
     const { place, login } = splitLogin(value);
@@ -96,7 +96,7 @@ const given = (user: string | undefined, passwordEnv: string | undefined) => ({
   ...(passwordEnv === undefined ? {} : { passwordEnv }),
 });
 
-/** What `user:` and `passwordEnv:` say. The variable is read when the login is first needed. */
+/** The login that `user:` and `passwordEnv:` name. The variable is read when the login is first needed. */
 function addGiven(
   { at, places, user, passwordEnv }: LoginSource,
   logins: Logins,
@@ -112,7 +112,7 @@ function addGiven(
     });
   const remote = places.filter((place) => place !== undefined && isHttp(place)) as string[];
   if (remote.length === 0)
-    throw new AirgapError("spec", `${at}: user: is for what is fetched from an http(s) URL`, {
+    throw new AirgapError("spec", `${at}: user: works only with an http(s) URL`, {
       suggestions: ["docker login HOST  # for oci:// charts and images"],
     });
   const password = (): string => {
@@ -181,8 +181,8 @@ function helmRepositories(env: NodeJS.ProcessEnv): HelmRepository[] {
   try {
     value = parse(text, { maxAliasCount: 100 });
   } catch {
-    // The parser's own message quotes the text, and the text is secret.
-    throw new AirgapError("usage", `${path} is not YAML as Helm writes it`, {
+    // The parser's own message quotes the text, which is secret.
+    throw new AirgapError("usage", `${path} is not a repositories.yaml that Helm writes`, {
       suggestions: ["helm repo list"],
     });
   }

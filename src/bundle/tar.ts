@@ -3,9 +3,9 @@ import { BLOCK, padded } from "../transport/tar-header.ts";
 export { BLOCK, padded, readHeader } from "../transport/tar-header.ts";
 
 /**
- * The tar entries that we write: plain files, owner 0:0, time 0, mode 0644.
+ * The tar entries that airgap writes: plain files, owner 0:0, time 0, mode 0644.
  * POSIX ustar (IEEE 1003.1, pax "ustar Interchange Format"); a size of 8 GiB and more in base 256,
- * as GNU tar, bsdtar, Go, Python and busybox read it; a name that does not fit by a pax header.
+ * as GNU tar, bsdtar, Go, Python and busybox read it; a name that does not fit goes into a pax header.
  */
 const NAME_MAX = 100;
 const OCTAL_SIZE_MAX = 8 ** 11 - 1;
@@ -57,7 +57,7 @@ export function headerSize(name: string): number {
   return name.length <= NAME_MAX ? BLOCK : 2 * BLOCK + padded(pathRecord(name).length);
 }
 
-/** Everything that stands before the content of an entry: one block, or three for a long name. */
+/** Everything before the content of an entry: one block, or three for a long name. */
 export function entryHeader(name: string, size: number): Buffer {
   if (name.length <= NAME_MAX) return ustarHeader(name, size, "0");
   const record = pathRecord(name);

@@ -4,7 +4,7 @@ import type { Digest } from "../oci/digest.ts";
 import { childrenOf, MAX_INDEX_DEPTH, parseManifest } from "../oci/manifest.ts";
 import { isForeignLayer, isManifestLike } from "../oci/media-types.ts";
 
-/** Something that the bundle's graph says and its content or lock does not bear out. */
+/** A contradiction between the bundle's graph and its content or lock. */
 export interface GraphProblem {
   item: string;
   digest: Digest;
@@ -18,9 +18,9 @@ export interface Usage {
 }
 
 /**
- * Walks from every item through the manifests and finds who uses which blob, what is reached and
- * not carried, and sizes that contradict each other.
- * @param read a manifest's checked bytes, or undefined when they can't be had (told elsewhere)
+ * Walks from every item through the manifests and finds which item uses which blob, what is reached and
+ * not in the bundle, and sizes that contradict each other.
+ * @param read a manifest's checked bytes, or undefined when they cannot be read (reported elsewhere)
  */
 export function usageOf(lock: Lock, read: (digest: Digest) => Buffer | undefined): Usage {
   const walk = new UsageWalk(lock, read);
@@ -85,7 +85,7 @@ class UsageWalk {
 
   #carried(item: Item, { digest, size }: Descriptor): boolean {
     const locked = this.#sizes.get(digest);
-    if (locked === undefined) this.#problem(item, digest, "is needed and not carried");
+    if (locked === undefined) this.#problem(item, digest, "is needed and not in the bundle");
     else if (locked !== size)
       this.#problem(item, digest, `has ${locked} bytes in the lock and ${size} in what refers to it`);
     return locked !== undefined;

@@ -31,7 +31,7 @@ export interface Defect {
   /** The entry of the tar. */
   entry?: string;
   digest?: Digest;
-  /** Names of the items that are not usable because of it. */
+  /** Names of the items that cannot be used because of it. */
   items?: string[];
 }
 
@@ -42,7 +42,7 @@ export interface VerifyResult {
   blobs: number;
   /** Bytes of the tar. */
   size: number;
-  /** Whether every byte was hashed, or the structure only. */
+  /** Whether every byte was hashed, or only the structure was checked. */
   hashed: boolean;
 }
 
@@ -55,7 +55,7 @@ export interface VerifyOptions {
 const MAX_SHOWN = 20;
 
 /**
- * Proves a bundle whole, closed and untampered: every byte of the tar is either hashed or compared
+ * Proves that a bundle is whole, closed and unchanged: every byte of the tar is hashed or compared
  * with what the lock makes it.
  * @throws AirgapError `check-failed` with every finding (`data.findings`)
  */
@@ -79,7 +79,7 @@ export async function verifyBundle(path: string, options: VerifyOptions): Promis
   }
 }
 
-/** What can't be opened as a bundle has failed the check. */
+/** A file that cannot be opened as a bundle fails the check. */
 async function open(path: string, signal: AbortSignal | undefined): Promise<BundleReader> {
   try {
     return await BundleReader.openUnless(signal, path, { partial: true });
@@ -138,7 +138,7 @@ class Verifier {
     return this.#findings;
   }
 
-  /** Headers, padding, the end and the size are what the lock makes them, to the byte. */
+  /** Headers, padding, the end and the size are what the lock makes them, byte for byte. */
   #frames(fd: number): void {
     const { layout, fileSize } = this.#bundle;
     const at = (offset: number, length: number): Buffer =>
@@ -153,7 +153,7 @@ class Verifier {
       if (!header.equals(entry.header)) this.#add("header", entry, describeHeader(header, entry));
       const padding = at(entry.offset + entry.size, end - entry.offset - entry.size);
       if (padding.some((byte) => byte !== 0))
-        this.#add("padding", entry, `the padding behind ${entry.name} is not zero`);
+        this.#add("padding", entry, `the padding after ${entry.name} is not zero`);
     }
     if (fileSize < layout.size)
       this.#findings.push({
@@ -165,7 +165,7 @@ class Verifier {
     if (fileSize > layout.size)
       this.#findings.push({
         what: "size",
-        message: `${fileSize - layout.size} bytes were appended behind the end of the archive`,
+        message: `${fileSize - layout.size} bytes were appended after the end of the archive`,
       });
   }
 
@@ -200,14 +200,10 @@ class Verifier {
     this.#options.emit({ type: "progress", item: entry.name, bytes: entry.size });
     if (digest === entry.digest) return;
     this.#bad.add(entry.digest);
-    this.#add(
-      "content",
-      entry,
-      `${entry.name} has other content than its name says: its bytes are ${digest}`,
-    );
+    this.#add("content", entry, `${entry.name} has the wrong content: its bytes are ${digest}`);
   }
 
-  /** What the root reaches is there, and nothing is there that it does not reach. */
+  /** The bundle holds what the root reaches, and nothing else. */
   #graph(): { users: Map<Digest, string[]> } {
     const { lock } = this.#bundle;
     const { users, problems } = usageOf(lock, (digest) => this.#manifest(digest));
@@ -219,13 +215,13 @@ class Verifier {
           this.#findings.push({
             what: "unused",
             digest,
-            message: `${digest} is carried, and nothing in the lock reaches it`,
+            message: `${digest} is in the bundle, but nothing in the lock refers to it`,
           });
     }
     return { users };
   }
 
-  /** Every file of an artifact has a name that any folder of any system takes, and no other file meets it. */
+  /** Every file of an artifact has a name that any file system takes, and no two files have the same name. */
   #titles(): void {
     for (const item of this.#bundle.lock.items) {
       const bytes = item.kind === "image" ? undefined : this.#manifest(item.root.digest);
@@ -241,7 +237,7 @@ class Verifier {
     }
   }
 
-  /** Everything that the bundle's documents and kubeadm will ask for is in it, under the name that they ask by. */
+  /** Everything that the bundle's documents and kubeadm will ask for is in it, under the name that they use. */
   async #closure(): Promise<void> {
     try {
       const gaps = await gapsOf(this.#bundle.lock, async (digest) => this.#manifest(digest));
@@ -252,7 +248,7 @@ class Verifier {
           items: wantedBy,
         });
     } catch (error) {
-      // A version of Kubernetes that is not known here can't be worked out again.
+      // For a Kubernetes version that is not known here, the list cannot be worked out again.
       if (!isAirgapError(error)) throw error;
       this.#findings.push({ what: "closure", message: error.message });
     }
@@ -280,14 +276,14 @@ class Verifier {
   }
 }
 
-/** Hashing a large blob takes minutes: who stops us does not wait for it. */
+/** Hashing a large blob takes minutes: an interrupt must not wait for it. */
 async function unlessAborted(work: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
   if (signal === undefined) return void (await work);
   signal.throwIfAborted();
   const { promise, reject } = Promise.withResolvers<never>();
   const abort = (): void => reject(signal.reason);
   signal.addEventListener("abort", abort, { once: true });
-  // What was begun fails, or never ends, once its workers are gone.
+  // Jobs that were started fail, or never end, once the workers have ended.
   work.catch(() => {});
   await Promise.race([work, promise]).finally(() => signal.removeEventListener("abort", abort));
 }
@@ -309,10 +305,8 @@ function describeHeader(bytes: Buffer, entry: Entry): string {
   const found = bytes.length >= BLOCK ? readHeader(bytes) : undefined;
   if (found === undefined) return `the tar header of ${entry.name} is damaged`;
   const type = TYPES[found.type];
-  if (type !== undefined)
-    return `${JSON.stringify(found.name)}, ${type}, stands where ${entry.name} is expected`;
-  if (found.name !== entry.name)
-    return `${JSON.stringify(found.name)} stands where ${entry.name} is expected`;
+  if (type !== undefined) return `${JSON.stringify(found.name)}, ${type}, is where ${entry.name} is expected`;
+  if (found.name !== entry.name) return `${JSON.stringify(found.name)} is where ${entry.name} is expected`;
   if (found.size !== entry.size)
     return `${entry.name} claims ${found.size} bytes; its lock says ${entry.size}`;
   return `the tar header of ${entry.name} is not the one that airgap writes (owner, mode or time)`;

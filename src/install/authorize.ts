@@ -22,7 +22,7 @@ export interface AuthorizeResult {
 
 const USUAL = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
-/** The key that is to let us in: the cluster file's, made when it is not there, else the user's own. */
+/** The key to install: the cluster file's, which is created if it does not exist, otherwise the user's own. */
 async function publicKey({ ssh }: ClusterHost): Promise<{ identity: string; line: string }> {
   const identity =
     ssh.identityFile ??
@@ -34,7 +34,7 @@ async function publicKey({ ssh }: ClusterHost): Promise<{ identity: string; line
       {
         suggestions: [
           "ssh-keygen -t ed25519",
-          "or name one, which is then made: `ssh: { identityFile: ~/.ssh/site }`",
+          "or name one, which airgap then creates: `ssh: { identityFile: ~/.ssh/site }`",
         ],
       },
     );
@@ -45,13 +45,13 @@ async function publicKey({ ssh }: ClusterHost): Promise<{ identity: string; line
       ["-q", "-t", "ed25519", "-N", "", "-C", "airgap", "-f", identity],
       { timeoutMs: 30_000 },
     );
-    if (code !== 0) throw new AirgapError("disk", `The key ${identity} cannot be made: ${stderr.trim()}`);
+    if (code !== 0) throw new AirgapError("disk", `Cannot create the key ${identity}: ${stderr.trim()}`);
   }
   try {
     const line = readFileSync(`${identity}.pub`, "utf8").trim();
     if (/^(?:ssh|ecdsa|sk)-[\w@.-]+ [A-Za-z0-9+/=]+(?: .*)?$/.test(line)) return { identity, line };
   } catch (cause) {
-    throw new AirgapError("disk", `${identity}.pub cannot be read: ${messageOf(cause)}`, {
+    throw new AirgapError("disk", `Cannot read ${identity}.pub: ${messageOf(cause)}`, {
       cause,
       suggestions: [`ssh-keygen -y -f ${identity} > ${identity}.pub`],
     });
@@ -60,7 +60,7 @@ async function publicKey({ ssh }: ClusterHost): Promise<{ identity: string; line
 }
 
 /**
- * Puts a key on hosts that are reached by password, and proves that it lets us in.
+ * Installs a key on hosts that are reached by password, and proves that a login with it works.
  * @throws AirgapError
  */
 export async function authorize(options: AuthorizeOptions): Promise<AuthorizeResult> {
@@ -80,7 +80,7 @@ export async function authorize(options: AuthorizeOptions): Promise<AuthorizeRes
           .get(name)
           .run(withLibrary(call("authorize_key", user ?? "root", line)), signal ? { signal } : {});
         if (code !== 0)
-          throw new AirgapError("step-failed", `${name}: the key could not be installed: ${stderr.trim()}`);
+          throw new AirgapError("step-failed", `${name}: cannot install the key: ${stderr.trim()}`);
         return {
           host: name,
           user: user ?? "root",
@@ -97,7 +97,7 @@ export async function authorize(options: AuthorizeOptions): Promise<AuthorizeRes
   }
 }
 
-/** The same host without its password: only the key can let us in. */
+/** The same host without its password, so that only the key can log in. */
 function withKeyAlone(host: ClusterHost, identityFile: string): ClusterHost {
   const { passwordEnv: _, ...ssh } = host.ssh;
   return { ...host, ssh: { ...ssh, identityFile } };

@@ -1,4 +1,4 @@
-/** What commands print when a known thing goes wrong, with its cause and the way on. */
+/** Known failures: the text that commands print, its cause, and how to continue. */
 export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = [
   {
     seen: /unknown service runtime\.v1(?:alpha2)?\.(?:Runtime|Image)Service/,
@@ -12,20 +12,20 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
     seen: /misconfiguration: kubelet cgroup driver/,
     cause: "kubelet and the runtime have different cgroup drivers",
     way: [
-      "let airgap set both: take cgroupDriver out of `kubeadm: { KubeletConfiguration }`, or set it to what the runtime has",
+      "let airgap set both: remove cgroupDriver from `kubeadm: { KubeletConfiguration }`, or set it to the runtime's driver",
     ],
   },
   {
     seen: /found multiple CRI endpoints/,
     cause: "several container runtimes run on the host",
-    way: ["stop the one that is not wanted, or set `runtime:` in the cluster file"],
+    way: ["stop the runtime that you do not need, or set `runtime:` in the cluster file"],
   },
   {
     seen: /x509: certificate signed by unknown authority|certificate verif(?:y|ication) failed|unable to get (?:local )?issuer certificate|SSL certificate problem|DEPTH_ZERO_SELF_SIGNED_CERT|self-signed certificate/i,
     cause: "the server's certificate is signed by an authority that the host does not trust",
     way: [
-      "a registry of others: name its authority, `registry: { caFile: … }`",
-      "airgap's own server: install without --only puts its certificate right",
+      "for your own registry: name its authority, `registry: { caFile: … }`",
+      "for airgap's own server: run install without --only, which corrects its certificate",
     ],
   },
   {
@@ -40,12 +40,12 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   },
   {
     seen: /(?:401 Unauthorized|no basic auth credentials|authorization failed)/i,
-    cause: "the registry wants a login, or refuses the one it gets",
+    cause: "the registry requires a login, or refuses the one that it gets",
     way: ["set registry.user and registry.passwordEnv in the cluster file"],
   },
   {
     seen: /(?:manifest unknown|not found).*(?:manifest|tag|image)|failed to resolve reference "[^"]+": .*not found/i,
-    cause: "the registry does not have that image under that name",
+    cause: "the registry does not have this image under this name",
     way: [
       "airgap push BUNDLE REGISTRY --dry-run  # with the layout of the cluster file: lists what is missing",
     ],
@@ -70,17 +70,17 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   },
   {
     seen: /Could not get lock|is another process using it|lock was locked by another process|another app is currently holding the yum lock/i,
-    cause: "another package manager is at work",
+    cause: "another package manager is running",
     way: ["wait for it to end: ps -ef | grep -E 'apt|dnf|yum'"],
   },
   {
     seen: /EXPKEYSIG|signatures were invalid|GPG check FAILED|public key is not installed/i,
     cause: "a package or repository is not signed by a key that is trusted",
-    way: ["airgap verify BUNDLE", "build the bundle again, with the key that the repository has now"],
+    way: ["airgap verify BUNDLE", "build the bundle again, with the repository's current key"],
   },
   {
     seen: /No available modular metadata for modular package/,
-    cause: "packages of a module stream without their metadata",
+    cause: "the packages belong to a module stream, but its metadata are missing",
     way: ["set moduleHotfixes: true for that repository in the spec and build again"],
   },
   {
@@ -100,7 +100,7 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   },
   {
     seen: /Could ?n[o']t connect to (?:server|\S+:\d+)|Failed to connect to \S+ port \d+|(?<!:6443: |(?:127\.0\.0\.1|\[::1\]):\d{1,5}: )connect: connection refused|connect E(?:CONNREFUSED|HOSTUNREACH|TIMEDOUT)|Connection timed out after/i,
-    cause: "a server of the site can't be reached: it is down, or a firewall is in between",
+    cause: "a server of the site is unreachable: it is down, or a firewall blocks it",
     way: [
       "on the host that serves: systemctl status airgap-serve, and journalctl -u airgap-serve -n 30",
       "airgap install CLUSTER --bundle BUNDLE --only serve  # starts it again",
@@ -113,12 +113,12 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   },
   {
     seen: /a Node with name "[^"]+" and status "Ready" already exists/,
-    cause: "the cluster has a node of that name, from before",
+    cause: "the cluster still has a node with this name",
     way: ["airgap reset CLUSTER --hosts NAME  # then install again", "or: kubectl delete node NAME"],
   },
   {
     seen: /could not find a JWS signature|token id .* is invalid|failed to find a cluster-info|couldn't validate the identity of the API Server/,
-    cause: "the token has expired, or the API server is another cluster's",
+    cause: "the token has expired, or the API server belongs to another cluster",
     way: ["run the same command again: it makes a new token"],
   },
   {
@@ -133,7 +133,7 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   },
   {
     seen: /\[ERROR Port-\d+\]/,
-    cause: "a port that Kubernetes needs is taken",
+    cause: "another program uses a port that Kubernetes needs",
     way: ["on the host: ss -ltnp"],
   },
   {
@@ -143,7 +143,7 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   },
   {
     seen: /:10248\b.*(?:connection refused|deadline exceeded)|\[kubelet-check\].*(?:isn't running or healthy|is not healthy)/,
-    cause: "kubelet did not come up",
+    cause: "kubelet did not start",
     way: ["on the host: journalctl -u kubelet -n 50"],
   },
   {
@@ -158,14 +158,14 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
   },
   {
     seen: /failed to create shim task|unable to apply caps|can't get final child's PID/,
-    cause: "runc can't start containers on this host",
+    cause: "runc cannot start containers on this host",
     way: ["on the host: journalctl -u containerd -n 50"],
   },
   {
     seen: /unknown flag: --(?:network-plugin|cni-|container-runtime\b|pod-infra-container-image|experimental-)/,
     cause: "kubelet is started with a flag that its version no longer has",
     way: [
-      "on the host: take it out of /etc/sysconfig/kubelet, /etc/default/kubelet or /var/lib/kubelet/kubeadm-flags.env, and of kubeletExtraArgs",
+      "on the host: remove it from /etc/sysconfig/kubelet, /etc/default/kubelet or /var/lib/kubelet/kubeadm-flags.env, and from kubeletExtraArgs",
     ],
   },
   {
@@ -179,19 +179,19 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
     seen: /this version of kubeadm only supports deploying clusters with the control plane version/,
     cause: "the kubeadm on the host is newer than the version that the cluster file names",
     way: [
-      "name in kubernetes.version what the bundle's packages have, or build the bundle with kubeadm of that version",
+      "set kubernetes.version to the version of the bundle's packages, or build the bundle with kubeadm of that version",
     ],
   },
   {
     seen: /undefined symbol: seccomp_/,
     cause: "the host's libseccomp is older than what this containerd or runc was built for",
-    way: ["take containerd.io as a package made for that system into the bundle, not the generic archive"],
+    way: ["add the containerd.io package for this system to the bundle, instead of the generic archive"],
   },
   {
     seen: /conflicts with runc|obsoletes runc|conflicts with containerd/i,
     cause: "another runtime's packages are on the host: podman, buildah or the distribution's runc",
     way: [
-      "remove them on the host when nobody needs them, or take the distribution's own containerd into the bundle",
+      "remove them from the host if nobody needs them, or add the distribution's own containerd to the bundle",
     ],
   },
   {
@@ -210,7 +210,7 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
 
 const [LINES, LENGTH] = [500, 2000];
 
-/** The known causes that the end of some output speaks of. */
+/** The known causes of which the end of an output shows signs. */
 export function hintsFor(output: string): { cause: string; way: string[] }[] {
   const lines = output.split("\n").slice(-LINES);
   const text = lines.map((line) => line.slice(0, LENGTH)).join("\n");

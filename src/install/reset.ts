@@ -18,9 +18,9 @@ import { resetOrder } from "./stages/index.ts";
 
 export interface ResetOptions extends ConnectOptions {
   clusterFile: string;
-  /** Only these; also ones that the cluster file has forgotten. */
+  /** Only these hosts; they may be missing from the cluster file. */
   hosts?: string[];
-  /** Packages that were installed go too. */
+  /** Also remove the packages that were installed. */
   packages: boolean;
   /** Asked before anything is undone. */
   sure: (hosts: string[]) => Promise<boolean>;
@@ -33,7 +33,7 @@ export interface ResetResult {
   log: string;
 }
 
-/** Hosts that are meant: of the cluster file, and those that only the journal knows. */
+/** The selected hosts: of the cluster file, and those that only the journal knows. */
 function chosen(cluster: Cluster, known: ClusterHost[], wanted: string[] | undefined): ClusterHost[] {
   if (wanted === undefined) return cluster.hosts;
   const all = new Map([...known, ...cluster.hosts].map((host) => [host.name, host]));
@@ -43,15 +43,15 @@ function chosen(cluster: Cluster, known: ClusterHost[], wanted: string[] | undef
     const near = nearest(name, [...all.keys()]);
     throw new AirgapError(
       "usage",
-      `${name} is neither in the cluster file nor known from earlier runs`,
+      `${name} is not in the cluster file and not known from earlier runs`,
       near ? { suggestions: [`did you mean ${near}?`] } : {},
     );
   });
 }
 
 /**
- * Back to bare: each host takes back what it remembers of having been changed. A node that leaves a
- * cluster which goes on is drained and deleted first.
+ * Resets hosts to bare: each host undoes the changes that it has recorded. A node that leaves a
+ * cluster that stays is drained and deleted first.
  * @throws AirgapError
  */
 export async function reset(options: ResetOptions): Promise<ResetResult> {
@@ -92,7 +92,7 @@ export async function reset(options: ResetOptions): Promise<ResetResult> {
 
 type Work = Omit<RunContext, "record">;
 
-/** Pods go elsewhere, then the cluster forgets the node. */
+/** Drains the node, then deletes it from the cluster. */
 async function leave(
   host: ClusterHost,
   staying: ClusterHost,
@@ -112,7 +112,7 @@ async function leave(
   if (code !== 0)
     throw new AirgapError(
       "step-failed",
-      `${staying.name}: ${host.name} could not be removed from the cluster: ${stderr.trim()}`,
+      `${staying.name}: ${host.name} cannot be removed from the cluster: ${stderr.trim()}`,
     );
 }
 

@@ -33,20 +33,20 @@ export interface NodeStatus {
   version: string;
   /** `containerd://1.6.20` */
   runtime: string;
-  /** Why it is not ready, and what presses it: `DiskPressure`. */
+  /** Why it is not ready, and its pressures: `DiskPressure`. */
   conditions: string[];
 }
 
 export interface ClusterStatus {
   cluster: string;
   version: string;
-  /** Everything below is as it should be. */
+  /** Everything is as it should be. */
   healthy: boolean;
   nodes: NodeStatus[];
   pods: { total: number; notReady: { namespace: string; name: string; state: string }[] };
   /** The one that ends first comes first. */
   certificates: { host: string; name: string; days: number }[];
-  /** Where each node's runtime looks for images: the site's registry alone, or something else too. */
+  /** Where each node's runtime looks for images: only at the site's registry, or elsewhere too. */
   origins: { host: string; onlySite: boolean; others: string[] }[];
   problems: string[];
 }
@@ -78,7 +78,7 @@ async function json(host: Host, command: string, signal?: AbortSignal): Promise<
       `${host.name}: the cluster does not answer: ${stderr.trim() || `kubectl ended with ${code}`}`,
       {
         suggestions: [
-          "when it was never installed: airgap install CLUSTER --bundle BUNDLE",
+          "if it was never installed: airgap install CLUSTER --bundle BUNDLE",
           `on ${host.name}: journalctl -u kubelet -n 50`,
         ],
       },
@@ -87,7 +87,7 @@ async function json(host: Host, command: string, signal?: AbortSignal): Promise<
   try {
     return JSON.parse(stdout) as unknown;
   } catch (cause) {
-    throw new AirgapError("protocol", `${host.name}: kubectl gave something that is not JSON`, { cause });
+    throw new AirgapError("protocol", `${host.name}: the output of kubectl is not JSON`, { cause });
   }
 }
 
@@ -172,14 +172,14 @@ function problemsOf(status: Omit<ClusterStatus, "problems" | "healthy">, cluster
     ...pods.notReady.map(({ namespace, name, state }) => `${namespace}/${name}: ${state}`),
     ...certificates
       .filter(({ days }) => days < SOON)
-      .map(({ host, name, days }) => `${host}: ${name} ends in ${days} days`),
+      .map(({ host, name, days }) => `${host}: ${name} expires in ${days} days`),
     ...origins.flatMap(({ host, others }) =>
-      others.length === 0 ? [] : [`${host} looks for images at ${others.join(", ")} too`],
+      others.length === 0 ? [] : [`${host} also looks for images at ${others.join(", ")}`],
     ),
   ];
 }
 
-/** Opens the hosts that are asked: all nodes, or those named; a control plane among them. */
+/** Opens the hosts to ask: all nodes, or those named, with at least one control plane. */
 async function reach(
   cluster: Cluster,
   options: StatusOptions,
@@ -191,7 +191,7 @@ async function reach(
   return { session: await Session.start([...new Set([first, ...asked])], open), first, asked };
 }
 
-/** How a cluster is: nodes, pods, certificates, and where its images come from. Changes nothing. */
+/** The state of a cluster: nodes, pods, certificates, and where its images come from. Changes nothing. */
 export async function status(options: StatusOptions): Promise<ClusterStatus> {
   const cluster = await readCluster(options.clusterFile);
   const { session, first, asked } = await reach(cluster, options);
@@ -229,11 +229,11 @@ export async function status(options: StatusOptions): Promise<ClusterStatus> {
   }
 }
 
-/** What can be asked for by `--token`, with the account that it is for. */
+/** The values of `--token`, each with its account. */
 const ACCOUNTS: Record<string, string> = { dashboard: DASHBOARD_ADMIN };
 
 /**
- * A token with which somebody logs in at an add-on. From 1.24 on it is made for a day; before, the account has one.
+ * A token for a login at an add-on. From 1.24 on it is made for one day; before, the account has one.
  * @throws AirgapError `usage`, `not-found`
  */
 export async function token(options: StatusOptions & { name: string }): Promise<string> {
@@ -253,10 +253,10 @@ export async function token(options: StatusOptions & { name: string }): Promise<
     });
     if (code === 44)
       throw new AirgapError("not-found", `The cluster has no ${options.name}`, {
-        suggestions: [`put it into the cluster file and install again: addons: [${options.name}]`],
+        suggestions: [`add it to the cluster file and install again: addons: [${options.name}]`],
       });
     if (code !== 0 || stdout.trim() === "")
-      throw new AirgapError("refused", `${first.name}: the cluster gave no token: ${stderr.trim()}`);
+      throw new AirgapError("refused", `${first.name}: the cluster did not give a token: ${stderr.trim()}`);
     return stdout.trim();
   } finally {
     await session.close();

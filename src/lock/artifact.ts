@@ -27,7 +27,7 @@ export type ArtifactOptions = {
   [K in ArtifactKind]: Pick<ItemOf<K>, "kind" | "name" | "origins" | "wantedBy" | "facts">;
 }[ArtifactKind] & { files: ArtifactFile[] };
 
-/** A file whose bytes are at hand. */
+/** A file whose bytes are in memory. */
 export function fileFromBytes(title: string, mediaType: string, bytes: Uint8Array): ArtifactFile {
   return {
     title,
@@ -39,10 +39,10 @@ export function fileFromBytes(title: string, mediaType: string, bytes: Uint8Arra
 }
 
 /**
- * Makes what is no image an OCI artifact whose layers carry paths as titles, so that one store,
- * one copy and one verify serve all. The same files give the same manifest.
- * @throws AirgapError `unsupported` for more files than a manifest can name, and for names that not
- *   every file system takes
+ * Turns files into an OCI artifact whose layers carry paths as titles, so that one store,
+ * one copy and one verify work for everything. The same files give the same manifest.
+ * @throws AirgapError `unsupported` for more files than a manifest can list, and for names that some
+ *   file systems refuse
  * https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md#guidelines-for-artifact-usage
  */
 export function makeArtifact(options: ArtifactOptions): Resolved {
@@ -72,10 +72,10 @@ export function makeArtifact(options: ArtifactOptions): Resolved {
     }),
   );
   if (manifest.length > MAX_MANIFEST_SIZE) {
-    const sizes = `a manifest of ${formatBytes(manifest.length)}; registries take ${formatBytes(MAX_MANIFEST_SIZE)}`;
+    const sizes = `a manifest of ${formatBytes(manifest.length)}; registries accept at most ${formatBytes(MAX_MANIFEST_SIZE)}`;
     throw new AirgapError(
       "unsupported",
-      `${options.kind} ${options.name}: ${count(layers.length, "file")} make ${sizes}`,
+      `${options.kind} ${options.name}: ${count(layers.length, "file")} need ${sizes}`,
     );
   }
   const root: Descriptor = {

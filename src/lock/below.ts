@@ -4,8 +4,8 @@ import { AirgapError } from "../errors.ts";
 import { checkedTitle } from "./titles.ts";
 
 /**
- * A path below a folder of this machine, with its parent folders made. No part of it is a link that
- * was there already: who put one there would choose where we write.
+ * A path below a folder of this machine; creates its parent folders. No part of it may be a link that
+ * was there already: whoever made the link would choose where we write.
  * @throws AirgapError `corrupt` for a name that leads out of it, `disk` for a link in its way
  */
 export async function makePlaceBelow(folder: string, title: string): Promise<string> {
@@ -26,7 +26,7 @@ export async function makePlaceBelow(folder: string, title: string): Promise<str
 function inTheWay(path: string, last: boolean): AirgapError {
   return new AirgapError(
     "disk",
-    `${path} is not a ${last ? "plain file" : "folder"}: airgap writes through nothing else`,
+    `${path} is not a ${last ? "plain file" : "folder"}, so airgap does not write there`,
     { suggestions: ["name an empty folder, or remove what is there"] },
   );
 }

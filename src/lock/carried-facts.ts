@@ -20,11 +20,11 @@ import {
 /** What becomes of a find: `carried` and `added` are in the bundle; `off` is behind a switch. */
 export type Fate = "carried" | "added" | "ignored" | "possible" | "off";
 
-/** An image that a carried thing names, as it stands in the lock. */
+/** An image that a carried item names, as the lock has it. */
 export interface NamedImage {
   reference: string;
   fate: Fate;
-  /** How sure the search was, and by what it was found; in the search's own words. */
+  /** How sure the search was, and how it found the image; in the search's own words. */
   confidence: string;
   how: string;
   /** `kube-flannel.yml:121 DaemonSet/kube-flannel-ds spec…`, at most some. */
@@ -40,11 +40,11 @@ export interface RenderedFacts {
   hooks: string[];
 }
 
-/** `facts` of a manifests or chart item: all that verify and install need, from the bundle alone. */
+/** `facts` of a manifests or chart item: what verify and install need, from the bundle alone. */
 export interface CarriedFacts {
   /** Titles of the files to apply, in this order. */
   apply: string[];
-  /** Titles of what is carried and not run: a chart's hooks. */
+  /** Titles of what is in the bundle and not run: a chart's hooks. */
   notRun: string[];
   /** Every image that was found, and what became of it. */
   images: NamedImage[];

@@ -2,15 +2,15 @@ import { isRecord } from "../oci/descriptor.ts";
 import { corrupt } from "./shape.ts";
 
 /**
- * Bounds of a lock. The largest real ones, some thousands of packages for several systems beside
- * some hundreds of images, stay below a third of each. docs/bundle-format.md tells them.
+ * Limits of a lock. The largest real ones, some thousands of packages for several systems beside
+ * some hundreds of images, stay below a third of each. docs/bundle-format.md lists them.
  */
 export const LOCK_LIMITS = {
   /** Bytes. */
   size: 32 * 1024 * 1024,
-  /** Objects and lists inside of each other. */
+  /** Nested objects and lists. */
   depth: 32,
-  /** Keys and entries in all, which is what memory goes by: an empty list costs 3 bytes here and 100 there. */
+  /** Keys and entries in all, which decide the memory: an empty list has 3 bytes here and takes 100 in memory. */
   values: 2_000_000,
   items: 10_000,
   blobs: 100_000,
@@ -31,7 +31,7 @@ function endOfString(bytes: Uint8Array, i: number): number {
   }
 }
 
-/** Why JSON would cost more to read than a lock may, if so. Looks at the bytes alone: nothing is built. */
+/** Why JSON exceeds the limits of a lock, if it does. Looks at the bytes only and builds nothing. */
 function tooMuch(bytes: Uint8Array): string | undefined {
   const { size, depth: deepest, values: most } = LOCK_LIMITS;
   if (bytes.length > size) return `it has ${bytes.length} bytes; at most ${size} are allowed`;

@@ -4,21 +4,21 @@ import type { PackageSetFacts } from "./package-facts.ts";
 
 export const LOCK_MEDIA_TYPE = "application/vnd.airgap.lock.v1+json";
 
-/** What a thing in a bundle is. `image` is the only kind whose name is an image reference. */
+/** What an item of a bundle is. `image` is the only kind whose name is an image reference. */
 export type ItemKind = "image" | "file" | "self" | "manifests" | "chart" | "packages";
 
-/** Something attached to an image, a signature say: by cosign's tag scheme or by a manifest's `subject`. */
+/** An artifact attached to an image, such as a signature: by cosign's tag scheme or by a manifest's `subject`. */
 export interface Attached {
   descriptor: Descriptor;
-  /** The manifest it speaks of: the item's root, its original, or a child of those. */
+  /** The manifest that it is attached to: the item's root, its original, or a child of those. */
   subject: string;
-  /** cosign's `sha256-….sig`; absent for what is found by the referrers API. */
+  /** cosign's `sha256-….sig`; absent when the referrers API lists it. */
   tag?: string;
 }
 
-/** What every thing that the bundle carries has. */
+/** The keys of every item in a bundle. */
 interface Pinned {
-  /** What lands under the name: an image manifest, an index whose every child is carried, or an artifact. */
+  /** What the name stands for at the site: an image manifest, an index with every child carried, or an artifact. */
   root: Descriptor;
   /** Where it was read, in the order tried: `docker://registry.aliyuncs.com/google_containers/pause:3.9`. */
   origins: string[];
@@ -38,10 +38,10 @@ export interface ImageItem extends Pinned {
   facts?: never;
 }
 
-/** What is not an image: an OCI artifact. */
+/** An item that is not an image: an OCI artifact. */
 interface Artifact<K extends ItemKind> extends Pinned {
   kind: K;
-  /** Unique within its kind: the spec's `as:`, or what follows from the path. */
+  /** Unique within its kind: the spec's `as:`, or a name made from the path. */
   name: string;
   original?: never;
   exact?: never;
@@ -58,7 +58,7 @@ export interface PackagesItem extends Artifact<"packages"> {
   facts: PackageSetFacts;
 }
 
-/** One thing that the bundle carries, pinned. */
+/** One pinned item of the bundle. */
 export type Item =
   | ImageItem
   | FileItem<"file">
@@ -92,7 +92,7 @@ export interface Lock {
   siteName?: string;
   /** Versions, in the order of the spec: `v1.28.2`. */
   kubernetes?: string[];
-  /** What kubeadm of each version asks for, with the configuration that the spec names. */
+  /** The images that kubeadm of each version needs, with the configuration that the spec names. */
   kubeadm?: Record<string, string[]>;
   /** Sorted by kind, then name. */
   items: Item[];

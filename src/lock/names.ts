@@ -1,10 +1,10 @@
 /**
  * The grammar of every name that a lock or a spec holds. Names become paths, URLs, lines of
- * configuration and words of root's shell, so each kind allows what its field needs and no more.
- * Where a name is used it is quoted, or joined by `below.ts`, all the same.
+ * configuration and words in a shell of root, so each kind allows only what its field needs.
+ * Even so, code that uses a name quotes it or joins it by `below.ts`.
  */
 
-/** What a kind of name may look like, and how a message says so. */
+/** The pattern of a kind of name, and how a message describes it. */
 export interface NameRule {
   pattern: RegExp;
   /** For `must be …`. */
@@ -30,9 +30,9 @@ export const NAMES = {
     /^(?:all|control-plane|worker|etcd|load-balancer|registry)$/,
     "a role (all, control-plane, worker, etcd, load-balancer, registry)",
   ),
-  /** What hosts install, as the spec asks for it: `kubelet`, `kubelet=1.28.2`, `/usr/bin/curl`, `perl(Foo) >= 1`. */
+  /** A package that hosts install, as the spec names it: `kubelet`, `kubelet=1.28.2`, `/usr/bin/curl`, `perl(Foo) >= 1`. */
   asked: rule(
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the rule refuses them
     /^(?!-)[^\u0000-\u001f\u007f-\u009f]{1,1024}$/,
     "a package, a group or a capability that does not begin with '-'",
   ),
@@ -58,31 +58,31 @@ export const NAMES = {
 
 /** Directions, zero width and separators: characters that make a name look like another one. */
 const MISLEADING = /[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the rule looks for them
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
-/** Why a text must not be a name or be printed on one line, if so. */
+/** Why a text cannot be a name or a line of output; undefined when it can. */
 export function lineProblem(text: string, max: number): string | undefined {
   if (text.length > max) return `has ${text.length} characters; at most ${max} are allowed`;
   if (CONTROL.test(text)) return "has control characters";
   return text.isWellFormed() ? undefined : "is not well-formed Unicode";
 }
 
-/** Bytes of a whole title, and of one part: what every usual file system takes. */
+/** Bytes of a whole title, and of one part: the limits of usual file systems. */
 const MAX_TITLE = 1024;
 const MAX_PART = 255;
 
 /**
- * Why a text is not a safe relative path, if so: it names a file below an artifact's root, `/`
+ * Why a text is not a safe relative path; undefined when it is: it names a file below an artifact's root, `/`
  * between parts.
  */
 export function titleProblem(title: string): string | undefined {
   const problem = lineProblem(title, MAX_TITLE);
   if (problem !== undefined) return problem;
   if (title === "") return "is empty";
-  if (MISLEADING.test(title)) return "has characters that are not seen or that change the direction of text";
+  if (MISLEADING.test(title)) return "has characters that are invisible or that change the direction of text";
   if (title.includes("\\")) return "has a backslash";
-  if (/^[A-Za-z]:/.test(title)) return "begins with a drive";
+  if (/^[A-Za-z]:/.test(title)) return "starts with a drive letter";
   const parts = title.split("/");
   if (parts.some((part) => part === "" || part === "." || part === ".."))
     return "is not a path below the folder that it is written to";
@@ -92,10 +92,10 @@ export function titleProblem(title: string): string | undefined {
     : undefined;
 }
 
-/** What a file system that knows no case, or that composes letters, takes for the same name. */
+/** Gives the same key for names that a file system may treat as equal: one that ignores case or composes letters. */
 const folded = (title: string): string => title.normalize("NFC").toLowerCase().toUpperCase();
 
-/** Everything that is wrong with the titles of one artifact: each by itself, and side by side. */
+/** Every fault in the titles of one artifact: of each title, and of titles that collide. */
 export function titlesProblems(titles: string[]): string[] {
   const problems: string[] = [];
   const taken = new Map<string, string>();
@@ -105,7 +105,7 @@ export function titlesProblems(titles: string[]): string[] {
     const key = folded(title);
     const other = taken.get(key);
     if (problem !== undefined) problems.push(`the file name ${shown(title)} ${problem}`);
-    else if (other === title) problems.push(`two files are called ${shown(title)}`);
+    else if (other === title) problems.push(`two files have the name ${shown(title)}`);
     else if (other !== undefined)
       problems.push(`the file names ${shown(other)} and ${shown(title)} differ only in case`);
     taken.set(key, title);
@@ -113,13 +113,14 @@ export function titlesProblems(titles: string[]): string[] {
   for (const [key, title] of taken) {
     for (let slash = key.lastIndexOf("/"); slash > 0; slash = key.lastIndexOf("/", slash - 1)) {
       const other = taken.get(key.slice(0, slash));
-      if (other !== undefined) problems.push(`${shown(other)} is a file and the folder of ${shown(title)}`);
+      if (other !== undefined)
+        problems.push(`${shown(other)} is both a file and the folder of ${shown(title)}`);
     }
   }
   return problems;
 }
 
-/** A title near to a path that a user or a URL gives; may be empty. */
+/** A title made from a path that a user or a URL gives; may be empty. */
 export function titleFrom(path: string): string {
   return path
     .split(/[/\\]/)
@@ -129,7 +130,7 @@ export function titleFrom(path: string): string {
     .replace(/^([A-Za-z]):/, "$1_");
 }
 
-/** An entry's name near to a file's or chart's; may be empty. */
+/** An entry's name made from a file's or chart's name; may be empty. */
 export function entryNameFrom(text: string): string {
   return text
     .toLowerCase()

@@ -16,14 +16,14 @@ import {
   yes,
 } from "./shape.ts";
 
-/** The fingerprints of the keys that a repository was checked with, by its id in the spec. */
+/** The fingerprints of the keys that verified a repository, by its id in the spec. */
 export type KeyPins = Record<string, string[]>;
 
 /** Why a package is in a set. */
 export interface Reason {
-  /** The package that wants it; absent when it was asked for. */
+  /** The package that wants it; absent when the spec asks for it. */
   by?: string;
-  /** The capability or relation that it fulfils, or what was asked for. */
+  /** The capability or relation that it fulfils, or the words of the spec. */
   relation: string;
 }
 
@@ -34,18 +34,18 @@ export interface CarriedModule {
   /** A number of up to 64 bits. */
   version: string;
   context: string;
-  /** Empty where it makes no difference. */
+  /** Empty when it makes no difference. */
   arch: string;
-  /** Its context is a name given by who made it, not a hash of what it was built against. */
+  /** Its context is a name that its maker chose, not a hash of what it was built against. */
   staticContext: boolean;
   summary: string;
   description: string;
   licenses: string[];
-  /** Each must hold: one of the streams of each module, `-x` for not x; no stream stands for any. */
+  /** Each must hold: one of the streams of each module, `-x` for not x; an empty list stands for any stream. */
   requires: Record<string, string[]>[];
   /** Package names by profile. */
   profiles: Record<string, string[]>;
-  /** Profiles that the module's name alone stands for. */
+  /** Profiles that the module's name without a profile stands for. */
   defaultProfiles: string[];
   /** Ids of the packages of it that are carried. */
   artifacts: string[];
@@ -60,15 +60,15 @@ export interface LockedPackage {
   /** The repository's id in the spec, and where the file is below its base. */
   repository: string;
   href: string;
-  /** Another base, where the repository's metadata give one. */
+  /** Another base, if the repository's metadata give one. */
   base?: string;
   /** Bytes. */
   size: number;
   digest: Digest;
-  /** What was looked at: how many bytes from the start, and their sha256. */
+  /** What was read: how many bytes from the start, and their sha256. */
   head: { size: number; sha256: string };
   reason: Reason;
-  /** The transaction does without it; hosts that differ may need it: why. */
+  /** Why it is carried, though this transaction does not need it: hosts that differ may need it. */
   alternative?: string;
   /** Who signed the package itself. */
   signature?: { key: string; hash: string };
@@ -78,22 +78,22 @@ export interface LockedPackage {
 
 export type PackageFormat = "rpm" | "deb";
 
-/** What the lock keeps of a package set beside its files. */
+/** What the lock says about a package set besides its files. */
 export interface PackageSetFacts {
   format: PackageFormat;
   arch: string;
   /** os-release ID and version of the systems it is for. */
   for: string[];
-  /** By role: what was asked for with the package that answers it, and every package of its transaction. `all` when roles make no difference. */
+  /** By role: each word of the spec with the package that fulfils it, and every package of the transaction. `all` when roles make no difference. */
   roles: Record<string, { asked: { text: string; package: string }[]; packages: string[] }>;
   packages: LockedPackage[];
   /** Public keys that hosts trust for these packages: path in the set, ASCII armour. */
   keys: Record<string, string>;
-  /** Fingerprints of the keys that each repository was checked with; older locks have none. */
+  /** Fingerprints of the keys that verified each repository; older locks have none. */
   keyPins?: KeyPins;
   /** The signatures of our own metadata, by path, and the key that made them. */
   signing: { publicKey: string; signatures: Record<string, string> };
-  /** Modules decided what is in it, so that hosts' own must not: hosts need `module_hotfixes=1`. */
+  /** Modules decided what is in it, and the modules of hosts must not decide again: hosts need `module_hotfixes=1`. */
   moduleHotfixes?: true;
   /** The module streams in it. */
   modules?: CarriedModule[];
@@ -148,7 +148,7 @@ const carriedModule = object<CarriedModule>(
   {},
 );
 
-/** One of several, by role: what was asked for, and the transaction. */
+/** The closure of one role: the words of the spec, and the transaction. */
 type RoleFacts = PackageSetFacts["roles"][string];
 const asked = object<RoleFacts["asked"][number]>({ text: named(NAMES.asked), package: id }, {});
 

@@ -32,7 +32,7 @@ const platformName = parsed(
 
 const mediaType = parsed((text) => (isMediaType(text) ? text : undefined), "a media type");
 
-/** Of a manifest; what others wrote beside its three facts is kept, since the same lock must give the same bytes. */
+/** Of a manifest; other keys beside these three are kept, since the same lock must give the same bytes. */
 const descriptor = object<Descriptor>(
   { mediaType, digest, size: count },
   {
@@ -60,7 +60,7 @@ const entryName = named(NAMES.entry);
 /** Keys that every item has. */
 const common = { root: descriptor, origins: listOf(line, 10_000), wantedBy: listOf(line, 10_000) };
 /** Keys that artifacts never have. */
-const imagesOnly: Shape<never> = (_, at) => at.fail("belongs to images alone");
+const imagesOnly: Shape<never> = (_, at) => at.fail("is a key of images only");
 const artifact = { original: imagesOnly, exact: imagesOnly, attached: imagesOnly };
 
 const ITEMS: { [K in ItemKind]: Shape<ItemOf<K>> } = {
@@ -93,13 +93,13 @@ const ITEMS: { [K in ItemKind]: Shape<ItemOf<K>> } = {
 const item: Shape<Item> = (value, at) => {
   const kind = isRecord(value) ? value["kind"] : at.fail("is not an object");
   if (typeof kind !== "string" || !Object.hasOwn(ITEMS, kind))
-    return at.fail(`is of a kind that this version of airgap does not know: ${shown(kind)}`);
+    return at.fail(`has a kind that this version of airgap does not know: ${shown(kind)}`);
   return ITEMS[kind as ItemKind](value, at);
 };
 
 const shown = (value: unknown): string => (JSON.stringify(value) ?? "nothing").slice(0, 80);
 
-/** @param key tells two entries apart; what it gives for one is given once */
+/** @param key tells entries apart; no two entries may have the same key */
 function once<T>(list: Shape<T[]>, key: (entry: T) => string): Shape<T[]> {
   return (value, at) => {
     const seen = new Set<string>();
@@ -145,7 +145,7 @@ export function parseLock(bytes: Uint8Array, where: string): Lock {
 }
 
 /**
- * Whether a lock that was just made can be read again.
+ * Checks that a lock that was just made can be read again.
  * @throws AirgapError `corrupt`
  */
 export function checkLock(made: Lock): void {

@@ -8,13 +8,13 @@ import type { Item, Lock } from "./lock.ts";
 export interface ImageWant {
   /** As written: `nginx:1.27`, `registry.k8s.io/pause:3.9`, `quay.io/x/y@sha256:…`. */
   reference: string;
-  /** Who asks, as it stands in the lock: `kubernetes v1.28.2`, `manifests flannel: kube-flannel.yml:121`. */
+  /** Who asks, as the lock has it: `kubernetes v1.28.2`, `manifests flannel: kube-flannel.yml:121`. */
   wantedBy: string;
-  /** A flat mirror may be asked for it though its entry does not end in `/*`: kubeadm's own images. */
+  /** A flat mirror may serve it even if its entry does not end in `/*`: kubeadm's own images. */
   flat?: boolean;
 }
 
-/** A blob with the place where its bytes are. */
+/** A blob with the source of its bytes. */
 export interface Blob {
   descriptor: Descriptor;
   source: Source;
@@ -26,23 +26,23 @@ export interface Resolved {
   blobs: Blob[];
 }
 
-/** What a resolver works with. */
+/** What every resolver is given. */
 export interface ResolveContext {
   /** Folder of the spec: relative paths start here. */
   baseDir: string;
-  /** Content fetched while resolving is kept here, by digest, between runs. */
+  /** Keeps content that was fetched while resolving, by digest, between runs. */
   cacheDir: string;
-  /** A client for the given trust; shared, so that connections are too. */
+  /** A client for the given trust; shared, so that connections are shared. */
   http(options?: Pick<HttpOptions, "caFile" | "insecure" | "clientCert" | "clientKey">): Http;
   emit: Emit;
   signal?: AbortSignal | undefined;
-  /** With `--locked`: the lock to follow. Nothing is asked what a name means. */
+  /** With `--locked`: the lock to follow. Nobody is asked what a name means. */
   locked?: Lock | undefined;
-  /** The lock of the last build, for what should stay as it was (repository signatures). */
+  /** The lock of the last build, for content that should stay the same (repository signatures). */
   previous?: Lock | undefined;
 }
 
-/** A resolver's answer: what it carries itself, and the images that these things name. */
+/** A resolver's answer: the items that it carries, and the images that these items name. */
 export interface Resolution {
   resolved: Resolved[];
   images: ImageWant[];

@@ -3,12 +3,12 @@ import { isRecord } from "../oci/descriptor.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { lineProblem, type NameRule, titleProblem } from "./names.ts";
 
-/** Content of a bundle or a lock that is not as it must be. It never ends as a bug: a lock comes from outside. */
+/** Content of a bundle or a lock that is malformed. It is never reported as a bug: a lock comes from outside. */
 export function corrupt(message: string, suggestions: string[] = [], cause?: unknown): AirgapError {
   return new AirgapError("corrupt", message, { exit: Exit.check, suggestions, cause });
 }
 
-/** Where in a value a check is. */
+/** The location of a check in a value. */
 export class Cursor {
   readonly #what: string;
   readonly #path: (string | number)[] = [];
@@ -37,14 +37,14 @@ export class Cursor {
 const shown = (key: string): string =>
   /^[\w@:/.-]{1,80}$/.test(key) ? key : JSON.stringify(key.slice(0, 80));
 
-/** Gives back the value that it was given, typed, or throws by the cursor's `fail`. */
+/** Returns the given value, typed, or throws by the cursor's `fail`. */
 export type Shape<T> = (value: unknown, at: Cursor) => T;
 
 type OptionalKeys<T> = { [K in keyof T]-?: Record<never, never> extends Pick<T, K> ? K : never }[keyof T];
 type Required<T> = { [K in Exclude<keyof T, OptionalKeys<T>>]: Shape<T[K]> };
 type Optional<T> = { [K in OptionalKeys<T>]-?: Shape<Exclude<T[K], undefined>> };
 
-/** An object of known keys: each key of T has a shape, so that none is believed unchecked. */
+/** An object of known keys: each key of T has a shape, so that every value is checked. */
 export function object<T extends object>(required: Required<T>, optional: Optional<T>): Shape<T> {
   const shapes = new Map<string, Shape<unknown>>(Object.entries({ ...required, ...optional }));
   const needed = Object.keys(required);
@@ -56,7 +56,7 @@ export function object<T extends object>(required: Required<T>, optional: Option
         return at.fail(`has the key ${shown(key)}, which this version of airgap does not know`);
       at.inside(key, value[key], shape);
     }
-    for (const key of needed) if (!Object.hasOwn(value, key)) at.fail(`lacks the key ${key}`);
+    for (const key of needed) if (!Object.hasOwn(value, key)) at.fail(`has no key ${key}`);
     return value as T;
   };
 }
@@ -68,7 +68,7 @@ export function mapOf<T>(key: Shape<string>, entry: Shape<T>, max = 100_000): Sh
     const keys = Object.keys(value);
     if (keys.length > max) return at.fail(`has ${keys.length} keys; at most ${max} are allowed`);
     for (const name of keys) {
-      // What every object has by that name would be taken for an entry.
+      // A property that every object has would be mistaken for an entry.
       if (name in Object.prototype) return at.fail(`has the key ${name}`);
       key(name, at);
       at.inside(name, value[name], entry);
@@ -93,7 +93,7 @@ export function oneOf<const T extends string>(values: readonly T[]): Shape<T> {
 
 export const yes: Shape<true> = (value, at) => (value === true ? value : at.fail("is not true"));
 export const flag: Shape<boolean> = (value, at) =>
-  typeof value === "boolean" ? value : at.fail("is neither true nor false");
+  typeof value === "boolean" ? value : at.fail("is not true or false");
 
 /** A number of bytes, or an offset. */
 export const count: Shape<number> = (value, at) =>
@@ -112,7 +112,7 @@ function text(value: unknown, at: Cursor): string {
 const MAX_LINE = 8192;
 const MAX_TEXT = 1024 * 1024;
 
-/** A text that is shown on one line: where something was read, who asked for it. */
+/** A text that is shown on one line: the source of an item, who asked for it. */
 export const line: Shape<string> = (value, at) => {
   const problem = lineProblem(text(value, at), MAX_LINE);
   return problem === undefined ? (value as string) : at.fail(problem);
@@ -132,7 +132,7 @@ export function named({ pattern, means }: NameRule): Shape<string> {
     pattern.test(line(value, at)) ? (value as string) : at.fail(`${shown(value as string)} is not ${means}`);
 }
 
-/** A text that a parser takes. @param parse gives undefined for what it is not */
+/** A text that a parser accepts. @param parse returns undefined for other text */
 export function parsed(parse: (text: string) => unknown, means: string): Shape<string> {
   return (value, at) =>
     parse(line(value, at)) === undefined

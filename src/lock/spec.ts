@@ -52,10 +52,10 @@ const platforms = either(
 const imagePlatforms = either(
   oneOf(["all", "exact"]),
   list(platform, { min: 1 }),
-  "`all` whole indexes; `exact` only the bundle's platforms even of an index asked for by digest",
+  "`all` carries whole indexes; `exact` carries only the bundle's platforms, even of an index named by digest",
 );
 
-/** For what is fetched by URL. */
+/** For content that is fetched by URL. */
 const login = {
   user: string({ description: "The user at an http(s) source" }),
   passwordEnv: string({
@@ -91,7 +91,7 @@ const image = object(
         "docker://…, oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or docker-daemon:NAME",
     }),
     platforms: imagePlatforms,
-    foreignLayers: boolean("Carry layers that their publisher does not let registries distribute"),
+    foreignLayers: boolean("Carry layers that their publisher does not allow registries to distribute"),
   },
 );
 
@@ -135,10 +135,12 @@ const repository = object(
     suites: list(string(), { min: 1 }),
     components: list(string()),
     signedBy: path,
-    checkValidUntil: boolean("false takes a Release file whose Valid-Until has passed, as of a snapshot"),
+    checkValidUntil: boolean(
+      "false accepts a Release file whose Valid-Until has passed, as a snapshot's has",
+    ),
     fingerprints: list(
       string({ pattern: /^[0-9A-Fa-f ]{32,80}$/, means: "a key's fingerprint in hexadecimal digits" }),
-      { min: 1, description: "The keys that are right; any other is refused" },
+      { min: 1, description: "The accepted keys; any other is refused" },
     ),
     ...login,
   },
@@ -188,7 +190,7 @@ const siteName = mapped(
   (host) => host.toLowerCase(),
 );
 
-/** An entry that may be one word when nothing else is said of it. */
+/** An entry that may be a single word when it has no other keys. */
 const shortOr = <T>(
   word: Schema<string>,
   whole: Schema<T>,
@@ -223,7 +225,7 @@ export type ChartSpec = Infer<typeof chart>;
 export type PackageSetSpec = Infer<typeof packages>;
 export type FileSpec = Infer<typeof file>;
 
-/** @throws AirgapError `spec` with file, line and column of everything wrong */
+/** @throws AirgapError `spec` with file, line and column of every fault */
 export function parseBundleSpec(text: string, fileName: string): BundleSpec {
   return readDocument(text, fileName, bundleSchema);
 }
@@ -233,7 +235,7 @@ export async function readBundleSpec(fileName: string): Promise<BundleSpec> {
   return parseBundleSpec(await readSpecText(fileName), fileName);
 }
 
-/** @throws AirgapError `spec` with the spec beside it that may be meant */
+/** @throws AirgapError `spec` with a spec nearby that may be meant */
 export async function readSpecText(fileName: string): Promise<string> {
   try {
     return await readFile(fileName, "utf8");

@@ -17,7 +17,7 @@ export interface TitledLayer {
   layer: Descriptor;
 }
 
-/** The layers of an artifact that are files, whatever their titles say. */
+/** The layers of an artifact that are files, whatever their titles are. */
 function titled(manifest: Manifest | Index): TitledLayer[] {
   return manifest.kind === "index"
     ? []
@@ -27,20 +27,20 @@ function titled(manifest: Manifest | Index): TitledLayer[] {
       });
 }
 
-/** What is wrong with the names of an item's files; an image has none. */
+/** Every fault in the names of an item's files; an image has none. */
 export function titlesProblemsOf({ kind, name }: NamedItem, manifest: Manifest | Index): string[] {
   if (kind === "image") return [];
   const titles = titled(manifest).map(({ title }) => title);
   const problems = titlesProblems(titles);
-  // It is asked for by its item's name.
+  // Readers ask for it by its item's name.
   const alone = (kind !== "file" && kind !== "self") || (titles.length === 1 && titles[0] === name);
-  return alone ? problems : [...problems, "it does not hold one file of its own name"];
+  return alone ? problems : [...problems, "it does not hold exactly one file with its own name"];
 }
 
 /**
  * The files of an item, each by a safe path below its root.
  * @param where for messages: the bundle
- * @throws AirgapError `corrupt` when a name leads out of its folder, or two files meet
+ * @throws AirgapError `corrupt` when a name leads out of its folder, or two names collide
  */
 export function filesOf(item: NamedItem, manifest: Manifest | Index, where: string): TitledLayer[] {
   const [problem] = titlesProblemsOf(item, manifest);
@@ -56,7 +56,7 @@ export function checkedTitle(title: string): string {
 }
 
 /**
- * A path below a folder, by name alone: on a host, or where nothing is there yet.
+ * A path below a folder, computed from the name alone: on a host, or in a folder that does not exist yet.
  * @throws AirgapError `corrupt` for a name that leads out of it
  */
 export const pathBelow = (folder: string, title: string): string => posix.join(folder, checkedTitle(title));

@@ -15,7 +15,7 @@ function walk(dir: string, below = ""): string[] {
 }
 
 /**
- * Writes a folder as a tar.gz whose entries stand below `prefix/`: owner 0, time 0, modes 0755 and
+ * Writes a folder as a tar.gz whose entries are below `prefix/`: owner 0, time 0, modes 0755 and
  * 0644, symbolic links kept. The same folder and Node give the same bytes.
  */
 export async function archiveFolder(dir: string, prefix: string, output: string): Promise<void> {

@@ -16,12 +16,12 @@ export interface Carried {
   name: string;
   files: ArtifactFile[];
   origins: string[];
-  /** As it stands in the spec: `manifests[0]`. */
+  /** Its location in the spec: `manifests[0]`. */
   at: string;
   facts: CarriedFacts;
 }
 
-/** The wants of a thing's images, each with the first place that names it. */
+/** The wants of an item's images, each with the first location that names it. */
 export function wantsOf(
   kind: Carried["kind"],
   name: string,
@@ -33,7 +33,7 @@ export function wantsOf(
   }));
 }
 
-/** Makes the artifact, and keeps its content so that the lock can be followed later without making it again. */
+/** Makes the artifact, and keeps its content so that later builds can follow the lock without making it again. */
 export async function carry(
   { kind, name, files, origins, at, facts }: Carried,
   context: ResolveContext,
@@ -47,8 +47,8 @@ export async function carry(
 }
 
 /**
- * Follows the lock: the content is what was kept, or what `make` gives, when that is the same.
- * @throws AirgapError `spec` when the lock has no such item, or its content can't be had any more
+ * Follows the lock: the content is what was kept, or what `make` returns if that is the same.
+ * @throws AirgapError `spec` when the lock has no such item, or its content is not available any more
  */
 export async function followLocked(
   kind: Carried["kind"],
@@ -69,10 +69,10 @@ export async function followLocked(
   if (same?.item.root.digest === item.root.digest) return { resolved: [{ item, blobs: same.blobs }], images };
   throw new AirgapError(
     "spec",
-    `${kind} ${name} is not what the lock says any more (${item.root.digest}), and what it was is not kept here`,
+    `${kind} ${name} has changed since it was locked (${item.root.digest}), and the old content is not kept here`,
     {
       suggestions: [
-        "build without --locked to take what it is now",
+        "build without --locked to accept the new content",
         "or build with --reuse OLD.tar on the machine that made the lock",
       ],
     },

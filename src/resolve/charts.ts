@@ -37,8 +37,8 @@ function nameOf({ chart, as }: ChartSpec): string {
 }
 
 /**
- * Resolves `charts:`: each is rendered with the spec's values; chart and rendering are carried, and
- * the images that the rendering names. The rendering is what an installation applies.
+ * Resolves `charts:`. Each is rendered with the spec's values. The bundle carries chart, rendering, and
+ * the images that the rendering names. An installation applies the rendering.
  * @throws AirgapError
  */
 export async function resolveCharts(entries: ChartSpec[], context: DocumentsContext): Promise<Resolution> {
@@ -119,7 +119,7 @@ async function makeOne(
   return carry({ kind: "chart", name, files, origins: [obtained.origin], at, facts }, context);
 }
 
-/** The chart as it came, when it is whole, else file by file with its sub-charts. */
+/** The chart as it was fetched if it is complete, otherwise file by file with its sub-charts. */
 function chartFiles(obtained: Obtained, { chart, tree }: ChartFinds): ArtifactFile[] {
   if (obtained.archive !== undefined && tree === obtained.tree)
     return [
@@ -132,7 +132,7 @@ function chartFiles(obtained: Obtained, { chart, tree }: ChartFinds): ArtifactFi
   return [...tree].map(([path, bytes]) => fileFromBytes(`chart/${path}`, FILE_TYPE, bytes));
 }
 
-/** A folder or archive has one version; another one asked for is a mistake. */
+/** A folder or archive has one version; asking for another one is a mistake. */
 function checkVersion({ chart }: ChartFinds, asked: string | undefined, at: string): void {
   if (
     asked === undefined ||
@@ -142,7 +142,7 @@ function checkVersion({ chart }: ChartFinds, asked: string | undefined, at: stri
     return;
   throw new AirgapError(
     "spec",
-    `${at}: version ${asked} is asked for, the chart ${chart.name} is ${chart.version}`,
+    `${at}: version ${asked} is asked for, but the chart ${chart.name} has version ${chart.version}`,
     {
       suggestions: [`version: ${chart.version}`],
     },

@@ -10,7 +10,7 @@ export interface Choices {
 
 const MAX_PLACES = 8;
 
-/** `*` stands for any characters, slashes too. Linear in time but for the length of the pattern. */
+/** `*` stands for any characters, slashes too. Takes linear time, apart from the length of the pattern. */
 export function fitsPattern(pattern: string, text: string): boolean {
   let [p, t, star, mark] = [0, 0, -1, 0];
   while (t < text.length) {
@@ -41,7 +41,7 @@ export function describeMention({ file, line, object, path }: Mention): string {
     .join(" ");
 }
 
-/** Whether `ignoreImages` says that something that is no image is known. */
+/** Whether `ignoreImages` lists a text that is not an image. */
 export const isIgnored = ({ ignoreImages }: Choices, written: string): boolean =>
   (ignoreImages ?? []).some((pattern) => fitsPattern(pattern, written));
 
@@ -52,7 +52,7 @@ function fateOf(find: Find, choices: Choices): Fate {
   return find.behind ? "off" : "carried";
 }
 
-/** Decides for every find, and adds what the spec adds. Sorted by reference. */
+/** Decides on every find, and adds the spec's own images. Sorted by reference. */
 export function decide(finds: Find[], choices: Choices): NamedImage[] {
   const named = new Map<string, NamedImage>();
   for (const find of finds) {

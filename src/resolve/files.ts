@@ -16,7 +16,7 @@ const FILE_TYPE = "application/octet-stream";
 interface Located {
   digest: Digest;
   size: number;
-  /** Where the bytes are to be read when the bundle is filled. */
+  /** Where to read the bytes when the bundle is filled. */
   place: string;
 }
 
@@ -35,7 +35,7 @@ interface NamedFile {
   at: string;
 }
 
-/** What the spec says of each file, before any is read. @throws AirgapError `spec` */
+/** What the spec says about each file, before any is read. @throws AirgapError `spec` */
 function named(files: FileSpec[], baseDir: string): NamedFile[] {
   const taken = new Map<string, string>();
   return files.flatMap((file, i) => {
@@ -45,7 +45,7 @@ function named(files: FileSpec[], baseDir: string): NamedFile[] {
     const name = file.as ?? nameOf(place, at);
     const other = taken.get(name);
     if (other !== undefined) {
-      throw new AirgapError("spec", `Two files would be called ${name}: ${other} and ${at}`, {
+      throw new AirgapError("spec", `Two files would have the name ${name}: ${other} and ${at}`, {
         suggestions: [`give one of them another name with as:`],
       });
     }
@@ -63,7 +63,7 @@ async function resolveFile(file: NamedFile, context: ResolveContext): Promise<Re
   if (file.sha256 && digest !== `sha256:${file.sha256}`) {
     throw new AirgapError(
       "corrupt",
-      `${describePlace(place)} is not what ${at} says: expected sha256 ${file.sha256}, found ${digest.slice(7)} (${size} bytes)`,
+      `${describePlace(place)} has the wrong content for ${at}: expected sha256 ${file.sha256}, found ${digest.slice(7)} (${size} bytes)`,
       {
         suggestions: ["if the new content is wanted, change sha256 in the spec"],
       },
@@ -95,12 +95,12 @@ function placeOf(file: FileSpec, at: string, baseDir: string): string {
 function nameOf(place: string, at: string): string {
   const name = basename(isRemote(place) ? decoded(new URL(place).pathname) : localPath(place));
   if (titleProblem(name) === undefined) return name;
-  throw new AirgapError("spec", `${at}: ${describePlace(place)} gives the file no name`, {
-    suggestions: ["say how it is to be called with as:"],
+  throw new AirgapError("spec", `${at}: ${describePlace(place)} does not give the file a name`, {
+    suggestions: ["give it a name with as:"],
   });
 }
 
-/** Each part by itself, so that an encoded slash does not become one; empty where it is not UTF-8. */
+/** Decodes each part by itself, so that an encoded slash does not become one; empty when it is not UTF-8. */
 function decoded(path: string): string {
   try {
     const name = decodeURIComponent(path.slice(path.lastIndexOf("/") + 1));
@@ -118,7 +118,7 @@ function lockedFile(items: Item[], name: string, place: string): Located {
   });
 }
 
-/** Reads the file once, to know what it is; what comes over the network is kept for the filling, what lies here stays where it is. */
+/** Reads the file once to learn its digest. Content from the network is kept in the cache; a local file stays where it is. */
 async function locate(
   place: string,
   sha256: string | undefined,

@@ -6,19 +6,19 @@ import { type KubeadmList, listKubeadmImages } from "../kubernetes/list.ts";
 import type { Resolution, ResolveContext } from "../lock/resolved.ts";
 import type { KubernetesSpec } from "../lock/spec.ts";
 
-/** @throws AirgapError `spec` when the file can't be read or is none of kubeadm's */
+/** @throws AirgapError `spec` when the file cannot be read or is not a kubeadm configuration */
 export async function readKubeadmConfig(file: string): Promise<KubeadmConfig> {
   let text: string;
   try {
     text = await readFile(file, "utf8");
   } catch (cause) {
-    throw new AirgapError("spec", `The kubeadm configuration ${file} can't be read`, { cause });
+    throw new AirgapError("spec", `Cannot read the kubeadm configuration ${file}`, { cause });
   }
   return parseKubeadmConfig(text, file);
 }
 
 /**
- * What a Kubernetes version asks for: kubeadm's images, which a flat mirror may serve.
+ * What a Kubernetes version needs: kubeadm's images, which a flat mirror may serve.
  * @returns the wants, and the list with the limits that come with the version
  */
 export async function resolveKubernetes(

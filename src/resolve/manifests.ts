@@ -19,15 +19,15 @@ import { type Choices, decide, isIgnored, isWanted } from "./decide.ts";
 
 export const YAML_TYPE = "application/yaml";
 
-/** What resolving manifests and charts takes besides. */
+/** What resolving manifests and charts needs besides. */
 export interface DocumentsContext extends ResolveContext {
-  /** Opens a repository of a registry, for charts that are kept in one. */
+  /** Opens a repository of a registry, for charts in a registry. */
   registry?: OpenRepository | undefined;
   /** The version that charts are rendered for. */
   kubeVersion?: string | undefined;
 }
 
-/** The name of an entry without `as`: of its file or folder. */
+/** The name of an entry without `as`: that of its file or folder. */
 function nameOf({ path, as }: ManifestsSpec): string {
   const last = basename(isRemote(path) ? new URL(path).pathname : path.replace(/\/+$/, ""));
   return as ?? entryNameFrom(last.replace(/\.(?:ya?ml|json|tgz)$/i, ""));
@@ -40,28 +40,28 @@ export function checkNames(names: string[], key: string): void {
     if (name === "")
       throw new AirgapError("spec", `${key}[${i}] needs a name`, { suggestions: ["give it one with as:"] });
     if (first !== i)
-      throw new AirgapError("spec", `${key}[${first}] and ${key}[${i}] are both called '${name}'`, {
-        suggestions: ["tell them apart with as:"],
+      throw new AirgapError("spec", `${key}[${first}] and ${key}[${i}] both have the name '${name}'`, {
+        suggestions: ["give one of them another name with as:"],
       });
   });
 }
 
 /**
- * A container whose image can't be read would be missing behind the gap.
- * @throws AirgapError `missing` unless `ignoreImages` names what is written there
+ * An image whose name cannot be read would be missing at the site.
+ * @throws AirgapError `missing` unless `ignoreImages` names the text that is there
  */
 export function refuseUnread(what: string, unread: Unread[], choices: Choices): void {
   const open = unread.filter(({ written }) => !isIgnored(choices, written));
   if (open.length === 0) return;
   throw new AirgapError("not-closed", `${what}: ${open.map(describeUnread).join("\n")}`, {
     suggestions: [
-      "put in what the template leaves open, and build again",
+      "fill in what the template leaves open, and build again",
       `or, when it is not needed: ignoreImages: [${open.map(({ written }) => `'${written.replaceAll("'", "''")}'`).join(", ")}]`,
     ],
   });
 }
 
-/** Says what was found and is not carried, so that a spec can decide. */
+/** Reports what was found and is not carried, so that the user can decide in the spec. */
 export function tellUndecided(what: string, images: NamedImage[], emit: ResolveContext["emit"]): void {
   const shown = (fate: NamedImage["fate"]): string =>
     images
@@ -69,14 +69,14 @@ export function tellUndecided(what: string, images: NamedImage[], emit: ResolveC
       .map(({ reference, places }) => `${reference} (${places[0]})`)
       .join(", ");
   for (const [fate, why] of [
-    ["possible", "may be images, and are not carried"],
-    ["off", "are behind switches that are off, and are not carried"],
+    ["possible", "may be images, and are not in the bundle"],
+    ["off", "belong to features that are off, and are not in the bundle"],
   ] as const) {
     if (shown(fate))
       emit({
         type: "warning",
         message: `${what}: ${why}: ${shown(fate)}`,
-        suggestion: "acceptImages or ignoreImages decides",
+        suggestion: "list each under acceptImages or ignoreImages",
       });
   }
 }
@@ -113,15 +113,11 @@ async function makeOne(
   const loaded = await loadPath(entry.path, loadOptions(context, warn));
   const list = loaded.find(({ kind }) => kind === "list");
   if (list)
-    throw new AirgapError(
-      "spec",
-      `${at}: ${entry.path} is a list of images, and nothing that can be applied`,
-      {
-        suggestions: ["name its images under images:"],
-      },
-    );
+    throw new AirgapError("spec", `${at}: ${entry.path} is a list of images, not objects to apply`, {
+      suggestions: ["name its images under images:"],
+    });
   if (loaded.every(({ text, chart }) => splitDocuments(text.text).length === 0 && chart === undefined))
-    throw new AirgapError("spec", `${at}: ${entry.path} holds no object of Kubernetes`);
+    throw new AirgapError("spec", `${at}: ${entry.path} holds no Kubernetes object`);
   const unread: Unread[] = [];
   const sightings = sightingsOf(loaded, warn, {
     unread: (each) => unread.push(each),
@@ -187,7 +183,7 @@ export function loadOptions(context: DocumentsContext, warn: (message: string) =
   };
 }
 
-/** Texts under titles that differ, also for who knows no upper case. */
+/** Texts under titles that differ even where case is ignored. */
 function titled(loaded: Loaded[]): { title: string; text: string }[] {
   const taken = new Set<string>();
   return loaded.map(({ title: given, text }) => {

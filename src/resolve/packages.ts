@@ -33,7 +33,7 @@ async function formatOf(set: PackageSetSpec): Promise<SetFormat<unknown>> {
   return format as SetFormat<unknown>;
 }
 
-/** What hosts of each role get, from metadata alone: nothing of the packages is fetched. */
+/** What hosts of each role get, from metadata alone: no package is fetched. */
 export async function resolveClosures(set: PackageSetSpec, context: ResolveContext): Promise<Closure[]> {
   return (await formatOf(set)).closures(set, context);
 }
@@ -59,7 +59,7 @@ async function resolveSet(
   const format = await formatOf(set);
   const { facts, prepared, signing } = context.locked
     ? await fromLock(set, format, context)
-    : await anew(set, format, context);
+    : await fromRepositories(set, format, context);
   const trees = treesOf(set, facts, prepared);
   const files: ArtifactFile[] = trees.flatMap(({ prefix, packages }) =>
     packages.map((item) => packageFile(item, prefix, format.mediaType)),
@@ -92,7 +92,7 @@ async function resolveSet(
 interface Start {
   facts: UnsignedFacts;
   prepared: Prepared[];
-  /** Signatures that stand already. */
+  /** Signatures that exist already. */
   signing?: { signatures: Signatures; mustFit: boolean };
 }
 
@@ -118,7 +118,7 @@ async function fromLock(
   };
 }
 
-async function anew(
+async function fromRepositories(
   set: PackageSetSpec,
   format: SetFormat<unknown>,
   context: ResolveContext,
@@ -149,7 +149,7 @@ async function anew(
     : { facts, prepared, signing: { signatures: last.facts.signing, mustFit: false } };
 }
 
-/** One repository with everything, and one for each role, so that a role's hosts see nothing of another's. */
+/** One repository with everything, and one for each role, so that hosts see only the packages of their role. */
 function treesOf(set: PackageSetSpec, facts: UnsignedFacts, prepared: Prepared[]): Tree[] {
   const trees: Tree[] = [{ id: `airgap-${set.name}`, prefix: "", packages: prepared }];
   const byId = new Map(prepared.map((item) => [item.locked.id, item]));
@@ -188,10 +188,10 @@ async function signatures(
   if (present?.mustFit) {
     throw new AirgapError(
       "corrupt",
-      `The metadata made for ${set.name} are not those that the lock's signatures were made for`,
+      `The metadata made for ${set.name} differ from the metadata that the lock's signatures are for`,
       {
         suggestions: [
-          "build without --locked, which makes a new lock, when the spec or the version of airgap has changed since",
+          "if the spec or the version of airgap has changed since, build without --locked, which makes a new lock",
         ],
       },
     );

@@ -14,8 +14,8 @@ const ARCHIVE_TYPE = "application/gzip";
 const ARCHITECTURE: Record<string, string> = { "linux/amd64": "x64", "linux/arm64": "arm64" };
 
 /**
- * The tool itself, packed with its own Node, one item a platform: how it crosses the gap.
- * @throws AirgapError `environment` when it was not packed for a platform of the spec
+ * The tool itself, packed with its own Node, one item for each platform, so that the site gets it too.
+ * @throws AirgapError `environment` when it is not packed for a platform of the spec
  */
 export async function resolveSelf(
   files: FileSpec[],
@@ -43,7 +43,7 @@ function packed(self: SelfPlaces): string[] {
   return found.toSorted().map((name) => join(folder, name));
 }
 
-/** An archive of the tool that runs now, out of its own folder. */
+/** An archive of the running tool, made from its own folder. */
 async function packRunning(self: SelfPlaces, cacheDir: string): Promise<string> {
   mkdirSync(cacheDir, { recursive: true });
   const output = join(cacheDir, archiveName(self, process.arch));
@@ -57,7 +57,7 @@ function forPlatform(archives: string[], platform: string, self: SelfPlaces): st
   if (found) return found;
   throw new AirgapError(
     "environment",
-    `self: true asks for airgap itself for ${platform}, and it is not packed for that`,
+    `self: true asks for airgap itself for ${platform}, but it is not packed for this platform`,
     {
       suggestions: architecture
         ? ["npm run pack", "or name only the platform of this archive"]
@@ -73,7 +73,7 @@ async function item(path: string, wantedBy: string, { locked, signal }: ResolveC
   if (locked && before !== digest) {
     throw new AirgapError(
       "spec",
-      `The lock holds another ${name} than the one packed here (${String(before)}, ${digest})`,
+      `The lock and this machine have different archives of ${name} (${String(before)}, ${digest})`,
       {
         suggestions: ["build again without --locked"],
       },

@@ -13,7 +13,7 @@ import { blobPath } from "./layout-source.ts";
 import { readBlob } from "./read.ts";
 import type { Destination, Pushed, Source } from "./types.ts";
 
-/** What `docker load` reads beside the layout. */
+/** The file that `docker load` reads besides the layout. */
 interface LoadEntry {
   Config: string;
   RepoTags: string[] | null;
@@ -23,8 +23,8 @@ interface LoadEntry {
 const EPOCH = new Date(0);
 
 /**
- * `oci-archive:FILE` and `docker-archive:FILE`, written as one tar that grows while blobs come.
- * The file gets its name when it is closed with an image in it; otherwise nothing is left.
+ * `oci-archive:FILE` and `docker-archive:FILE`, written as one tar that grows with each blob.
+ * The file gets its name when it is closed with an image in it; otherwise it is removed.
  */
 export class ArchiveDestination implements Destination {
   readonly name: string;
@@ -40,14 +40,14 @@ export class ArchiveDestination implements Destination {
   /** One entry of the tar at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** @param kind `docker-archive` is the same layout with what `docker load` needs: one image, one platform */
+  /** @param kind `docker-archive` is the same layout plus the file that `docker load` needs: one image, one platform */
   constructor(file: string, kind: "oci-archive" | "docker-archive") {
     this.#file = file;
     this.#docker = kind === "docker-archive";
     this.name = `${kind}:${file}`;
     this.store = this.name;
     this.#written = pipeline(this.#tar, createWriteStream(this.#draft)).catch((cause: unknown) => {
-      this.#failure ??= new AirgapError("disk", `${this.name} can't be written: ${messageOf(cause)}`, {
+      this.#failure ??= new AirgapError("disk", `Cannot write ${this.name}: ${messageOf(cause)}`, {
         cause,
       });
       throw this.#failure;
@@ -81,7 +81,7 @@ export class ArchiveDestination implements Destination {
     this.#listed = withEntry(this.#listed, namedEntry(descriptor, tag));
   }
 
-  /** Completes the archive. What was written without a name, or after a failure, is thrown away. */
+  /** Completes the archive. Without a name, or after a failure, it is removed. */
   async close(): Promise<void> {
     await this.#turn;
     if (this.#failure !== undefined || this.#listed.length === 0) {
@@ -136,7 +136,7 @@ async function loadEntry(
       .slice(0, 3);
     throw new AirgapError(
       "usage",
-      `${descriptor.digest} is for several platforms, and docker load takes one`,
+      `${descriptor.digest} is for several platforms, but docker load accepts only one`,
       { suggestions: choices },
     );
   }

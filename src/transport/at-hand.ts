@@ -5,18 +5,18 @@ import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import { readBlob } from "./read.ts";
 import type { FetchOptions, Source } from "./types.ts";
 
-/** Manifests and configurations: what is read to be understood. Bytes. */
+/** Largest manifest or configuration that is read whole. Bytes. */
 const SMALL = MAX_MANIFEST_SIZE;
 
 /**
- * A source whose manifests and configurations are taken from places at hand (earlier bundles) where
- * they have them, and right. What names mean is asked of the source itself; large blobs are for who
- * knows the regions.
+ * A source whose manifests and configurations are taken from local sources (earlier bundles) if
+ * these have the right content. The source itself resolves names; large blobs are left to callers
+ * that know the regions.
  */
 export function withAtHand(source: Source, atHand: Source[]): Source {
   if (atHand.length === 0) return source;
   const fetch = async (descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> => {
-    // What is small is read to its end here, so that wrong bytes are no reason to fail.
+    // Small content is read to its end here, so that wrong bytes can be replaced by the source's.
     const small = options.range === undefined && descriptor.size <= SMALL;
     for (const place of small ? atHand : []) {
       try {

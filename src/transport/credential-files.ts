@@ -5,7 +5,7 @@ import { AirgapError } from "../errors.ts";
 import { isRecord } from "../oci/descriptor.ts";
 import type { Credential } from "./credential.ts";
 
-/** What one config.json or auth.json says. */
+/** The content of one config.json or auth.json. */
 export interface CredentialFile {
   path: string;
   /** By normalised key: `host` or `host/namespace`. */
@@ -18,19 +18,19 @@ export interface CredentialFile {
 
 const DOCKER_HUB = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
 
-/** Docker's key for its own hub; what helpers know it by. */
+/** Docker's key for its own hub; helpers use it too. */
 export function serverName(host: string): string {
   return DOCKER_HUB.has(host) ? "https://index.docker.io/v1/" : host;
 }
 
-/** Keys that hold for a repository, the most particular first (containers-auth.json(5)). */
+/** Keys that apply to a repository, the most specific first (containers-auth.json(5)). */
 export function keysFor(host: string, repository = ""): string[] {
   const canonical = normaliseKey(host);
   const parts = repository === "" ? [] : repository.split("/");
   return [...parts.map((_, i) => `${canonical}/${parts.slice(0, parts.length - i).join("/")}`), canonical];
 }
 
-/** `https://index.docker.io/v1/` → `docker.io`; a scheme and the API's own path say nothing. */
+/** `https://index.docker.io/v1/` → `docker.io`; the scheme and the API's own path are ignored. */
 function normaliseKey(key: string): string {
   const [host = "", ...path] = key.replace(/^https?:\/\//i, "").split("/");
   const name = host.toLowerCase();
@@ -59,11 +59,11 @@ function parseFile(path: string, text: string): CredentialFile {
   try {
     value = JSON.parse(text);
   } catch {
-    // The parser's own message quotes the text, and the text is secret.
+    // The parser's own message quotes the text, which is secret.
     value = undefined;
   }
   if (!isRecord(value))
-    throw new AirgapError("usage", `${path} is not JSON as Docker and podman write it`, {
+    throw new AirgapError("usage", `${path} is not a credentials file: it is not JSON`, {
       suggestions: ["docker login REGISTRY"],
     });
   const file: CredentialFile = { path, entries: new Map(), helpers: new Map() };
@@ -85,12 +85,12 @@ function readIfThere(path: string, required: boolean): string | undefined {
     const absent = ["ENOENT", "ENOTDIR"].includes((cause as NodeJS.ErrnoException).code ?? "");
     if (absent && !required) return undefined;
     if (!required && (cause as NodeJS.ErrnoException).code === "EACCES") return undefined;
-    throw new AirgapError("usage", `the credentials file ${path} can't be read`, { cause });
+    throw new AirgapError("usage", `Cannot read the credentials file ${path}`, { cause });
   }
 }
 
 /**
- * The files that exist, in the order asked: what the environment names (`REGISTRY_AUTH_FILE`,
+ * The files that exist, in the order of use: those that the environment names (`REGISTRY_AUTH_FILE`,
  * `DOCKER_CONFIG`), then podman's, then Docker's.
  * @throws AirgapError `usage` when one named by REGISTRY_AUTH_FILE is missing, or one is malformed
  */

@@ -3,8 +3,8 @@ import { isRecord } from "../oci/descriptor.ts";
 import type { Credential } from "./credential.ts";
 
 /**
- * Runs `docker-credential-NAME get`; given from outside, since only src/host starts processes.
- * Rejects when the program can't be started.
+ * Runs `docker-credential-NAME get`; passed in, since only src/host starts processes.
+ * Rejects when the program cannot be started.
  */
 export type RunHelper = (
   command: string,
@@ -14,18 +14,18 @@ export type RunHelper = (
 
 /** What to ask a helper. */
 export interface HelperQuestion {
-  /** As config.json names it: `ecr-login`, `pass`. */
+  /** The helper's name in config.json: `ecr-login`, `pass`. */
   name: string;
   /** The server, as Docker calls it. */
   server: string;
-  /** Where the helper is named; for messages. */
+  /** The file that names the helper; for messages. */
   file: string;
-  /** Named for this very host: then its failing is an error, not a reason to go on without. */
+  /** Named for exactly this host: if the helper fails, that is an error. */
   needed: boolean;
 }
 
 const TIMEOUT_MS = 60_000;
-/** The user name that says: the secret is an identity token. docker/docker-credential-helpers, README "Development". */
+/** The user name that marks the secret as an identity token. docker/docker-credential-helpers, README "Development". */
 const TOKEN_USER = "<token>";
 
 function readAnswer(stdout: string): Credential | undefined {
@@ -42,8 +42,8 @@ function readAnswer(stdout: string): Credential | undefined {
 }
 
 /**
- * Asks a credential helper of Docker's: the server on stdin, JSON on stdout; one that knows the
- * server not exits with 1 and says so.
+ * Asks one of Docker's credential helpers: the server on stdin, JSON on stdout. A helper that does
+ * not know the server exits with 1 and says so.
  * https://github.com/docker/docker-credential-helpers#development
  * @throws AirgapError `environment` when a helper that is named for the host does not work
  */
@@ -72,6 +72,6 @@ export async function askHelper(question: HelperQuestion, run: RunHelper): Promi
       : fail(`failed with exit code ${answer.code}`);
   return (
     readAnswer(answer.stdout) ??
-    (answer.stdout.trim() === "" ? undefined : fail("gave no user name and secret"))
+    (answer.stdout.trim() === "" ? undefined : fail("did not give a user name and secret"))
   );
 }

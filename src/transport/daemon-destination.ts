@@ -32,7 +32,7 @@ export class DaemonDestination implements Destination {
     return (await this.#open()).push(descriptor, source, signal);
   }
 
-  /** The engine knows the image by the name that this was opened with. */
+  /** The engine gives the image the name that this was opened with. */
   async tag(descriptor: Descriptor, _tag: string, source: Source, signal?: AbortSignal): Promise<void> {
     await (await this.#open()).tag(descriptor, this.#image, source, signal);
   }
@@ -55,7 +55,7 @@ export class DaemonDestination implements Destination {
     return this.#archive;
   }
 
-  /** The engine answers with JSON lines, and with 200 also where it fails on the way. */
+  /** The engine answers with JSON lines, and with 200 even if it fails later. */
   async #load(): Promise<void> {
     const docker = await connect();
     const answer = await docker
@@ -68,7 +68,7 @@ export class DaemonDestination implements Destination {
     for (const line of text.split("\n")) {
       const value: unknown = line.startsWith("{") ? JSON.parse(line) : undefined;
       if (isRecord(value) && typeof value.error === "string")
-        throw new AirgapError("refused", `The Docker engine can't load ${this.#image}: ${value.error}`);
+        throw new AirgapError("refused", `The Docker engine cannot load ${this.#image}: ${value.error}`);
     }
   }
 }

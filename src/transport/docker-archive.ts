@@ -30,11 +30,11 @@ interface SavedImage {
   layers: string[];
 }
 
-/** An image of the archive with the manifest that we make of it. */
+/** An image of the archive with the manifest that airgap makes for it. */
 interface MadeImage {
   root: Descriptor;
   manifest: Buffer;
-  /** Where blobs lie in the archive. */
+  /** Where blobs are in the archive. */
   files: Map<Digest, string>;
 }
 
@@ -69,8 +69,8 @@ function diffIdsOf(config: Buffer, where: string): Digest[] {
 }
 
 /**
- * What `docker save` wrote in its classic form. Its layers are not compressed and stay so: their
- * digests are the config's diff_ids, and the manifest that is made of them is always the same.
+ * An archive that `docker save` wrote in its classic form. Its layers stay uncompressed: their
+ * digests are the config's diff_ids, and the manifest made from them is always the same.
  */
 class DockerArchiveSource implements Source {
   readonly name: string;
@@ -148,7 +148,7 @@ class DockerArchiveSource implements Source {
     return file;
   }
 
-  /** Everything that a digest may stand for is known once every image has been looked at. */
+  /** What each digest stands for is known only after every image has been read. */
   async #place(digest: Digest): Promise<string | Buffer> {
     if (!this.#places.has(digest)) for (const image of this.#images) await this.#make(image);
     const place = this.#places.get(digest);
@@ -175,14 +175,14 @@ class DockerArchiveSource implements Source {
     if (claimed !== undefined && config.digest !== `sha256:${claimed}`) {
       throw new AirgapError(
         "corrupt",
-        `${image.config} of ${this.name} is not what its name says: its digest is ${config.digest}`,
+        `${image.config} of ${this.name} has the wrong content for its name: its digest is ${config.digest}`,
       );
     }
     const diffIds = diffIdsOf(bytes, this.name);
     if (diffIds.length !== image.layers.length) {
       throw new AirgapError(
         "protocol",
-        `${this.name}: an image of ${diffIds.length} layers names ${image.layers.length} files for them`,
+        `${this.name}: an image of ${diffIds.length} layers names ${image.layers.length} layer files`,
       );
     }
     const files = new Map<Digest, string>([[config.digest, image.config]]);
@@ -205,7 +205,7 @@ class DockerArchiveSource implements Source {
     return { root, manifest, files };
   }
 
-  /** docker's own layers are what their diffID says; other tools compress them, and then the file's bytes decide. */
+  /** docker's own layers match their diffID. Other tools compress layers, and then the file's bytes decide. */
   async #layer(path: string, diffId: Digest): Promise<Descriptor> {
     const file = await this.#open(path);
     try {
@@ -220,7 +220,7 @@ class DockerArchiveSource implements Source {
       if (compression !== "gzip" && compression !== "zstd")
         throw new AirgapError(
           "unsupported",
-          `${what} is compressed with ${compression}, which OCI images are not`,
+          `${what} is compressed with ${compression}, which OCI images do not use`,
         );
       const hash = createHash("sha256");
       for await (const chunk of regionStream(file, what) as AsyncIterable<Buffer>) hash.update(chunk);
@@ -251,9 +251,9 @@ class DockerArchiveSource implements Source {
 }
 
 /**
- * `docker-archive:FILE`: what `docker save` writes. Newer engines write an OCI layout with a
- * manifest.json beside it, which is read as the layout that it is: digests stay.
- * @throws AirgapError `not-found` when it is no such archive, `corrupt` when it is no tar
+ * `docker-archive:FILE`: an archive from `docker save`. Newer engines write an OCI layout with a
+ * manifest.json beside it, which is read as a layout, so that digests stay the same.
+ * @throws AirgapError `not-found` when it is not such an archive, `corrupt` when it is not a tar
  */
 export async function openDockerArchive(
   file: string,
@@ -269,7 +269,7 @@ export async function openDockerArchive(
     const old = (await files.open("repositories")) !== undefined;
     throw new AirgapError(
       old ? "unsupported" : "not-found",
-      `${name} ${old ? "was saved by a Docker older than 1.10" : "is nothing that docker save wrote: it has no manifest.json"}`,
+      `${name} ${old ? "was saved by a Docker older than 1.10" : "is not from docker save: it has no manifest.json"}`,
       {
         suggestions: old ? ["load it into a newer Docker and save it again"] : [`tar tf ${file}`],
       },

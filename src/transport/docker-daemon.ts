@@ -14,11 +14,11 @@ export interface DaemonOptions extends TarOptions {
   emit?: Emit;
 }
 
-/** Exports that nobody has used for a week are dropped, and the oldest ones beyond 20 GiB. */
+/** Exports that were not used for a week are removed, and the oldest ones beyond 20 GiB. */
 const MAX_AGE = 7 * 24 * 3600 * 1000;
 const MAX_KEPT = 20 * 2 ** 30;
 
-/** The one client of the Docker engine: DOCKER_HOST and its like are honoured, as by docker itself. */
+/** The only client of the Docker engine: it obeys DOCKER_HOST and the like, as docker does. */
 export async function connect(): Promise<import("dockerode")> {
   const { default: Dockerode } = await import("dockerode");
   try {
@@ -26,7 +26,7 @@ export async function connect(): Promise<import("dockerode")> {
   } catch (cause) {
     throw new AirgapError(
       "usage",
-      `The Docker engine can't be reached as the environment says: ${messageOf(cause)}`,
+      `Cannot reach the Docker engine with the settings in the environment: ${messageOf(cause)}`,
       {
         cause,
         suggestions: ["unset DOCKER_HOST DOCKER_CERT_PATH"],
@@ -35,7 +35,7 @@ export async function connect(): Promise<import("dockerode")> {
   }
 }
 
-/** What the engine answered, in words. */
+/** The engine's answer as an error. */
 export function explained(error: unknown, name: string): AirgapError {
   const { statusCode, code } = error as { statusCode?: number; code?: string };
   if (statusCode === 404)
@@ -46,7 +46,7 @@ export function explained(error: unknown, name: string): AirgapError {
   if (code === "EACCES") {
     return new AirgapError(
       "environment",
-      "The Docker engine can't be reached: its socket does not let us in",
+      "Cannot reach the Docker engine: this user may not open its socket",
       {
         cause: error,
         suggestions: ['sudo usermod -aG docker "$USER"'],
@@ -54,24 +54,24 @@ export function explained(error: unknown, name: string): AirgapError {
     );
   }
   if (code === "ENOENT" || code === "ECONNREFUSED") {
-    return new AirgapError("environment", `The Docker engine can't be reached: ${messageOf(error)}`, {
+    return new AirgapError("environment", `Cannot reach the Docker engine: ${messageOf(error)}`, {
       cause: error,
       suggestions: ["sudo systemctl start docker", "docker info"],
     });
   }
   return new AirgapError(
     statusCode === undefined ? "network" : "refused",
-    `The Docker engine can't give ${name}: ${messageOf(error)}`,
+    `The Docker engine cannot export ${name}: ${messageOf(error)}`,
     { cause: error },
   );
 }
 
 /**
- * `docker-daemon:NAME`: an image of the Docker engine. It has no digest before it is fetched, so it
- * is exported once, to a file that is kept under the image's id, and read there. What is read is
+ * `docker-daemon:NAME`: an image of the Docker engine. It does not have a digest before it is fetched, so it
+ * is exported once, to a file that is kept under the image's id, and read there. The content is
  * the same for the same id, whenever and wherever it is exported.
  * @param name a reference as `docker save` takes it, or an image id
- * @throws AirgapError `not-found`, `environment` when there is no engine, `disk`
+ * @throws AirgapError `not-found`, `environment` when the engine cannot be reached, `disk`
  */
 export async function openDockerDaemon(name: string, options: DaemonOptions): Promise<Source> {
   if (!/^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,500}$/.test(name))
@@ -115,7 +115,7 @@ async function checkRoom(directory: string, size: number, name: string): Promise
   if (bavail * bsize > size) return;
   throw new AirgapError(
     "disk",
-    `There is no room in ${directory} to export ${name}: it takes about ${Math.ceil(size / 2 ** 20)} MiB`,
+    `Cannot export ${name}: ${directory} has too little free space for about ${Math.ceil(size / 2 ** 20)} MiB`,
     {
       suggestions: ["AIRGAP_CACHE_DIR=/elsewhere airgap build …"],
     },
@@ -144,7 +144,7 @@ async function save(
   }
 }
 
-/** Keeps the cache small: what is old, and what is too much. The one just made stays. */
+/** Keeps the cache small: removes old exports and those beyond the limit. The newest one stays. */
 async function prune(directory: string, current: string): Promise<void> {
   const found: { path: string; mtimeMs: number; size: number }[] = [];
   for (const entry of await readdir(directory)) {
@@ -155,7 +155,7 @@ async function prune(directory: string, current: string): Promise<void> {
   let total = (await stat(current)).size;
   for (const { path, mtimeMs, size } of found.toSorted((a, b) => b.mtimeMs - a.mtimeMs)) {
     total += size;
-    // Who has it open goes on reading it.
+    // A process that has it open can still read it.
     if (Date.now() - mtimeMs > MAX_AGE || total > MAX_KEPT) await rm(path, { force: true });
   }
 }

@@ -19,7 +19,7 @@ async function writeLocalFile(
   signal?: AbortSignal,
 ): Promise<void> {
   const file = await openPlainFile(path);
-  if (file === undefined) throw new AirgapError("not-found", `There is no file ${path}`);
+  if (file === undefined) throw new AirgapError("not-found", `Cannot read ${path}: no such file`);
   try {
     await writeRegion({ fd: file.fd, offset, size: length ?? file.size - offset }, path, sink, signal);
   } finally {

@@ -6,7 +6,7 @@ export const REF_NAME = "org.opencontainers.image.ref.name";
 export const CONTAINERD_NAME = "io.containerd.image.name";
 export const OCI_LAYOUT = '{"imageLayoutVersion":"1.0.0"}';
 
-/** An entry of index.json under a name; "" for none. A whole reference is also what containerd calls the image. */
+/** An entry of index.json under a name; "" for none. A whole reference is also the image's name in containerd. */
 export function namedEntry({ mediaType, digest, size, artifactType }: Descriptor, name: string): Descriptor {
   const whole = name.includes("/") && tryParseReference(name) !== undefined;
   const annotations = { ...(whole ? { [CONTAINERD_NAME]: name } : {}), [REF_NAME]: name };
@@ -19,7 +19,7 @@ export function namedEntry({ mediaType, digest, size, artifactType }: Descriptor
   };
 }
 
-/** A list with one more entry: a name moves to it, and content is listed once without a name at most. */
+/** A list with one more entry: a name moves to it, and content without a name is listed at most once. */
 export function withEntry(entries: Descriptor[], entry: Descriptor): Descriptor[] {
   const name = entry.annotations?.[REF_NAME];
   const others = entries.filter((other) =>

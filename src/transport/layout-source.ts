@@ -13,12 +13,12 @@ import { verifiedStream } from "./verify.ts";
 
 const MAX_INDEX = 64 * 1024 * 1024;
 
-/** A file that is open for reading; `close` gives it back, once. */
+/** A file that is open for reading; call `close` once. */
 export interface OpenFile extends Region {
   close(): Promise<void>;
 }
 
-/** Files under paths, wherever they lie: a directory, a tar. */
+/** Files by path, in a directory or a tar. */
 export interface LayoutFiles {
   /** Undefined when there is no such file. */
   open(path: string): Promise<OpenFile | undefined>;
@@ -40,7 +40,7 @@ export async function readFileOf(
     if (file.size > limit)
       throw new AirgapError(
         "protocol",
-        `${path} of ${where} has ${file.size} bytes; at most ${limit} are expected there`,
+        `${path} of ${where} has ${file.size} bytes; at most ${limit} are allowed here`,
       );
     const chunks: Buffer[] = [];
     for await (const chunk of regionStream(file, `${path} of ${where}`) as AsyncIterable<Buffer>)
@@ -51,7 +51,7 @@ export async function readFileOf(
   }
 }
 
-/** The bytes of an open file, or a part of them, as a stream that closes it. Whole, they are checked. */
+/** The bytes of an open file, or a part of them, as a stream that closes it. The whole is checked. */
 export function streamOf(
   file: OpenFile,
   descriptor: Descriptor,
@@ -124,7 +124,7 @@ export class LayoutSource implements Source {
     try {
       const bytes = await readFileOf(files, "index.json", MAX_INDEX, name);
       if (bytes === undefined)
-        throw new AirgapError("not-found", `${name} is no OCI image layout: it has no index.json`);
+        throw new AirgapError("not-found", `${name} is not an OCI image layout: it has no index.json`);
       const index = parseJsonFile(bytes, "index.json", name);
       if (!isRecord(index) || !Array.isArray(index.manifests))
         throw new AirgapError("protocol", `index.json of ${name} lists no manifests`);
@@ -181,7 +181,7 @@ export class LayoutSource implements Source {
     await this.#files.close();
   }
 
-  /** Names as written; else as references mean them, so that `nginx` finds `docker.io/library/nginx:latest`. */
+  /** Names as written; otherwise as references, so that `nginx` finds `docker.io/library/nginx:latest`. */
   #named(reference: string): Descriptor[] {
     const exact = this.#index.filter((entry) => namesOf(entry).includes(reference));
     return exact.length > 0
@@ -217,7 +217,7 @@ export class LayoutSource implements Source {
     return file?.size;
   }
 
-  /** Whatever index.json lists and has a subject; a manifest that is missing or no manifest of ours refers to nothing. */
+  /** The manifests in index.json that have a subject; a missing or unreadable one has none. */
   async #readSubjects(): Promise<Map<Digest, Descriptor[]>> {
     const bySubject = new Map<Digest, Descriptor[]>();
     for (const entry of new Map(this.#index.map((each) => [each.digest, each])).values()) {
@@ -266,12 +266,12 @@ export class LayoutSource implements Source {
 const listed = (names: string[]): string =>
   names.slice(0, 10).join(", ") + (names.length > 10 ? `, and ${names.length - 10} more` : "");
 
-/** Annotations of index.json speak of the place, not of the image. */
+/** Annotations of index.json describe the layout, not the image. */
 function bare({ mediaType, digest, size, artifactType }: Descriptor): Descriptor {
   return { mediaType, digest, size, ...(artifactType ? { artifactType } : {}) };
 }
 
-/** The part of a region that a range names, as far as it is there. */
+/** The part of a region that a range names, as far as it exists. */
 function part({ fd, offset, size }: Region, range: Range): Region {
   const from = Math.min(range.offset, size);
   return { fd, offset: offset + from, size: Math.min(range.length ?? size - from, size - from) };

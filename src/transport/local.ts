@@ -9,14 +9,14 @@ import { openOciArchive } from "./oci-archive.ts";
 import { OciDestination } from "./oci-destination.ts";
 import type { Destination, Source } from "./types.ts";
 
-/** Where images come from besides registries, by what stands before the colon. */
+/** Where images come from besides registries, by the word before the colon. */
 export type LocalKind = "oci" | "oci-archive" | "docker-archive" | "docker-daemon";
 
 export interface LocalPlace {
   kind: LocalKind;
   /** Directory or file, absolute; the name for `docker-daemon`. */
   path: string;
-  /** Of the image in there; "" for the only one. */
+  /** The image's name inside the place; "" for the only image. */
   name: string;
 }
 
@@ -24,8 +24,8 @@ const PATTERN = /^(oci|oci-archive|docker-archive|docker-daemon):(.+)$/s;
 
 /**
  * Reads `oci:DIR[:NAME]`, `oci-archive:FILE[:NAME]`, `docker-archive:FILE[:NAME]` and
- * `docker-daemon:NAME`. A name begins after the first colon of the path, as skopeo has it.
- * @param baseDir where relative paths begin
+ * `docker-daemon:NAME`. A name starts after the first colon of the path, as in skopeo.
+ * @param baseDir the folder that relative paths start at
  * @returns undefined for another transport
  */
 export function parseLocal(text: string, baseDir: string): LocalPlace | undefined {
@@ -37,7 +37,7 @@ export function parseLocal(text: string, baseDir: string): LocalPlace | undefine
   const colon = rest.indexOf(":");
   const path = colon < 0 ? rest : rest.slice(0, colon);
   if (path === "")
-    throw new AirgapError("usage", `'${text}' names no ${kind === "oci" ? "directory" : "file"}`, {
+    throw new AirgapError("usage", `'${text}' does not name a ${kind === "oci" ? "directory" : "file"}`, {
       suggestions: [`${kind}:./path:name`],
     });
   return { kind, path: resolve(baseDir, path), name: colon < 0 ? "" : rest.slice(colon + 1) };
@@ -58,8 +58,8 @@ export function openLocal({ kind, path }: LocalPlace, options: DaemonOptions): P
 }
 
 /**
- * Opens such a place for writing. The image is to be tagged `place.name` there, "" included; for
- * `docker-daemon` with the name itself. Archives and the engine get it when it is closed.
+ * Opens such a place for writing. Tag the image `place.name`, even if that is ""; for
+ * `docker-daemon` with the name itself. Archives and the engine get the image when it is closed.
  */
 export function openLocalDestination({ kind, path }: LocalPlace, options: DaemonOptions): Destination {
   switch (kind) {

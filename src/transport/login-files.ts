@@ -41,7 +41,7 @@ function reader(text: string): (comments: boolean) => Word | undefined {
 const KEYWORDS = new Set(["machine", "default", "login", "password", "account", "macdef"]);
 
 /**
- * Reads a netrc file, as `~/.netrc` and apt's auth.conf are. Macros are left out.
+ * Reads a file in netrc format, such as `~/.netrc` or apt's auth.conf. Macros are ignored.
  * https://everything.curl.dev/usingcurl/netrc.html, apt_auth.conf(5)
  */
 export function parseNetrc(text: string): Machine[] {
@@ -72,7 +72,7 @@ export function parseNetrc(text: string): Machine[] {
   return machines;
 }
 
-/** Whether an entry of apt's is for this URL: by https, unless the entry itself says otherwise. apt_auth.conf(5) */
+/** Whether an entry of apt's is for this URL: https only, unless the entry names another scheme. apt_auth.conf(5) */
 export function fitsApt({ name }: Machine, url: URL): boolean {
   if (name === undefined) return false;
   const match = /^(?:([a-z][a-z0-9+.-]*):\/\/)?(\[[^\]]*\]|[^:/]*)(?::(\d+))?(\/.*)?$/i.exec(name);
@@ -97,18 +97,18 @@ function read(path: string, required: boolean): string | undefined {
     return readFileSync(path, "utf8");
   } catch (cause) {
     if (!required) return undefined;
-    throw new AirgapError("usage", `${path}, which NETRC names, cannot be read`, { cause });
+    throw new AirgapError("usage", `Cannot read ${path}, which NETRC names`, { cause });
   }
 }
 
-/** `$NETRC`, else `~/.netrc`. @throws AirgapError `usage` when the named one cannot be read */
+/** `$NETRC`, or `~/.netrc` if it is not set. @throws AirgapError `usage` when the named one cannot be read */
 export function netrcMachines(env: NodeJS.ProcessEnv): Machine[] {
   const named = env["NETRC"];
   const text = read(named || join(env["HOME"] || homedir(), ".netrc"), Boolean(named));
   return text === undefined ? [] : parseNetrc(text);
 }
 
-/** apt's `auth.conf` and `auth.conf.d/*.conf`, those that may be read. */
+/** apt's `auth.conf` and `auth.conf.d/*.conf`, as far as they are readable. */
 export function aptMachines(etc = "/etc/apt"): Machine[] {
   const folder = join(etc, "auth.conf.d");
   let names: string[] = [];
@@ -117,7 +117,7 @@ export function aptMachines(etc = "/etc/apt"): Machine[] {
       .filter((name) => /^[\w.-]+\.conf$/.test(name))
       .toSorted();
   } catch {
-    // Most machines have none.
+    // Most machines do not have the folder.
   }
   return [join(etc, "auth.conf"), ...names.map((name) => join(folder, name))].flatMap((path) =>
     parseNetrc(read(path, false) ?? ""),

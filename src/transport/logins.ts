@@ -4,7 +4,7 @@ import { basicAuthorization, decoded } from "../origin.ts";
 /** A user of a host that files are fetched from. */
 export interface Login {
   username: string;
-  /** Given when it is first needed. @throws AirgapError `usage` */
+  /** Read when it is first needed. @throws AirgapError `usage` */
   password(): string;
 }
 
@@ -15,27 +15,27 @@ interface Entry {
 }
 
 /**
- * The logins for what is fetched by URL. Each holds for the origin of a URL that the user wrote,
- * and is never used for what such a URL leads to (origin.ts). Of several for one origin, that of
- * the longest path which the URL begins with is taken.
+ * The logins for content that is fetched by URL. Each is for the origin of a URL that the user wrote,
+ * and is never sent where such a URL redirects to (origin.ts). Of several for one origin, the one with
+ * the longest path that the URL starts with is used.
  */
 export class Logins {
   readonly #entries: Entry[] = [];
 
-  /** @param place the URL that the login was given for; without user and password */
+  /** @param place the URL that the login is for; without user and password */
   add(place: string, login: Login): void {
     const url = URL.parse(place);
-    if (url === null) throw new AirgapError("spec", `'${place}' is not a URL, and a login was given for it`);
+    if (url === null) throw new AirgapError("spec", `Cannot use a login for '${place}': it is not a URL`);
     this.#entries.push({ origin: url.origin, path: literal(url.pathname), login });
   }
 
-  /** Whether a login was given for this very place. */
+  /** Whether there is a login for exactly this URL. */
   has(place: string): boolean {
     const url = URL.parse(place);
     return this.#entries.some(({ origin, path }) => origin === url?.origin && path === literal(url.pathname));
   }
 
-  /** The `Authorization` for a URL; undefined where none was given. */
+  /** The `Authorization` for a URL; undefined when there is no login. */
   readonly header = (url: URL): string | undefined => {
     const own = this.#entries.filter(({ origin }) => origin === url.origin);
     const fitting = own.filter(({ path }) => covers(path, url.pathname));
@@ -51,14 +51,14 @@ const covers = (path: string, asked: string): boolean => asked === path || asked
 
 /**
  * Splits `https://user:password@host/path`. The rest of the text stays as it is.
- * @throws AirgapError `spec` for what looks like one and is not a URL; its text is not repeated, since it may be secret
+ * @throws AirgapError `spec` when the text is not a valid URL; the text is not repeated, since it may be secret
  */
 export function splitLogin(place: string): { place: string; login?: Login } {
   if (!/^https?:\/\/.*@/is.test(place)) return { place };
   const match = /^(https?:\/\/)([^/?#]*)@(.*)$/is.exec(place);
   if (match === null) {
     if (URL.canParse(place)) return { place };
-    throw new AirgapError("spec", "A URL with a login in it cannot be read", {
+    throw new AirgapError("spec", "Cannot read a URL that has a login in it", {
       suggestions: ["write /, ?, # and @ in the user or password as %2F, %3F, %23 and %40"],
     });
   }

@@ -4,7 +4,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, digestOf } from "../oci/digest.ts";
 import type { FetchOptions, Source } from "./types.ts";
 
-/** Blobs that are at hand already: generated manifests and metadata. */
+/** Blobs that are in memory: generated manifests and metadata. */
 export class MemorySource implements Source {
   readonly name: string;
   readonly #blobs: Map<Digest, Uint8Array>;
@@ -27,7 +27,7 @@ export class MemorySource implements Source {
     return Readable.from([Buffer.from(bytes.subarray(offset, offset + length))]);
   }
 
-  /** By sha256, or by the sha512 that is made when it is first asked for. */
+  /** By sha256, or by sha512, which is computed when it is first asked for. */
   #find(digest: string): Uint8Array | undefined {
     if (digest.startsWith("sha512:") && !this.#blobs.has(digest as Digest)) {
       for (const bytes of [...this.#blobs.values()]) this.#blobs.set(digestOf(bytes, "sha512"), bytes);

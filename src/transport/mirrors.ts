@@ -25,7 +25,7 @@ export interface Candidate {
   repository: string;
 }
 
-/** Registries that hold the same images under the same paths; what is said for one serves the other. */
+/** Registries that hold the same images under the same paths; a `sources` entry for one serves the other. */
 const SAME: Record<string, string> = { "k8s.gcr.io": "registry.k8s.io" };
 
 function invalidMirror(entry: string, host: string): AirgapError {
@@ -44,10 +44,10 @@ function parseMirror(entry: string, registry: string): { host: string; path: str
 }
 
 /**
- * Where to look for a reference, in order: its registry, or what `sources` names instead. Only an
- * entry that ends in `/*` drops a repository's path, and for `flat` (kubeadm's own images, which
+ * Where to look for a reference, in order: its registry, or the mirrors that `sources` names. Only an
+ * entry that ends in `/*` drops a repository's path. For `flat` (kubeadm's own images, which
  * `imageRepository` drops it for as well) every mirror is asked both ways.
- * @throws AirgapError `spec` for an entry that is no mirror
+ * @throws AirgapError `spec` for an entry that is not a mirror
  */
 export function candidatesFor(reference: Reference, sources: SourceEntries, flat = false): Candidate[] {
   const { host, repository } = reference;
@@ -70,7 +70,7 @@ export function candidatesFor(reference: Reference, sources: SourceEntries, flat
   ];
 }
 
-/** How `sources` wants a host to be believed. */
+/** How `sources` says to trust a host. */
 export function trustFor(host: string, sources: SourceEntries): Trust {
   const { insecure, caFile } = sources[host] ?? {};
   return { ...(insecure === undefined ? {} : { insecure }), ...(caFile === undefined ? {} : { caFile }) };
@@ -79,12 +79,12 @@ export function trustFor(host: string, sources: SourceEntries): Trust {
 export interface MirrorRequest {
   reference: Reference;
   flat?: boolean | undefined;
-  /** What it has to be, by a lock; a mirror that has other content is passed over. */
+  /** The digest that a lock requires; a mirror with other content is skipped. */
   expect?: Digest | undefined;
   foreignLayers?: boolean | undefined;
 }
 
-/** Finds images on the mirrors of their registries; remembers for a whole run which hosts are dead. */
+/** Finds images on the mirrors of their registries; remembers for a whole run which hosts are unreachable. */
 export class Mirrors {
   readonly #registries: Registries;
   readonly #sources: SourceEntries;
@@ -98,9 +98,9 @@ export class Mirrors {
   }
 
   /**
-   * Opens an image where it is to be had. The tag or digest given back is the one to resolve; with
-   * `expect` it is known already that the source has it.
-   * @throws AirgapError when no candidate has it, with what each of them answered
+   * Opens an image at the first candidate that has it. Resolve the returned tag or digest; with
+   * `expect` the source is already known to have it.
+   * @throws AirgapError when no candidate has it, with the answer of each
    */
   async open(request: MirrorRequest, signal?: AbortSignal): Promise<{ source: Source; reference: string }> {
     const { reference, flat = false, expect, foreignLayers = false } = request;
@@ -121,7 +121,7 @@ interface MirroredOptions {
   reference: Reference;
 }
 
-/** What says that a candidate can't help; anything else (a full disk, Ctrl-C) ends the search. */
+/** Errors after which the next candidate is tried; any other (a full disk, Ctrl-C) ends the search. */
 const PASSED_OVER: readonly ErrorCode[] = [
   "not-found",
   "unauthorized",
@@ -133,8 +133,8 @@ const PASSED_OVER: readonly ErrorCode[] = [
 ];
 
 /**
- * The candidates of one image as one source: who answers first is asked from then on, and the
- * others stand in where its content is not to be had.
+ * The candidates of one image as one source: the first that answers is used from then on, and the
+ * others replace it when it does not have the content.
  */
 class MirroredSource implements Source {
   readonly #options: MirroredOptions;
@@ -195,7 +195,7 @@ class MirroredSource implements Source {
     return (await this.#chosen?.tags(signal)) ?? [];
   }
 
-  /** A candidate that breaks off is followed by the next one, from the byte where it stopped. */
+  /** When a candidate breaks off, the next one continues from the byte where it stopped. */
   async *#bytes(descriptor: Descriptor, rest: Rest, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
     const failures: AirgapError[] = [];
     for (const candidate of this.#usable()) {
@@ -227,7 +227,7 @@ class MirroredSource implements Source {
     throw combined(failures, what);
   }
 
-  /** Who answered first, then the others; hosts that are known to be dead only where nothing else is left. */
+  /** The one that answered first, then the others; unreachable hosts only when nothing else is left. */
   #usable(): RegistrySource[] {
     const { candidates, dead } = this.#options;
     const ordered = this.#chosen
@@ -255,7 +255,7 @@ class MirroredSource implements Source {
     return error;
   }
 
-  /** A mirror that has the name, but with other content than the lock says, is named with both digests. */
+  /** Warns with both digests about a mirror whose content for a name differs from the lock. */
   async #nameOther(
     candidate: RegistrySource,
     expected: Digest,
@@ -270,12 +270,12 @@ class MirroredSource implements Source {
     if (typeof found !== "string" || found === expected) return;
     this.#options.emit({
       type: "warning",
-      message: `${candidate.name}${tag ? `:${tag}` : ""} is passed over: it has ${found}, expected is ${expected}`,
+      message: `${candidate.name}${tag ? `:${tag}` : ""} is skipped: it has ${found}, but the lock has ${expected}`,
     });
   }
 }
 
-/** What is still to come of a range. */
+/** The missing rest of a range. */
 class Rest {
   #offset: number;
   readonly #end: number;
@@ -298,7 +298,7 @@ class Rest {
   }
 }
 
-/** One error for all that was tried; a host that is out of reach weighs more than one that lacks it. */
+/** One error for all candidates; an unreachable host weighs more than one that does not have the image. */
 function combined(failures: AirgapError[], what: string): AirgapError {
   const [only, ...others] = failures as [AirgapError, ...AirgapError[]];
   if (others.length === 0) return only;
@@ -309,7 +309,7 @@ function combined(failures: AirgapError[], what: string): AirgapError {
   const suggestions = [...new Set(failures.flatMap((failure) => failure.suggestions))];
   return new AirgapError(
     worst,
-    `${what} is to be had from none of its sources: ${failures.map(messageOf).join("; ")}`,
+    `${what} is not available from any of its sources: ${failures.map(messageOf).join("; ")}`,
     { suggestions, cause: only },
   );
 }

@@ -2,7 +2,7 @@ import { type LayoutFiles, LayoutSource, type OpenFile } from "./layout-source.t
 import type { TarIndex } from "./tar-index.ts";
 import { openTar, type TarOptions } from "./unpacked.ts";
 
-/** Files of a tar, read where they lie. */
+/** Files of a tar, read in place. */
 export class TarFiles implements LayoutFiles {
   readonly #tar: TarIndex;
 
@@ -22,7 +22,7 @@ export class TarFiles implements LayoutFiles {
 
 /**
  * `oci-archive:FILE`: an OCI image layout in a tar.
- * @throws AirgapError `not-found` when it holds none, `corrupt` when it is no tar
+ * @throws AirgapError `not-found` when it does not hold a layout, `corrupt` when it is not a tar
  */
 export async function openOciArchive(file: string, options: TarOptions): Promise<LayoutSource> {
   return LayoutSource.open(`oci-archive:${file}`, new TarFiles(await openTar(file, options)));

@@ -55,7 +55,7 @@ export class OciDestination implements Destination {
     await this.#list(namedEntry(descriptor, tag));
   }
 
-  /** What refers to something is found by way of index.json only. */
+  /** Readers find referrers only through index.json. */
   async #listReferrer(
     descriptor: Descriptor,
     source: Source,
@@ -97,7 +97,7 @@ export class OciDestination implements Destination {
       return await work();
     } catch (cause) {
       if (cause instanceof AirgapError || !(cause as NodeJS.ErrnoException).syscall) throw cause;
-      throw new AirgapError("disk", `${this.name} can't be written: ${messageOf(cause)}`, { cause });
+      throw new AirgapError("disk", `Cannot write ${this.name}: ${messageOf(cause)}`, { cause });
     }
   }
 

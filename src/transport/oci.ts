@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { type LayoutFiles, LayoutSource, type OpenFile } from "./layout-source.ts";
 import { closePlainFile, openPlainFile } from "./plain-file.ts";
 
-/** Files of a directory. Only what is asked for by computed names is opened, and only plain files. */
+/** Files of a directory. Opens only files with computed names, and only plain files. */
 class DirectoryFiles implements LayoutFiles {
   readonly #path: string;
 
@@ -20,7 +20,7 @@ class DirectoryFiles implements LayoutFiles {
 
 /**
  * `oci:DIR`: an OCI image layout in a directory.
- * @throws AirgapError `not-found` when there is none
+ * @throws AirgapError `not-found` when the directory is not a layout
  */
 export function openOci(directory: string): Promise<LayoutSource> {
   return LayoutSource.open(`oci:${directory}`, new DirectoryFiles(directory));

@@ -5,12 +5,12 @@ import { type LocalPlace, openLocal, openLocalDestination, parseLocal } from "./
 import type { Registries } from "./registry/registries.ts";
 import type { Destination, Source } from "./types.ts";
 
-/** An image somewhere: `docker://host/repository:tag`, or one of the local places. */
+/** A place of an image: `docker://host/repository:tag`, or one of the local places. */
 export type Place = { kind: "docker"; reference: Reference } | LocalPlace;
 
 /**
  * Reads `transport:rest`.
- * @param baseDir where relative paths begin
+ * @param baseDir the folder that relative paths start at
  * @throws AirgapError `usage`
  */
 export function parsePlace(text: string, baseDir: string): Place {
@@ -19,7 +19,7 @@ export function parsePlace(text: string, baseDir: string): Place {
   const local = parseLocal(text, baseDir);
   if (local !== undefined) return local;
   const meant = tryParseReference(text);
-  throw new AirgapError("usage", `'${text}' does not say where that image is`, {
+  throw new AirgapError("usage", `'${text}' does not say where the image is`, {
     suggestions: [meant ? `docker://${text}` : "airgap copy --help"],
   });
 }
@@ -29,7 +29,7 @@ export interface OpenOptions extends DaemonOptions {
   foreignLayers?: boolean;
 }
 
-/** Opens a place for reading, with the tag, name or digest to resolve there. */
+/** Opens a place for reading, with the tag, name or digest to resolve. */
 export async function openPlace(
   place: Place,
   options: OpenOptions,
@@ -43,7 +43,7 @@ export async function openPlace(
   };
 }
 
-/** Opens a place for writing, with the names that the image gets there; none = its digest alone. */
+/** Opens a place for writing, with the names that the image gets; none = its digest alone. */
 export function openTarget(place: Place, options: OpenOptions): { destination: Destination; tags: string[] } {
   if (place.kind !== "docker")
     return { destination: openLocalDestination(place, options), tags: [place.name] };

@@ -4,13 +4,13 @@ import { AirgapError, messageOf } from "../errors.ts";
 
 const openFd = promisify(open);
 const statFd = promisify(fstat);
-/** A plain descriptor, not a FileHandle: Node ends the process when it finds one of those forgotten. */
+/** A plain descriptor, not a FileHandle: Node ends the process when a FileHandle is not closed. */
 export const closePlainFile = promisify(close);
 
 /**
- * Opens a file to be read at offsets. A pipe does not make us wait for its writer.
- * @returns its descriptor and size in bytes; undefined when nothing is there
- * @throws AirgapError `disk` when it can't be opened or is no file
+ * Opens a file to read it at offsets. Opening a pipe does not wait for its writer.
+ * @returns its descriptor and size in bytes; undefined when there is no such file
+ * @throws AirgapError `disk` when it cannot be opened or is not a file
  */
 export async function openPlainFile(path: string): Promise<{ fd: number; size: number } | undefined> {
   let fd: number | undefined;
@@ -21,8 +21,8 @@ export async function openPlainFile(path: string): Promise<{ fd: number; size: n
   } catch (cause) {
     if (fd !== undefined) await closePlainFile(fd);
     if (["ENOENT", "ENOTDIR"].includes((cause as NodeJS.ErrnoException).code ?? "")) return undefined;
-    throw new AirgapError("disk", `${path} can't be read: ${messageOf(cause)}`, { cause });
+    throw new AirgapError("disk", `Cannot read ${path}: ${messageOf(cause)}`, { cause });
   }
   await closePlainFile(fd);
-  throw new AirgapError("disk", `${path} is not a file, which it has to be to be read in place`);
+  throw new AirgapError("disk", `Cannot read ${path}: it is not a file`);
 }

@@ -7,7 +7,7 @@ import type { Region } from "./types.ts";
 const readAsync = promisify(read);
 const CHUNK = 256 * 1024;
 
-/** Bytes of a file from `offset` on, as a stream; ends with `corrupt` where the file ends too early. */
+/** Bytes of a file from `offset` on, as a stream; fails with `corrupt` when the file ends too early. */
 export function regionStream(region: Region, what: string): Readable {
   return Readable.from(chunks(region, what), { objectMode: false, highWaterMark: CHUNK });
 }
@@ -22,7 +22,7 @@ async function* chunks({ fd, offset, size }: Region, what: string): AsyncGenerat
   }
 }
 
-/** The same at once, piece by piece in one reused buffer; ends early where the file does. */
+/** The same, synchronously, piece by piece in one reused buffer; ends early when the file does. */
 export function* regionPieces({ fd, offset, size }: Region, buffer: Buffer): Generator<Buffer> {
   for (let done = 0; done < size; ) {
     const count = readSync(fd, buffer, 0, Math.min(buffer.length, size - done), offset + done);
@@ -32,7 +32,7 @@ export function* regionPieces({ fd, offset, size }: Region, buffer: Buffer): Gen
   }
 }
 
-/** A small region at once; shorter where the file ends. */
+/** A small region, synchronously; shorter when the file ends. */
 export function readRegion({ fd, offset, size }: Region): Buffer {
   const bytes = Buffer.allocUnsafe(size);
   let done = 0;
@@ -42,7 +42,7 @@ export function readRegion({ fd, offset, size }: Region): Buffer {
 }
 
 /**
- * Hands a region over in one reused buffer; `sink` may be asynchronous and is awaited before the
+ * Passes a region to `sink` in one reused buffer; `sink` may be asynchronous and is awaited before the
  * buffer is used again.
  */
 export async function writeRegion(

@@ -3,14 +3,14 @@ export const BLOCK = 512;
 /** Bytes that content of `size` bytes takes in a tar, padding included. */
 export const padded = (size: number): number => Math.ceil(size / BLOCK) * BLOCK;
 
-/** What a header block says; nothing of it is checked but the sum. */
+/** The fields of a header block; only the checksum is checked. */
 export interface TarHeader {
   name: string;
   /** POSIX type flag: "0" file, "1" hard link, "2" symbolic link. */
   type: string;
-  /** Bytes; NaN when it is no number. */
+  /** Bytes; NaN when it is not a number. */
   size: number;
-  /** Where links lead to. */
+  /** The target of a link. */
   link: string;
 }
 
@@ -32,7 +32,7 @@ function number(block: Buffer, start: number, length: number): number {
   return text === "" ? 0 : /^[0-7]+$/.test(text) ? Number.parseInt(text, 8) : Number.NaN;
 }
 
-/** POSIX ustar and GNU headers. Undefined when the checksum is wrong, so that it is no header at all. */
+/** POSIX ustar and GNU headers. Undefined when the checksum is wrong: then it is not a header. */
 export function readHeader(block: Buffer): TarHeader | undefined {
   let sum = 0;
   for (let i = 0; i < BLOCK; i++) sum += i >= 148 && i < 156 ? 0x20 : (block[i] ?? 0);

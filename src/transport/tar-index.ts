@@ -10,7 +10,7 @@ const readAt = promisify(read);
 const WINDOW = 64 * 1024;
 const MAX_ENTRIES = 1_000_000;
 const MAX_EXTENSION = 1024 * 1024;
-/** A link to a link … to a file. */
+/** Links from one to the next before a file is reached. */
 const MAX_LINKS = 40;
 
 interface Entry {
@@ -18,13 +18,13 @@ interface Entry {
   type: string;
   offset: number;
   size: number;
-  /** Of links: the path inside of the archive that they lead to. */
+  /** Of links: the path of their target inside the archive. */
   target?: string;
-  /** Why its bytes are not simply at `offset`. */
+  /** Why its bytes cannot be read at `offset`. */
   unusable?: string;
 }
 
-/** A path as the archive means it, from its root; undefined when it leads out of it. */
+/** A path from the root of the archive; undefined when it leads out of the archive. */
 function normalized(path: string): string | undefined {
   const clean = posix.normalize(path.replace(/^(?:\.?\/+)+/, "")).replace(/\/+$/, "");
   return clean === ".." || clean.startsWith("../") || clean.startsWith("/") ? undefined : clean;
@@ -46,9 +46,9 @@ function parsePax(bytes: Buffer): Map<string, string> {
 }
 
 /**
- * A tar that is read where it lies: where each of its files begins. Nothing is unpacked, so no
- * entry can do harm; what is no plain file can't be read. Of entries of one name the last counts,
- * as when it is unpacked.
+ * An index of a tar that is read in place: where each file starts. Nothing is unpacked, so no
+ * entry can do harm; only plain files can be read. Of entries with one name, the last counts,
+ * as it does when a tar is unpacked.
  */
 export class TarIndex {
   readonly path: string;
@@ -64,10 +64,10 @@ export class TarIndex {
     this.#fileSize = size;
   }
 
-  /** @throws AirgapError `disk` when the file can't be read, `corrupt` when it is no tar, or not whole */
+  /** @throws AirgapError `disk` when the file cannot be read, `corrupt` when it is not a tar or not whole */
   static async open(path: string): Promise<TarIndex> {
     const file = await openPlainFile(path);
-    if (file === undefined) throw new AirgapError("disk", `The archive ${path} is not there`);
+    if (file === undefined) throw new AirgapError("disk", `Cannot read the archive ${path}: no such file`);
     const index = new TarIndex(path, file.fd, file.size);
     try {
       await index.#scan();
@@ -78,7 +78,7 @@ export class TarIndex {
     return index;
   }
 
-  /** Where a file's bytes are; links are followed. @throws AirgapError `unsupported` when the bytes are not plainly there */
+  /** Where a file's bytes are; links are followed. @throws AirgapError `unsupported` when the entry is not a plain file */
   find(path: string): Region | undefined {
     let at: string | undefined = normalized(path);
     for (let hops = 0; at !== undefined && hops < MAX_LINKS; hops++) {
@@ -116,14 +116,14 @@ export class TarIndex {
       const header = readHeader(block);
       if (header === undefined)
         throw this.#corrupt(
-          offset === 0 ? "it is no tar" : `no header at byte ${offset}, where one is expected`,
+          offset === 0 ? "it is not a tar" : `no header at byte ${offset}, where one is expected`,
         );
       const size = pax.has("size") && !"xgLK".includes(header.type) ? Number(pax.get("size")) : header.size;
       const start = offset + BLOCK;
       if (!Number.isSafeInteger(size) || size < 0) throw this.#corrupt(`${header.name} has no size`);
       const stored = "123456".includes(header.type) ? 0 : size;
       if (start + stored > this.#fileSize)
-        throw this.#corrupt(`it ends in the middle of ${header.name}: it is not whole`);
+        throw this.#corrupt(`it ends inside ${header.name}: it was not copied whole`);
       offset = start + padded(stored);
       if (header.type === "g") continue;
       if (header.type === "x" || header.type === "L" || header.type === "K") {
@@ -143,7 +143,7 @@ export class TarIndex {
       pax = new Map();
       long = {};
     }
-    throw this.#corrupt(offset === 0 ? "it is no tar" : "it has no end: it is not whole");
+    throw this.#corrupt(offset === 0 ? "it is not a tar" : "its end is missing: it was not copied whole");
   }
 
   #add(
@@ -167,14 +167,14 @@ export class TarIndex {
         ...(sparse ? { unusable: "a sparse file" } : {}),
       });
     } else if (header.type === "1" || header.type === "2") {
-      // A symbolic link starts where it lies, a hard link at the archive's root.
+      // The target of a symbolic link is relative to the link, that of a hard link to the archive's root.
       const target = normalized(header.type === "1" ? link : posix.join(posix.dirname(path), link));
       this.#entries.set(path, {
         type: header.type,
         offset: 0,
         size: 0,
         ...(target === undefined || link.startsWith("/")
-          ? { unusable: "a link that leads out of it" }
+          ? { unusable: "a link that leads out of the archive" }
           : { target }),
       });
     }
@@ -188,7 +188,7 @@ export class TarIndex {
       let filled = 0;
       while (filled < wanted) {
         const { bytesRead } = await readAt(this.#fd, buffer, filled, wanted - filled, offset + filled);
-        if (bytesRead === 0) throw this.#corrupt("it got shorter while it was read");
+        if (bytesRead === 0) throw this.#corrupt("it became shorter while airgap read it");
         filled += bytesRead;
       }
       this.#window = { offset, bytes: buffer };
@@ -198,7 +198,7 @@ export class TarIndex {
   }
 
   #corrupt(why: string): AirgapError {
-    return new AirgapError("corrupt", `The archive ${this.path} can't be read: ${why}`, {
+    return new AirgapError("corrupt", `Cannot read the archive ${this.path}: ${why}`, {
       suggestions: [`tar tf ${this.path}`],
     });
   }

@@ -14,25 +14,25 @@ export interface FetchOptions {
 }
 
 /**
- * Where content is read from: one repository of a registry, one image of an archive, a bundle.
- * Every method rejects with an AirgapError; what is not there is `not-found`.
+ * A source of content: one repository of a registry, one image of an archive, a bundle.
+ * Every method rejects with an AirgapError; missing content is `not-found`.
  */
 export interface Source {
   /** For messages and for the lock's origins: `docker://registry.k8s.io/pause`, `oci:/dir`. */
   readonly name: string;
-  /** What a tag or a digest stands for here. */
+  /** The descriptor that a tag or a digest stands for. */
   resolve(reference: string, signal?: AbortSignal): Promise<Descriptor>;
   /**
    * The content of a descriptor. The whole of it is checked against digest and size while it is
    * read: the stream fails with `corrupt` before it ends. A range can only be checked by the caller.
    */
   fetch(descriptor: Descriptor, options?: FetchOptions): Promise<Readable>;
-  /** Manifests whose subject is `digest`. Absent where the kind of source has none. */
+  /** Manifests whose subject is `digest`. Absent when this kind of source cannot have any. */
   referrers?(digest: Digest, signal?: AbortSignal): Promise<Descriptor[]>;
   tags?(signal?: AbortSignal): Promise<string[]>;
   /**
-   * The fast lane: hands over exactly the bytes of the range, in order, unchecked. A chunk is valid
-   * only during the call, its buffer is reused. Offered where that is faster than `fetch`.
+   * The fast lane: passes on exactly the bytes of the range, in order, unchecked. A chunk is valid
+   * only during the call, since its buffer is reused. Offered when it is faster than `fetch`.
    */
   writeTo?(
     descriptor: Descriptor,
@@ -40,27 +40,27 @@ export interface Source {
     sink: (chunk: Uint8Array) => void,
     signal?: AbortSignal,
   ): Promise<void>;
-  /** Where the bytes lie in an open file, for who sends them without copying; undefined where they lie in none. */
+  /** Where the bytes are in an open file, to send them without copying; undefined when they are not in a file. */
   region?(descriptor: Descriptor): Region | undefined;
   close?(): Promise<void>;
 }
 
-/** What a push did: `present` = it was there already, and nothing was sent. */
+/** The result of a push: `present` = the content existed already, and nothing was sent. */
 export type Pushed = "done" | "present";
 
-/** Where content goes to. `push` is safe to repeat. */
+/** A destination of content. `push` is safe to repeat. */
 export interface Destination {
   readonly name: string;
-  /** What blobs are shared within: two destinations with one `store` never need the same blob twice over the wire. */
+  /** The store that shares blobs: two destinations with one `store` never need the same blob twice over the wire. */
   readonly store: string;
   exists(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean>;
-  /** Moves one blob or manifest, verified, from `source`. Children must be there before a manifest. */
+  /** Moves one blob or manifest, verified, from `source`. Push children before their manifest. */
   push(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<Pushed>;
-  /** The same, but believing nobody that it is there already: for what turned out to be damaged. */
+  /** The same, but without trusting that the content exists: for content that turned out to be damaged. */
   repush?(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<Pushed>;
-  /** Whether the whole of a blob is really given out; asks for its bytes where `exists` may be told from memory. */
+  /** Whether the whole blob is really readable; reads its bytes, while `exists` may be answered from a cache. */
   isReadable?(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean>;
-  /** Pushes a manifest under a name. Refused because something below it is missing: an error with `data.missing`. */
+  /** Pushes a manifest under a name. If something below it is missing, the error has `data.missing`. */
   tag(descriptor: Descriptor, tag: string, source: Source, signal?: AbortSignal): Promise<void>;
   /** Takes a blob over from another repository of the same store; false when that did not work and it must be pushed. */
   mount?(descriptor: Descriptor, from: Destination, signal?: AbortSignal): Promise<boolean>;

@@ -10,7 +10,7 @@ import { closePlainFile, openPlainFile } from "./plain-file.ts";
 import { TarIndex } from "./tar-index.ts";
 
 export interface TarOptions {
-  /** Where a compressed archive is unpacked to, as one tar; it is removed when the archive is closed. */
+  /** The file that a compressed archive is unpacked to, as one tar; it is removed when the archive is closed. */
   cacheDir: string;
   signal?: AbortSignal | undefined;
 }
@@ -26,16 +26,16 @@ const MAGIC: [Compression, string][] = [
   ["bzip2", "425a68"],
 ];
 const UNPACK: Record<Compression, string> = { gzip: "gunzip", zstd: "zstd -d", xz: "unxz", bzip2: "bunzip2" };
-/** What stays free of the disk when an archive is unpacked to it. Bytes. */
+/** The disk space that stays free when an archive is unpacked. Bytes. */
 const RESERVE = 256 << 20;
 
-/** By the first bytes; undefined for what is not compressed. */
+/** By the first bytes; undefined when it is not compressed. */
 export function compressionOf(start: Buffer): Compression | undefined {
   return MAGIC.find(([, magic]) => start.toString("hex").startsWith(magic))?.[0];
 }
 
 /**
- * Opens a tar to be read in place. A compressed one (`docker save | gzip`) has no places: it is
+ * Opens a tar to read it in place. A compressed one (`docker save | gzip`) has no fixed offsets: it is
  * unpacked once, beside the cache.
  * @throws AirgapError `disk`, `corrupt`, `unsupported`
  */
@@ -45,7 +45,7 @@ export async function openTar(path: string, options: TarOptions): Promise<TarInd
   const plain = await unpack(path, compression, options);
   try {
     const tar = await TarIndex.open(plain);
-    // Open files outlive their names: nothing is left behind, whatever happens to us.
+    // An open file stays readable without a name, so nothing is left behind, even after a crash.
     await rm(plain);
     return tar;
   } catch (error) {
@@ -56,7 +56,7 @@ export async function openTar(path: string, options: TarOptions): Promise<TarInd
 
 async function firstBytes(path: string): Promise<Buffer> {
   const file = await openPlainFile(path);
-  if (file === undefined) throw new AirgapError("disk", `The archive ${path} is not there`);
+  if (file === undefined) throw new AirgapError("disk", `Cannot read the archive ${path}: no such file`);
   const { buffer, bytesRead } = await readAt(file.fd, Buffer.alloc(8), 0, 8, 0).finally(() =>
     closePlainFile(file.fd),
   );
@@ -71,7 +71,7 @@ async function unpack(
   if (compression !== "gzip" && compression !== "zstd") {
     throw new AirgapError(
       "unsupported",
-      `${path} is compressed with ${compression}, which is not read here`,
+      `${path} is compressed with ${compression}, which airgap cannot read`,
       {
         suggestions: [`${UNPACK[compression]} ${path}`],
       },
@@ -94,11 +94,11 @@ async function unpack(
   } catch (cause) {
     await rm(plain, { force: true });
     if (cause instanceof AirgapError || signal?.aborted) throw cause;
-    throw new AirgapError("corrupt", `The archive ${path} can't be unpacked: ${messageOf(cause)}`, { cause });
+    throw new AirgapError("corrupt", `Cannot unpack the archive ${path}: ${messageOf(cause)}`, { cause });
   }
 }
 
-/** Small files can hold very large ones. */
+/** A small compressed file can hold a very large one. */
 function upTo(limit: number, path: string, cacheDir: string): Transform {
   let size = 0;
   return new Transform({
@@ -108,7 +108,7 @@ function upTo(limit: number, path: string, cacheDir: string): Transform {
       done(
         new AirgapError(
           "disk",
-          `${path} is compressed, and there is no room in ${cacheDir} to unpack it (more than ${Math.floor(size / 2 ** 20)} MiB)`,
+          `Cannot unpack ${path}: ${cacheDir} has too little free space (it needs more than ${Math.floor(size / 2 ** 20)} MiB)`,
         ),
       );
     },

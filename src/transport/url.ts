@@ -14,7 +14,7 @@ import { verifiedStream } from "./verify.ts";
 /** Whether `place` is reached over the network; otherwise it is a `file:` URL or a path. */
 export const isRemote = (place: string): boolean => /^https?:/i.test(place);
 
-/** How a place is named in messages and in a lock: without credentials. */
+/** The name of a place in messages and in a lock: without credentials. */
 export function describePlace(place: string): string {
   return isRemote(place) ? redactUrl(place) : place;
 }
@@ -25,7 +25,7 @@ export function localPath(place: string): string {
 }
 
 /**
- * Opens an https:, http: or file: URL, or a path, at an offset. A server that ignores the range is
+ * Opens an https:, http: or file: URL, or a path, at an offset. When a server ignores the range, it is
  * read from its start and the bytes before it are dropped.
  * @throws AirgapError `not-found`, `unauthorized`, `refused`, `network`
  */
@@ -45,7 +45,7 @@ export async function openFile(place: string, { offset, length }: Range): Promis
   const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
     throw new AirgapError(
       cause.code === "ENOENT" || cause.code === "ENOTDIR" ? "not-found" : "disk",
-      `${path} can't be read`,
+      `Cannot read ${path}: ${messageOf(cause)}`,
       { cause },
     );
   });
@@ -89,7 +89,7 @@ function statusError(asked: string, { status, url }: HttpResponse): AirgapError 
           : "refused";
   const moved = isSameOrigin(new URL(asked), new URL(url))
     ? ""
-    : ` from ${redactUrl(url)}, where it redirects to`;
+    : ` from ${redactUrl(url)}, the target of its redirect`;
   return new AirgapError(code, `GET ${redactUrl(asked)} answered HTTP ${status}${moved}`, {
     suggestions: code === "unauthorized" ? loginSuggestions(moved !== "") : [],
   });
@@ -97,11 +97,11 @@ function statusError(asked: string, { status, url }: HttpResponse): AirgapError 
 
 function loginSuggestions(moved: boolean): string[] {
   return moved
-    ? ["write the address that it redirects to into the spec: a login is for the host that it is given for"]
+    ? ["write the target of the redirect into the spec: a login is only sent to its own host"]
     : ["give a login: `user:` and `passwordEnv:` beside the URL in the spec, or an entry in ~/.netrc"];
 }
 
-/** The part of a stream that was asked for; the rest is not read. */
+/** The wanted part of a stream; the rest is not read. */
 async function* slice(
   chunks: AsyncIterable<Buffer>,
   offset: number,
@@ -132,14 +132,14 @@ export async function readPlace(
     if (size > limit)
       throw new AirgapError(
         "protocol",
-        `${describePlace(place)} has more than ${limit} bytes, too many for what was asked`,
+        `${describePlace(place)} has more than ${limit} bytes, more than airgap accepts here`,
       );
     chunks.push(chunk);
   }
   return Buffer.concat(chunks, size);
 }
 
-/** The bytes of a place whose content nobody knows yet. @throws AirgapError `network` when it breaks off */
+/** The bytes of a place whose content is not known yet. @throws AirgapError `network` when it breaks off */
 export async function* streamPlace(
   http: Http,
   place: string,
@@ -165,17 +165,17 @@ export async function* streamPlace(
 }
 
 export interface UrlSourceOptions {
-  /** Where the same content is, in the order to try: https:, http: and file: URLs or paths. */
+  /** Places that have the same content, in the order to try: https:, http: and file: URLs or paths. */
   places: string[];
   descriptor: Descriptor;
   http: Http;
-  /** Looks at the whole content as it passes, besides the check of its digest. */
+  /** A further check of the whole content while it is read, besides the check of its digest. */
   inspect?: (chunks: AsyncIterable<Buffer>) => AsyncIterable<Buffer>;
 }
 
 /**
- * One file whose digest and size are known before it is fetched. A transfer that breaks off goes
- * on where it stopped, at the next place when the same one fails again.
+ * One file whose digest and size are known before it is fetched. A transfer that breaks off is
+ * resumed where it stopped, from the next place when the same place fails again.
  */
 export class UrlSource implements Source {
   readonly name: string;
@@ -206,7 +206,7 @@ export class UrlSource implements Source {
       : verifiedStream(this.#inspect(chunks), descriptor, this.name);
   }
 
-  /** Gives `size` bytes from `offset` on; a whole file is read to its real end, so that too many bytes are seen. */
+  /** Gives `size` bytes from `offset` on; a whole file is read to its real end, so that surplus bytes are detected. */
   async *#read(offset: number, size: number, signal?: AbortSignal): AsyncGenerator<Buffer> {
     const whole = offset + size === this.#descriptor.size;
     let done = 0;
@@ -229,7 +229,7 @@ export class UrlSource implements Source {
     throw failure;
   }
 
-  /** What is still to come, from one place; resumed there as long as it may help. */
+  /** The missing bytes, from one place; resumed there as long as that may help. */
   async *#readPlace(place: string, rest: () => Range, signal?: AbortSignal): AsyncGenerator<Buffer> {
     const tries = isRemote(place) ? this.#http.tries(place, signal ? { signal } : {}) : undefined;
     const end = this.#descriptor.size;

@@ -4,8 +4,8 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, finish, hasher } from "../oci/digest.ts";
 
 /**
- * Checks content while it passes: too many bytes at once, too few or other ones at the end.
- * @param where names the origin in messages
+ * Checks content while it is read: surplus bytes at once, missing or wrong ones at the end.
+ * @param where names the source in messages
  * @throws AirgapError `corrupt`
  */
 export async function* verified(
@@ -21,7 +21,7 @@ export async function* verified(
     seen += chunk.length;
     if (seen > size) throw corrupt(`more than its ${size} bytes came`);
     hash.update(chunk);
-    // The last bytes are handed over only once they are known to be right.
+    // The last bytes are passed on only after the digest is checked.
     if (seen < size) yield chunk;
     else {
       for await (const rest of chunks) if (rest.length > 0) throw corrupt(`more than its ${size} bytes came`);
@@ -35,11 +35,11 @@ export async function* verified(
 
   function check(): void {
     const found = finish(hash, algorithmOf(digest));
-    if (found !== digest) throw corrupt(`the bytes that came are ${found}`);
+    if (found !== digest) throw corrupt(`the digest of the bytes is ${found}`);
   }
 }
 
-/** `verified` as a stream. Destroying it ends the reading of `chunks`. */
+/** `verified` as a stream. Destroying it stops reading `chunks`. */
 export function verifiedStream(
   chunks: AsyncIterable<Uint8Array>,
   descriptor: Descriptor,

@@ -375,7 +375,7 @@ describe("closure", () => {
     await expect(scratch.build()).rejects.toMatchObject({
       code: "not-found",
       message: expect.stringMatching(
-        /^7 images can't be had:.*coredns:v1\.10\.1.*wanted by kubernetes v1\.28\.2/s,
+        /^7 images cannot be resolved:.*coredns:v1\.10\.1.*wanted by kubernetes v1\.28\.2/s,
       ),
     });
   });

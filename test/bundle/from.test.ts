@@ -54,9 +54,9 @@ images:
   it("are named when they are not there", async () => {
     using scratch = new Scratch();
     for (const [from, why] of [
-      ["oci:nowhere", /oci:.*nowhere is no OCI image layout.*images\[0\]/],
-      ["oci-archive:none.tar", /none.tar is not there/],
-      ["docker-archive:site.yaml", /is no tar/],
+      ["oci:nowhere", /oci:.*nowhere is not an OCI image layout.*images\[0\]/],
+      ["oci-archive:none.tar", /none.tar: no such file/],
+      ["docker-archive:site.yaml", /is not a tar/],
     ] as const) {
       scratch.spec(`images: [{ ref: "register.site/x:1", from: "${from}" }]`);
       await expect(scratch.build()).rejects.toThrow(why);

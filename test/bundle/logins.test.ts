@@ -145,7 +145,7 @@ describe("the login of a source", () => {
     scratch.spec(`files: [{ url: "http://${userInfo}${server.host}/away", as: x }]`);
     const { code, stderr } = await build();
     expect(code).toBe(1);
-    expect(stderr).toMatch(/HTTP 401 from http:\/\/127\.0\.0\.2:\d+\/file, where it redirects to/);
+    expect(stderr).toMatch(/HTTP 401 from http:\/\/127\.0\.0\.2:\d+\/file, the target of its redirect/);
     expect(other.seen).toEqual(["/file -"]);
   });
 
@@ -223,7 +223,7 @@ describe("takeLogins", () => {
   it.each([
     ["files: [{ url: https://h/x, as: a, user: u }]", /files\[0\]: user: and passwordEnv: belong together/],
     ["files: [{ path: x, as: a, user: u, passwordEnv: P }]", /http\(s\) URL/],
-    ["files: [{ url: 'https://u:a/b@h/x', as: a }]", /cannot be read/],
+    ["files: [{ url: 'https://u:a/b@h/x', as: a }]", /Cannot read a URL/],
   ])("refuses %s", (lines, message) => {
     expect(() => take(lines)).toThrow(message);
   });

@@ -105,7 +105,7 @@ describe("a lock", () => {
       });
     const spec = parseBundleSpec("apiVersion: airgap/v1\nkind: Bundle\nname: x\n", "x.yaml");
     expect(() => assemble(spec, [chart("charts[0]"), chart("charts[1]")])).toThrow(
-      /chart are called ingress/,
+      /chart have the name ingress/,
     );
   });
 });

@@ -171,7 +171,7 @@ describe("the commands", () => {
       registry.hooks.length = 0;
       expect(await cli(["build", scratch.path("site.yaml"), "-o", bundle])).toMatchObject({
         code: 0,
-        stderr: expect.stringContaining("Going on with the interrupted build"),
+        stderr: expect.stringContaining("Resuming the interrupted build"),
       });
     },
   );

@@ -122,7 +122,7 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
     await at("e1").sh("mkdir -p /etc/containerd && echo '[plugins' >/etc/containerd/config.toml");
     await mark(hosts);
     await box.expect(3, install(), [
-      /e1: \/etc\/containerd\/config\.toml can't be read/,
+      /e1: cannot read \/etc\/containerd\/config\.toml/,
       /mv \/etc\/containerd\/config\.toml/,
     ]);
     expect(await changesOn(hosts)).toEqual([]);
@@ -187,7 +187,7 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
     await at("d1").sh("apt-get -qq purge -y --allow-change-held-packages kubectl");
     const patterns = [
       /d1: packages\/install .* failed/,
-      /a server of the site can't be reached/,
+      /a server of the site is unreachable/,
       /systemctl status airgap-serve/,
     ];
     await box.expect(1, install("--only", "packages"), patterns);
@@ -307,6 +307,6 @@ describe.runIf(hostsArePossible)("what goes wrong on real hosts", () => {
         /airgap push BUNDLE hub\.rig\.test:5443/,
       );
     }
-    await refused("hub.rig.test", "hub", /can't be reached/);
+    await refused("hub.rig.test", "hub", /is unreachable/);
   });
 });

@@ -173,7 +173,7 @@ describe.each(SHELLS)("functions that make the cluster, by %s", (...shell) => {
     it("remove_node drains before it deletes, deletes all the same, and knows one that is gone", () => {
       expect(sh("remove_node n --force", { kubectl: '[ "$1" != drain ]' })).toMatchObject({
         code: 0,
-        stdout: "some pods of n did not go\n",
+        stdout: "some pods of n were not evicted\n",
       });
       expect(calls()).toEqual([
         "kubectl get node n -o name",

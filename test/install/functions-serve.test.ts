@@ -45,7 +45,7 @@ describe.each(SHELLS)("functions that serve the bundle, by %s", (...shell) => {
       expect(sh(`arrived '${path}' 5 '${path}'`).output).toBe("it is not on the host\n");
       scratch.write("b.tar.part", "1234");
       expect(sh(`arrived '${path}' 5 '${path}'`).code).toBe(1);
-      expect(sh(`receive b.tar '${path}' 5`).output).toBe("b.tar is not whole: 5 bytes are expected\n");
+      expect(sh(`receive b.tar '${path}' 5`).output).toBe("b.tar is not complete: it must have 5 bytes\n");
       place("beside/b.tar", "12345");
       expect(sh(`airgap_beside='${scratch.path("beside")}'\nreceive b.tar '${path}' 5`).code).toBe(0);
       expect(sh(`arrived '${path}' 5 '${path}'`).code).toBe(0);

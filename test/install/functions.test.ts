@@ -105,7 +105,9 @@ describe.each(SHELLS)("functions that look at the cluster by %s", (...shell) => 
       expect(reach("echo 'bash: connect: Connection refused'; return 1").code).toBe(0);
       expect(reach("return 124")).toMatchObject({
         code: 1,
-        output: expect.stringContaining("does not reach the pod at 10.244.0.2: no answer"),
+        output: expect.stringContaining(
+          "the pod at 10.244.0.2 is unreachable through the pod network of this host: no answer",
+        ),
       });
       expect(reach("echo 'No route to host'; return 1").output).toContain("No route to host");
     });

@@ -29,19 +29,19 @@ const CASES: [string, string][] = [
   ],
   [
     "pulling from host register.site failed with status code [manifests 3.9]: 401 Unauthorized",
-    "wants a login",
+    "requires a login",
   ],
   [
     'Error response from daemon: Head "https://r/v2/x/manifests/1": no basic auth credentials',
-    "wants a login",
+    "requires a login",
   ],
   [
     'failed to resolve reference "registry.k8s.io/pause:3.9": registry.k8s.io/pause:3.9: not found',
-    "does not have that image",
+    "does not have this image",
   ],
   [
     'Error response from daemon: manifest for r.site/pause:3.9 not found: manifest unknown: manifest tagged by "3.9" is not found',
-    "does not have that image",
+    "does not have this image",
   ],
   ["http: server gave HTTP response to HTTPS client", "speaks http"],
   ["failed to create fsnotify watcher: inotify_init: too many open files", "inotify"],
@@ -62,7 +62,7 @@ const CASES: [string, string][] = [
   ["plugin/forward: no nameservers found", "names no server"],
   ["dial tcp 10.96.0.1:443: connect: network is unreachable", "no route"],
   ["curl: (7) Failed to connect to register.site port 443: Connection refused", ""],
-  ['a Node with name "node1" and status "Ready" already exists in the cluster', "node of that name"],
+  ['a Node with name "node1" and status "Ready" already exists in the cluster', "a node with this name"],
   [
     'error execution phase preflight: couldn\'t validate the identity of the API Server: could not find a JWS signature in the cluster-info ConfigMap for token ID "abcdef"',
     "token has expired",
@@ -74,10 +74,10 @@ const CASES: [string, string][] = [
   ["[ERROR Mem]: the system RAM (978 MB) is less than the minimum 1700 MB", "too small"],
   [
     "[kubelet-check] The HTTP call equal to 'curl -sSL http://localhost:10248/healthz' failed with error: Get \"http://localhost:10248/healthz\": dial tcp 127.0.0.1:10248: connect: connection refused.",
-    "kubelet did not come up",
+    "kubelet did not start",
   ],
-  ["[kubelet-check] It seems like the kubelet isn't running or healthy.", "kubelet did not come up"],
-  ["[kubelet-check] The kubelet is not healthy after 4m0.000861s", "kubelet did not come up"],
+  ["[kubelet-check] It seems like the kubelet isn't running or healthy.", "kubelet did not start"],
+  ["[kubelet-check] The kubelet is not healthy after 4m0.000861s", "kubelet did not start"],
   [
     'Get "https://10.0.0.12:6443/healthz": dial tcp 10.0.0.12:6443: connect: connection refused',
     "the cluster's API server does not answer",
@@ -90,7 +90,7 @@ const CASES: [string, string][] = [
     "daemonset/kube-flannel-ds in kube-flannel waits for pods on node2, which is not ready",
     "a node of the cluster is down",
   ],
-  ["failed to create shim task: OCI runtime create failed: runc create failed", "can't start containers"],
+  ["failed to create shim task: OCI runtime create failed: runc create failed", "cannot start containers"],
   [
     'E1120 run.go:74] "command failed" err="failed to parse kubelet flag: unknown flag: --network-plugin"',
     "no longer has",
@@ -149,9 +149,9 @@ describe("hints", () => {
   it("do not take kubelet's own port for a server of the site", () => {
     const said =
       'Get "http://localhost:10248/healthz": dial tcp 127.0.0.1:10248: connect: connection refused';
-    expect(hintsFor(said).map(({ cause }) => cause)).toEqual(["kubelet did not come up"]);
+    expect(hintsFor(said).map(({ cause }) => cause)).toEqual(["kubelet did not start"]);
     expect(hintsFor("dial tcp 10.0.0.12:443: connect: connection refused").map(({ cause }) => cause)).toEqual(
-      ["a server of the site can't be reached: it is down, or a firewall is in between"],
+      ["a server of the site is unreachable: it is down, or a firewall blocks it"],
     );
   });
 

@@ -93,7 +93,7 @@ describe("flannel", () => {
     const broken = parseManifests([
       { path: "x", text: "kind: ConfigMap\ndata: { net-conf.json: '{' }\n---\nkind: DaemonSet\n" },
     ]);
-    expect(() => tuneFlannel(broken, context)).toThrow("net-conf.json of the flannel manifest is no JSON");
+    expect(() => tuneFlannel(broken, context)).toThrow("net-conf.json of the flannel manifest is not JSON");
   });
 });
 
@@ -144,7 +144,7 @@ describe("calico", () => {
         [],
         makeContext(siteOf({ cluster: { network: { name: "calico" } }, bundle: { manifests: ["calico"] } })),
       ),
-    ).toThrow("no manifest of Calico's");
+    ).toThrow("not a Calico manifest");
   });
 });
 

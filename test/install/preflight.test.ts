@@ -373,12 +373,12 @@ const CASES: Case[] = [
   [
     "bundle-manifests",
     { cluster: { network: { name: "flanel" } } },
-    ["error: bundle-manifests: network: site.tar has no manifests called flanel"],
+    ["error: bundle-manifests: network: site.tar has no manifests named flanel"],
   ],
   [
     "bundle-manifests",
     { cluster: { addons: ["metrics-server"] } },
-    ["error: bundle-manifests: addons: site.tar has no manifests called metrics-server"],
+    ["error: bundle-manifests: addons: site.tar has no manifests named metrics-server"],
   ],
   [
     "bundle-manifests",

@@ -85,7 +85,7 @@ describe("reset", () => {
     expect(await known()).toEqual(["master1", "node1"]);
     await expect(run({ hosts: ["node2"] })).rejects.toMatchObject({
       code: "usage",
-      message: expect.stringContaining("node2 is neither in the cluster file nor known"),
+      message: expect.stringContaining("node2 is not in the cluster file and not known"),
     });
   });
 

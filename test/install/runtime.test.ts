@@ -221,7 +221,7 @@ pool_name = "p"
         }
       })();
       expect(isAirgapError(error, "check-failed") && error.message).toMatch(
-        /^node1: \/etc\/containerd\/config\.toml can't be read: /,
+        /^node1: cannot read \/etc\/containerd\/config\.toml: /,
       );
     },
   );

@@ -125,8 +125,8 @@ describe("status", () => {
       "master1 is at v1.27.1, not v1.28.2",
       "kube-system/coredns-1: ImagePullBackOff",
       "kube-system/web: Running",
-      expect.stringMatching(/^master1: apiserver\.crt ends in 1[12] days$/),
-      "node1 looks for images at https://registry-1.docker.io, upstream registries too",
+      expect.stringMatching(/^master1: apiserver\.crt expires in 1[12] days$/),
+      "node1 also looks for images at https://registry-1.docker.io, upstream registries",
     ]);
     expect(certificates).toHaveLength(1);
     expect(origins[1]).toEqual({

@@ -160,7 +160,7 @@ describe.each(SHELLS)("steps.sh by %s", (...shell) => {
         chmodSync(path(name), 0o755);
         expect(sh(`closed ${words}`)).toMatchObject({
           code: 1,
-          output: `others get into ${path(name)}\n`,
+          output: `other users can enter ${path(name)}\n`,
         });
         good(`close ${words}\nclosed ${words}`);
         expect(mode(name)).toBe(octal);

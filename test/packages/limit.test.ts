@@ -83,7 +83,7 @@ describe("a set of more packages than a manifest can name", () => {
     }
     expect(make(Math.floor(most * 0.98)).item.root.size).toBeGreaterThan(0.93 * (4 << 20));
     expect(() => make(Math.ceil(most * 1.05))).toThrow(
-      /^packages el9: \d+ files make a manifest of 4\.\d+ MiB; registries take 4\.00 MiB$/,
+      /^packages el9: \d+ files need a manifest of 4\.\d+ MiB; registries accept at most 4\.00 MiB$/,
     );
   });
 });

@@ -153,7 +153,7 @@ describe("credential helpers", () => {
 
   it.each([
     ["fails", "echo 'geheim: keychain locked' >&2; exit 3", /failed with exit code 3/],
-    ["answers nonsense", "echo geheim", /gave no user name and secret/],
+    ["answers nonsense", "echo geheim", /did not give a user name and secret/],
   ])("that are named for a host and %s are an error without their words", async (_, script, expected) => {
     helper("bad", script);
     write(".docker/config.json", { credHelpers: { "a.site": "bad" }, auths: {} });

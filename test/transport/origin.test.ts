@@ -218,7 +218,7 @@ describe("a registry's login", () => {
       async ({ source }) => {
         await expect(read(source)).rejects.toMatchObject({
           code: "unauthorized",
-          suggestions: [expect.stringMatching(/points to 127\.0\.0\.2:\d+, which does not get the login/)],
+          suggestions: [expect.stringMatching(/redirects to 127\.0\.0\.2:\d+, which does not get the login/)],
         });
       },
     );
@@ -288,7 +288,7 @@ describe("a token service", () => {
   });
 
   it.each([{}, { insecure: true }])(
-    "is not given the password in the clear by an https registry, %j",
+    "is not given the password unencrypted by an https registry, %j",
     async (trust) => {
       await using service = await startRegistry({
         address: "127.0.0.2",
@@ -310,7 +310,7 @@ describe("a token service", () => {
       });
       await expect(opened.registries.source(a.host, "demo/app").resolve("1")).rejects.toMatchObject({
         code: "protocol",
-        message: expect.stringMatching(/in the clear/),
+        message: expect.stringMatching(/sent unencrypted/),
       });
       expect(service.seen).toEqual([]);
     },

@@ -71,7 +71,7 @@ describe("TLS", () => {
   it("tells both ways that were tried where nobody listens", async () => {
     await expect(resolve("127.0.0.1:1")).rejects.toMatchObject({
       code: "network",
-      message: expect.stringMatching(/neither https nor http/),
+      message: expect.stringMatching(/does not answer on https or http/),
     });
   });
 });

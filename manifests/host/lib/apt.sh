@@ -1,12 +1,12 @@
-# Packages by apt and dpkg, from the site's repository alone.
-# PINNED and OTHERS are lists of NAME=VERSION. A pinned package must have that version; of the others any version that
-# is installed already is good enough.
+# Packages by apt and dpkg, only from the site's repository.
+# PINNED and OTHERS are lists of NAME=VERSION. A pinned package must have this version; of the others, any
+# installed version is accepted.
 # shellcheck disable=SC2154  # airgap_home is set in steps.sh
 
 # Packages that the system itself depends on: an extended expression.
 airgap_deb_base='^(libc6|libc-bin|libc6-.*|systemd|systemd-sysv|libsystemd0|udev|openssl|libssl[0-9.]*|linux-image-.*|dpkg|apt|libapt-pkg.*|sudo|init)$'
 
-# airgap_ask_dpkg NAME=VERSION...: what dpkg says of each, for airgap_dpkg_has.
+# airgap_ask_dpkg NAME=VERSION...: what dpkg says about each, for airgap_dpkg_has.
 airgap_ask_dpkg() {
 	airgap_names=
 	for airgap_package in "$@"; do airgap_names="$airgap_names ${airgap_package%%=*}"; done
@@ -31,11 +31,11 @@ apt_has() {
 	done
 }
 
-# airgap_apt ARGUMENTS...: by the configuration $airgap_conf; needrestart would restart services in the middle of it.
+# airgap_apt ARGUMENTS...: with the configuration $airgap_conf; without needrestart, which would restart services meanwhile.
 airgap_apt() { NEEDRESTART_SUSPEND=1 apt-get -c "$airgap_conf" -y "$@"; }
 
-# airgap_finish_dpkg: completes what an earlier run left half done. Others may hold dpkg's lock, as
-# unattended-upgrades does after a boot: they get five minutes.
+# airgap_finish_dpkg: completes an earlier run that was interrupted. Others may hold dpkg's lock, as
+# unattended-upgrades does after a boot: it waits five minutes for them.
 airgap_finish_dpkg() {
 	airgap_waited=0
 	until airgap_said=$(dpkg --configure -a --force-confdef --force-confold 2>&1); do
@@ -46,8 +46,8 @@ airgap_finish_dpkg() {
 	done
 }
 
-# apt_install CONF IGNORED PINNED OTHERS: IGNORED are the checks package-removal and base-packages, where the user
-# ignores them. Remembers what it has installed, for remove_packages.
+# apt_install CONF IGNORED PINNED OTHERS: IGNORED lists the checks package-removal and base-packages if the user
+# ignores them. Records what it has installed, for remove_packages.
 apt_install() {
 	airgap_conf=$1
 	airgap_ignored=$2
@@ -72,7 +72,7 @@ apt_install() {
 	airgap_apt install --allow-change-held-packages "$@"
 }
 
-# apt_holds NAME...: apt-mark itself would write apt's cache for an answer.
+# apt_holds NAME...: does not ask apt-mark, which would write apt's cache.
 apt_holds() {
 	# shellcheck disable=SC2016  # dpkg's own variables
 	airgap_holds=$(dpkg-query -W -f='${db:Status-Want} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^hold //p')

@@ -1,12 +1,12 @@
 # containerd and its CRI plugin.
 
-# ask_containerd ARGUMENTS...: as ctr, which would wait ten seconds for a containerd that does not run.
+# ask_containerd ARGUMENTS...: ctr, but without its ten seconds of waiting for a containerd that does not run.
 ask_containerd() {
 	systemctl is-active --quiet containerd || fail "containerd does not run"
 	ctr "$@"
 }
 
-# cri_loaded: containerd runs on where one of its plugins does not load, and kubelet then finds nobody to talk to.
+# cri_loaded: containerd keeps running when one of its plugins does not load, but kubelet then cannot reach it.
 cri_loaded() {
 	ask_containerd plugins ls | awk '
 		$2 == "cri" || $1 == "io.containerd.cri.v1" { found = 1; if ($NF != "ok") bad = bad " " $1 "." $2 }
@@ -33,7 +33,7 @@ containerd_has_images() {
 	done
 }
 
-# containerd_pull CERTS IMAGE...: as kubelet would, by the hosts.toml files in CERTS.
+# containerd_pull CERTS IMAGE...: pulls as kubelet does, with the hosts.toml files in CERTS.
 containerd_pull() {
 	airgap_certs=$1
 	shift

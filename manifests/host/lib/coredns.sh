@@ -7,13 +7,13 @@ airgap_coredns_block() {
 	printf '        fallthrough\n    }\n    # END airgap\n'
 }
 
-# coredns_knows ENTRY...: each is an address and a name, with a blank between; these and no others.
+# coredns_knows ENTRY...: each is an address and a name, with a blank between; exactly these.
 coredns_knows() {
 	airgap_found=$(airgap_corefile) || return 1
-	[ "$(printf '%s\n' "$airgap_found" | sed -n '/# BEGIN airgap/,/# END airgap/p')" = "$(airgap_coredns_block "$@")" ] || fail "CoreDNS has other names"
+	[ "$(printf '%s\n' "$airgap_found" | sed -n '/# BEGIN airgap/,/# END airgap/p')" = "$(airgap_coredns_block "$@")" ] || fail "CoreDNS does not have these names"
 }
 
-# tell_coredns ENTRY...: before the plugin that answers for the cluster, and restarts CoreDNS.
+# tell_coredns ENTRY...: inserts them before the plugin that answers for the cluster, and restarts CoreDNS.
 tell_coredns() {
 	airgap_file=$(mktemp)
 	airgap_block=$(mktemp)

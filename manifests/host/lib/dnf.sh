@@ -1,7 +1,7 @@
-# Packages by dnf (or yum 3) and rpm, from the site's repositories alone.
-# PINNED is a list of NAME-VERSION-RELEASE.ARCH, as rpm, dnf and yum all understand it: exactly these must be there.
-# OTHER is one package in the same form, or 'PACKAGE CAPABILITY': any version that is installed already, and whatever
-# provides the capability (or the name), is good enough.
+# Packages by dnf (or yum 3) and rpm, only from the site's repositories.
+# PINNED is a list of NAME-VERSION-RELEASE.ARCH, as rpm, dnf and yum all understand it: exactly these must be installed.
+# OTHER is one package in the same form, or 'PACKAGE CAPABILITY': any installed version, and any package that
+# provides the capability (or the name), is accepted.
 # shellcheck disable=SC2154  # airgap_home is set in steps.sh
 
 # Packages that the system itself depends on: an extended expression.
@@ -29,8 +29,8 @@ rpm_has() {
 	done
 }
 
-# airgap_dnf ARGUMENTS...: by $airgap_manager, with $airgap_repositories alone. What the host excludes from its updates,
-# as we do ourselves, may be installed.
+# airgap_dnf ARGUMENTS...: by $airgap_manager, only with $airgap_repositories. Packages that the host excludes from updates,
+# as airgap does, may be installed.
 airgap_dnf() {
 	if [ "$airgap_manager" = yum ]; then
 		set -- --disableexcludes=all "$@"
@@ -46,7 +46,7 @@ airgap_dnf() {
 }
 
 # airgap_section EXPRESSION: names in the sections of $airgap_plan, the table of a transaction, whose title (`Removing:`)
-# fits. A long name stands alone on its line.
+# matches. A long name is alone on its line.
 airgap_section() {
 	printf '%s\n' "$airgap_plan" | awk -v wanted="$1" '
 		/^[A-Z][A-Za-z ]*:$/ { on = ($0 ~ wanted); next }
@@ -55,7 +55,7 @@ airgap_section() {
 }
 
 # dnf_install MANAGER REPOSITORIES IGNORED PINNED OTHER...: MANAGER is dnf or yum, REPOSITORIES are ids, IGNORED the
-# checks package-removal and base-packages, where the user ignores them. Remembers what it has installed, for
+# checks package-removal and base-packages if the user ignores them. Records what it has installed, for
 # remove_packages.
 dnf_install() {
 	airgap_manager=$1
@@ -70,7 +70,7 @@ dnf_install() {
 	set -- $airgap_packages
 	airgap_dnf clean metadata >/dev/null 2>&1 || :
 	airgap_plan=$(airgap_dnf --assumeno install "$@" 2>&1) || :
-	# What gives way to a package that obsoletes it is removed too.
+	# A package that is obsoleted by another one is removed too.
 	airgap_removed=$(airgap_section '^(Removing|Downgrading)')$(printf '%s\n' "$airgap_plan" | awk '/^ +replacing +/ { print $2 }')
 	airgap_replaced=$(airgap_section '^(Upgrading|Updating)' | grep -E "$airgap_rpm_base" || :)
 	airgap_refuse "$airgap_ignored" package-removal "$airgap_manager would remove or downgrade" "$airgap_removed"
@@ -83,7 +83,7 @@ dnf_install() {
 }
 airgap_rpm_names() { rpm -qa --qf '%{NAME}\n' | sort; }
 
-# dnf_excludes CONF NAME...: the manager's configuration keeps these from every transaction but ours.
+# dnf_excludes CONF NAME...: the manager's configuration keeps these out of every transaction except airgap's.
 dnf_excludes() {
 	airgap_excluded=$(sed -n 's/^exclude\(pkgs\)\{0,1\}[[:space:]]*=//p' "$1" | tr -s ', ' '\n')
 	airgap_conf=$1
@@ -107,5 +107,5 @@ dnf_exclude() {
 	fi
 }
 
-# forget_dnf_repositories: what dnf and yum have cached of the site's.
+# forget_dnf_repositories: removes what dnf and yum have cached from the site's repositories.
 forget_dnf_repositories() { rm -rf /var/cache/dnf/airgap-* /var/cache/yum/*/*/airgap-*; }

@@ -1,4 +1,4 @@
-# Docker, and cri-dockerd, by which kubelet reaches it.
+# Docker, and cri-dockerd, through which kubelet reaches Docker.
 # shellcheck disable=SC2154  # airgap_home is set in steps.sh
 
 # docker_has_images IMAGE...
@@ -18,10 +18,10 @@ docker_pull() {
 	done
 }
 
-# cri_dockerd_is_installed DIGEST: from the archive with this digest.
+# cri_dockerd_is_installed DIGEST: it came from the archive with this digest.
 cri_dockerd_is_installed() { is_noted stamps/cri-dockerd "$1" && [ -x /usr/local/bin/cri-dockerd ]; }
 
-# install_cri_dockerd NAME PATH DIGEST: from the archive that was sent to PATH.part; NAME beside a script.
+# install_cri_dockerd NAME PATH DIGEST: from the archive that was sent to PATH.part, or that is beside a script as NAME.
 install_cri_dockerd() {
 	from_beside "$1" "$2.part"
 	[ "sha256:$(sha256sum <"$2.part")" = "$3  -" ] || {
@@ -32,7 +32,7 @@ install_cri_dockerd() {
 	trap 'rm -rf "$airgap_folder"' EXIT
 	gzip -dc "$2.part" | tar -xf - -C "$airgap_folder" --no-same-owner
 	airgap_program=$(find "$airgap_folder" -type f -name cri-dockerd | head -n 1)
-	[ -n "$airgap_program" ] || fail "$1 does not hold cri-dockerd"
+	[ -n "$airgap_program" ] || fail "$1 does not contain cri-dockerd"
 	install -m 755 "$airgap_program" /usr/local/bin/cri-dockerd
 	relabel /usr/local/bin/cri-dockerd
 	rm -f "$2.part"

@@ -1,17 +1,17 @@
-# Ports and sources that firewalld lets through. Everything is set both at run time and for good: a reload
-# would take away what kube-proxy has put in. Each call of firewall-cmd takes half a second, so all ports
-# are asked for at once.
+# Ports and sources that firewalld allows. Everything is set both at run time and permanently: a reload
+# would remove kube-proxy's rules. Each call of firewall-cmd takes half a second, so all ports
+# are checked in one call.
 # shellcheck disable=SC2154  # airgap_home is set in steps.sh
 
-# firewalld_zone DEVICE: the zone that holds it, else the default.
+# firewalld_zone DEVICE: the zone of the device, or the default zone.
 firewalld_zone() { firewall-cmd --get-zone-of-interface="$1" 2>/dev/null || firewall-cmd --get-default-zone; }
 
-# airgap_firewalld_look: what is open and trusted already, in the way ($airgap_way) that is looked at.
+# airgap_firewalld_look: what is open and trusted already, at run time or permanently ($airgap_way).
 airgap_firewalld_look() {
 	airgap_open=$(firewall-cmd ${airgap_way:+"$airgap_way"} --zone="$airgap_zone" --list-ports | tr ' ' '\n')
 	airgap_trusted=$(firewall-cmd ${airgap_way:+"$airgap_way"} --zone=trusted --list-sources | tr ' ' '\n')
 }
-# Only a range can hold a port that is not listed by itself.
+# Only a range can include a port that is not listed itself.
 airgap_port_is_open() {
 	if printf '%s\n' "$airgap_open" | grep -qxF -e "$1"; then return 0; fi
 	case $airgap_open in
@@ -31,7 +31,7 @@ firewalld_lets_through() {
 	done
 }
 
-# airgap_opened ZONE OPTION: what was closed before is closed again by firewalld_close.
+# airgap_opened ZONE OPTION: records what was closed before, for firewalld_close.
 airgap_opened() { grep -qxF -e "$*" "$airgap_home/firewall" || echo "$*" >>"$airgap_home/firewall"; }
 
 # firewalld_open DEVICE PORTS SOURCES
@@ -61,10 +61,10 @@ firewalld_open() {
 	done
 }
 
-# firewalld_close: everything that firewalld_open has opened on this host.
+# firewalld_close: closes everything that firewalld_open has opened on this host.
 firewalld_close() {
 	[ -e "$airgap_home/firewall" ] || return 0
-	# shellcheck disable=SC2013  # zones hold no blanks
+	# shellcheck disable=SC2013  # zones have no blanks
 	for airgap_zone in $(cut -d ' ' -f 1 "$airgap_home/firewall" | sort -u); do
 		# shellcheck disable=SC2046  # nor do options
 		set -- $(sed -n "s/^$airgap_zone //p" "$airgap_home/firewall")

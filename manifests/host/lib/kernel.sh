@@ -1,9 +1,9 @@
 # Kernel modules and settings.
 # shellcheck disable=SC2154  # airgap_home is set in steps.sh
 
-# airgap_module_shows NAME: what shows that its code is there, also where it is built into the kernel or was loaded by
-# somebody whose modules we do not see (a container's host). Without such a trace a list tells what is built in. A
-# kernel without modules has no list, and what it has shows when it is used.
+# airgap_module_shows NAME: finds traces of its code, even if it is built into the kernel or was loaded by
+# a system whose modules are not visible (a container's host). Without such a trace, a list tells what is built in. A
+# kernel without modules has no list; whether it has the code shows only when it is used.
 airgap_module_shows() {
 	case $1 in
 	overlay) grep -qw overlay /proc/filesystems ;;
@@ -22,7 +22,7 @@ modules_are_loaded() {
 	done
 }
 
-# load_modules NAME...: modules_are_loaded tells which one could not be loaded.
+# load_modules NAME...: modules_are_loaded reports the one that did not load.
 load_modules() { for airgap_module in "$@"; do modprobe "$airgap_module" || :; done; }
 
 # airgap_sysctl_lines NAME=VALUE...: an extended expression for lines of /etc/sysctl.conf that set one of these names,
@@ -34,8 +34,8 @@ airgap_sysctl_lines() {
 }
 airgap_sysctl_file() { printf '%s' /proc/sys/"$(printf '%s' "${1%%=*}" | tr . /)"; }
 
-# sysctls_are_set REQUIRED WISHED: both are lists of NAME=VALUE. What is wished for is set where the kernel has it, and
-# not insisted upon. Nothing may be set in /etc/sysctl.conf, which is read last.
+# sysctls_are_set REQUIRED WISHED: both are lists of NAME=VALUE. WISHED is set if the kernel has it, but it is
+# not required. /etc/sysctl.conf may not set any of them, since it is read last.
 sysctls_are_set() {
 	for airgap_setting in $1; do
 		[ "$(cat "$(airgap_sysctl_file "$airgap_setting")")" = "${airgap_setting#*=}" ] ||
@@ -45,7 +45,7 @@ sysctls_are_set() {
 	! grep -qsE "$(airgap_sysctl_lines $1 $2)" /etc/sysctl.conf || fail "/etc/sysctl.conf overrides some of them"
 }
 
-# airgap_set_sysctl NAME=VALUE: the first value that it had is kept for restore_sysctls.
+# airgap_set_sysctl NAME=VALUE: its first value is kept for restore_sysctls.
 airgap_set_sysctl() {
 	airgap_file=$(airgap_sysctl_file "$1")
 	[ -e "$airgap_file" ] && [ "$(cat "$airgap_file")" != "${1#*=}" ] || return 0
@@ -66,7 +66,7 @@ set_sysctls() {
 	for airgap_setting in "$@"; do airgap_set_sysctl "$airgap_setting"; done
 }
 
-# restore_sysctls: the values before set_sysctls.
+# restore_sysctls: sets the values from before set_sysctls.
 restore_sysctls() {
 	give_back /etc/sysctl.conf
 	[ -e "$airgap_home/sysctl" ] || return 0

@@ -1,20 +1,20 @@
 # kubeadm: init, join, and what both leave behind.
 # shellcheck disable=SC2154  # airgap_home is set in steps.sh
 
-# before_init COMMAND...: only on a host that kubeadm has not initialised yet.
+# before_init COMMAND...: runs it only on a host that kubeadm has not initialised yet.
 before_init() { [ -s /etc/kubernetes/admin.conf ] || "$@"; }
 
-# kubeadm_finished: no run of kubeadm that airgap began was cut off or failed.
+# kubeadm_finished: no run of kubeadm that airgap started was interrupted or failed.
 kubeadm_finished() { [ ! -e "$airgap_home/kubeadm-began" ] || fail "an earlier run of kubeadm did not finish"; }
 
-# kubeadm_discard SOCKET: undoes a run of kubeadm that airgap began and that did not finish.
+# kubeadm_discard SOCKET: undoes a run of kubeadm that airgap started and that did not finish.
 kubeadm_discard() {
 	kubeadm reset -f --cri-socket "$1"
 	airgap_cni
 	airgap_kubeadm_ended
 }
 
-# airgap_kubeadm VERB VALIDATE OPTION...: runs kubeadm with the configuration in stdin. VALIDATE is yes where kubeadm
+# airgap_kubeadm VERB VALIDATE OPTION...: runs kubeadm with the configuration in stdin. VALIDATE is yes if kubeadm
 # can check that file.
 airgap_kubeadm() {
 	airgap_verb=$1
@@ -33,7 +33,7 @@ airgap_kubeadm_begins() {
 }
 airgap_kubeadm_ended() { rm -f "$airgap_home/kubeadm-began"; }
 airgap_kubeadm_failed() {
-	# Before it has a configuration, kubelet only says that it has none.
+	# Before it has a configuration, kubelet only reports that it is missing.
 	if [ -e /var/lib/kubelet/config.yaml ]; then
 		echo '--- kubelet:'
 		journalctl --no-pager -u kubelet -n 8 2>/dev/null | cut -c1-300 || :
@@ -49,8 +49,8 @@ control_plane_is_initialised() {
 	kubectl -n kube-system get configmap kubeadm-config >/dev/null
 }
 
-# init_control_plane VALIDATE: stdin is kubeadm's configuration. A host that was initialised and is perhaps just
-# starting is only waited for.
+# init_control_plane VALIDATE: stdin is kubeadm's configuration. If the host is initialised already, it may be
+# starting: then this only waits.
 init_control_plane() {
 	if [ -s /etc/kubernetes/admin.conf ]; then
 		wait_for 180 kubectl get --raw=/healthz
@@ -68,7 +68,7 @@ node_has_joined() {
 	systemctl is-active --quiet kubelet || fail "kubelet does not run"
 }
 
-# join_node VALIDATE: stdin is kubeadm's configuration. On a host that has joined only kubelet is started.
+# join_node VALIDATE: stdin is kubeadm's configuration. On a host that has joined, it only starts kubelet.
 join_node() {
 	if [ -s /etc/kubernetes/kubelet.conf ]; then
 		systemctl start kubelet
@@ -80,17 +80,17 @@ join_node() {
 	airgap_kubeadm_ended
 }
 
-# kubelet_stays: it runs, and still does a moment later; some versions restart with the certificate that they have got.
+# kubelet_stays: kubelet runs, and still runs a moment later; some versions restart after they get their certificate.
 kubelet_stays() { systemctl is-active --quiet kubelet && sleep 2 && systemctl is-active --quiet kubelet; }
 
 # token_exists ID SECRET: a bootstrap token with this secret, in base64.
 token_exists() {
 	airgap_found=$(kubectl -n kube-system get secret "bootstrap-token-$1" -o 'jsonpath={.data.token-secret}' 2>/dev/null) || fail "the cluster has no token for hosts that join"
-	[ "$airgap_found" = "$2" ] || fail "the cluster's token is another one"
+	[ "$airgap_found" = "$2" ] || fail "the cluster has another token"
 }
 
-# make_token: stdin is a Secret that ends with its stringData; it expires in two hours. It goes through a file, since
-# others can read what is in a list of arguments.
+# make_token: stdin is a Secret that ends with its stringData; it expires in two hours. It is passed through a file, since
+# others can read a list of arguments.
 make_token() {
 	airgap_until=$(date -u -d '+2 hours' +%Y-%m-%dT%H:%M:%SZ)
 	trap 'rm -f /run/airgap-token.yaml' EXIT
@@ -99,7 +99,7 @@ make_token() {
 	wait_for 60 kubectl apply -f /run/airgap-token.yaml
 }
 
-# Network configurations that came with the cluster go; those that were there before stay.
+# Removes the network configurations of the cluster; those that were there before stay.
 airgap_cni() {
 	[ -e "$airgap_home/cni-before" ] || return 0
 	for airgap_file in /etc/cni/net.d/*; do
@@ -107,7 +107,7 @@ airgap_cni() {
 	done
 }
 
-# kubeadm_undo SOCKET: undoes what kubeadm and the pod network did on this host, also what kubeadm leaves to others.
+# kubeadm_undo SOCKET: undoes what kubeadm and the pod network did on this host, including what kubeadm reset leaves behind.
 kubeadm_undo() {
 	if have kubeadm; then kubeadm reset -f --cri-socket "$1" || :; fi
 	systemctl stop kubelet 2>/dev/null || :
@@ -125,7 +125,7 @@ kubeadm_undo() {
 	rm -f "$airgap_home/kubeadm-began" "$airgap_home/cni-before" "$airgap_home/verified"
 }
 
-# Rules of kube-proxy, of the pod network and of the portmap plugin go; all others stay.
+# Removes the rules of kube-proxy, of the pod network and of the portmap plugin; all others stay.
 airgap_rules() {
 	airgap_ours='KUBE-|FLANNEL|CNI-|cali-|cali:|flannel'
 	for airgap_tables in iptables ip6tables; do

@@ -1,6 +1,6 @@
-# What steps ask of the cluster, through kubectl.
+# Checks and changes of the cluster, through kubectl.
 
-# in_namespace NAMESPACE COMMAND...: NAMESPACE is for objects that name none; -n would refuse those that name another.
+# in_namespace NAMESPACE COMMAND...: NAMESPACE is for objects that do not name one; -n would refuse objects that name another.
 in_namespace() {
 	(
 		airgap_config=$(mktemp)
@@ -13,8 +13,8 @@ in_namespace() {
 	)
 }
 
-# apply_manifest FILE [NAMESPACE]: tries for a while, since the file may also define the kinds of its objects. What is
-# too large for kubectl's annotation is applied by the server.
+# apply_manifest FILE [NAMESPACE]: tries for a while, since the file may also define the kinds of its objects. An object
+# that is too large for kubectl's annotation is applied by the server.
 apply_manifest() {
 	if [ $# -eq 1 ]; then
 		wait_for 60 airgap_apply "$1"
@@ -56,8 +56,8 @@ roll_out() {
 	}
 	wait_for 60 rolled_out "$1" "$2"
 }
-# Names the nodes that are not ready, and on which a DaemonSet has a pod that is not ready either. For the controller a
-# node is not ready as long as it does not hear from its kubelet.
+# Names the nodes that are not ready and have an unready pod of a DaemonSet. For the controller, a
+# node is not ready as long as its kubelet does not report.
 airgap_fail_for_nodes() {
 	case $2 in daemonset/*) ;; *) return 0 ;; esac
 	airgap_ready='{.status.conditions[?(@.type=="Ready")].status}'
@@ -80,11 +80,11 @@ nodes_are_ready() {
 	done
 }
 
-# let_nodes_settle NODE...: waits for nodes that have just joined. One that does not come is no reason to stop.
+# let_nodes_settle NODE...: waits for nodes that have just joined. If one does not become ready, that is not an error.
 let_nodes_settle() { wait_for 120 nodes_are_ready "$@" || :; }
 
-# nodes_are_at VERSION READY NODE...: of this version of Kubernetes; ready too where READY is yes, since without a pod
-# network none is.
+# nodes_are_at VERSION READY NODE...: the nodes have this version of Kubernetes. With READY yes they must also be ready; without a pod
+# network, no node is ready.
 nodes_are_at() {
 	airgap_wanted=$1
 	airgap_format='{.metadata.name} {.status.nodeInfo.kubeletVersion}'
@@ -100,14 +100,14 @@ $airgap_found"
 	done
 }
 
-# pods_are_ready NAMESPACE: all of them, but those that have ended well, as pods of jobs do.
+# pods_are_ready NAMESPACE: all pods, except those that have completed, such as pods of jobs.
 pods_are_ready() {
 	airgap_found=$(kubectl -n "$1" get pods -o 'jsonpath={range .items[*]}{.metadata.name} {.status.phase} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}') || return 1
 	airgap_bad=$(printf '%s\n' "$airgap_found" | awk '$2 != "Succeeded" && $3 != "True"')
 	[ -z "$airgap_bad" ] || fail "not ready in $1: $airgap_bad"
 }
 
-# wait_for_pods NAMESPACE SECONDS: until they are ready; shows events when they are not.
+# wait_for_pods NAMESPACE SECONDS: waits until they are ready; shows events when they are not.
 wait_for_pods() {
 	wait_for "$2" pods_are_ready "$1" || {
 		airgap_show_events "$1"
@@ -135,8 +135,8 @@ mark_node() {
 	[ -z "$3" ] || kubectl taint --overwrite node "$1" $3
 }
 
-# account_token ACCOUNT HOW: a token of the service account of that name, in whichever namespace. HOW is request, or
-# secret where the cluster keeps one for every account. Ends with 44 when there is no such account.
+# account_token ACCOUNT HOW: a token of the service account of that name, in any namespace. HOW is request, or
+# secret if the cluster keeps one for every account. Exits with 44 when there is no such account.
 account_token() {
 	airgap_namespace=$(kubectl get serviceaccounts --all-namespaces --field-selector "metadata.name=$1" -o 'jsonpath={.items[0].metadata.namespace}')
 	[ -n "$airgap_namespace" ] || exit 44
@@ -148,12 +148,12 @@ account_token() {
 	fi
 }
 
-# remove_node NODE FLAG...: its pods go elsewhere, drained with these flags, then the cluster forgets it. A node that the
-# cluster does not have is removed already.
+# remove_node NODE FLAG...: drains it with these flags, then deletes it from the cluster. A node that the
+# cluster does not have counts as removed.
 remove_node() {
 	airgap_node=$1
 	shift
 	kubectl get node "$airgap_node" -o name >/dev/null 2>&1 || return 0
-	kubectl drain "$airgap_node" "$@" || echo "some pods of $airgap_node did not go"
+	kubectl drain "$airgap_node" "$@" || echo "some pods of $airgap_node were not evicted"
 	kubectl delete node "$airgap_node"
 }

@@ -1,4 +1,4 @@
-# What a host notes about itself, so that work is not done twice. Notes are files below airgap's own folder.
+# Notes that a host keeps about itself, so that work is not done twice. They are files below airgap's own folder.
 # shellcheck disable=SC2154  # airgap_home is set in steps.sh
 
 # is_noted NAME TEXT

@@ -1,8 +1,8 @@
-# Packages, whichever package manager the host has.
+# Packages, with any package manager.
 # shellcheck disable=SC2154  # airgap_home is set in steps.sh
 
-# disable_if_ours PACKAGES UNIT...: when one of the packages came with the cluster; a service that was there before
-# goes on.
+# disable_if_ours PACKAGES UNIT...: disables them if one of the packages came with the cluster; a service that was there before
+# keeps running.
 disable_if_ours() {
 	airgap_packages=$1
 	shift
@@ -11,7 +11,7 @@ disable_if_ours() {
 	done
 }
 
-# remove_packages FILE: packages that came with the cluster, one a line; nothing that was there before is in it.
+# remove_packages FILE: FILE lists the packages that came with the cluster, one a line, and none that was there before.
 remove_packages() {
 	# shellcheck disable=SC2046
 	set -- $(sort -u "$1")
@@ -25,7 +25,7 @@ remove_packages() {
 	fi
 }
 
-# airgap_refuse IGNORED CHECK SENTENCE NAMES: fails when there are NAMES, unless CHECK is in the list IGNORED.
+# airgap_refuse IGNORED CHECK SENTENCE NAMES: fails if NAMES is not empty, unless CHECK is in the list IGNORED.
 airgap_refuse() {
 	case " $1 " in *" $2 "*) return 0 ;; esac
 	[ -z "$4" ] || fail "$2: $3 $4"

@@ -1,4 +1,4 @@
-# Tries the pod network from within a pod of each host, and ports of nodes from outside.
+# Tests the pod network from inside a pod of each host, and ports of nodes from outside.
 
 # start_probe: stdin is the manifest of the DaemonSet and its services.
 start_probe() {
@@ -20,7 +20,7 @@ remove_probe() {
 }
 
 # probe_network SERVER DOMAIN [NAME ADDRESS]...: from a pod of this host, the cluster's DNS at SERVER answers for the
-# API and for each NAME, and pods of all hosts are reached.
+# API and for each NAME, and the pods of all hosts are reachable.
 probe_network() {
 	airgap_pod=$(pod_process)
 	airgap_server=$1
@@ -43,23 +43,23 @@ airgap_pods_are_reached() {
 	for airgap_address in $airgap_addresses; do reaches "$airgap_pod" "$airgap_address"; done
 }
 
-# probe_node_ports ADDRESS...: the probe's service answers at its port of each node.
+# probe_node_ports ADDRESS...: the probe's service answers on its port of each node.
 probe_node_ports() {
 	airgap_port=$(kubectl -n kube-system get service airgap-probe-port -o 'jsonpath={.spec.ports[0].nodePort}')
 	for airgap_address in "$@"; do wait_for 60 answers "$airgap_address" "$airgap_port"; done
 }
 
-# pod_process: a process of a pod of this host that has a network of its own.
+# pod_process: a process of a pod of this host that has its own network.
 pod_process() {
 	for airgap_process in /proc/[0-9]*; do
 		[ "$(cat "$airgap_process/comm" 2>/dev/null)" = pause ] || continue
 		[ "$(readlink "$airgap_process/ns/net")" != "$(readlink /proc/1/ns/net)" ] || continue
 		echo "${airgap_process#/proc/}" && return 0
 	done
-	fail "no pod with a network of its own runs on this host"
+	fail "no pod with its own network runs on this host"
 }
 
-# airgap_dns_query NAME: a question for an A record as RFC 1035, 4.1 has it, in printf's octal notation. It is 18 bytes
+# airgap_dns_query NAME: a query for an A record (RFC 1035, 4.1) in printf's octal notation. It is 18 bytes
 # longer than NAME.
 airgap_dns_query() {
 	printf '%s' '\101\107\001\000\000\001\000\000\000\000\000\000'
@@ -74,13 +74,13 @@ airgap_dns_query() {
 	}'
 }
 
-# dns PROCESS SERVER NAME: its addresses (IPv4), one a line. No image needs a shell or a DNS client for it: the host's
-# own bash asks from within the pod's network. dd makes one datagram of the question, which bash would end at each line
-# feed; a name may hold some.
+# dns PROCESS SERVER NAME: its IPv4 addresses, one a line. Images do not need a shell or a DNS client: the host's
+# own bash asks from inside the pod's network. dd makes one datagram of the query; bash would split it at each line
+# feed byte, which may occur in it.
 dns() {
 	# shellcheck disable=SC2016
 	airgap_answer=$(nsenter -t "$1" -n timeout 5 bash -c 'exec 3<>"/dev/udp/$0/53" && printf "$1" | dd bs=4096 iflag=fullblock 2>/dev/null >&3 && dd bs=4096 count=1 <&3 2>/dev/null' "$2" "$(airgap_dns_query "$3")" | od -An -v -tu1 | tr -s ' \n' '  ')
-	# Behind the question: for each answer a name (2 bytes), type, class, time to live, length, and 4 bytes of address.
+	# After the query: for each answer a name (2 bytes), type, class, time to live, length, and 4 bytes of address.
 	printf '%s\n' "$airgap_answer" | awk -v asked="$((${#3} + 18))" '{
 		if (NF < 12) exit 1
 		if ($4 % 16 != 0) { print "DNS says error " $4 % 16; exit 1 }
@@ -95,18 +95,18 @@ dns() {
 	}'
 }
 
-# reaches PROCESS ADDRESS: nothing listens at the port that is tried, so a refusal is the answer of the pod there.
+# reaches PROCESS ADDRESS: nothing listens on the port, so a refusal proves that the pod answered.
 reaches() {
 	# shellcheck disable=SC2016
 	airgap_answer=$(nsenter -t "$1" -n timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/9"' "$2" 2>&1) && return 0
 	case $airgap_answer in
 	*efused*) return 0 ;;
-	*) fail "the pod network of this host does not reach the pod at $2: ${airgap_answer:-no answer}" ;;
+	*) fail "the pod at $2 is unreachable through the pod network of this host: ${airgap_answer:-no answer}" ;;
 	esac
 }
 
-# answers ADDRESS PORT: something listens there.
+# answers ADDRESS PORT: a program listens there.
 answers() {
 	# shellcheck disable=SC2016
-	timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null || fail "$1 does not answer at port $2"
+	timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null || fail "$1 does not answer on port $2"
 }

@@ -13,6 +13,6 @@ registry_has_bundle() {
 	shift 3
 	airgap_found=$("$airgap_tool/bin/airgap" push "$airgap_bundle" "$airgap_target" --dry-run --quiet "$@") || fail "$airgap_found"
 	airgap_missing=$(printf '%s\n' "$airgap_found" | awk '$1 == "would-push" { print $2 }')
-	[ -z "$airgap_missing" ] || fail "The registry does not have these images, or has others under their names. To send them: airgap push BUNDLE $airgap_target
+	[ -z "$airgap_missing" ] || fail "the registry does not have these images, or has different ones under these names. To push them: airgap push BUNDLE $airgap_target
 $airgap_missing"
 }

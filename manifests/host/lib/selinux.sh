@@ -1,6 +1,6 @@
 # SELinux: permissive instead of enforcing. Never disabled: files keep their labels.
 
-# selinux_is_permissive: now and after a reboot.
+# selinux_is_permissive: checks it for now and after a reboot.
 selinux_is_permissive() { [ "$(getenforce)" != Enforcing ] && ! grep -q '^SELINUX=enforcing' /etc/selinux/config; }
 
 # make_selinux_permissive
@@ -10,7 +10,7 @@ make_selinux_permissive() {
 	[ "$(getenforce)" != Enforcing ] || setenforce 0
 }
 
-# restore_selinux: enforcing again, if it was.
+# restore_selinux: makes it enforcing again if it was before.
 restore_selinux() {
 	give_back /etc/selinux/config
 	if grep -q '^SELINUX=enforcing' /etc/selinux/config; then setenforce 1 || :; fi

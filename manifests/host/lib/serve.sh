@@ -1,13 +1,13 @@
 # The host that serves the bundle: the server's user, the bundle, airgap itself, and whether the server answers.
 # shellcheck disable=SC2154  # airgap_home is set in steps.sh
 
-# server_user_exists USER FOLDER: USER is not root, and nobody else gets into FOLDER.
+# server_user_exists USER FOLDER: USER is not root, and nobody else can enter FOLDER.
 server_user_exists() {
-	case $(getent passwd "$1" | cut -d: -f3) in '' | 0) fail "there is no user $1" ;; esac
+	case $(getent passwd "$1" | cut -d: -f3) in '' | 0) fail "the user $1 does not exist" ;; esac
 	closed "$2" "$1"
 }
 
-# make_server_user USER FOLDER: with a group of the same name.
+# make_server_user USER FOLDER: makes it with a group of the same name.
 make_server_user() {
 	if ! getent group "$1" >/dev/null; then
 		echo group >>"$airgap_home/serve-user"
@@ -20,7 +20,7 @@ make_server_user() {
 	close "$2" "$1"
 }
 
-# remove_server_user USER UNIT: if we made it. UNIT is stopped first: where an earlier version of airgap made it, it
+# remove_server_user USER UNIT: if airgap made it. UNIT is stopped first: if an earlier version of airgap made UNIT, it
 # still runs when this is undone.
 remove_server_user() {
 	[ -e "$airgap_home/serve-user" ] || return 0
@@ -30,13 +30,13 @@ remove_server_user() {
 	rm -f "$airgap_home/serve-user"
 }
 
-# arrived PATH BYTES RESULT: all of it is in PATH.part, or what was made of it is there.
+# arrived PATH BYTES RESULT: all of it is in PATH.part, or RESULT, which is made from it, exists.
 arrived() { [ -e "$3" ] || [ "$(stat -c %s "$1.part" 2>/dev/null)" = "$2" ] || fail "it is not on the host"; }
 
-# receive NAME PATH BYTES: what airgap sent to PATH.part, or what lies beside a script as NAME.
+# receive NAME PATH BYTES: takes the file that airgap sent to PATH.part, or that is beside a script as NAME.
 receive() {
 	from_beside "$1" "$2.part"
-	[ "$(stat -c %s "$2.part" 2>/dev/null)" = "$3" ] || fail "$1 is not whole: $3 bytes are expected"
+	[ "$(stat -c %s "$2.part" 2>/dev/null)" = "$3" ] || fail "$1 is not complete: it must have $3 bytes"
 }
 
 # install_tool FOLDER NAME DIGEST FILE OFFSET BYTES: airgap itself, from a stretch of FILE, or of FILE.part.
@@ -56,20 +56,20 @@ install_tool() {
 }
 airgap_stretch() { tail -c "+$airgap_from" "$airgap_file" | head -c "$airgap_size"; }
 
-# verify_bundle TOOL BUNDLE: only a bundle that is whole gets its name. One that is not is removed, so that it is sent
+# verify_bundle TOOL BUNDLE: only a verified bundle gets its name. Any other is removed, so that it is sent
 # again.
 verify_bundle() {
 	"$1/bin/airgap" verify --quiet "$2.part" || {
 		rm -f "$2.part"
-		fail "the bundle was damaged on its way; run the same command again to send it again"
+		fail "the bundle was damaged during the transfer; run the same command again to send it again"
 	}
 	mv "$2.part" "$2"
 }
 
-# group_reads GROUP FILE: nobody else but root does.
+# group_reads GROUP FILE: nobody else except root can read it.
 group_reads() { [ "$(stat -c '%a %G' "$2")" = "640 $1" ] || fail "others read $2, or $1 does not"; }
 
-# let_group_read GROUP FOLDER: every file in it.
+# let_group_read GROUP FOLDER: lets the group read every file in it.
 let_group_read() {
 	for airgap_file in "$2"/*; do
 		chgrp "$1" "$airgap_file"
@@ -77,8 +77,8 @@ let_group_read() {
 	done
 }
 
-# server_answers TOOL PORT NAME [CA]: as a client would see it, by name, and trusting nobody but CA; http without CA.
-# The Node in TOOL is started as bin/airgap does it: one of its libraries lies beside it.
+# server_answers TOOL PORT NAME [CA]: asks it as a client would, by name, and trusts only CA; without CA by http.
+# The Node in TOOL is started as bin/airgap starts it: one of its libraries is beside it.
 server_answers() {
 	[ -x "$1/node/bin/node" ] || fail "the server is not installed"
 	env LD_LIBRARY_PATH="$1/node/lib" "$1/node/bin/node" -e '

@@ -1,7 +1,7 @@
 # What `airgap status` asks of hosts. Changes nothing.
 
-# show_certificates: those of a control plane, of its kubeconfigs and of the server, each below a line `=== NAME`. Keys
-# stay where they are.
+# show_certificates: certificates of a control plane, of its kubeconfigs and of the server, each below a line `=== NAME`. Keys
+# are not shown.
 show_certificates() {
 	for airgap_file in /etc/kubernetes/pki/*.crt /etc/kubernetes/pki/etcd/*.crt; do
 		[ -f "$airgap_file" ] || continue
@@ -19,7 +19,7 @@ show_certificates() {
 	}
 }
 
-# show_image_origins: every registry that a runtime would ask, one a line: `server` and `[host."…"]` of hosts.toml, and
+# show_image_origins: every registry that a runtime may ask, one a line: `server` and `[host."…"]` of hosts.toml, and
 # Docker's mirrors.
 show_image_origins() {
 	if [ -d /etc/containerd/certs.d ]; then

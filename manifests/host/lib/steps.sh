@@ -1,7 +1,7 @@
-# Runs steps: each has a check, which changes nothing and succeeds when it is so already, and an
-# apply, which makes it so.
-#   airgap_mode  apply, or check: nothing is changed
-#   airgap_mark  begins the lines that a program reads; empty when a person does
+# Runs steps: each has a check, which changes nothing and succeeds when the step is already done, and an
+# apply, which does it.
+#   airgap_mode  apply, or check, which changes nothing
+#   airgap_mark  starts the lines for a program; empty when a person reads the output
 # shellcheck disable=SC2154,SC2317  # airgap_library is set before; show and taken_back are defined again by each step
 set -u
 : "${airgap_mode:=check}" "${airgap_mark:=}"
@@ -17,7 +17,7 @@ airgap_home=/var/lib/airgap
 airgap_lock=/run/airgap.lock
 airgap_failed=0
 
-# --- what steps are made of ---
+# --- the parts of steps ---
 
 fail() {
 	printf '%s\n' "$*" >&2
@@ -26,7 +26,7 @@ fail() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# wait_for SECONDS COMMAND...: until it succeeds. What it says at last is shown.
+# wait_for SECONDS COMMAND...: repeats it until it succeeds. Shows the output of the last try.
 wait_for() {
 	airgap_until=$(($(date +%s) + $1))
 	shift
@@ -39,10 +39,10 @@ wait_for() {
 	done
 }
 
-# relabel PATH: a file that comes from elsewhere has the label of its old folder, which SELinux does not let services read.
+# relabel PATH: a moved file keeps the label of its old folder, which SELinux may not allow services to read.
 relabel() { if have restorecon; then restorecon "$1" 2>/dev/null || :; fi; }
 
-# keep PATH: what was there before our first change of it, for give_back.
+# keep PATH: keeps the file from before our first change, for give_back.
 keep() {
 	airgap_kept=$airgap_home/before$1
 	if [ -e "$airgap_kept" ] || [ -h "$airgap_kept" ] || [ -e "$airgap_kept.absent" ]; then return 0; fi
@@ -55,10 +55,10 @@ keep() {
 	fi
 }
 
-# was_changed PATH: by us, and there was one before; it has not been given back.
+# was_changed PATH: airgap has changed a file that existed before, and has not given it back.
 was_changed() { [ -e "$airgap_home/before$1" ]; }
 
-# give_back PATH: as it was before our first change; one that we did not change stays.
+# give_back PATH: restores the file from before our first change; a file that airgap did not change stays.
 give_back() {
 	airgap_kept=$airgap_home/before$1
 	if [ -e "$airgap_kept" ] || [ -h "$airgap_kept" ]; then
@@ -70,7 +70,7 @@ give_back() {
 	fi
 }
 
-# put PATH MODE: writes stdin to a file, at once or not at all.
+# put PATH MODE: writes stdin to a file, whole or not at all.
 put() {
 	keep "$1"
 	mkdir -p "${1%/*}"
@@ -81,7 +81,7 @@ put() {
 	relabel "$1"
 }
 
-# close FOLDER [GROUP]: for what may hold secrets. The group gets in, and changes nothing.
+# close FOLDER [GROUP]: for files that may hold secrets. The group can enter, but not change anything.
 close() {
 	mkdir -p "$1"
 	if [ $# -eq 1 ]; then
@@ -95,7 +95,7 @@ closed() {
 		[ "$(stat -c %a "$1" 2>/dev/null)" = 700 ]
 	else
 		[ "$(stat -c '%a %G' "$1" 2>/dev/null)" = "750 $2" ]
-	fi || fail "others get into $1"
+	fi || fail "other users can enter $1"
 }
 
 # same PATH MODE SHA256 [GROUP]
@@ -104,17 +104,17 @@ same() {
 	[ $# -lt 4 ] || [ "$(stat -c %G "$1")" = "$4" ]
 }
 
-# from_beside NAME PATH: what lies beside a script that a person runs goes where a program would have sent it.
+# from_beside NAME PATH: puts a file that is beside a script where a program would have sent it.
 from_beside() {
 	[ -n "${airgap_beside-}" ] || return 0
-	[ -f "$airgap_beside/$1" ] || fail "$1 has to lie beside this script, in $airgap_beside"
+	[ -f "$airgap_beside/$1" ] || fail "$1 must be beside this script, in $airgap_beside"
 	mkdir -p "${2%/*}"
 	rm -f "$2"
 	# A copy: what is here gets an owner and a mode of its own.
 	cp --reflink=auto "$airgap_beside/$1" "$2" 2>/dev/null || cp "$airgap_beside/$1" "$2"
 }
 
-# A block of lines in a file that others write too. Where that is a link, it stays one.
+# A block of lines in a file that others write too. If the file is a link, it stays one.
 # block PATH: prints it, with its two marks.
 block() { [ ! -e "$1" ] || sed -n "/^# BEGIN airgap\$/,/^# END airgap\$/p" "$1"; }
 # block_has PATH LINE...
@@ -128,7 +128,7 @@ block_has() {
 }
 # drop_block PATH
 drop_block() { [ ! -e "$1" ] || sed -i "/^# BEGIN airgap\$/,/^# END airgap\$/d" "$(readlink -f "$1")"; }
-# put_block PATH: replaces it by stdin, at the end of the file.
+# put_block PATH: replaces it with stdin, at the end of the file.
 put_block() {
 	set -- "$(readlink -f "$1")"
 	keep "$1"
@@ -137,7 +137,7 @@ put_block() {
 	rm -f "$1.airgap"
 	cp -p "$1" "$1.airgap"
 	{
-		# awk ends the last line where nobody has.
+		# awk adds a missing line feed to the last line.
 		awk '/^# BEGIN airgap$/ { ours = 1 } !ours { print } /^# END airgap$/ { ours = 0 }' "$1"
 		printf '# BEGIN airgap\n%s\n# END airgap\n' "$airgap_block"
 	} >"$1.airgap"
@@ -145,7 +145,7 @@ put_block() {
 	relabel "$1"
 }
 
-# A service that runs with what it was last told: stamped UNIT STAMP [FILE...]; none of the files was written since then.
+# stamped UNIT STAMP [FILE...]: the service runs with its current configuration: no file was written after its restart.
 stamped() {
 	airgap_stamp=$airgap_home/stamps/$1
 	systemctl is-active --quiet "$1" && [ "$(cat "$airgap_stamp" 2>/dev/null)" = "$2" ] || return 1
@@ -156,7 +156,7 @@ stamp() {
 	mkdir -p "$airgap_home/stamps"
 	printf '%s\n' "$2" >"$airgap_home/stamps/$1"
 }
-# restart UNIT STAMP: enabled, restarted, and still running two seconds later.
+# restart UNIT STAMP: enables and restarts it; it must still run two seconds later.
 restart() {
 	systemctl daemon-reload
 	systemctl unmask "$1" 2>/dev/null || :
@@ -171,7 +171,7 @@ airgap_explain() {
 	fail "$1 does not run"
 }
 
-# --- how they are run ---
+# --- running steps ---
 
 airgap_try() {
 	(
@@ -184,8 +184,8 @@ airgap_say() {
 	if [ -n "$airgap_mark" ]; then printf '\n%s %s\n' "$airgap_mark" "$*"; fi
 }
 
-# How a step is taken back is kept on the host itself, before it is made: whoever resets it needs nothing else.
-# Numbers go down, so that what came last comes first; a step that is made again keeps its own.
+# How to undo a step is kept on the host itself, before the step is applied: a reset needs nothing else.
+# Numbers go down, so that the last step comes first; a step that is applied again keeps its number.
 airgap_keep_undo() {
 	airgap_text=$(taken_back)
 	[ -n "$airgap_text" ] || return 0
@@ -218,7 +218,7 @@ airgap_keep_undo() {
 	printf '# %s\n%s\n' "$2" "$airgap_part" >"$airgap_file"
 }
 
-# run ID TITLE, after check, apply and perhaps show and taken_back were defined.
+# run ID TITLE, after check, apply and, if needed, show and taken_back are defined.
 run() {
 	airgap_say begin "$1"
 	airgap_output=$(airgap_try check)
@@ -257,7 +257,7 @@ run() {
 	airgap_end "$1" 'done' "$2"
 }
 
-# undo ID TITLE, after apply was defined as what takes it back. Safe to repeat; one that fails does not stop the rest.
+# undo ID TITLE, after apply is defined as the undo. Safe to repeat; a failure does not stop the rest.
 undo() {
 	airgap_say begin "$1"
 	airgap_say applying "$1"
@@ -277,8 +277,8 @@ undo() {
 	fi
 }
 
-# Takes back all that was done on this host, the last first; what could not be taken back is kept for another try.
-# undo_all packages: those that were installed too.
+# Undoes all steps of this host, the last first; a step that cannot be undone is kept for another try.
+# undo_all packages: also removes the packages that were installed.
 undo_all() {
 	airgap_worst=0
 	for airgap_undo in "$airgap_home/undo/"[0-9]*; do
@@ -297,7 +297,7 @@ undo_all() {
 	[ "$airgap_worst" -eq 0 ] || airgap_failed=1
 	[ "$airgap_failed" -eq 0 ] || return 0
 	rm -rf /etc/airgap
-	# Packages that stay are still ours, should they go later.
+	# Packages that stay are still recorded as ours, so that a later reset can remove them.
 	[ "${1-}" != packages ] || rm -f "$airgap_home/installed-packages"
 	find "$airgap_home" -mindepth 1 -maxdepth 1 ! -name installed-packages -exec rm -rf {} +
 	rmdir "$airgap_home" 2>/dev/null || :
@@ -311,7 +311,7 @@ airgap_end() {
 show() { :; }
 taken_back() { :; }
 
-# One at a time works on a host; who finds a lock of a process that is gone takes it over.
+# One run at a time works on a host; a lock of a process that has ended is taken over.
 airgap_begin() {
 	[ "$airgap_mode" = apply ] || return 0
 	airgap_waited=0
@@ -319,7 +319,7 @@ airgap_begin() {
 		airgap_pid=$(cat "$airgap_lock/pid" 2>/dev/null || :)
 		if [ -n "$airgap_pid" ] && kill -0 "$airgap_pid" 2>/dev/null; then
 			[ "$airgap_waited" -gt 0 ] || airgap_say waiting "$airgap_pid"
-			[ "$airgap_waited" -lt 900 ] || fail "another run of airgap (process $airgap_pid) works on this host for 15 minutes already"
+			[ "$airgap_waited" -lt 900 ] || fail "another run of airgap (process $airgap_pid) has been working on this host for 15 minutes"
 		elif [ "$airgap_waited" -gt 0 ]; then
 			rm -rf "$airgap_lock"
 		fi

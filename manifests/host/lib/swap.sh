@@ -1,10 +1,10 @@
-# Swap: off now, in fstab, as a systemd unit, as compressed memory, and as the place that a Debian resumes from.
+# Swap off: now, in fstab, as a systemd unit, as compressed memory, and as the device that Debian resumes from.
 
 # Lines of fstab that name swap: an extended expression.
 airgap_swap_lines='^[^#[:space:]]+[[:space:]]+[^[:space:]]+[[:space:]]+swap[[:space:]]'
 airgap_no_swap_is_used() { [ "$(wc -l </proc/swaps)" -le 1 ]; }
 
-# swap_is_off: now and after a reboot.
+# swap_is_off: checks it for now and after a reboot.
 swap_is_off() {
 	airgap_no_swap_is_used || fail "swap is on: $(tail -n +2 /proc/swaps)"
 	! grep -qE "$airgap_swap_lines" /etc/fstab 2>/dev/null || fail "/etc/fstab names swap"
@@ -25,7 +25,7 @@ switch_swap_off() {
 	airgap_no_swap_is_used || swapoff -a
 }
 
-# restore_swap: as it was before switch_swap_off.
+# restore_swap: restores it to the state before switch_swap_off.
 restore_swap() {
 	systemctl unmask swap.target
 	if was_changed /etc/fstab; then

@@ -9,7 +9,7 @@ chrony_reads() {
 	block_has "$@"
 }
 
-# configure_chrony PATH: by the lines of stdin alone; other sources become comments.
+# configure_chrony PATH: uses only the lines of stdin; other sources become comments.
 configure_chrony() {
 	keep "$1"
 	touch "$1"

@@ -1,4 +1,4 @@
-# Rules of ufw, each as it stands behind `ufw`: allow 6443/tcp, route allow from 10.244.0.0/16.
+# Rules of ufw, each as the arguments of `ufw`: allow 6443/tcp, route allow from 10.244.0.0/16.
 # shellcheck disable=SC2154  # airgap_home is set in steps.sh
 
 # ufw_has RULE...
@@ -9,7 +9,7 @@ ufw_has() {
 	done
 }
 
-# ufw_add RULE...: those that are missing, and remembers them for ufw_remove.
+# ufw_add RULE...: adds the missing ones, and records them for ufw_remove.
 ufw_add() {
 	touch "$airgap_home/firewall"
 	airgap_added=$(ufw show added)
@@ -21,7 +21,7 @@ ufw_add() {
 	done
 }
 
-# ufw_remove: the rules that ufw_add has added on this host.
+# ufw_remove: removes the rules that ufw_add has added on this host.
 ufw_remove() {
 	[ -e "$airgap_home/firewall" ] || return 0
 	while read -r airgap_rule; do

@@ -9,9 +9,9 @@ export interface Dependency {
   name: string;
   version: string;
   repository: string;
-  /** The key of its values, and its folder's name where two are of one chart. */
+  /** The key of its values, and its folder's name when two use the same chart. */
   alias?: string;
-  /** Paths in the values, comma-separated; the first that is there decides. */
+  /** Paths in the values, comma-separated; the first that exists decides. */
   condition?: string;
 }
 
@@ -57,7 +57,7 @@ export function subtree(tree: ChartFiles, prefix: string): ChartFiles {
 }
 
 /**
- * Reads Chart.yaml, as version 1 of the format too.
+ * Reads Chart.yaml, also in version 1 of the format.
  * @param what the chart as the user named it, for messages
  * @throws AirgapError `spec`
  */

@@ -8,7 +8,7 @@ import { type ChartReach, fromRegistry, fromRepository, isUnreachable, type Obta
 import { type ChartFiles, readFolder } from "./tree.ts";
 import { isTrue } from "./values.ts";
 
-/** Whether values switch a sub-chart on: the first condition that is set decides, then tags, else it is on. */
+/** Whether values switch a sub-chart on: the first condition that is set decides, then tags; otherwise it is on. */
 export function isEnabled({ condition }: Dependency, values: Mapping): boolean {
   for (const path of condition?.split(",") ?? []) {
     const found = get(values, ...path.trim().split("."));
@@ -24,9 +24,9 @@ export interface Completed {
 }
 
 /**
- * Fetches the sub-charts that Chart.yaml names and the chart does not bring, at the versions of
- * Chart.lock. What can't be had is taken out of Chart.yaml, so that the rest can be rendered.
- * @param values the chart's values with the user's: what they switch off is not fetched
+ * Fetches the sub-charts that Chart.yaml names and the chart does not contain, at the versions in
+ * Chart.lock. Those that cannot be fetched are removed from Chart.yaml, so that the rest can be rendered.
+ * @param values the chart's values with the user's: sub-charts that they switch off are not fetched
  */
 export async function completeDependencies(
   chart: Chart,
@@ -85,7 +85,7 @@ async function add(
   const { name, repository, version } = dependency;
   if (repository.startsWith("file://")) return addFolder(tree, dependency, obtained, reach, depth);
   if (repository === "")
-    throw new AirgapError("not-found", `it names no repository, and charts/${name} is not there`);
+    throw new AirgapError("not-found", `it does not name a repository, and charts/${name} does not exist`);
   const found = repository.startsWith("oci://")
     ? await fromRegistry(reach, `${repository.replace(/\/+$/, "")}/${name}`, version)
     : await fromRepository(reach, repository, name, version);
@@ -99,8 +99,7 @@ async function addFolder(
   reach: ChartReach,
   depth: number,
 ): Promise<void> {
-  if (obtained.folder === undefined)
-    throw new AirgapError("spec", `${repository} leads outside of the archive`);
+  if (obtained.folder === undefined) throw new AirgapError("spec", `${repository} leads outside the archive`);
   const folder = resolve(obtained.folder, repository.slice("file://".length));
   const inner: Obtained = {
     tree: await readFolder(folder),
@@ -115,7 +114,7 @@ async function addFolder(
     reach,
     depth + 1,
   );
-  // Where git makes no links, it leaves files that hold their target.
+  // If git cannot make links, it writes files with the target as their content.
   tree.delete(`charts/${name}`);
   for (const [path, bytes] of completed.tree) tree.set(`charts/${name}/${path}`, bytes);
 }

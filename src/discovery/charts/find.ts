@@ -25,7 +25,7 @@ export interface ChartOptions {
   values: { file: string; text: string }[];
   set: string[];
   kubeVersion?: string | undefined;
-  /** What can't be rendered or had is an error, not a warning. */
+  /** A chart that cannot be rendered or fetched is an error, not a warning. */
   strict: boolean;
 }
 
@@ -53,8 +53,8 @@ export function givenValues(options: Pick<ChartOptions, "values" | "set">): Mapp
 }
 
 /**
- * Finds a chart's images: in its rendering by helm, and in its values what that leaves unused.
- * Without helm the values are all there is, and that is said.
+ * Finds a chart's images: in its rendering by helm, and in its values those that the rendering does not use.
+ * Without helm only the values are searched, with a warning.
  */
 export async function findInChart(
   obtained: Obtained,
@@ -68,14 +68,14 @@ export async function findInChart(
   const { tree, missing } = await completeDependencies(first, obtained, values, reach);
   const warnings = missing.map(
     ({ dependency: { name, version }, why }) =>
-      `${what}: the sub-chart ${name} ${version} could not be had, its images are not in the answer: ${why}`,
+      `${what}: the sub-chart ${name} ${version} cannot be fetched, so its images are not in the answer: ${why}`,
   );
   if (options.strict && missing.length > 0) {
     throw new AirgapError("spec", warnings.join("\n"), {
       suggestions: [`helm dependency build ${obtained.folder ?? what}`],
     });
   }
-  // What can't be had was taken out of Chart.yaml, but its values still stand in the chart's.
+  // Missing sub-charts were removed from Chart.yaml, but their values are still in the chart's.
   const chart =
     tree === obtained.tree ? first : { ...(await loadChart(tree, what)), dependencies: first.dependencies };
   const named = imagesInValues(chart, given, what);
@@ -91,11 +91,13 @@ export async function findInChart(
     walkDocument(root, { taken, unread: (each) => unread.push(each) }),
   );
   if (rendering.hookNames.length > 0)
-    result.notes.push(`${what} has hooks, which are carried and not run: ${rendering.hookNames.join(", ")}`);
+    result.notes.push(
+      `${what} has hooks, which the bundle carries but airgap does not run: ${rendering.hookNames.join(", ")}`,
+    );
   return { ...result, rendering, sightings: [...rendered, ...unusedImages(named, rendered, chart, whole)] };
 }
 
-/** `whole` is false where templates had to be left out, or all of them. */
+/** `whole` is false when some or all templates had to be left out. */
 interface Rendered {
   rendering?: Rendering;
   whole: boolean;
@@ -110,18 +112,14 @@ async function tryRender(
   reach: ChartReach,
 ): Promise<Rendered> {
   const instead =
-    "images were read from the chart's values instead: likely, not certain, and what only templates name is missing";
+    "images were read from the chart's values instead: they are likely, not certain, and images that only templates name are missing";
   const version = await helmVersion();
   if (version === undefined) {
     if (options.strict)
-      throw new AirgapError(
-        "environment",
-        `The chart ${what} has to be rendered, and there is no helm on the PATH`,
-        {
-          suggestions: ["install helm 3 or newer: https://helm.sh/docs/intro/install/"],
-        },
-      );
-    warnings.push(`${what} was not rendered, since there is no helm on the PATH; ${instead}`);
+      throw new AirgapError("environment", `Cannot render the chart ${what}: helm is not on the PATH`, {
+        suggestions: ["install helm 3 or newer: https://helm.sh/docs/intro/install/"],
+      });
+    warnings.push(`${what} was not rendered, since helm is not on the PATH; ${instead}`);
     return { whole: false };
   }
   const renderOptions = optionsFor(chart, what, options, reach);
@@ -137,7 +135,7 @@ async function tryRender(
 
 const MAX_LEFT_OUT = 20;
 
-/** Renders a chart without the templates that fail, for want of values that only its user knows. */
+/** Renders a chart without the templates that fail because they need values that only the user knows. */
 async function renderMost(
   tree: ChartFiles,
   what: string,
@@ -151,7 +149,7 @@ async function renderMost(
       const rendering = await renderChart(rest, what, options);
       if (failures.length > 0)
         warnings.push(
-          `${failures[0]}; ${count(failures.length, "template")} that failed ${failures.length === 1 ? "was" : "were"} left out, what they name is only known from the values`,
+          `${failures[0]}; ${count(failures.length, "template")} that failed ${failures.length === 1 ? "was" : "were"} left out; their images are known only from the values`,
         );
       return { rendering, whole: failures.length === 0 };
     } catch (error) {
@@ -165,7 +163,7 @@ async function renderMost(
   }
 }
 
-/** The newest Kubernetes that is known and the chart takes; helm's own default depends on how it was built. */
+/** The newest known Kubernetes that the chart accepts; helm's own default depends on how helm was built. */
 export function fittingVersion({ kubeVersion }: Chart): string {
   const known = knownVersions();
   return (

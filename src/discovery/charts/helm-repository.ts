@@ -8,13 +8,13 @@ import { parseOne } from "../documents/parse.ts";
 import { Text } from "../documents/text.ts";
 import { newest } from "./semver.ts";
 
-/** The index of a large repository, of all versions of hundreds of charts. */
+/** Largest index: a large repository has all versions of hundreds of charts. */
 const MAX_INDEX = 128 * 1024 * 1024;
 export const MAX_ARCHIVE = 100 * 1024 * 1024;
 
 /**
- * The versions of one chart in an index. Indexes are large and one chart is wanted: only its section
- * is parsed when the index is written as Helm writes it, else all of it.
+ * The versions of one chart in an index. Indexes are large and only one chart is needed: only its section
+ * is parsed when the index has the form that Helm writes, otherwise all of it.
  */
 function versionsOf(index: string, name: string, url: string): Node[] {
   const text = new Text(redactUrl(url), index);
@@ -29,7 +29,7 @@ function versionsOf(index: string, name: string, url: string): Node[] {
   return itemsOf(get(parseOne(text, start, stop), name));
 }
 
-/** A packaged chart as a repository gave it. */
+/** A packaged chart as a repository sent it. */
 export interface Packaged {
   bytes: Buffer;
   version: string;
@@ -40,7 +40,7 @@ export interface Packaged {
 /**
  * Fetches a chart from a repository by name and version or range, checked against the index.
  * https://helm.sh/docs/topics/chart_repository/
- * @throws AirgapError `not-found` with the versions there are, `corrupt`, `network`
+ * @throws AirgapError `not-found` with the available versions, `corrupt`, `network`
  */
 export async function fetchFromRepository(
   http: Http,
@@ -66,13 +66,13 @@ export async function fetchFromRepository(
   }
   const url = URL.parse(place.value, base)?.href;
   if (url === undefined)
-    throw new AirgapError("protocol", `${redactUrl(base)} has no address for ${name} ${version}`);
+    throw new AirgapError("protocol", `${redactUrl(base)} does not give a URL for ${name} ${version}`);
   const bytes = await readPlace(http, url, MAX_ARCHIVE, undefined, signal);
   const digest = stringAt(entry, "digest")?.replace(/^sha256:/, "");
   if (digest !== undefined && /^[0-9a-f]{64}$/.test(digest) && digestOf(bytes) !== `sha256:${digest}`) {
     throw new AirgapError(
       "corrupt",
-      `${redactUrl(url)} is not what the index says: expected sha256:${digest}, found ${digestOf(bytes)}`,
+      `${redactUrl(url)} has the wrong content: the index says sha256:${digest}, found ${digestOf(bytes)}`,
     );
   }
   return { bytes, version, origin: redactUrl(url) };

@@ -6,7 +6,7 @@ const MAX_DEPTH = 8;
 const MAX_CHARTS = 300;
 
 /**
- * Reads a chart with the sub-charts that it has with it, as folders or archives under `charts/`.
+ * Reads a chart with the sub-charts that it contains, as folders or archives under `charts/`.
  * @throws AirgapError `spec`
  */
 export async function loadChart(tree: ChartFiles, what: string): Promise<Chart> {
@@ -45,12 +45,12 @@ async function load(
   return chart;
 }
 
-/** The sub-chart that a dependency stands for, if the chart has it with it. */
+/** The sub-chart of a dependency, if the chart contains it. */
 export function carried(chart: Chart, dependency: Dependency): Chart | undefined {
   return [...chart.charts.values()].find(({ name }) => name === dependency.name);
 }
 
-/** Dependencies named in Chart.yaml whose sub-chart is not there. */
+/** Dependencies in Chart.yaml whose sub-chart is missing. */
 export function missingDependencies(chart: Chart): Dependency[] {
   return chart.dependencies.filter((dependency) => carried(chart, dependency) === undefined);
 }

@@ -8,12 +8,12 @@ import { fetchFromRepository, MAX_ARCHIVE } from "./helm-repository.ts";
 import { fetchFromRegistry, type OpenRepository } from "./oci.ts";
 import { type ChartFiles, readArchive, readFolder } from "./tree.ts";
 
-/** What it takes to reach charts. */
+/** What is needed to fetch charts. */
 export interface ChartReach {
   /** Relative paths start here. */
   baseDir: string;
   http(): Http;
-  /** Absent where no registry may be asked. */
+  /** Absent when no registry may be asked. */
   registry?: OpenRepository | undefined;
   emit: Emit;
   signal?: AbortSignal | undefined;
@@ -41,14 +41,14 @@ async function packaged(bytes: Buffer, what: string, origin: string): Promise<Ob
   return { tree: await readArchive(bytes, what), archive: bytes, what, origin };
 }
 
-/** Fetches from a registry, when one may be asked. */
+/** Fetches from a registry, if registries may be asked. */
 export async function fromRegistry(
   reach: ChartReach,
   url: string,
   version: string | undefined,
 ): Promise<Obtained> {
   if (reach.registry === undefined)
-    throw new AirgapError("unsupported", `${url} can't be read here`, {
+    throw new AirgapError("unsupported", `Cannot read ${url} here: registries are not asked`, {
       suggestions: [`helm pull ${url}`, "and name the archive instead"],
     });
   const { bytes, origin } = await fetchFromRegistry(reach.registry, url, version, reach.signal);
@@ -94,9 +94,9 @@ export async function obtainChart(place: ChartPlace, reach: ChartReach): Promise
     );
   const path = /^file:/i.test(chart) ? localPath(chart) : resolve(reach.baseDir, chart);
   const found = await stat(path).catch((cause) => {
-    throw new AirgapError("spec", `The chart ${chart} can't be read: there is no ${path}`, {
+    throw new AirgapError("spec", `Cannot read the chart ${chart}: ${path} does not exist`, {
       cause,
-      suggestions: ["for a chart of a repository, give its URL with repo:"],
+      suggestions: ["for a chart from a repository, give the repository's URL with repo:"],
     });
   });
   if (found.isDirectory())

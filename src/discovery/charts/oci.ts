@@ -32,7 +32,7 @@ async function read(
   return Buffer.concat(chunks);
 }
 
-/** A chart's version as a tag: `+` is none there. */
+/** A chart's version as a tag, which cannot contain `+`. */
 const tagOf = (version: string): string => version.replaceAll("+", "_");
 
 async function chooseTag(
@@ -53,13 +53,13 @@ async function chooseTag(
   return tagOf(version);
 }
 
-/** Manifests of one index that are looked at for a chart. */
+/** Manifests of one index that are searched for a chart. */
 const MAX_CHILDREN = 64;
 
 /**
- * The manifest with a chart in it: the tag's own, or one in its index, where a publisher keeps images
+ * The manifest with a chart in it: the tag's own, or one in its index, since some publishers keep images
  * and chart under one tag.
- * @throws AirgapError `spec` when there is none
+ * @throws AirgapError `spec` when there is no chart
  */
 async function findChart(
   source: Source,
@@ -86,8 +86,8 @@ async function findChart(
 }
 
 /**
- * Fetches a chart from a registry: `oci://host/path/name`, with a tag or digest behind it or a
- * version or range beside it.
+ * Fetches a chart from a registry: `oci://host/path/name`, with a tag or digest after it or a
+ * separate version or range.
  * @throws AirgapError
  */
 export async function fetchFromRegistry(

@@ -25,12 +25,12 @@ export interface RenderOptions {
 export interface Rendering {
   /** Custom resource definitions and objects, in Helm's order. */
   objects: string;
-  /** What Helm runs before, after and in tests, and nobody runs here. */
+  /** What Helm runs before and after an installation and in tests; airgap does not run it. */
   hooks: string;
   hookNames: string[];
 }
 
-/** The helm binary's version, or undefined when there is none on the PATH. */
+/** The helm binary's version, or undefined when helm is not on the PATH. */
 export async function helmVersion(): Promise<string | undefined> {
   try {
     const { code, stdout } = await run("helm", ["version", "--short"], { timeoutMs: 10_000 });
@@ -40,7 +40,7 @@ export async function helmVersion(): Promise<string | undefined> {
   }
 }
 
-/** Of the environment only what a program needs: no cluster, no plugins, no configuration of the user's. */
+/** The minimal environment of a program: no cluster, no plugins, no configuration of the user. */
 function environment(home: string): NodeJS.ProcessEnv {
   const { PATH, TMPDIR } = process.env;
   return {
@@ -109,7 +109,7 @@ async function helm(
     maxOutput: MAX_FILE,
     ...(signal ? { signal } : {}),
   }).catch((cause) => {
-    throw new AirgapError("spec", `${what} could not be rendered: ${messageOf(cause)}`, { cause });
+    throw new AirgapError("spec", `Cannot render ${what}: ${messageOf(cause)}`, { cause });
   });
   if (result.code === 0) return result.stdout;
   const said = result.stderr
@@ -119,17 +119,17 @@ async function helm(
     .filter((line) => !/^(?:walk\.go|WARNING|Use --debug)/.test(line))
     .slice(-6)
     .join("\n");
-  throw new AirgapError("spec", `helm could not render ${what}: ${said || `it ended with ${result.code}`}`, {
+  throw new AirgapError("spec", `helm cannot render ${what}: ${said || `it exited with ${result.code}`}`, {
     suggestions: ["give the values that the chart requires with --values or --set (in a spec: values:)"],
   });
 }
 
-/** The template that helm named first in an error: the one that it was rendering. */
+/** The template that helm names first in an error: the one that it was rendering. */
 export function failedTemplate(message: string): string | undefined {
   return /(?:^|[\s(])[^\s/()]+\/((?:charts\/[^\s/()]+\/)*templates\/[^\s():]+):\d+/.exec(message)?.[1];
 }
 
-/** Takes hooks apart from what is applied. https://helm.sh/docs/topics/charts_hooks/ */
+/** Separates hooks from the objects that are applied. https://helm.sh/docs/topics/charts_hooks/ */
 function split(rendered: string, what: string): Rendering {
   const text = new Text(what, rendered);
   const hookRanges: [number, number][] = [];

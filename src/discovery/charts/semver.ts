@@ -1,4 +1,4 @@
-/** https://semver.org/spec/v2.0.0.html, with parts left out and a leading `v` as charts write them. */
+/** https://semver.org/spec/v2.0.0.html, also with missing parts and a leading `v`, as charts write versions. */
 interface Version {
   numbers: [number, number, number];
   pre: string[];
@@ -35,7 +35,7 @@ function compare(a: Version, b: Version): number {
   return 0;
 }
 
-/** By precedence; what is no version comes first. */
+/** By precedence; a text that is not a version comes first. */
 export function compareVersions(a: string, b: string): number {
   const [x, y] = [parse(a), parse(b)];
   if (x === undefined || y === undefined) return x === y ? 0 : x === undefined ? -1 : 1;
@@ -46,7 +46,7 @@ export const isVersion = (text: string): boolean => parse(text) !== undefined;
 
 type Test = (version: Version) => boolean;
 
-/** The first version above all that share the first `kept` numbers. */
+/** The first version above all versions with the same first `kept` numbers. */
 function next({ numbers }: Version, kept: number): Version {
   const raised = numbers.map((number, i) =>
     i < kept - 1 ? number : i === kept - 1 ? number + 1 : 0,
@@ -98,10 +98,10 @@ function comparator(text: string): Test | undefined {
 }
 
 /**
- * Whether a version is in a range as Helm takes it: `^1.2`, `~1.2.3`, `>=1.0 <2.0`, `1.x`,
+ * Whether a version is in a range as Helm reads it: `^1.2`, `~1.2.3`, `>=1.0 <2.0`, `1.x`,
  * `1.2 - 1.4`, `a || b`. A pre-release only matches a range that names one.
  * Rules: Masterminds/semver v3, "Checking Version Constraints".
- * @returns undefined when the range can't be read
+ * @returns undefined when the range cannot be read
  */
 export function inRange(text: string, range: string): boolean | undefined {
   const version = parse(text);
@@ -121,7 +121,7 @@ export function inRange(text: string, range: string): boolean | undefined {
   return any;
 }
 
-/** The newest version of a list that is in a range, or of all releases when there is none. */
+/** The newest version of a list that is in a range, or of all releases when there is no range. */
 export function newest(versions: string[], range?: string): string | undefined {
   if (range !== undefined && versions.includes(range)) return range;
   const fitting = versions.filter((version) =>

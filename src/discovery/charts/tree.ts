@@ -33,20 +33,20 @@ class Builder {
   }
 }
 
-/** The path inside of the chart's folder. @throws AirgapError for one that leads out of it */
+/** The path inside the chart's folder. @throws AirgapError for one that leads out of it */
 function innerPath(name: string, what: string): string | undefined {
   const parts = name
     .replace(/\\/g, "/")
     .split("/")
     .filter((part) => part !== "" && part !== ".");
   if (name.startsWith("/") || /^[A-Za-z]:/.test(name) || parts.includes("..") || name.includes("\0")) {
-    throw refuse(what, `the entry '${name}' leads outside of it`);
+    throw refuse(what, `the entry '${name}' leads outside the chart`);
   }
   return parts.length < 2 ? undefined : parts.slice(1).join("/");
 }
 
 /**
- * Reads a packaged chart. Nothing is written to disk; a path that leads out, a link, a special file
+ * Reads a packaged chart. Nothing is written to disk. A path that leads out, a link, a special file
  * or too much content is refused.
  * @throws AirgapError `spec`
  */
@@ -74,7 +74,7 @@ export async function readArchive(bytes: Uint8Array, what: string): Promise<Char
   return builder.tree;
 }
 
-/** The working tree that a folder belongs to: up to the folder with `.git`; undefined outside of one. */
+/** The working tree that a folder belongs to: up to the folder with `.git`; undefined when there is none. */
 async function workingTree(folder: string): Promise<string | undefined> {
   for (let at = folder; ; at = dirname(at)) {
     if (await stat(join(at, ".git")).catch(() => undefined)) return at;
@@ -83,8 +83,8 @@ async function workingTree(folder: string): Promise<string | undefined> {
 }
 
 /**
- * Where reading may go on behind a link: within the folder that it is in, or the working tree of git
- * around that. A link in `charts/` to another chart is that sub-chart, wherever it lies.
+ * Where a link may lead: inside the folder that it is in, or the working tree of git
+ * around it. A link in `charts/` to another chart is that sub-chart, wherever it is.
  * @returns the folder that links below it may not leave
  */
 async function follow(path: string, real: string, home: string): Promise<string | undefined> {
@@ -98,7 +98,7 @@ async function follow(path: string, real: string, home: string): Promise<string 
 }
 
 /**
- * Reads a chart's folder, links too; one that leads out of it and its working tree is refused, but
+ * Reads a chart's folder, links too. A link that leads out of it and its working tree is refused, except
  * for a linked sub-chart. `.git` is left out.
  * @throws AirgapError `spec`
  */
@@ -114,11 +114,11 @@ export async function readFolder(folder: string): Promise<ChartFiles> {
       const path = join(directory, entry.name);
       const shown = relative(folder, path);
       const real = await realpath(path).catch((cause) => {
-        throw refuse(folder, `the link ${shown} leads nowhere (${messageOf(cause)})`);
+        throw refuse(folder, `the link ${shown} is broken (${messageOf(cause)})`);
       });
       const within = real.startsWith(home + sep) ? home : await follow(path, real, home);
-      if (within === undefined) throw refuse(folder, `the link ${shown} leads outside of it`);
-      if (above.includes(real)) throw refuse(folder, `the link ${shown} leads back to where it is`);
+      if (within === undefined) throw refuse(folder, `the link ${shown} leads outside the chart`);
+      if (above.includes(real)) throw refuse(folder, `the link ${shown} leads back to a folder above it`);
       const found = await stat(real);
       if (found.isDirectory()) await visit(path, [...above, real], within);
       else if (found.size > MAX_TOTAL) throw refuse(folder, `${shown} is larger than ${MAX_TOTAL >> 20} MiB`);
@@ -134,7 +134,7 @@ export async function writeTree(tree: ChartFiles, folder: string): Promise<void>
   for (const [path, bytes] of tree) {
     const target = resolve(folder, path);
     if (!target.startsWith(resolve(folder) + sep))
-      throw refuse(folder, `the entry '${path}' leads outside of it`);
+      throw refuse(folder, `the entry '${path}' leads outside the chart`);
     await mkdir(dirname(target), { recursive: true });
     await writeFile(target, bytes);
   }

@@ -12,8 +12,8 @@ import { missingDependencies } from "./load.ts";
 import { asMapping, isTrue, mergeValues } from "./values.ts";
 
 /**
- * The images that a chart's values name, sub-charts included: all that can be known without
- * rendering, and with a rendering what it leaves unused. Tags that are not written are the chart's
+ * The images that a chart's values name, sub-charts included: everything that is known without
+ * rendering, and with a rendering the images that it does not use. A missing tag is the chart's
  * `appVersion`.
  * @param given the user's values over the chart's own
  */
@@ -31,7 +31,7 @@ function inChart(
   const values = mergeValues(parseFile(chart.tree, "values.yaml", what), given);
   const own = new Set(chart.dependencies.map(({ alias, name }) => alias ?? name));
   const version = chart.appVersion ? { defaultTag: chart.appVersion } : {};
-  // What is global was given by the chart above, which has looked through it.
+  // Global values come from the chart above, which has searched them already.
   const global = inner ? asMapping(get(values, "global")) : mapping([]);
   const inherited = inherit(version, pairsOf(global, undefined));
   const root = mapping(values.entries.filter(({ key }) => !own.has(key) && !(inner && key === "global")));
@@ -48,13 +48,13 @@ function inChart(
   );
   return [
     ...mine,
-    ...absent.map((sighting) => ({ ...sighting, behind: behind ?? "a sub-chart that is not there" })),
+    ...absent.map((sighting) => ({ ...sighting, behind: behind ?? "a sub-chart that is missing" })),
     ...[...chart.charts.values()].flatMap((sub) => inSubchart(chart, sub, values, what, behind)),
   ];
 }
 
 /**
- * What a chart's publisher names beside its values, for what operators pull at run time; entries of
+ * The images that a chart's publisher names besides its values, for operators that pull at run time; entries of
  * `helm.sh/images` may have a condition. https://artifacthub.io/docs/topics/annotations/helm/
  */
 function inAnnotations(annotations: Mapping, values: Mapping): Sighting[] {
@@ -118,8 +118,8 @@ const familyOf = (reference: string): string => {
 };
 
 /**
- * How the chart's templates make a tag of `appVersion`, by what its rendering shows for images of
- * the same publisher; undefined where it shows nothing.
+ * How the chart's templates make a tag from `appVersion`, judged by how its rendering shows images of
+ * the same publisher; undefined when it shows none.
  */
 function prefixFor(
   reference: string,
@@ -136,10 +136,10 @@ function prefixFor(
 }
 
 /**
- * What the values name and the rendering leaves unused: behind a switch that is off. An image whose
- * name the templates make longer (`operator` to `operator-generic`) is not one of them, and one
- * whose tag is nowhere written is only possible.
- * @param whole whether every template was rendered; otherwise what is missing may not be switched off
+ * Images that the values name and the rendering does not use: a switch turns them off. An image whose
+ * name the templates extend (`operator` to `operator-generic`) is not one of them, and one
+ * without a tag anywhere is only possible.
+ * @param whole whether every template was rendered; otherwise a missing image may not be switched off
  */
 export function unusedImages(
   named: Sighting[],

@@ -6,8 +6,8 @@ const EMPTY: Mapping = mapping([]);
 export const asMapping = (node: Node | undefined): Mapping => (node?.kind === "mapping" ? node : EMPTY);
 
 /**
- * Helm's order: `over` wins, mappings are merged, everything else is replaced, null takes a key out.
- * @param keepNull for values that go over others later, where null still has something to take out
+ * Helm's order: `over` wins, mappings are merged, everything else is replaced, null removes a key.
+ * @param keepNull for values that are merged over others later, where null must still remove a key
  */
 export function mergeValues(under: Node | undefined, over: Node | undefined, keepNull = false): Mapping {
   let merged = asMapping(under);
@@ -76,7 +76,7 @@ function assignments(text: string): string[] {
 }
 
 /**
- * Applies `helm --set` expressions, for reading values where Helm itself is not there.
+ * Applies `helm --set` expressions, to read values without Helm.
  * @throws AirgapError `usage`
  */
 export function setValues(values: Mapping, expressions: string[]): Mapping {
@@ -101,7 +101,7 @@ export function setValues(values: Mapping, expressions: string[]): Mapping {
   return asMapping(result);
 }
 
-/** What a value means where a template asks `if`. */
+/** Whether a template's `if` takes a value as true. */
 export function isTrue(node: Node | undefined): boolean {
   if (node === undefined || isNull(node)) return false;
   if (node.kind === "scalar") return node.plain ? !/^(?:false|0|0\.0)$/i.test(node.value) : node.value !== "";

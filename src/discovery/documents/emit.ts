@@ -1,11 +1,11 @@
 import { isNull, type Mapping, type Node, type Scalar, type Sequence } from "./node.ts";
 
-/** Plain strings that any YAML reader, 1.1 included, takes for strings. */
+/** Plain strings that any YAML reader, 1.1 included, reads as strings. */
 const SAFE = /^[A-Za-z/_][A-Za-z0-9_./@%+-]*(?::[A-Za-z0-9_./@%+-]+)*(?: [A-Za-z0-9_./@%+(),-]+)*$/;
 const SPECIAL =
   /^(?:true|false|yes|no|on|off|null|y|n|~|\.inf|\.nan|0x[0-9a-f]+|0o?[0-7]+|[-+]?[0-9._]+(?:e[-+]?[0-9]+)?)$/i;
 
-/** What stands in no block scalar, and only escaped in a quoted one. */
+/** Characters that a block scalar cannot hold, and a quoted one only escaped. */
 const UNPRINTABLE = /[^\P{Cc}\n\t]|[\u2028\u2029\ufeff]/u;
 
 /** Writes a document as block YAML that Kubernetes reads as the same values. */
@@ -27,7 +27,7 @@ function emit(node: Node, indent: number, inline: boolean): string {
 
 const pad = (indent: number): string => " ".repeat(indent);
 
-/** The first line goes behind what is written already: `- ` of a list, or nothing at the start. */
+/** The first line continues the text that is written already: `- ` of a list, or nothing at the start. */
 function emitMapping({ entries }: Mapping, indent: number, inline: boolean): string {
   const lines = entries.map(
     ({ key, value }) =>
@@ -48,7 +48,7 @@ function emitSequence({ items }: Sequence, indent: number, inline: boolean): str
   return (inline ? "" : pad(indent)) + lines.join(`\n${pad(indent)}`);
 }
 
-/** A plain scalar keeps its source and so its type; a string is quoted where it could be taken for something else. */
+/** A plain scalar keeps its source and so its type; a string is quoted when it could be read as another type. */
 function emitScalar(scalar: Scalar, indent: number, key = false): string {
   const { value } = scalar;
   if (scalar.plain && !value.includes("\n")) return isNull(scalar) ? "null" : value;

@@ -1,32 +1,32 @@
 import type { YAMLParseError } from "yaml";
 
 /**
- * What Go's YAML reads and the specification does not allow: kubectl, helm and kustomize take such
+ * Text that Go's YAML reads but the specification does not allow: kubectl, helm and kustomize accept such
  * files, so an answer without them would be wrong. Compared with kustomize and helm by test/discovery.
  */
 
-/** The value is right all the same. */
+/** The value is right in spite of the error. */
 const HARMLESS =
   /^(?:Comments must be separated from other tokens|Block collection cannot start on same line with directives-end)/;
 const TOO_SHALLOW =
   /^(?:Missing closing ['"]quote|Flow (?:map|sequence) in block collection must be sufficiently indented)/;
 
-/** The first error that means that the text can't be read as it stands. */
+/** The first error that means that the text cannot be read as it is. */
 export function seriousError(errors: YAMLParseError[]): YAMLParseError | undefined {
   return errors.find(({ message }) => !HARMLESS.test(message));
 }
 
-/** Spaces that may be put into one document, in characters. */
+/** Spaces that may be inserted into one document, in characters. */
 const MAX_ADDED = 8 * 1024 * 1024;
 
-/** A text with spaces put in, that still knows where everything stood. */
+/** A text with inserted spaces that still knows the original offsets. */
 export class Indented {
   text = "";
-  /** Offsets in `text` where spaces begin that the source does not have, and how many were before. */
+  /** Offsets in `text` where inserted spaces start, and how many were inserted before. */
   readonly #added: { at: number; count: number; before: number }[] = [];
   #total = 0;
 
-  /** @param stretches parts of the source whose lines, but for the first, get `count` more spaces */
+  /** @param stretches parts of the source whose lines, except the first, get `count` more spaces */
   constructor(source: string, stretches: { start: number; end: number; count: number }[] = []) {
     let done = 0;
     for (const { start, end, count } of stretches) {
@@ -42,7 +42,7 @@ export class Indented {
     this.text += source.slice(done);
   }
 
-  /** Where an offset stands in the source. */
+  /** The offset in the source. */
   source(offset: number): number {
     let [low, high] = [0, this.#added.length];
     while (low < high) {
@@ -56,9 +56,9 @@ export class Indented {
 }
 
 /**
- * A quoted text or a bracket may go on at the margin, or at its key's own indentation, where the
- * specification wants more: gives the text with such lines indented.
- * @returns undefined when the error is another one, or no line is to indent
+ * A quoted text or a bracket may continue at the margin, or at its key's own indentation, where the
+ * specification requires more: gives the text with such lines indented.
+ * @returns undefined when the error is another one, or no line needs indentation
  */
 export function indented(source: string, { message }: YAMLParseError): Indented | undefined {
   if (!TOO_SHALLOW.test(message)) return undefined;
@@ -76,7 +76,7 @@ function matchAt(pattern: RegExp, text: string, at: number): string | undefined 
   return pattern.exec(text)?.[0];
 }
 
-/** The quoted texts and brackets that go over several lines, with what their lines lack at most. */
+/** The quoted texts and brackets of several lines, with the most spaces that a line is missing. */
 function continued(text: string): { start: number; end: number; count: number }[] {
   const found: { start: number; end: number; count: number }[] = [];
   let line = 0;
@@ -95,7 +95,7 @@ function continued(text: string): { start: number; end: number; count: number }[
   return found;
 }
 
-/** Behind a key's colon, or `from` where no key stands. */
+/** The offset after a key's colon, or `from` when there is no key. */
 function keyAt(text: string, from: number): number {
   const quote = text[from];
   if (quote !== '"' && quote !== "'")
@@ -105,14 +105,14 @@ function keyAt(text: string, from: number): number {
   return end === undefined || colon === undefined ? from : end + colon.length;
 }
 
-/** Behind a value that has an end of its own, or `at`; undefined where it has none. */
+/** The offset after a value that has its own end mark, or `at`; undefined when the end is missing. */
 function endOfValue(text: string, at: number): number | undefined {
   const char = text[at];
   if (char === '"' || char === "'") return endOfQuoted(text, at);
   return char === "[" || char === "{" ? endOfFlow(text, at) : at;
 }
 
-/** The first line behind a block scalar whose key stands at a column. */
+/** The first line after a block scalar whose key is at a column. */
 function behindBlock(text: string, from: number, column: number): number {
   let line = from;
   while (line < text.length) {
@@ -126,7 +126,7 @@ function behindBlock(text: string, from: number, column: number): number {
   return line;
 }
 
-/** Behind the quote that closes the one at `from`. */
+/** The offset after the quote that closes the one at `from`. */
 function endOfQuoted(text: string, from: number): number | undefined {
   const quote = text[from];
   for (let at = from + 1; at < text.length; at++) {
@@ -139,7 +139,7 @@ function endOfQuoted(text: string, from: number): number | undefined {
   return undefined;
 }
 
-/** Behind the bracket that closes the one at `from`. */
+/** The offset after the bracket that closes the one at `from`. */
 function endOfFlow(text: string, from: number): number | undefined {
   let depth = 0;
   for (let at = from; at < text.length; at++) {

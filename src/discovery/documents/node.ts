@@ -1,8 +1,8 @@
 import { locate, type Span } from "./text.ts";
 
 /**
- * A YAML or JSON value that knows where it stands. A node reached through several aliases is one
- * object; nodes are never changed, a transformation makes new ones.
+ * A YAML or JSON value that knows its location. A node reached through several aliases is one
+ * object. Nodes are never changed; a transformation makes new ones.
  */
 export type Node = Scalar | Mapping | Sequence;
 
@@ -12,7 +12,7 @@ export interface Scalar {
   value: string;
   /** Written without quotes: it may be a number, a boolean or null. */
   plain: boolean;
-  /** Where it was written, quotes included; absent for what was made. */
+  /** Where it was written, quotes included; absent when a transformation made it. */
   span?: Span;
 }
 
@@ -44,7 +44,7 @@ export const isTyped = (node: Node): boolean =>
     node.value,
   );
 
-/** The value behind a key; the last one when it is there twice, as Kubernetes reads it. */
+/** The value of a key; the last one when the key occurs twice, as Kubernetes reads it. */
 export function get(node: Node | undefined, ...path: string[]): Node | undefined {
   let found = node;
   for (const key of path) {
@@ -54,7 +54,7 @@ export function get(node: Node | undefined, ...path: string[]): Node | undefined
   return found;
 }
 
-/** The string behind a key, or undefined for anything that is none. */
+/** The string value of a key, or undefined when it is not a string. */
 export function stringAt(node: Node | undefined, ...path: string[]): string | undefined {
   const found = get(node, ...path);
   return found?.kind === "scalar" && !isNull(found) ? found.value : undefined;
@@ -86,7 +86,7 @@ export const sequence = (items: Node[], span?: Span): Sequence => ({
   ...(span ? { span } : {}),
 });
 
-/** `node` with `value` behind `key`, in its place; undefined takes the key out. */
+/** `node` with `value` for `key`, in its place; undefined removes the key. */
 export function withEntry(node: Mapping, key: string, value: Node | undefined): Mapping {
   const at = node.entries.findLastIndex((entry) => entry.key === key);
   const entries = node.entries.filter((entry, i) => entry.key !== key || i === at);

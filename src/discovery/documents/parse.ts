@@ -15,22 +15,22 @@ import { type Entry, type Mapping, mapping, type Node, type Sequence } from "./n
 import { contentStart, splitDocuments } from "./split.ts";
 import type { Text } from "./text.ts";
 
-/** Largest single document. An object in Kubernetes is at most 1.5 MiB, a `List` of many more. */
+/** Largest single document. A Kubernetes object is at most 1.5 MiB; a `List` of many is larger. */
 export const MAX_DOCUMENT = 10 * 1024 * 1024;
 /** Largest file or rendering. */
 export const MAX_FILE = 32 * 1024 * 1024;
-/** Nodes that aliases may make of one document, above which it is an attack. */
+/** Nodes that the aliases of one document may expand to; more is an attack. */
 const MAX_EXPANDED = 1_000_000;
 
 /** One document of a stream. */
 export interface Document {
   root: Node;
-  /** Where it begins and ends in its text. */
+  /** Where it starts and ends in its text. */
   start: number;
   end: number;
 }
 
-/** Something that is no YAML, with its place. */
+/** A text that is not YAML, with its location. */
 export class YamlError extends AirgapError {
   constructor(text: Text, offset: number, why: string, suggestion?: string) {
     super(
@@ -41,7 +41,7 @@ export class YamlError extends AirgapError {
   }
 }
 
-/** Definitions of custom resources are large, hold schemas and no image; they are not even parsed. */
+/** Definitions of custom resources are large and hold only schemas, no images; they are not parsed. */
 function isDefinition(text: string, from: number, to: number): boolean {
   return /^kind:[ \t]*["']?CustomResourceDefinition["']?[ \t]*(?:#.*)?\r?$/m.test(
     text.slice(from, Math.min(to, from + 65_536)),
@@ -50,8 +50,8 @@ function isDefinition(text: string, from: number, to: number): boolean {
 
 /**
  * Parses a YAML or JSON stream.
- * @param definitions custom resource definitions too, which are left out otherwise
- * @throws YamlError with file and line, in bounded time and memory whatever the input is
+ * @param definitions include custom resource definitions, which are left out otherwise
+ * @throws YamlError with file and line, in bounded time and memory for any input
  */
 export function* parseStream(text: Text, definitions = false): Generator<Document> {
   if (text.text.length > MAX_FILE)
@@ -69,7 +69,7 @@ export function parseOne(text: Text, start = 0, end = text.text.length): Node | 
     throw new YamlError(
       text,
       start,
-      `a document of ${((end - start) / 1048576).toFixed(1)} MiB; at most ${MAX_DOCUMENT >> 20} MiB are read`,
+      `a document of ${((end - start) / 1048576).toFixed(1)} MiB; at most ${MAX_DOCUMENT >> 20} MiB are allowed`,
       "split it into several documents",
     );
   }
@@ -122,7 +122,7 @@ class Converter {
   /** Nodes counted with every alias expanded. */
   readonly #sizes = new Map<Node, number>();
 
-  /** @param offset where an offset of the parser's stands in the text */
+  /** @param offset the document's offset in the text */
   constructor(text: Text, offset: (offset: number) => number) {
     this.#text = text;
     this.#offset = offset;
@@ -198,7 +198,7 @@ class Converter {
     if (anchor === undefined)
       throw this.#fail(alias, `is not YAML: no anchor '${alias.source}' before this alias`);
     if (anchor.node === undefined)
-      throw this.#fail(alias, `the alias '*${alias.source}' stands inside of its own anchor`);
+      throw this.#fail(alias, `the alias '*${alias.source}' is inside its own anchor`);
     return anchor.node;
   }
 

@@ -2,9 +2,9 @@
 export type Bounds = [start: number, end: number];
 
 /**
- * Stretches between `---` lines. Such a line ends a document even inside of a block scalar (YAML
- * 1.2, 9.1). kubectl and helm take a comment or content right behind the dashes too, and read JSON
- * objects that follow each other without any line between them; so do we.
+ * Stretches between `---` lines. Such a line ends a document even inside a block scalar (YAML
+ * 1.2, 9.1). kubectl and helm also accept a comment or content right after the dashes, and read JSON
+ * objects that follow each other without a line between them; so does airgap.
  */
 export function splitDocuments(text: string): Bounds[] {
   const parts: Bounds[] = [];
@@ -17,7 +17,7 @@ export function splitDocuments(text: string): Bounds[] {
   return parts.filter(([from, to]) => hasContent(text, from, to)).flatMap((part) => splitJson(text, part));
 }
 
-/** Where a document's own text begins: behind the dashes of its separator. */
+/** Where a document's own text starts: after the dashes of its separator. */
 export function contentStart(text: string, start: number): number {
   return start + (/^---[ \t]*/.exec(text.slice(start, start + 1024))?.[0].length ?? 0);
 }
@@ -46,7 +46,7 @@ function firstCharacter(text: string, from: number, to: number): number {
   return at;
 }
 
-/** Behind the bracket that closes the one at `from`; undefined where none does, or it is not JSON. */
+/** The offset after the bracket that closes the one at `from`; undefined when none does, or it is not JSON. */
 function endOfObject(text: string, from: number, to: number): number | undefined {
   let depth = 0;
   let quoted = false;

@@ -1,6 +1,6 @@
 /**
- * A text that positions refer to: a file, or the decoded value of a scalar in another text (a YAML
- * document inside a ConfigMap, say).
+ * A text that locations refer to: a file, or the decoded value of a scalar in another text (such as a YAML
+ * document inside a ConfigMap).
  */
 export class Text {
   /** For messages: the file as the user named it. */
@@ -29,7 +29,7 @@ export class Text {
   }
 }
 
-/** How a scalar's value became the text: as it stands, or as base64 in a Secret. */
+/** How a scalar's value became the text: as it is, or as base64 in a Secret. */
 export interface Embedded {
   span: Span;
   /** The scalar's decoded value. */
@@ -44,7 +44,7 @@ export interface Span {
   end: number;
 }
 
-/** A stretch of a file. With `within`, the offsets are inside of what the base64 there decodes to. */
+/** A stretch of a file. With `within`, the offsets are inside the decoded base64. */
 export interface FileSpan {
   file: string;
   start: number;
@@ -65,11 +65,11 @@ function occurrences(text: string, literal: string, before: number): number {
 }
 
 /**
- * Where a part of a scalar's value stands in the scalar's source. What is looked for has no
+ * Where a part of a scalar's value is in the scalar's source. The wanted part has no
  * characters that a quoting style changes, so the n-th time it occurs in the value is the n-th time
  * in the source.
  * @param start offset in `value`
- * @returns undefined when the source spells it otherwise (folded or escaped)
+ * @returns undefined when the source spells it differently (folded or escaped)
  */
 export function locate(span: Span, value: string, start: number, end: number): Span | undefined {
   const literal = value.slice(start, end);
@@ -105,7 +105,7 @@ export function fileSpan(span: Span): FileSpan | undefined {
   return outer === undefined ? undefined : fileSpan(outer);
 }
 
-/** The line in the file; of what is spelled otherwise there, the line where the scalar begins. */
+/** The line in the file; when the source spells it differently, the line where the scalar starts. */
 export function lineOf(span: Span): number {
   const { parent } = span.in;
   if (parent === undefined) return span.in.lineOf(span.start);

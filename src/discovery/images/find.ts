@@ -34,14 +34,14 @@ export interface NameSpans {
 
 /** An image that documents name. */
 export interface Find {
-  /** Canonical, with `latest` where nothing is written. */
+  /** Canonical, with `latest` when no tag is written. */
   reference: string;
   /** The highest confidence of its places. */
   confidence: Confidence;
   places: Mention[];
   /** An OCI artifact that is not a container image. */
   artifact?: boolean;
-  /** Every place is behind a switch that is off. */
+  /** A switch that is off disables every location. */
   behind?: boolean;
 }
 
@@ -59,7 +59,7 @@ export function findImages(documents: Node[], inherited: Inherited = {}): Find[]
   return group(documents.flatMap((root) => walkDocument(root, { taken, inherited })));
 }
 
-/** One find for each reference, with all its places. */
+/** One find for each reference, with all its locations. */
 export function group(sightings: Sighting[]): Find[] {
   const finds = new Map<string, Find>();
   for (const sighting of withoutHalves(sightings)) {
@@ -86,8 +86,8 @@ export function group(sightings: Sighting[]): Find[] {
 const isPinned = (written: string): boolean => /@|:[^/]+$/.test(written);
 
 /**
- * A name without tag in some setting, that stands elsewhere with one or begins one, is a part of
- * what a program puts together, not an image of its own. A container means what it says.
+ * A name without a tag in a setting, that has a tag elsewhere or starts another name, is a part of
+ * a name that a program joins, not an image. A container's image is always taken as written.
  */
 function withoutHalves(sightings: Sighting[]): Sighting[] {
   const name = (reference: string): string => nameOf(parseReference(reference));
@@ -135,7 +135,7 @@ function spansOf({ whole, names, tag, digest }: Stretches): NameSpans | undefine
   };
 }
 
-/** Variables whose value comes out of a ConfigMap or Secret: their name says what the key there holds. */
+/** Variables whose value comes from a ConfigMap or Secret: their name says what the key there holds. */
 export function takenKeys(documents: Node[]): Map<string, string> {
   const taken = new Map<string, string>();
   const visit = (node: Node): void => {

@@ -11,30 +11,30 @@ export interface Pair {
   value: Scalar;
 }
 
-/** What a part of a split image is. `version` is a tag only where nothing else can be meant. */
+/** The role of a part of a split image. `version` is a tag only when it cannot mean anything else. */
 type Role =
   | "registry"
   | "path"
-  /** A registry with a path, where it is one. */
+  /** Whether the registry has a path. */
   | "base"
   | "repository"
   | "image"
   | "name"
-  /** `searchName`: counts where registry and version of the same prefix stand beside it. */
+  /** `searchName`: counts when a registry and a version with the same prefix are beside it. */
   | "called"
   | "tag"
   | "version"
   | "digest";
 
-/** The scalars that together are one image. */
+/** The scalars that make one image together. */
 export interface Parts {
-  /** Joined by slashes: registry, path, name, as many as there are. */
+  /** Joined by slashes: registry, path, name, as far as they exist. */
   names: Scalar[];
   tag?: Scalar;
   digest?: Scalar;
 }
 
-/** The stretches that are to change when the image gets another name. */
+/** The stretches to change when the image gets another name. */
 export interface Stretches {
   /** Joined by slashes; one with the whole reference when `whole`. */
   names: Span[];
@@ -46,21 +46,21 @@ export interface Stretches {
 export interface Joined {
   written: string;
   parts: Parts;
-  /** Speaks of images by name, not by its form alone. */
+  /** Its name is about images; the form is not the only evidence. */
   named: boolean;
-  /** No tag is written: it is the default that encloses it. */
+  /** No tag is written: the default of an outer mapping is used. */
   guessed: boolean;
 }
 
-/** Registry and tag that outer mappings give for all inside. */
+/** Registry and tag that outer mappings set for everything inside. */
 export interface Inherited {
   registry?: Scalar;
   /** Between the registry and the names: an organisation. */
   path?: Scalar;
   tag?: Scalar;
-  /** `version:` of what encloses it, in the same object. */
+  /** `version:` of an outer mapping in the same object. */
   version?: Scalar;
-  /** What an image without tag gets: a chart's `appVersion`. */
+  /** The tag of an image without one: a chart's `appVersion`. */
   defaultTag?: string;
 }
 
@@ -80,7 +80,7 @@ const ROLES: [RegExp, Role][] = [
   [/(?:^| )name$/, "called"],
 ];
 const SPEAKING = /\b(?:images?|imgs?|docker|containers?)\b/;
-/** `defaultRegistry`, `globalTag`: given for all that is inside. */
+/** `defaultRegistry`, `globalTag`: set for everything inside. */
 const FOR_ALL = /\b(?:default|global|common)\b/;
 
 interface Labelled {
@@ -115,7 +115,7 @@ function label(key: string): Labelled | undefined {
 /** Roles whose value may be a number. */
 const TAGS = new Set<Role>(["tag", "version", "digest"]);
 
-/** A registry, alone or with a path in it, without tag. */
+/** A registry, with or without a path, without a tag. */
 const isRegistryPath = (text: string): boolean =>
   /^[^/\s:@]+(?::\d+)?(?:\/[^/\s:@]+)*\/?$/.test(text) && couldBeHost(text.split("/")[0] as string);
 
@@ -170,7 +170,7 @@ const NOT_A_NAME = /[\s{}$<>%*()\\]|:\/\/|\.git$/;
 
 const isVersion = (text: string): boolean => isTag(text) && /^v?\d+\.\d+/.test(text);
 
-/** What outer mappings say for all inside of them. */
+/** What outer mappings set for everything inside them. */
 export function inherit(outer: Inherited, pairs: Pair[]): Inherited {
   const own = groupsOf(pairs).get("")?.parts;
   const prefix =
@@ -190,7 +190,7 @@ export function inherit(outer: Inherited, pairs: Pair[]): Inherited {
   };
 }
 
-/** A tag field may hold a digest too, or both: `v1@sha256:…`, `sha256:…`. */
+/** A tag field may also hold a digest, or both: `v1@sha256:…`, `sha256:…`. */
 function suffix(tag: string, digest: string): string | undefined {
   const full = /^[0-9a-f]{64}$/.test(digest) ? `sha256:${digest}` : digest;
   const pinned = isDigest(full) ? `@${full}` : "";
@@ -201,16 +201,16 @@ function suffix(tag: string, digest: string): string | undefined {
   return own !== undefined && isDigest(own) ? `:${name}@${own}` : `:${name}${pinned}`;
 }
 
-/** Whether the repository's first component is a host already. */
+/** Whether the repository's first component is already a host. */
 function hosted(repository: string): boolean {
   return /^[^/]*[.:][^/]*\/|^localhost\//.test(repository);
 }
 
 /**
- * The images that are split over several names: registry, repository, tag, digest, with one prefix.
+ * The images that are split over several names with one prefix: registry, repository, tag, digest.
  * @param pairs names of one mapping or list
- * @param near whether what encloses them speaks of images
- * @param spokenOnly where unrelated names stand together: one of the names itself has to speak of images
+ * @param near whether an outer mapping is about images
+ * @param spokenOnly for lists of unrelated names: one of the names itself must be about images
  */
 export function joinPairs(pairs: Pair[], near: boolean, inherited: Inherited, spokenOnly = false): Joined[] {
   const groups = groupsOf(pairs);
@@ -224,7 +224,7 @@ export function joinPairs(pairs: Pair[], near: boolean, inherited: Inherited, sp
   });
 }
 
-/** `X_REPO_URL`, `X_NAME` and `X_VERSION` are an image without a word that says so. */
+/** `X_REPO_URL`, `X_NAME` and `X_VERSION` are an image even though no name says "image". */
 function called({ parts }: Group): Scalar | undefined {
   const registry = parts.registry ?? parts.repository;
   const whole = isRegistryPath(textOf(registry)) && isVersion(textOf(parts.tag ?? parts.version));
@@ -233,7 +233,7 @@ function called({ parts }: Group): Scalar | undefined {
     : undefined;
 }
 
-/** What stands between registry and tag: the repository, or a path and a name. */
+/** The part between registry and tag: the repository, or a path and a name. */
 function namesOf(parts: Group["parts"], about: boolean, inherited: Inherited): Scalar[] {
   const { repository, image, name, tag, registry } = parts;
   if (textOf(repository) === "") {
@@ -268,7 +268,7 @@ function joinGroup({ parts, spoken }: Group, near: boolean, inherited: Inherited
   const pinned = written.tag !== undefined || written.digest !== undefined;
   const registry = hosted(path) ? undefined : registryOf(parts.registry, inherited.registry, about);
   const tag = pinned ? undefined : tagOf(parts, path, about, inherited);
-  // A registry that brings a path of its own needs none from outside.
+  // A registry with its own path does not get one from an outer mapping.
   const outer = textOf(registry).includes("/") ? undefined : inherited.path;
   const organisation = registry !== undefined && !path.includes("/") ? (parts.path ?? outer) : undefined;
   const names = [

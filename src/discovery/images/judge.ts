@@ -1,16 +1,16 @@
 import { type Reference, tryParseReference } from "../../oci/reference.ts";
 import { wordsOf } from "./vocabulary.ts";
 
-/** `certain`: the schema says image. `likely`: carried too. `possible`: shown, and carried on wish. */
+/** `certain`: the schema says image. `likely`: carried too. `possible`: shown, and carried if the spec accepts it. */
 export type Confidence = "certain" | "likely" | "possible";
 
-/** What speaks for a string being an image, besides its form. */
+/** Evidence that a string is an image, besides its form. */
 export type Evidence =
   /** A container's image field. */
   | "schema"
   /** The name of the field, flag or variable says image. */
   | "named"
-  /** Something near speaks of images. */
+  /** Something near it is about images. */
   | "near"
   | "none"
   /** Text for people. */
@@ -19,11 +19,11 @@ export type Evidence =
 export interface Judged {
   reference: Reference;
   confidence: Confidence;
-  /** An OCI artifact that is no container image: `oci://…`. */
+  /** An OCI artifact that is not a container image: `oci://…`. */
   artifact?: boolean;
 }
 
-/** No registry answers under these: label and API domains, code hosts, services inside a cluster. */
+/** Domains without registries: of labels and APIs, code hosts, services inside a cluster. */
 const NO_REGISTRY =
   /(?:^|\.)(?:kubernetes\.io|k8s\.io|github\.com|githubusercontent\.com|golang\.org|w3\.org|svc|svc\.[a-z0-9.-]+|cluster\.local)(?::\d+)?$/;
 const noRegistry = (host: string): boolean => host !== "registry.k8s.io" && NO_REGISTRY.test(host);
@@ -35,7 +35,7 @@ const KNOWN_TAG =
 const EFFECTS =
   /^(?:NoSchedule|NoExecute|PreferNoSchedule|ro|rw|z|Z|rshared|rslave|shared|private|cached|delegated)$/;
 
-/** Words that stand where an image may stand, and are none. */
+/** Words that are not images but are found where images are. */
 const WORDS = new Set([
   "true",
   "false",
@@ -75,12 +75,12 @@ const WORDS = new Set([
 const FILE =
   /\.(?:png|jpe?g|svg|gif|ico|webp|bmp|tiff?|qcow2|iso|img|raw|vmdk|vhdx?|ova|tar|t?gz|xz|zip|bz2|zst|ya?ml|json|txt|md|html?|css|js|ts|go|py|sh|conf|cfg|ini|toml|pem|crt|key|log|sock|service|so|exe|jar|war|git|proto|wasm)$/i;
 
-/** Whether the text itself names a host, rather than leaving Docker's default. */
+/** Whether the text itself names a host, instead of using Docker's default. */
 function namesHost(text: string, { host }: Reference): boolean {
   return host !== "docker.io" || /^(?:index\.)?docker\.io\//i.test(text);
 }
 
-/** Whether a host is named like a registry. */
+/** Whether the name of a host looks like a registry's. */
 export function isRegistryHost(host: string): boolean {
   if (noRegistry(host)) return false;
   return /^localhost(?::|$)/.test(host) || host.split(/[.:]/).some((label) => REGISTRY_LABEL.test(label));
@@ -114,8 +114,8 @@ function believable(text: string, reference: Reference): boolean {
 }
 
 /**
- * Two grades of evidence: a name with a registry host and a tag or digest is enough alone, a short
- * name needs something that speaks of images.
+ * Two grades of evidence: a name with a registry host and a tag or digest is enough; a short
+ * name needs other evidence of images.
  */
 function grade(text: string, reference: Reference, evidence: Evidence): Confidence | undefined {
   const { host, repository, tag, digest } = reference;
@@ -144,8 +144,8 @@ function grade(text: string, reference: Reference, evidence: Evidence): Confiden
 }
 
 /**
- * A short name that is all of a value needs no word that speaks of images when its tag is a version,
- * or when the name repeats what it is called: `--config-reloader=org/config-reloader:main`.
+ * A short name that is the whole value needs no other evidence when its tag is a version,
+ * or when it repeats the name of the value: `--config-reloader=org/config-reloader:main`.
  */
 function fits(text: string, reference: Reference, name: string): boolean {
   const { repository, tag } = reference;
@@ -167,8 +167,8 @@ function fits(text: string, reference: Reference, name: string): boolean {
 
 /**
  * Decides whether a string is an image, and how sure that is.
- * @param name what names the whole of `written`: a key, flag or variable
- * @returns undefined when it is none
+ * @param name the name of the whole value `written`: a key, flag or variable
+ * @returns undefined when it is not an image
  */
 export function judge(written: string, evidence: Evidence, name = ""): Judged | undefined {
   const scheme = /^(docker|oci):\/\//.exec(written);
@@ -180,7 +180,7 @@ export function judge(written: string, evidence: Evidence, name = ""): Judged | 
   if (evidence === "schema") return { reference, confidence: "certain" };
   if (!believable(text, reference)) return undefined;
   const confidence = grade(text, reference, scheme && evidence === "none" ? "named" : evidence);
-  // Without a tag it is what a program makes a name of, more often than an image at `latest`.
+  // Without a tag it is more often a part that a program makes a name from than an image at `latest`.
   if (confidence === "likely" && !scheme && reference.tag === undefined && reference.digest === undefined)
     return { reference, confidence: "possible" };
   if (confidence !== "likely" && evidence !== "prose" && name !== "" && fits(text, reference, name))

@@ -1,6 +1,6 @@
 /**
- * Custom resources that are known to make no image of their own be pulled: they configure, route,
- * watch, judge or schedule, or they embed pods whose images stand in them. `group/*` is every kind.
+ * Custom resources that are known not to pull images of their own: they configure, route,
+ * watch, judge or schedule, or they embed pods, which name their images. `group/*` is every kind.
  * Sources: the API references of the projects.
  */
 export const NO_IMAGES: readonly string[] = `
@@ -32,7 +32,7 @@ kubeadm.k8s.io/* kubelet.config.k8s.io/* kubeproxy.config.k8s.io/* kubescheduler
   .trim()
   .split(/\s+/);
 
-/** Groups of Kubernetes itself, with those of its own add-ons. */
+/** Groups of Kubernetes itself and of its own add-ons. */
 export const KUBERNETES_GROUPS = new Set(
   (
     "apps autoscaling batch extensions policy admissionregistration.k8s.io apiextensions.k8s.io apiregistration.k8s.io authentication.k8s.io " +

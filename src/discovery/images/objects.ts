@@ -1,20 +1,20 @@
 import { type Mapping, stringAt } from "../documents/node.ts";
 
-/** Groups whose objects grant, watch or judge, and never make a cluster pull. */
+/** Groups whose objects grant, watch or judge, and never make a cluster pull an image. */
 const GROUPS =
   /^(?:rbac\.authorization\.k8s\.io|apiextensions\.k8s\.io|apiregistration\.k8s\.io|image\.toolkit\.fluxcd\.io|policy\.sigstore\.dev|constraints\.gatekeeper\.sh|templates\.gatekeeper\.sh|kargo\.akuity\.io|kustomize\.config\.k8s\.io|authorization\.openshift\.io|security\.openshift\.io)\//;
 
-/** Kinds that do the same in groups that have others too. */
+/** Kinds that do the same in groups that also have other kinds. */
 const KINDS =
   /^(?:CustomResourceDefinition|ClusterImagePolicy|ImagePolicy|ImageRepository|ImageUpdateAutomation|ImageContentSourcePolicy|ImageDigestMirrorSet|ImageTagMirrorSet|ImageContentPolicy|ValidatingAdmissionPolicy|ValidatingAdmissionPolicyBinding|ValidatingWebhookConfiguration|PrometheusRule|ServiceMonitor|PodMonitor|NetworkPolicy|Role|ClusterRole|RoleBinding|ClusterRoleBinding|PodSecurityPolicy|SecurityContextConstraints|PackageManifest)$/;
 
-/** Whether an object is of a kind that holds no image that is pulled. */
+/** Whether an object is of a kind that never has an image to pull. */
 export function holdsNoImages(object: Mapping): boolean {
   const [group, kind] = [stringAt(object, "apiVersion") ?? "", stringAt(object, "kind") ?? ""];
   return kind !== "" && (KINDS.test(kind) || GROUPS.test(group));
 }
 
-/** Keys below which stands what is compared, defined or repeated, not what is pulled. */
+/** Keys with values that are compared, defined or repeated, not pulled. */
 const PASSED_OVER = new Set([
   "managedFields",
   "ownerReferences",
@@ -32,7 +32,7 @@ const PASSED_OVER = new Set([
   "operators.operatorframework.io/initialization-resource",
 ]);
 
-/** In a policy of an admission controller: what it asks and verifies, next to what it adds. */
+/** In a policy of an admission controller: what it checks, as opposed to what it adds. */
 const ASKED_BY_POLICIES = new Set([
   "validate",
   "verifyImages",
@@ -44,12 +44,12 @@ const ASKED_BY_POLICIES = new Set([
   "matchConditions",
 ]);
 
-/** Whether what stands behind a key is left out. */
+/** Whether the value of a key is left out. */
 export function passedOver(key: string, object: Mapping | undefined, depth: number): boolean {
   if (PASSED_OVER.has(key) || /\.example$/.test(key)) return true;
   const group = stringAt(object, "apiVersion") ?? "";
   if (/^(?:[\w.-]*\.)?kyverno\.io\//.test(group) && ASKED_BY_POLICIES.has(key)) return true;
-  // What catalogues show.
+  // Texts that catalogues show.
   if (key === "containerImage" && stringAt(object, "kind") === "ClusterServiceVersion") return true;
   return key === "status" && depth === 1 && group !== "";
 }

@@ -1,23 +1,23 @@
-/** What an operator pulls that stands in no file of its installation. */
+/** What an operator pulls although no file of its installation names it. */
 export interface Operator {
   name: string;
   /** `group/Kind` of its custom resources; a `*` for every kind of the group. */
   resources: string[];
   /** Repository of its own image: its tag is the operator's version. */
   image?: string;
-  /** Fields of a resource that name the image; where one is set, nothing is missing. */
+  /** Fields of a resource that name the image; when one is set, nothing is missing. */
   unless?: string[];
-  /** Images that are known, by the operator's version. */
+  /** Known images, by the operator's version. */
   known?: { version: string; images: string[]; source: string }[];
-  /** Field of a resource with the version of what it runs, and the image that makes; `{a.b}` is another field. */
+  /** Field of a resource with the version that it runs, and the image made from it; `{a.b}` is another field. */
   versioned?: { kind: string; field: string; image: string }[];
-  /** Images beside the operator's own, with its registry and tag. */
+  /** Images with the registry and tag of the operator's own image. */
   siblings?: string[];
-  /** Images that it runs beside those of its resources, whatever their versions. */
+  /** Images that it runs besides those of its resources, for any version. */
   helpers?: string[];
-  /** What lists the images; `{image}` is the operator's own. */
+  /** The command that lists the images; `{image}` is the operator's own. */
   command?: string;
-  /** What else to do. */
+  /** Advice for the user. */
   advice?: string;
 }
 
@@ -29,7 +29,7 @@ const SIDECARS = (names: string): string[] =>
   names.split(" ").map((name) => `registry.k8s.io/sig-storage/${name}`);
 
 /**
- * Operators whose images are compiled in. Add a row with its source; docs/images.md tells how.
+ * Operators whose images are compiled in. Add a row with its source; docs/images.md explains how.
  * Sources: tigera/operator pkg/components; elastic/cloud-on-k8s pkg/controller/common/container;
  * prometheus-operator pkg/operator/defaults.go; kubevirt pkg/virt-operator/util/config.go;
  * pingcap/tidb-operator pkg/image/image.go; scylla-operator pkg/api/scylla/v1; mysql-operator's
@@ -113,7 +113,7 @@ export const OPERATORS: readonly Operator[] = [
     resources: ["kubevirt.io/KubeVirt"],
     image: "kubevirt/virt-operator",
     siblings: ["virt-api", "virt-controller", "virt-handler", "virt-launcher"],
-    advice: "add what features need, virt-exportserver or libguestfs-tools say, under addImages",
+    advice: "add images that features need, such as virt-exportserver or libguestfs-tools, under addImages",
   },
   {
     name: "TiDB Operator 2",

@@ -11,9 +11,9 @@ export interface OperatorImages {
 }
 
 /**
- * What operators pull beside what the documents name, as far as a table knows it, and a warning
- * where it does not.
- * @param sightings what was found, to know operators by their own image
+ * What operators pull besides what the documents name, as far as a table knows it, and a warning
+ * when it does not.
+ * @param sightings the finds, to recognise operators by their own image
  */
 export function operatorImages(
   documents: Node[],
@@ -39,7 +39,7 @@ export function operatorImages(
 
 const KNOWN = new Set(NO_IMAGES);
 
-/** Kinds of which nothing is known: an operator may make pods of them whose images stand in no file. */
+/** Unknown kinds: an operator may make pods for them whose images no file names. */
 function unknownKinds(objects: Mapping[], operators: readonly Operator[]): string | undefined {
   const kinds = new Map<string, string>();
   for (const object of objects) {
@@ -53,7 +53,7 @@ function unknownKinds(objects: Mapping[], operators: readonly Operator[]): strin
   }
   if (kinds.size === 0) return undefined;
   const shown = [...kinds.keys()].sort();
-  return `${shown.slice(0, 12).join(", ")}${shown.length > 12 ? ` and ${shown.length - 12} more kinds` : ""}: an operator may pull images for ${kinds.size === 1 ? "this kind" : "these kinds"} that stand in no file; look in its documentation, and list them under addImages (addImages: [] when there are none)`;
+  return `${shown.slice(0, 12).join(", ")}${shown.length > 12 ? ` and ${shown.length - 12} more kinds` : ""}: an operator may pull images for ${kinds.size === 1 ? "this kind" : "these kinds"} that no file names; look in its documentation, and list them under addImages (addImages: [] when there are none)`;
 }
 
 function objectsOf(node: Node): Mapping[] {
@@ -100,7 +100,7 @@ function one(operator: Operator, own: Sighting | undefined, silent: Mapping[], f
   const row = known.find(({ version }) => version === tag);
   for (const image of row?.images ?? [])
     found.sightings.push(sighting(image, `images of ${name} ${tag}`, own?.object, own));
-  // By digest the operator says nothing of its siblings.
+  // A digest of the operator says nothing about its siblings.
   if (own !== undefined && tag !== undefined)
     for (const sibling of siblings)
       found.sightings.push(
@@ -119,7 +119,7 @@ function one(operator: Operator, own: Sighting | undefined, silent: Mapping[], f
   found.warnings.push(warning(operator, own, silent));
 }
 
-/** The image that a field's version makes, where the field and those that the name takes are set. */
+/** The image made from a field's version, when the field and the other fields of the name are set. */
 function imageBy(
   { field, image }: NonNullable<Operator["versioned"]>[number],
   object: Mapping,
@@ -146,7 +146,7 @@ function warning({ name, command, advice }: Operator, own: Sighting | undefined,
       ? `${objects.join(", ")} ${objects.length === 1 ? "is" : "are"} of ${name}`
       : `${own?.reference} is ${name}`;
   const how = command
-    ? `; \`${command.replace("{image}", own?.reference ?? "IMAGE")}\` lists them: put them under addImages`
+    ? `; \`${command.replace("{image}", own?.reference ?? "IMAGE")}\` lists them: add them to addImages`
     : "";
-  return `${who}, which pulls images that stand in no file${how}${advice ? `; ${advice}` : ""}`;
+  return `${who}, which pulls images that no file names${how}${advice ? `; ${advice}` : ""}`;
 }

@@ -1,6 +1,6 @@
 import { get, itemsOf, type Mapping, type Scalar, stringAt } from "../documents/node.ts";
 
-/** An image that an object reports of a running cluster, with the part of a text that names it. */
+/** An image that an object of a running cluster reports, with the part of a text that names it. */
 export interface Reported {
   scalar: Scalar;
   start: number;
@@ -9,7 +9,7 @@ export interface Reported {
 }
 
 /**
- * What kubelet says of the images that it pulled: the messages of events, and the list of a node.
+ * What kubelet says about the images that it pulled: the messages of events, and the list of a node.
  * https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/node-v1/#NodeStatus
  * @returns undefined for objects of other kinds
  */
@@ -30,7 +30,7 @@ function inEvent(object: Mapping): Reported[] {
   });
 }
 
-/** Each image of a node has several names: by tag where it has one, else by digest. */
+/** Each image of a node has several names: by tag if it has one, otherwise by digest. */
 function onNode(object: Mapping): Reported[] {
   return itemsOf(get(object, "status", "images")).flatMap((image, i) => {
     const names = itemsOf(get(image, "names")).flatMap((scalar, j) =>

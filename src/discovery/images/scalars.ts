@@ -7,21 +7,21 @@ import { scanText } from "./scan.ts";
 import { decode, looksLikeDocument, substituted } from "./shapes.ts";
 import { canonical, type Sighting, type Spot, type Unread } from "./sighting.ts";
 
-/** Texts in texts in texts. */
+/** Deepest nesting of texts inside texts. */
 const MAX_EMBEDDED = 4;
 
-/** Reads single strings: an image, a text with images in it, or a document that is walked in turn. */
+/** Reads single strings: an image, a text with images in it, or a document, which is walked too. */
 export class ScalarReader {
   readonly found: Sighting[] = [];
   readonly unread: Unread[] = [];
   readonly #walk: (node: Node, spot: Spot) => void;
 
-  /** @param walk takes the documents that stand inside of strings */
+  /** @param walk called for the documents inside strings */
   constructor(walk: (node: Node, spot: Spot) => void) {
     this.#walk = walk;
   }
 
-  /** A container's image, which is one whatever it looks like. */
+  /** A container's image, which is an image whatever it looks like. */
   container(scalar: Scalar, spot: Spot): void {
     const written = scalar.value.trim();
     if (written === "" || isNull(scalar) || written === "auto") return;
@@ -29,7 +29,7 @@ export class ScalarReader {
     else if (!this.whole(scalar, { ...spot, evidence: "schema" })) this.unreadable(scalar, spot);
   }
 
-  /** What a program fills in, inside of another text, is its own concern. */
+  /** A placeholder inside another text is filled in by a program, so it is not reported. */
   unreadable(node: Node, spot: Spot, why = "is not an image"): void {
     if (spot.embedded > 0) return;
     const { span } = node;
@@ -44,7 +44,7 @@ export class ScalarReader {
     });
   }
 
-  /** A name that a running cluster reports. */
+  /** An image name that a running cluster reports. */
   reported(scalar: Scalar, spot: Spot): void {
     const judged = judge(scalar.value, "schema");
     const span = spanOf(scalar);
@@ -58,7 +58,7 @@ export class ScalarReader {
       );
   }
 
-  /** @param runs the value stands where something that runs names its image: a tag may be left out */
+  /** @param runs the value is where a running object names its image: a tag may be left out */
   read(given: Scalar, spot: Spot, runs = false): void {
     if (given.value.length < 3 || isNull(given) || isTyped(given)) return;
     const scalar = substituted(given, spot.variables);
@@ -67,7 +67,7 @@ export class ScalarReader {
     else this.#text(scalar, spot);
   }
 
-  /** The string is the image. */
+  /** The whole string is the image. */
   whole(scalar: Scalar, spot: Spot, runs = false): boolean {
     const written = scalar.value.trim();
     const judged = written === "auto" ? undefined : judge(written, spot.evidence, spot.name);
@@ -89,7 +89,7 @@ export class ScalarReader {
     return true;
   }
 
-  /** The string holds images among other words. */
+  /** The string has images among other words. */
   #text(scalar: Scalar, spot: Spot): void {
     for (const hit of scanText(scalar.value, spot.evidence)) {
       const span = spanOf(scalar, hit.start, hit.end);
@@ -105,7 +105,7 @@ export class ScalarReader {
     }
   }
 
-  /** The string is a document itself. */
+  /** The string is a document. */
   #embedded(scalar: Scalar, spot: Spot): boolean {
     const { value } = scalar;
     if (spot.embedded >= MAX_EMBEDDED || !looksLikeDocument(value)) return false;

@@ -1,7 +1,7 @@
 import { type Evidence, type Judged, judge } from "./judge.ts";
 import { type Speaks, speaks } from "./vocabulary.ts";
 
-/** An image found inside of a longer text. Offsets in that text, scheme left out. */
+/** An image found inside a longer text. Offsets in that text, scheme left out. */
 export interface Hit extends Judged {
   start: number;
   end: number;
@@ -13,7 +13,7 @@ export interface Hit extends Judged {
 const MAX_LINE = 64 * 1024;
 const WORD = /[^\s"'`,;()[\]{}<>|\\]+/g;
 const NAME = /^-{0,2}[A-Za-z_][\w./-]*$/;
-/** `name=value`, `--name=value`, `name:value` where no image has its colon. */
+/** `name=value`, `--name=value`, and `name:value` when the colon is not an image's. */
 const ASSIGNMENT = /^(-{0,2}[A-Za-z0-9_][\w./-]*)=(.+)$/s;
 
 const LEVEL: Record<Evidence, number> = { none: 0, prose: 0, near: 1, named: 2, schema: 3 };
@@ -34,8 +34,8 @@ function stronger(a: Evidence, b: Evidence): Evidence {
 
 /**
  * Reads any text for images: arguments, shell lines, properties, templates, lists of
- * `version=image`. Each word is judged by what names it (flag, key before `:` or `=`), else by
- * `base`, what names the whole text.
+ * `version=image`. Each word is judged by its name (flag, key before `:` or `=`), otherwise by
+ * `base`, the name of the whole text.
  */
 export function scanText(text: string, base: Evidence = "none"): Hit[] {
   const hits: Hit[] = [];
@@ -54,7 +54,7 @@ interface Named {
   evidence: Evidence;
 }
 
-/** What a line as a whole is about: `image: …`, `FOO_IMAGE=…`, also around a template. */
+/** The name of a whole line: `image: …`, `FOO_IMAGE=…`, also around a template. */
 function lineName(line: string): Named | undefined {
   const match = /^\s*(?:-\s+)?(?:export\s+)?["']?([\w./-]+)["']?\s*(?::\s|:$|=)/.exec(line);
   if (match === null) return undefined;
@@ -86,12 +86,12 @@ function scanLine(line: string, start: number, base: Evidence, hits: Hit[]): voi
   }
 }
 
-/** A word that goes on in a template or variable is a piece of something unknown. */
+/** A word that continues in a template or variable is a piece of something unknown. */
 function cut(line: string, start: number, end: number): boolean {
   return /[}>$%*)]/.test(line[start - 1] ?? " ") || /[{<$%*(]/.test(line[end] ?? " ");
 }
 
-/** What a word says of the next one: `--image`, `image:`, `IMAGE=`. */
+/** What a word says about the next one: `--image`, `image:`, `IMAGE=`. */
 function nameFor(word: string): Named | undefined {
   // `docker pull`, `crictl pull`, `ctr images pull`
   if (word === "pull") return { name: word, evidence: "named" };
@@ -138,7 +138,7 @@ function scanWord(
   });
 }
 
-/** `a/b:1@c/d:2` and `a/b:1+c/d:2` are several images, where each piece has a tag of its own. */
+/** `a/b:1@c/d:2` and `a/b:1+c/d:2` are several images, if each piece has its own tag. */
 function piecesOf(text: string): [at: number, piece: string][] {
   const pieces = [...text.matchAll(/[^@+]+(?:@sha256:[0-9a-f]{64})?/g)].map(
     ({ 0: piece, index }): [number, string] => [index, piece],
@@ -149,7 +149,7 @@ function piecesOf(text: string): [at: number, piece: string][] {
     : [];
 }
 
-/** Inside of a text, a name without host, tag and digest is a word like any other. */
+/** Inside a text, a name without host, tag and digest is an ordinary word. */
 function pinnedEnough(text: string, { reference, confidence }: Judged, evidence: Evidence): boolean {
   if (reference.tag !== undefined || reference.digest !== undefined) return true;
   const hosted = reference.host !== "docker.io" || text.startsWith("docker.io/");

@@ -11,7 +11,7 @@ import type { Span } from "../documents/text.ts";
 import { type Inherited, inherit, type Pair, type Parts, type Stretches } from "./join.ts";
 
 const CONTAINERS = new Set(["containers", "initContainers", "ephemeralContainers"]);
-/** What says of a mapping that it runs its image as it stands: a step, a task, a job. */
+/** Keys that show that a mapping runs its image as written: a step, a task, a job. */
 const RUNS = new Set("command args script source run workingDir entrypoint".split(" "));
 
 /** Whether a path is an item of a list of containers. */
@@ -20,10 +20,10 @@ export const isContainer = (path: string): boolean => {
   return match !== null && CONTAINERS.has(match[1] as string);
 };
 
-/** Whether a mapping has what a container runs beside one of its keys. */
+/** Whether a mapping has a key of a running container beside the given key. */
 export const likeContainer = (node: Mapping, key: string): boolean =>
   node.entries.some((entry) => entry.key !== key && RUNS.has(entry.key));
-/** Keys in a mapping of images that mean something about them. */
+/** Keys in a mapping of images that are properties, not images. */
 export const aboutImages = (key: string): boolean =>
   /pull|secret|policy|registry|repository|digest|tag$|version$|^name$|^type$/i.test(key);
 /** A container whose image is never pulled. */
@@ -31,7 +31,7 @@ export const never = (node: Mapping): boolean =>
   stringAt(node, "imagePullPolicy") === "Never" && get(node, "image") !== undefined;
 
 /**
- * What an entry of kustomize's `images:` makes of a name: Flux has such lists in its own objects.
+ * What an entry of kustomize's `images:` changes a name to: Flux has such lists in its own objects.
  * https://fluxcd.io/flux/components/kustomize/kustomizations/#images
  */
 export function changeOf(node: Mapping): { written: string; parts: Parts } | undefined {
@@ -65,7 +65,7 @@ export function namedPairs(node: Sequence, variables: Map<string, string> | unde
   });
 }
 
-/** Registries and tags are given by outer mappings, and by `global` beside. */
+/** Registries and tags are set by outer mappings, and by `global` beside them. */
 export function inheritInside(node: Mapping, outer: Inherited, pairs: Pair[]): Inherited {
   const global = get(node, "global");
   const base = global?.kind === "mapping" ? inherit(outer, pairsOf(global, undefined)) : outer;
@@ -87,7 +87,7 @@ export function substituted(scalar: Scalar, variables: Map<string, string> | und
   return value === scalar.value ? scalar : { ...scalar, value };
 }
 
-/** A part of a scalar as a scalar: what is behind `--flag=`. */
+/** A part of a scalar as a scalar: the text after `--flag=`. */
 export function part(scalar: Scalar, start: number, end = scalar.value.length): Scalar {
   const span = spanOf(scalar, start, end);
   return { kind: "scalar", value: scalar.value.slice(start, end), plain: false, ...(span ? { span } : {}) };
@@ -105,7 +105,7 @@ export function stretchesOf({ names, tag, digest }: Parts): Stretches | undefine
   };
 }
 
-/** Structure, and something in it that could be an image; the rest is not worth parsing. */
+/** Structure with something in it that could be an image; other texts are not worth parsing. */
 export function looksLikeDocument(value: string): boolean {
   const structured =
     /^\s*(?:\{(?!\{)|\[(?!\[))/.test(value) ||

@@ -4,7 +4,7 @@ import type { Span } from "../documents/text.ts";
 import type { Inherited, Stretches } from "./join.ts";
 import type { Confidence, Evidence } from "./judge.ts";
 
-/** In what form an image was named. */
+/** The form in which an image was named. */
 export type How =
   | "container"
   | "volume"
@@ -20,11 +20,11 @@ export type How =
   | "list"
   | "operator";
 
-/** An image as it was found, once for every place. */
+/** An image as it was found, once for every location. */
 export interface Sighting {
-  /** Canonical, with `latest` where nothing is written. */
+  /** Canonical, with `latest` when no tag is written. */
   reference: string;
-  /** As it stands there, its parts joined. */
+  /** As it is written there, its parts joined. */
   written: string;
   confidence: Confidence;
   how: How;
@@ -32,18 +32,18 @@ export interface Sighting {
   object?: string;
   /** `spec.template.spec.containers[0].image` */
   path: string;
-  /** Where it stands; absent for what a transformation made. */
+  /** Where it is; absent when a transformation made it. */
   span?: Span;
-  /** Absent when the source spells it so that it can't be changed in place. */
+  /** Absent when the source spells it in a way that cannot be changed in place. */
   stretches?: Stretches;
   artifact?: boolean;
   /** The tag is not written there. */
   guessed?: boolean;
-  /** What has to be switched on for it: `metrics.enabled`. */
+  /** The switch that turns it on: `metrics.enabled`. */
   behind?: string;
 }
 
-/** Something that stands where an image has to stand, and is none: a template that was left in, say. */
+/** A text that is not an image but is where one must be, such as a template that was not filled in. */
 export interface Unread {
   written: string;
   why: string;
@@ -52,7 +52,7 @@ export interface Unread {
   span?: Span;
 }
 
-/** What is known where a node stands. */
+/** What is known about the surroundings of a node. */
 export interface Spot {
   path: string;
   object?: Mapping;
@@ -63,7 +63,7 @@ export interface Spot {
   /** The key, flag or variable that names the value. */
   name?: string;
   inherited: Inherited;
-  /** Texts in texts. */
+  /** Texts inside texts. */
   embedded: number;
   variables?: Map<string, string>;
   /** Base64 values: the data of a Secret. */

@@ -2,7 +2,7 @@ import { count } from "../../format.ts";
 import { nameOf, parseReference } from "../../oci/reference.ts";
 import type { Sighting } from "./sighting.ts";
 
-/** From so many versions of one image on, an operator carries a choice rather than what it runs. */
+/** From this many versions of one image on, an operator offers a choice and does not run them all. */
 const MANY = 3;
 
 interface Choice {
@@ -12,8 +12,8 @@ interface Choice {
 }
 
 /**
- * Operators name every version of their product in variables (`RELATED_IMAGE_…`), of which a site
- * runs one: says how many there are, and how to choose.
+ * Operators name every version of their product in variables (`RELATED_IMAGE_…`), but a site
+ * runs only one: reports how many there are, and how to choose.
  */
 export function manyVersions(sightings: Sighting[]): string[] {
   const choices = new Map<string, Choice>();
@@ -36,5 +36,5 @@ function describe({ object, name, references }: Choice): string {
   const patterns = [":", "@"]
     .filter((sign) => [...references].some((each) => each.startsWith(name + sign)))
     .map((sign) => `"${name}${sign}*"`);
-  return `${object} names ${count(references.size, "version")} of ${name} in its variables, and all are carried; to carry only what you run: ignoreImages: [${patterns.join(", ")}] with addImages: [${[...references].at(-1)}], say`;
+  return `${object} names ${count(references.size, "version")} of ${name} in its variables, and the bundle gets all of them; to carry only one: ignoreImages: [${patterns.join(", ")}] with addImages: [${[...references].at(-1)}], for example`;
 }

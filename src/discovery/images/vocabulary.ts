@@ -3,7 +3,7 @@ export type Speaks = "image" | "images-loosely" | "nothing" | "prose";
 
 const IMAGE = new Set(["image", "images", "img", "imgs"]);
 
-/** Behind these, a name that speaks of images means something about them, not one of them. */
+/** With one of these at its end, a name about images means a property of images, not an image. */
 const ABOUT_IMAGES = new Set(
   (
     "pull pulls pulled push policy policies secret secrets tag tags registry registries repository repositories repo repos digest digests version id ids type types format size width height " +
@@ -57,7 +57,7 @@ export function wordsOf(name: string): string[] {
 
 const cache = new Map<string, Speaks>();
 
-/** What a name says about its value. */
+/** What the name of a value says about the value. */
 export function speaks(name: string): Speaks {
   const known = cache.get(name);
   if (known !== undefined) return known;

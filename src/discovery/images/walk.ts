@@ -24,15 +24,15 @@ import { speaks } from "./vocabulary.ts";
 
 export interface WalkOptions {
   inherited?: Inherited;
-  /** Keys of ConfigMaps and Secrets that a variable takes its value from: `name/key` to the variable's name. */
+  /** Keys of ConfigMaps and Secrets that variables take their values from: `name/key` to the variable's name. */
   taken?: Map<string, string>;
-  /** Values of a chart: `enabled: false` switches off what stands beside it. */
+  /** Values of a chart: `enabled: false` switches off the values beside it. */
   values?: boolean;
-  /** Takes what stands where an image has to stand, and is none. */
+  /** Called for a text that is not an image but is where one must be. */
   unread?: (unread: Unread) => void;
 }
 
-/** Finds the images of a document, in every string that it holds. */
+/** Finds the images in every string of a document. */
 export function walkDocument(root: Node, options: WalkOptions = {}): Sighting[] {
   const walker = new Walker(options);
   walker.walk(root, {
@@ -51,7 +51,7 @@ class Walker {
   readonly #scalars = new ScalarReader((node, spot) => this.walk(node, spot));
   readonly #taken: Map<string, string>;
   readonly #values: boolean;
-  /** Values of variables that were put together with others. */
+  /** Values of variables that were joined with others. */
   readonly #joined = new Set<Node>();
 
   constructor(options: WalkOptions) {
@@ -124,7 +124,7 @@ class Walker {
     return off ? { ...spot, behind: join(spot.path, "enabled") } : spot;
   }
 
-  /** An entry of kustomize's `images:`, in whatever object it is: what images of a name are changed to. */
+  /** An entry of kustomize's `images:`, in any object: what images with a name are changed to. */
   #changed(node: Mapping, spot: Spot): Node[] | undefined {
     const change = /(?:^|[.:])images\[\d+\]$/.test(spot.path) ? changeOf(node) : undefined;
     if (change === undefined) return undefined;
@@ -140,7 +140,7 @@ class Walker {
     return node.entries.map(({ value }) => value);
   }
 
-  /** Shapes in which the name of a value stands beside it, not before it. */
+  /** Shapes in which the name of a value is beside it, not before it. */
   #special(node: Mapping, spot: Spot): Node[] {
     const changed = this.#changed(node, spot);
     if (changed !== undefined) return changed;
@@ -148,7 +148,7 @@ class Walker {
     for (const key of ["value", "default", "defaultValue"]) {
       const value = get(node, key);
       if (name === undefined || value?.kind !== "scalar") continue;
-      // A parameter's default that is a single word says nothing of images.
+      // A parameter's default that is a single word says nothing about images.
       const word = key !== "value" && /^[\w-]*$/.test(value.value);
       if (!this.#joined.has(value) && !word)
         this.#scalars.read(value, {
@@ -197,7 +197,7 @@ class Walker {
       this.#scalars.whole(value, { ...inside, how: "volume", evidence: "schema" });
       return;
     }
-    // Switched off, and only a part of a name: the operator's own defaults are the rest.
+    // Switched off, and only a part of a name: the rest comes from the operator's own defaults.
     if (/^[\w-]*$/.test(value.value) && stringAt(node, "enabled") === "false") return;
     if (spot.evidence === "near" && !aboutImages(key) && this.#prefixed(value, inside)) return;
     const taken = this.#taken.get(`${stringAt(spot.object, "metadata", "name") ?? ""}/${key}`);
@@ -215,7 +215,7 @@ class Walker {
     );
   }
 
-  /** `name:tag` below a registry that an outer mapping gives for all images inside. */
+  /** `name:tag` below a registry that an outer mapping sets for all images inside. */
   #prefixed(value: Scalar, spot: Spot): boolean {
     const { registry } = spot.inherited;
     const colon = /^[a-z0-9][a-z0-9._-]*(?=:[\w][\w.-]*$)/.exec(value.value)?.[0].length;
@@ -282,7 +282,7 @@ class Walker {
     )) {
       const judged = judge(written, named ? "named" : "none");
       if (judged === undefined) continue;
-      // Switched off, and a bare name with somebody else's tag: nothing to go by.
+      // Switched off, and a bare name with the tag of another image: not enough evidence.
       if (guessed && parts.names.length === 1 && !written.includes("/") && spot.behind !== undefined)
         continue;
       const confidence = judged.confidence === "certain" ? "likely" : judged.confidence;

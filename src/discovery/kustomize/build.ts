@@ -26,7 +26,7 @@ export interface KustomizeOptions {
   /** What can't be built is an error; otherwise it is told and left out. */
   strict: boolean;
   warn(message: string): void;
-  /** Reads a single file by URL; absent where nothing is fetched. */
+  /** Reads a single file by URL; absent when nothing may be fetched. */
   fetch?: (url: string) => Promise<string>;
   signal?: AbortSignal;
 }
@@ -42,9 +42,10 @@ export interface Built {
 
 const MAX_DEPTH = 40;
 const MAX_RESOURCES = 20_000;
-const ADVICE = "kubectl kustomize DIR > built.yaml, where the network is, and name built.yaml instead";
+const ADVICE =
+  "run kubectl kustomize DIR > built.yaml on a machine with a network, and name built.yaml instead";
 
-/** What takes programs or other tools, and changes or adds objects. */
+/** Fields that need other programs, and change or add objects. */
 const NEEDS_PROGRAMS: Record<string, string> = {
   generators: "generator plugins",
   helmCharts: "Helm charts",
@@ -58,7 +59,7 @@ interface Variable {
 }
 
 /**
- * Builds a kustomization as `kubectl kustomize` does, as far as objects and their images go; names
+ * Builds a kustomization like `kubectl kustomize`, as far as objects and their images go; names
  * of generated ConfigMaps and Secrets get no hash.
  * @throws AirgapError `spec`: a remote base, a cycle, a missing file, a patch that does not apply
  */
@@ -75,12 +76,12 @@ export async function buildKustomization(folder: string, options: KustomizeOptio
   };
 }
 
-/** What an entry of `resources:` names. */
+/** The content of an entry of `resources:`. */
 type Entry = { kind: "file" | "folder"; path: string } | { kind: "text"; path: string; text: string };
 
 const isWithin = (folder: string, path: string): boolean => path === folder || path.startsWith(folder + sep);
 
-/** What kustomizations give to those above them. */
+/** What a kustomization passes to the one above it. */
 interface Accumulated {
   resources: Resource[];
   configuration: Configuration;
@@ -94,7 +95,7 @@ class Builder {
   readonly #options: KustomizeOptions;
   /** Redacted URLs of what was fetched. */
   readonly remotes: string[] = [];
-  /** Roots of repositories that were fetched: kustomizations in them stay in them. */
+  /** Roots of fetched repositories: kustomizations in them may not leave them. */
   readonly #roots: string[] = [];
   readonly #variables: Variable[] = [];
 
@@ -104,7 +105,7 @@ class Builder {
     this.#options = options;
   }
 
-  /** @param base what a component works on */
+  /** @param base the objects that a component changes */
   async folder(folder: string, above: string[], base = nothing()): Promise<Accumulated> {
     const real = await realpath(folder);
     const chain = [...above, real];
@@ -112,7 +113,7 @@ class Builder {
     if (above.includes(real))
       throw new AirgapError(
         "spec",
-        `The kustomizations are a cycle: ${chain.map((path) => this.#files.shown(path)).join(" → ")}`,
+        `The kustomizations form a cycle: ${chain.map((path) => this.#files.shown(path)).join(" → ")}`,
       );
     if (above.length > MAX_DEPTH)
       throw new AirgapError(
@@ -173,7 +174,7 @@ class Builder {
       });
   }
 
-  /** What changes objects, in kustomize's order. */
+  /** Changes objects, in kustomize's order. */
   async #transformed(
     { resources: given, configuration }: Accumulated,
     root: Node,
@@ -191,29 +192,29 @@ class Builder {
     return transformBuiltin(resources, transformers, { folder, files: this.#files, by });
   }
 
-  /** What came from a repository names nothing of this machine. */
+  /** Content from a repository must not name files of this machine. */
   #checkStays(from: string | undefined, to: string): void {
     const root = this.#roots.find((each) => from !== undefined && isWithin(each, from));
     if (root !== undefined && !this.#roots.some((each) => isWithin(each, to)))
-      throw new AirgapError("spec", `A remote base names ${to}, which lies outside of its repository`);
+      throw new AirgapError("spec", `A remote base names ${to}, which is outside its repository`);
   }
 
   #problem(message: string, suggestion = ADVICE): void {
     if (this.#options.strict) throw new AirgapError("spec", message, { suggestions: [suggestion] });
-    this.#options.warn(`${message}: what it brings is not in the answer (${suggestion})`);
+    this.#options.warn(`${message}: its objects are not in the answer (${suggestion})`);
   }
 
   #checkSupported(root: Node, by: string): void {
     for (const [field, what] of Object.entries(NEEDS_PROGRAMS)) {
       if (get(root, field) === undefined) continue;
       this.#problem(
-        `${by} uses ${what} (${field}:), which are not run here`,
+        `${by} uses ${what} (${field}:), which airgap does not run`,
         field.startsWith("helm") ? "list the charts under charts: of the spec" : ADVICE,
       );
     }
   }
 
-  /** What an entry of `resources:` or `components:` is: undefined when it was told that it can't be had. */
+  /** The content of an entry of `resources:` or `components:`; undefined after a warning that it is not available. */
   async #place(name: string, folder: string, by: string): Promise<Entry | undefined> {
     const path = resolve(folder, name);
     const found = await stat(path).catch(() => undefined);
@@ -236,11 +237,15 @@ class Builder {
     }
     const base = parseRemote(name);
     if (fetch === undefined || base === undefined || !isPinned(base))
-      throw new AirgapError("spec", "it is not fetched, since its content can change under the same name", {
-        suggestions: [
-          `name a full commit of 40 characters in ${by}: ?ref=COMMIT; or git clone it beside, and name its folder; or ${ADVICE}`,
-        ],
-      });
+      throw new AirgapError(
+        "spec",
+        "airgap does not fetch it, since its content can change under the same name",
+        {
+          suggestions: [
+            `name a full commit of 40 characters in ${by}: ?ref=COMMIT; or git clone it and name its folder; or ${ADVICE}`,
+          ],
+        },
+      );
     const { folder, root } = await this.#checkouts.folder(base);
     this.#roots.push(root);
     this.remotes.push(shownRemote(name));
@@ -322,7 +327,7 @@ class Builder {
   }
 }
 
-/** A `List` is the objects in it. */
+/** A `List` stands for the objects in it. */
 function listed(root: Node): Mapping[] {
   if (root.kind !== "mapping") return [];
   const items = get(root, "items");
@@ -331,7 +336,7 @@ function listed(root: Node): Mapping[] {
     : [root];
 }
 
-/** Where kustomize puts variables in: commands, arguments, environment and mounts of containers, hosts of ingresses. */
+/** Where kustomize inserts variables: commands, arguments, environment and mounts of containers, hosts of ingresses. */
 const WITH_VARIABLES =
   /\.(?:containers|initContainers)\[\]\.(?:command|args)\[\]$|\.(?:containers|initContainers)\[\]\.(?:env\[\]\.value|volumeMounts\[\]\.\w+)$|\.spec\.(?:rules\[\]\.host|tls\[\]\.hosts\[\]|externalName)$/;
 

@@ -10,8 +10,8 @@ export interface NameReference {
 }
 
 /**
- * Fields that `configurations:` add to those that kustomize knows. What a base or a component adds
- * holds in every kustomization above it too.
+ * Fields that `configurations:` add to those that kustomize knows. Fields that a base or a component adds
+ * also apply in every kustomization above it.
  * https://github.com/kubernetes-sigs/kustomize/tree/master/examples/transformerconfigs
  */
 export interface Configuration {
@@ -69,7 +69,7 @@ export function readConfiguration(root: Node | undefined): Configuration {
   return found;
 }
 
-/** Adds what one configuration says to another, which is changed. */
+/** Merges one configuration into another, which is changed. */
 export function addConfiguration(to: Configuration, more: Configuration): void {
   for (const key of FIELDS) to[key].push(...more[key]);
   to.references.push(...more.references);

@@ -80,8 +80,8 @@ function selected(item: Node, step: { field: string; value: string }): boolean {
 }
 
 /**
- * Changes what a path leads to.
- * @param create makes mappings on the way that are not there
+ * Changes the nodes at a path.
+ * @param create creates missing mappings on the path
  */
 export function changeAt(
   node: Node,

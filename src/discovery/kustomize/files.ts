@@ -15,7 +15,7 @@ export interface ReadFile {
 export interface FoundText {
   path: string;
   text: string;
-  /** The bytes, where they are no UTF-8. */
+  /** The bytes, when they are not UTF-8. */
   binary?: Buffer;
 }
 
@@ -25,7 +25,7 @@ const textOf = (path: string, bytes: Buffer): FoundText => ({
   ...(isUtf8(bytes) ? {} : { binary: bytes }),
 });
 
-/** Reads files for one run, keeps what was read, and refuses what lies outside of a kustomization's folder. */
+/** Reads files for one run, keeps them, and refuses files outside a kustomization's folder. */
 export class Files {
   /** Every file read, by its real path. */
   readonly read = new Map<string, ReadFile>();
@@ -57,21 +57,23 @@ export class Files {
   }
 
   /**
-   * @param folder the kustomization's; kustomize reads no file outside of it
+   * @param folder the kustomization's; kustomize does not read files outside it
    * @throws AirgapError `spec`
    */
   async text(folder: string, name: string, by: string): Promise<FoundText> {
     const path = resolve(folder, name);
     const real = await realpath(path).catch((cause) => {
-      throw new AirgapError("spec", `${by} names ${name}, which is not there`, { cause });
+      throw new AirgapError("spec", `${by} names ${name}, which does not exist`, { cause });
     });
     const home = await realpath(folder);
     if (real !== home && !real.startsWith(home + sep)) {
       throw new AirgapError(
         "spec",
-        `${by} names ${name}, which lies outside of its folder; kustomize refuses that too`,
+        `${by} names ${name}, which is outside its folder; kustomize refuses that too`,
         {
-          suggestions: ["move the file into the folder, or make its folder a kustomization and name that"],
+          suggestions: [
+            "move the file into the folder, or make its folder a kustomization and name that folder",
+          ],
         },
       );
     }

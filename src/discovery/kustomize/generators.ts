@@ -23,7 +23,7 @@ const unquoted = (value: string): string =>
   /^(["']).*\1$/s.test(value) && value.length >= 2 ? value.slice(1, -1) : value;
 
 interface Datum extends Entry {
-  /** The file's bytes, where they are no UTF-8. */
+  /** The file's bytes, when they are not UTF-8. */
   binary?: Buffer;
 }
 
@@ -64,7 +64,7 @@ function merged(before: Node | undefined, data: Entry[]): Mapping {
   return result;
 }
 
-/** The fields of an object that data goes into: base64 for a Secret's, and for bytes in a ConfigMap. */
+/** The fields of an object for the data: base64 for a Secret, and for bytes in a ConfigMap. */
 function fieldsOf(kind: string, data: Datum[]): [field: string, entries: Entry[]][] {
   const encoded = ({ key, value, binary }: Datum): Entry => ({
     key,
@@ -79,8 +79,8 @@ function fieldsOf(kind: string, data: Datum[]): [field: string, entries: Entry[]
 }
 
 /**
- * Adds what `configMapGenerator` and `secretGenerator` make. Names get no hash behind them: nothing
- * rolls over in an installation from scratch, and references stay as written.
+ * Adds the objects of `configMapGenerator` and `secretGenerator`. Their names get no hash: nothing
+ * is rolled out again in a new installation, and references stay as written.
  */
 export async function generate(
   resources: Resource[],
@@ -102,7 +102,7 @@ export async function generate(
   return result;
 }
 
-/** What `generatorOptions` and an entry's own `options` say; the entry's win. */
+/** `generatorOptions` merged with an entry's own `options`, which win. */
 function optionsOf(kustomization: Node, entry: Node): Options {
   const both = [get(kustomization, "generatorOptions"), get(entry, "options")];
   const pairs = (key: string): Entry[] =>
@@ -134,7 +134,7 @@ function add(
   const name = stringAt(entry, "name");
   const namespace = stringAt(entry, "namespace");
   const behavior = stringAt(entry, "behavior") ?? "create";
-  if (name === undefined) throw new AirgapError("spec", `${by}: a generator of a ${kind} without name`);
+  if (name === undefined) throw new AirgapError("spec", `${by}: a generator of a ${kind} has no name`);
   const at = resources.findIndex(
     (each) =>
       kindOf(each) === kind &&

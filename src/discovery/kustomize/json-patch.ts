@@ -35,7 +35,7 @@ class Patch {
     return index;
   }
 
-  /** `change` gets what is at the path and gives what is to be there; undefined takes it out. */
+  /** `change` gets the value at the path and gives the new one; undefined removes it. */
   at(
     node: Node,
     parts: string[],
@@ -50,7 +50,7 @@ class Patch {
       return withEntry(node, head, this.at(inner, rest, change, insert));
     }
     if (node.kind !== "sequence")
-      throw this.fail(`'${head}' is looked for in a value that is neither a mapping nor a list`);
+      throw this.fail(`'${head}' cannot be found: its parent is not a mapping or a list`);
     const index = this.#index(head, node.items.length);
     const items = [...node.items];
     if (rest.length === 0) {
@@ -78,7 +78,7 @@ function applyOne(node: Node, operation: Node, patch: Patch): Node {
     case "add":
       if (value === undefined) throw patch.fail(`add ${path} has no value`);
       return set(value);
-    // Like kustomize, and unlike the RFC, a key that is not there is set.
+    // Like kustomize, and unlike the RFC, a missing key is set.
     case "replace":
       if (value === undefined) throw patch.fail(`replace ${path} has no value`);
       return parts.length === 0 ? value : patch.at(node, parts, () => value, false);
@@ -103,7 +103,7 @@ function applyOne(node: Node, operation: Node, patch: Patch): Node {
 
 /**
  * Applies a JSON patch. RFC 6902
- * @param where the patch's place, for messages
+ * @param where where the patch is, for messages
  * @throws AirgapError `spec` when it does not apply
  */
 export function jsonPatch(target: Mapping, operations: Node, where: string): Mapping {

@@ -4,7 +4,7 @@ import { changeAt, type Field, parsePath } from "./field-path.ts";
 import { groupVersion, kindOf, nameOf, type Resource, selects } from "./resource.ts";
 
 const WORKLOADS = /^(?:Deployment|ReplicaSet|DaemonSet|StatefulSet)$/;
-/** Kinds with a selector that `commonLabels` go into when it is there. */
+/** Kinds whose selector gets `commonLabels` if it exists. */
 const SELECTING = /^(?:Job|PodDisruptionBudget)$/;
 
 function withPairs(node: Mapping, path: string, pairs: Mapping, create: boolean): Mapping {

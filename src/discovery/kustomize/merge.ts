@@ -12,7 +12,7 @@ import {
 import { groupVersion } from "./resource.ts";
 
 /**
- * Keys by which Kubernetes' own lists are merged; the first that every item has is used.
+ * Keys by which Kubernetes' own lists are merged; the first key that every item has is used.
  * From the `x-kubernetes-patch-merge-key` of its OpenAPI description.
  */
 const MERGE_KEYS: Record<string, string[]> = {
@@ -33,7 +33,7 @@ const MERGE_KEYS: Record<string, string[]> = {
   resourceClaims: ["name"],
 };
 
-/** Whether an object is of a group whose lists are known; those of others are replaced whole. */
+/** Whether an object is of a group whose lists are known; other lists are replaced whole. */
 function isKnownKind(node: Node): boolean {
   const [group] = groupVersion(node);
   return (
@@ -123,7 +123,7 @@ function mergeKeyOf(key: string, patch: Sequence, before: Node | undefined): str
   return MERGE_KEYS[key]?.find((candidate) => items.every((item) => stringAt(item, candidate) !== undefined));
 }
 
-/** Items that the patch names come first, in its order, as kustomize puts them. */
+/** Items that the patch names come first, in its order, as in kustomize. */
 function mergeLists(before: Sequence, patch: Sequence, key: string, known: boolean): Sequence {
   const first: Node[] = [];
   let rest = before.items;
@@ -141,7 +141,7 @@ function mergeLists(before: Sequence, patch: Sequence, key: string, known: boole
   return { ...before, items: [...first, ...rest] };
 }
 
-/** Ports are told apart by their protocol too. */
+/** Ports are also distinguished by their protocol. */
 function samePort(key: string, a: Node | undefined, b: Node): boolean {
   return !/port$/i.test(key) || (stringAt(a, "protocol") ?? "TCP") === (stringAt(b, "protocol") ?? "TCP");
 }

@@ -3,7 +3,7 @@ import type { Configuration, NameReference } from "./configuration.ts";
 import { changeAt, type Field, parsePath } from "./field-path.ts";
 import { kindOf, nameOf, namespaceOf, type Resource, selects } from "./resource.ts";
 
-/** Kinds of Kubernetes' own that are in no namespace, and those that no prefix is put before. */
+/** Kubernetes' own kinds without a namespace, and the kinds that get no prefix. */
 const CLUSTER_WIDE =
   /^(?:APIService|CSIDriver|CSINode|CertificateSigningRequest|Cluster|ClusterRole|ClusterRoleBinding|ComponentStatus|CustomResourceDefinition|FlowSchema|IngressClass|MutatingWebhookConfiguration|MutatingAdmissionPolicy|MutatingAdmissionPolicyBinding|Namespace|Node|PersistentVolume|PodSecurityPolicy|PriorityClass|PriorityLevelConfiguration|RuntimeClass|SelfSubjectAccessReview|SelfSubjectRulesReview|StorageClass|SubjectAccessReview|TokenReview|ValidatingAdmissionPolicy|ValidatingAdmissionPolicyBinding|ValidatingWebhookConfiguration|VolumeAttachment|ClusterIssuer|GatewayClass)$/;
 const UNPREFIXED = /^(?:CustomResourceDefinition|APIService|Namespace)$/;
@@ -13,7 +13,7 @@ const inPods = (...paths: string[]): string[] => POD.flatMap((pod) => paths.map(
 const inContainers = (...paths: string[]): string[] =>
   inPods(...paths.flatMap((path) => [`containers[]/${path}`, `initContainers[]/${path}`]));
 
-/** Where the name of an object of a kind is used. From kustomize's own name reference configuration. */
+/** Fields that hold the name of an object of a kind. From kustomize's own name reference configuration. */
 const REFERENCES: Record<string, string[]> = {
   ConfigMap: [
     ...inContainers("env[]/valueFrom/configMapKeyRef/name", "envFrom[]/configMapRef/name"),
@@ -65,7 +65,7 @@ const OWN_REFERENCES: NameReference[] = Object.entries(REFERENCES).flatMap(([kin
   paths.map((path) => ({ kind, path })),
 );
 
-/** Puts `namePrefix` and `nameSuffix` around names, and around their uses in the same kustomization. */
+/** Adds `namePrefix` and `nameSuffix` to names, and to their uses in the same kustomization. */
 export function transformNames(
   resources: Resource[],
   kustomization: Node,
@@ -93,7 +93,7 @@ export function transformNames(
   return named.map((resource) => withRenamed(resource, renamed, references));
 }
 
-/** Puts a prefix or suffix on the fields that `configurations:` name. */
+/** Adds a prefix or suffix to the fields that `configurations:` name. */
 function withAffix(resource: Resource, fields: Field[], change: (value: string) => string): Resource {
   let node = resource.node;
   for (const { selector, path } of fields)
@@ -126,7 +126,7 @@ export function restoreReferences(resources: Resource[], configured: NameReferen
   );
 }
 
-/** Webhooks name the namespace of their service too, which may have changed. */
+/** Webhooks also name the namespace of their service, which may have changed. */
 function withServices(resource: Resource, services: Map<string, string>): Resource {
   if (!/^(?:CustomResourceDefinition|(?:Validating|Mutating)WebhookConfiguration)$/.test(kindOf(resource)))
     return resource;
@@ -174,7 +174,7 @@ function withRenamedSubjects(node: Mapping, renamed: Map<string, string>): Mappi
   return withEntry(node, "subjects", { ...subjects, items });
 }
 
-/** Puts `namespace` on every object that is in one, and on what names it. */
+/** Sets `namespace` on every object that has one, and on references to it. */
 export function transformNamespace(
   resources: Resource[],
   kustomization: Node,
@@ -200,7 +200,7 @@ export function transformNamespace(
 
 type Accounts = Map<string, Set<string>>;
 
-/** Namespaces of the accounts of each name; one that names none is in `default`. */
+/** Namespaces of the accounts with each name; an account without a namespace is in `default`. */
 function accountsOf(resources: Resource[]): Accounts {
   const accounts: Accounts = new Map();
   for (const each of resources) {
@@ -211,7 +211,7 @@ function accountsOf(resources: Resource[]): Accounts {
   return accounts;
 }
 
-/** kustomize looks at a subject's name and namespace, not at its kind. */
+/** kustomize compares a subject's name and namespace, not its kind. */
 function isAccount(subject: Node, accounts: Accounts): boolean {
   const namespace = stringAt(subject, "namespace");
   const namespaces = accounts.get(stringAt(subject, "name") ?? "");

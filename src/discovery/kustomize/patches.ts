@@ -11,7 +11,7 @@ interface Patch {
   documents: Node[];
   where: string;
   target?: Selector;
-  /** `options:` that let a patch change what an object is called. */
+  /** `options:` that allow a patch to change an object's name or kind. */
   renames?: { name: boolean; kind: boolean };
 }
 
@@ -19,7 +19,7 @@ function parse(text: Text, where: string): { documents: Node[]; where: string } 
   return { documents: [...parseStream(text, true)].map(({ root }) => root), where };
 }
 
-/** A patch written in the kustomization keeps its place in that file. */
+/** A patch written in the kustomization keeps its location in that file. */
 function inline(node: Scalar, file: string): Text {
   return new Text(
     node.span?.in.file ?? file,
@@ -93,16 +93,16 @@ function applyDocument(resources: Resource[], document: Node, { target, where, r
   });
 }
 
-/** A patch may aim at an object that an earlier one deleted, not at one that never was. */
+/** A patch may target an object that an earlier patch deleted, but not one that never existed. */
 function checkAim(resources: Resource[], document: Node, { target, where }: Patch): void {
   if (target !== undefined || document.kind !== "mapping" || aimedAt(document, resources).size > 0) return;
   throw new AirgapError(
     "spec",
-    `${where}: the patch of ${stringAt(document, "kind")} ${stringAt(document, "metadata", "name")} fits no object; kustomize refuses that too`,
+    `${where}: the patch of ${stringAt(document, "kind")} ${stringAt(document, "metadata", "name")} does not match any object; kustomize refuses that too`,
   );
 }
 
-/** With a target, kind and name in the patch are only for show. */
+/** With a target, kind and name in the patch are ignored. */
 function withoutIdentity(document: Mapping, renames: Patch["renames"]): Mapping["entries"] {
   return document.entries.flatMap(({ key, value }) => {
     if (key === "apiVersion" || key === "kind") return renames?.kind ? [{ key, value }] : [];
@@ -121,7 +121,7 @@ function withoutIdentity(document: Mapping, renames: Patch["renames"]): Mapping[
   });
 }
 
-/** A patch may be written against a former name, which it does not bring back. */
+/** A patch may use a former name, which it does not restore. */
 function keepName(node: Mapping, before: Mapping): Mapping {
   const [metadata, name] = [get(node, "metadata"), get(before, "metadata", "name")];
   if (metadata?.kind !== "mapping" || name === undefined) return node;

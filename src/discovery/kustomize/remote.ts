@@ -6,11 +6,11 @@ import { run } from "../../host/process.ts";
 
 /** A folder of a repository that a kustomization names by URL. */
 export interface RemoteBase {
-  /** What git fetches from. */
+  /** The URL that git fetches from. */
   repository: string;
   /** Below the repository's root; empty for the root. */
   path: string;
-  /** Branch, tag or commit; the default branch where nothing is written. */
+  /** Branch, tag or commit; without one, the default branch. */
   ref: string | undefined;
 }
 
@@ -44,7 +44,7 @@ export function parseRemote(name: string): RemoteBase | undefined {
   return { repository: `${scheme || "https://"}${found.repository}`, path: found.path, ref };
 }
 
-/** Where the repository ends: at `//`, behind `.git`, or on a forge behind owner and name. */
+/** Where the repository ends: at `//`, after `.git`, or on a forge after owner and name. */
 function cut(rest: string, scheme: string): { repository: string; path: string } | undefined {
   const slashes = rest.indexOf("//");
   if (slashes > 0) return { repository: rest.slice(0, slashes), path: rest.slice(slashes + 2) };
@@ -55,7 +55,7 @@ function cut(rest: string, scheme: string): { repository: string; path: string }
   return owned ? { repository: owned[1] as string, path: owned[2] ?? "" } : undefined;
 }
 
-/** A commit in full says what its content is; anything else can mean something else tomorrow. */
+/** A full commit fixes the content; any other name can mean other content tomorrow. */
 export const isPinned = ({ ref }: RemoteBase): boolean => /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(ref ?? "");
 
 const TIMEOUT_MS = 300_000;
@@ -88,9 +88,9 @@ export class Checkouts implements AsyncDisposable {
         env: { ...process.env, GIT_TERMINAL_PROMPT: "0", GIT_ALLOW_PROTOCOL: "https:http:ssh:git:file" },
         ...(this.#signal ? { signal: this.#signal } : {}),
       }).catch((cause: unknown) => {
-        throw new AirgapError("environment", `git could not be run: ${messageOf(cause)}`, {
+        throw new AirgapError("environment", `Cannot run git: ${messageOf(cause)}`, {
           cause,
-          suggestions: ["install git: remote bases are fetched with it"],
+          suggestions: ["install git, which fetches remote bases"],
         });
       });
       if (result.code === 0) return result.stdout.trim();
@@ -110,7 +110,7 @@ export class Checkouts implements AsyncDisposable {
     await git("checkout", "--quiet", "--detach", "FETCH_HEAD");
     const commit = await git("rev-parse", "HEAD");
     if (commit !== ref)
-      throw new AirgapError("corrupt", `${shownRemote(repository)} gave the commit ${commit}, not ${ref}`);
+      throw new AirgapError("corrupt", `${shownRemote(repository)} sent the commit ${commit}, not ${ref}`);
     return folder;
   }
 

@@ -11,7 +11,7 @@ const exactly = (selector: Selector): Selector =>
     ]),
   );
 
-/** One piece of a text between delimiters, or all of it. */
+/** One piece of a text between delimiters, or the whole text. */
 function piece(text: string, options: Node | undefined): string {
   const delimiter = stringAt(options, "delimiter");
   if (!delimiter) return text;
@@ -37,7 +37,7 @@ function sourceValue(source: Node | undefined, resources: Resource[], by: string
   if (value === undefined)
     throw new AirgapError(
       "spec",
-      `${by}: a replacement takes its value from ${selector.kind ?? "an object"} ${selector.name ?? ""} ${path}, which is not there`,
+      `${by}: a replacement takes its value from ${selector.kind ?? "an object"} ${selector.name ?? ""} ${path}, which does not exist`,
     );
   return value.kind === "scalar" ? { ...value, value: piece(value.value, get(source, "options")) } : value;
 }

@@ -1,13 +1,13 @@
 import { get, type Mapping, type Node, stringAt } from "../documents/node.ts";
 
-/** An object on its way through a kustomization, with every name that it has had. */
+/** An object while a kustomization is built, with every name that it has had. */
 export interface Resource {
   node: Mapping;
-  /** Names it was called by before, for patches and references written against those. */
+  /** Its former names, for patches and references that use them. */
   formerNames: string[];
 }
 
-/** What a patch or replacement aims at; texts are regular expressions over the whole value. */
+/** The target of a patch or replacement; texts are regular expressions for the whole value. */
 export interface Selector {
   group?: string;
   version?: string;
@@ -46,10 +46,10 @@ export function readSelector(node: Node | undefined): Selector {
   return selector;
 }
 
-/** Whether one of some values is what a regular expression means, over the whole of it. */
+/** Whether a regular expression matches the whole of one of some values. */
 export function fits(pattern: string | undefined, values: string[]): boolean {
   if (pattern === undefined) return true;
-  // Expressions come from outside: repeated groups and many repetitions could take forever.
+  // Expressions come from outside: nested and many repetitions could take forever.
   const harmless =
     pattern.length <= 512 && !/\)[*+{]/.test(pattern) && (pattern.match(/[*+{]/g)?.length ?? 0) <= 4;
   if (!harmless) return values.includes(pattern);
@@ -85,7 +85,7 @@ function fitsLabels(selector: string | undefined, labels: Node | undefined): boo
   });
 }
 
-/** Whether a selector means an object, by what it is called now or was. */
+/** Whether a selector matches an object, by its current or a former name. */
 export function selects(selector: Selector, resource: Resource): boolean {
   const [group, version] = groupVersion(resource.node);
   return (
@@ -100,8 +100,8 @@ export function selects(selector: Selector, resource: Resource): boolean {
 }
 
 /**
- * The objects that a patch without a target is for: of its group, kind and name, and of its
- * namespace where such are among them. A namespace may have been changed since it was written.
+ * The objects that a patch without a target is for: those with its group, kind and name, and with its
+ * namespace if there are any. A namespace may have been changed since the patch was written.
  */
 export function aimedAt(patch: Mapping, resources: Resource[]): Set<Resource> {
   const [group] = groupVersion(patch);

@@ -7,14 +7,14 @@ import { Text } from "../documents/text.ts";
 import { KUSTOMIZATION_FILES } from "../kustomize/files.ts";
 import { readText } from "./read.ts";
 
-/** What stands below a folder. Paths are absolute, in order. */
+/** What is below a folder. Paths are absolute, in order. */
 export interface Folder {
-  /** YAML and JSON that is no part of a chart, and no kustomization file. */
+  /** YAML and JSON that is not part of a chart and not a kustomization file. */
   files: string[];
   charts: string[];
-  /** What some tool makes manifests of: `x.yaml.j2`. */
+  /** Templates that another tool turns into manifests: `x.yaml.j2`. */
   templates: string[];
-  /** Kustomizations that no other one below the folder takes in. */
+  /** Kustomizations that no other one below the folder includes. */
   kustomizations: string[];
 }
 
@@ -22,7 +22,7 @@ const MAX_ENTRIES = 50_000;
 const TEMPLATE = /\.(?:tmpl|tpl|gotmpl|template|j2|jinja2?|erb|in|envsubst|mustache|hbs)$/i;
 const LEFT_OUT = /^(?:\..+|node_modules|vendor|__pycache__)$/;
 
-/** Looks through a folder without following links. @throws AirgapError `spec` when it is too large */
+/** Searches a folder without following links. @throws AirgapError `spec` when it is too large */
 export async function readTree(folder: string): Promise<Folder> {
   const found: Folder = { files: [], charts: [], templates: [], kustomizations: [] };
   const kustomizations: string[] = [];
@@ -61,7 +61,7 @@ export async function readTree(folder: string): Promise<Folder> {
   return found;
 }
 
-/** A component is only ever part of another; so is what another one names. */
+/** A component is always part of another one; so is a kustomization that another one names. */
 async function rootsOf(folders: string[]): Promise<string[]> {
   const taken = new Set<string>();
   for (const folder of folders) {

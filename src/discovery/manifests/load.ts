@@ -15,38 +15,38 @@ import { buildKustomization } from "../kustomize/build.ts";
 import { kindOfFolder, readTree } from "./folder.ts";
 import { decode, documentsOf, isObject, readText, sightingsInText } from "./read.ts";
 
-/** Something that is applied: a file as it is, a kustomization as it is built, a chart as it is rendered. */
+/** A unit that is applied: a file as it is, a built kustomization, or a rendered chart. */
 export interface Loaded {
-  /** Below the path that was named, or that path's own name. */
+  /** Relative to the path that was named, or that path's own name. */
   title: string;
   kind: "file" | "list" | "kustomization" | "chart";
-  /** What is applied, as text; the source of a file, byte for byte. */
+  /** The text that is applied; for a file its source, byte for byte. */
   text: Text;
-  /** Its objects, with places where they were written. */
+  /** Its objects, with their locations in the source. */
   documents: Node[];
-  /** What was found otherwise than by walking the documents: in a chart, in a text that is no YAML. */
+  /** Images that were found outside the documents: in a chart, in a text that is not YAML. */
   sightings?: Sighting[];
   chart?: ChartFinds;
-  /** URLs that a kustomization was made from, besides its files. */
+  /** URLs that a kustomization was built from, besides its files. */
   remotes?: string[];
 }
 
 export interface LoadOptions extends ChartOptions {
   reach: ChartReach;
-  /** Read every object, definitions too: for what is carried, not only looked through. */
+  /** Read every object, definitions too: for documents that are carried, not only searched. */
   whole: boolean;
   warn(message: string): void;
   note(message: string): void;
-  /** Told that something is missing in the answer, besides the warning. */
+  /** Called when something is missing in the answer, besides the warning. */
   incomplete?(): void;
-  /** Reads what `-` names; absent where nothing is piped in. */
+  /** Reads standard input for `-`; absent when nothing is piped in. */
   stdin?: () => Promise<Uint8Array>;
 }
 
 /**
- * Reads what a user names: a file, a URL, a folder, a kustomization, a chart (folder, archive,
+ * Reads a path that a user names: a file, a URL, a folder, a kustomization, a chart (folder, archive,
  * `oci://`), or a pattern for several.
- * @throws AirgapError `spec` and those of the network
+ * @throws AirgapError `spec` and network errors
  */
 export async function loadPath(path: string, options: LoadOptions): Promise<Loaded[]> {
   if (path === "-" && options.stdin)
@@ -75,9 +75,13 @@ async function loadPattern(pattern: string, options: LoadOptions): Promise<Loade
     for await (const match of glob(pattern, { cwd: options.reach.baseDir })) matches.push(match);
   matches.sort();
   if (matches.length === 0)
-    throw new AirgapError("spec", `There is no ${resolve(options.reach.baseDir, pattern)}`, {
-      suggestions: ["check the path; relative ones start at the spec, or at the current folder"],
-    });
+    throw new AirgapError(
+      "spec",
+      `Cannot read ${resolve(options.reach.baseDir, pattern)}: no such file or folder`,
+      {
+        suggestions: ["check the path; relative paths start at the spec, or at the current folder"],
+      },
+    );
   const loaded: Loaded[] = [];
   for (const match of matches)
     loaded.push(
@@ -105,7 +109,7 @@ async function loadUrl(url: string, { reach }: LoadOptions): Promise<Loaded> {
   return { title, kind: "file", text, documents: documentsOf(text) };
 }
 
-/** @param lenient a file that was not named itself: what is no YAML is read as text, what is no object counts little */
+/** @param lenient for a file that the user did not name: other text than YAML is searched as text, and documents without objects count little */
 function loadFile(
   content: string,
   name: string,
@@ -122,7 +126,7 @@ function loadFile(
     return { title, kind: "file", text, documents: lenient ? objects : documents };
   } catch (error) {
     if (!lenient || options.strict || !(error instanceof AirgapError)) throw error;
-    options.warn(`${error.message}; it was read as text, which shows less`);
+    options.warn(`${error.message}; it was searched as text, which finds fewer images`);
     return { title, kind: "file", text, documents: [], sightings: sightingsInText(text) };
   }
 }
@@ -140,7 +144,7 @@ async function loadFolder(folder: string, name: string, options: LoadOptions): P
     } catch (error) {
       if (options.strict || !(error instanceof AirgapError)) throw error;
       options.warn(
-        `${messageOf(error)}; its files were read one by one, without what the kustomization changes`,
+        `${messageOf(error)}; its files were read one by one, without the kustomization's changes`,
       );
     }
   }
@@ -165,7 +169,7 @@ async function loadFolder(folder: string, name: string, options: LoadOptions): P
   ];
 }
 
-/** A template of a manifest says nothing until something has filled it in. */
+/** A template of a manifest says nothing until it is filled in. */
 function tellTemplates(name: string, templates: string[], { warn }: LoadOptions): void {
   if (templates.length === 0) return;
   const shown = `${templates.slice(0, 3).join(", ")}${templates.length > 3 ? ", …" : ""}`;
@@ -174,7 +178,7 @@ function tellTemplates(name: string, templates: string[], { warn }: LoadOptions)
   );
 }
 
-/** A folder with a kustomization is that kustomization; what else lies in it may have been meant too. */
+/** A folder with a kustomization stands for that kustomization; the user may have meant its other files too. */
 async function tellUnused(
   folder: string,
   name: string,
@@ -187,7 +191,7 @@ async function tellUnused(
   if (unused.length === 0) return;
   const shown = `${unused.slice(0, 3).join(", ")}${unused.length > 3 ? ", …" : ""}`;
   options.note(
-    `${name} is a kustomization, and ${count(unused.length, "other file")} in it ${unused.length === 1 ? "is" : "are"} no part of it (${shown}): name such files to read them too`,
+    `${name} is a kustomization, and ${count(unused.length, "other file")} in it ${unused.length === 1 ? "is" : "are"} not part of it (${shown}): name these files to read them too`,
   );
 }
 

@@ -7,16 +7,16 @@ import type { Text } from "../documents/text.ts";
 import { scanText } from "../images/scan.ts";
 import { canonical, type Sighting } from "../images/sighting.ts";
 
-/** @throws AirgapError `spec` for what is no readable file of bearable size */
+/** @throws AirgapError `spec` for anything but a readable file of at most `MAX_FILE` bytes */
 export async function readText(path: string): Promise<string> {
   const found = await stat(path).catch((cause) => {
-    throw new AirgapError("spec", `${path} can't be read: ${messageOf(cause)}`, { cause });
+    throw new AirgapError("spec", `Cannot read ${path}: ${messageOf(cause)}`, { cause });
   });
   if (!found.isFile()) throw new AirgapError("spec", `${path} is not a file`);
   if (found.size > MAX_FILE)
     throw new AirgapError(
       "spec",
-      `${path} has ${(found.size / 1048576).toFixed(1)} MiB; at most ${MAX_FILE >> 20} MiB are read`,
+      `${path} has ${(found.size / 1048576).toFixed(1)} MiB; at most ${MAX_FILE >> 20} MiB are allowed`,
       {
         suggestions: ["split it into several files"],
       },
@@ -24,7 +24,7 @@ export async function readText(path: string): Promise<string> {
   return decode(await readFile(path), path);
 }
 
-/** @throws AirgapError `spec` for what is not UTF-8 */
+/** @throws AirgapError `spec` when it is not UTF-8 */
 export function decode(bytes: Uint8Array, name: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -33,7 +33,7 @@ export function decode(bytes: Uint8Array, name: string): string {
   }
 }
 
-/** Whether a document is an object of Kubernetes, or a list of such. */
+/** Whether a document is a Kubernetes object, or a list of them. */
 export function isObject(root: Node): boolean {
   return root.kind === "mapping" && get(root, "apiVersion") !== undefined && get(root, "kind") !== undefined;
 }
@@ -43,7 +43,7 @@ export function documentsOf(text: Text): Node[] {
   return [...parseStream(text)].map(({ root }) => root);
 }
 
-/** What can be said of a text that is no YAML, a template say. */
+/** The images in a text that is not YAML, such as a template. */
 export function sightingsInText(text: Text): Sighting[] {
   return scanText(text.text).map((hit) => {
     const span = { in: text, start: hit.start, end: hit.end };

@@ -11,7 +11,7 @@ export interface RewrittenFile {
 
 export interface RewriteResult {
   files: RewrittenFile[];
-  /** Canonical references with what they are called now. */
+  /** Canonical references with their new names. */
   changes: { from: string; to: string }[];
   /** References that could not be given another name everywhere. */
   left: string[];
@@ -20,9 +20,9 @@ export interface RewriteResult {
 }
 
 /**
- * Rewrites what stands at some paths: files keep every byte that is no image's name, kustomizations
+ * Rewrites the documents at some paths: files keep every byte that is not an image name, kustomizations
  * are built first, charts are rendered. Only certain and likely images change.
- * @param prepare gives the rules once it is known which references there are
+ * @param prepare gives the rules once the references are known
  * @throws AirgapError
  */
 export async function rewritePaths(
@@ -55,7 +55,7 @@ export async function rewritePaths(
   };
 }
 
-/** Several texts as one stream; a single one stays as it is. */
+/** Several texts as one stream; a single text is unchanged. */
 export function asStream(files: RewrittenFile[]): string {
   return files.reduce(
     (stream, { text }) =>

@@ -13,8 +13,8 @@ export interface Search {
 }
 
 /**
- * Finds every image that what stands at some paths makes a cluster pull. What is read together is
- * taken to be applied together: variables may take their values from each other's ConfigMaps.
+ * Finds every image that the documents at some paths make a cluster pull. Documents that are read together
+ * are applied together: variables may take their values from each other's ConfigMaps.
  * @throws AirgapError
  */
 export async function searchPaths(paths: string[], options: LoadOptions): Promise<Search> {
@@ -23,21 +23,21 @@ export async function searchPaths(paths: string[], options: LoadOptions): Promis
   return { loaded, finds: group(sightingsOf(loaded, options.warn)) };
 }
 
-/** `tmpl.yaml:8 Pod/r spec.containers[0].image: '{{ .Image }}' is not an image; nothing is carried for it` */
+/** `tmpl.yaml:8 Pod/r spec.containers[0].image: '{{ .Image }}' is not an image; the bundle will have no image for it` */
 export function describeUnread({ span, object, path, written, why }: Unread): string {
   const file = span?.in.file;
   const place = [file && span ? `${file}:${lineOf(span)}` : "", object, path].filter(Boolean).join(" ");
-  return `${place}: '${written}' ${why}; nothing is carried for it`;
+  return `${place}: '${written}' ${why}; the bundle will have no image for it`;
 }
 
 export interface Asked {
-  /** Takes what stands for an image and is none; a warning each otherwise. */
+  /** Called for each text in place of an image; without it, each gives a warning. */
   unread?: (unread: Unread) => void;
-  /** `addImages` says what operators pull: nothing is to be warned of. */
+  /** `addImages` lists what operators pull: no warning is needed. */
   answered?: boolean;
 }
 
-/** What was found, walked and otherwise, and what operators add. */
+/** All finds: in documents, in charts and texts, and those that operators add. */
 export function sightingsOf(
   loaded: Loaded[],
   warn: (message: string) => void,

@@ -9,7 +9,7 @@ import { withDashboardAccess } from "./dashboard.ts";
 import { withKubeletAccess } from "./metrics-server.ts";
 import { applySteps, manifestOf } from "./network.ts";
 
-/** Add-ons that need more than their own manifest to be of use on a cluster of kubeadm's. */
+/** Add-ons that need more than their own manifest to work on a kubeadm cluster. */
 const TUNED: Record<
   string,
   (documents: Document[], cluster: Cluster, namespace: string | undefined) => Document[]
@@ -18,7 +18,7 @@ const TUNED: Record<
   "metrics-server": withKubeletAccess,
 };
 
-/** What runs on the cluster from the first day, in the order of the cluster file; each is waited for. */
+/** Add-ons are applied in the order of the cluster file; airgap waits until each one runs. */
 export function addonsStage(context: Context): Wave[] {
   return [
     [
@@ -30,7 +30,7 @@ export function addonsStage(context: Context): Wave[] {
   ];
 }
 
-/** A node that has just joined would make a complete DaemonSet incomplete again. */
+/** A node that has just joined makes a complete DaemonSet incomplete again. */
 const settled = ({ cluster, nodes }: Context): string =>
   cluster.network === undefined ? "" : call("let_nodes_settle", ...nodes.map(({ name }) => name));
 

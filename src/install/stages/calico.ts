@@ -29,10 +29,10 @@ export function tuneCalico(documents: Document[], context: Context): void {
   if (node === undefined || container === undefined) {
     throw new AirgapError(
       "spec",
-      `network: ${cluster.network?.name} of the bundle is no manifest of Calico's: it has no DaemonSet calico-node`,
+      `network: ${cluster.network?.name} of the bundle is not a Calico manifest: it has no DaemonSet calico-node`,
       {
         suggestions: [
-          "give the manifest another name with `as:`, and name that in the cluster file: it is applied as it is then",
+          "give the manifest another name with `as:`, and use this name in the cluster file: then it is applied unchanged",
         ],
       },
     );
@@ -72,7 +72,7 @@ function setVariable(container: YAMLMap, name: string, value: string): void {
   } else env.add({ name, value });
 }
 
-/** There is no BGP daemon with VXLAN, so probes must not ask for it. */
+/** With VXLAN there is no BGP daemon, so probes must not check it. */
 function withoutBird(container: YAMLMap): void {
   for (const probe of ["livenessProbe", "readinessProbe"]) {
     const command: unknown = container.getIn([probe, "exec", "command"], true);

@@ -2,7 +2,7 @@ import { parse, stringify, type TomlTable } from "smol-toml";
 import { AirgapError, messageOf } from "../../errors.ts";
 
 export interface ContainerdWishes {
-  /** Of containerd, 1 or 2: which configuration a new file gets. */
+  /** containerd's major version, 1 or 2: it decides the format of a new file. */
   major: number;
   sandbox: string;
   systemdCgroup: boolean;
@@ -35,7 +35,7 @@ function read(text: string | undefined, host: string): TomlTable {
   } catch (cause) {
     throw new AirgapError(
       "check-failed",
-      `${host}: /etc/containerd/config.toml can't be read: ${messageOf(cause).split("\n")[0]}`,
+      `${host}: cannot read /etc/containerd/config.toml: ${messageOf(cause).split("\n")[0]}`,
       {
         cause,
         suggestions: [
@@ -64,7 +64,7 @@ function fromVersion1(config: TomlTable): void {
   delete plugins["cri"];
 }
 
-/** `mirrors`, and `tls` of `configs`, keep the plugin from loading beside `config_path`. */
+/** `mirrors`, and `tls` of `configs`, with `config_path` keep the plugin from loading. */
 function useHostsFiles(registry: TomlTable, configPath: string): void {
   delete registry["mirrors"];
   const configs = registry["configs"];
@@ -76,8 +76,8 @@ function useHostsFiles(registry: TomlTable, configPath: string): void {
 }
 
 /**
- * Every runtime that runs by runc's shim takes this option, whatever program it names (`BinaryName`): pods of the
- * default one above all. `default_runtime` and `untrusted_workload_runtime` are how old files name theirs.
+ * Every runtime that uses runc's shim has this option, whatever its program (`BinaryName`): most of all the
+ * default runtime. Old files name theirs `default_runtime` and `untrusted_workload_runtime`.
  */
 function runtimes(containerd: TomlTable, systemdCgroup: boolean): void {
   table(containerd, "runtimes", "runc")["runtime_type"] ??= RUNC;
@@ -87,7 +87,7 @@ function runtimes(containerd: TomlTable, systemdCgroup: boolean): void {
       table(runtime, "options")["SystemdCgroup"] = systemdCgroup;
 }
 
-/** Plugins are where kubernetes-cni and the network's own pods put them, whatever a distribution thinks. */
+/** CNI plugins are where kubernetes-cni and the network's own pods put them, even if a distribution uses another folder. */
 function cni(parent: TomlTable): void {
   const settings = table(parent, "cni");
   if (Array.isArray(settings["bin_dirs"])) settings["bin_dirs"] = [CNI_BIN];
@@ -96,7 +96,7 @@ function cni(parent: TomlTable): void {
 }
 
 /**
- * containerd's configuration with what Kubernetes at this site needs; everything else in it stays.
+ * containerd's configuration with the settings that Kubernetes needs at this site; everything else in it stays.
  * Files of version 2 are read by containerd 1.3 to 2.x, those of version 3 by 2.x.
  * https://github.com/containerd/containerd/blob/main/docs/cri/config.md
  * @param text the file as it is on the host

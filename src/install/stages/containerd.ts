@@ -15,12 +15,12 @@ const SOCKET = "unix:///run/containerd/containerd.sock";
 /** Where containerd finds hosts.toml files. */
 export const CERTS = "/etc/containerd/certs.d";
 
-/** systemd, as kubeadm has it by default, unless the cluster file tells kubelet otherwise. */
+/** systemd, kubeadm's default, unless the cluster file sets another driver for kubelet. */
 export function cgroupDriver({ cluster }: Context): "systemd" | "cgroupfs" {
   return cluster.kubeadm.KubeletConfiguration?.["cgroupDriver"] === "cgroupfs" ? "cgroupfs" : "systemd";
 }
 
-/** The version that will be there: the bundle's where it installs one, else the host's own. */
+/** The version after the installation: the bundle's if it installs one, otherwise the host's own. */
 export function containerdVersion(context: Context, host: ClusterHost): string | undefined {
   const facts = context.factsOf(host);
   const set = setFor(context.bundle, facts);
@@ -51,7 +51,7 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
   return [
     fileStep({
       id: "config",
-      title: "containerd: CRI on, cgroups, sandbox image, mirrors",
+      title: "containerd's configuration: CRI, cgroups, sandbox image, mirrors",
       path: CONFIG,
       content: config,
       undone: call("systemctl", "try-restart", "containerd"),
@@ -68,7 +68,7 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
     ...drops,
     serviceStep({
       id: "service",
-      title: "containerd runs with that",
+      title: "containerd runs with this configuration",
       unit: "containerd",
       reads: [{ path: CONFIG, content: config }, ...drops.map(({ file }) => file ?? "")],
       undo: stopIfOurs(["containerd", "containerd.io"], "containerd"),
@@ -83,7 +83,7 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
   ];
 }
 
-/** Where containerd asks for images: every registry of the bundle, the site's own, and all others lead to the site. */
+/** Where containerd pulls images: every registry of the bundle, the site's own, and all others lead to the site. */
 export function siteHosts({
   cluster,
   images,
@@ -111,7 +111,7 @@ export function siteHosts({
   return containerdHosts(mirrored, target, access, { others: true });
 }
 
-/** containerd runs on where a plugin did not load, and pulls by `ctr`; kubeadm would wait for minutes for a kubelet that finds no CRI. */
+/** containerd keeps running when a plugin does not load, and `ctr` still pulls. kubeadm would wait minutes for a kubelet without CRI. */
 function criStep(): Step {
   return {
     id: "cri",
@@ -128,7 +128,7 @@ function limitsStep(context: Context, host: ClusterHost, facts: Facts): Step[] {
   return [
     fileStep({
       id: "limits",
-      title: "containerd's limit of open files is one that this systemd understands",
+      title: "containerd has a limit of open files that this systemd understands",
       path: "/etc/systemd/system/containerd.service.d/airgap-limits.conf",
       content: "[Service]\nLimitNOFILE=1024:524288\n",
     }),

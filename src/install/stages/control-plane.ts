@@ -37,13 +37,13 @@ export function controlPlaneStage(context: Context): Wave[] {
   ];
 }
 
-/** Whether a host was in a cluster when its facts were read: a run of kubeadm that did not finish leaves files too. */
+/** Whether a host was in a cluster when its facts were read: a run of kubeadm that did not finish also leaves files. */
 function hasJoined(context: Context, host: ClusterHost): boolean {
   const { exists } = context.factsOf(host);
   return exists.includes("/etc/kubernetes/kubelet.conf") && !exists.includes("/var/lib/airgap/kubeadm-began");
 }
 
-/** Files that kubeadm takes as they are: a CA whose files exist is kept. */
+/** Files that kubeadm uses unchanged: it keeps a CA whose files exist. */
 function pkiFiles(keys: ClusterKeys): { path: string; content: string; mode: string }[] {
   const pair = (name: string, { cert, key }: { cert: string; key: string }) => [
     { path: `${PKI}/${name}.crt`, content: cert, mode: "644" },
@@ -91,11 +91,11 @@ const socketOf = ({ images, cluster }: Context): string => images.rules.sockets[
 /** Whether kubeadm can check its own configuration file. */
 const validates = ({ images }: Context): string => (images.rules.configValidate ? "yes" : "no");
 
-/** A try of kubeadm's that failed goes first; it would go with what later steps put there. */
+/** The files of a failed kubeadm run are removed first; later, the removal would take files of other steps too. */
 export function unfinishedStep(context: Context): Step {
   return {
     id: "unfinished",
-    title: "No earlier run of kubeadm was left unfinished",
+    title: "No unfinished run of kubeadm is left",
     check: call("kubeadm_finished"),
     apply: call("kubeadm_discard", socketOf(context)),
   };
@@ -113,12 +113,12 @@ function initStep(context: Context): Step {
   };
 }
 
-/** kubelet reaches the API and pods without a proxy from its first start on, and with what the drop-in says later. */
+/** kubelet reaches the API and pods without a proxy from its first start; if the drop-in changes, kubelet restarts. */
 function aroundKubelet(context: Context, host: ClusterHost, step: Step): Step[] {
   const proxy = proxyStep(context, host, "kubelet");
   const service = serviceStep({
     id: "kubelet",
-    title: "kubelet runs with that",
+    title: "kubelet runs with this configuration",
     unit: "kubelet",
     reads: proxy.map(({ file }) => file ?? ""),
   });
@@ -141,7 +141,7 @@ function joinStep(context: Context, host: ClusterHost): Step {
   };
 }
 
-/** A token for hosts that have not joined; on the first day `init` has brought one, and it may have expired. */
+/** A token for hosts that have not joined; the one from `init` may have expired. */
 export function tokenWaves(context: Context, hosts: ClusterHost[]): Wave[] {
   const joining = hosts.filter((host) => !hasJoined(context, host)).map(({ name }) => name);
   if (joining.length === 0) return [];
@@ -152,7 +152,7 @@ function tokenStep({ secrets }: Context): Step {
   const [id = "", secret = ""] = secrets.joinToken.split(".");
   return {
     id: "token",
-    title: "Hosts can join",
+    title: "The cluster has a token for hosts that join",
     check: call("token_exists", id, Buffer.from(secret).toString("base64")),
     apply: callWithInput(tokenSecret(id, secret), "make_token"),
   };

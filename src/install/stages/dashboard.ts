@@ -1,16 +1,16 @@
 import { type Document, parseAllDocuments } from "yaml";
 import { textAt } from "../manifest.ts";
 
-/** Where people find the dashboard. */
+/** The port of the dashboard on every node. */
 export const DASHBOARD_PORT = 30_443;
-/** Who may do everything there; `airgap status --token dashboard` prints the token. */
+/** The administrator's account; `airgap status --token dashboard` prints its token. */
 export const DASHBOARD_ADMIN = "airgap-dashboard-admin";
-/** Of the manifest of 2.x; of the chart of 7.x, which puts a gateway before its parts. */
+/** The service of the 2.x manifest, and of the 7.x chart, which has a gateway in front. */
 const SERVICE = /^kubernetes-dashboard$|-kong-proxy$/;
 
 /**
- * The dashboard's own manifest, at a port of every node, and with an administrator's account.
- * @param inNamespace where objects go that name no namespace
+ * The dashboard's own manifest, with a port on every node and an administrator's account.
+ * @param inNamespace the namespace of objects that do not name one
  */
 export function withDashboardAccess(documents: Document[], inNamespace = "default"): Document[] {
   const service = documents.find(

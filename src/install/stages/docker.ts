@@ -15,8 +15,8 @@ export const DOCKER_LOGIN = "/var/lib/kubelet";
 export const CRI_DOCKERD = "cri-dockerd.tgz";
 
 /**
- * Docker has no mirrors for other registries than its own: everything is asked for by the name that
- * it has at the site. Images are never given their upstream names again: kubelet would collect those.
+ * Docker has mirrors only for its own registry: every image is pulled by the name that
+ * it has at the site. Images do not get their upstream names back: kubelet would collect those.
  */
 export function dockerSteps(context: Context, host: ClusterHost): Step[] {
   const { cluster, secrets } = context;
@@ -33,7 +33,7 @@ export function dockerSteps(context: Context, host: ClusterHost): Step[] {
   return [
     fileStep({
       id: "config",
-      title: "Docker: cgroups, the site's registry",
+      title: "Docker uses systemd cgroups and the site's registry",
       path: CONFIG,
       content: config,
       undone: call("systemctl", "try-restart", "docker"),
@@ -52,7 +52,7 @@ export function dockerSteps(context: Context, host: ClusterHost): Step[] {
     ...proxy,
     serviceStep({
       id: "service",
-      title: "Docker runs with that",
+      title: "Docker runs with this configuration",
       unit: "docker",
       undo: stopIfOurs(
         ["docker.io", "docker-ce", "docker-engine"],
@@ -66,7 +66,7 @@ export function dockerSteps(context: Context, host: ClusterHost): Step[] {
   ];
 }
 
-/** kubelet reads this file; docker is told to. */
+/** kubelet reads this file by default; docker gets its path. */
 function loginStep({ cluster, secrets }: Context, registry: string): Step[] {
   const { user } = cluster.registry;
   if (user === undefined) return [];
@@ -75,7 +75,7 @@ function loginStep({ cluster, secrets }: Context, registry: string): Step[] {
   return [
     fileStep({
       id: "login",
-      title: "kubelet and Docker can log in at the registry",
+      title: "kubelet and Docker can log in to the registry",
       path: `${DOCKER_LOGIN}/config.json`,
       content,
       mode: "600",
@@ -104,13 +104,13 @@ function shimSteps(context: Context, host: ClusterHost): Step[] {
   ];
 }
 
-/** The package has its own unit; only the sandbox image is another. */
+/** The package has its own unit; only the sandbox image differs. */
 function packagedShim(sandbox: string, proxy: Step[]): Step[] {
   const content = `[Service]\nExecStart=\nExecStart=/usr/bin/cri-dockerd --container-runtime-endpoint fd:// --network-plugin=cni --pod-infra-container-image=${sandbox}\n`;
   return [
     fileStep({
       id: "shim-unit",
-      title: "cri-dockerd knows the sandbox image",
+      title: "cri-dockerd uses the sandbox image",
       path: "/etc/systemd/system/cri-docker.service.d/airgap.conf",
       content,
       undone: call("systemctl", "daemon-reload"),

@@ -5,7 +5,7 @@ import type { Step } from "../../plan/step.ts";
 import type { Context } from "../context.ts";
 import { timeServer } from "./time.ts";
 
-/** Ports that a host's roles need open, as firewalld writes them. */
+/** Ports that a host's roles need, in firewalld's notation. */
 export function openPorts({ cluster }: Context, host: ClusterHost): string[] {
   const has = (role: ClusterHost["roles"][number]): boolean => host.roles.includes(role);
   const node = has("control-plane") || has("worker");
@@ -23,7 +23,7 @@ export function openPorts({ cluster }: Context, host: ClusterHost): string[] {
   ];
 }
 
-/** Opens what is needed where a firewall is on; it is never switched off. */
+/** If a firewall is on, opens what is needed; the firewall is never switched off. */
 export function firewallStep(context: Context, host: ClusterHost): Step[] {
   const facts = context.factsOf(host);
   const ports = openPorts(context, host);
@@ -34,12 +34,11 @@ export function firewallStep(context: Context, host: ClusterHost): Step[] {
 const isNode = ({ roles }: ClusterHost): boolean =>
   roles.includes("control-plane") || roles.includes("worker");
 
-/** Pods and services are trusted wherever they come from. */
+/** Addresses of pods and services are trusted on every interface. */
 const trusted = ({ cluster }: Context, host: ClusterHost): string[] =>
   isNode(host) ? [cluster.kubernetes.podSubnet, cluster.kubernetes.serviceSubnet] : [];
 
-const titleOf = (ports: string[]): string =>
-  `The firewall lets through ${ports.join(", ") || "what is needed"}`;
+const titleOf = (ports: string[]): string => `The firewall allows ${ports.join(", ") || "what is needed"}`;
 
 function firewalldStep(context: Context, host: ClusterHost, ports: string[]): Step {
   const device = interfaceOf(context.factsOf(host), host.address) ?? "";

@@ -20,10 +20,10 @@ export function tuneFlannel(documents: Document[], context: Context): void {
   if (net === undefined || sets.length === 0) {
     throw new AirgapError(
       "spec",
-      `network: ${context.cluster.network?.name} of the bundle is no manifest of flannel's: it has no net-conf.json or no DaemonSet`,
+      `network: ${context.cluster.network?.name} of the bundle is not a flannel manifest: it has no net-conf.json or no DaemonSet`,
       {
         suggestions: [
-          "give the manifest another name with `as:`, and name that in the cluster file: it is applied as it is then",
+          "give the manifest another name with `as:`, and use this name in the cluster file: then it is applied unchanged",
         ],
       },
     );
@@ -41,7 +41,7 @@ function netConf(text: string, { cluster }: Context): Record<string, unknown> {
   try {
     conf = JSON.parse(text);
   } catch (cause) {
-    throw new AirgapError("spec", "net-conf.json of the flannel manifest is no JSON", { cause });
+    throw new AirgapError("spec", "net-conf.json of the flannel manifest is not JSON", { cause });
   }
   const { backend = "vxlan" } = cluster.network ?? {};
   const type = BACKENDS[backend];
@@ -50,14 +50,14 @@ function netConf(text: string, { cluster }: Context): Record<string, unknown> {
       suggestions: ["backend: vxlan", "backend: host-gw"],
     });
   const before = isRecord(conf) && isRecord(conf["Backend"]) ? conf["Backend"] : {};
-  // Another backend's own settings mean nothing to this one.
+  // The settings of another backend do not apply to this one.
   const kept = before["Type"] === type ? before : { Type: type };
   return { ...(isRecord(conf) ? conf : {}), Network: cluster.kubernetes.podSubnet, Backend: kept };
 }
 
 /**
- * flannel looks for the interface of the default route. Here it is told: by name where all hosts
- * have the same, else by the network that their addresses are in.
+ * By default flannel uses the interface of the default route. airgap names it: by its name when all hosts
+ * have the same one, otherwise by the network of their addresses.
  */
 export function interfaceArguments(context: Context): string[] {
   const { cluster, nodes } = context;

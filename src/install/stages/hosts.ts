@@ -10,7 +10,7 @@ import { moduleSteps, sysctlSteps } from "./kernel.ts";
 import { resolvConfStep } from "./resolv-conf.ts";
 import { swapSteps } from "./swap.ts";
 
-/** What every host gets before anything is installed on it. */
+/** The settings of every host, before anything is installed on it. */
 export function hostsStage(context: Context): Wave[] {
   const nodes = new Set(context.nodes.map(({ name }) => name));
   return [
@@ -40,7 +40,7 @@ function nodeSteps({ cluster }: Context, host: ClusterHost, facts: Facts): Step[
   ];
 }
 
-/** kubelet can be told to live with swap; then it stays. */
+/** kubelet can be configured to allow swap; then swap stays on. */
 const toleratesSwap = ({ kubeadm }: Cluster): boolean =>
   kubeadm.KubeletConfiguration?.["failSwapOn"] === false;
 
@@ -64,7 +64,7 @@ function hostnameStep({ name }: ClusterHost): Step {
   };
 }
 
-/** One line a host; the registry's name with it. */
+/** One line for each host, with the registry's name. */
 function hostsLines(cluster: Cluster): { host: string; line: string }[] {
   const { hosts, registry } = cluster;
   const known = hosts.some(({ address }) => address === registry.address);
@@ -79,8 +79,8 @@ function hostsLines(cluster: Cluster): { host: string; line: string }[] {
 }
 
 /**
- * A host must know itself and those that all depend on. The block names the others too, but a
- * worker that comes later is no reason to touch the hosts that are there.
+ * A host must know itself and the hosts that all depend on. The block names the others too, but a
+ * worker that is added later is not a reason to change the existing hosts.
  */
 function hostsFileStep({ cluster }: Context, host: ClusterHost): Step {
   const lines = hostsLines(cluster);
@@ -113,7 +113,7 @@ function machineIdStep({ cluster, facts }: Context, host: ClusterHost): Step[] {
   ];
 }
 
-/** Permissive, as kubeadm's documentation has it, and not disabled: files keep their labels. */
+/** Permissive, as kubeadm's documentation says, and not disabled: files keep their labels. */
 function selinuxStep(facts: Facts): Step[] {
   if (facts.selinux === undefined || facts.selinux === "Disabled") return [];
   return [
@@ -127,7 +127,7 @@ function selinuxStep(facts: Facts): Step[] {
   ];
 }
 
-/** Calico's documentation asks for this; the interfaces of other networks are not NetworkManager's either. */
+/** Calico's documentation asks for this; the interfaces of other networks are excluded too. */
 function networkManagerStep(facts: Facts): Step[] {
   if (!facts.active.includes("NetworkManager")) return [];
   const devices = [
@@ -155,8 +155,8 @@ function networkManagerStep(facts: Facts): Step[] {
 }
 
 /**
- * Without any route the kernel refuses a connection to a service before kube-proxy can translate
- * it. A route for the service range, to nowhere in particular, is enough.
+ * Without a matching route, the kernel refuses a connection to a service before kube-proxy can translate
+ * it. Any route for the service range is enough.
  */
 function routeStep(cluster: Cluster, host: ClusterHost, facts: Facts): Step[] {
   const device = interfaceOf(facts, host.address);
@@ -189,7 +189,7 @@ WantedBy=multi-user.target
     }),
     {
       id: "route",
-      title: `Services have a route, because there is no default route: ${serviceSubnet} through ${device}`,
+      title: `Services have a route, because the host has no default route: ${serviceSubnet} through ${device}`,
       check: call("route_is_set", serviceSubnet, device, name),
       apply: call("set_route", name),
       undo: call("unset_route", serviceSubnet, device, name),

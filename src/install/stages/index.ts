@@ -16,7 +16,7 @@ import { workersStage } from "./workers.ts";
 
 /** A stage of an installation. */
 export interface InstallStage<Name extends string = string> extends Stage<Context, Name> {
-  /** Hosts of this role are what later stages depend on: `reset` takes them back after the hosts of those. */
+  /** Later stages depend on the hosts of this role: `reset` resets them after the hosts of those stages. */
   role?: Role;
 }
 
@@ -61,7 +61,7 @@ export const STAGES = [
   },
   {
     name: "registry",
-    title: "The registry has what the cluster will ask for",
+    title: "The registry has every image that the cluster will pull",
     needs: ["serve"],
     waves: registryStage,
   },
@@ -102,10 +102,10 @@ export const STAGES = [
 
 export type StageName = (typeof STAGES)[number]["name"];
 
-/** As `--only` and `--skip` take them, in order. */
+/** The values of `--only` and `--skip`, in order. */
 export const STAGE_NAMES: readonly StageName[] = STAGES.map(({ name }) => name);
 
-/** Where a host stands among those that others depend on: 0 for whoever provides what the earliest stage makes. */
+/** A host's rank among those that others depend on: 0 for the host that provides the result of the earliest stage. */
 function rank({ roles }: { roles: readonly Role[] }): number {
   const stages: readonly InstallStage[] = STAGES;
   const first = stages.findIndex(({ role }) => role !== undefined && roles.includes(role));
@@ -113,15 +113,15 @@ function rank({ roles }: { roles: readonly Role[] }): number {
 }
 
 /**
- * Groups of hosts for `reset`, first group first: a host is taken back after those that depend on it.
- * A host of several roles goes with the one that most others depend on.
+ * Groups of hosts for `reset`, first group first: a host is reset after those that depend on it.
+ * For a host of several roles, the role that most others depend on counts.
  */
 export function resetOrder<Host extends { roles: readonly Role[] }>(hosts: readonly Host[]): Host[][] {
   const ranks = [...new Set(hosts.map(rank))].toSorted((a, b) => b - a);
   return ranks.map((level) => hosts.filter((host) => rank(host) === level));
 }
 
-/** The order of scripts, by name: the host that serves packages first, then whoever others depend on. */
+/** The order of scripts, by name: the host that serves packages first, then hosts that others depend on. */
 export function scriptOrder(
   hosts: readonly { name: string; roles: readonly Role[] }[],
   repository: string,

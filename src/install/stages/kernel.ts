@@ -3,7 +3,7 @@ import type { Facts } from "../../host/facts.ts";
 import { call } from "../../plan/shell.ts";
 import { fileStep, type Step } from "../../plan/step.ts";
 
-/** nf_conntrack took in nf_conntrack_ipv4 with 4.19, and with el8's 4.18. */
+/** nf_conntrack includes nf_conntrack_ipv4 since 4.19, and in el8's 4.18. */
 function modulesFor(cluster: Cluster, facts: Facts): string[] {
   const [major = 0, minor = 0] = facts.kernel.split(".").map((part) => Number.parseInt(part, 10));
   const old = major < 4 || (major === 4 && minor < 19);
@@ -42,7 +42,7 @@ const REQUIRED: Record<string, number> = {
   "net.bridge.bridge-nf-call-ip6tables": 1,
 };
 
-/** Set where the kernel takes it; not insisted upon. `fs.may_detach_mounts` is el7's alone. */
+/** Set if the kernel has it, but not required. Only el7 has `fs.may_detach_mounts`. */
 function wished({ kernel }: Facts): Record<string, number> {
   return { "vm.swappiness": 0, ...(kernel.startsWith("3.10.") ? { "fs.may_detach_mounts": 1 } : {}) };
 }

@@ -5,14 +5,14 @@ import type { Context } from "../context.ts";
 
 const COMPLETED = ["kubectl", "kubeadm"];
 
-/** What somebody who logs in on a control plane finds: kubectl works, and completes. */
+/** A user who logs in on a control plane can use kubectl, with completion. */
 export function userSteps(_context: Context, host: ClusterHost): Step[] {
   const user = host.ssh.user;
   const users = [...new Set(["root", ...(host.ssh.sudo ? [user] : [])])];
   return [...users.map(kubeconfigStep), completionStep()];
 }
 
-/** The administrator's kubeconfig where kubectl looks for it. */
+/** The administrator's kubeconfig at the path where kubectl looks for it. */
 function kubeconfigStep(user: string): Step {
   return {
     id: `kubeconfig-${user}`,

@@ -6,9 +6,9 @@ const INSECURE = "--kubelet-insecure-tls";
 const DECIDED = /^--kubelet-(?:insecure-tls|certificate-authority)(?:=|$)/;
 
 /**
- * kubeadm's kubelets have certificates that they signed themselves, which metrics-server refuses: it
- * would never be ready. It is told to take them, unless the manifest or the cluster file has chosen
- * otherwise.
+ * kubeadm's kubelets have self-signed certificates, which metrics-server refuses: it
+ * would never be ready. airgap makes it accept them, unless the manifest or the cluster file sets this
+ * differently.
  * https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/#kubelet-serving-certs
  */
 export function withKubeletAccess(documents: Document[], { kubeadm }: Cluster): Document[] {

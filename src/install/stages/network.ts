@@ -12,7 +12,7 @@ import { tuneFlannel } from "./flannel.ts";
 
 const DIR = "/var/lib/airgap/manifests";
 
-/** The pod network, from the manifest that the bundle has under its name, and the names that the cluster's DNS is to know. */
+/** The pod network, from the manifest that the bundle has under its name, and the site's names in the cluster's DNS. */
 export function networkStage(context: Context): Wave[] {
   return [[{ host: context.first.name, steps: [...networkSteps(context), ...dnsStep(context)] }]];
 }
@@ -23,7 +23,7 @@ export function manifestOf({ bundle, images }: Context, name: string, wanted: st
   if (found !== undefined && found.files.length > 0)
     return { ...found, files: found.files.map((file) => images.rewrite(file)) };
   const near = nearest(name, Object.keys(bundle.manifests));
-  throw new AirgapError("not-closed", `${wanted}: ${localName(bundle)} has no manifests called ${name}`, {
+  throw new AirgapError("not-closed", `${wanted}: ${localName(bundle)} has no manifests named ${name}`, {
     suggestions: [
       near ? `did you mean ${near}?` : "name them in the bundle's spec: `manifests: [{ path: …, as: NAME }]`",
     ],
@@ -48,17 +48,17 @@ function networkSteps(context: Context): Step[] {
   ];
 }
 
-/** How a manifest is put into the cluster. */
+/** How a manifest is applied to the cluster. */
 export interface Applying {
-  /** Where objects go that name no namespace. */
+  /** The namespace of objects that do not name one. */
   namespace: string | undefined;
-  /** Which workloads are waited for. Default: all. */
+  /** The workloads to wait for. Default: all. */
   waits?: (workload: Workload) => boolean;
-  /** Calls before. */
+  /** Calls that come before. */
   before?: string;
 }
 
-/** A manifest that the cluster is to have, and that is to be running. */
+/** Applies a manifest to the cluster, and waits until its workloads run. */
 export function applySteps(
   name: string,
   documents: Document[],
@@ -70,7 +70,7 @@ export function applySteps(
   return [
     fileStep({
       id: `${name}-file`,
-      title: `The manifest of ${name}`,
+      title: `The manifest of ${name} is on the host`,
       path,
       content: printManifests(documents),
       // Manifests may hold Secrets.

@@ -13,7 +13,7 @@ import { wantedOn } from "./wanted.ts";
 const HELD =
   /^(?:kubelet|kubeadm|kubectl|cri-tools|kubernetes-cni|containerd(?:\.io)?|runc|docker(?:-ce|\.io|-ce-cli|-engine)?|cri-dockerd)$/;
 
-/** Packages are installed from the site's repository alone; a transaction that would remove packages is refused. */
+/** Packages are installed only from the site's repository; a transaction that would remove packages is refused. */
 export function packagesStage(context: Context): Wave[] {
   return [
     wave(context.cluster.hosts, (host) => {

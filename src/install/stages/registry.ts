@@ -8,13 +8,13 @@ import { REGISTRY_CA } from "./trust.ts";
 
 const NOTE = "stamps/registry-images";
 
-/** A registry that others fill has every image of the bundle under the name by which it will be asked for. */
+/** A registry that others fill must have every image of the bundle under the name that the cluster pulls. */
 export function registryStage(context: Context): Wave[] {
   const { registry, repository } = context.cluster;
   return registry.mode === "external" ? [[{ host: repository.host, steps: [imagesStep(context)] }]] : [];
 }
 
-/** `airgap push --dry-run` looks at each reference, on the host that has the bundle anyway. */
+/** `airgap push --dry-run` checks each reference, on the host that has the bundle. */
 function imagesStep(context: Context): Step {
   const { cluster, secrets, bundle } = context;
   const { registry } = cluster;

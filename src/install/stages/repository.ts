@@ -5,7 +5,7 @@ import { type Context, setFor, wave } from "../context.ts";
 import type { SiteRepository, Tree } from "../systems/system.ts";
 import { SITE_CA } from "./trust.ts";
 
-/** The site's repository is added; repositories that a host has stay as they are, and airgap does not use them. */
+/** Adds the site's repository; the host's own repositories stay as they are, and airgap does not use them. */
 export function repositoryStage(context: Context): Wave[] {
   return [
     wave(context.cluster.hosts, (host) => {
@@ -22,7 +22,7 @@ export function repositoryStage(context: Context): Wave[] {
   ];
 }
 
-/** A host sees what its roles get; the whole set only where roles make no difference. */
+/** A host sees the packages of its roles; the whole set only when roles make no difference. */
 function treesFor(set: PackageSet, host: ClusterHost): Tree[] {
   const roles = Object.keys(set.facts.roles);
   const own = roles.filter((role) => (host.roles as string[]).includes(role));
@@ -46,7 +46,7 @@ function treesFor(set: PackageSet, host: ClusterHost): Tree[] {
 export const repositoryIds = (set: PackageSet, host: ClusterHost): string[] =>
   treesFor(set, host).map(({ id }) => id);
 
-/** The server asks everybody when it asks at all. */
+/** If the server requires a login, it requires it from everybody. */
 function loginOf({ cluster, secrets }: Context): SiteRepository["login"] {
   const { user, mode } = cluster.registry;
   const { registryPassword: password } = secrets;

@@ -2,21 +2,21 @@ import type { ClusterHost } from "../../cluster/cluster.ts";
 import type { Facts } from "../../host/facts.ts";
 import { fileStep, type Step } from "../../plan/step.ts";
 
-/** What kubelet gives to pods that use their host's name servers, CoreDNS above all. */
+/** The file that kubelet gives to pods that use their host's name servers, most of all CoreDNS. */
 export const RESOLV_CONF = "/etc/airgap/resolv.conf";
 
 const loopback = (server: string): boolean => server.startsWith("127.") || server === "::1";
 
 /**
- * CoreDNS forwards to its host's name servers: one at 127.x is itself ("Loop detected"), and none
- * at all keeps it from starting. systemd-resolved's own list is found by kubeadm.
+ * CoreDNS forwards to its host's name servers: one at 127.x is CoreDNS itself ("Loop detected"), and without
+ * any it does not start. kubeadm finds systemd-resolved's own list.
  */
 export function needsResolvConf({ nameservers, resolvedNameservers, active }: Facts): boolean {
   if (nameservers.some((server) => !loopback(server))) return false;
   return !(active.includes("systemd-resolved") && resolvedNameservers.some((server) => !loopback(server)));
 }
 
-/** Without a name server that pods could ask, their host itself is named: it refuses at once, where another address would let them wait. */
+/** If there is no name server that pods can reach, the file names their host: it refuses at once, while another address would make them wait. */
 export function resolvConfStep(facts: Facts, host: ClusterHost): Step[] {
   if (!needsResolvConf(facts)) return [];
   const servers = facts.resolvedNameservers.filter((server) => !loopback(server));

@@ -6,20 +6,20 @@ import { type Context, wave } from "../context.ts";
 import { CERTS, containerdSteps } from "./containerd.ts";
 import { DOCKER_LOGIN, dockerSteps } from "./docker.ts";
 
-/** The container runtime of every node, told where images come from. */
+/** The container runtime of every node, configured to pull images from the site. */
 export function runtimeStage(context: Context): Wave[] {
   const steps = context.cluster.runtime === "docker" ? dockerSteps : containerdSteps;
   return [wave(context.nodes, (host) => [...steps(context, host), sandboxStep(context)])];
 }
 
-/** Calls that ask a runtime for images, and that pull them: images follow as arguments. */
+/** Calls that check a runtime for images, and that pull them: images follow as arguments. */
 export function imageCalls({ runtime }: Cluster): { has: [string]; pull: [string, string] } {
   return runtime === "docker"
     ? { has: ["docker_has_images"], pull: ["docker_pull", DOCKER_LOGIN] }
     : { has: ["containerd_has_images"], pull: ["containerd_pull", CERTS] };
 }
 
-/** The pull proves name, authority, login and mirror before kubeadm counts on them. */
+/** The pull proves name, authority, login and mirror before kubeadm needs them. */
 function sandboxStep({ images, cluster }: Context): Step {
   const { has, pull } = imageCalls(cluster);
   return {

@@ -11,7 +11,7 @@ import { SITE_CA } from "./trust.ts";
 
 export const BUNDLES = "/var/lib/airgap/bundles";
 const UNIT = "airgap-serve.service";
-/** Whom the server runs as; nobody else is in the group of that name. */
+/** The user that the server runs as; the group of that name has no other members. */
 const USER = "airgap-serve";
 const FILES = {
   cert: "/etc/airgap/serve/tls.crt",
@@ -19,15 +19,15 @@ const FILES = {
   users: "/etc/airgap/serve/htpasswd",
 };
 
-/** Where the bundle lies on the host that serves it. */
+/** The path of the bundle on the host that serves it. */
 export const bundleOnHost = (context: Context): string => pathBelow(BUNDLES, bundleFileName(context.bundle));
 
-/** Where the tool is on the host that serves; its `bin/airgap` runs with its own Node. */
+/** The folder of the tool on the host that serves; its `bin/airgap` runs with its own Node. */
 export function toolOnHost(context: Context): string {
   return `/opt/airgap/${toolFor(context).digest.slice(7, 7 + DIGEST_LENGTH)}`;
 }
 
-/** The bundle and the tool go to one host, once; from there every host gets packages, files and images. */
+/** The bundle and the tool are sent to one host, once; every host gets packages, files and images from there. */
 export function serveStage(context: Context): Wave[] {
   const host = context.cluster.hosts.find(({ name }) => name === context.cluster.repository.host);
   if (host === undefined) return [];
@@ -43,22 +43,22 @@ export function serveStage(context: Context): Wave[] {
   return [[{ host: host.name, steps }]];
 }
 
-/** A user of the server's own, who gets at the bundle; before it comes, so that nobody else reads it on its way. */
+/** The server's own user, who may read the bundle; made before the transfer, so that nobody else can read the bundle meanwhile. */
 function userStep(): Step {
   return {
     id: "user",
-    title: `The server has a user of its own: ${USER}`,
+    title: `The server has its own user: ${USER}`,
     check: call("server_user_exists", USER, BUNDLES),
     apply: call("make_server_user", USER, BUNDLES),
     undo: call("remove_server_user", USER, UNIT),
   };
 }
 
-/** Bundles may hold Secrets. One that another version has left is for everybody. */
+/** Bundles may hold Secrets. Older versions left bundles that everybody can read. */
 function bundleOwner(context: Context): Step {
   return {
     id: "bundle-owner",
-    title: `Nobody but ${USER} reads the bundle`,
+    title: `Only ${USER} can read the bundle`,
     check: call("group_reads", USER, bundleOnHost(context)),
     apply: call("let_group_read", USER, BUNDLES),
   };
@@ -78,7 +78,7 @@ function bundleCopy(context: Context): Step {
   };
 }
 
-/** The tool comes out of the bundle when that carries it, else it is sent as well. */
+/** The tool is taken from the bundle if the bundle carries it; otherwise it is sent too. */
 function toolSteps(context: Context): Step[] {
   const tool = toolFor(context);
   const folder = toolOnHost(context);
@@ -113,7 +113,7 @@ function bundleCheck(context: Context): Step {
   const to = bundleOnHost(context);
   return {
     id: "bundle",
-    title: "The bundle is whole, every byte checked",
+    title: "The bundle is verified, every byte of it",
     check: call("test", "-f", to),
     apply: call("verify_bundle", toolOnHost(context), to),
     timeoutMs: 2 * 3_600_000,
@@ -140,7 +140,7 @@ function serverFiles({ secrets }: Context): Step[] {
       ? [
           fileStep({
             id: "users",
-            title: "Who may ask the server",
+            title: "The users of the server",
             path: FILES.users,
             content: secrets.htpasswd,
             ...closed,

@@ -24,7 +24,7 @@ function swapStep(): Step {
 function zramStep(): Step {
   return fileStep({
     id: "zram",
-    title: "zram-generator makes no swap of compressed memory",
+    title: "zram-generator does not make swap from compressed memory",
     path: "/etc/systemd/zram-generator.conf",
     content: "# No swap on this host.\n",
     after: call("drop_zram"),
@@ -35,7 +35,7 @@ function zramStep(): Step {
 function zramswapStep(): Step {
   return {
     id: "zramswap",
-    title: "zramswap makes no swap of compressed memory",
+    title: "zramswap does not make swap from compressed memory",
     check: call("zramswap_is_off"),
     apply: call("systemctl", "disable", "--now", "zramswap"),
     undo: call("systemctl", "enable", "--now", "zramswap"),

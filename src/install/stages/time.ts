@@ -4,14 +4,14 @@ import { fileStep, type Step, serviceStep } from "../../plan/step.ts";
 import type { Context } from "../context.ts";
 import type { System } from "../systems/system.ts";
 
-/** Who gives the others the time, when no server is named. */
+/** The host that serves time to the others, when the cluster file does not name a server. */
 export function timeServer(hosts: ClusterHost[], servers: string[]): ClusterHost | undefined {
   return servers.length > 0 ? undefined : hosts.find(({ roles }) => roles.includes("control-plane"));
 }
 
 /**
- * One source of time: the servers named, else the first control plane, whose own clock counts.
- * chrony where it is or comes with the packages; systemd's timesyncd can ask, but not answer.
+ * One source of time: the servers of the cluster file, otherwise the clock of the first control plane.
+ * chrony, if it is installed or in the packages; systemd's timesyncd can ask for time, but not serve it.
  */
 export function timeSteps(context: Context, host: ClusterHost, installed: boolean): Step[] {
   const { cluster } = context;
@@ -50,7 +50,7 @@ function chronySteps(
       title:
         servers.length > 0
           ? `The time comes from ${servers.join(", ")}`
-          : "This host gives the others the time",
+          : "This host serves time to the others",
       check: call("chrony_reads", config, ...lines),
       apply: callWithInput(lines.join("\n"), "configure_chrony", config),
       undo: call("give_back", config),
@@ -77,7 +77,7 @@ function timesyncdSteps(servers: string[]): Step[] {
     }),
     serviceStep({
       id: "time",
-      title: "systemd-timesyncd asks for the time",
+      title: "systemd-timesyncd runs",
       unit: "systemd-timesyncd",
       reads: [content],
       undo: call("restart_service", "systemd-timesyncd"),

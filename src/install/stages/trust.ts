@@ -4,9 +4,9 @@ import { fileStep, type Step } from "../../plan/step.ts";
 import { type Context, wave } from "../context.ts";
 import type { TrustStore } from "../systems/system.ts";
 
-/** The authority of the server that we start; package managers are told this file. */
+/** The authority of the server that airgap starts; package managers get this file. */
 export const SITE_CA = "/etc/airgap/ca.crt";
-/** The authority of the site's registry; runtimes are told this file. */
+/** The authority of the site's registry; container runtimes get this file. */
 export const REGISTRY_CA = "/etc/airgap/registry-ca.crt";
 
 interface Authority {
@@ -43,8 +43,8 @@ export function trustStage(context: Context): Wave[] {
 }
 
 /**
- * The system's own store, for curl, git and people. A host without the tool for it has no store
- * that programs would look at; package managers and runtimes are told the file itself.
+ * The system's own store, for curl, git and people. A host without the tool for it does not have a store
+ * that programs read; package managers and runtimes get the file itself.
  */
 function storeStep(
   { id, pem }: Authority,

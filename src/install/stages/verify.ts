@@ -10,8 +10,8 @@ const NOTE = "verified";
 const NOTE_PORTS = "verified-ports";
 
 /**
- * The cluster is what it was meant to be. Its network is tried once for each node, from pods on
- * that very node: their network is entered from the host, so no image needs to have tools in it.
+ * Checks that the cluster is as it should be. Its network is tested once for each node, from pods on
+ * that node: the host enters their network namespace, so images do not need tools for it.
  */
 export function verifyStage(context: Context): Wave[] {
   const networked = context.cluster.network !== undefined;
@@ -31,7 +31,7 @@ export function verifyStage(context: Context): Wave[] {
   ];
 }
 
-/** What a node's network depends on; not on other nodes, so that a new one leaves the others alone. */
+/** What a node's network depends on: not on other nodes, so that a new node does not affect them. */
 function stampOf({ cluster, bundle, images }: Context): string {
   const network = cluster.network
     ? (bundle.manifests[cluster.network.name]?.files ?? []).map(({ text }) => text)
@@ -42,7 +42,7 @@ function stampOf({ cluster, bundle, images }: Context): string {
   );
 }
 
-/** Without a network of our own making nodes are there, but not ready. */
+/** If airgap does not install the network, nodes exist but are not ready. */
 function nodesStep({ cluster, nodes }: Context, ready: boolean): Step {
   const names = nodes.map(({ name }) => name);
   const wanted = ["nodes_are_at", cluster.kubernetes.version, ready ? "yes" : "no", ...names] as const;
@@ -66,7 +66,7 @@ function systemStep(): Step {
 function probeStep({ images }: Context): Step {
   return {
     id: "probe",
-    title: "Each node has a pod to try its network with",
+    title: "Each node has a pod for testing its network",
     check: call("rolled_out", "kube-system", "daemonset/airgap-probe"),
     apply: callWithInput(fillShipped("probe.yaml", { IMAGE: images.sandbox }), "start_probe"),
     undo: ":",
@@ -89,12 +89,12 @@ function networkStep(context: Context): Step {
   };
 }
 
-/** From the first control plane, which is outside for all others. */
+/** From the first control plane, which is outside the other nodes. */
 function nodePortStep(context: Context, hosts: ClusterHost[]): Step {
   const stamp = shortHash(stampOf(context), ...hosts.map(({ name }) => name));
   return {
     id: "node-port",
-    title: "A service answers at a port of every node",
+    title: "A service answers on a port of every node",
     check: call("is_noted", NOTE_PORTS, stamp),
     apply: [
       call("probe_node_ports", ...hosts.map(({ address }) => address)),
@@ -107,7 +107,7 @@ function nodePortStep(context: Context, hosts: ClusterHost[]): Step {
 function cleanStep(): Step {
   return {
     id: "probe-gone",
-    title: "The pods that the network was tried with are gone",
+    title: "The pods for testing the network are removed",
     check: call("probe_is_gone"),
     apply: call("remove_probe"),
   };

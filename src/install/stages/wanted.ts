@@ -17,6 +17,6 @@ export function wantedOn(set: PackageSet, host: ClusterHost): Wanted[] {
   });
 }
 
-/** Disables services whose package airgap installed; one that was there before runs on. */
+/** Disables services whose package airgap installed; a service that was there before keeps running. */
 export const stopIfOurs = (packages: string[], ...units: string[]): string =>
   call("disable_if_ours", packages, ...units);

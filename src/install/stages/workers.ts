@@ -5,7 +5,7 @@ import type { Step } from "../../plan/step.ts";
 import { type Context, wave } from "../context.ts";
 import { joinSteps, tokenWaves, unfinishedStep } from "./control-plane.ts";
 
-/** Workers join side by side; then the administrator gives nodes the labels and taints of the cluster file. */
+/** Workers join in parallel; then airgap sets the labels and taints of the cluster file on the nodes. */
 export function workersStage(context: Context): Wave[] {
   const workers = context.hosts("worker").filter(({ roles }) => !roles.includes("control-plane"));
   return [

@@ -51,7 +51,7 @@ export class Graph {
     return read;
   }
 
-  /** Adds content that was made here: a derived index. */
+  /** Adds content that airgap made: a derived index. */
   addBytes(descriptor: Descriptor, bytes: Buffer): void {
     this.#blobs.set(descriptor.digest, {
       descriptor,
@@ -68,7 +68,7 @@ export class Graph {
     this.#blobs.set(descriptor.digest, { descriptor, source: new MemorySource(this.#source.name, [bytes]) });
   }
 
-  /** Adds one manifest without what it reaches: an index that is carried for its digest's sake. */
+  /** Adds one manifest without what it reaches: an index that is carried only for its digest. */
   async addAlone(descriptor: Descriptor): Promise<void> {
     const { bytes } = await this.content(descriptor);
     this.#blobs.set(descriptor.digest, { descriptor, source: new MemorySource(this.#source.name, [bytes]) });
@@ -103,7 +103,7 @@ export class Graph {
     if (known && known.descriptor.size !== descriptor.size) {
       throw new AirgapError(
         "protocol",
-        `${this.#source.name}: ${descriptor.digest} is said to have ${known.descriptor.size} and ${descriptor.size} bytes`,
+        `${this.#source.name}: ${descriptor.digest} has two sizes, ${known.descriptor.size} and ${descriptor.size} bytes`,
       );
     }
     if (!known) this.#blobs.set(descriptor.digest, { descriptor, source: this.#source });

@@ -15,11 +15,11 @@ import { landingOf, selectChildren } from "./select.ts";
 
 const MAX_CONFIG = 4 * 1024 * 1024;
 
-/** One image to be carried, all who want it taken together. */
+/** One image to carry, with everyone who wants it. */
 export interface ImageRequest {
   reference: Reference;
   platforms: Platform[] | "all";
-  /** Only `platforms` even of an index that is asked for by digest. */
+  /** Only `platforms`, even of an index that is named by digest. */
   exact: boolean;
   foreignLayers: boolean;
   wantedBy: string[];
@@ -36,7 +36,7 @@ interface Chosen {
   original?: Descriptor;
 }
 
-/** Decides what of an image is carried and finds every blob of it. */
+/** Decides which parts of an image are carried and finds every blob of them. */
 class ImageResolver {
   readonly #request: ImageRequest;
   readonly #source: Source;
@@ -55,7 +55,7 @@ class ImageResolver {
   async fresh(reference: string): Promise<Resolved> {
     const found = bare(await this.#source.resolve(reference, this.#signal));
     const tags = knownTags(this.#source, this.#signal);
-    // Asked for beside the config; a failure counts when they are needed.
+    // Fetched in parallel with the config; a failure matters only when they are needed.
     tags.catch(() => {});
     const chosen = isIndexType(found.mediaType) ? await this.#index(found) : await this.#single(found);
     const attached = await findAttached(this.#source, this.#graph.manifests, this.#signal, tags);
@@ -63,7 +63,7 @@ class ImageResolver {
     return this.#resolved(chosen, attached, [originOf(this.#source, reference)]);
   }
 
-  /** Follows a locked item: nothing is asked what a tag means, children are chosen from the same index as then. */
+  /** Follows a locked item: no tag is resolved, and children are chosen from the same index as before. */
   async locked(item: Item): Promise<Resolved> {
     if (item.original) await this.#graph.addAlone(item.original);
     const derived = item.original && isIndexType(item.root.mediaType);
@@ -136,7 +136,7 @@ class ImageResolver {
     return { root, original: found };
   }
 
-  /** Makes the derived index of a locked item anew; it is in no registry. */
+  /** Makes the derived index of a locked item again; no registry has it. */
   async #derive(original: Descriptor, root: Descriptor): Promise<void> {
     const { bytes, content } = await this.#graph.content(original);
     const children = (content as Index).manifests;
@@ -148,7 +148,7 @@ class ImageResolver {
     if (landing.kind !== "derived" || digestOf(landing.bytes) !== root.digest) {
       throw new AirgapError(
         "spec",
-        `The lock does not fit the spec: for ${this.#name} it holds another choice of platforms`,
+        `The lock does not fit the spec: for ${this.#name} it has other platforms`,
         {
           suggestions: ["build again without --locked"],
         },
@@ -164,7 +164,7 @@ class ImageResolver {
     return { root: found };
   }
 
-  /** An image without an index says its platform in its config. What is no image has none. */
+  /** The config of an image without an index names its platform. An artifact has none. */
   async #checkPlatform({ config }: Manifest): Promise<void> {
     const { platforms, reference } = this.#request;
     if (platforms === "all" || reference.digest !== undefined || !isImageConfig(config.mediaType)) return;
@@ -175,7 +175,7 @@ class ImageResolver {
     if (!have || !missing) return;
     throw new AirgapError(
       "not-found",
-      `${this.#name} is an image for ${formatPlatform(have)} only; ${formatPlatform(missing)} was asked for`,
+      `${this.#name} is an image for ${formatPlatform(have)} only; the spec asks for ${formatPlatform(missing)}`,
       {
         suggestions: [
           `give this image its own platforms in the spec: { ref: "${this.#name}", platforms: [${formatPlatform(have)}] }`,
@@ -223,7 +223,7 @@ function originOf(source: Source, reference: string): string {
     : source.name;
 }
 
-/** Resolves one image afresh: asks the source what its tag stands for. */
+/** Resolves one image: asks the source what its tag stands for. */
 export function resolveImage(
   request: ImageRequest,
   { source, reference }: OpenedImage,
@@ -232,7 +232,7 @@ export function resolveImage(
   return new ImageResolver(request, source, signal).fresh(reference);
 }
 
-/** Finds the blobs of an image that a lock pins already. */
+/** Finds the blobs of an image that a lock pins. */
 export function followLockedImage(
   request: ImageRequest,
   item: Item,

@@ -8,16 +8,16 @@ import { formatPlatform, type Platform, parsePlatform } from "../../oci/platform
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../../oci/reference.ts";
 import { followLockedImage, type ImageRequest, type OpenedImage, resolveImage } from "./image.ts";
 
-/** What it takes to open an image's source: a mirror list, a `from:`, credentials are the caller's. */
+/** What is needed to open an image's source. The caller has the mirrors, `from:` and credentials. */
 export interface OpenRequest {
   reference: Reference;
   /** `docker-daemon:…` and the like, as the spec says it. */
   from?: string | undefined;
   /** kubeadm's own image: a flat mirror may be asked. */
   flat: boolean;
-  /** Layers that their publisher does not let registries distribute may be read from where he says. */
+  /** Layers that their publisher does not allow registries to distribute may be read from the publisher's URLs. */
   foreignLayers: boolean;
-  /** With a lock: the digest that the source has to have. */
+  /** With a lock: the digest that the source must have. */
   expect?: Digest | undefined;
 }
 
@@ -36,8 +36,8 @@ interface Wanted extends ImageRequest {
 }
 
 /**
- * Resolves every image that the spec lists or that something else names: one item a name.
- * @throws AirgapError that names every image that can't be resolved, with who wants it
+ * Resolves every image that the spec lists or another item names: one item for each name.
+ * @throws AirgapError that lists every image that cannot be resolved, with who wants it
  */
 export async function resolveImages(options: ImagesOptions): Promise<Resolved[]> {
   const limit = pLimit(options.concurrency);
@@ -52,7 +52,7 @@ export async function resolveImages(options: ImagesOptions): Promise<Resolved[]>
   return settled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
 }
 
-/** All that is wrong at once: a list that is mended name by name takes a day. */
+/** Reports every fault at once, so that the user can fix them all in one go. */
 function combined(failures: Error[]): Error {
   const [first, ...others] = failures as [Error, ...Error[]];
   const bug = failures.find((failure) => !isAirgapError(failure));
@@ -61,7 +61,7 @@ function combined(failures: Error[]): Error {
   const code = (known.find((failure) => failure.code !== "not-found") ?? (known[0] as AirgapError)).code;
   return new AirgapError(
     code,
-    `${failures.length} images can't be had:\n${known.map((failure) => `  ${messageOf(failure)}`).join("\n")}`,
+    `${failures.length} images cannot be resolved:\n${known.map((failure) => `  ${messageOf(failure)}`).join("\n")}`,
     {
       suggestions: [...new Set(known.flatMap(({ suggestions }) => suggestions))].slice(0, 5),
       data: { images: known.map(({ code: each, message, data }) => ({ code: each, message, ...data })) },
@@ -115,7 +115,7 @@ function withWanters(error: AirgapError, name: string, wantedBy: string[]): Airg
   });
 }
 
-/** Takes all wants of one name together; what the spec's own entry says of it holds for all. */
+/** Merges all wants of one name; the settings of the spec's own entry hold for all. */
 function collect({ images, wants, platforms }: ImagesOptions): Map<string, Wanted> {
   const byName = new Map<string, Wanted>();
   const fallback = platforms === "all" ? "all" : platforms.map(parsePlatform);
@@ -155,7 +155,7 @@ function ownPlatforms(platforms: "all" | string[]): Platform[] | "all" {
   return platforms === "all" ? "all" : platforms.map(parsePlatform);
 }
 
-/** An image that stands twice in a spec is carried for all that either entry asks. */
+/** An image that a spec lists twice is carried for the platforms of both entries. */
 function both(a: Platform[] | "all", b: Platform[] | "all"): Platform[] | "all" {
   if (a === "all" || b === "all") return "all";
   return [...new Map([...a, ...b].map((platform) => [formatPlatform(platform), platform])).values()];
@@ -165,6 +165,6 @@ function onePlace({ reference, from, wantedBy }: Wanted, place: string): string 
   if (from === undefined || from === place) return place;
   throw new AirgapError(
     "spec",
-    `${formatReference(reference)} is said to come from two places (${wantedBy.join(", ")}): ${from} and ${place}`,
+    `${formatReference(reference)} has two sources (${wantedBy.join(", ")}): ${from} and ${place}`,
   );
 }

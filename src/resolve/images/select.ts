@@ -4,13 +4,13 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import { isManifestLike } from "../../oci/media-types.ts";
 import { formatPlatform, matchesPlatform, type Platform } from "../../oci/platform.ts";
 
-/** BuildKit hangs what it attests onto an index as a child of no platform that names its subject. */
+/** BuildKit adds attestations to an index as children without a platform that name their subject. */
 const ATTESTS = "vnd.docker.reference.digest";
 
 const isAttestation = (child: Descriptor): boolean =>
   child.annotations?.[ATTESTS] !== undefined && child.platform?.os === "unknown";
 
-/** Older variants that a newer processor of the family runs, best first. */
+/** Older variants that a newer processor of the family can run, best first. */
 const RUNS_ALSO: Record<string, string[]> = {
   "arm/v8": ["v7", "v6", "v5"],
   "arm/v7": ["v6", "v5"],
@@ -28,7 +28,7 @@ function candidates(want: Platform): Platform[] {
 
 /**
  * The children of an index that a host of platform `want` pulls: the first that fits, as runtimes
- * choose; for Windows all, since there the host's build decides.
+ * choose; for Windows all of them, since the build of the host decides.
  */
 function childrenFor(children: Descriptor[], want: Platform): Descriptor[] {
   for (const platform of candidates(want)) {
@@ -39,8 +39,8 @@ function childrenFor(children: Descriptor[], want: Platform): Descriptor[] {
 }
 
 /**
- * Chooses the children of an index to carry, in the index's order, with what BuildKit attests of
- * them. All of them for `all`, and where an index names no platforms at all (a set of artifacts).
+ * Chooses the children of an index to carry, in the index's order, with BuildKit's attestations of
+ * them. All children for `all`, and when an index names no platforms (a set of artifacts).
  * @param where names the index in the error
  * @throws AirgapError `not-found` when a platform has no child
  */
@@ -69,7 +69,7 @@ function lacks(where: string, want: Platform, children: Descriptor[]): AirgapErr
   ];
   return new AirgapError(
     "not-found",
-    `${where} has nothing for ${formatPlatform(want)}; it offers ${offered.join(", ")}`,
+    `${where} has no image for ${formatPlatform(want)}; it offers ${offered.join(", ")}`,
     {
       suggestions: [
         `give this image its own platforms in the spec: { ref: "${where}", platforms: [${offered[0] ?? "linux/amd64"}] }`,
@@ -86,8 +86,8 @@ export type IndexLanding =
   | { kind: "derived"; bytes: Buffer };
 
 /**
- * Every child carried: the index itself. One platform: that manifest. Several of more: an index
- * derived from it, which keeps everything but the children that are left out.
+ * Every child carried: the index itself. One platform: that manifest. Several, but not all: an index
+ * derived from it, without the children that are left out.
  */
 export function landingOf(
   index: Record<string, unknown>,

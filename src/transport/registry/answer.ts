@@ -19,7 +19,7 @@ const CODE_OF_STATUS: Record<number, ErrorCode> = {
   408: "network",
 };
 
-/** How registries say that something below a manifest is not there. */
+/** How registries say that something below a manifest is missing. */
 const MISSING = new Set(["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"]);
 
 /** Text from outside, fit for one line of a terminal. */
@@ -31,7 +31,7 @@ export function shown(text: string): string {
   return single.length > MAX_SHOWN ? `${single.slice(0, MAX_SHOWN)}…` : single;
 }
 
-/** The problems that an answer names; none when its body is something else. Uses the body up. */
+/** The problems that an answer names; none when its body has another form. Reads the body to its end. */
 export async function readProblems(response: HttpResponse): Promise<RegistryProblem[]> {
   const value = await response.json(MAX_ERROR_BODY).catch(() => undefined);
   if (!isRecord(value) || !Array.isArray(value.errors)) return [];
@@ -45,7 +45,7 @@ export async function readProblems(response: HttpResponse): Promise<RegistryProb
   }));
 }
 
-/** An answer that was not what was asked for, as an error that keeps what the registry said. */
+/** An unexpected answer, as an error that keeps what the registry said. */
 export class RegistryError extends AirgapError {
   readonly status: number;
   readonly problems: RegistryProblem[];
@@ -76,7 +76,7 @@ export class RegistryError extends AirgapError {
 function suggestionsFor(status: number, host: string, sentTo: string | undefined): string[] {
   if (sentTo !== undefined && (status === 401 || status === 403))
     return [
-      `${host} points to ${sentTo}, which does not get the login for ${host}: have the registry's own address (its external URL) set right`,
+      `${host} redirects to ${sentTo}, which does not get the login for ${host}: correct the registry's own address (its external URL)`,
     ];
   if (status === 401 || status === 403) return [`docker login ${host}`];
   if (status === 429) return ["run the same command again later, or with --concurrency 1"];
@@ -86,7 +86,7 @@ function suggestionsFor(status: number, host: string, sentTo: string | undefined
 /**
  * Turns an unexpected answer into an error: `what` names what was tried, e.g.
  * `the manifest 1.27 of docker.io/library/nginx`.
- * @param asked who was to answer; another one was pointed to
+ * @param asked the host that was asked; it may have redirected to another one
  */
 export async function failure(
   response: HttpResponse,

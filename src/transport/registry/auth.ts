@@ -5,7 +5,7 @@ import type { Credential, Credentials } from "../credential.ts";
 import { parseChallenges } from "./challenge.ts";
 import { requestToken, type ScopeText, type Token, type TokenService } from "./token.ts";
 
-/** What a request needs: rights on one repository, and for a mount those on another. */
+/** The rights that a request needs: on one repository, and for a mount on another. */
 export interface Scope {
   repository: string;
   actions: "pull" | "pull,push";
@@ -16,7 +16,7 @@ export interface AuthorizerOptions {
   host: string;
   http: Http;
   credentials: Credentials;
-  /** Where the registry answers. */
+  /** The host that serves the registry's API. */
   base(): Promise<URL>;
 }
 
@@ -27,15 +27,15 @@ const textOf = (scope: Scope): ScopeText => `repository:${scope.repository}:${sc
 const projectOf = (scope: Scope): string => scope.repository.split("/", 1)[0] as string;
 
 /**
- * Knows how one registry wants to be asked. Each token is for the repositories of one request and
- * nothing more: scopes that pile up make headers that proxies refuse.
+ * Knows how one registry wants requests to be authorised. Each token is for the repositories of one
+ * request only: with many scopes, headers grow so large that proxies refuse them.
  */
 export class Authorizer {
   readonly #options: AuthorizerOptions;
   #bearer: TokenService | undefined;
   #basic = false;
   readonly #tokens = new Map<string, Promise<Token>>();
-  /** Scopes that the server named for a request besides ours. */
+  /** Scopes that the server named for a request, besides ours. */
   readonly #extra = new Map<string, ScopeText[]>();
 
   constructor(options: AuthorizerOptions) {
@@ -54,7 +54,7 @@ export class Authorizer {
 
   /**
    * Learns from a 401. True when asking again may help: `used` was not the best that we have.
-   * A clock that is wrong does not matter here: the server's word counts, not a token's dates.
+   * A wrong clock does not matter here: the server's answer counts, not a token's dates.
    */
   async challenged(
     header: string | undefined,
@@ -70,7 +70,7 @@ export class Authorizer {
     return next !== undefined && next !== used;
   }
 
-  /** Whether a token for `scope` really allows to push; undefined where nobody can tell before trying. */
+  /** Whether a token for `scope` really allows a push; undefined when only a try can tell. */
   async mayPush(scope: Scope, signal?: AbortSignal): Promise<boolean | undefined> {
     if (!this.#bearer) return undefined;
     const { grants } = await this.#token([scope], signal);
@@ -93,7 +93,7 @@ export class Authorizer {
     return await this.#options.credentials.for(this.#options.host, repository);
   }
 
-  /** Notes how the server wants to be asked, by its `WWW-Authenticate` to a request with these scopes. */
+  /** Notes how the server wants requests to be authorised, by its `WWW-Authenticate` to a request with these scopes. */
   learn(header: string | undefined, scopes: Scope[] = []): void {
     const challenges = parseChallenges(header);
     const bearer = challenges.find(({ scheme, parameters }) => scheme === "bearer" && parameters["realm"]);
@@ -125,7 +125,7 @@ export class Authorizer {
     return this.#bearer?.service === HARBOR_SERVICE;
   }
 
-  /** Of scopes that one token covers the first: within one project of a Harbor's, the right to push includes that to pull. */
+  /** Of scopes that one token covers, the first: within a Harbor project, the right to push includes the right to pull. */
   #needed(scopes: Scope[]): Scope[] {
     if (!this.#perProject) return scopes;
     const covered = (scope: Scope, i: number): boolean =>
@@ -144,7 +144,7 @@ export class Authorizer {
     const held = this.#tokens.get(key);
     const token = await held?.catch(() => undefined);
     if (token && token.expiresAt > Date.now()) return token;
-    // Another request may have begun to renew it meanwhile.
+    // Another request may have started to renew it in the meantime.
     const current = this.#tokens.get(key);
     if (current !== undefined && current !== held) return await current;
     const fresh = this.#fetch(scopes, key, signal);
@@ -155,7 +155,7 @@ export class Authorizer {
 
   async #fetch(scopes: Scope[], key: string, signal?: AbortSignal): Promise<Token> {
     if (this.#bearer === undefined)
-      throw new AirgapError("protocol", `${this.#options.host} named no token service`);
+      throw new AirgapError("protocol", `${this.#options.host} did not name a token service`);
     const { host, http, base } = this.#options;
     return await requestToken(http, {
       service: this.#bearer,

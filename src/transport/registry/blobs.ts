@@ -11,16 +11,16 @@ export interface BlobAsk {
   repository: Repository;
   descriptor: Descriptor;
   range?: Range;
-  /** Where a foreign layer may be had; asked without credentials. */
+  /** The publisher's URL of a foreign layer; fetched without credentials. */
   urls?: string[];
-  /** The count of tries, where some were made already. */
+  /** The count of tries, when some were made already. */
   tries?: Tries;
   signal?: AbortSignal;
 }
 
 const rangeHeader = (from: number, end: number): string => `bytes=${from}-${end - 1}`;
 
-/** A 206 is believed only when it starts where it was asked to. RFC 9110, 15.3.7. */
+/** A 206 is accepted only when it starts at the requested byte. RFC 9110, 15.3.7. */
 function startsAt(response: HttpResponse, from: number): boolean {
   const match = /^bytes (\d+)-(\d+)\/(?:\d+|\*)$/.exec(response.headers["content-range"] ?? "");
   return match !== null && Number(match[1]) === from;
@@ -68,7 +68,7 @@ async function* once(
   const whole = from === 0 && end === descriptor.size;
   const response = await ask(target, request, whole ? {} : { range: rangeHeader(from, end) }, foreign, tries);
   if (response.status === 200) {
-    // No cut for the whole: that more comes than there should be must be seen.
+    // A whole blob is not cut, so that surplus bytes are detected.
     yield* whole ? response.chunks() : cut(response.chunks(), from, end - from);
     return;
   }
@@ -78,14 +78,14 @@ async function* once(
     response.abandon();
     throw protocolError(
       response,
-      `answered with ${response.headers["content-range"] ?? "no range"} when asked from byte ${from}`,
+      `answered with ${response.headers["content-range"] ?? "no range"} when asked for bytes from ${from}`,
     );
   }
   yield* cut(response.chunks(), 0, end - from);
 }
 
 /**
- * The bytes of a blob or of a range of it. A transfer that breaks off goes on where it stopped,
+ * The bytes of a blob or of a range of it. A transfer that breaks off is resumed where it stopped,
  * also against servers that ignore Range. Nothing is hashed here.
  */
 export async function* blobBytes(
@@ -109,14 +109,14 @@ export async function* blobBytes(
       if (error instanceof AirgapError) throw error;
       broken = error;
     }
-    // An answer that ends early, by chunked encoding say, is no better than one that breaks off.
+    // An answer that ends early, for example in chunked encoding, counts as one that breaks off.
     if (at >= end || (at === before && broken === undefined)) return;
     const reason = broken === undefined ? "it ended early" : messageOf(broken);
     const setback = { reason, ...(broken instanceof Error ? { error: broken } : {}) };
     if (await tries.resume(at - before, setback)) continue;
     throw new AirgapError(
       "network",
-      `${nameFor(repository, descriptor.digest)} broke off ${tries.failed} times, at last at byte ${at}: ${reason}`,
+      `${nameFor(repository, descriptor.digest)} broke off ${tries.failed} times, the last time at byte ${at}: ${reason}`,
       { cause: broken },
     );
   }

@@ -9,7 +9,7 @@ export interface Challenge {
 const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
 const VALUE = /"((?:[^"\\]|\\.)*)"|([^\s,"]+)/y;
 
-/** Reads the pattern at `at`; the match and where it ends. */
+/** Reads the pattern at `at`; gives the match and where it ends. */
 function take(
   pattern: RegExp,
   text: string,
@@ -26,7 +26,7 @@ const skip = (text: string, at: number, characters: string): number => {
   return end;
 };
 
-/** `name=value` at `at`, or undefined where a new challenge starts. */
+/** `name=value` at `at`, or undefined when a new challenge starts. */
 function parameterAt(text: string, at: number): { name: string; value: string; end: number } | undefined {
   const name = take(TOKEN, text, at);
   if (name === undefined) return undefined;
@@ -42,8 +42,8 @@ function parameterAt(text: string, at: number): { name: string; value: string; e
 }
 
 /**
- * All challenges of a header, also of several headers joined with commas. What can't be read is
- * left out: a server may offer schemes that nobody here knows.
+ * All challenges of a header, also of several headers joined with commas. What cannot be read is
+ * left out: a server may offer schemes that are not known here.
  */
 export function parseChallenges(header: string | undefined): Challenge[] {
   const found: Challenge[] = [];

@@ -21,7 +21,7 @@ const MAX_MOVES = 5;
 const UPLOADS = 48;
 
 export interface ClientOptions {
-  /** As references write it: `docker.io`, `harbor.site.local:8443`. */
+  /** The host in references: `docker.io`, `harbor.site.local:8443`. */
   host: string;
   http: Http;
   trust: Trust;
@@ -32,11 +32,11 @@ export interface ClientOptions {
 }
 
 export interface Ask extends Omit<HttpRequest, "retries"> {
-  /** Rights that the request needs; for a mount those on the other repository too. */
+  /** Rights that the request needs; for a mount also those on the other repository. */
   scopes: Scope[];
   /**
-   * What may be sent again: `always` where repeating does no harm, `refused` where only a plain
-   * "not now" (429) tells that nothing was done. Default `always`.
+   * What may be sent again: `always` when repeating is harmless, `refused` when only a plain
+   * "not now" (429) proves that nothing was done. Default `always`.
    */
   retry?: "always" | "refused" | "never";
 }
@@ -45,13 +45,13 @@ export interface Ask extends Omit<HttpRequest, "retries"> {
 export interface RegistryTraits {
   /** Whether it lists referrers; undefined as long as nobody asked. */
   referrersApi?: boolean;
-  /** The first question for referrers, under way: its answer spares the others. */
+  /** The first request for referrers, while it runs: its answer makes others unnecessary. */
   firstReferrers?: Promise<unknown>;
-  /** Tags of repositories, where somebody asked for all of them. */
+  /** Tags of repositories that were listed. */
   tags: Map<string, Promise<string[]>>;
-  /** Mounts in a row that did not work. */
+  /** Failed mounts in a row. */
   failedMounts: number;
-  /** Whether a mount from the very repository tells that a blob is there. */
+  /** Whether a mount from the same repository tells that a blob exists. */
   probesByMount: boolean;
   upload: UploadPreferences;
 }
@@ -108,7 +108,7 @@ export class RegistryClient {
     return this.#base;
   }
 
-  /** Ends what is under way on connections of its own; the HTTP client is closed by whoever made it. */
+  /** Ends the transfers on its own connections; the HTTP client is closed by its owner. */
   close(): void {
     this.lane?.close();
   }
@@ -124,17 +124,17 @@ export class RegistryClient {
     return this.#auth.service === HARBOR_SERVICE;
   }
 
-  /** Whether the user may push to a repository, as far as that can be told without trying. */
+  /** Whether the user may push to a repository, as far as that is known without a try. */
   async mayPush(repository: string, signal?: AbortSignal): Promise<boolean | undefined> {
     return await this.#auth.mayPush({ repository, actions: "pull,push" }, signal);
   }
 
-  /** Forgets all tokens, as a project was made that they are too old for. */
+  /** Forgets all tokens, because they are older than a project that was just created. */
   forgetTokens(): void {
     this.#auth.forget();
   }
 
-  /** URL and current headers for a request that somebody else sends. */
+  /** URL and current headers for a request that another client sends. */
   async prepare(path: string, scopes: Scope[], signal?: AbortSignal): Promise<BlobRequest> {
     const base = await this.base();
     const authorization = await this.#auth.header(scopes, signal);
@@ -151,7 +151,7 @@ export class RegistryClient {
     return await this.#auth.challenged(challenge, scopes, used.headers["authorization"], signal);
   }
 
-  /** A new count of tries for something of this registry's. */
+  /** A new count of tries for a transfer with this registry. */
   tries(target: string | URL, signal?: AbortSignal): Tries {
     return this.http.tries(new URL(target, `https://${this.host}`), {
       ...(this.#retries === undefined ? {} : { retries: this.#retries }),
@@ -160,10 +160,10 @@ export class RegistryClient {
   }
 
   /**
-   * Asks the registry: authorised, within its limits, again where that may help. Gives the final
+   * Sends a request to the registry: authorised, within its limits, again when that may help. Gives the final
    * answer whatever its status.
    * @param target a path (`/v2/…`) or a full address that the registry itself gave
-   * @throws AirgapError `network` without an answer, `unauthorized` where no token is given
+   * @throws AirgapError `network` without an answer, `unauthorized` when the service does not give a token
    */
   async send(target: string | URL, ask: Ask): Promise<HttpResponse> {
     const url = target instanceof URL ? target : new URL(target, await this.base());
@@ -181,7 +181,7 @@ export class RegistryClient {
     }
   }
 
-  /** One try, with the moves of a request that has a body. */
+  /** One try; a request with a body follows redirects. */
   async #moved(start: URL, ask: Ask): Promise<HttpResponse> {
     let url = start;
     for (let moves = 0; ; moves++) {
@@ -194,8 +194,8 @@ export class RegistryClient {
   }
 
   /**
-   * One request; with a 401 of the registry itself once more, with what that taught and the body
-   * from its start. Whoever it points to gets no authorisation, and teaches nothing.
+   * One request; after a 401 of the registry itself once more, with what that taught and the body
+   * from its start. The target of a redirect gets no authorisation, and nothing is learned from its 401.
    */
   async #authorized(url: URL, ask: Ask): Promise<HttpResponse> {
     const base = await this.base();
@@ -233,12 +233,12 @@ export class RegistryClient {
   }
 }
 
-/** Whether the request may be sent again after this; `undefined` stands for no answer. */
+/** Whether the request may be sent again after this status; `undefined` stands for no answer. */
 function mayRepeat({ retry = "always" }: Ask, answer: HttpResponse | undefined): boolean {
   return retry === "always" || (retry === "refused" && answer?.status === 429);
 }
 
-/** Where a request with a body is to be sent instead, method and body as they are. RFC 9110, 15.4.8 and 15.4.9. */
+/** Where to send a request with a body instead, with the same method and body. RFC 9110, 15.4.8 and 15.4.9. */
 function movedTo({ status, headers }: HttpResponse, from: URL): URL | undefined {
   const location = status === 307 || status === 308 ? headers["location"] : undefined;
   const url = location === undefined ? null : URL.parse(location, from);

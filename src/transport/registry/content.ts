@@ -18,7 +18,7 @@ interface Pair {
 }
 const pairs: Pair[] = [];
 
-/** Fills a buffer from a place in a file; what is given back is shorter where the file ends. */
+/** Fills a buffer from an offset in a file; the result is shorter when the file ends. */
 async function readInto(fd: number, buffer: Buffer, position: number): Promise<Buffer> {
   let filled = 0;
   for (let got = 1; filled < buffer.length && got > 0; filled += got) {
@@ -27,7 +27,7 @@ async function readInto(fd: number, buffer: Buffer, position: number): Promise<B
   return buffer.subarray(0, filled);
 }
 
-/** The bytes of one blob on their way out; any part of them, as often as it takes. */
+/** The bytes of one blob to send; any part of them, as often as needed. */
 export class Content {
   readonly descriptor: Descriptor;
   readonly #source: Source;
@@ -36,7 +36,7 @@ export class Content {
   readonly #pairs: Pair[] = [];
   #reported = 0;
 
-  /** @param onBytes told how many bytes were handed to the connection */
+  /** @param onBytes called with the number of bytes passed to the connection */
   constructor(
     descriptor: Descriptor,
     source: Source,
@@ -54,12 +54,12 @@ export class Content {
     return () => (length > SMALL ? this.#counted(from, length) : this.#small(from, length));
   }
 
-  /** To be called when no request is under way any more: buffers go back, but for those that are still being read into. */
+  /** Call it when no request runs any more: it returns the buffers, except those that are still read into. */
   release(): void {
     for (const pair of this.#pairs.splice(0)) if (!pair.busy && pairs.length < KEPT_PAIRS) pairs.push(pair);
   }
 
-  /** Whether the bytes are what their digest says: to know whose fault a refused digest is. */
+  /** Whether the bytes match their digest: to know whose fault a refused digest is. */
   async isRight(): Promise<boolean> {
     const { digest, size } = this.descriptor;
     const hash = hasher(digest);
@@ -93,7 +93,7 @@ export class Content {
     if (sent !== length) throw this.#short(from + sent);
   }
 
-  /** What is sent a second time is no progress. */
+  /** Bytes that are sent again do not count as progress. */
   #sent(upTo: number): void {
     if (upTo <= this.#reported) return;
     this.#onBytes(upTo - this.#reported);
@@ -104,7 +104,7 @@ export class Content {
     return this.damaged(`ends after ${at} of ${this.descriptor.size} bytes`);
   }
 
-  /** A file of ours that is damaged, such as a bundle, has failed a check; a registry's answer may be right next time. */
+  /** A damaged local file, such as a bundle, has failed a check; a registry's answer may be right next time. */
   damaged(why: string, cause?: unknown): AirgapError {
     return new AirgapError("corrupt", `${this.descriptor.digest} of ${this.#source.name} ${why}`, {
       cause,
@@ -132,8 +132,8 @@ export class Content {
   }
 
   /**
-   * Two buffers in turn: one is read into while the other is written. Whoever takes a chunk has
-   * done with it when asking for the next but one; undici waits for the socket to drain after
+   * Two buffers in turn: one is read into while the other is written. A consumer has finished with a
+   * chunk when it asks for the next but one; undici waits for the socket to drain after
    * each chunk that is larger than the socket's own buffer, and these are.
    */
   async *#fromRegion({ fd, offset, size }: Region): AsyncGenerator<Uint8Array> {

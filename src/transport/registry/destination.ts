@@ -18,13 +18,13 @@ import { Uploader } from "./uploader.ts";
 export interface RegistryDestinationOptions {
   emit?: Emit;
   /**
-   * How to find out whether a blob is there: by HEAD, or by mounting it from the very repository,
-   * which opens the upload with the same request where it is not. Default `mount`.
+   * How to find out whether a blob exists: by HEAD, or by mounting it from the same repository.
+   * If it does not exist, the mount opens the upload in the same request. Default `mount`.
    */
   probe?: "head" | "mount";
 }
 
-/** Failed mounts in a row after which a registry is not asked for any more. */
+/** Failed mounts in a row after which airgap stops asking this registry for mounts. */
 const MAX_FAILED_MOUNTS = 3;
 
 /** One repository of a registry, written. */
@@ -65,7 +65,7 @@ export class RegistryDestination implements Destination {
   async #sizeOf(descriptor: Descriptor, signal?: AbortSignal): Promise<number | undefined> {
     const response = await this.client.send(pathOf(this.#repository, "blobs", descriptor.digest), {
       method: "HEAD",
-      // Where the bytes are is enough: a storage need not answer a HEAD that was signed for a GET.
+      // The redirect is proof enough: a storage may refuse a HEAD on an address that was signed for a GET.
       redirect: "manual",
       scopes: this.#repository.scopes,
       ...(signal ? { signal } : {}),
@@ -80,18 +80,18 @@ export class RegistryDestination implements Destination {
     return length === undefined ? descriptor.size : Number(length);
   }
 
-  /** The digest that a tag or digest stands for here; undefined when it is not there. */
+  /** The digest that a tag or digest stands for here; undefined when it does not exist. */
   async head(reference: string, signal?: AbortSignal): Promise<Digest | undefined> {
     return (await headManifest(this.#repository, reference, signal))?.digest;
   }
 
-  /** Reads a manifest back whole and gives the digest of the bytes that came. */
+  /** Reads a manifest back whole and gives the digest of its bytes. */
   async readBack(reference: string, signal?: AbortSignal): Promise<Digest> {
     return (await getManifest(this.#repository, reference, signal)).descriptor.digest;
   }
 
   /**
-   * Whether the bytes of a blob or manifest are really given out. A HEAD may be answered from a cache that
+   * Whether the registry really sends the bytes of a blob or manifest. A HEAD may be answered from a cache that
    * outlives the content; this asks for the first byte.
    */
   async isReadable(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean> {
@@ -131,7 +131,7 @@ export class RegistryDestination implements Destination {
   }
 
   /**
-   * Opens the upload of a blob that is going to be pushed, so that a missing right shows before
+   * Opens the upload of a blob that will be pushed, so that a missing right is found before
    * anything is sent. @throws RegistryError
    */
   async prepare(descriptor: Descriptor, signal?: AbortSignal): Promise<void> {

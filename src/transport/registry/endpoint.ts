@@ -2,7 +2,7 @@ import { AirgapError, isAirgapError, messageOf } from "../../errors.ts";
 import type { Http, Trust } from "../../http.ts";
 import { isCertificateProblem } from "../../retry.ts";
 
-/** Where Docker's hub keeps its API. */
+/** The host of Docker Hub's API. */
 const API_HOST: Record<string, string> = {
   "docker.io": "registry-1.docker.io",
   "index.docker.io": "registry-1.docker.io",
@@ -21,7 +21,7 @@ export function isLoopback(host: string): boolean {
   );
 }
 
-/** A registry's address, and what it said when it was greeted. */
+/** A registry's address, and its answer to the first request. */
 export interface Endpoint {
   base: URL;
   /** `WWW-Authenticate` of the answer to `GET /v2/`, when that was a 401. */
@@ -40,10 +40,10 @@ async function greet(http: Http, base: URL, retries: number, signal?: AbortSigna
 }
 
 /**
- * Finds a registry's API with one `GET /v2/`, which also tells how it wants to be asked; then
- * requests that go out together need not all be refused first. Elsewhere than on this machine the
+ * Finds a registry's API with one `GET /v2/`, which also tells how it wants requests to be authorised. Then
+ * the first requests are not all refused. Except on this machine, the
  * API is https, unless `insecure` allows http too.
- * @throws AirgapError `network` when nobody answers
+ * @throws AirgapError `network` when the host does not answer
  */
 export async function findEndpoint(
   host: string,
@@ -63,7 +63,7 @@ export async function findEndpoint(
     return await greet(http, plain, 1, signal).catch((second: unknown) => {
       throw new AirgapError(
         "network",
-        `${host} answers neither https nor http: ${messageOf(error)}; ${messageOf(second)}`,
+        `${host} does not answer on https or http: ${messageOf(error)}; ${messageOf(second)}`,
         { cause: second },
       );
     });

@@ -6,8 +6,8 @@ import { Pace } from "../../pace.ts";
 import type { TlsTrust } from "../../tls.ts";
 
 /**
- * What arrives is read into this by all connections in turn: whoever is told of bytes has done with
- * them before the next are read. It stays in the processor's cache.
+ * All connections read into this buffer in turn: a consumer has finished with
+ * its bytes before the next are read. The buffer stays in the processor's cache.
  */
 const BUFFER = Buffer.allocUnsafeSlow(256 * 1024);
 const MAX_HEAD = 64 * 1024;
@@ -19,7 +19,7 @@ export interface LaneHead {
   headers: Record<string, string>;
 }
 
-/** Said by an exchange that broke before its head came, on a connection that had been idle: the server had hung up. */
+/** The error of an exchange that broke before its head came, on an idle connection: the server had closed it. */
 export class StaleConnection extends Error {}
 
 interface Exchange {
@@ -30,14 +30,14 @@ interface Exchange {
 }
 
 /**
- * One HTTP/1.1 connection that reads into one reused buffer: no allocation for each chunk, which
- * is what costs most in reading blobs. Takes plain answers only: those with Content-Length.
+ * One HTTP/1.1 connection that reads into one reused buffer: it does not allocate each chunk, which
+ * costs most when reading blobs. Accepts only plain answers: those with Content-Length.
  */
 export class LaneSocket {
   readonly #socket: Socket;
   readonly #url: URL;
   #exchange: Exchange | undefined;
-  /** What came of a head that is not whole yet. */
+  /** The bytes of an incomplete head. */
   #head: Buffer | undefined;
   /** Bytes of the body still to come; undefined while the head is read. */
   #left: number | undefined;
@@ -141,7 +141,7 @@ export class LaneSocket {
     });
   }
 
-  /** An idle connection keeps no process alive. */
+  /** An idle connection does not keep the process alive. */
   rest(): void {
     this.#socket.unref();
   }
@@ -154,7 +154,7 @@ export class LaneSocket {
   #read(buffer: Buffer, count: number): boolean {
     let chunk = buffer.subarray(0, count);
     try {
-      if (this.#exchange === undefined) throw new Error("bytes came that nobody asked for");
+      if (this.#exchange === undefined) throw new Error("the server sent bytes without a request");
       const now = performance.now();
       this.#pace.count(count, now - this.#readAt);
       this.#readAt = now;
@@ -170,7 +170,7 @@ export class LaneSocket {
     return true;
   }
 
-  /** Gives what follows the head, once it is whole. */
+  /** Gives the bytes after the head, once the head is complete. */
   #readHead(chunk: Buffer): Buffer | undefined {
     const bytes = this.#head === undefined ? chunk : Buffer.concat([this.#head, chunk]);
     const end = bytes.indexOf("\r\n\r\n");
@@ -180,7 +180,7 @@ export class LaneSocket {
           "protocol",
           `${redactUrl(this.#url)} answered with more than ${MAX_HEAD} bytes of headers`,
         );
-      // The chunk's memory is read into again.
+      // The chunk's memory will be overwritten.
       this.#head = Buffer.from(bytes);
       return undefined;
     }

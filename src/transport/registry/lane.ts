@@ -12,13 +12,13 @@ const MAX_REDIRECTS = 5;
 /** Blobs at a time: small ones need many connections to hide latency, large ones where each connection is capped. */
 const LIMITS: LimitOptions = { start: 16, max: 64 };
 
-/** Where a blob's bytes are asked for, for those who read the connection themselves. */
+/** The request for a blob's bytes, for callers that read the connection themselves. */
 export interface BlobRequest {
   url: URL;
   headers: Headers;
 }
 
-/** What the lane asks a repository for. `RegistrySource` is one. */
+/** What the lane needs from a repository. `RegistrySource` implements it. */
 export interface LaneClient {
   blobRequest(descriptor: Descriptor, signal?: AbortSignal): Promise<BlobRequest>;
   refresh(used: BlobRequest, challenge: string | undefined, signal?: AbortSignal): Promise<boolean>;
@@ -26,7 +26,7 @@ export interface LaneClient {
   tls: TlsTrust;
 }
 
-/** The answer is nothing for the fast lane; the ordinary client takes over, which knows all the cases. */
+/** The fast lane cannot handle the answer; the ordinary client, which handles every case, takes over. */
 export class NotPlain extends Error {
   readonly head: LaneHead | undefined;
   constructor(message: string, head?: LaneHead) {
@@ -38,7 +38,7 @@ export class NotPlain extends Error {
 /** A redirect or a 401, read to its end. */
 class Detour extends Error {
   readonly head: LaneHead;
-  /** Who said it. */
+  /** The URL that answered. */
   readonly url: URL;
   constructor(head: LaneHead, url: URL) {
     super(`HTTP ${head.status}`);
@@ -47,21 +47,21 @@ class Detour extends Error {
   }
 }
 
-/** Bytes of a blob that somebody waits for. */
+/** The bytes of a blob that a caller waits for. */
 interface Order {
   client: LaneClient;
   descriptor: Descriptor;
   part: Required<Range>;
   sink(chunk: Uint8Array): void;
   signal: AbortSignal | undefined;
-  /** What the answer's head took, on a connection that stood already. */
+  /** The time to the answer's head, on a connection that was open already. */
   latencyMs?: number;
 }
 
 /**
  * The fast lane for blobs: connections of its own that read into reused buffers. It takes plain
  * answers (Content-Length, 200 or a right 206) and follows redirects and one refreshed token;
- * everything else it leaves to the ordinary client by `NotPlain`.
+ * it leaves everything else to the ordinary client by `NotPlain`.
  */
 export class Lane {
   readonly #idle = new Map<string, LaneSocket[]>();
@@ -95,7 +95,7 @@ export class Lane {
     if (failure) throw failure;
   }
 
-  /** Ends all connections, also those that are read from. */
+  /** Ends all connections, also those in use. */
   close(): void {
     this.#closed = true;
     for (const socket of this.#open) socket.destroy();
@@ -135,7 +135,7 @@ export class Lane {
         if (location === undefined) throw error;
         const next = URL.parse(location, url);
         if (next === null || !/^https?:$/.test(next.protocol))
-          throw new NotPlain("a redirect to what is not an http(s) address");
+          throw new NotPlain("a redirect to an address that is not http(s)");
         headers = headersFor(next, url, headers);
         url = next;
       }
@@ -193,7 +193,7 @@ export class Lane {
 
 const keyOf = (url: URL, trust: Trust): string => `${url.origin} ${trustKey(trust)}`;
 
-/** A "not now", with how long that is meant. */
+/** A "not now", with how long to wait. */
 function refusal(error: Error | undefined): LaneHead | undefined {
   const head = error instanceof NotPlain ? error.head : undefined;
   return head?.status === 429 || head?.status === 503 ? head : undefined;
@@ -210,11 +210,11 @@ function outcomeOf({ latencyMs, signal }: Order, error: Error | undefined): Requ
   return latencyMs === undefined ? { overloaded } : { overloaded, latencyMs };
 }
 
-/** One answer on its way: which of its bytes are wanted. */
+/** An answer that is being read, and which of its bytes are wanted. */
 class Answer {
   readonly #order: Order;
   readonly #url: URL;
-  /** Bytes to drop before the wanted ones: of a server that ignored the range. */
+  /** Bytes to drop before the wanted ones, when the server ignored the range. */
   #skip = 0;
   #wanted = 0;
   #detour: LaneHead | undefined;
@@ -258,7 +258,7 @@ class Answer {
     if (part.length > 0) this.#order.sink(part);
   }
 
-  /** Detours are told once the connection is free again. */
+  /** Redirects and 401s are reported when the connection is free again. */
   end(): void {
     if (this.#detour) throw new Detour(this.#detour, this.#url);
   }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { AirgapError } from "../../errors.ts";
 
 export interface LimitOptions {
-  /** Requests at once to begin with. */
+  /** Requests at once at the start. */
   start?: number;
   /** Never more than this. */
   max?: number;
@@ -12,19 +12,19 @@ export interface LimitOptions {
 export interface RequestOutcome {
   /** The host said that it is too much (429, 503), or let the connection drop. */
   overloaded: boolean;
-  /** From sending to the answer's head, where that says something about the host: small requests only. Milliseconds. */
+  /** From sending to the answer's head; measured for small requests only, where the host decides it. Milliseconds. */
   latencyMs?: number;
 }
 
 const SMOOTHING = 0.2;
 const SLOW = 3;
-/** A host that answers within this is not asked too much, however fast it once was. Milliseconds. */
+/** A host that answers within this time is not overloaded, even if it was faster before. Milliseconds. */
 const PROMPT_MS = 50;
 
 /**
  * How many requests a host gets at once: twice as many after each round that went well, until it
- * first complains or answers slower than it can; from then on one more a round, and half after a
- * complaint (slow start, additive increase, multiplicative decrease). A pause holds everybody back.
+ * first complains or becomes slower than before; from then on one more each round, and half after a
+ * complaint (slow start, additive increase, multiplicative decrease). A pause stops all new requests.
  */
 export class HostLimit {
   #limit: number;
@@ -32,7 +32,7 @@ export class HostLimit {
   #running = 0;
   #calm = 0;
   #pausedUntil = 0;
-  /** How often the limit was cut: who began before the last cut has nothing new to tell. */
+  /** How often the limit was cut: a request that started before the last cut says nothing new. */
   #cuts = 0;
   #best = Number.POSITIVE_INFINITY;
   #smoothed = 0;
@@ -69,7 +69,7 @@ export class HostLimit {
     }
   }
 
-  /** Nothing new starts for this long. Milliseconds. */
+  /** No new request starts for this long. Milliseconds. */
   pause(ms: number): void {
     this.#pausedUntil = Math.max(this.#pausedUntil, Date.now() + ms);
   }
@@ -98,7 +98,7 @@ export class HostLimit {
   #learn({ overloaded, latencyMs }: RequestOutcome, cuts: number): void {
     if (overloaded) {
       this.#starting = false;
-      // Requests that were under way together complain together: that counts once.
+      // Complaints of requests that ran at the same time count once.
       if (cuts === this.#cuts) {
         this.#limit = Math.max(1, this.#limit / 2);
         this.#cuts++;

@@ -13,7 +13,7 @@ export interface FetchedManifest {
   bytes: Buffer;
 }
 
-/** A repository and the rights it is used with. */
+/** A repository and the rights that requests to it need. */
 export interface Repository {
   client: RegistryClient;
   name: string;
@@ -34,7 +34,7 @@ export function nameFor({ client, name }: Repository, reference: string): string
 const contentType = (response: HttpResponse): string | undefined =>
   response.headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
 
-/** Checks what came against what was asked and what the registry says of it. */
+/** Checks the content against the requested digest and the digest that the registry states. */
 function digestChecked(bytes: Buffer, reference: string, stated: string | undefined, what: string): Digest {
   const asked = isDigest(reference) ? reference : undefined;
   const found = digestOf(
@@ -42,7 +42,7 @@ function digestChecked(bytes: Buffer, reference: string, stated: string | undefi
     asked ? algorithmOf(asked) : isDigest(stated) ? algorithmOf(stated) : "sha256",
   );
   if (asked !== undefined && found !== asked) {
-    throw new AirgapError("corrupt", `${what}: the registry answered with other content, ${found}`, {
+    throw new AirgapError("corrupt", `${what}: the registry sent the wrong content, ${found}`, {
       data: { expected: asked, found },
     });
   }
@@ -55,7 +55,7 @@ function digestChecked(bytes: Buffer, reference: string, stated: string | undefi
 }
 
 /**
- * GET of a manifest by tag or digest, with everything checked that can be.
+ * GET of a manifest by tag or digest; checks everything that can be checked.
  * https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pulling-manifests
  * @throws AirgapError `not-found`, `unauthorized`, `corrupt`, `unsupported` (schema 1)
  */
@@ -87,8 +87,8 @@ export async function getManifest(
 }
 
 /**
- * What a tag or digest stands for, by HEAD alone; undefined when it is not there. A registry that
- * does not tell the digest is asked for the whole manifest.
+ * What a tag or digest stands for, by HEAD alone; undefined when it does not exist. If a registry
+ * does not state the digest, the whole manifest is read.
  */
 export async function headManifest(
   repository: Repository,

@@ -15,7 +15,7 @@ export function nextLink(headers: Headers): string | undefined {
 
 /**
  * A listing page by page; ends at the first answer that is not 200. Only the path and query of a
- * link count: registries behind proxies write addresses that nobody reaches.
+ * link count: registries behind proxies write addresses that clients cannot reach.
  */
 export async function* pages(
   { client, scopes }: Repository,
@@ -30,8 +30,8 @@ export async function* pages(
     const link = response.status === 200 ? nextLink(response.headers) : undefined;
     if (link === undefined) return;
     const linked = URL.parse(link, response.url);
-    if (linked === null) throw protocolError(response, "links to a next page that is not an address");
+    if (linked === null) throw protocolError(response, "links to a next page whose address is invalid");
     next = linked.pathname + linked.search;
-    if (seen.has(next)) throw protocolError(response, "links to a page that was seen already");
+    if (seen.has(next)) throw protocolError(response, "links to a page that was read already");
   }
 }

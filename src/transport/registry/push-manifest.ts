@@ -11,7 +11,7 @@ import { referrersTag } from "./referrers.ts";
 /**
  * PUT of a manifest under a tag or its digest, byte for byte.
  * @returns whether the registry lists referrers itself, by its `OCI-Subject`
- * @throws RegistryError with the registry's own words, AirgapError `protocol` when it calls the content otherwise
+ * @throws RegistryError with the registry's own words, AirgapError `protocol` when it gives the content another digest
  */
 export async function putManifest(
   repository: Repository,
@@ -33,7 +33,7 @@ export async function putManifest(
     throw withAdvice(await failure(response, what, client.host), descriptor.mediaType);
   await response.discard();
   const stated = response.headers["docker-content-digest"];
-  // With a tag the registry chooses the algorithm.
+  // With a tag, the registry chooses the digest's algorithm.
   if (
     isDigest(stated) &&
     stated.split(":")[0] === descriptor.digest.split(":")[0] &&
@@ -41,13 +41,13 @@ export async function putManifest(
   ) {
     throw new AirgapError(
       "protocol",
-      `${what}: ${client.host} took ${descriptor.digest}, but calls it ${stated}`,
+      `${what}: ${client.host} accepted ${descriptor.digest}, but says that its digest is ${stated}`,
     );
   }
   return response.headers["oci-subject"] !== undefined;
 }
 
-/** Registries for OCI content alone refuse Docker's types with no word about that. */
+/** Registries for OCI content only refuse Docker's types without saying why. */
 function withAdvice(error: RegistryError, mediaType: string): RegistryError {
   if (
     mediaType.startsWith("application/vnd.docker.") &&
@@ -55,13 +55,13 @@ function withAdvice(error: RegistryError, mediaType: string): RegistryError {
     error.data?.["missing"] !== true
   ) {
     error.suggestions.push(
-      `if it is a zot, let it take Docker's manifests: "compat": ["docker2s2"] under "http" in its configuration`,
+      `if it is a zot, allow Docker's manifests: "compat": ["docker2s2"] under "http" in its configuration`,
     );
   }
   return error;
 }
 
-/** How a list of referrers names a manifest. distribution-spec v1.1, "Listing Referrers". */
+/** The entry of a manifest in a list of referrers. distribution-spec v1.1, "Listing Referrers". */
 function entryFor({ mediaType, digest, size }: Descriptor, content: Manifest | Index): Descriptor {
   const artifactType = artifactTypeOf(content);
   return {
@@ -85,7 +85,7 @@ async function listed(repository: Repository, tag: string, signal?: AbortSignal)
 }
 
 /**
- * Adds a manifest to the list that stands in for the referrers API, for a registry without it.
+ * Adds a manifest to the list that replaces the referrers API, for a registry without it.
  * https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pushing-manifests-with-subject
  */
 export async function addToReferrersTag(

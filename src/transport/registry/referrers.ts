@@ -8,10 +8,10 @@ import { getManifest, pathOf, type Repository } from "./manifests.ts";
 import { pages } from "./pages.ts";
 
 const MAX_PAGE = 4 * 1024 * 1024;
-/** How registries without the API answer; also those that guard what is not there. */
+/** The statuses of registries without the API, and of those that hide what does not exist. */
 const NO_API = new Set([400, 401, 403, 404, 405, 406, 501]);
 
-/** The tag under which clients keep the list where the registry has no API: `sha256-<hex>`. */
+/** The tag under which clients keep the list when the registry does not have the API: `sha256-<hex>`. */
 export const referrersTag = (digest: Digest): string => digest.replace(":", "-").slice(0, 128);
 
 async function byApi(
@@ -53,7 +53,7 @@ async function byTag(repository: Repository, digest: Digest, signal?: AbortSigna
   }
 }
 
-/** Whether the registry lists referrers itself; asked once. */
+/** Whether the registry lists referrers itself; it is asked once. */
 export async function hasReferrersApi(
   repository: Repository,
   digest: Digest,
@@ -64,7 +64,7 @@ export async function hasReferrersApi(
   return traits.referrersApi;
 }
 
-/** The list under its tag; not asked for where all tags are known and it is not among them. */
+/** The list under its tag; skipped when all tags are known and it is not one of them. */
 async function byKnownTag(
   repository: Repository,
   digest: Digest,
@@ -76,7 +76,7 @@ async function byKnownTag(
     : [];
 }
 
-/** By the API, unless the registry is known to have none. Who comes while that is being found out waits for it. */
+/** By the API, unless the registry is known not to have it. Calls wait while the first one finds that out. */
 async function byKnownApi(
   repository: Repository,
   digest: Digest,
@@ -93,7 +93,7 @@ async function byKnownApi(
 }
 
 /**
- * Manifests whose subject is `digest`, by the API or by the tag that stands in for it; each once.
+ * Manifests whose subject is `digest`, by the API or by the tag that replaces it; each once.
  * https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#listing-referrers
  */
 export async function listReferrers(

@@ -17,11 +17,11 @@ import { type FetchedManifest, getManifest, headManifest, type Repository } from
 import { listReferrers } from "./referrers.ts";
 import { listTags } from "./tags.ts";
 
-/** Manifests kept after they were resolved: their content is asked for next. */
+/** Manifests kept after they were resolved, since their content is read next. */
 const KEPT = 256;
 
 export interface RegistrySourceOptions {
-  /** Layers whose publisher hosts them are read from where he says. */
+  /** Read layers that their publisher hosts from the publisher's URLs. */
   foreignLayers?: boolean;
 }
 
@@ -40,7 +40,7 @@ export class RegistrySource implements Source {
     this.#foreignLayers = options.foreignLayers === true;
   }
 
-  /** How this host is believed; for who opens connections himself. */
+  /** How this host is trusted; for callers that open their own connections. */
   get trust(): Trust {
     return this.client.trust;
   }
@@ -51,11 +51,11 @@ export class RegistrySource implements Source {
 
   async resolve(reference: string, signal?: AbortSignal): Promise<Descriptor> {
     if (!isDigest(reference) && !isTag(reference))
-      throw new AirgapError("usage", `'${reference}' is neither a tag nor a digest`);
+      throw new AirgapError("usage", `'${reference}' is not a tag or a digest`);
     return (await this.#manifest(reference, signal)).descriptor;
   }
 
-  /** Whether a tag or digest is there, and which digest it is; without reading it. */
+  /** Whether a tag or digest exists, and its digest; without reading it. */
   async head(reference: string, signal?: AbortSignal): Promise<Digest | undefined> {
     return (await headManifest(this.#repository, reference, signal))?.digest;
   }
@@ -91,8 +91,8 @@ export class RegistrySource implements Source {
   }
 
   /**
-   * The rest of a blob by the fast lane; what came is taken off it.
-   * @returns the count of tries for whoever goes on, where the lane did not come to the end
+   * The rest of a blob by the fast lane; bytes that came are taken off the rest.
+   * @returns the count of tries for the client that continues, when the lane did not finish
    */
   async #byLane({ descriptor, rest, sink, signal }: Transfer): Promise<"done" | Tries> {
     const tries = this.client.tries(contentPath(this.#repository, descriptor), signal);
@@ -120,7 +120,7 @@ export class RegistrySource implements Source {
     return await listReferrers(this.#repository, digest, signal);
   }
 
-  /** All tags, as they were when somebody of this run first asked. */
+  /** All tags, as they were when this run first asked. */
   async tags(signal?: AbortSignal): Promise<string[]> {
     const { tags } = this.client.traits;
     const { name } = this.#repository;
@@ -130,7 +130,7 @@ export class RegistrySource implements Source {
     return await asked;
   }
 
-  /** URL and authorisation for a GET of a descriptor's content that somebody else sends. */
+  /** URL and authorisation for a GET of a descriptor's content that another client sends. */
   async blobRequest(descriptor: Descriptor, signal?: AbortSignal): Promise<BlobRequest> {
     return await this.client.prepare(
       contentPath(this.#repository, descriptor),
@@ -139,7 +139,7 @@ export class RegistrySource implements Source {
     );
   }
 
-  /** After such a request got a 401 with this `WWW-Authenticate`: true when `blobRequest` gives a better one now. */
+  /** After such a request got a 401 with this `WWW-Authenticate`: true when `blobRequest` now gives a better one. */
   async refresh(used: BlobRequest, challenge: string | undefined, signal?: AbortSignal): Promise<boolean> {
     return await this.client.refresh(this.#repository.scopes, used, challenge, signal);
   }
@@ -182,7 +182,7 @@ export class RegistrySource implements Source {
     if (!this.#foreignLayers) {
       throw new AirgapError(
         "unsupported",
-        `${descriptor.digest} of ${this.name} is a foreign layer: its publisher wants it to be fetched from him alone`,
+        `${descriptor.digest} of ${this.name} is a foreign layer: its publisher does not allow registries to distribute it`,
         {
           suggestions: ["allow it for this image with `foreignLayers: true` in the spec"],
         },
@@ -200,7 +200,7 @@ interface Transfer {
   signal?: AbortSignal;
 }
 
-/** What to count of the lane's failure; undefined where the answer is merely not for the lane. */
+/** What to count for the lane's failure; undefined when only the lane cannot handle the answer. */
 function laneSetback(error: unknown): Setback | undefined {
   if (!(error instanceof NotPlain))
     return { reason: messageOf(error), ...(error instanceof Error ? { error } : {}) };
@@ -210,7 +210,7 @@ function laneSetback(error: unknown): Setback | undefined {
     : undefined;
 }
 
-/** Each address in its order, then the registry itself; the first that has it wins. */
+/** Each address in order, then the registry itself; the first that has the content wins. */
 async function* foreignBytes(
   path: string,
   request: Parameters<typeof blobBytes>[1],
@@ -229,7 +229,7 @@ async function* foreignBytes(
       }
       return;
     } catch (error) {
-      // What was handed over can't be taken back.
+      // Bytes that were passed on cannot be taken back.
       if (begun) throw error;
       errors.push(error);
     }

@@ -5,10 +5,10 @@ import { basicAuthorization, isSameOrigin, tokenServiceFor } from "../../origin.
 import type { Credential } from "../credential.ts";
 import { failure, protocolError } from "./answer.ts";
 
-/** A right asked for, as the token protocol writes it: `repository:library/nginx:pull,push`. */
+/** A requested right in the form of the token protocol: `repository:library/nginx:pull,push`. */
 export type ScopeText = string;
 
-/** Where tokens come from: the parameters of a Bearer challenge. */
+/** The token service: the parameters of a Bearer challenge. */
 export interface TokenService {
   realm: string;
   service?: string;
@@ -16,16 +16,16 @@ export interface TokenService {
 
 export interface Token {
   value: string;
-  /** Milliseconds of our own clock; the server's `issued_at` is never looked at. */
+  /** Milliseconds of our own clock; the server's `issued_at` is never used. */
   expiresAt: number;
-  /** What it allows, where its content can be read: `repository:library/nginx` → actions. */
+  /** The rights that it gives, if its content is readable: `repository:library/nginx` → actions. */
   grants?: Map<string, string[]>;
 }
 
 const MAX_ANSWER = 1024 * 1024;
-/** https://distribution.github.io/distribution/spec/auth/token/ : the default when none is given. */
+/** https://distribution.github.io/distribution/spec/auth/token/ : the default when the answer does not say. */
 const DEFAULT_SECONDS = 60;
-/** Tokens are renewed this long before their end. */
+/** Tokens are renewed this long before they expire. */
 const MARGIN_MS = 5_000;
 
 function form(service: TokenService, scopes: ScopeText[], refreshToken: string): string {
@@ -47,7 +47,7 @@ function query(service: TokenService, scopes: ScopeText[]): URL {
 }
 
 /**
- * What a token says to allow. Only for telling early what will be refused; the registry decides.
+ * The rights that a token names. Only used to report a refusal early; the registry decides.
  * https://distribution.github.io/distribution/spec/auth/jwt/ : the claim `access`
  */
 function grantsOf(token: string): Map<string, string[]> | undefined {
@@ -83,7 +83,7 @@ async function read(response: HttpResponse): Promise<Token> {
   };
 }
 
-/** The realm as a URL that credentials may be sent to. @throws AirgapError `protocol` */
+/** The realm as a URL that may receive credentials. @throws AirgapError `protocol` */
 function checkedRealm(service: TokenService, registry: URL): TokenService {
   const realm = URL.parse(service.realm);
   if (realm === null || !/^https?:$/.test(realm.protocol)) {
@@ -96,8 +96,8 @@ function checkedRealm(service: TokenService, registry: URL): TokenService {
   if (allowed === undefined) {
     throw new AirgapError(
       "protocol",
-      `${registry.host} is reached over https, but wants its password sent in the clear to ${redactUrl(realm)}`,
-      { suggestions: ["have the registry's token realm set to https"] },
+      `${registry.host} uses https, but its token service ${redactUrl(realm)} does not: the password would be sent unencrypted`,
+      { suggestions: ["ask the registry's administrator to set its token realm to https"] },
     );
   }
   return { ...service, realm: allowed.href };
@@ -107,7 +107,7 @@ export interface TokenRequest {
   service: TokenService;
   scopes: ScopeText[];
   credential: Credential | undefined;
-  /** The registry itself, whose name messages carry. */
+  /** The registry itself; messages name it. */
   registry: URL;
   host: string;
   signal?: AbortSignal;

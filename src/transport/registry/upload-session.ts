@@ -9,7 +9,7 @@ import { nameFor, type Repository } from "./manifests.ts";
 export interface UploadSession {
   /** Where the next request goes; each answer may name another place. */
   location: URL;
-  /** Smallest piece that the registry takes, but for the last one. Bytes. */
+  /** Smallest piece that the registry accepts, except the last one. Bytes. */
   minPiece: number;
 }
 
@@ -17,8 +17,8 @@ export interface UploadSession {
 export type MountAnswer = { mounted: true } | { mounted: false; session?: UploadSession };
 
 /**
- * `Location` of an answer, absolute. It may be relative, name another host, or say http though the
- * registry is reached by https, as happens behind proxies that end TLS.
+ * `Location` of an answer, made absolute. It may be relative, name another host, or say http even if the
+ * registry is reached by https, as behind proxies that end TLS.
  */
 export function locationOf(response: HttpResponse): URL {
   const { location } = response.headers;
@@ -33,7 +33,7 @@ export function locationOf(response: HttpResponse): URL {
   return url;
 }
 
-/** The address that closes an upload. What the registry put into its query stays byte for byte. */
+/** The address that closes an upload. The registry's own query stays byte for byte. */
 export function closing(location: URL, digest: Digest): URL {
   const separator = location.search === "" ? "?" : "&";
   return new URL(`${location.href.replace(/[?&]$/, "")}${separator}digest=${encodeURIComponent(digest)}`);
@@ -69,8 +69,8 @@ export async function startUpload(
 }
 
 /**
- * Asks for a blob of another repository of the same registry. Whatever comes instead of it, a
- * refusal or a dropped connection, is no error: the blob can be uploaded, and a 202 has opened
+ * Asks for a blob of another repository of the same registry. If the mount fails, by a
+ * refusal or a dropped connection, that is not an error: the blob can be uploaded, and a 202 has opened
  * that upload already.
  * https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#mounting-a-blob-from-another-repository
  */
@@ -106,7 +106,7 @@ export async function askMount(
 
 /**
  * Asks how far an upload has come.
- * @returns the next byte that is wanted, or undefined when the upload is not known any more
+ * @returns the next byte that the registry wants, or undefined when it does not know the upload any more
  */
 export async function progressOf(
   session: UploadSession,

@@ -10,19 +10,19 @@ import { closing, endOf, locationOf, progressOf, startUpload, type UploadSession
 
 const WAYS: readonly Way[] = ["put", "pieces", "patch"];
 const MIN_PIECE = 64 * 1024;
-/** Failures of the moment after which a way counts as one that does not work. */
+/** Passing failures after which a way counts as not working. */
 const MAX_TRIES = 2;
-/** Answers and breaks in a row that bring no byte further. */
+/** Answers and breaks in a row without any progress. */
 const MAX_STALLS = 6;
-/** Refusals of one piece in a row, after others were taken. */
+/** Refusals of one piece in a row, after others were accepted. */
 const MAX_REFUSALS = 3;
-/** A request that lived this long before it broke met a time limit, presumably. */
+/** A request that broke after this long probably met a time limit. */
 const LONG_MS = 20_000;
 
-/** What an attempt came to, when not to its end. */
+/** Why an attempt did not complete. */
 interface Setback {
   error: Error;
-  /** The way itself is at fault, not the moment. */
+  /** The way itself does not work; the failure is not a passing one. */
   way: boolean;
   /** No way will help. */
   final?: boolean;
@@ -30,7 +30,7 @@ interface Setback {
 
 const FINAL_STATUS = new Set([401, 403, 507]);
 
-/** Sends one blob: by the cheapest way that this registry takes, going on from what it has. */
+/** Sends one blob by the cheapest way that this registry accepts, and resumes from what it has. */
 export class Uploader {
   readonly #repository: Repository;
   readonly #preferences: UploadPreferences;
@@ -50,8 +50,8 @@ export class Uploader {
   }
 
   /**
-   * @param session an upload that is open already, from a mount that became none
-   * @throws RegistryError, AirgapError `corrupt` when the content is not what its digest says
+   * @param session an upload that is open already, from a mount that failed
+   * @throws RegistryError, AirgapError `corrupt` when the content does not match its digest
    */
   async upload(content: Content, session?: UploadSession): Promise<void> {
     const failed = new Set<Way>();
@@ -87,7 +87,7 @@ export class Uploader {
     throw this.#givenUp(content, last);
   }
 
-  /** The first way that is not known to fail; what is begun can only be gone on with by pieces. */
+  /** The first way that is not known to fail; an upload that has started can only be resumed in pieces. */
   #choose({ descriptor }: Content, failed: Set<Way>, begun: boolean): Way | undefined {
     const fits = (way: Way): boolean =>
       !failed.has(way) && descriptor.size < (this.#preferences.failing[way] ?? Number.POSITIVE_INFINITY);
@@ -98,7 +98,7 @@ export class Uploader {
     );
   }
 
-  /** Ways that failed for a blob which then went another way are not tried again for blobs as large. */
+  /** Ways that failed for a blob that another way sent are not tried again for blobs of that size. */
   #remember({ descriptor }: Content, failed: Set<Way>): void {
     for (const way of failed)
       this.#preferences.failing[way] = Math.min(
@@ -141,7 +141,7 @@ export class Uploader {
         continue;
       }
       const setback = await this.#piecesSetback(answer, content, way, length);
-      // Smaller pieces help where requests are cut off; an answer that says no to the first one rarely changes.
+      // Smaller pieces help when requests are cut off; a refusal of the first piece rarely changes.
       const failing = !(answer instanceof Error) && answer.status >= 500;
       const most = !failing ? MAX_STALLS : at > from ? MAX_REFUSALS : 1;
       if (setback.final || setback.way || ++stalls >= most) return setback;
@@ -154,7 +154,7 @@ export class Uploader {
     return await this.#close(content, session, way);
   }
 
-  /** The next byte that is wanted after a piece; `lost` when the registry forgot what it had. */
+  /** The next byte that the registry wants after a piece; `lost` when the registry lost what it had. */
   async #accepted(
     answer: HttpResponse,
     session: UploadSession,
@@ -166,7 +166,7 @@ export class Uploader {
     if (answer.headers["location"] !== undefined) session.location = locationOf(answer);
     const end = endOf(answer);
     if (end === undefined || end === at + length) return at + length;
-    // Some registries keep the last piece only; going on would make a blob of a tail.
+    // Some registries keep only the last piece; continuing would make a blob from the last pieces.
     return end < at || end > at + length || (at > 0 && end === length) ? "lost" : end;
   }
 
@@ -235,7 +235,7 @@ export class Uploader {
       `the upload of ${nameFor(this.#repository, content.descriptor.digest)}`,
       this.#repository.client.host,
     );
-    // 404: the upload is gone; 5xx: a moment's weakness. Else the way does not suit.
+    // 404: the upload is gone; 5xx: a passing failure. Otherwise the way does not work here.
     return { error, way: status < 500 && status !== 404, final: FINAL_STATUS.has(status) };
   }
 
@@ -255,12 +255,12 @@ export class Uploader {
     return answer?.status === 200;
   }
 
-  /** A digest that is refused may be our own fault: then the content is wrong and stays so. */
+  /** A refused digest may be our own fault: then the content is wrong, and trying again does not help. */
   async #contentIsWrong(setback: Setback, content: Content): Promise<boolean> {
     const { error } = setback;
     if (!(error instanceof RegistryError) || error.status !== 400) return false;
     if (await content.isRight()) return false;
-    setback.error = content.damaged("is not what its digest says", error);
+    setback.error = content.damaged("does not match its digest", error);
     return true;
   }
 
@@ -268,7 +268,7 @@ export class Uploader {
     return Date.now() - startedAt > LONG_MS;
   }
 
-  /** Smaller pieces than one of this length; false when they are as small as can be. */
+  /** Makes pieces smaller than this length; false when they cannot be smaller. */
   #shrink(length: number): boolean {
     if (length <= MIN_PIECE) return false;
     this.#preferences.piece = Math.min(this.#preferences.piece, Math.max(MIN_PIECE, Math.floor(length / 4)));
@@ -286,16 +286,16 @@ export class Uploader {
   #givenUp(content: Content, last: Setback | undefined): Error {
     const { error } = last ?? {};
     if (!isAirgapError(error, "network"))
-      return error ?? new AirgapError("network", `${content.descriptor.digest} could not be sent`);
+      return error ?? new AirgapError("network", `${content.descriptor.digest} was not sent`);
     const { host } = this.#repository.client;
     return new AirgapError(
       "network",
-      `${nameFor(this.#repository, content.descriptor.digest)} could not be sent in any way: ${messageOf(error)}`,
+      `${nameFor(this.#repository, content.descriptor.digest)} was not sent; every way to upload failed: ${messageOf(error)}`,
       {
         cause: error,
         suggestions: [
           `if ${host} is zot 2.1.17 or newer, it cuts every request off after 60 s: set "readTimeout" and "writeTimeout" under "http" in its configuration`,
-          "run the same command again: it goes on where it stopped",
+          "run the same command again; it resumes where it stopped",
         ],
       },
     );

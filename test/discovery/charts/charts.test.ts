@@ -120,7 +120,7 @@ describe("without helm", () => {
       places: [{ behind: "metrics.enabled" }],
     });
     expect(finds.every(({ confidence }) => confidence !== "certain")).toBe(true);
-    expect(warnings.join()).toContain("no helm on the PATH");
+    expect(warnings.join()).toContain("helm is not on the PATH");
   });
 
   test("values and --set change what they say, sub-charts get theirs and the global ones", async () => {
@@ -176,7 +176,7 @@ describe("without helm", () => {
   test("a build needs it", async () => {
     using scratch = new Scratch();
     await expect(withoutHelm(() => search(write(scratch, "shop", CHART), { strict: true }))).rejects.toThrow(
-      /no helm/,
+      /helm is not on the PATH/,
     );
   });
 });
@@ -230,7 +230,7 @@ describe.skipIf(!hasHelm)("rendered by helm", () => {
     });
     const { finds, warnings } = await search(folder);
     expect(rendered(finds)).toContain("reg.site/org/web:4.5.6");
-    expect(warnings.join()).toContain("sub-chart cache ^1 could not be had");
+    expect(warnings.join()).toContain("sub-chart cache ^1 cannot be fetched");
     await expect(search(folder, { strict: true })).rejects.toThrow(/cache/);
   });
 
@@ -267,7 +267,7 @@ describe.skipIf(!hasHelm)("rendered by helm", () => {
     const { finds } = await search(`${server.url}shop-1.2.3.tgz`);
     expect(rendered(finds)).toContain("docker.io/org/db:16");
     files.set("/db-1.4.0.tgz", shop);
-    await expect(search(`${server.url}shop-1.2.3.tgz`)).rejects.toThrow(/not what the index says/);
+    await expect(search(`${server.url}shop-1.2.3.tgz`)).rejects.toThrow(/wrong content: the index says/);
   });
 
   test("from a registry", async () => {

@@ -141,15 +141,18 @@ describe.skipIf(!hasHelm)("charts of a spec", () => {
     );
     await rm(scratch.path("cache"), { recursive: true });
     await expect(resolveCharts([entry], contextOf(scratch, { locked }))).rejects.toThrow(
-      /not what the lock says/,
+      /has changed since it was locked/,
     );
   });
 
   test.each([
-    [[{ chart: "nothing" }], /can't be read/],
-    [[{ chart: "shop", version: "9.9.9" }], /version 9\.9\.9 is asked for, the chart shop is 1\.2\.3/],
+    [[{ chart: "nothing" }], /Cannot read the chart/],
+    [
+      [{ chart: "shop", version: "9.9.9" }],
+      /version 9\.9\.9 is asked for, but the chart shop has version 1\.2\.3/,
+    ],
     [[{ chart: "shop", repo: "stable" }], /not the URL/],
-    [[{ chart: "shop" }, { chart: "./shop" }], /both called 'shop'/],
+    [[{ chart: "shop" }, { chart: "./shop" }], /both have the name 'shop'/],
     [[{ chart: "shop", values: ["none.yaml"] }], /none\.yaml/],
   ])("%j is refused", async (entries, message) => {
     using scratch = new Scratch();

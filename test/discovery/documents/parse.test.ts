@@ -51,7 +51,7 @@ describe("hostile input ends with a clear error, soon", () => {
 
   test.each([
     ["billion laughs", laughs, /aliases of aliases/],
-    ["an alias inside of its own anchor", "a: &a { b: *a }\n", /inside of its own anchor/],
+    ["an alias inside of its own anchor", "a: &a { b: *a }\n", /inside its own anchor/],
     ["an alias without anchor", "a: *nowhere\n", /nowhere/],
     ["brackets without end", "[".repeat(200_000), /x\.yaml:1: /],
     ["nesting", `${"- ".repeat(20_000)}x`, /nested too deeply/],

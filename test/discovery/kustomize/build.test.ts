@@ -176,7 +176,7 @@ describe("remote bases", () => {
         warn: () => {},
         ...FETCH,
       }),
-    ).rejects.toThrow(/outside of its repository/);
+    ).rejects.toThrow(/outside its repository/);
   });
 
   test("a single file by URL is read", async () => {
@@ -260,18 +260,18 @@ describe("what is refused, with advice", () => {
       "loose.yaml": "a: b\n",
     });
     symlinkSync(join(outside, "secret"), join(root, "link"));
-    expect((await failure(root)).message).toContain("outside of its folder");
-    expect((await failure(root, "b")).message).toContain("outside of its folder");
+    expect((await failure(root)).message).toContain("outside its folder");
+    expect((await failure(root, "b")).message).toContain("outside its folder");
   });
 
   test.each([
-    ["kind: Kustomization\nresources: [nowhere.yaml]\n", "nowhere.yaml, which is not there"],
+    ["kind: Kustomization\nresources: [nowhere.yaml]\n", "nowhere.yaml, which does not exist"],
     ["helmCharts: [{ name: x }]\n", "Helm charts"],
     ["transformers: [web.yaml]\n", "transformer plugins"],
     ["resources: [\n", "kustomization.yaml:2"],
     [
       'resources: [web.yaml]\npatches: [{ patch: "kind: Nothing\\nmetadata: { name: x }" }]\n',
-      "fits no object",
+      "does not match any object",
     ],
     [
       "resources: [web.yaml]\npatches: [{ target: { kind: Deployment }, patch: '- { op: remove, path: /spec/nothing }' }]\n",

@@ -200,10 +200,10 @@ describe("manifests of a spec", () => {
   });
 
   test.each([
-    [[{ path: "nothing.yaml" }], /There is no/],
+    [[{ path: "nothing.yaml" }], /no such file or folder/],
     [[{ path: "bad.yaml" }], /bad\.yaml:1: is not YAML/],
-    [[{ path: "empty.yaml" }], /no object of Kubernetes/],
-    [[{ path: "net.yml" }, { path: "x/../net.yml" }], /both called 'net'/],
+    [[{ path: "empty.yaml" }], /no Kubernetes object/],
+    [[{ path: "net.yml" }, { path: "x/../net.yml" }], /both have the name 'net'/],
     [[{ path: "d" }], /d\/bad\.yaml:1/],
   ])("%j is refused", async (entries, message) => {
     using scratch = new Scratch();
@@ -232,7 +232,7 @@ describe("with a lock", () => {
     await rm(scratch.path("cache"), { recursive: true });
     await expect(
       resolveManifests([{ path: "net.yml" }], contextOf(scratch, http, { locked })),
-    ).rejects.toThrow(/not what the lock says/);
+    ).rejects.toThrow(/has changed since it was locked/);
     scratch.write("net.yml", POD);
     expect(
       (await resolveManifests([{ path: "net.yml" }], contextOf(scratch, http, { locked }))).resolved[0]?.item

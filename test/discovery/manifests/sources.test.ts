@@ -131,7 +131,7 @@ describe("what stands for an image and is none", () => {
     ["[a:1]", "[a:1]"],
   ])("%s is said, with its place", (image, written) => {
     expect(ask(`  - { name: a, image: ${image} }\n`)).toEqual([
-      `x.yaml:6 Pod/r spec.containers[0].image: '${written}' is not an image; nothing is carried for it`,
+      `x.yaml:6 Pod/r spec.containers[0].image: '${written}' is not an image; the bundle will have no image for it`,
     ]);
   });
 
@@ -174,7 +174,7 @@ describe("paths", () => {
       "docker.io/a/b:1",
       "docker.io/c/d:2",
     ]);
-    await expect(search("-", scratch.path("."))).rejects.toThrow(/There is no/);
+    await expect(search("-", scratch.path("."))).rejects.toThrow(/no such file or folder/);
   });
 
   test("templates of manifests in a folder are named", async () => {

@@ -268,7 +268,7 @@ describe("modules", () => {
     );
     const lock = lockOf(await one(spec({ install: ["web"] })));
     Object.assign(lock.items[0]?.facts ?? {}, { modules: [{ name: "web" }] });
-    expect(() => checkLock(lock)).toThrow(/items\[0\]\.facts\.modules\[0\] lacks the key stream/);
+    expect(() => checkLock(lock)).toThrow(/items\[0\]\.facts\.modules\[0\] has no key stream/);
   });
 });
 
