@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Cluster, type ClusterHost, namedHosts } from "../cluster/cluster.ts";
+import { type Cluster, type ClusterHost, hostsOf, namedHosts } from "../cluster/cluster.ts";
 import { type ConnectOptions, openerFor, readAllFacts, sshSecrets } from "../cluster/connect.ts";
 import { readCluster } from "../cluster/read.ts";
 import { loadSecrets, type Secrets, type Standing, secretTexts } from "../cluster/secrets.ts";
@@ -14,7 +14,7 @@ import { RunLog } from "../plan/log.ts";
 import { Mask } from "../plan/mask.ts";
 import { type PreviewedStep, preview } from "../plan/preview.ts";
 import { type Outcome, runPlan } from "../plan/run.ts";
-import { Session } from "../plan/session.ts";
+import { type Opener, Session } from "../plan/session.ts";
 import { hostsIn, narrow, type Plan } from "../plan/stage.ts";
 import { StateDir } from "../plan/state-dir.ts";
 import { turnsOf } from "../plan/turns.ts";
@@ -26,10 +26,12 @@ import { askForFacts, readGatheredFacts } from "./gathered-facts.ts";
 import { hintsFor } from "./hints.ts";
 import { imagesFor } from "./images.ts";
 import { rebuildKubeconfig } from "./kubeconfig.ts";
+import { readMembers } from "./members.ts";
 import { planInstall } from "./plan.ts";
 import type { Finding } from "./preflight/finding.ts";
 import { parseIgnored, preflight, refuse } from "./preflight/preflight.ts";
 import { type StageName, scriptOrder } from "./stages/index.ts";
+import { standingPlanes } from "./standing.ts";
 import { withLocalTool } from "./tool.ts";
 import { readUserManifests } from "./user-manifests.ts";
 
@@ -89,12 +91,7 @@ function localTools(): string[] {
 
 /** What stands of a cluster and its site: the authority on a control plane, the certificate on the host that serves. */
 export function standingOf(cluster: Cluster, facts: Record<string, Facts>): Standing {
-  const plane = cluster.hosts.find(
-    ({ name, roles }) =>
-      roles.includes("control-plane") &&
-      facts[name]?.kubernetesCa &&
-      facts[name].exists.includes("/etc/kubernetes/admin.conf"),
-  );
+  const plane = standingPlanes(cluster, facts).find(({ name }) => facts[name]?.kubernetesCa);
   const ca = plane && facts[plane.name]?.kubernetesCa;
   const server = facts[cluster.repository.host];
   const tls =
@@ -104,14 +101,11 @@ export function standingOf(cluster: Cluster, facts: Record<string, Facts>): Stan
   return { ...(ca ? { ca } : {}), ...(tls ? { tls } : {}) };
 }
 
+type Reached = Pick<PlanInput, "facts" | "unreachable" | "members"> & Pick<Prepared, "session">;
 type Connecting = ConnectOptions & Pick<InstallOptions, "script">;
 
 /** Connects to every host and reads its facts; those that were gathered by hand for scripts are taken as they are. */
-async function connect(
-  cluster: Cluster,
-  home: StateDir,
-  options: Connecting,
-): Promise<{ session: Session<ClusterHost> | undefined; facts: Record<string, Facts> }> {
+async function connect(cluster: Cluster, home: StateDir, options: Connecting): Promise<Reached> {
   const { signal, script } = options;
   const gathered = Object.fromEntries(
     cluster.hosts.flatMap(({ name }) => {
@@ -121,8 +115,30 @@ async function connect(
   );
   const missing = cluster.hosts.filter(({ name }) => gathered[name] === undefined);
   if (missing.length === 0) return { session: undefined, facts: gathered };
-  const session = await Session.start(missing, openerFor(home, options)).catch((cause: unknown) => {
-    if (script === undefined || !isAirgapError(cause, "network", "unauthorized")) throw cause;
+  const open = openerFor(home, options);
+  if (script !== undefined) return byScript(missing, open, gathered, script, signal);
+  const { session, failures } = await Session.reach(missing, open);
+  try {
+    const reached = missing.filter(({ name }) => session.has(name));
+    const facts = await readAllFacts(reached, session, signal);
+    const members = await readMembers(cluster, facts, session, signal);
+    return { session, facts, unreachable: failures, ...(members ? { members } : {}) };
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+}
+
+/** Scripts are written for whole clusters: a host that is not reached is asked about by hand. */
+async function byScript(
+  missing: ClusterHost[],
+  open: Opener<ClusterHost>,
+  gathered: Record<string, Facts>,
+  script: string,
+  signal: AbortSignal | undefined,
+): Promise<Reached> {
+  const session = await Session.start(missing, open).catch((cause: unknown) => {
+    if (!isAirgapError(cause, "network", "unauthorized")) throw cause;
     const names = missing.map(({ name }) => name);
     throw askForFacts(script, names, cause);
   });
@@ -143,13 +159,18 @@ export async function prepare(options: Omit<InstallOptions, "dryRun">): Promise<
   const images = imagesFor(cluster, carried.lock);
   const userManifests = readUserManifests(cluster, carried.lock);
   const home = StateDir.open(cluster);
-  const { session, facts } = await connect(cluster, home, options);
+  const { session, facts, unreachable, members } = await connect(cluster, home, options);
   try {
     const server = facts[cluster.repository.host];
     const bundle = server ? withLocalTool(carried, localTools(), architecture(server).node) : carried;
     const secrets = await loadSecrets(cluster, home, standingOf(cluster, facts));
     const mask = new Mask([...secretTexts(secrets), ...sshSecrets(cluster.hosts)]);
-    const input: PlanInput = { cluster, facts, bundle, secrets, images, userManifests, ignored };
+    const input: PlanInput = {
+      ...{ cluster, facts, bundle, secrets, images, userManifests, ignored },
+      ...(unreachable ? { unreachable } : {}),
+      ...(members ? { members } : {}),
+      ...(options.hosts ? { asked: options.hosts } : {}),
+    };
     const findings = preflight(makeContext(input));
     return { cluster, bundle, home, session, facts, secrets, input, mask, findings };
   } catch (error) {
@@ -228,7 +249,7 @@ async function dryRun(
     signal: options.signal,
   };
   try {
-    const hosts = names(cluster, plan, options);
+    const hosts = names(cluster, plan, options).filter((name) => session.has(name));
     const steps = preview(plan, hosts, await checkAll(plan, hosts, context), mask);
     return { changed: 0, steps };
   } finally {
@@ -243,13 +264,14 @@ async function run(prepared: Connected, plan: Plan, options: InstallOptions): Pr
   try {
     await journal?.begin("install", log.path);
     await tellForgotten(cluster, options, journal);
-    for (const host of cluster.hosts)
+    for (const host of cluster.hosts.filter(({ name }) => session.has(name)))
       await journal?.remember({
         name: host.name,
         settings: JSON.stringify(host),
         facts: JSON.stringify(facts[host.name]),
       });
-    const result = await runPlan(plan, names(cluster, plan, options), {
+    const hosts = names(cluster, plan, options).filter((name) => session.has(name));
+    const result = await runPlan(plan, hosts, {
       connections: session,
       log,
       mask,
@@ -302,10 +324,11 @@ async function tellForgotten(
 
 /** The administrator's kubeconfig, kept beside the cluster file. One that is there is kept while nothing has changed. */
 async function bringHome(
-  { session, home, cluster, secrets }: Connected,
+  { session, home, cluster, secrets, facts }: Connected,
   changed: number,
 ): Promise<string | undefined> {
-  const first = cluster.hosts.find(({ roles }) => roles.includes("control-plane"));
+  const planes = [...standingPlanes(cluster, facts), ...hostsOf(cluster, "control-plane")];
+  const first = planes.find(({ name }) => session.has(name));
   if (first === undefined) return undefined;
   const path = home.path("kubeconfig");
   const checked = (text: string): string => rebuildKubeconfig(text, first.name, cluster, secrets.ca);

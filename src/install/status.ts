@@ -37,17 +37,29 @@ export interface NodeStatus {
   conditions: string[];
 }
 
+export interface UnreadyPod {
+  namespace: string;
+  name: string;
+  state: string;
+  /** Absent while it has none. */
+  node?: string;
+  /** What the cluster says of why: `0/2 nodes are available: …`. */
+  reason?: string;
+}
+
 export interface ClusterStatus {
   cluster: string;
   version: string;
   /** Everything below is as it should be. */
   healthy: boolean;
   nodes: NodeStatus[];
-  pods: { total: number; notReady: { namespace: string; name: string; state: string }[] };
+  pods: { total: number; notReady: UnreadyPod[] };
   /** The one that ends first comes first. */
   certificates: { host: string; name: string; days: number }[];
   /** Where each node's runtime looks for images: the site's registry alone, or something else too. */
   origins: { host: string; onlySite: boolean; others: string[] }[];
+  /** Hosts that could not be asked, and why. */
+  unreachable: { host: string; message: string }[];
   problems: string[];
 }
 

@@ -18,6 +18,9 @@ const node = (facts: Wishes["facts"]): Wishes => ({ hostFacts: { node1: facts ??
 const rocky = factsOf("rocky-9.4");
 const with_ = (more: Partial<Wishes>, facts: Wishes["facts"]): Wishes => ({ ...more, ...node(facts) });
 
+/** Of a control plane that kubeadm has made. */
+const STANDING = ["/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf", "/var/lib/etcd/member"];
+
 /** For each check, hosts or bundles that it finds something wrong with: all that is found. */
 type Case = [check: string, wishes: Wishes, found: string[]];
 const CASES: Case[] = [
@@ -236,13 +239,23 @@ const CASES: Case[] = [
   ],
   [
     "cluster",
-    node({ exists: ["/etc/kubernetes/kubelet.conf"], kubeletServer: "https://10.0.0.12:6443" }),
+    {
+      hostFacts: {
+        master1: { owner: "site", exists: STANDING },
+        node1: { exists: ["/etc/kubernetes/kubelet.conf"], kubeletServer: "https://10.0.0.12:6443" },
+      },
+    },
     [],
   ],
   ["cluster", node({ exists: ["/etc/cni/net.d/87-podman.conflist"] }), []],
   [
     "kubernetes",
-    node({ owner: "site", versions: { kubelet: "1.27.1" }, exists: ["/etc/kubernetes/kubelet.conf"] }),
+    {
+      hostFacts: {
+        master1: { owner: "site", exists: STANDING },
+        node1: { owner: "site", versions: { kubelet: "1.27.1" }, exists: ["/etc/kubernetes/kubelet.conf"] },
+      },
+    },
     ["error: node1: kubernetes: it is a node at v1.27.1, and the cluster file says v1.28.2"],
   ],
   [
@@ -401,9 +414,11 @@ describe("preflight", () => {
     if (wanted.length > 0) expect(found(wishes)[0]?.check).toBe(check);
   });
 
-  it("has a case for each name, but for those that are looked at while packages are installed", () => {
+  it("has a case for each name, but for those with a test of their own and those looked at later", () => {
     const shown = new Set(CASES.map(([check]) => check));
     expect(Object.keys(CHECKS).filter((check) => !shown.has(check))).toEqual([
+      "unreachable",
+      "member",
       "package-removal",
       "base-packages",
     ]);

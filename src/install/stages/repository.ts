@@ -8,7 +8,7 @@ import { SITE_CA } from "./trust.ts";
 /** The site's repository is added; repositories that a host has stay as they are, and airgap does not use them. */
 export function repositoryStage(context: Context): Wave[] {
   return [
-    wave(context.cluster.hosts, (host) => {
+    wave(context.reached, (host) => {
       const set = setFor(context.bundle, context.factsOf(host));
       if (set === undefined) return [];
       return context.systemOf(host).repositorySteps({

@@ -29,7 +29,7 @@ export function toolOnHost(context: Context): string {
 
 /** The bundle and the tool go to one host, once; from there every host gets packages, files and images. */
 export function serveStage(context: Context): Wave[] {
-  const host = context.cluster.hosts.find(({ name }) => name === context.cluster.repository.host);
+  const host = context.reached.find(({ name }) => name === context.cluster.repository.host);
   if (host === undefined) return [];
   const steps = [
     userStep(),
