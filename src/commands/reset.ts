@@ -11,11 +11,17 @@ export default class Reset extends ClusterCommand<ResetResult> {
     "Each host remembers what was there before and how each step is taken back. With --hosts only some of them: they are drained and deleted from the cluster first; hosts that the cluster file has forgotten may be named too. Packages stay unless --packages says otherwise.";
   static override examples = [
     "<%= config.bin %> reset cluster.yaml --hosts node3",
+    "<%= config.bin %> reset cluster.yaml --hosts node4 --gone",
     "<%= config.bin %> reset cluster.yaml --yes",
   ];
   static override args = { cluster: Args.string({ description: "The cluster file (YAML)", required: true }) };
   static override flags = withEnv({
     hosts: Flags.string({ description: "Only these hosts, with commas between them", helpValue: "NAME,…" }),
+    gone: Flags.boolean({
+      description:
+        "These hosts are lost: nobody connects to them; the cluster forgets them, by a control plane that stands",
+      dependsOn: ["hosts"],
+    }),
     packages: Flags.boolean({ description: "Remove the packages that were installed, too" }),
   });
 
@@ -25,17 +31,20 @@ export default class Reset extends ClusterCommand<ResetResult> {
       clusterFile: args.cluster,
       ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
       packages: flags.packages,
+      gone: flags.gone,
       confirm: this.hostKeys(flags),
       sure: (hosts) =>
         this.confirm(
-          `Everything that makes ${hosts.join(", ")} part of the cluster is taken back, data in it included. Go on?`,
+          flags.gone
+            ? `The cluster forgets ${hosts.join(", ")}: its nodes and members of etcd are removed, pods there are not drained. Go on?`
+            : `Everything that makes ${hosts.join(", ")} part of the cluster is taken back, data in it included. Go on?`,
         ),
       emit: this.emit,
       signal: this.signal,
     });
     this.report.end();
     for (const { host, undone } of result.hosts)
-      this.report.line(`${host}: ${count(undone, "step")} taken back`);
+      this.report.line(flags.gone ? `${host}: forgotten` : `${host}: ${count(undone, "step")} taken back`);
     return result;
   }
 }

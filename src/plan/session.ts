@@ -95,7 +95,7 @@ export class Session<Settings extends { name: string } = { name: string }> imple
 }
 
 /** Several hosts' failures as one, each named. */
-function joined(failures: unknown[]): unknown {
+export function joined(failures: unknown[]): unknown {
   const [first] = failures;
   const known = failures.filter((failure) => isAirgapError(failure));
   if (failures.length === 1 || known.length < failures.length)

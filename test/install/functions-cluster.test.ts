@@ -129,16 +129,25 @@ describe.each(SHELLS)("functions that make the cluster, by %s", (...shell) => {
       const kubectl = `case $* in *'member list') printf '%s\\n' ${members.map((line) => `'${line}'`).join(" ")} ;; esac`;
       expect(sh("forget_node cp1 10.0.0.1 cp2", { kubectl }).code).toBe(0);
       const asked = calls().map((call) => call.replace(/ --endpoints .*healthcheck-client\.key/, ""));
+      expect(asked.shift()).toMatch(/^kubectl get node cp1 --ignore-not-found /);
       expect(asked).toEqual([
         "kubectl -n kube-system exec etcd-cp2 -- etcdctl member list",
         "kubectl -n kube-system exec etcd-cp2 -- etcdctl member remove 1a",
         "kubectl get node cp1 -o name",
         "kubectl delete node cp1",
       ]);
-      const stranger = { kubectl: `case $* in 'get node '*) return 1 ;; esac\n${kubectl}` };
+      const stranger = { kubectl: `case $* in 'get node '*name) return 1 ;; esac\n${kubectl}` };
       expect(sh("forget_node cp9 10.0.0.9 cp2", stranger).code).toBe(44);
-      const silent = sh("forget_node cp1 10.0.0.1 cp2", { kubectl: "return 1" });
+      const silent = sh("forget_node cp1 10.0.0.1 cp2", {
+        kubectl: "case $* in 'get node '*) ;; *) return 1 ;; esac",
+      });
       expect(silent).toMatchObject({ code: 1, output: "etcd on cp2 does not answer\n" });
+      const alive = sh("forget_node cp1 10.0.0.1 cp2", { kubectl: "printf True" });
+      expect(alive).toMatchObject({
+        code: 1,
+        output: expect.stringContaining("cp1 is ready: it is not gone"),
+      });
+      expect(calls().filter((call) => /remove|delete/.test(call))).toHaveLength(2);
     });
 
     it("a run that failed is told, and discarded before the next", () => {
