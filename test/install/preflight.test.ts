@@ -424,6 +424,21 @@ describe("preflight", () => {
     ]);
   });
 
+  it("says when kubelet would be on a host that is no node", () => {
+    const cluster = {
+      hosts: [
+        { name: "master1", address: "10.0.0.12", roles: ["control-plane"] },
+        { name: "box", address: "10.0.0.14", roles: ["registry"] },
+      ],
+    };
+    expect(lines({ cluster })).toEqual([
+      "warning: box: bundle-packages: the set el9 puts kubelet on it, and it is no node (registry): kubelet starts over and over there",
+    ]);
+    const kubernetes = ["=kubelet 1.28.2-1", "=kubeadm 1.28.2-1"];
+    const packages = { all: ["containerd.io 1.7.27"], "control-plane": kubernetes, worker: kubernetes };
+    expect(lines({ cluster, bundle: { packages } })).toEqual([]);
+  });
+
   it("names images that the user's own add-ons want", () => {
     const wishes = {
       cluster: { addons: [{ manifest: "manifests/shop.yaml" }] },
@@ -451,7 +466,9 @@ describe("preflight", () => {
       nameservers: [],
       listening: [6443],
     };
-    expect(lines({ cluster: { hosts }, hostFacts: { register: small } })).toEqual([]);
+    const kubernetes = ["=kubelet 1.28.2-1", "=kubeadm 1.28.2-1"];
+    const packages = { all: ["containerd.io 1.7.27"], "control-plane": kubernetes, worker: kubernetes };
+    expect(lines({ cluster: { hosts }, hostFacts: { register: small }, bundle: { packages } })).toEqual([]);
   });
 
   it("of hosts alone needs no bundle", () => {
