@@ -226,6 +226,58 @@ const CASES: Case[] = [
       "warning: node1: runtime: Docker runs here; its containerd is reconfigured and started anew, which stops nothing but is seen by its users",
     ],
   ],
+  [
+    "leftovers",
+    node({ active: ["k3s-agent", "containerd"] }),
+    [
+      "error: node1: leftovers: k3s-agent runs here: another Kubernetes, with a kubelet and a runtime of its own",
+      "warning: node1: leftovers: containerd runs here for somebody; it is reconfigured and started anew",
+    ],
+  ],
+  [
+    "leftovers",
+    node({ active: ["kubelet"] }),
+    ["error: node1: leftovers: a kubelet runs here that no kubeadm has made"],
+  ],
+  [
+    "leftovers",
+    node({
+      addresses: [
+        { interface: "ens192", cidr: "10.0.0.15/24" },
+        { interface: "cni0", cidr: "10.42.0.1/24" },
+        { interface: "flannel.1", cidr: "10.244.3.0/32" },
+      ],
+    }),
+    [
+      "error: node1: leftovers: cni0 has 10.42.0.1/24, left from another pod network (pods here get 10.244.0.0/16): pods would get no network",
+      "error: node1: leftovers: flannel.1 has 10.244.3.0/32, left from another pod network: pods would get no network",
+    ],
+  ],
+  [
+    "leftovers",
+    node({
+      exists: ["05-old.conflist", "10-calico.conflist", "01.txt", "87-podman.conflist"].map(
+        (name) => `/etc/cni/net.d/${name}`,
+      ),
+    }),
+    [
+      "error: node1: leftovers: /etc/cni/net.d/05-old.conflist, /etc/cni/net.d/10-calico.conflist would be used instead of 10-flannel.conflist: the runtime takes the first by name",
+    ],
+  ],
+  [
+    "leftovers",
+    {
+      hostFacts: {
+        master1: { owner: "site", exists: STANDING },
+        node1: {
+          owner: "site",
+          active: ["kubelet", "containerd"],
+          exists: ["/etc/cni/net.d/00-multus.conf"],
+        },
+      },
+    },
+    [],
+  ],
   ["cluster", node({ owner: "another" }), ["error: node1: cluster: it belongs to the cluster another"]],
   [
     "cluster",

@@ -18,6 +18,7 @@ export const CHECKS = {
   "resolv-conf": "pods get name servers that are not themselves",
   vip: "the address that is to be shared is free",
   runtime: "no other container runtime is in the way",
+  leftovers: "nothing of another cluster is in the way",
   unreachable: "every host answers",
   member: "the cluster that stands is the one that hosts join, and has forgotten those that were lost",
   cluster: "the host is not in another cluster",
