@@ -24,6 +24,8 @@ export interface PlanInput {
   userManifests: UserManifests;
   /** Hosts that could not be reached, with why; their facts are missing. */
   unreachable?: Record<string, AirgapError>;
+  /** The control plane that got no answer at the endpoint, where others are to hold it. */
+  endpointSilentFor?: string;
   /** Hosts that are meant; absent when all are. */
   asked?: readonly string[];
   /** What the cluster itself knows of its nodes, where one stands and answers. */

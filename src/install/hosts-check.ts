@@ -6,6 +6,7 @@ import { Session } from "../plan/session.ts";
 import { StateDir } from "../plan/state-dir.ts";
 import { type Bundle, readBundle } from "./bundle.ts";
 import { type Context, makeContext } from "./context.ts";
+import { silentEndpoint } from "./endpoint.ts";
 import { imagesFor } from "./images.ts";
 import { readMembers } from "./members.ts";
 import type { Finding } from "./preflight/finding.ts";
@@ -49,6 +50,7 @@ export async function checkHosts(options: HostsCheckOptions): Promise<HostsCheck
     const reached = asked.hosts.filter(({ name }) => session.has(name));
     const facts = await readAllFacts(reached, session, signal);
     const members = await readMembers(cluster, facts, session, signal);
+    const silent = await silentEndpoint(cluster, facts, session, signal);
     const context: Context = makeContext({
       cluster,
       facts,
@@ -60,6 +62,7 @@ export async function checkHosts(options: HostsCheckOptions): Promise<HostsCheck
       ignored: [],
       unreachable: failures,
       ...(members ? { members } : {}),
+      ...(silent ? { endpointSilentFor: silent } : {}),
     });
     const narrowed: Context = { ...context, cluster: asked };
     return {

@@ -22,6 +22,7 @@ import { type Beside, writeScripts } from "../plan/write-scripts.ts";
 import type { Journal } from "../state/journal.ts";
 import { type Bundle, readBundle } from "./bundle.ts";
 import { architecture, makeContext, type PlanInput } from "./context.ts";
+import { silentEndpoint } from "./endpoint.ts";
 import { askForFacts, readGatheredFacts } from "./gathered-facts.ts";
 import { hintsFor } from "./hints.ts";
 import { imagesFor } from "./images.ts";
@@ -101,7 +102,8 @@ export function standingOf(cluster: Cluster, facts: Record<string, Facts>): Stan
   return { ...(ca ? { ca } : {}), ...(tls ? { tls } : {}) };
 }
 
-type Reached = Pick<PlanInput, "facts" | "unreachable" | "members"> & Pick<Prepared, "session">;
+type Reached = Pick<PlanInput, "facts" | "unreachable" | "members" | "endpointSilentFor"> &
+  Pick<Prepared, "session">;
 type Connecting = ConnectOptions & Pick<InstallOptions, "script">;
 
 /** Connects to every host and reads its facts; those that were gathered by hand for scripts are taken as they are. */
@@ -121,8 +123,15 @@ async function connect(cluster: Cluster, home: StateDir, options: Connecting): P
   try {
     const reached = missing.filter(({ name }) => session.has(name));
     const facts = await readAllFacts(reached, session, signal);
-    const members = await readMembers(cluster, facts, session, signal);
-    return { session, facts, unreachable: failures, ...(members ? { members } : {}) };
+    const [members, silent] = await Promise.all([
+      readMembers(cluster, facts, session, signal),
+      silentEndpoint(cluster, facts, session, signal),
+    ]);
+    return {
+      ...{ session, facts, unreachable: failures },
+      ...(members ? { members } : {}),
+      ...(silent ? { endpointSilentFor: silent } : {}),
+    };
   } catch (error) {
     await session.close();
     throw error;
@@ -159,16 +168,16 @@ export async function prepare(options: Omit<InstallOptions, "dryRun">): Promise<
   const images = imagesFor(cluster, carried.lock);
   const userManifests = readUserManifests(cluster, carried.lock);
   const home = StateDir.open(cluster);
-  const { session, facts, unreachable, members } = await connect(cluster, home, options);
+  const { session, ...known } = await connect(cluster, home, options);
+  const { facts } = known;
   try {
     const server = facts[cluster.repository.host];
     const bundle = server ? withLocalTool(carried, localTools(), architecture(server).node) : carried;
     const secrets = await loadSecrets(cluster, home, standingOf(cluster, facts));
     const mask = new Mask([...secretTexts(secrets), ...sshSecrets(cluster.hosts)]);
     const input: PlanInput = {
-      ...{ cluster, facts, bundle, secrets, images, userManifests, ignored },
-      ...(unreachable ? { unreachable } : {}),
-      ...(members ? { members } : {}),
+      ...known,
+      ...{ cluster, bundle, secrets, images, userManifests, ignored },
       ...(options.hosts ? { asked: options.hosts } : {}),
     };
     const findings = preflight(makeContext(input));

@@ -260,6 +260,46 @@ describe.each(SHELLS)("functions that make the cluster, by %s", (...shell) => {
     });
   });
 
+  describe("a tunnel of the pod network", () => {
+    const programs = {
+      ip: `case $* in
+        '-4 route show dev flannel.1') echo '10.244.1.0/24 via 10.244.1.0 onlink' ;;
+        'neigh show 10.244.1.0 dev flannel.1') echo '10.244.1.0 lladdr 3e:aa:01:02:03:04 PERMANENT' ;;
+        *) return 1 ;; esac`,
+      bridge:
+        "printf '%s\\n' '3e:aa:01:02:03:05 dst 10.0.0.14 self' '3e:aa:01:02:03:04 dst 10.0.0.15 self permanent'",
+    };
+    const tried = (answer: string, more = {}): Ran =>
+      sh("airgap_fail_for_tunnel", { ...programs, timeout: answer, ...more });
+
+    it("that lets nothing through is named, with the host behind it", () => {
+      expect(tried("return 124")).toMatchObject({
+        code: 1,
+        output:
+          "nothing comes back from 10.0.0.15 through the tunnel flannel.1: is UDP 8472 blocked between the hosts?\n",
+      });
+      expect(tried("return 124", { bridge: "return 127" }).output).toContain("back from 10.244.1.0 through");
+    });
+
+    it("whose other end refuses is well, and so is none at all", () => {
+      expect(tried("echo 'connect: Connection refused' >&2; return 1")).toMatchObject({
+        code: 1,
+        output: "",
+      });
+      expect(tried("return 124", { ip: "return 1" })).toMatchObject({ code: 1, output: "" });
+    });
+
+    it("is looked at only when pods do not reach what they should", () => {
+      const failing = (dns: string): Ran =>
+        sh(
+          `pod_process() { echo 7; }\nwait_for() { shift; ("$@") || return 1; }\ndns() { ${dns}; }\nreaches() { :; }\nprobe_network 10.96.0.10 c.local`,
+          { ...programs, timeout: "return 124" },
+        );
+      expect(failing("echo 10.244.0.2").code).toBe(0);
+      expect(failing("return 1").output).toMatch(/does not answer for[^]*is UDP 8472 blocked/);
+    });
+  });
+
   describe("probe_network", () => {
     const probe = (answers: string, reached = ":"): Ran =>
       sh(

@@ -105,7 +105,7 @@ describe("install", () => {
       message: expect.stringContaining("node1: ports: something listens at 10250 already"),
     });
     expect((error as { suggestions: string[] }).suggestions.at(-1)).toBe(
-      "or go on all the same: --ignore-check ports",
+      "to go on all the same: --ignore-check ports",
     );
     for (const host of site.hosts.values())
       expect([...host.sent, ...host.commands, ...host.poured]).toEqual([]);

@@ -168,6 +168,24 @@ describe("hosts that are lost", () => {
     await expect(site.install({ open, hosts: ["cp3"] })).rejects.toMatchObject({ exit: 3 });
   });
 
+  it("an endpoint that nobody holds is told on the first day, and stops what needs it later", async () => {
+    site.endpointAnswers = false;
+    const check = async (): Promise<string[]> =>
+      (await checkHosts({ clusterFile: site.clusterFile, open })).findings
+        .filter(({ check }) => check === "vip")
+        .map(({ severity, message }) => `${severity}: ${message}`);
+    expect(await check()).toEqual([
+      "warning: cp1 gets no answer at the endpoint 10.0.0.200:6443: it has to be held before `kubeadm init`",
+    ]);
+    for (const name of ["cp1", "cp2", "cp3"]) stand(name);
+    expect(await check()).toEqual([
+      "error: cp1 gets no answer at the endpoint 10.0.0.200:6443, where the cluster's API is asked",
+    ]);
+    await expect(site.install()).rejects.toMatchObject({ exit: 3 });
+    site.endpointAnswers = true;
+    expect(await check()).toEqual([]);
+  });
+
   it("hosts check names them and looks at the others", async () => {
     dead.add("node1");
     const result = await checkHosts({ clusterFile: site.clusterFile, open });

@@ -544,7 +544,7 @@ describe("what is refused", () => {
         code: "check-failed",
         exit: 3,
         message: "Nothing was changed: 2 checks failed.\n  a: cores: one core\n  time: skew",
-        suggestions: ["set the clocks", "or go on all the same: --ignore-check cores --ignore-check time"],
+        suggestions: ["set the clocks", "to go on all the same: --ignore-check cores --ignore-check time"],
       }),
     );
     expect(() => refuse(errors, ["cores"])).toThrow("Nothing was changed: a check failed.\n  time: skew");

@@ -16,7 +16,7 @@ export const CHECKS = {
   subnets: "pods, services and hosts have networks of their own",
   route: "services can be reached without a default route",
   "resolv-conf": "pods get name servers that are not themselves",
-  vip: "the address that is to be shared is free",
+  vip: "the address that is shared is nobody's own, and answers",
   runtime: "no other container runtime is in the way",
   leftovers: "nothing of another cluster is in the way",
   unreachable: "every host answers",

@@ -90,4 +90,23 @@ function leftBehind({ cluster, facts, members }: Context): Finding[] {
   ];
 }
 
-export const MEMBER_CHECKS: ((context: Context) => Finding[])[] = [unreachable, founding, leftBehind];
+/** An endpoint of the user's own must answer where a cluster stands; on the first day it may come yet. */
+function endpoint({ cluster, facts, endpointSilentFor: asked }: Context): Finding[] {
+  if (asked === undefined) return [];
+  const stands = standingPlanes(cluster, facts).length > 0;
+  return [
+    {
+      check: "vip",
+      severity: stands ? "error" : "warning",
+      message: `${asked} gets no answer at the endpoint ${apiServer(cluster)}${stands ? ", where the cluster's API is asked" : ": it has to be held before `kubeadm init`"}`,
+      suggestion: "what an endpoint of your own must do: docs/high-availability.md",
+    },
+  ];
+}
+
+export const MEMBER_CHECKS: ((context: Context) => Finding[])[] = [
+  unreachable,
+  endpoint,
+  founding,
+  leftBehind,
+];

@@ -49,7 +49,7 @@ export function refuse(findings: Finding[], ignored: readonly string[]): void {
     {
       suggestions: [
         ...suggestions,
-        `or go on all the same: ${[...new Set(errors.map(({ check }) => `--ignore-check ${check}`))].join(" ")}`,
+        `to go on all the same: ${[...new Set(errors.map(({ check }) => `--ignore-check ${check}`))].join(" ")}`,
       ],
       data: { findings },
     },
