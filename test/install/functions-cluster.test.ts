@@ -296,7 +296,7 @@ describe.each(SHELLS)("functions that make the cluster, by %s", (...shell) => {
           { ...programs, timeout: "return 124" },
         );
       expect(failing("echo 10.244.0.2").code).toBe(0);
-      expect(failing("return 1").output).toMatch(/does not answer for[^]*is UDP 8472 blocked/);
+      expect(failing("return 1").output).toMatch(/does not answer for[\s\S]*is UDP 8472 blocked/);
     });
   });
 
