@@ -43,6 +43,8 @@ export interface Context extends PlanInput {
   /** Of those that were reached. */
   hosts(...roles: Role[]): ClusterHost[];
   nodes: ClusterHost[];
+  /** Every control plane of the file, reached or not. */
+  planes: ClusterHost[];
   /** The control plane that others join: one that stands, else the first in the file. */
   first: ClusterHost;
   /** Where packages and files are served: `https://register:8443`. */
@@ -69,6 +71,7 @@ export function makeContext(input: PlanInput): Context {
     systemOf: (host) => systemFor(factsOf(host)),
     hosts: (...roles) => hostsOf(cluster, ...roles).filter(known),
     nodes: nodesOf(cluster).filter(known),
+    planes: hostsOf(cluster, "control-plane"),
     first,
     repositoryUrl: `${served ? registry.scheme : "https"}://${name}`,
   };

@@ -186,6 +186,12 @@ describe("hosts that are lost", () => {
     expect(await check()).toEqual([]);
   });
 
+  it("hosts check of one worker says nothing of control planes that it did not look at", async () => {
+    site.tell("node1", "exists|/etc/kubernetes/kubelet.conf\nowner|site");
+    const { findings } = await checkHosts({ clusterFile: site.clusterFile, open, hosts: ["node1"] });
+    expect(findings.filter(({ check }) => check === "member")).toEqual([]);
+  });
+
   it("hosts check names them and looks at the others", async () => {
     dead.add("node1");
     const result = await checkHosts({ clusterFile: site.clusterFile, open });

@@ -25,7 +25,9 @@ function unreachable({ cluster, unreachable: failures = {}, asked }: Context): F
 }
 
 /** A first control plane is made only where no host shows a cluster, and where that is known. */
-function founding({ cluster, facts, unreachable: failures = {} }: Context): Finding[] {
+function founding({ cluster, facts, planes, unreachable: failures = {} }: Context): Finding[] {
+  // Nobody was asked about some: then nothing is made either.
+  if (planes.some(({ name }) => facts[name] === undefined && failures[name] === undefined)) return [];
   if (standingPlanes(cluster, facts).length > 0) return [];
   const finding = (message: string, suggestion: string): Finding => ({
     check: "member",
