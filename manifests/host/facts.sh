@@ -78,7 +78,12 @@ if [ -s /etc/airgap/serve/tls.key ]; then
 	text site-ca /etc/airgap/ca.crt
 	text site-certificate /etc/airgap/serve/tls.crt
 fi
-if have ss; then ss -Hltn | awk '{ n = split($4, a, ":"); print a[n] }' | sort -un | lines listening; fi
+if have ss; then
+	ss -Hltn | awk '{ n = split($4, a, ":"); print a[n] }' | sort -un | lines listening
+else
+	# 0A is LISTEN; ports are written in hexadecimal: proc_net_tcp.rst of the kernel.
+	quiet cat /proc/net/tcp /proc/net/tcp6 | awk '$4 == "0A" { n = split($2, a, ":"); print a[n] }' | sort -u | while read -r p; do say listening "$((0x$p))"; done
+fi
 {
 	env
 	quiet cat /etc/environment

@@ -11,11 +11,17 @@ export default class Reset extends ClusterCommand<ResetResult> {
     "Each host remembers what was there before and how to undo each step. With --hosts, airgap resets only these hosts; it drains them and deletes them from the cluster first. You can also name hosts that are no longer in the cluster file. Packages stay unless you add --packages.";
   static override examples = [
     "<%= config.bin %> reset cluster.yaml --hosts node3",
+    "<%= config.bin %> reset cluster.yaml --hosts node4 --gone",
     "<%= config.bin %> reset cluster.yaml --yes",
   ];
   static override args = { cluster: Args.string({ description: "The cluster file (YAML)", required: true }) };
   static override flags = withEnv({
     hosts: Flags.string({ description: "Only these hosts (comma-separated)", helpValue: "NAME,…" }),
+    gone: Flags.boolean({
+      description:
+        "These hosts are lost: do not connect to them, remove them from the cluster through a running control plane",
+      dependsOn: ["hosts"],
+    }),
     packages: Flags.boolean({ description: "Also remove the packages that install added" }),
   });
 
@@ -25,16 +31,22 @@ export default class Reset extends ClusterCommand<ResetResult> {
       clusterFile: args.cluster,
       ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
       packages: flags.packages,
+      gone: flags.gone,
       confirm: this.hostKeys(flags),
       sure: (hosts) =>
         this.confirm(
-          `This removes everything that makes ${hosts.join(", ")} part of the cluster, including its data. Continue?`,
+          flags.gone
+            ? `This removes ${hosts.join(", ")} from the cluster, nodes and etcd members included, without draining. Continue?`
+            : `This removes everything that makes ${hosts.join(", ")} part of the cluster, including its data. Continue?`,
         ),
       emit: this.emit,
       signal: this.signal,
     });
     this.report.end();
-    for (const { host, undone } of result.hosts) this.report.line(`${host}: ${count(undone, "step")} undone`);
+    for (const { host, undone } of result.hosts)
+      this.report.line(
+        flags.gone ? `${host}: removed from the cluster` : `${host}: ${count(undone, "step")} undone`,
+      );
     return result;
   }
 }

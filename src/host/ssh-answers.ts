@@ -27,6 +27,9 @@ interface Failure {
   resolved: ResolvedTarget;
   options: SshOptions;
   stderr: string;
+  /** ssh's exit status, and what the remote shell printed. */
+  code?: number | null;
+  stdout?: string;
   read: Read;
 }
 
@@ -109,7 +112,23 @@ function refused({ target, resolved, options, stderr, read }: Failure): AirgapEr
   );
 }
 
-/** Explains why ssh did not connect, and what to do. */
+/** The login was right, and the shell that it leads to runs no command: nologin, a forced command, a start file that exits. */
+function shellEnded({ target, resolved, code, stdout = "", stderr }: Failure): AirgapError {
+  const said = last(`${stdout}\n${stderr}`);
+  return new AirgapError(
+    "unauthorized",
+    `${target.name}: ${resolved.user} may log in at ${target.address}, and the login shell ends (exit ${code}) before it runs a command${said ? `: ${said}` : ""}`,
+    {
+      suggestions: [
+        `on the host, see its shell: getent passwd ${resolved.user}; nologin and false run nothing`,
+        "look for `exit` in its start files (.bashrc, .profile), and for `command=` in authorized_keys, ForceCommand in sshd_config",
+        "or name another user: `ssh: { user: … }`",
+      ],
+    },
+  );
+}
+
+/** Why ssh did not connect, in words, with the way on. */
 export function explainSshFailure(failure: Failure): AirgapError {
   const { target, stderr, read } = failure;
   if (/REMOTE HOST IDENTIFICATION HAS CHANGED/.test(stderr)) {
@@ -135,6 +154,8 @@ export function explainSshFailure(failure: Failure): AirgapError {
   if (onTheWay !== undefined) return unknownJump(failure, onTheWay);
   if (/Permission denied|Too many authentication failures|No supported authentication/.test(stderr))
     return refused(failure);
+  // 255 is ssh's own failure; anything else is the status with which the shell over there ended.
+  if (typeof failure.code === "number" && failure.code !== 255) return shellEnded(failure);
   return new AirgapError(
     "network",
     `${target.name}: no connection to ${target.address}: ${last(stderr) || "ssh printed nothing"}`,

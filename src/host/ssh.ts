@@ -177,17 +177,17 @@ async function connect(
   copyFileSync(shippedPath("host/askpass.sh"), join(dir, "ask"));
   chmodSync(join(dir, "ask"), 0o700);
   const call: Call = { target: resolved, identityFile: target.identityFile, options, dir };
-  const refused = (stderr: string): AirgapError =>
-    explainSshFailure({ target, resolved, options, stderr, read: (name) => readAnswer(dir, name) });
+  const refused = (ended: Ended): AirgapError =>
+    explainSshFailure({ target, resolved, options, ...ended, read: (name) => readAnswer(dir, name) });
   const first = await start(call, options.fingerprint);
   if ("master" in first) return first.master;
   const asked = askedHostKey(first.stderr, (name) => readAnswer(dir, name));
   if (asked === undefined || options.fingerprint !== undefined || (await options.confirm?.(asked)) !== true)
-    throw refused(first.stderr);
+    throw refused(first);
   for (const name of ANSWERS) rmSync(join(dir, name), { force: true });
   const second = await start(call, asked.fingerprint);
   if ("master" in second) return second.master;
-  throw refused(second.stderr);
+  throw refused(second);
 }
 
 function readAnswer(dir: string, name: string): string | undefined {
@@ -198,11 +198,16 @@ function readAnswer(dir: string, name: string): string | undefined {
   }
 }
 
-/** Starts the connection that all commands share. It ends when we close its stdin. */
-function start(
-  call: Call,
-  fingerprint: string | undefined,
-): Promise<{ master: ChildProcess } | { stderr: string }> {
+/** How ssh ended without a connection. */
+interface Ended {
+  stderr: string;
+  /** Its exit status: the remote shell's, and 255 where ssh itself failed. */
+  code: number | null;
+  stdout: string;
+}
+
+/** Starts the connection that all commands share; it lives as long as our end of its stdin. */
+function start(call: Call, fingerprint: string | undefined): Promise<{ master: ChildProcess } | Ended> {
   const { options, target, dir } = call;
   const args = [
     "-M",
@@ -251,10 +256,10 @@ function start(
         }),
       );
     });
-    child.on("close", () => {
+    child.on("close", (code) => {
       settle();
       if (signal?.aborted) reject(signal.reason as Error);
-      else resolve({ stderr: err });
+      else resolve({ stderr: err, code, stdout: out });
     });
   });
 }

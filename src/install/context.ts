@@ -1,4 +1,4 @@
-import { type Cluster, type ClusterHost, hostsOf, registryName } from "../cluster/cluster.ts";
+import { type Cluster, type ClusterHost, hostsOf, nodesOf, registryName } from "../cluster/cluster.ts";
 import type { Role } from "../cluster/schema.ts";
 import type { Secrets } from "../cluster/secrets.ts";
 import { AirgapError } from "../errors.ts";
@@ -6,7 +6,9 @@ import type { Facts } from "../host/facts.ts";
 import type { Wave } from "../plan/stage.ts";
 import type { Step } from "../plan/step.ts";
 import type { Bundle, PackageSet } from "./bundle.ts";
+import type { Members } from "./members.ts";
 import type { Images } from "./node-images.ts";
+import { standingPlanes } from "./standing.ts";
 import { systemFor } from "./systems/index.ts";
 import type { System } from "./systems/system.ts";
 import type { UserManifests } from "./user-manifests.ts";
@@ -20,17 +22,30 @@ export interface PlanInput {
   images: Images;
   /** The user's own documents that addons name, by path. */
   userManifests: UserManifests;
+  /** Hosts that could not be reached, with why; their facts are missing. */
+  unreachable?: Record<string, AirgapError>;
+  /** The control plane that got no answer at the endpoint, where others are to hold it. */
+  endpointSilentFor?: string;
+  /** Hosts that are meant; absent when all are. */
+  asked?: readonly string[];
+  /** What the cluster itself knows of its nodes, where one stands and answers. */
+  members?: Members;
   /** Checks that the user ignores. */
   ignored: readonly string[];
 }
 
 /** What stages need to know. */
 export interface Context extends PlanInput {
+  /** Hosts whose facts are known: steps are for these alone. */
+  reached: ClusterHost[];
   factsOf(host: ClusterHost): Facts;
   systemOf(host: ClusterHost): System;
+  /** Of those that were reached. */
   hosts(...roles: Role[]): ClusterHost[];
   nodes: ClusterHost[];
-  /** The control plane that the other hosts join. */
+  /** Every control plane of the file, reached or not. */
+  planes: ClusterHost[];
+  /** The control plane that others join: one that stands, else the first in the file. */
   first: ClusterHost;
   /** The URL of packages and files: `https://register:8443`. */
   repositoryUrl: string;
@@ -38,7 +53,7 @@ export interface Context extends PlanInput {
 
 export function makeContext(input: PlanInput): Context {
   const { cluster, facts } = input;
-  const [first] = hostsOf(cluster, "control-plane");
+  const [first] = [...standingPlanes(cluster, facts), ...hostsOf(cluster, "control-plane")];
   if (first === undefined) throw new AirgapError("spec", "the cluster has no control plane");
   const { registry, repository } = cluster;
   const served = registry.mode === "serve";
@@ -48,12 +63,15 @@ export function makeContext(input: PlanInput): Context {
     if (found === undefined) throw new Error(`the facts of ${host} are missing`);
     return found;
   };
+  const known = ({ name: host }: ClusterHost): boolean => facts[host] !== undefined;
   return {
     ...input,
+    reached: cluster.hosts.filter(known),
     factsOf,
     systemOf: (host) => systemFor(factsOf(host)),
-    hosts: (...roles) => hostsOf(cluster, ...roles),
-    nodes: hostsOf(cluster, "control-plane", "worker"),
+    hosts: (...roles) => hostsOf(cluster, ...roles).filter(known),
+    nodes: nodesOf(cluster).filter(known),
+    planes: hostsOf(cluster, "control-plane"),
     first,
     repositoryUrl: `${served ? registry.scheme : "https"}://${name}`,
   };

@@ -89,6 +89,14 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
     way: ["airgap hosts check CLUSTER"],
   },
   {
+    seen: /through the tunnel \S+: is UDP \d+ blocked/,
+    cause: "a firewall between the hosts drops the pod network's tunnel (VXLAN)",
+    way: [
+      "let UDP 8472 (flannel) or 4789 (calico) through between all nodes, in a cloud's security groups too",
+      "on both hosts, to see where it ends: tcpdump -ni any udp port 8472",
+    ],
+  },
+  {
     seen: /no nameservers found/,
     cause: "the host's resolv.conf names no server, and CoreDNS needs one",
     way: ["airgap hosts check CLUSTER"],

@@ -6,6 +6,8 @@ import { Session } from "../plan/session.ts";
 import { StateDir } from "../plan/state-dir.ts";
 import { type Bundle, readBundle } from "./bundle.ts";
 import { type Context, makeContext } from "./context.ts";
+import { silentEndpoint } from "./endpoint.ts";
+import { readMembers } from "./members.ts";
 import { imagesFor } from "./node-images.ts";
 import type { Finding } from "./preflight/finding.ts";
 import { preflight, preflightHosts } from "./preflight/preflight.ts";
@@ -43,9 +45,12 @@ export async function checkHosts(options: HostsCheckOptions): Promise<HostsCheck
   const bundle = options.bundle === undefined ? NOTHING : await readBundle(options.bundle, signal);
   const asked: Cluster = { ...cluster, hosts: namedHosts(cluster, options.hosts) };
   const open = openerFor(StateDir.open(cluster), options);
-  const session = await Session.start(asked.hosts, open);
+  const { session, failures } = await Session.reach(asked.hosts, open);
   try {
-    const facts = await readAllFacts(asked.hosts, session, signal);
+    const reached = asked.hosts.filter(({ name }) => session.has(name));
+    const facts = await readAllFacts(reached, session, signal);
+    const members = await readMembers(cluster, facts, session, signal);
+    const silent = await silentEndpoint(cluster, facts, session, signal);
     const context: Context = makeContext({
       cluster,
       facts,
@@ -55,9 +60,11 @@ export async function checkHosts(options: HostsCheckOptions): Promise<HostsCheck
       userManifests:
         options.bundle === undefined ? { files: {}, missing: [] } : readUserManifests(cluster, bundle.lock),
       ignored: [],
+      unreachable: failures,
+      ...(members ? { members } : {}),
+      ...(silent ? { endpointSilentFor: silent } : {}),
     });
-    const among = (host: { name: string }): boolean => asked.hosts.some(({ name }) => name === host.name);
-    const narrowed: Context = { ...context, cluster: asked, nodes: context.nodes.filter(among) };
+    const narrowed: Context = { ...context, cluster: asked };
     return {
       cluster: cluster.name,
       facts,

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Cluster, type ClusterHost, namedHosts } from "../cluster/cluster.ts";
+import { type Cluster, type ClusterHost, hostsOf, namedHosts } from "../cluster/cluster.ts";
 import { type ConnectOptions, openerFor, readAllFacts, sshSecrets } from "../cluster/connect.ts";
 import { readCluster } from "../cluster/read.ts";
 import { type Existing, loadSecrets, type Secrets, secretTexts } from "../cluster/secrets.ts";
@@ -14,7 +14,7 @@ import { Mask } from "../plan/mask.ts";
 import { openJournal } from "../plan/open-journal.ts";
 import { type PreviewedStep, preview } from "../plan/preview.ts";
 import { type Outcome, runPlan } from "../plan/run.ts";
-import { Session } from "../plan/session.ts";
+import { type Opener, Session } from "../plan/session.ts";
 import { hostsIn, narrow, type Plan } from "../plan/stage.ts";
 import { StateDir } from "../plan/state-dir.ts";
 import { turnsOf } from "../plan/turns.ts";
@@ -22,14 +22,17 @@ import { type Beside, writeScripts } from "../plan/write-scripts.ts";
 import type { Journal } from "../state/journal.ts";
 import { type Bundle, readBundle } from "./bundle.ts";
 import { architecture, makeContext, type PlanInput } from "./context.ts";
+import { silentEndpoint } from "./endpoint.ts";
 import { askForFacts, readGatheredFacts } from "./gathered-facts.ts";
 import { hintsFor } from "./hints.ts";
 import { rebuildKubeconfig } from "./kubeconfig.ts";
+import { readMembers } from "./members.ts";
 import { imagesFor } from "./node-images.ts";
 import { planInstall } from "./plan.ts";
 import type { Finding } from "./preflight/finding.ts";
 import { parseIgnored, preflight, refuse } from "./preflight/preflight.ts";
 import { type StageName, scriptOrder } from "./stages/index.ts";
+import { standingPlanes } from "./standing.ts";
 import { withLocalTool } from "./tool.ts";
 import { readUserManifests } from "./user-manifests.ts";
 
@@ -89,12 +92,7 @@ function localTools(): string[] {
 
 /** What the hosts have already: the cluster's authority on a control plane, the certificate on the serving host. */
 export function existingOf(cluster: Cluster, facts: Record<string, Facts>): Existing {
-  const plane = cluster.hosts.find(
-    ({ name, roles }) =>
-      roles.includes("control-plane") &&
-      facts[name]?.kubernetesCa &&
-      facts[name].exists.includes("/etc/kubernetes/admin.conf"),
-  );
+  const plane = standingPlanes(cluster, facts).find(({ name }) => facts[name]?.kubernetesCa);
   const ca = plane && facts[plane.name]?.kubernetesCa;
   const server = facts[cluster.repository.host];
   const tls =
@@ -104,14 +102,12 @@ export function existingOf(cluster: Cluster, facts: Record<string, Facts>): Exis
   return { ...(ca ? { ca } : {}), ...(tls ? { tls } : {}) };
 }
 
+type Reached = Pick<PlanInput, "facts" | "unreachable" | "members" | "endpointSilentFor"> &
+  Pick<PreparedInstall, "session">;
 type Connecting = ConnectOptions & Pick<InstallOptions, "script">;
 
-/** Connects to every host and reads its facts. For scripts, facts that were gathered by hand are used instead. */
-async function connect(
-  cluster: Cluster,
-  home: StateDir,
-  options: Connecting,
-): Promise<{ session: Session<ClusterHost> | undefined; facts: Record<string, Facts> }> {
+/** Connects to every host and reads its facts; those that were gathered by hand for scripts are taken as they are. */
+async function connect(cluster: Cluster, home: StateDir, options: Connecting): Promise<Reached> {
   const { signal, script } = options;
   const gathered = Object.fromEntries(
     cluster.hosts.flatMap(({ name }) => {
@@ -121,8 +117,37 @@ async function connect(
   );
   const missing = cluster.hosts.filter(({ name }) => gathered[name] === undefined);
   if (missing.length === 0) return { session: undefined, facts: gathered };
-  const session = await Session.start(missing, openerFor(home, options)).catch((cause: unknown) => {
-    if (script === undefined || !isAirgapError(cause, "network", "unauthorized")) throw cause;
+  const open = openerFor(home, options);
+  if (script !== undefined) return byScript(missing, open, gathered, script, signal);
+  const { session, failures } = await Session.reach(missing, open);
+  try {
+    const reached = missing.filter(({ name }) => session.has(name));
+    const facts = await readAllFacts(reached, session, signal);
+    const [members, silent] = await Promise.all([
+      readMembers(cluster, facts, session, signal),
+      silentEndpoint(cluster, facts, session, signal),
+    ]);
+    return {
+      ...{ session, facts, unreachable: failures },
+      ...(members ? { members } : {}),
+      ...(silent ? { endpointSilentFor: silent } : {}),
+    };
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+}
+
+/** Scripts are written for whole clusters: a host that is not reached is asked about by hand. */
+async function byScript(
+  missing: ClusterHost[],
+  open: Opener<ClusterHost>,
+  gathered: Record<string, Facts>,
+  script: string,
+  signal: AbortSignal | undefined,
+): Promise<Reached> {
+  const session = await Session.start(missing, open).catch((cause: unknown) => {
+    if (!isAirgapError(cause, "network", "unauthorized")) throw cause;
     const names = missing.map(({ name }) => name);
     throw askForFacts(script, names, cause);
   });
@@ -143,13 +168,18 @@ export async function prepare(options: Omit<InstallOptions, "dryRun">): Promise<
   const images = imagesFor(cluster, carried.lock);
   const userManifests = readUserManifests(cluster, carried.lock);
   const home = StateDir.open(cluster);
-  const { session, facts } = await connect(cluster, home, options);
+  const { session, ...known } = await connect(cluster, home, options);
+  const { facts } = known;
   try {
     const server = facts[cluster.repository.host];
     const bundle = server ? withLocalTool(carried, localTools(), architecture(server).node) : carried;
     const secrets = await loadSecrets(cluster, home, existingOf(cluster, facts));
     const mask = new Mask([...secretTexts(secrets), ...sshSecrets(cluster.hosts)]);
-    const input: PlanInput = { cluster, facts, bundle, secrets, images, userManifests, ignored };
+    const input: PlanInput = {
+      ...known,
+      ...{ cluster, bundle, secrets, images, userManifests, ignored },
+      ...(options.hosts ? { asked: options.hosts } : {}),
+    };
     const findings = preflight(makeContext(input));
     return { cluster, bundle, home, session, facts, secrets, input, mask, findings };
   } catch (error) {
@@ -228,7 +258,7 @@ async function dryRun(
     signal: options.signal,
   };
   try {
-    const hosts = names(cluster, plan, options);
+    const hosts = names(cluster, plan, options).filter((name) => session.has(name));
     const steps = preview(plan, hosts, await checkAll(plan, hosts, context), mask);
     return { changed: 0, steps };
   } finally {
@@ -243,13 +273,14 @@ async function run(prepared: Connected, plan: Plan, options: InstallOptions): Pr
   try {
     await journal?.begin("install", log.path);
     await tellForgotten(cluster, options, journal);
-    for (const host of cluster.hosts)
+    for (const host of cluster.hosts.filter(({ name }) => session.has(name)))
       await journal?.remember({
         name: host.name,
         settings: JSON.stringify(host),
         facts: JSON.stringify(facts[host.name]),
       });
-    const result = await runPlan(plan, names(cluster, plan, options), {
+    const hosts = names(cluster, plan, options).filter((name) => session.has(name));
+    const result = await runPlan(plan, hosts, {
       connections: session,
       log,
       mask,
@@ -302,10 +333,11 @@ async function tellForgotten(
 
 /** Keeps the administrator's kubeconfig beside the cluster file. An existing one stays if nothing has changed. */
 async function bringHome(
-  { session, home, cluster, secrets }: Connected,
+  { session, home, cluster, secrets, facts }: Connected,
   changed: number,
 ): Promise<string | undefined> {
-  const first = cluster.hosts.find(({ roles }) => roles.includes("control-plane"));
+  const planes = [...standingPlanes(cluster, facts), ...hostsOf(cluster, "control-plane")];
+  const first = planes.find(({ name }) => session.has(name));
   if (first === undefined) return undefined;
   const path = home.path("kubeconfig");
   const checked = (text: string): string => rebuildKubeconfig(text, first.name, cluster, secrets.ca);

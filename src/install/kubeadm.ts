@@ -1,5 +1,5 @@
 import { stringify } from "yaml";
-import { apiAddress, type ClusterHost } from "../cluster/cluster.ts";
+import { apiAddress, type Cluster, type ClusterHost } from "../cluster/cluster.ts";
 import { isRecord } from "../oci/descriptor.ts";
 import { publicKeyHash } from "../pki/certificate.ts";
 import type { Context } from "./context.ts";
@@ -80,6 +80,12 @@ function nodeRegistration(context: Context, host: ClusterHost): Document {
   };
 }
 
+/** HOST:PORT at which the cluster's API is asked. */
+export function apiServer(cluster: Cluster): string {
+  const { address, port } = apiAddress(cluster);
+  return `${address.includes(":") ? `[${address}]` : address}:${port}`;
+}
+
 function clusterConfiguration({ cluster, images }: Context): Document {
   const { kubernetes } = cluster;
   const api = apiAddress(cluster);
@@ -94,7 +100,7 @@ function clusterConfiguration({ cluster, images }: Context): Document {
   return {
     kubernetesVersion: kubernetes.version,
     clusterName: cluster.name,
-    controlPlaneEndpoint: `${api.address.includes(":") ? `[${api.address}]` : api.address}:${api.port}`,
+    controlPlaneEndpoint: apiServer(cluster),
     ...(images.imageRepository ? { imageRepository: images.imageRepository } : {}),
     ...(images.dnsRepository ? { dns: { imageRepository: images.dnsRepository } } : {}),
     ...(images.etcdRepository ? { etcd: { local: { imageRepository: images.etcdRepository } } } : {}),
@@ -159,11 +165,10 @@ export function initConfiguration(context: Context): string {
 /** What `kubeadm join` reads; it holds the join token. */
 export function joinConfiguration(context: Context, host: ClusterHost): string {
   const { cluster, secrets } = context;
-  const api = apiAddress(cluster);
   const join: Document = {
     discovery: {
       bootstrapToken: {
-        apiServerEndpoint: `${api.address.includes(":") ? `[${api.address}]` : api.address}:${api.port}`,
+        apiServerEndpoint: apiServer(cluster),
         token: secrets.joinToken,
         caCertHashes: [publicKeyHash(secrets.ca)],
       },

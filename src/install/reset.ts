@@ -1,7 +1,7 @@
-import type { Cluster, ClusterHost } from "../cluster/cluster.ts";
+import { type Cluster, type ClusterHost, hostsOf } from "../cluster/cluster.ts";
 import { type ConnectOptions, openerFor, sshSecrets } from "../cluster/connect.ts";
 import { readCluster } from "../cluster/read.ts";
-import { AirgapError } from "../errors.ts";
+import { AirgapError, isAirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { rulesOf } from "../kubernetes/rules.ts";
 import type { RunContext } from "../plan/execute.ts";
@@ -9,7 +9,7 @@ import { RunLog } from "../plan/log.ts";
 import { Mask } from "../plan/mask.ts";
 import { openJournal } from "../plan/open-journal.ts";
 import { withLibrary } from "../plan/script.ts";
-import { Session } from "../plan/session.ts";
+import { joined, type Opener, Session } from "../plan/session.ts";
 import { call } from "../plan/shell.ts";
 import { StateDir } from "../plan/state-dir.ts";
 import { type UndoResult, undoHost } from "../plan/undo.ts";
@@ -20,7 +20,9 @@ export interface ResetOptions extends ConnectOptions {
   clusterFile: string;
   /** Only these hosts; they may be missing from the cluster file. */
   hosts?: string[];
-  /** Also remove the packages that were installed. */
+  /** These hosts are lost: nobody connects to them, and the cluster forgets them. */
+  gone?: boolean;
+  /** Packages that were installed go too. */
   packages: boolean;
   /** Asked before anything is undone. */
   sure: (hosts: string[]) => Promise<boolean>;
@@ -69,10 +71,28 @@ export async function reset(options: ResetOptions): Promise<ResetResult> {
       throw new AirgapError("usage", "Cancelled: nothing was changed", {
         suggestions: ["use --yes to skip this question"],
       });
-    const staying = cluster.hosts.find(
-      (host) => host.roles.includes("control-plane") && !hosts.some(({ name }) => name === host.name),
+    const others = hostsOf(cluster, "control-plane").filter(
+      (host) => !hosts.some(({ name }) => name === host.name),
     );
-    session = await Session.start([...hosts, ...(staying ? [staying] : [])], openerFor(home, options));
+    const open = openerFor(home, options);
+    if (options.gone) {
+      session = await reachStaying(others, open);
+      await journal?.begin("reset", log.path);
+      const work = { connections: session, log, mask, emit, ...(signal ? { signal } : {}) };
+      const results = await forget(
+        hosts,
+        others.filter(({ name }) => session?.has(name)),
+        work,
+      );
+      for (const { host } of results) await journal?.forget(host);
+      await journal?.end("done");
+      return { cluster: cluster.name, hosts: results, log: log.path };
+    }
+    const reached = await Session.reach([...hosts, ...others], open);
+    session = reached.session;
+    refuseUnreached(hosts, reached.failures, options.clusterFile);
+    const staying = others.find(({ name }) => session?.has(name));
+    if (staying === undefined && others.length > 0) throw joined(Object.values(reached.failures));
     await journal?.begin("reset", log.path);
     const work = { connections: session, log, mask, emit, ...(signal ? { signal } : {}) };
     if (staying) for (const host of hosts) await leave(host, staying, cluster, work);
@@ -92,7 +112,66 @@ export async function reset(options: ResetOptions): Promise<ResetResult> {
 
 type Work = Omit<RunContext, "record">;
 
-/** Drains the node, then deletes it from the cluster. */
+/** A host that is to be taken back must answer; one that never will is forgotten. */
+function refuseUnreached(hosts: ClusterHost[], failures: Record<string, AirgapError>, file: string): void {
+  const lost = hosts.filter(({ name }) => failures[name]);
+  if (lost.length === 0) return;
+  const cause = joined(lost.map(({ name }) => failures[name]));
+  if (!isAirgapError(cause)) throw cause;
+  throw new AirgapError(cause.code, cause.message, {
+    suggestions: [
+      ...cause.suggestions,
+      `when lost for good: airgap reset ${file} --hosts ${lost.map(({ name }) => name).join(",")} --gone`,
+    ],
+    cause,
+  });
+}
+
+async function reachStaying(others: ClusterHost[], open: Opener<ClusterHost>): Promise<Session<ClusterHost>> {
+  if (others.length > 0) return (await Session.reach(others, open)).session;
+  throw new AirgapError("usage", "--gone: no control plane would be left that could forget the others", {
+    suggestions: ["name the hosts that are lost: --hosts NAME,… --gone"],
+  });
+}
+
+/** A cluster that goes on forgets hosts that are lost, by whichever of its control planes can. */
+async function forget(gone: ClusterHost[], hands: ClusterHost[], work: Work): Promise<UndoResult[]> {
+  const results: UndoResult[] = [];
+  for (const host of gone) {
+    work.emit({ type: "phase", name: "forget", detail: host.name });
+    await forgetBy(hands, host, work);
+    results.push({ host: host.name, undone: 0, failed: [] });
+  }
+  return results;
+}
+
+/** What `forget_node` ends with for a host that the cluster does not know. */
+const UNKNOWN = 44;
+
+async function forgetBy(
+  hands: ClusterHost[],
+  { name, address }: ClusterHost,
+  { connections, log, emit, signal }: Work,
+): Promise<void> {
+  const said: string[] = [];
+  for (const hand of hands) {
+    const { code, stdout, stderr } = await connections
+      .get(hand.name)
+      .run(withLibrary(call("forget_node", name, address, hand.name)), {
+        timeoutMs: 240_000,
+        ...(signal ? { signal } : {}),
+      });
+    log.output(hand.name, stdout + stderr);
+    if (code === UNKNOWN) emit({ type: "note", message: `${name}: the cluster does not know it` });
+    if (code === 0 || code === UNKNOWN) return;
+    said.push(`${hand.name}: ${stderr.trim() || `it ended with ${code}`}`);
+  }
+  throw new AirgapError("step-failed", `the cluster could not forget ${name}:\n  ${said.join("\n  ")}`, {
+    suggestions: [`on ${hands[0]?.name}: crictl ps -a, and journalctl -u kubelet -n 50`],
+  });
+}
+
+/** Pods go elsewhere, then the cluster forgets the node. */
 async function leave(
   host: ClusterHost,
   staying: ClusterHost,

@@ -9,12 +9,12 @@ import {
 } from "../cluster/cluster.ts";
 import { type ConnectOptions, openerFor } from "../cluster/connect.ts";
 import { readCluster } from "../cluster/read.ts";
-import { AirgapError } from "../errors.ts";
+import { AirgapError, isAirgapError } from "../errors.ts";
 import type { Host } from "../host/host.ts";
 import { rulesOf } from "../kubernetes/rules.ts";
 import { isRecord } from "../oci/descriptor.ts";
 import { withLibrary } from "../plan/script.ts";
-import { Session } from "../plan/session.ts";
+import { joined, Session } from "../plan/session.ts";
 import { call } from "../plan/shell.ts";
 import { StateDir } from "../plan/state-dir.ts";
 import { DASHBOARD_ADMIN } from "./stages/dashboard.ts";
@@ -37,17 +37,29 @@ export interface NodeStatus {
   conditions: string[];
 }
 
+export interface UnreadyPod {
+  namespace: string;
+  name: string;
+  state: string;
+  /** Absent while it has none. */
+  node?: string;
+  /** What the cluster says of why: `0/2 nodes are available: …`. */
+  reason?: string;
+}
+
 export interface ClusterStatus {
   cluster: string;
   version: string;
   /** Everything is as it should be. */
   healthy: boolean;
   nodes: NodeStatus[];
-  pods: { total: number; notReady: { namespace: string; name: string; state: string }[] };
+  pods: { total: number; notReady: UnreadyPod[] };
   /** The one that ends first comes first. */
   certificates: { host: string; name: string; days: number }[];
   /** Where each node's runtime looks for images: only at the site's registry, or elsewhere too. */
   origins: { host: string; onlySite: boolean; others: string[] }[];
+  /** Hosts that could not be asked, and why. */
+  unreachable: { host: string; message: string }[];
   problems: string[];
 }
 
@@ -120,18 +132,31 @@ function podStates(pods: Json[]): ClusterStatus["pods"] {
     const conditions = list(pod, "status", "conditions");
     const ready = conditions.some(({ type, status }) => type === "Ready" && status === "True");
     if (phase === "Succeeded" || (phase === "Running" && ready)) return [];
-    const statuses = list(pod, "status", "containerStatuses");
-    const waiting = statuses.map((status) => text(at(status, "state", "waiting", "reason"))).find(Boolean);
-    return [
-      {
-        namespace: text(at(pod, "metadata", "namespace")),
-        name: text(at(pod, "metadata", "name")),
-        state: waiting ?? phase,
-      },
-    ];
+    return [unready(pod, phase)];
   });
   return { total: pods.length, notReady };
 }
+
+function unready(pod: Json, phase: string): UnreadyPod {
+  const statuses = ["initContainerStatuses", "containerStatuses"].flatMap((key) => list(pod, "status", key));
+  const stuck = statuses
+    .flatMap((status) => [at(status, "state", "waiting"), at(status, "state", "terminated")])
+    .filter(isRecord)
+    .find(({ reason }) => text(reason) !== "" && reason !== "PodInitializing" && reason !== "Completed");
+  const unmet = list(pod, "status", "conditions").filter(({ status }) => status === "False");
+  const said = [stuck, ...unmet, at(pod, "status")].map((each) => text(at(each, "message"))).find(Boolean);
+  const node = text(at(pod, "spec", "nodeName"));
+  return {
+    namespace: text(at(pod, "metadata", "namespace")),
+    name: text(at(pod, "metadata", "name")),
+    state: text(stuck?.["reason"]) || text(at(pod, "status", "reason")) || phase,
+    ...(node ? { node } : {}),
+    ...(said ? { reason: said } : {}),
+  };
+}
+
+const podProblem = ({ namespace, name, state, node, reason }: UnreadyPod): string =>
+  `${namespace}/${name}${node ? ` on ${node}` : ""}: ${state}${reason ? ` (${reason})` : ""}`;
 
 function readCertificates(host: string, output: string, now: number): ClusterStatus["certificates"] {
   return output
@@ -157,9 +182,10 @@ function origin(cluster: Cluster, host: string, output: string): ClusterStatus["
 }
 
 function problemsOf(status: Omit<ClusterStatus, "problems" | "healthy">, cluster: Cluster): string[] {
-  const { nodes, pods, certificates, origins } = status;
+  const { nodes, pods, certificates, origins, unreachable } = status;
   const known = new Set(nodes.map(({ name }) => name));
   return [
+    ...unreachable.map(({ message }) => message),
     ...nodesOf(cluster).flatMap(({ name }) => (known.has(name) ? [] : [`${name} is not in the cluster`])),
     ...nodes.flatMap(({ name, ready, conditions }) =>
       ready && conditions.length === 0 ? [] : [`${name}: ${conditions.join(", ") || "not ready"}`],
@@ -169,7 +195,7 @@ function problemsOf(status: Omit<ClusterStatus, "problems" | "healthy">, cluster
         ? []
         : [`${name} is at ${version}, not ${cluster.kubernetes.version}`],
     ),
-    ...pods.notReady.map(({ namespace, name, state }) => `${namespace}/${name}: ${state}`),
+    ...pods.notReady.map(podProblem),
     ...certificates
       .filter(({ days }) => days < SOON)
       .map(({ host, name, days }) => `${host}: ${name} expires in ${days} days`),
@@ -179,27 +205,65 @@ function problemsOf(status: Omit<ClusterStatus, "problems" | "healthy">, cluster
   ];
 }
 
-/** Opens the hosts to ask: all nodes, or those named, with at least one control plane. */
-async function reach(
-  cluster: Cluster,
-  options: StatusOptions,
-): Promise<{ session: Session<ClusterHost>; first: ClusterHost; asked: ClusterHost[] }> {
-  const [first] = hostsOf(cluster, "control-plane");
-  if (first === undefined) throw new AirgapError("spec", "the cluster has no control plane");
+interface Reached {
+  session: Session<ClusterHost>;
+  /** Control planes that were reached; at least one. */
+  planes: ClusterHost[];
+  /** Of those that are asked. */
+  asked: ClusterHost[];
+  unreachable: ClusterStatus["unreachable"];
+}
+
+/** Opens the hosts that are asked: all nodes, or those named; and the control planes, any of which speaks for the cluster. */
+async function reach(cluster: Cluster, options: StatusOptions): Promise<Reached> {
+  const all = hostsOf(cluster, "control-plane");
   const asked = nodesOf({ ...cluster, hosts: namedHosts(cluster, options.hosts) });
   const open = openerFor(StateDir.open(cluster), options);
-  return { session: await Session.start([...new Set([first, ...asked])], open), first, asked };
+  const { session, failures } = await Session.reach([...new Set([...all, ...asked])], open);
+  const planes = all.filter(({ name }) => session.has(name));
+  if (planes.length === 0) {
+    await session.close();
+    throw joined(all.flatMap(({ name }) => failures[name] ?? []));
+  }
+  return {
+    session,
+    planes,
+    asked: asked.filter(({ name }) => session.has(name)),
+    unreachable: asked.flatMap(({ name }) =>
+      failures[name] ? [{ host: name, message: failures[name].message }] : [],
+    ),
+  };
+}
+
+/** The first control plane whose API answers, with its answer. @throws AirgapError what the last one said */
+async function askAny(
+  { session, planes }: Reached,
+  command: string,
+  signal: AbortSignal | undefined,
+): Promise<{ control: Host; answer: unknown }> {
+  let last: unknown;
+  for (const { name } of planes) {
+    const control = session.get(name);
+    try {
+      return { control, answer: await json(control, command, signal) };
+    } catch (error) {
+      if (!isAirgapError(error)) throw error;
+      last = error;
+    }
+  }
+  throw last;
 }
 
 /** The state of a cluster: nodes, pods, certificates, and where its images come from. Changes nothing. */
 export async function status(options: StatusOptions): Promise<ClusterStatus> {
   const cluster = await readCluster(options.clusterFile);
-  const { session, first, asked } = await reach(cluster, options);
+  const reached = await reach(cluster, options);
+  const { session, asked, unreachable } = reached;
   try {
-    const control = session.get(first.name);
+    const nodesAsked = call("kubectl", "get", "nodes", "-o", "json");
+    const { control, answer: nodes } = await askAny(reached, nodesAsked, options.signal);
     const planes = asked.filter(({ roles }) => roles.includes("control-plane"));
-    const [nodes, pods, certificates, origins] = await Promise.all([
-      json(control, call("kubectl", "get", "nodes", "-o", "json"), options.signal),
+    const [pods, certificates, origins] = await Promise.all([
       json(control, call("kubectl", "get", "pods", "--all-namespaces", "-o", "json"), options.signal),
       Promise.all(
         planes.map(async ({ name }) =>
@@ -221,8 +285,10 @@ export async function status(options: StatusOptions): Promise<ClusterStatus> {
       pods: podStates(items(pods)),
       certificates: certificates.flat().sort((a, b) => a.days - b.days),
       origins,
+      unreachable,
     };
-    const problems = problemsOf(found, options.hosts === undefined ? cluster : { ...cluster, hosts: asked });
+    const meant = { ...cluster, hosts: namedHosts(cluster, options.hosts) };
+    const problems = problemsOf(found, meant);
     return { ...found, healthy: problems.length === 0, problems };
   } finally {
     await session.close();
@@ -243,9 +309,9 @@ export async function token(options: StatusOptions & { name: string }): Promise<
       suggestions: Object.keys(ACCOUNTS).map((name) => `--token ${name}`),
     });
   const cluster = await readCluster(options.clusterFile);
-  const { session, first } = await reach(cluster, { ...options, hosts: [] });
+  const { session, planes } = await reach(cluster, { ...options, hosts: [] });
   try {
-    const host = session.get(first.name);
+    const host = session.get(planes[0]?.name ?? "");
     const how = rulesOf(cluster.kubernetes.version).tokensByRequest ? "request" : "secret";
     const { code, stdout, stderr } = await host.run(withLibrary(call("account_token", account, how)), {
       timeoutMs: 60_000,
@@ -256,7 +322,7 @@ export async function token(options: StatusOptions & { name: string }): Promise<
         suggestions: [`add it to the cluster file and install again: addons: [${options.name}]`],
       });
     if (code !== 0 || stdout.trim() === "")
-      throw new AirgapError("refused", `${first.name}: the cluster did not give a token: ${stderr.trim()}`);
+      throw new AirgapError("refused", `${host.name}: the cluster gave no token: ${stderr.trim()}`);
     return stdout.trim();
   } finally {
     await session.close();

@@ -34,15 +34,40 @@ export class Session<Settings extends { name: string } = { name: string }> imple
     hosts: Settings[],
     open: Opener<Settings>,
   ): Promise<Session<Settings>> {
+    const { session, failures } = await Session.reach(hosts, open);
+    const causes = Object.values(failures);
+    if (causes.length === 0) return session;
+    await session.close();
+    throw joined(causes);
+  }
+
+  /**
+   * Connects to those hosts that can be reached, side by side; says of the others why not.
+   * @throws AirgapError when none can be reached, or when it was interrupted
+   */
+  static async reach<Settings extends { name: string }>(
+    hosts: Settings[],
+    open: Opener<Settings>,
+  ): Promise<{ session: Session<Settings>; failures: Record<string, AirgapError> }> {
     const session = new Session(hosts, open);
     const limit = pLimit(AT_ONCE);
     const outcomes = await Promise.allSettled(hosts.map((host) => limit(() => session.#connect(host.name))));
-    const failures = outcomes.flatMap((outcome) =>
-      outcome.status === "rejected" ? [outcome.reason as unknown] : [],
+    const failures = hosts.flatMap(({ name }, i) => {
+      const outcome = outcomes[i];
+      return outcome?.status === "rejected" ? [{ name, cause: outcome.reason as unknown }] : [];
+    });
+    const known = failures.flatMap(({ name, cause }) =>
+      isAirgapError(cause) && cause.code !== "interrupted" ? [[name, cause] as const] : [],
     );
-    if (failures.length === 0) return session;
+    if (failures.length < Math.max(hosts.length, 1) && known.length === failures.length)
+      return { session, failures: Object.fromEntries(known) };
     await session.close();
-    throw joined(failures);
+    throw joined(failures.map(({ cause }) => cause));
+  }
+
+  /** Whether there is a connection to a host. */
+  has(name: string): boolean {
+    return this.#connections.has(name);
   }
 
   get(name: string): Host {
@@ -69,8 +94,8 @@ export class Session<Settings extends { name: string } = { name: string }> imple
   }
 }
 
-/** One error for the failures of several hosts, each named. */
-function joined(failures: unknown[]): unknown {
+/** Several hosts' failures as one, each named. */
+export function joined(failures: unknown[]): unknown {
   const [first] = failures;
   const known = failures.filter((failure) => isAirgapError(failure));
   if (failures.length === 1 || known.length < failures.length)

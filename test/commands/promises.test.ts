@@ -35,9 +35,9 @@ describe("command lines that we tell people to type", () => {
   it("in docs exist", () => {
     const lines = pages.flatMap((page) => {
       const text = read(page).replaceAll(/\\\n\s*/g, "");
-      const blocks = [...text.matchAll(/```(?:sh|console)?\n([\s\S]*?)```/g)].flatMap(([, block = ""]) =>
-        block.split("\n").map((line) => line.replace(/^\s*\$?\s*/, "")),
-      );
+      const blocks = [...text.matchAll(/^```(\w*)\n([\s\S]*?)^```/gm)]
+        .filter(([, language]) => ["", "sh", "console"].includes(language ?? ""))
+        .flatMap(([, , block = ""]) => block.split("\n").map((line) => line.replace(/^\s*\$?\s*/, "")));
       const inline = [...text.replaceAll(/```[\s\S]*?```/g, "").matchAll(/`([^`\n]+)`/g)].map(
         ([, code = ""]) => code,
       );

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { hostname, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, test } from "vitest";
@@ -42,6 +43,21 @@ describe.each(SHELLS)("facts.sh by %s", (...shell) => {
     expect(facts.free["/"]?.kib).toBeGreaterThan(0);
     expect(facts.memoryKiB / (totalmem() / 1024)).toBeCloseTo(1, 1);
     expect(facts.cores).toBeGreaterThan(0);
+  });
+
+  it.each(["127.0.0.1", "::1"])("finds who listens at %s, without ss too", async (address) => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, address, resolve));
+    try {
+      const { port } = server.address() as AddressInfo;
+      const script = factsScript();
+      const without = script.replace("if have ss;", "if false;");
+      expect(without).not.toBe(script);
+      const { stdout } = runShell(shell, without);
+      expect(parseFacts(stdout, "here", 0).listening).toContain(port);
+    } finally {
+      server.close();
+    }
   });
 });
 

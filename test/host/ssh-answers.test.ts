@@ -259,6 +259,8 @@ describe("why ssh did not connect", () => {
       options?: Partial<SshOptions>;
       answers?: Record<string, string>;
       port?: number;
+      stdout?: string;
+      code?: number;
     } = {},
   ) =>
     explainSshFailure({
@@ -266,6 +268,7 @@ describe("why ssh did not connect", () => {
       resolved: { args: [], names: [], user: "root" },
       options: { become: { sudo: false }, knownHosts: "/k", ...more.options },
       stderr,
+      ...(more.code === undefined ? {} : { code: more.code, stdout: more.stdout ?? "" }),
       read: (name) => more.answers?.[name],
     });
   const DENIED = "root@10.0.0.12: Permission denied (publickey,password).";
@@ -341,6 +344,18 @@ describe("why ssh did not connect", () => {
     expect(error.message).toContain("(the host takes publickey,password)");
     expect(error.suggestions.join("\n")).toContain(suggestion);
     expect(error.suggestions.at(-1)).toBe("try it by hand: ssh root@10.0.0.12");
+  });
+
+  it.each([
+    ["This account is currently not available.\n", 1, "(exit 1) before it runs a command: This account is"],
+    ["", 0, "root may log in at 10.0.0.12, and the login shell ends (exit 0) before it runs a command"],
+  ])("a shell that runs nothing, and says %j", (stdout, code, message) => {
+    expect(why("", { stdout, code })).toMatchObject({
+      code: "unauthorized",
+      message: expect.stringContaining(message),
+      suggestions: expect.arrayContaining([expect.stringContaining("getent passwd root")]),
+    });
+    expect(why("kex_exchange: closed", { code: 255 }).message).toContain("no connection to");
   });
 
   it.each([

@@ -63,7 +63,7 @@ describe.each(SHELLS)("functions that make the cluster, by %s", (...shell) => {
       journalctl: ":",
     };
     it("init_control_plane hands over the configuration for as long as it takes", () => {
-      expect(sh("init_control_plane yes <<'A'\nkind: X\nA", bodies)).toMatchObject({
+      expect(sh("init_control_plane yes api:6443 <<'A'\nkind: X\nA", bodies)).toMatchObject({
         code: 0,
         stdout: "kind: X\n",
       });
@@ -79,10 +79,75 @@ describe.each(SHELLS)("functions that make the cluster, by %s", (...shell) => {
     it("touches nothing of a control plane that stands, or a node that has joined", () => {
       place("etc/kubernetes/admin.conf");
       place("etc/kubernetes/kubelet.conf");
-      expect(sh("init_control_plane no <<'A'\nkind: X\nA\njoin_node no <<'A'\nkind: X\nA", bodies).code).toBe(
-        0,
-      );
+      expect(
+        sh("init_control_plane no api:6443 <<'A'\nkind: X\nA\njoin_node no <<'A'\nkind: X\nA", bodies).code,
+      ).toBe(0);
       expect(calls().filter((call) => call.startsWith("kubeadm"))).toEqual([]);
+    });
+
+    it.each([
+      ["knows whoever asks", "echo '{}'"],
+      ["refuses whoever asks", "echo 'Error from server (Forbidden): forbidden' >&2; return 1"],
+      ["wants a login", "echo 'error: You must be logged in to the server (Unauthorized)' >&2; return 1"],
+    ])("init_control_plane makes no second cluster beside an API server that %s", (_, kubectl) => {
+      place("etc/kubernetes/pki/ca.crt");
+      const ran = sh("init_control_plane yes '[fd00::1]:6443' <<'A'\nkind: X\nA", { ...bodies, kubectl });
+      expect(ran).toMatchObject({ code: 1, stdout: "" });
+      expect(ran.output).toContain("a cluster of this authority answers at [fd00::1]:6443");
+      expect(calls()).toEqual([
+        "kubectl --kubeconfig /dev/null --server https://[fd00::1]:6443 --certificate-authority /etc/kubernetes/pki/ca.crt --request-timeout 10s get --raw /version",
+      ]);
+    });
+
+    it.each([
+      ["is of another authority", "x509: certificate signed by unknown authority"],
+      ["is not there", "The connection to the server api:6443 was refused"],
+      ["has nobody behind it", "EOF"],
+    ])("init_control_plane goes on where the API server %s", (_, said) => {
+      place("etc/kubernetes/pki/ca.crt");
+      const kubectl = `case $* in *healthz) ;; *) echo '${said}' >&2; return 1 ;; esac`;
+      expect(sh("init_control_plane yes api:6443 <<'A'\nkind: X\nA", { ...bodies, kubectl }).stdout).toBe(
+        "kind: X\n",
+      );
+    });
+
+    it("show_members says nodes, and members of etcd by where they are, also one that never started", () => {
+      const kubectl = `case $* in *etcdctl*) printf '%s\\n' '8e9, started, cp1, https://10.0.0.12:2380, https://10.0.0.12:2379, false' '9f0, unstarted, , https://[fd00::13]:2380, , true' ;; *) echo node cp1 ;; esac`;
+      expect(sh("show_members cp1", { kubectl }).stdout).toBe(
+        "node cp1\netcd https://10.0.0.12:2380\netcd https://[fd00::13]:2380\n",
+      );
+      expect(calls()[1]).toMatch(/^kubectl -n kube-system exec etcd-cp1 -- etcdctl .* member list$/);
+      const half = { kubectl: "case $* in *etcdctl*) return 1 ;; *) echo node cp1 ;; esac" };
+      expect(sh("show_members cp1", half).code).toBe(1);
+    });
+
+    it("forget_node takes the member of exactly that address, then the node", () => {
+      const members = [
+        "1a, started, cp1, https://10.0.0.1:2380, x, false",
+        "2b, started, cp2, https://10.0.0.12:2380, x, false",
+      ];
+      const kubectl = `case $* in *'member list') printf '%s\\n' ${members.map((line) => `'${line}'`).join(" ")} ;; esac`;
+      expect(sh("forget_node cp1 10.0.0.1 cp2", { kubectl }).code).toBe(0);
+      const asked = calls().map((call) => call.replace(/ --endpoints .*healthcheck-client\.key/, ""));
+      expect(asked.shift()).toMatch(/^kubectl get node cp1 --ignore-not-found /);
+      expect(asked).toEqual([
+        "kubectl -n kube-system exec etcd-cp2 -- etcdctl member list",
+        "kubectl -n kube-system exec etcd-cp2 -- etcdctl member remove 1a",
+        "kubectl get node cp1 -o name",
+        "kubectl delete node cp1",
+      ]);
+      const stranger = { kubectl: `case $* in 'get node '*name) return 1 ;; esac\n${kubectl}` };
+      expect(sh("forget_node cp9 10.0.0.9 cp2", stranger).code).toBe(44);
+      const silent = sh("forget_node cp1 10.0.0.1 cp2", {
+        kubectl: "case $* in 'get node '*) ;; *) return 1 ;; esac",
+      });
+      expect(silent).toMatchObject({ code: 1, output: "etcd on cp2 does not answer\n" });
+      const alive = sh("forget_node cp1 10.0.0.1 cp2", { kubectl: "printf True" });
+      expect(alive).toMatchObject({
+        code: 1,
+        output: expect.stringContaining("cp1 is ready: it is not gone"),
+      });
+      expect(calls().filter((call) => /remove|delete/.test(call))).toHaveLength(2);
     });
 
     it("a run that failed is told, and discarded before the next", () => {
@@ -192,6 +257,46 @@ describe.each(SHELLS)("functions that make the cluster, by %s", (...shell) => {
       expect(sh("account_token a request", bodies).stdout).toBe("new\n");
       expect(sh("account_token a secret", bodies).stdout).toBe("token");
       expect(sh("account_token a request", { kubectl: ":" }).code).toBe(44);
+    });
+  });
+
+  describe("a tunnel of the pod network", () => {
+    const programs = {
+      ip: `case $* in
+        '-4 route show dev flannel.1') echo '10.244.1.0/24 via 10.244.1.0 onlink' ;;
+        'neigh show 10.244.1.0 dev flannel.1') echo '10.244.1.0 lladdr 3e:aa:01:02:03:04 PERMANENT' ;;
+        *) return 1 ;; esac`,
+      bridge:
+        "printf '%s\\n' '3e:aa:01:02:03:05 dst 10.0.0.14 self' '3e:aa:01:02:03:04 dst 10.0.0.15 self permanent'",
+    };
+    const tried = (answer: string, more = {}): Ran =>
+      sh("airgap_fail_for_tunnel", { ...programs, timeout: answer, ...more });
+
+    it("that lets nothing through is named, with the host behind it", () => {
+      expect(tried("return 124")).toMatchObject({
+        code: 1,
+        output:
+          "nothing comes back from 10.0.0.15 through the tunnel flannel.1: is UDP 8472 blocked between the hosts?\n",
+      });
+      expect(tried("return 124", { bridge: "return 127" }).output).toContain("back from 10.244.1.0 through");
+    });
+
+    it("whose other end refuses is well, and so is none at all", () => {
+      expect(tried("echo 'connect: Connection refused' >&2; return 1")).toMatchObject({
+        code: 1,
+        output: "",
+      });
+      expect(tried("return 124", { ip: "return 1" })).toMatchObject({ code: 1, output: "" });
+    });
+
+    it("is looked at only when pods do not reach what they should", () => {
+      const failing = (dns: string): Ran =>
+        sh(
+          `pod_process() { echo 7; }\nwait_for() { shift; ("$@") || return 1; }\ndns() { ${dns}; }\nreaches() { :; }\nprobe_network 10.96.0.10 c.local`,
+          { ...programs, timeout: "return 124" },
+        );
+      expect(failing("echo 10.244.0.2").code).toBe(0);
+      expect(failing("return 1").output).toMatch(/does not answer for[\s\S]*is UDP 8472 blocked/);
     });
   });
 

@@ -19,6 +19,10 @@ const CASES: [string, string][] = [
     "found multiple CRI endpoints on the host. Please define which one do you wish to use by setting the 'criSocket' field",
     "several container runtimes",
   ],
+  [
+    "nothing comes back from 10.0.0.15 through the tunnel flannel.1: is UDP 8472 blocked between the hosts?",
+    "drops the pod network's tunnel",
+  ],
   ["x509: certificate signed by unknown authority", "does not trust"],
   ["curl: (60) SSL certificate problem: unable to get local issuer certificate", "does not trust"],
   ["Certificate verification failed: The certificate is NOT trusted.", "does not trust"],

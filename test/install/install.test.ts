@@ -105,7 +105,7 @@ describe("install", () => {
       message: expect.stringContaining("node1: ports: another program already listens on 10250"),
     });
     expect((error as { suggestions: string[] }).suggestions.at(-1)).toBe(
-      "or continue anyway: --ignore-check ports",
+      "to go on all the same: --ignore-check ports",
     );
     for (const host of site.hosts.values())
       expect([...host.sent, ...host.commands, ...host.piped]).toEqual([]);

@@ -18,6 +18,9 @@ const node = (facts: Wishes["facts"]): Wishes => ({ hostFacts: { node1: facts ??
 const rocky = factsOf("rocky-9.4");
 const with_ = (more: Partial<Wishes>, facts: Wishes["facts"]): Wishes => ({ ...more, ...node(facts) });
 
+/** Of a control plane that kubeadm has made. */
+const STANDING = ["/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf", "/var/lib/etcd/member"];
+
 /** For each check, hosts or bundles that it finds something wrong with: all that is found. */
 type Case = [check: string, wishes: Wishes, found: string[]];
 const CASES: Case[] = [
@@ -231,6 +234,58 @@ const CASES: Case[] = [
       "warning: node1: runtime: Docker runs here; airgap reconfigures and restarts its containerd. Containers keep running, but users of containerd notice",
     ],
   ],
+  [
+    "leftovers",
+    node({ active: ["k3s-agent", "containerd"] }),
+    [
+      "error: node1: leftovers: k3s-agent runs here: another Kubernetes, with a kubelet and a runtime of its own",
+      "warning: node1: leftovers: containerd runs here for somebody; it is reconfigured and started anew",
+    ],
+  ],
+  [
+    "leftovers",
+    node({ active: ["kubelet"] }),
+    ["error: node1: leftovers: a kubelet runs here that no kubeadm has made"],
+  ],
+  [
+    "leftovers",
+    node({
+      addresses: [
+        { interface: "ens192", cidr: "10.0.0.15/24" },
+        { interface: "cni0", cidr: "10.42.0.1/24" },
+        { interface: "flannel.1", cidr: "10.244.3.0/32" },
+      ],
+    }),
+    [
+      "error: node1: leftovers: cni0 has 10.42.0.1/24, left from another pod network (pods here get 10.244.0.0/16): pods would get no network",
+      "error: node1: leftovers: flannel.1 has 10.244.3.0/32, left from another pod network: pods would get no network",
+    ],
+  ],
+  [
+    "leftovers",
+    node({
+      exists: ["05-old.conflist", "10-calico.conflist", "01.txt", "87-podman.conflist"].map(
+        (name) => `/etc/cni/net.d/${name}`,
+      ),
+    }),
+    [
+      "error: node1: leftovers: /etc/cni/net.d/05-old.conflist, /etc/cni/net.d/10-calico.conflist would be used instead of 10-flannel.conflist: the runtime takes the first by name",
+    ],
+  ],
+  [
+    "leftovers",
+    {
+      hostFacts: {
+        master1: { owner: "site", exists: STANDING },
+        node1: {
+          owner: "site",
+          active: ["kubelet", "containerd"],
+          exists: ["/etc/cni/net.d/00-multus.conf"],
+        },
+      },
+    },
+    [],
+  ],
   ["cluster", node({ owner: "another" }), ["error: node1: cluster: it belongs to the cluster another"]],
   [
     "cluster",
@@ -244,13 +299,23 @@ const CASES: Case[] = [
   ],
   [
     "cluster",
-    node({ exists: ["/etc/kubernetes/kubelet.conf"], kubeletServer: "https://10.0.0.12:6443" }),
+    {
+      hostFacts: {
+        master1: { owner: "site", exists: STANDING },
+        node1: { exists: ["/etc/kubernetes/kubelet.conf"], kubeletServer: "https://10.0.0.12:6443" },
+      },
+    },
     [],
   ],
   ["cluster", node({ exists: ["/etc/cni/net.d/87-podman.conflist"] }), []],
   [
     "kubernetes",
-    node({ owner: "site", versions: { kubelet: "1.27.1" }, exists: ["/etc/kubernetes/kubelet.conf"] }),
+    {
+      hostFacts: {
+        master1: { owner: "site", exists: STANDING },
+        node1: { owner: "site", versions: { kubelet: "1.27.1" }, exists: ["/etc/kubernetes/kubelet.conf"] },
+      },
+    },
     ["error: node1: kubernetes: it is a node at v1.27.1, but the cluster file says v1.28.2"],
   ],
   [
@@ -409,12 +474,29 @@ describe("preflight", () => {
     if (wanted.length > 0) expect(found(wishes)[0]?.check).toBe(check);
   });
 
-  it("has a case for each name, but for those that are looked at while packages are installed", () => {
+  it("has a case for each name, but for those with a test of their own and those looked at later", () => {
     const shown = new Set(CASES.map(([check]) => check));
     expect(Object.keys(CHECKS).filter((check) => !shown.has(check))).toEqual([
+      "unreachable",
+      "member",
       "package-removal",
       "base-packages",
     ]);
+  });
+
+  it("says when kubelet would be on a host that is no node", () => {
+    const cluster = {
+      hosts: [
+        { name: "master1", address: "10.0.0.12", roles: ["control-plane"] },
+        { name: "box", address: "10.0.0.14", roles: ["registry"] },
+      ],
+    };
+    expect(lines({ cluster })).toEqual([
+      "warning: box: bundle-packages: the set el9 puts kubelet on it, and it is no node (registry): kubelet starts over and over there",
+    ]);
+    const kubernetes = ["=kubelet 1.28.2-1", "=kubeadm 1.28.2-1"];
+    const packages = { all: ["containerd.io 1.7.27"], "control-plane": kubernetes, worker: kubernetes };
+    expect(lines({ cluster, bundle: { packages } })).toEqual([]);
   });
 
   it("names images that the user's own add-ons want", () => {
@@ -444,7 +526,9 @@ describe("preflight", () => {
       nameservers: [],
       listening: [6443],
     };
-    expect(lines({ cluster: { hosts }, hostFacts: { register: small } })).toEqual([]);
+    const kubernetes = ["=kubelet 1.28.2-1", "=kubeadm 1.28.2-1"];
+    const packages = { all: ["containerd.io 1.7.27"], "control-plane": kubernetes, worker: kubernetes };
+    expect(lines({ cluster: { hosts }, hostFacts: { register: small }, bundle: { packages } })).toEqual([]);
   });
 
   it("of hosts alone needs no bundle", () => {
@@ -468,7 +552,7 @@ describe("what is refused", () => {
         code: "check-failed",
         exit: 3,
         message: "Nothing was changed: 2 checks failed.\n  a: cores: one core\n  time: skew",
-        suggestions: ["set the clocks", "or continue anyway: --ignore-check cores --ignore-check time"],
+        suggestions: ["set the clocks", "to go on all the same: --ignore-check cores --ignore-check time"],
       }),
     );
     expect(() => refuse(errors, ["cores"])).toThrow("Nothing was changed: a check failed.\n  time: skew");

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { AirgapError } from "../../src/errors.ts";
 import { type ResetOptions, type ResetResult, reset } from "../../src/install/reset.ts";
 import { Journal } from "../../src/state/journal.ts";
 import { PlayedSite } from "../support/install/played-site.ts";
@@ -137,6 +138,42 @@ describe("reset", () => {
     });
     expect(site.host("node1").sent.some(({ mode }) => mode === "undo")).toBe(false);
     expect(await known()).toContain("node1");
+  });
+
+  it("of a host that does not answer says how the cluster forgets it", async () => {
+    const open: PlayedSite["open"] = async (host) => {
+      if (host.name === "node1") throw new AirgapError("network", "node1: no connection");
+      return site.open(host);
+    };
+    await expect(run({ hosts: ["node1"], open })).rejects.toMatchObject({
+      code: "network",
+      suggestions: [`when lost for good: airgap reset ${site.clusterFile} --hosts node1 --gone`],
+    });
+    site.host("master1").answers(/^forget_node /, "");
+    const before = site.opened.length;
+    expect(await run({ hosts: ["node1"], gone: true, open })).toMatchObject({
+      hosts: [{ host: "node1", undone: 0, failed: [] }],
+    });
+    expect(site.opened.slice(before)).toEqual(["master1"]);
+    expect(site.host("master1").commands.at(-1)).toBe("forget_node node1 10.0.0.15 master1");
+    expect(await known()).toEqual(["master1", "node2"]);
+  });
+
+  it("lets a cluster forget nobody who stands, and not its last control plane", async () => {
+    site.host("master1").answers(/^forget_node /, { code: 1, stdout: "", stderr: "node1 is ready\n" });
+    await expect(run({ hosts: ["node1"], gone: true })).rejects.toMatchObject({
+      code: "step-failed",
+      message: "the cluster could not forget node1:\n  master1: node1 is ready",
+    });
+    expect(await known()).toContain("node1");
+    await expect(run({ hosts: ["master1"], gone: true })).rejects.toMatchObject({ code: "usage" });
+  });
+
+  it("takes a host that the cluster does not know for forgotten", async () => {
+    site.host("master1").answers(/^forget_node /, { code: 44, stdout: "", stderr: "" });
+    await run({ hosts: ["node2"], gone: true });
+    expect(site.told).toContain("node2: the cluster does not know it");
+    expect(await known()).toEqual(["master1", "node1"]);
   });
 
   it("says which name may be meant", async () => {

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
+import { AirgapError } from "../../src/errors.ts";
 import { authorize } from "../../src/install/authorize.ts";
 import { checkHosts } from "../../src/install/hosts-check.ts";
 import { type ClusterStatus, status, token } from "../../src/install/status.ts";
@@ -133,6 +134,84 @@ describe("status", () => {
       host: "node1",
       onlySite: false,
       others: ["https://registry-1.docker.io", "upstream registries"],
+    });
+  });
+
+  it("says where a pod that is not ready is, and why", async () => {
+    const stuck = (name: string, node: string, status: object): object => ({
+      metadata: { namespace: "shop", name },
+      ...(node ? { spec: { nodeName: node } } : {}),
+      status: { phase: "Pending", ...status },
+    });
+    const waiting = { waiting: { reason: "ImagePullBackOff", message: "Back-off pulling image x" } };
+    play(
+      [node("master1", plane, ready), node("node1", {}, ready)],
+      [
+        stuck("init", "node1", {
+          initContainerStatuses: [{ state: waiting }],
+          containerStatuses: [{ state: { waiting: { reason: "PodInitializing" } } }],
+        }),
+        stuck("nowhere", "", {
+          conditions: [{ type: "PodScheduled", status: "False", message: "0/2 nodes are available" }],
+        }),
+        stuck("gone", "node1", { phase: "Failed", reason: "Evicted", message: "low on disk" }),
+        stuck("ended", "node1", {
+          phase: "Failed",
+          containerStatuses: [{ state: { terminated: { reason: "Error" } } }],
+        }),
+      ],
+    );
+    expect((await ask()).problems).toEqual([
+      "shop/init on node1: ImagePullBackOff (Back-off pulling image x)",
+      "shop/nowhere: Pending (0/2 nodes are available)",
+      "shop/gone on node1: Evicted (low on disk)",
+      "shop/ended on node1: Error",
+    ]);
+  });
+
+  const planes = (n: number): object[] =>
+    Array.from({ length: n }, (_, i) => ({
+      name: `master${i + 1}`,
+      address: `10.0.0.${12 + i}`,
+      roles: i === 0 ? ["control-plane", "registry"] : ["control-plane"],
+    }));
+  const lost =
+    (...names: string[]): PlayedSite["open"] =>
+    async (host) => {
+      if (names.includes(host.name)) throw new AirgapError("network", `${host.name}: no connection`);
+      return site.open(host);
+    };
+
+  it("asks whichever control plane answers, and names hosts that do not", async () => {
+    await site.write({ endpoint: { address: "10.0.0.200" }, hosts: planes(3) });
+    const nodes = ["master1", "master2", "master3"].map((name) => node(name, plane, ready));
+    for (const name of ["master2", "master3"])
+      site
+        .host(name)
+        .answers(/^show_certificates$/, "")
+        .answers(/^show_image_origins$/, "https://register.site.local\n");
+    site.host("master2").answers(/get nodes/, { code: 1, stdout: "", stderr: "refused" });
+    site
+      .host("master3")
+      .answers(/get nodes/, JSON.stringify({ items: nodes }))
+      .answers(/get pods/, JSON.stringify({ items: [] }));
+    const found = await ask({ open: lost("master1") });
+    expect(found).toMatchObject({
+      healthy: false,
+      unreachable: [{ host: "master1", message: "master1: no connection" }],
+      problems: ["master1: no connection"],
+      origins: [{ host: "master2" }, { host: "master3" }],
+    });
+    expect(await ask({ open: lost("master1"), hosts: ["master3"] })).toMatchObject({ healthy: true });
+    await expect(ask({ open: lost("master1", "master2", "master3") })).rejects.toMatchObject({
+      code: "network",
+    });
+  });
+
+  it("fails where no control plane is reached, whatever else is", async () => {
+    await expect(ask({ open: lost("master1") })).rejects.toMatchObject({
+      code: "network",
+      message: "master1: no connection",
     });
   });
 

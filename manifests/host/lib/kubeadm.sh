@@ -49,13 +49,25 @@ control_plane_is_initialised() {
 	kubectl -n kube-system get configmap kubeadm-config >/dev/null
 }
 
-# init_control_plane VALIDATE: stdin is kubeadm's configuration. If the host is initialised already, it may be
-# starting: then this only waits.
+# no_cluster_at SERVER: no API server with a certificate of this cluster's authority answers there. One that refuses whoever
+# asks has answered.
+no_cluster_at() {
+	[ -s /etc/kubernetes/pki/ca.crt ] || return 0
+	airgap_answer=$(kubectl --kubeconfig /dev/null --server "https://$1" --certificate-authority /etc/kubernetes/pki/ca.crt --request-timeout 10s get --raw /version 2>&1 </dev/null) || case $airgap_answer in
+	*[Ff]orbidden* | *[Uu]nauthorized*) ;;
+	*) return 0 ;;
+	esac
+	fail "a cluster of this authority answers at $1: this host would become a second one beside it"
+}
+
+# init_control_plane VALIDATE SERVER: stdin is kubeadm's configuration, SERVER where the API will be asked. A host that
+# was initialised and is perhaps just starting is only waited for.
 init_control_plane() {
 	if [ -s /etc/kubernetes/admin.conf ]; then
 		wait_for 180 kubectl get --raw=/healthz
 		return 0
 	fi
+	no_cluster_at "$2"
 	airgap_kubeadm init "$1" --skip-token-print
 	wait_for 60 kubectl get --raw=/healthz
 	airgap_kubeadm_ended

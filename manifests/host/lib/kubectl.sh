@@ -148,8 +148,27 @@ account_token() {
 	fi
 }
 
-# remove_node NODE FLAG...: drains it with these flags, then deletes it from the cluster. A node that the
-# cluster does not have counts as removed.
+# forget_node NODE ADDRESS HAND: the cluster forgets a node that is gone. Its member of etcd goes first, by the member of
+# HAND, a control plane that stands: while it counts, it may cost the majority. One that is ready is not gone. Ends with 44
+# when the cluster did not know it.
+forget_node() {
+	airgap_known=44
+	airgap_found=$(kubectl get node "$1" --ignore-not-found -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}') || fail "the API server does not answer"
+	[ "$airgap_found" != True ] || fail "$1 is ready: it is not gone. A host that has just been lost is told apart after a minute"
+	airgap_found=$(airgap_etcdctl "$3" member list) || fail "etcd on $3 does not answer"
+	for airgap_id in $(printf '%s\n' "$airgap_found" | awk -F', *' -v one="//$2:" -v six="//[$2]:" 'index($4, one) || index($4, six) { print $1 }'); do
+		airgap_etcdctl "$3" member remove "$airgap_id"
+		airgap_known=0
+	done
+	if kubectl get node "$1" -o name >/dev/null 2>&1; then
+		kubectl delete node "$1"
+		airgap_known=0
+	fi
+	return "$airgap_known"
+}
+
+# remove_node NODE FLAG...: its pods go elsewhere, drained with these flags, then the cluster forgets it. A node that the
+# cluster does not have is removed already.
 remove_node() {
 	airgap_node=$1
 	shift

@@ -26,12 +26,37 @@ probe_network() {
 	airgap_server=$1
 	airgap_domain=$2
 	shift 2
-	wait_for 60 airgap_dns_finds "kubernetes.default.svc.$airgap_domain"
-	wait_for 60 airgap_pods_are_reached
+	wait_for 60 airgap_dns_finds "kubernetes.default.svc.$airgap_domain" || airgap_fail_for_tunnel
+	wait_for 60 airgap_pods_are_reached || airgap_fail_for_tunnel
 	while [ $# -ge 2 ]; do
 		dns "$airgap_pod" "$airgap_server" "$1" | grep -qxF -e "$2" || fail "DNS does not answer $2 for $1"
 		shift 2
 	done
+}
+# Where a tunnel to another host lets nothing through, that is why: its end refuses a port that nobody listens at, or is
+# silent. Fails also where the tunnels are well.
+airgap_fail_for_tunnel() {
+	for airgap_tunnel in flannel.1:8472 vxlan.calico:4789; do
+		airgap_device=${airgap_tunnel%:*}
+		for airgap_end in $(ip -4 route show dev "$airgap_device" 2>/dev/null | sed -n 's/.* via \([0-9.]*\).*/\1/p'); do
+			tunnel_answers "$airgap_end" || fail "nothing comes back from $(airgap_host_behind "$airgap_device" "$airgap_end") through the tunnel $airgap_device: is UDP ${airgap_tunnel#*:} blocked between the hosts?"
+		done
+	done
+	return 1
+}
+
+# tunnel_answers ADDRESS
+tunnel_answers() {
+	# shellcheck disable=SC2016
+	airgap_answer=$(timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/9"' "$1" 2>&1) && return 0
+	case $airgap_answer in *efused*) ;; *) return 1 ;; esac
+}
+
+# The host at which a tunnel ends, by its own address where the tunnel says so.
+airgap_host_behind() {
+	airgap_mac=$(ip neigh show "$2" dev "$1" 2>/dev/null | sed -n 's/.*lladdr \([0-9a-f:]*\).*/\1/p')
+	airgap_host=$(bridge fdb show dev "$1" 2>/dev/null | sed -n "s/^${airgap_mac:-none} .*dst \([0-9.]*\).*/\1/p" | head -n 1)
+	echo "${airgap_host:-$2}"
 }
 airgap_dns_finds() {
 	if ! airgap_addresses=$(dns "$airgap_pod" "$airgap_server" "$1") || [ -z "$airgap_addresses" ]; then
@@ -105,7 +130,10 @@ reaches() {
 	esac
 }
 
-# answers ADDRESS PORT: a program listens there.
+# endpoint_answers ADDRESS PORT: somebody takes a connection to the cluster's API there. Changes nothing.
+endpoint_answers() { answers "$@"; }
+
+# answers ADDRESS PORT: something listens there.
 answers() {
 	# shellcheck disable=SC2016
 	timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null || fail "$1 does not answer on port $2"

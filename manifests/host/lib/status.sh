@@ -19,7 +19,24 @@ show_certificates() {
 	}
 }
 
-# show_image_origins: every registry that a runtime may ask, one a line: `server` and `[host."…"]` of hosts.toml, and
+# airgap_etcdctl NODE ARGUMENT...: etcdctl in the member of a control plane.
+airgap_etcdctl() {
+	airgap_member=etcd-$1
+	airgap_certificates=/etc/kubernetes/pki/etcd
+	shift
+	kubectl -n kube-system exec "$airgap_member" -- etcdctl --endpoints https://127.0.0.1:2379 --cacert "$airgap_certificates/ca.crt" \
+		--cert "$airgap_certificates/healthcheck-client.crt" --key "$airgap_certificates/healthcheck-client.key" "$@"
+}
+
+# show_members NODE: what the cluster knows, asked on this control plane: its nodes as `node NAME`, the members of its etcd
+# as `etcd PEER-URLS`. A member that never started has no name.
+show_members() {
+	kubectl get nodes -o 'jsonpath={range .items[*]}node {.metadata.name}{"\n"}{end}' || return 1
+	airgap_found=$(airgap_etcdctl "$1" member list) || return 1
+	printf '%s\n' "$airgap_found" | awk -F', *' '{ print "etcd", $4 }'
+}
+
+# show_image_origins: every registry that a runtime would ask, one a line: `server` and `[host."…"]` of hosts.toml, and
 # Docker's mirrors.
 show_image_origins() {
 	if [ -d /etc/containerd/certs.d ]; then

@@ -111,6 +111,26 @@ function packages(context: Context): Finding[] {
   });
 }
 
+/** kubelet on a host that nobody makes a node starts over and over, and nobody sees it. */
+function kubeletForNobody({ bundle, reached, nodes, factsOf }: Context): Finding[] {
+  return reached
+    .filter((host) => !nodes.includes(host))
+    .flatMap((host): Finding[] => {
+      const set = setFor(bundle, factsOf(host));
+      if (set === undefined || !wantedOn(set, host).some(({ name }) => name === "kubelet")) return [];
+      return [
+        {
+          check: "bundle-packages",
+          severity: "warning",
+          host: host.name,
+          message: `the set ${set.name} puts kubelet on it, and it is no node (${host.roles.join(", ")}): kubelet starts over and over there`,
+          suggestion:
+            "in the spec name kubelet and kubeadm under `control-plane:` and `worker:`, not under `all:`",
+        },
+      ];
+    });
+}
+
 const installed = (facts: Facts, name: string): boolean =>
   name === "kubelet" ? facts.versions.kubelet !== undefined : facts.tools.includes(name);
 
@@ -206,6 +226,7 @@ export const BUNDLE_CHECKS: ((context: Context) => Finding[])[] = [
   userImages,
   platforms,
   packages,
+  kubeletForNobody,
   containerd,
   docker,
   named,

@@ -6,6 +6,7 @@ import type { Facts } from "../../host/facts.ts";
 import type { Context } from "../context.ts";
 import { needsResolvConf } from "../stages/resolv-conf.ts";
 import type { Finding } from "./finding.ts";
+import { leftovers } from "./leftovers.ts";
 
 type HostCheck = (host: ClusterHost, facts: Facts, context: Context) => Omit<Finding, "host">[];
 
@@ -347,5 +348,6 @@ export const HOST_CHECKS: HostCheck[] = [
   resolvConf,
   runtime,
   membership,
+  leftovers,
   versions,
 ];

@@ -4,6 +4,7 @@ import { CLUSTER_CHECKS } from "./between.ts";
 import { BUNDLE_CHECKS } from "./bundle.ts";
 import { CHECKS, type CheckName, type Finding } from "./finding.ts";
 import { HOST_CHECKS } from "./hosts.ts";
+import { MEMBER_CHECKS } from "./members.ts";
 
 /** Every finding, from facts and the bundle. Connects to nothing and changes nothing. */
 export function preflight(context: Context): Finding[] {
@@ -12,14 +13,14 @@ export function preflight(context: Context): Finding[] {
 
 /** Findings about the hosts alone. */
 export function preflightHosts(context: Context): Finding[] {
-  const hosts = context.cluster.hosts.flatMap((host) =>
+  const hosts = context.reached.flatMap((host) =>
     HOST_CHECKS.flatMap((check) =>
       check(host, context.factsOf(host), context).map(
         (finding): Finding => ({ ...finding, host: host.name }),
       ),
     ),
   );
-  return [...hosts, ...CLUSTER_CHECKS.flatMap((check) => check(context))];
+  return [...hosts, ...[...CLUSTER_CHECKS, ...MEMBER_CHECKS].flatMap((check) => check(context))];
 }
 
 /** One line: `node1: kernel: …`. */
@@ -48,7 +49,7 @@ export function refuse(findings: Finding[], ignored: readonly string[]): void {
     {
       suggestions: [
         ...suggestions,
-        `or continue anyway: ${[...new Set(errors.map(({ check }) => `--ignore-check ${check}`))].join(" ")}`,
+        `to go on all the same: ${[...new Set(errors.map(({ check }) => `--ignore-check ${check}`))].join(" ")}`,
       ],
       data: { findings },
     },

@@ -5,17 +5,21 @@ import { call, callWithInput } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
 import { type Step, serviceStep } from "../../plan/step.ts";
 import { type Context, wave } from "../context.ts";
-import { initConfiguration, joinConfiguration } from "../kubeadm.ts";
+import { apiServer, initConfiguration, joinConfiguration } from "../kubeadm.ts";
+import { hasJoined } from "../standing.ts";
 import { userSteps } from "./kubeconfig.ts";
 import { proxyStep } from "./proxy.ts";
 import { imageCalls } from "./runtime.ts";
 
 const PKI = "/etc/kubernetes/pki";
 
-/** The first control plane is initialised; the others join it, one by one. */
+/**
+ * Where no control plane stands, the first is initialised; all others join, one by one. On one that stands `init` only
+ * waits for its API server.
+ */
 export function controlPlaneStage(context: Context): Wave[] {
-  const [first, ...others] = context.hosts("control-plane");
-  if (first === undefined) return [];
+  const { first } = context;
+  const others = context.hosts("control-plane").filter(({ name }) => name !== first.name);
   return [
     wave([first], (host) => [
       unfinishedStep(context),
@@ -37,13 +41,7 @@ export function controlPlaneStage(context: Context): Wave[] {
   ];
 }
 
-/** Whether a host was in a cluster when its facts were read: a run of kubeadm that did not finish also leaves files. */
-function hasJoined(context: Context, host: ClusterHost): boolean {
-  const { exists } = context.factsOf(host);
-  return exists.includes("/etc/kubernetes/kubelet.conf") && !exists.includes("/var/lib/airgap/kubeadm-began");
-}
-
-/** Files that kubeadm uses unchanged: it keeps a CA whose files exist. */
+/** Files that kubeadm takes as they are: a CA whose files exist is kept. */
 function pkiFiles(keys: ClusterKeys): { path: string; content: string; mode: string }[] {
   const pair = (name: string, { cert, key }: { cert: string; key: string }) => [
     { path: `${PKI}/${name}.crt`, content: cert, mode: "644" },
@@ -107,7 +105,12 @@ function initStep(context: Context): Step {
     id: "init",
     title: `${context.first.name} is a control plane of Kubernetes ${cluster.kubernetes.version}`,
     check: call("control_plane_is_initialised"),
-    apply: callWithInput(initConfiguration(context), "init_control_plane", validates(context)),
+    apply: callWithInput(
+      initConfiguration(context),
+      "init_control_plane",
+      validates(context),
+      apiServer(cluster),
+    ),
     undo: call("kubeadm_undo", socketOf(context)),
     timeoutMs: 1_200_000,
   };
@@ -143,7 +146,7 @@ function joinStep(context: Context, host: ClusterHost): Step {
 
 /** A token for hosts that have not joined; the one from `init` may have expired. */
 export function tokenWaves(context: Context, hosts: ClusterHost[]): Wave[] {
-  const joining = hosts.filter((host) => !hasJoined(context, host)).map(({ name }) => name);
+  const joining = hosts.filter((host) => !hasJoined(context.factsOf(host))).map(({ name }) => name);
   if (joining.length === 0) return [];
   return [[{ host: context.first.name, steps: [tokenStep(context)], for: joining }]];
 }

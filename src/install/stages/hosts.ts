@@ -14,7 +14,7 @@ import { swapSteps } from "./swap.ts";
 export function hostsStage(context: Context): Wave[] {
   const nodes = new Set(context.nodes.map(({ name }) => name));
   return [
-    wave(context.cluster.hosts, (host) => {
+    wave(context.reached, (host) => {
       const facts = context.factsOf(host);
       const common = [
         ownerStep(context.cluster),

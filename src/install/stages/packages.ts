@@ -16,7 +16,7 @@ const HELD =
 /** Packages are installed only from the site's repository; a transaction that would remove packages is refused. */
 export function packagesStage(context: Context): Wave[] {
   return [
-    wave(context.cluster.hosts, (host) => {
+    wave(context.reached, (host) => {
       const facts = context.factsOf(host);
       const set = setFor(context.bundle, facts);
       const wanted = set ? wantedOn(set, host) : [];

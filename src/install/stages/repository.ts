@@ -8,7 +8,7 @@ import { SITE_CA } from "./trust.ts";
 /** Adds the site's repository; the host's own repositories stay as they are, and airgap does not use them. */
 export function repositoryStage(context: Context): Wave[] {
   return [
-    wave(context.cluster.hosts, (host) => {
+    wave(context.reached, (host) => {
       const set = setFor(context.bundle, context.factsOf(host));
       if (set === undefined) return [];
       return context.systemOf(host).repositorySteps({

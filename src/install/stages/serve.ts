@@ -29,7 +29,7 @@ export function toolOnHost(context: Context): string {
 
 /** The bundle and the tool are sent to one host, once; every host gets packages, files and images from there. */
 export function serveStage(context: Context): Wave[] {
-  const host = context.cluster.hosts.find(({ name }) => name === context.cluster.repository.host);
+  const host = context.reached.find(({ name }) => name === context.cluster.repository.host);
   if (host === undefined) return [];
   const steps = [
     userStep(),

@@ -26,7 +26,7 @@ export function trustStage(context: Context): Wave[] {
     ({ pem }, i) => authorities.findIndex((other) => other.pem === pem) === i,
   );
   return [
-    wave(context.cluster.hosts, (host) => [
+    wave(context.reached, (host) => [
       ...authorities.map((authority) =>
         fileStep({
           id: authority.id,

@@ -38,12 +38,30 @@ export async function installPrograms(): Promise<void> {
   if (missing.length === 0) return;
   say(`installing ${missing.join(", ")}`);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  await must("apt-get", ["update", "-q"], { timeoutMs: 300_000, env });
-  await must(
-    "apt-get",
+  await unlocked(["update", "-q"], env);
+  await unlocked(
     ["install", "-y", "-q", "--no-install-recommends", ...missing, "libc6-dev", "ca-certificates"],
-    { timeoutMs: 600_000, env },
+    env,
   );
+}
+
+/** Somebody else's apt or dpkg at work, in the words of both. */
+const LOCKED = /Could not get lock|Unable to (?:acquire|lock)|is another process using it/;
+const LOCK_MINUTES = 10;
+
+/** Runs apt-get, and waits for its locks: timers of the system hold them for minutes. */
+async function unlocked(args: string[], env: NodeJS.ProcessEnv): Promise<void> {
+  const end = Date.now() + LOCK_MINUTES * 60_000;
+  for (;;) {
+    try {
+      await must("apt-get", args, { timeoutMs: 600_000, env });
+      return;
+    } catch (error) {
+      if (!(error instanceof Error && LOCKED.test(error.message)) || Date.now() > end) throw error;
+      say("another apt is at work; waiting for its lock");
+      await new Promise((wake) => setTimeout(wake, 5000));
+    }
+  }
 }
 
 /** Everything that the tests with real hosts take out of the cache, for these Kubernetes versions. */

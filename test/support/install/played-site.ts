@@ -22,6 +22,8 @@ export class PlayedSite implements Disposable {
   readonly hosts = new Map<string, RecordingHost>();
   /** Hosts that were connected to, in order. */
   readonly opened: string[] = [];
+  /** Whether somebody holds the endpoint of the cluster file. */
+  endpointAnswers = true;
   #wishes: Wishes;
 
   constructor(wishes: Wishes = {}) {
@@ -57,6 +59,7 @@ export class PlayedSite implements Disposable {
       .replace(/^end\|.*$/m, () => `end|${Math.round(Date.now() / 1000)}`);
     host
       .answers(/stat -c %s/, "0\n")
+      .answers(/^endpoint_answers /, () => ({ code: this.endpointAnswers ? 0 : 1, stdout: "", stderr: "" }))
       .answers(/^cat \/etc\/kubernetes\/admin\.conf$/, () => this.#adminConf(host));
     this.hosts.set(name, host);
     return host;

@@ -275,6 +275,7 @@ kubeadm_() {
 		cat "$state/hostname" >>"$CLUSTER/nodes"
 		;;
 	reset)
+		[ ! -e "$ROOT/etc/kubernetes/admin.conf" ] || rm -f "$CLUSTER/up"
 		grep -vxF "$(cat "$state/hostname")" "$CLUSTER/nodes" >"$CLUSTER/nodes.new" || :
 		mv "$CLUSTER/nodes.new" "$CLUSTER/nodes"
 		rm -rf "$ROOT/etc/kubernetes/admin.conf" "$ROOT/etc/kubernetes/kubelet.conf" "$ROOT/proc/4242"
