@@ -8,7 +8,7 @@ import {
   type VersionRow,
 } from "../../state/package-index.ts";
 import { decompress } from "../decompress.ts";
-import { below, checkedContent, type Expected } from "../locations.ts";
+import { checkedContent, type Expected, placesBelow } from "../locations.ts";
 import { type DebDetail, readPackagesFile } from "./packages-file.ts";
 
 export interface DebRepositoryOptions {
@@ -68,7 +68,7 @@ export class DebRepository {
   }
 
   places(filename: string): string[] {
-    return [below(this.#base, filename.replace(/^(\.\/)+/, ""), `Packages of ${this.title}`)];
+    return placesBelow([this.#base], filename, `Packages of ${this.title}`);
   }
 
   providers(names: string[]): Promise<ProvideRow[]> {

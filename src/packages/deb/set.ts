@@ -10,7 +10,7 @@ import { type Headed, Heads } from "../heads.ts";
 import { readInstalled } from "../installed-file.ts";
 import { pinsOf } from "../key-pins.ts";
 import type { KeyRing } from "../keys.ts";
-import { below, placeOf } from "../locations.ts";
+import { placeOf, placesBelow } from "../locations.ts";
 import { named } from "../mirrors.ts";
 import { forEachPackage, packageSource, placePackage } from "../prepare.ts";
 import { repositoryHttp } from "../repository-http.ts";
@@ -152,13 +152,8 @@ async function prepareLocked(
         "spec",
         `The lock takes packages of ${set.name} from the repository ${locked.repository}, which the spec does not name any more`,
       );
-    const places = [
-      below(
-        placeOf(context.baseDir, repository.uris),
-        locked.href.replace(/^(\.\/)+/, ""),
-        `the lock's ${locked.id}`,
-      ),
-    ];
+    const base = placeOf(context.baseDir, repository.uris);
+    const places = placesBelow([base], locked.href, `the lock's ${locked.id}`);
     const [algorithm = "", value = ""] = locked.digest.split(":");
     const from = {
       id: locked.id,

@@ -11,7 +11,7 @@ import {
   type VersionRow,
 } from "../../state/package-index.ts";
 import { decompress } from "../decompress.ts";
-import { below, checkedContent } from "../locations.ts";
+import { below, checkedContent, placesBelow } from "../locations.ts";
 import { fromMirrors } from "../mirrors.ts";
 import { findOwners, isPrimaryPath } from "./filelists.ts";
 import { type HiddenBy, type ModuleDocuments, readModules } from "./modulemd.ts";
@@ -122,7 +122,7 @@ export class RpmRepository {
 
   /** Where a package is, at every mirror. */
   places({ href, base }: RpmDetail): string[] {
-    if (base === undefined) return this.bases.map((mirror) => below(mirror, href, `repository ${this.id}`));
+    if (base === undefined) return placesBelow(this.bases, href, `repository ${this.id}`);
     const remote = /^https?:\/\//i.test(base);
     const local = !/^https?:/i.test(this.bases[0] ?? "");
     if (!remote && !local)
@@ -130,7 +130,7 @@ export class RpmRepository {
         "corrupt",
         `Repository ${this.id} names ${JSON.stringify(base)} as the base of a package, which is not on the network`,
       );
-    return [below(base, href, `repository ${this.id}`)];
+    return placesBelow([base], href, `repository ${this.id}`);
   }
 
   async providers(names: string[]): Promise<ProvideRow[]> {

@@ -10,7 +10,7 @@ import { Heads } from "../heads.ts";
 import { readInstalled } from "../installed-file.ts";
 import { pinsOf } from "../key-pins.ts";
 import type { KeyRing } from "../keys.ts";
-import { below } from "../locations.ts";
+import { placesBelow } from "../locations.ts";
 import { named } from "../mirrors.ts";
 import { forEachPackage, type Part, packageSource, placePackage } from "../prepare.ts";
 import { repositoryHttp } from "../repository-http.ts";
@@ -197,9 +197,8 @@ async function prepareLocked(
   }
   return forEachPackage(facts.packages, async (locked) => {
     const at = bases.get(locked.repository) as { bases: string[]; http: ReturnType<ResolveContext["http"]> };
-    const places = (locked.base === undefined ? at.bases : [locked.base]).map((base) =>
-      below(base, locked.href, `the lock's ${locked.id}`),
-    );
+    const within = locked.base === undefined ? at.bases : [locked.base];
+    const places = placesBelow(within, locked.href, `the lock's ${locked.id}`);
     const [algorithm = "", value = ""] = locked.digest.split(":");
     const from = { id: locked.id, places, http: at.http, size: locked.size, checksum: { algorithm, value } };
     const check = async (parsed: RpmHeaders): Promise<void> => {
