@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { isAirgapError } from "../../errors.ts";
 import type { Http } from "../../http.ts";
 import {
   PackageIndex,
@@ -127,4 +128,6 @@ async function* content(options: DebRepositoryOptions): AsyncGenerator<Buffer> {
   throw failure;
 }
 
-const isAbsent = (error: unknown): boolean => (error as { code?: string }).code === "not-found";
+/** Stores such as S3 answer 403 for what is not there. */
+export const isAbsent = (error: unknown): boolean =>
+  isAirgapError(error, "not-found", "unauthorized", "refused");
