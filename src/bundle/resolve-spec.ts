@@ -84,6 +84,7 @@ export async function resolveSpec(options: ResolveOptions): Promise<Session> {
       images: spec.images,
       wants,
       platforms: spec.platforms,
+      attachments: spec.attachments,
       open: (request) => places.open(request),
       concurrency: concurrency ?? IMAGES,
       context,
