@@ -48,7 +48,7 @@ async function sendTemplate(exchange: Exchange, blob: OpenBlob, path: string, sc
   );
 }
 
-/** Answers GET and HEAD below `/files/` and `/packages/`: files with ranges, directories as lists. */
+/** Answers GET and HEAD below `/files/`, `/packages/`, `/manifests/` and `/charts/`: files with ranges, directories as lists. */
 export async function sendPath(
   exchange: Exchange,
   tree: FileTree | undefined,

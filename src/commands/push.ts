@@ -5,6 +5,7 @@ import { count, formatBytes } from "../format.ts";
 import { run } from "../host/process.ts";
 import { parseTarget } from "../names/landing.ts";
 import { parseQuota } from "../site/harbor/quota.ts";
+import { chartsToPush } from "../site/push/charts.ts";
 import { type PushResult, push } from "../site/push/push.ts";
 import { storedCredentials } from "../transport/credentials.ts";
 import { Registries } from "../transport/registry/registries.ts";
@@ -48,6 +49,9 @@ export default class Push extends BaseCommand<PushResult> {
       dependsOn: ["create-projects"],
       helpValue: "SIZE",
     }),
+    charts: Flags.boolean({
+      description: "Push charts too, for helm pull oci://TARGET/charts/NAME",
+    }),
     "dry-run": Flags.boolean({ description: "Say what would be sent; send nothing" }),
     repair: Flags.boolean({ description: "Look below each manifest, and send again what is gone" }),
     concurrency: Flags.integer({ description: "Images, and requests, at a time at most", min: 1, max: 64 }),
@@ -89,6 +93,7 @@ export default class Push extends BaseCommand<PushResult> {
           : {}),
         dryRun: flags["dry-run"],
         repair: flags.repair,
+        charts: flags.charts ? await chartsToPush(bundle, args.target) : undefined,
         yes: flags.yes,
         concurrency: flags.concurrency ?? CONCURRENCY,
         registries,
@@ -122,7 +127,7 @@ export default class Push extends BaseCommand<PushResult> {
     );
     if (notImages > 0)
       report.say(
-        `${count(notImages, "item")} of other kinds stay in the bundle; airgap serve gives them out`,
+        `${count(notImages, "item")} of other kinds stay in the bundle; airgap serve gives them out, airgap extract takes them out, --charts pushes charts`,
       );
   }
 }

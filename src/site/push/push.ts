@@ -16,6 +16,7 @@ import type { Digest } from "../../oci/digest.ts";
 import type { Registries } from "../../transport/registry/registries.ts";
 import type { Source } from "../../transport/types.ts";
 import type { NewProject } from "../harbor/api.ts";
+import type { PushCharts } from "./charts.ts";
 import { checkBeforeSending } from "./check.ts";
 import { type ImageState, isComplete, takeInventory } from "./inventory.ts";
 import { carriedBy, landingsOf, type PushImage, planPush } from "./plan.ts";
@@ -39,6 +40,8 @@ export interface PushOptions {
   /** Images at a time; requests at a time are the registries' matter. */
   concurrency: number;
   registries: Registries;
+  /** The bundle's charts, where they are to land too. */
+  charts?: PushCharts | undefined;
   emit: Emit;
   signal?: AbortSignal;
 }
@@ -84,9 +87,13 @@ function rulesOf({ bundle: { lock }, target, layout, map }: PushOptions): Landin
  * @throws AirgapError `conflict`, `check-failed`, `unauthorized` before the first byte; `network` with exit 4 half-way
  */
 export async function push(options: PushOptions): Promise<PushResult> {
-  const { bundle, registries, emit, signal, repair, dryRun } = options;
+  const { bundle, registries, emit, signal, repair, dryRun, charts } = options;
   const rules = rulesOf(options);
-  const images = planPush(bundle.lock, rules);
+  const images = [...planPush(bundle.lock, rules), ...(charts?.images ?? [])];
+  const source = charts?.source ?? bundle.source;
+  const carried = carriedBy(bundle.lock);
+  const carries = (descriptor: Descriptor): boolean =>
+    carried(descriptor) || charts?.digests.has(descriptor.digest) === true;
   const target = await PushTarget.open(
     registries,
     { host: rules.target.host, bundle: bundle.name, target: options.target },
@@ -106,9 +113,9 @@ export async function push(options: PushOptions): Promise<PushResult> {
     const work = {
       ...options,
       target,
-      source: bundle.source,
-      carries: carriedBy(bundle.lock),
-      graph: graphs(bundle.source, carriedBy(bundle.lock)),
+      source,
+      carries,
+      graph: graphs(source, carries),
     };
     const projects = todo.length > 0 ? await checkBeforeSending(todo, work) : [];
     sending = !dryRun;
@@ -133,7 +140,7 @@ function graphs(
 }
 
 function result(
-  { target, dryRun, repair, bundle }: PushOptions,
+  { target, dryRun, repair, bundle, charts }: PushOptions,
   { harbor }: PushTarget,
   states: ImageState[],
   done: Pick<PushResult, "projects" | "totals">,
@@ -148,7 +155,8 @@ function result(
     dryRun,
     projects: done.projects,
     images: states.map((state) => pushedImage(state, stateOf(state))),
-    notImages: bundle.lock.items.filter(({ kind }) => kind !== "image").length,
+    notImages: bundle.lock.items.filter(({ kind }) => kind !== "image" && !(charts && kind === "chart"))
+      .length,
     totals: done.totals,
   };
 }
