@@ -167,7 +167,7 @@ export function parseFacts(output: string, host: string, ours: number): Facts {
   if (!lines.has("end") || first(lines, "kernel") === "") {
     throw new AirgapError(
       "protocol",
-      `${host}: its facts could not be read: ${output.trim().split("\n").slice(-2).join("; ") || "it said nothing"}`,
+      `${host}: its facts could not be read: ${output.trim().split(/\r*\n/).slice(-2).join("; ") || "it said nothing"}`,
     );
   }
   const active = units(lines, "active");
