@@ -6,6 +6,7 @@ import type { PackageSetSpec } from "../../lock/spec.ts";
 import { describePlace, readPlace } from "../../transport/url.ts";
 import { type KeyRing, readKeys } from "../keys.ts";
 import { below, placeOf } from "../locations.ts";
+import { dateOf } from "../metadata-dates.ts";
 import { type Acceptable, verifyCleartext, verifyDetached } from "../openpgp.ts";
 import { repositoryHttp } from "../repository-http.ts";
 import { parseRelease, type Release } from "./release.ts";
@@ -144,6 +145,8 @@ async function openList(
         unpackedSize: release.files.get(plain)?.size ?? MAX_UNPACKED,
         indexDir: `${context.cacheDir}/packages`,
         signed,
+        dated: title,
+        date: release.date === undefined ? undefined : dateOf(release.date),
         signal: context.signal,
       });
     } catch (error) {
@@ -266,6 +269,8 @@ async function openUnsigned(
       places: [place],
       unpackedSize: MAX_UNPACKED,
       signed: false,
+      dated: title,
+      date: undefined,
     };
     const expected = { checksums: [{ algorithm: "sha256", value }], size: bytes.length };
     return [

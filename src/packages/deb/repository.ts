@@ -31,6 +31,9 @@ export interface DebRepositoryOptions {
   indexDir: string;
   /** A key given in the spec has signed it. */
   signed: boolean;
+  /** The repository's id with the suite, and when the suite's Release file was made. */
+  dated: string;
+  date: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -40,6 +43,8 @@ export class DebRepository {
   readonly title: string;
   readonly priority: number;
   readonly signed: boolean;
+  readonly dated: string;
+  readonly date: string | undefined;
   readonly http: Http;
   readonly #base: string;
   readonly #index: PackageIndex;
@@ -49,6 +54,8 @@ export class DebRepository {
     this.title = options.title;
     this.priority = options.priority;
     this.signed = options.signed;
+    this.dated = options.dated;
+    this.date = options.date;
     this.http = options.http;
     this.#base = options.base;
     this.#index = index;

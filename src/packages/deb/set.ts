@@ -11,6 +11,7 @@ import { readInstalled } from "../installed-file.ts";
 import { pinsOf } from "../key-pins.ts";
 import type { KeyRing } from "../keys.ts";
 import { placeOf, placesBelow } from "../locations.ts";
+import { datesOf } from "../metadata-dates.ts";
 import { named } from "../mirrors.ts";
 import { forEachPackage, packageSource, placePackage } from "../prepare.ts";
 import { repositoryHttp } from "../repository-http.ts";
@@ -51,7 +52,7 @@ async function closures(set: PackageSetSpec, context: ResolveContext): Promise<C
           type: "warning",
           message: `${set.name}: installing on hosts with ${set.installed} removes ${closure.removes.join(", ")}, as apt would`,
         });
-      found.push(closure);
+      found.push({ ...closure, dates: datesOf(repositories) });
     }
     return found;
   } finally {

@@ -12,11 +12,12 @@ import {
 } from "../../state/package-index.ts";
 import { decompress } from "../decompress.ts";
 import { below, checkedContent, placesBelow } from "../locations.ts";
+import { dateOf } from "../metadata-dates.ts";
 import { fromMirrors } from "../mirrors.ts";
 import { findOwners, isPrimaryPath } from "./filelists.ts";
 import { type HiddenBy, type ModuleDocuments, readModules } from "./modulemd.ts";
 import { type RpmData, type RpmDetail, readPrimary } from "./primary.ts";
-import type { RepomdData } from "./repomd.ts";
+import { newestOf, type RepomdData } from "./repomd.ts";
 
 const MAX_UNPACKED = 8 * 2 ** 30;
 
@@ -41,6 +42,9 @@ export interface RpmRepositoryOptions {
 export class RpmRepository {
   readonly id: string;
   readonly priority: number;
+  /** For the lock: what its date is kept under. */
+  readonly dated: string;
+  readonly date: string | undefined;
   readonly http: Http;
   readonly bases: string[];
   /** Paths that some repository of the set requires and primary.xml does not list. */
@@ -57,6 +61,8 @@ export class RpmRepository {
   private constructor(options: RpmRepositoryOptions, index: PackageIndex, file: string) {
     this.id = options.id;
     this.priority = options.priority;
+    this.dated = options.id;
+    this.date = dateOf(newestOf(options.metadata));
     this.http = options.http;
     this.bases = options.bases;
     this.moduleHotfixes = options.moduleHotfixes;

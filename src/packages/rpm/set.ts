@@ -11,6 +11,7 @@ import { readInstalled } from "../installed-file.ts";
 import { pinsOf } from "../key-pins.ts";
 import type { KeyRing } from "../keys.ts";
 import { placesBelow } from "../locations.ts";
+import { datesOf } from "../metadata-dates.ts";
 import { named } from "../mirrors.ts";
 import { forEachPackage, type Part, packageSource, placePackage } from "../prepare.ts";
 import { repositoryHttp } from "../repository-http.ts";
@@ -63,6 +64,7 @@ async function closures(set: PackageSetSpec, context: ResolveContext): Promise<C
         hostCapabilities: installed.capabilities,
         emit: context.emit,
       });
+      closure.dates = datesOf(repositories);
       if (modules.any) closure.modules = modules.carried(new Set(closure.packages.map(({ id }) => id)));
       found.push(closure);
     }

@@ -139,6 +139,35 @@ describe("a signed Release", () => {
   });
 });
 
+describe("the date of a Release file", () => {
+  const dateOf = async (lines: string[]) => {
+    const { dir, context, close } = await packageContext();
+    const packages = packagesText([]);
+    writeFileSync(join(dir, "Packages"), packages);
+    const sum = createHash("sha256").update(packages).digest("hex");
+    writeFileSync(
+      join(dir, "Release"),
+      `${[...lines, "SHA256:", ` ${sum} ${packages.length} Packages`].join("\n")}\n`,
+    );
+    const entry = { id: "r", uris: dir, suites: ["/"] };
+    try {
+      const opened = await openRepository(entry, debSet({ repositories: [entry], install: ["x"] }), context);
+      await Promise.all(opened.map((each) => each.close()));
+      return opened.map(({ dated, date }) => [dated, date]);
+    } finally {
+      await close();
+    }
+  };
+
+  it.each([
+    [["Date: Sat, 31 Jan 2026 10:20:30 UTC"], "2026-01-31T10:20:30Z"],
+    [["Date: yesterday"], undefined],
+    [["Suite: s"], undefined],
+  ])("%j is %s", async (lines, date) => {
+    expect(await dateOf(lines)).toEqual([["r /", date]]);
+  });
+});
+
 describe("the forms of a Packages file", () => {
   const text = packagesText([{ name: "app", version: "1" }]);
   const FORMS: Record<string, Buffer> = {
