@@ -40,6 +40,11 @@ export interface Source {
     sink: (chunk: Uint8Array) => void,
     signal?: AbortSignal,
   ): Promise<void>;
+  /**
+   * Says that what this source gave for a descriptor was wrong. Whether it asks somebody else from
+   * now on: where it is several places in one.
+   */
+  refuse?(descriptor: Descriptor): boolean;
   /** Where the bytes lie in an open file, for who sends them without copying; undefined where they lie in none. */
   region?(descriptor: Descriptor): Region | undefined;
   close?(): Promise<void>;

@@ -105,11 +105,14 @@ function lockedItem(lock: Lock, name: string): Item {
   });
 }
 
+const PUSH_AGAIN = "ask the registry's owner to push the image again, or name another mirror under sources:";
+
 function withWanters(error: AirgapError, name: string, wantedBy: string[]): AirgapError {
   const { suggestions, ref, cause, exit, data } = error;
   const message = `${error.message.includes(name) ? "" : `${name}: `}${error.message}; wanted by ${wantedBy.join(", ")}`;
+  const pushed = error.code === "corrupt" && suggestions.length === 0 && message.includes("docker://");
   return new AirgapError(error.code, message, {
-    suggestions,
+    suggestions: pushed ? [PUSH_AGAIN] : suggestions,
     cause,
     exit,
     data: { image: name, wantedBy, ...data },
