@@ -4,7 +4,7 @@ import { readArchive, type Tree } from "../discovery/charts/tree.ts";
 import { get, stringAt } from "../discovery/documents/node.ts";
 import { type ItemOf, itemsOf } from "../lock/lock.ts";
 import { corrupt } from "../lock/shape.ts";
-import { TITLE, type TitledLayer } from "../lock/titles.ts";
+import { checkedTitle, TITLE, type TitledLayer } from "../lock/titles.ts";
 import { canonicalJson } from "../oci/canonical-json.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, digestOf } from "../oci/digest.ts";
@@ -15,6 +15,8 @@ import { END_OF_ARCHIVE, entryHeader, padded } from "./tar.ts";
 /** https://helm.sh/docs/topics/registries/#specifying-the-version-of-the-helm-chart-using-oci */
 const CONFIG = "application/vnd.cncf.helm.config.v1+json";
 const LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+/** What helm takes of an archive by default. Bytes. */
+const MAX_ARCHIVE = 100 << 20;
 /** Of Chart.yaml, what helm shows of a chart in a repository. */
 const SHOWN = ["apiVersion", "appVersion", "description", "type", "kubeVersion", "home", "icon"];
 
@@ -72,7 +74,7 @@ export async function packChart(chart: ChartOfBundle): Promise<PackedChart> {
       ? files.map(({ title, layer }) => [title.slice("chart/".length), bundle.read(layer.digest)])
       : [],
   );
-  const archive = whole === undefined ? pack(name, tree) : bundle.read(whole.layer.digest);
+  const archive = whole === undefined ? pack(name, tree) : bundle.read(whole.layer.digest, MAX_ARCHIVE);
   const what = `chart ${item.name} of ${bundle.path}`;
   const root = parseFile(whole === undefined ? tree : await readArchive(archive, what), "Chart.yaml", what);
   if (get(root) === undefined) throw corrupt(`${what} has no Chart.yaml`);
@@ -87,7 +89,7 @@ export async function packChart(chart: ChartOfBundle): Promise<PackedChart> {
 /** The same files give the same bytes: no time, no owner, in the order of their names. */
 function pack(name: string, tree: Tree): Buffer {
   const parts: Buffer[] = [];
-  const folder = name.replaceAll("/", "_");
+  const folder = checkedTitle(name.replaceAll("/", "_"));
   for (const [path, bytes] of [...tree].toSorted(([a], [b]) => (a < b ? -1 : 1)))
     parts.push(
       // The header is written as Latin-1: each character is a byte of the name's UTF-8.

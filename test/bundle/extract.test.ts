@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileS
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type ExtractOptions, extractBundle } from "../../src/bundle/extract.ts";
-import { bundleWithCharts } from "../support/charts.ts";
+import { bundleWithChartNamed, bundleWithCharts } from "../support/charts.ts";
 import { bytesOf, makeImage } from "../support/images.ts";
 import { writeLayout } from "../support/layout.ts";
 import { Scratch } from "../support/scratch.ts";
@@ -103,6 +103,29 @@ describe("extract", () => {
     await expect(extract(scratch.path("site.tar"), scratch.path("x"))).rejects.toMatchObject({
       code: "not-found",
     });
+  });
+
+  it.each([
+    ["..", "1"],
+    [".", "1"],
+    ["", "1"],
+    ["a\\b", "1"],
+    ["web", "../../x"],
+    ["../../x", "1"],
+    ["__proto__", "1"],
+  ])("writes nothing outside of its folder for a chart called %j %j", async (name, version) => {
+    using scratch = new Scratch();
+    const bundle = await bundleWithChartNamed(scratch, name, version);
+    await extract(bundle, scratch.path("out/in")).catch((error: unknown) =>
+      expect(error).toMatchObject({ code: "corrupt" }),
+    );
+    const allowed = filesIn(scratch.dir).filter((path) => path !== "named.tar");
+    expect(allowed.filter((path) => !path.startsWith("out/in/charts/web/"))).toEqual([]);
+    for (const archive of allowed.filter((path) => path.endsWith(".tgz")))
+      for (const line of execFileSync("tar", ["tzPf", scratch.path(archive)], { encoding: "utf8" })
+        .trim()
+        .split("\n"))
+        expect(line.split("/").some((part) => part === ".." || part === "")).toBe(false);
   });
 
   it("writes through no link that is in its folder", async () => {

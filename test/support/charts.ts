@@ -111,3 +111,7 @@ export async function bundleWithCharts(scratch: Scratch): Promise<{ bundle: stri
 /** A bundle whose chart of the same name and version has other values. */
 export const bundleWithOtherChart = (scratch: Scratch): Promise<string> =>
   write(scratch, "other.tar", [resolvedChart(split("web", "web", "1.0.0", "other"))]);
+
+/** A bundle with a chart that says to be called so. */
+export const bundleWithChartNamed = (scratch: Scratch, name: string, version: string): Promise<string> =>
+  write(scratch, "named.tar", [resolvedChart(split("web", name, version))]);

@@ -10,12 +10,13 @@ import {
 import type { BundleReader } from "../../bundle/reader.ts";
 import { AirgapError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
-import { type Digest, isDigest } from "../../oci/digest.ts";
+import { type Digest, digestOf, hexOf, isDigest } from "../../oci/digest.ts";
 import { isRepository, isTag } from "../../oci/reference.ts";
 import { Generated } from "./generated.ts";
 
 /** Charts are packed when one of them is first asked for. */
-type Packed = ChartOfBundle & PackedChart;
+type Packed = ChartOfBundle &
+  Pick<PackedChart, "root" | "metadata"> & { digests: ReadonlySet<Digest>; archive: Descriptor };
 
 /**
  * The charts of bundles as helm reads them: `charts/index.yaml` with archives beside it, and the
@@ -70,9 +71,10 @@ export class ChartShelf implements FileTree {
   async #packAll(): Promise<Map<ChartOfBundle, Packed>> {
     const packed = new Map<ChartOfBundle, Packed>();
     for (const chart of this.#charts) {
-      const made = await packChart(chart);
-      for (const bytes of made.blobs.values()) this.#generated.add(bytes);
-      packed.set(chart, { ...chart, ...made });
+      const { root, metadata, blobs, archive } = await packChart(chart);
+      for (const bytes of blobs.values()) this.#generated.add(bytes);
+      const file = { mediaType: "application/gzip", digest: digestOf(archive), size: archive.length };
+      packed.set(chart, { ...chart, root, metadata, digests: new Set(blobs.keys()), archive: file });
     }
     return packed;
   }
@@ -80,21 +82,22 @@ export class ChartShelf implements FileTree {
   /** Every file of the folder, index.yaml last. JSON is YAML too. */
   async #files(): Promise<Map<string, Descriptor>> {
     const files = new Map<string, Descriptor>();
-    const entries: Record<string, object[]> = {};
+    const entries = new Map<string, object[]>();
     for (const chart of (await this.#pack()).values()) {
       const { archive, metadata, name } = chart;
-      const digest = this.#generated.add(archive);
       const file = chartFileName(chart);
       if (files.has(file)) continue;
-      files.set(file, { mediaType: "application/gzip", digest, size: archive.length });
+      files.set(file, archive);
       const listed = {
         ...metadata,
-        digest: digest.slice("sha256:".length),
+        digest: hexOf(archive.digest),
         urls: [encodeURIComponent(file)],
       };
-      entries[name] = [...(entries[name] ?? []), listed];
+      entries.set(name, [...(entries.get(name) ?? []), listed]);
     }
-    const index = Buffer.from(JSON.stringify({ apiVersion: "v1", entries }, null, 2));
+    const index = Buffer.from(
+      JSON.stringify({ apiVersion: "v1", entries: Object.fromEntries(entries) }, null, 2),
+    );
     const digest = this.#generated.add(index);
     return files.set("index.yaml", { mediaType: "application/yaml", digest, size: index.length });
   }
@@ -152,7 +155,7 @@ class ChartRepository implements Repository {
   }
 
   async open(digest: Digest): Promise<OpenBlob | undefined> {
-    const held = (await this.#own()).some(({ blobs }) => blobs.has(digest));
+    const held = (await this.#own()).some(({ digests }) => digests.has(digest));
     return held ? this.#generated.open(digest) : undefined;
   }
 
