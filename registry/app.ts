@@ -105,7 +105,7 @@ export class App {
   #action(path: string): Record<string, Action> {
     const { library, scheme } = this.#options;
     if (path === "/v2" || path.startsWith("/v2/")) return this.#guarded(parseRoute(path));
-    if (/^\/(?:files|packages)(?:\/|$)/.test(path))
+    if (/^\/(?:files|packages|manifests|charts)(?:\/|$)/.test(path))
       return readable((exchange) => sendPath(exchange, library.files, scheme));
     if (path === "/") return readable((exchange) => sendHome(exchange, library, scheme));
     throw new ApiError(404, "UNSUPPORTED", `nothing is at ${path}`);

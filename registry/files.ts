@@ -48,7 +48,7 @@ async function sendTemplate(exchange: Exchange, blob: OpenBlob, path: string, sc
   );
 }
 
-/** Answers GET and HEAD below `/files/` and `/packages/`: files with ranges, directories as lists. */
+/** Answers GET and HEAD below `/files/`, `/packages/`, `/manifests/` and `/charts/`: files with ranges, directories as lists. */
 export async function sendPath(
   exchange: Exchange,
   tree: FileTree | undefined,
@@ -61,7 +61,10 @@ export async function sendPath(
   if (file && blob) return sendBlob(exchange, blob, { mediaType: typeOf(path), digest: file.digest });
   const names = await tree?.list(path);
   if (names === undefined) throw new ApiError(404, "UNSUPPORTED", `nothing is at ${exchange.path}`);
-  if (!exchange.path.endsWith("/")) return exchange.reply(301, { location: `${encodeURI(exchange.path)}/` });
+  if (!exchange.path.endsWith("/")) {
+    const location = exchange.path.split("/").map(encodeURIComponent).join("/");
+    return exchange.reply(301, { location: `${location}/` });
+  }
   const items = names.map(
     (name) => `<li><a href="./${encodeURIComponent(name).replace("%2F", "/")}">${escapeHtml(name)}</a></li>`,
   );

@@ -25,7 +25,10 @@ async function repositoryList(library: Library): Promise<string> {
   return `<ul>${items.join("")}</ul>${rest}`;
 }
 
-async function treeList(library: Library, root: "files" | "packages"): Promise<string> {
+async function treeList(
+  library: Library,
+  root: "files" | "packages" | "manifests" | "charts",
+): Promise<string> {
   const names = (await library.files?.list(root)) ?? [];
   return names
     .map(
@@ -50,11 +53,15 @@ export async function sendHome(
   const host = exchange.header("host") ?? "localhost";
   const files = await treeList(library, "files");
   const packages = await treeList(library, "packages");
+  const manifests = await treeList(library, "manifests");
+  const charts = await treeList(library, "charts");
   const parts = [
     `<p>Serving ${escapeHtml(library.name || "an empty registry")}.</p>`,
     `<h2>Images</h2>${await repositoryList(library)}`,
     files && `<h2>Files</h2><ul>${files}</ul>`,
     packages && `<h2>Package repositories</h2><ul>${packages}</ul>`,
+    manifests && `<h2>Manifests</h2><ul>${manifests}</ul>`,
+    charts && `<h2>Helm charts</h2><ul>${charts}</ul>`,
     `<h2>Use it</h2><p>As a mirror of an upstream registry, in <code>/etc/containerd/certs.d/registry.k8s.io/hosts.toml</code>:</p><pre>${escapeHtml(containerdHelp(host, scheme))}</pre>`,
   ];
   await sendHtml(exchange, "airgap serve", parts.filter(Boolean).join("\n"));

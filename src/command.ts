@@ -3,7 +3,7 @@ import { Command, Flags } from "@oclif/core";
 import type { FlagInput } from "@oclif/core/interfaces";
 import { AirgapError, Exit, messageOf } from "./errors.ts";
 import type { Emit } from "./events.ts";
-import { printable } from "./format.ts";
+import { printable, withoutLogins } from "./format.ts";
 import { createReporter, type Reporter } from "./report/reporter.ts";
 
 /** Flags that a variable may set: they change how a command works and prints, never what it checks. docs/environment.md */
@@ -130,24 +130,21 @@ export abstract class BaseCommand<Result> extends Command {
   }
 
   protected override toErrorJson(error: unknown): unknown {
-    if (!(error instanceof AirgapError)) return { error: { code: "bug", message: messageOf(error) } };
+    if (!(error instanceof AirgapError))
+      return { error: { code: "bug", message: withoutLogins(messageOf(error)) } };
     const { code, suggestions, ref, data } = error;
-    return {
-      error: {
-        code,
-        message: messageOf(error),
-        suggestions,
-        ...(ref ? { ref } : {}),
-        ...(data ? { data } : {}),
-      },
-    };
+    const told = { code, message: messageOf(error), suggestions, ref, data };
+    // What users and servers wrote is quoted in messages and facts.
+    return JSON.parse(JSON.stringify({ error: told }), (_, value: unknown) =>
+      typeof value === "string" ? withoutLogins(value) : value,
+    );
   }
 
   /** oclif's own errors are about usage; everything else is a bug and shows its stack. */
   #other(error: Error & { exitCode?: number; oclif?: { exit?: number | false } }): unknown {
     if (error.oclif !== undefined) {
       if (this.jsonEnabled())
-        this.logJson({ error: { code: "usage", message: messageOf(error), suggestions: [] } });
+        this.logJson({ error: { code: "usage", message: withoutLogins(messageOf(error)), suggestions: [] } });
       else
         this.report.error(
           new AirgapError("usage", messageOf(error), {

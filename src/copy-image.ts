@@ -7,12 +7,14 @@ import {
   readContent,
   stillBroken,
 } from "./copy.ts";
-import { AirgapError } from "./errors.ts";
+import { AirgapError, isAirgapError } from "./errors.ts";
 import type { Emit } from "./events.ts";
 import type { Descriptor } from "./oci/descriptor.ts";
 import type { Digest } from "./oci/digest.ts";
+import { childrenOf } from "./oci/manifest.ts";
 import { isForeignLayer, isIndexType, isManifestLike } from "./oci/media-types.ts";
 import { formatPlatform, matchesPlatform, type Platform } from "./oci/platform.ts";
+import { danglingWarning, foreignWarning } from "./transport/left-out.ts";
 import type { Destination, Source } from "./transport/types.ts";
 
 /** One image on its way. */
@@ -71,6 +73,11 @@ async function childFor(
   const runnable = children.filter(
     (child) => child.platform !== undefined && child.platform.os !== "unknown",
   );
+  if (children.length === 0)
+    throw new AirgapError(
+      "not-found",
+      `${source.name} has no image for ${formatPlatform(platform)}; its index is empty`,
+    );
   // A set of artifacts has no platforms to choose from.
   if (runnable.length === 0) return index;
   const child = runnable.find((each) => each.platform && matchesPlatform(each.platform, platform));
@@ -85,6 +92,32 @@ async function childFor(
       suggestions: [`--platform ${offered[0]}`, "add --all, which copies the whole index"],
     },
   );
+}
+
+async function foreignLayersOf(
+  source: Source,
+  graph: Descriptor[],
+  signal?: AbortSignal,
+): Promise<Descriptor[]> {
+  const found: Descriptor[] = [];
+  for (const each of graph.filter(({ mediaType }) => isManifestLike(mediaType)))
+    found.push(...childrenOf(await readContent(source, each, signal)));
+  return found.filter(({ mediaType }) => isForeignLayer(mediaType));
+}
+
+/** Without what is listed and not there: a registry's cleanup may have deleted it. */
+async function present(source: Source, attached: AttachedCopy[], emit: Emit): Promise<AttachedCopy[]> {
+  const kept: AttachedCopy[] = [];
+  for (const each of attached) {
+    try {
+      await graphOf(source, each.descriptor);
+      kept.push(each);
+    } catch (error) {
+      if (!isAirgapError(error, "not-found")) throw error;
+      emit(danglingWarning(source.name, each));
+    }
+  }
+  return kept;
 }
 
 /** Copies one image, whole or for one platform, with what is attached to what is copied. */
@@ -112,10 +145,16 @@ export async function copyImage(options: CopyImageOptions): Promise<CopyImageRes
   const carries = (descriptor: Descriptor): boolean =>
     options.foreignLayers || !isForeignLayer(descriptor.mediaType);
   const graph = await graphOf(source, root, carries);
+  const left = options.foreignLayers ? [] : await foreignLayersOf(source, graph, signal);
+  if (left.length > 0) emit(foreignWarning(options.reference || source.name, left, "--foreign-layers"));
   const subjects = graph
     .filter((descriptor) => isManifestLike(descriptor.mediaType))
     .map((descriptor) => descriptor.digest);
-  const alongside = (await options.findAttached?.(source, subjects, signal)) ?? [];
+  const alongside = await present(
+    source,
+    (await options.findAttached?.(source, subjects, signal)) ?? [],
+    emit,
+  );
   const graphs = [
     graph,
     ...(await Promise.all(alongside.map(({ descriptor }) => graphOf(source, descriptor, carries)))),

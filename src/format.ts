@@ -32,8 +32,15 @@ export function count(number: number, singular: string, plural = `${singular}s`)
  */
 const UNSEEN = /(?![\t\n])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{DI}]/gu;
 
-/** Text without invisible characters; lines stay lines. */
-export const printable = (text: string): string => text.replace(UNSEEN, "\ufffd");
+/** Text with nothing in it that cannot be seen; lines stay lines, however they end. */
+export const printable = (text: string): string => text.replace(/\r+(?=\n|$)/g, "").replace(UNSEEN, "\ufffd");
+
+/**
+ * Text whose URLs have no user and password. Where a URL is known, `redactUrl` takes them off; this
+ * is for values that stand where no URL is expected, and are quoted as they are.
+ */
+export const withoutLogins = (text: string): string =>
+  text.replace(/\b(https?|oci|docker|ftp):\/\/[^\s/?#"'`<>]*@/gi, "$1://***@");
 
 const escaped = (character: string): string =>
   Array.from(

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import pLimit, { type LimitFunction } from "p-limit";
-import { AirgapError, isAirgapError } from "../errors.ts";
+import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, finish } from "../oci/digest.ts";
@@ -171,7 +171,7 @@ class BlobFill {
   async refused(): Promise<void> {
     const { digest } = this.#descriptor;
     const from = this.#sources[0]?.name ?? "nowhere";
-    if (this.#pure) this.#sources.shift();
+    if (this.#pure && !this.#sources[0]?.refuse?.(this.#descriptor)) this.#sources.shift();
     if (this.#sources.length === 0) {
       throw new AirgapError(
         "corrupt",
@@ -228,7 +228,13 @@ class BlobFill {
     // A server that cannot send a range may still send the whole blob.
     const whole =
       this.#written > 0 && !this.#restarted && isAirgapError(error, "protocol", "refused", "unsupported");
-    if (!whole) this.#sources.shift();
+    const elsewhere = isAirgapError(error, "corrupt") && this.#sources[0]?.refuse?.(this.#descriptor);
+    if (elsewhere)
+      this.#options.emit({
+        type: "warning",
+        message: `${messageOf(error)}; it is fetched from another mirror`,
+      });
+    if (!whole && !elsewhere) this.#sources.shift();
     if (this.#sources.length === 0) throw error;
     this.#restart();
   }

@@ -82,6 +82,7 @@ export async function resolveSpec(options: ResolveOptions): Promise<ResolveSessi
       images: spec.images,
       wants,
       platforms: spec.platforms,
+      attachments: spec.attachments,
       open: (request) => places.open(request),
       concurrency: concurrency ?? IMAGES,
       context,

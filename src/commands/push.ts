@@ -48,6 +48,9 @@ export default class Push extends BaseCommand<PushResult> {
       dependsOn: ["make-robots"],
       helpValue: "FILE",
     }),
+    charts: Flags.boolean({
+      description: "Push charts too, for helm pull oci://TARGET/charts/NAME",
+    }),
     "dry-run": Flags.boolean({ description: "Print what would be sent; send nothing" }),
     repair: Flags.boolean({
       description: "Check every blob below each manifest, and send again what is missing or damaged",
@@ -73,6 +76,7 @@ export default class Push extends BaseCommand<PushResult> {
       map: flags.map,
       ...(flags["create-projects"] ? { createProjects: flags["create-projects"] } : {}),
       ...(flags["project-quota"] === undefined ? {} : { projectQuota: flags["project-quota"] }),
+      withCharts: flags.charts,
       makeRobots: flags["make-robots"],
       ...(flags["robots-file"] === undefined ? {} : { robotsFile: flags["robots-file"] }),
       dryRun: flags["dry-run"],
@@ -107,7 +111,7 @@ export default class Push extends BaseCommand<PushResult> {
     );
     if (notImages > 0)
       report.say(
-        `${count(notImages, "item")} of other kinds stay in the bundle; airgap serve gives them out`,
+        `${count(notImages, "item")} of other kinds stay in the bundle; airgap serve gives them out, airgap extract takes them out, --charts pushes charts`,
       );
     if (robots === undefined) return;
     for (const robot of robots.accounts) {

@@ -167,7 +167,7 @@ export function parseFacts(output: string, host: string, ours: number): Facts {
   if (!lines.has("end") || first(lines, "kernel") === "") {
     throw new AirgapError(
       "protocol",
-      `${host}: cannot read its facts: ${output.trim().split("\n").slice(-2).join("; ") || "no output"}`,
+      `${host}: cannot read its facts: ${output.trim().split(/\r*\n/).slice(-2).join("; ") || "no output"}`,
     );
   }
   const active = units(lines, "active");

@@ -33,7 +33,7 @@ interface Failure {
   read: Read;
 }
 
-const last = (stderr: string): string => stderr.trim().split("\n").slice(-3).join("; ").trim();
+const last = (stderr: string): string => stderr.trim().split(/\r*\n/).slice(-3).join("; ").trim();
 
 function unknownKey({ target, options }: Failure, asked: HostKey): AirgapError {
   const shown = `${asked.host} has the ${asked.type} key ${asked.fingerprint}`;

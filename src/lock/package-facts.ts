@@ -19,6 +19,12 @@ import {
 /** The fingerprints of the keys that verified a repository, by its id in the spec. */
 export type KeyPins = Record<string, string[]>;
 
+/**
+ * When the metadata of a set were made, as they say themselves: by the repository's id, for Debian with
+ * the suite behind it. ISO 8601 in UTC, whole seconds.
+ */
+export type MetadataDates = Record<string, string>;
+
 /** Why a package is in a set. */
 export interface Reason {
   /** The package that wants it; absent when the spec asks for it. */
@@ -91,6 +97,8 @@ export interface PackageSetFacts {
   keys: Record<string, string>;
   /** Fingerprints of the keys that verified each repository; older locks have none. */
   keyPins?: KeyPins;
+  /** What a later build is warned by when a mirror has gone back; older locks have none. */
+  metadataDates?: MetadataDates;
   /** The signatures of our own metadata, by path, and the key that made them. */
   signing: { publicKey: string; signatures: Record<string, string> };
   /** Modules decided what is in it, and the modules of hosts must not decide again: hosts need `module_hotfixes=1`. */
@@ -105,6 +113,11 @@ const sha256 = parsed((text) => /^[0-9a-f]{64}$/.exec(text) ?? undefined, "64 he
 const hex = parsed((text) => /^[0-9A-Fa-f]{1,128}$/.exec(text) ?? undefined, "hexadecimal digits");
 
 const fingerprint = parsed((text) => /^[0-9A-F]{32,64}$/.exec(text) ?? undefined, "a fingerprint");
+
+const date = parsed(
+  (text) => (/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(text) && Date.parse(text) ? text : undefined),
+  "a time like 2026-01-31T00:00:00Z",
+);
 
 const reason = object<Reason>({ relation: lines }, { by: id });
 
@@ -168,6 +181,7 @@ export const packageSetFacts = object<PackageSetFacts>(
   {
     moduleHotfixes: yes,
     modules: listOf(carriedModule),
+    metadataDates: mapOf(line, date, 1000),
     keyPins: mapOf(named(NAMES.repository), listOf(fingerprint, 1000), 1000),
   },
 );

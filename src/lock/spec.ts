@@ -92,6 +92,7 @@ const image = object(
     }),
     platforms: imagePlatforms,
     foreignLayers: boolean("Carry layers that their publisher does not allow registries to distribute"),
+    attachments: boolean("false leaves signatures, SBOMs and other referrers of this image out"),
   },
 );
 
@@ -203,6 +204,10 @@ export const bundleSchema = object(
   {
     platforms: withDefault(platforms, ["linux/amd64"]),
     siteName,
+    attachments: withDefault(
+      boolean("false leaves signatures, SBOMs and other referrers of every image out"),
+      true,
+    ),
     sources: withDefault(map(source, { key: /^\S+$/, keyMeans: "a registry host" }), {}),
     kubernetes: withDefault(list(kubernetes), []),
     images: withDefault(list(shortOr(reference, image, (ref) => ({ ref }))), []),

@@ -34,18 +34,19 @@ export function parseTarget(text: string): Target {
   const prefix = slash < 0 ? "" : bare.slice(slash + 1);
   const right = isHost(host) && (prefix === "" || isRepository(prefix));
   if (right && bare === text.replace(/\/+$/, "")) return { host, prefix };
-  if (isHost(host) && isRepository(prefix.toLowerCase()))
-    throw new AirgapError(
-      "usage",
-      `'${text}' has capital letters, and a registry takes names in lower case only`,
-      {
-        suggestions: [`write it as ${host}/${prefix.toLowerCase()}`],
-      },
-    );
-  throw new AirgapError("usage", `'${text}' is not a target: host[:port][/prefix] is expected`, {
+  const lower = prefix.toLowerCase();
+  const small = isHost(host) && prefix !== lower && isRepository(lower);
+  const why = small
+    ? `'${prefix}' has capital letters, which the names of repositories do not take`
+    : "host[:port][/prefix] is expected";
+  throw new AirgapError("usage", `'${text}' is not a target: ${why}`, {
     suggestions: right
       ? [`write it as ${bare}`]
-      : ["for example harbor.site.local or harbor.site.local:8443/mirror"],
+      : [
+          small
+            ? `write it as ${host}/${lower}`
+            : "for example harbor.site.local or harbor.site.local:8443/mirror",
+        ],
   });
 }
 

@@ -52,9 +52,19 @@ export function formatPlatform(platform: Platform): string {
   return [platform.os, platform.architecture, platform.variant].filter(Boolean).join("/");
 }
 
+/** A platform with the names that Go has for it: images that other tools made say `x86_64`, `aarch64`. */
+function usual({ os, architecture, variant }: Platform): Platform & { variant: string } {
+  const lower = architecture.toLowerCase();
+  const [name, implied] = ARCHITECTURES.get(lower) ?? [lower];
+  return {
+    os: os.toLowerCase(),
+    architecture: name,
+    variant: variant || implied || DEFAULT_VARIANT.get(name) || "",
+  };
+}
+
 /** Whether an image for `have` satisfies a request for `want`. A missing variant is the architecture's default one. */
 export function matchesPlatform(have: Platform, want: Platform): boolean {
-  const variant = (platform: Platform): string =>
-    platform.variant || DEFAULT_VARIANT.get(platform.architecture) || "";
-  return have.os === want.os && have.architecture === want.architecture && variant(have) === variant(want);
+  const [a, b] = [usual(have), usual(want)];
+  return a.os === b.os && a.architecture === b.architecture && a.variant === b.variant;
 }

@@ -1,15 +1,21 @@
 import type { Transform } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import xz from "xz-decompress";
 import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
 
-type Format = "gzip" | "xz" | "zstd" | "bzip2" | "zchunk" | "plain";
+type Format = "gzip" | "xz" | "zstd" | "bzip2" | "lzma" | "zchunk" | "plain";
+
+/** Compressed bytes of what has to be held whole. Fedora's largest metadata have a quarter of that. */
+const MAX_HELD = 256 << 20;
 
 const MAGIC: [Format, number[]][] = [
   ["gzip", [0x1f, 0x8b]],
   ["xz", [0xfd, 0x37, 0x7a, 0x58, 0x5a]],
   ["zstd", [0x28, 0xb5, 0x2f, 0xfd]],
   ["bzip2", [0x42, 0x5a, 0x68]],
+  // With the properties and the multiples of 64 KiB that every tool writes.
+  ["lzma", [0x5d, 0x00, 0x00]],
   ["zchunk", [0x00, 0x5a, 0x43, 0x4b, 0x31]],
 ];
 
@@ -55,15 +61,58 @@ function writable(transform: Transform): Promise<void> {
   });
 }
 
+/** For decoders that read their input at random; the loop gets its turn between their pieces. */
+async function* inPieces(
+  chunks: AsyncGenerator<Buffer>,
+  decode: (bytes: Buffer) => Generator<Buffer>,
+): AsyncGenerator<Buffer> {
+  const held: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of chunks) {
+    size += chunk.length;
+    if (size > MAX_HELD) throw new Error(`it has more than ${MAX_HELD} bytes`);
+    held.push(chunk);
+  }
+  for (const piece of decode(Buffer.concat(held))) {
+    yield piece;
+    await setImmediate();
+  }
+}
+
 /** What is behind the end of the compressed data counts for the checksum of the file. */
 async function drain(chunks: AsyncGenerator<Buffer>): Promise<void> {
   for (let next = await chunks.next(); !next.done; next = await chunks.next());
 }
 
+async function unpack(
+  whole: AsyncGenerator<Buffer>,
+  format: Format,
+  what: string,
+): Promise<AsyncGenerator<Buffer>> {
+  switch (format) {
+    case "gzip":
+      return through(whole, createGunzip());
+    case "zstd":
+      return through(whole, createZstdDecompress());
+    case "xz":
+      return unxz(whole);
+    case "bzip2":
+      return inPieces(whole, (await import("./bunzip2.ts")).bunzip2);
+    case "lzma":
+      return inPieces(whole, (await import("./unlzma.ts")).unlzma);
+    case "zchunk":
+      throw new AirgapError("unsupported", `${what} is compressed with zchunk, which airgap does not read`, {
+        suggestions: ["name a mirror whose repomd.xml lists gzip, xz, zstd or bzip2 for it"],
+      });
+    case "plain":
+      return whole;
+  }
+}
+
 /**
  * The content of a compressed file; its first bytes say how it is compressed, not its name.
  * @param limit bytes that it may unpack to
- * @throws AirgapError `corrupt` for damaged or too much content, `unsupported` for bzip2 and zchunk
+ * @throws AirgapError `corrupt` for damaged or too much content, `unsupported` for zchunk
  */
 export async function* decompress(
   chunks: AsyncIterable<Buffer>,
@@ -88,16 +137,7 @@ export async function* decompress(
     }
   })();
   const format = formatOf(head);
-  if (format === "bzip2" || format === "zchunk")
-    throw new AirgapError("unsupported", `${what} is compressed with ${format}, which is not read here`);
-  const plain =
-    format === "gzip"
-      ? through(whole, createGunzip())
-      : format === "zstd"
-        ? through(whole, createZstdDecompress())
-        : format === "xz"
-          ? unxz(whole)
-          : whole;
+  const plain = await unpack(whole, format, what);
   let size = 0;
   try {
     for await (const chunk of plain) {
@@ -111,7 +151,9 @@ export async function* decompress(
     }
   } catch (cause) {
     if (isAirgapError(cause)) throw cause;
-    throw new AirgapError("corrupt", `${what} can't be unpacked (${format}): ${messageOf(cause)}`, { cause });
+    throw new AirgapError("corrupt", `${what} cannot be unpacked (${format}): ${messageOf(cause)}`, {
+      cause,
+    });
   }
 }
 

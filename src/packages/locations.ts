@@ -11,11 +11,29 @@ export function placeOf(baseDir: string, given: string): string {
 }
 
 /**
- * A file of a repository: `href` is what its metadata say. It must stay below the base, so that no
- * metadata can make us read another host or the rest of the disk.
+ * Where a file of a repository is: `href` is what its metadata say, a path as it stands on the disk,
+ * so every character with a meaning in URLs is encoded, `%` too, as apt and dnf do it. It must stay
+ * below the base, so that no metadata can make us read another host or the rest of the disk.
  * @throws AirgapError `corrupt`
  */
 export function below(base: string, href: string, what: string): string {
+  checkHref(href, what);
+  return isRemote(base) ? joined(base, href, encodeSegment) : resolvePath(localPath(base), href);
+}
+
+/**
+ * Where a file may be, in the order to try: some repositories list names that are encoded already,
+ * so on a 404 the name is tried as it stands.
+ * @param bases the same repository at several mirrors
+ * @throws AirgapError `corrupt`
+ */
+export function placesBelow(bases: string[], href: string, what: string): string[] {
+  const encoded = bases.map((base) => below(base, href, what));
+  const asItStands = /%[0-9A-Fa-f]{2}/.test(href) ? bases.filter(isRemote) : [];
+  return [...encoded, ...asItStands.map((base) => joined(base, href, keepEncoded))];
+}
+
+function checkHref(href: string, what: string): void {
   const refuse = (why: string): never => {
     throw new AirgapError(
       "corrupt",
@@ -28,28 +46,33 @@ export function below(base: string, href: string, what: string): string {
   } catch {
     // A lone % is part of the name.
   }
-  if (href === "" || /^[a-z][a-z0-9+.-]*:/i.test(href) || href.startsWith("//"))
+  if (href === "" || /^[a-z][a-z0-9+.-]*:\/\//i.test(href) || href.startsWith("//"))
     refuse("points to another place");
   if (href.startsWith("/") || decoded.includes("\\") || decoded.includes("\0"))
     refuse("is not a path below the repository");
   if ([href, decoded].some((path) => path.split(/[/\\]/).includes("..")))
     refuse("leads out of the repository");
-  if (!isRemote(base)) return resolvePath(localPath(base), href);
+}
+
+function joined(base: string, href: string, encode: (segment: string) => string): string {
   const url = new URL(base);
-  url.pathname = `${url.pathname.replace(/\/+$/, "")}/${href
-    .replace(/^(\.\/)+/, "")
-    .split("/")
-    .map(encodeSegment)
-    .join("/")}`;
+  const path = href.replace(/^(\.\/+)+/, "").split("/");
+  url.pathname = `${url.pathname.replace(/\/+$/, "")}/${path.map(encode).join("/")}`;
   return url.href;
 }
 
-/** Mirrors want `+` as `%2B` or as it is; what is encoded already stays. */
+/** `+` too, since S3 and CloudFront read it as a space; `~`, since apt does. */
 function encodeSegment(segment: string): string {
   return segment
-    .replace(/[^A-Za-z0-9\-._~!$&'()*+,;=:@%]/g, (char) => encodeURIComponent(char))
-    .replace(/%(?![0-9A-Fa-f]{2})/g, "%25");
+    .toWellFormed()
+    .replace(/[^A-Za-z0-9\-._!$&'()*,;=:@]/gu, (char) => (char === "~" ? "%7e" : encodeURIComponent(char)));
 }
+
+const keepEncoded = (segment: string): string =>
+  segment
+    .toWellFormed()
+    .replace(/[^A-Za-z0-9\-._~!$&'()*+,;=:@%]/gu, (char) => encodeURIComponent(char))
+    .replace(/%(?![0-9A-Fa-f]{2})/g, "%25");
 
 /** What content must be, as metadata promise it. */
 export interface Expected {

@@ -1,5 +1,5 @@
 import type { Http } from "../http.ts";
-import type { CarriedModule, Reason } from "../lock/package-facts.ts";
+import type { CarriedModule, MetadataDates, Reason } from "../lock/package-facts.ts";
 
 /** A package of the answer, with what its repository's metadata say about it. */
 export interface ChosenPackage {
@@ -36,6 +36,8 @@ export interface Closure {
   packages: ChosenPackage[];
   /** What hosts with the given `installed:` list lose. */
   removes?: string[];
+  /** When the metadata were made that it was worked out from. */
+  dates?: MetadataDates;
   /** The module streams behind the packages; absent when no repository has modules. */
   modules?: CarriedModule[];
 }

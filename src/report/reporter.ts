@@ -1,6 +1,6 @@
 import { type AirgapError, messageOf } from "../errors.ts";
 import type { Emit, Event } from "../events.ts";
-import { jsonText, printable } from "../format.ts";
+import { jsonText, printable, withoutLogins } from "../format.ts";
 import { Meter } from "./meter.ts";
 import { formatError, formatEvent, message, styleFor } from "./text.ts";
 
@@ -104,7 +104,10 @@ class StreamReporter implements Reporter {
   #progress(now: number): void {
     if (!this.#meter.active || now - this.#lastDrawn < (this.#terminal ? REDRAW : PLAIN_EVERY)) return;
     this.#lastDrawn = now;
-    const line = printable(this.#meter.line(now, process.stderr.columns ?? 100)).replaceAll("\n", " ");
+    const line = printable(withoutLogins(this.#meter.line(now, process.stderr.columns ?? 100))).replaceAll(
+      "\n",
+      " ",
+    );
     process.stderr.write(this.#terminal ? `\r\u001b[K${line}` : `${line}\n`);
     this.#drawn = this.#terminal;
   }

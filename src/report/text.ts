@@ -1,6 +1,6 @@
 import { type AirgapError, messageOf } from "../errors.ts";
 import type { Event } from "../events.ts";
-import { formatDuration, printable } from "../format.ts";
+import { formatDuration, printable, withoutLogins } from "../format.ts";
 
 /** Colours, or none. */
 export interface Style {
@@ -16,10 +16,11 @@ export function styleFor(color: boolean): Style {
 }
 
 /** One message: its later lines are indented, so that none looks like another message. */
-export const message = (text: string): string => printable(text).replace(/\n(?![ \n]|$)/g, "\n  ");
+export const message = (text: string): string =>
+  printable(withoutLogins(text)).replace(/\n(?![ \n]|$)/g, "\n  ");
 
 /** A text on one line, such as a command to type. */
-const oneLine = (text: string): string => printable(text).replace(/\s*\n\s*/g, " ");
+const oneLine = (text: string): string => printable(withoutLogins(text)).replace(/\s*\n\s*/g, " ");
 
 /** An error as users see it: what happened, its code, what to type next. */
 export function formatError(error: AirgapError, style: Style): string {

@@ -4,13 +4,15 @@ import { count } from "../format.ts";
 import { redactUrl } from "../http.ts";
 import { type ArtifactFile, fileFromBytes, makeArtifact } from "../lock/artifact.ts";
 import { itemsOf, type Lock, type PackagesItem } from "../lock/lock.ts";
-import type { PackageSetFacts } from "../lock/package-facts.ts";
+import type { MetadataDates, PackageSetFacts } from "../lock/package-facts.ts";
 import type { Resolution, ResolveContext, Resolved } from "../lock/resolved.ts";
 import type { BundleSpec, PackageSetSpec } from "../lock/spec.ts";
+import { canonicalJson } from "../oci/canonical-json.ts";
 import { digestOf } from "../oci/digest.ts";
 import type { Prepared, SetFormat, Tree, UnsignedFacts } from "../packages/format.ts";
 import { checkPins } from "../packages/key-pins.ts";
 import { checkFits } from "../packages/limit.ts";
+import { checkDates } from "../packages/metadata-dates.ts";
 import { packagesOf } from "../packages/roles.ts";
 import {
   readRepositoryKey,
@@ -134,7 +136,8 @@ async function fromRepositories(
   const roles = Object.fromEntries(
     closures.map(({ role, asked, packages }) => [role, { asked, packages: packages.map(({ id }) => id) }]),
   );
-  const facts: UnsignedFacts = {
+  const dates = closures[0]?.dates ?? {};
+  const found: UnsignedFacts = {
     format: set.format,
     arch: set.arch,
     for: set.for,
@@ -144,9 +147,18 @@ async function fromRepositories(
   };
   const last = itemOf(context.previous, set.name);
   checkPins(set, extra.keyPins ?? {}, last?.facts.keyPins);
+  for (const warning of checkDates(set.name, dates, last?.facts.metadataDates)) context.emit(warning);
+  const facts = dated(found, dates, last?.facts);
   return last === undefined
     ? { facts, prepared }
     : { facts, prepared, signing: { signatures: last.facts.signing, mustFit: false } };
+}
+
+/** The facts with the dates of their metadata; where nothing else is new, as the last lock has them, so that it stays. */
+function dated(found: UnsignedFacts, dates: MetadataDates, last?: PackageSetFacts): UnsignedFacts {
+  const { signing: _, metadataDates: before, ...rest } = last ?? {};
+  const kept = before && canonicalJson(rest) === canonicalJson(found) ? before : dates;
+  return Object.keys(kept).length > 0 ? { ...found, metadataDates: kept } : found;
 }
 
 /** One repository with everything, and one for each role, so that hosts see only the packages of their role. */

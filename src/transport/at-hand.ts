@@ -41,6 +41,7 @@ export function withAtHand(source: Source, atHand: Source[]): Source {
             source.writeTo?.(...args) ?? Promise.resolve(),
         }
       : {}),
+    ...(source.refuse ? { refuse: (descriptor: Descriptor) => source.refuse?.(descriptor) ?? false } : {}),
     ...(source.referrers
       ? {
           referrers: (...args: Parameters<NonNullable<Source["referrers"]>>) =>

@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import { posix } from "node:path";
 import { Readable } from "node:stream";
-import { AirgapError } from "../errors.ts";
+import { pipeline } from "node:stream/promises";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+import { AirgapError, messageOf } from "../errors.ts";
 import { canonicalJson } from "../oci/canonical-json.ts";
 import { type Descriptor, isRecord } from "../oci/descriptor.ts";
-import { type Digest, digestOf, finish, isDigest } from "../oci/digest.ts";
+import { algorithmOf, type Digest, digestOf, finish, isDigest } from "../oci/digest.ts";
 import { MediaType } from "../oci/media-types.ts";
 import { formatReference, tryParseReference, withDefaultTag } from "../oci/reference.ts";
 import {
@@ -48,6 +50,8 @@ function readList(bytes: Buffer, where: string): SavedImage[] {
     if (!isRecord(entry) || typeof entry.Config !== "string") return fail(`image ${i} has no Config`);
     const strings = (value: unknown): string[] =>
       Array.isArray(value) ? value.filter((each) => typeof each === "string") : [];
+    if (entry.Config === "" || strings(entry.Layers).includes(""))
+      return fail(`image ${i} names a config or a layer without a path`);
     return { config: entry.Config, names: strings(entry.RepoTags), layers: strings(entry.Layers) };
   });
 }
@@ -66,6 +70,36 @@ function diffIdsOf(config: Buffer, where: string): Digest[] {
       : undefined;
   if (ids?.every(isDigest)) return ids;
   throw new AirgapError("protocol", `an image's config of ${where} lists no layers (rootfs.diff_ids)`);
+}
+
+/** The digests of a layer as it is, and unpacked, in one pass. The manifest is made here: nobody else can compare them. */
+async function digestsOf(
+  content: Readable,
+  compression: "gzip" | "zstd",
+  diffId: Digest,
+  what: string,
+): Promise<{ packed: Digest; unpacked: Digest }> {
+  const packed = createHash("sha256");
+  const unpacked = createHash(algorithmOf(diffId));
+  try {
+    await pipeline(
+      content,
+      async function* (chunks: AsyncIterable<Buffer>) {
+        for await (const chunk of chunks) {
+          packed.update(chunk);
+          yield chunk;
+        }
+      },
+      compression === "gzip" ? createGunzip() : createZstdDecompress(),
+      async (chunks: AsyncIterable<Buffer>) => {
+        for await (const chunk of chunks) unpacked.update(chunk);
+      },
+    );
+  } catch (cause) {
+    if (cause instanceof AirgapError) throw cause;
+    throw new AirgapError("corrupt", `${what} cannot be unpacked: ${messageOf(cause)}`, { cause });
+  }
+  return { packed: finish(packed), unpacked: finish(unpacked, algorithmOf(diffId)) };
 }
 
 /**
@@ -222,9 +256,13 @@ class DockerArchiveSource implements Source {
           "unsupported",
           `${what} is compressed with ${compression}, which OCI images do not use`,
         );
-      const hash = createHash("sha256");
-      for await (const chunk of regionStream(file, what) as AsyncIterable<Buffer>) hash.update(chunk);
-      return { mediaType: `${MediaType.ociLayer}+${compression}`, digest: finish(hash), size: file.size };
+      const { packed, unpacked } = await digestsOf(regionStream(file, what), compression, diffId, what);
+      if (unpacked !== diffId)
+        throw new AirgapError(
+          "corrupt",
+          `${what} does not unpack to the layer of its image: expected ${diffId}, found ${unpacked}`,
+        );
+      return { mediaType: `${MediaType.ociLayer}+${compression}`, digest: packed, size: file.size };
     } finally {
       await file.close();
     }

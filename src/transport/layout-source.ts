@@ -3,9 +3,11 @@ import { AirgapError } from "../errors.ts";
 import { type Descriptor, isRecord, parseDescriptor } from "../oci/descriptor.ts";
 import { algorithmOf, type Digest, hexOf, isDigest } from "../oci/digest.ts";
 import { MAX_MANIFEST_SIZE, parseManifest, referrerOf } from "../oci/manifest.ts";
-import { isManifestLike } from "../oci/media-types.ts";
+import { isIndexType, isManifestLike } from "../oci/media-types.ts";
+import { formatPlatform } from "../oci/platform.ts";
 import { formatReference, tryParseReference, withDefaultTag } from "../oci/reference.ts";
-import { CONTAINERD_NAME, REF_NAME } from "./layout-index.ts";
+import { namesOf, type SpreadImage, spreadImages } from "./layout-index.ts";
+import { MemorySource } from "./memory.ts";
 import { readBlob } from "./read.ts";
 import { regionStream, writeRegion } from "./region.ts";
 import type { FetchOptions, Range, Region, Source } from "./types.ts";
@@ -90,11 +92,6 @@ export function parseJsonFile(bytes: Buffer, path: string, where: string): unkno
   }
 }
 
-/** Names under which an entry of index.json is found. */
-function namesOf({ annotations = {} }: Descriptor): string[] {
-  return [annotations[REF_NAME], annotations[CONTAINERD_NAME]].filter((name) => name !== undefined);
-}
-
 function canonical(name: string): string {
   const reference = tryParseReference(name);
   return reference === undefined ? name : formatReference(withDefaultTag(reference));
@@ -108,12 +105,19 @@ export class LayoutSource implements Source {
   readonly name: string;
   readonly #files: LayoutFiles;
   readonly #index: Descriptor[];
+  readonly #spread: SpreadImage[];
+  readonly #made: MemorySource;
   #referrers: Map<Digest, Descriptor[]> | undefined;
 
-  private constructor(name: string, files: LayoutFiles, index: Descriptor[]) {
+  private constructor(name: string, files: LayoutFiles, index: Descriptor[], spread: SpreadImage[]) {
     this.name = name;
     this.#files = files;
     this.#index = index;
+    this.#spread = spread;
+    this.#made = new MemorySource(
+      name,
+      spread.map(({ bytes: made }) => made),
+    );
   }
 
   /**
@@ -128,11 +132,10 @@ export class LayoutSource implements Source {
       const index = parseJsonFile(bytes, "index.json", name);
       if (!isRecord(index) || !Array.isArray(index.manifests))
         throw new AirgapError("protocol", `index.json of ${name} lists no manifests`);
-      return new LayoutSource(
-        name,
-        files,
-        index.manifests.map((entry, i) => parseDescriptor(entry, `manifests[${i}] of index.json of ${name}`)),
+      const entries = index.manifests.map((entry, i) =>
+        parseDescriptor(entry, `manifests[${i}] of index.json of ${name}`),
       );
+      return new LayoutSource(name, files, entries, spreadImages(entries, bytes));
     } catch (error) {
       await files.close();
       throw error;
@@ -145,11 +148,14 @@ export class LayoutSource implements Source {
     const found = reference === "" ? this.#index : this.#named(reference);
     const [first, ...more] = found;
     if (first === undefined) throw this.#absent(reference);
+    const spread = this.#spread.find(({ entries }) => found.every((entry) => entries.includes(entry)));
+    if (spread) return spread.descriptor;
     if (more.some(({ digest }) => digest !== first.digest)) throw this.#ambiguous(reference, found);
     return bare(first);
   }
 
   async fetch(descriptor: Descriptor, { range }: FetchOptions = {}): Promise<Readable> {
+    if (this.#isMade(descriptor.digest)) return this.#made.fetch(descriptor, range ? { range } : {});
     return streamOf(await this.#open(descriptor.digest), descriptor, range, this.name);
   }
 
@@ -159,6 +165,8 @@ export class LayoutSource implements Source {
     sink: (chunk: Uint8Array) => void,
     signal?: AbortSignal,
   ): Promise<void> {
+    const made = this.#spread.find((each) => each.descriptor.digest === descriptor.digest)?.bytes;
+    if (made) return sink(made.subarray(range.offset, range.offset + (range.length ?? made.length)));
     await writeFromFile(
       await this.#open(descriptor.digest),
       range,
@@ -191,7 +199,13 @@ export class LayoutSource implements Source {
         );
   }
 
+  #isMade(digest: Digest): boolean {
+    return this.#spread.some(({ descriptor }) => descriptor.digest === digest);
+  }
+
   async #byDigest(digest: Digest): Promise<Descriptor> {
+    const made = this.#spread.find(({ descriptor }) => descriptor.digest === digest);
+    if (made) return made.descriptor;
     const listed = this.#index.find((entry) => entry.digest === digest);
     if (listed) return bare(listed);
     const size = await this.#size(digest);
@@ -207,8 +221,28 @@ export class LayoutSource implements Source {
 
   async #open(digest: Digest): Promise<OpenFile> {
     const file = await this.#files.open(blobPath(digest));
-    if (file === undefined) throw this.#absent(digest);
+    if (file === undefined) throw (await this.#missingPlatform(digest)) ?? this.#absent(digest);
     return file;
+  }
+
+  /** Docker saves one platform of an image with the whole index: children of it are listed and not there. */
+  async #missingPlatform(digest: Digest): Promise<AirgapError | undefined> {
+    for (const entry of this.#index.filter(({ mediaType }) => isIndexType(mediaType))) {
+      if ((await this.#size(entry.digest)) === undefined || entry.size > MAX_MANIFEST_SIZE) continue;
+      const bytes = await readBlob(this, entry, MAX_MANIFEST_SIZE);
+      const content = parseManifest(bytes, entry.mediaType, `${entry.digest} of ${this.name}`);
+      const children = content.kind === "index" ? content.manifests : [];
+      if (!children.some((child) => child.digest === digest)) continue;
+      const there: string[] = [];
+      const missing: string[] = [];
+      for (const { digest: child, platform } of children) {
+        if (platform === undefined || platform.os === "unknown") continue;
+        const list = (await this.#size(child)) === undefined ? missing : there;
+        list.push(formatPlatform(platform));
+      }
+      return sparse(this.name, namesOf(entry).at(-1) ?? entry.digest, there, missing);
+    }
+    return undefined;
   }
 
   async #size(digest: Digest): Promise<number | undefined> {
@@ -261,6 +295,22 @@ export class LayoutSource implements Source {
       suggestions: choices.slice(0, 3).map((choice) => `${this.name}:${choice}`),
     });
   }
+}
+
+function sparse(place: string, image: string, there: string[], missing: string[]): AirgapError {
+  const are = missing.length === 1 ? "is" : "are";
+  return new AirgapError(
+    "not-found",
+    `${place} holds ${there.length === 0 ? "no platform" : listed(there)} of ${image}; ${listed(missing)} ${are} listed and not there`,
+    {
+      suggestions: [
+        ...(there[0] === undefined
+          ? []
+          : [`--platform ${there[0]}  # or platforms: [${there[0]}] in a spec`]),
+        "docker pull --platform PLATFORM for each, and save it again",
+      ],
+    },
+  );
 }
 
 const listed = (names: string[]): string =>

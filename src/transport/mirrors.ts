@@ -4,7 +4,9 @@ import { type Emit, silent } from "../events.ts";
 import type { Trust } from "../http.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
+import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import { formatReference, isHost, isRepository, type Reference } from "../oci/reference.ts";
+import { readBlob } from "./read.ts";
 import type { Registries } from "./registry/registries.ts";
 import type { RegistrySource } from "./registry/source.ts";
 import type { FetchOptions, Range, Source } from "./types.ts";
@@ -139,6 +141,9 @@ const PASSED_OVER: readonly ErrorCode[] = [
 class MirroredSource implements Source {
   readonly #options: MirroredOptions;
   #chosen: RegistrySource | undefined;
+  /** Who gave the bytes of a digest last, and who gave wrong ones. */
+  readonly #gave = new Map<Digest, RegistrySource>();
+  readonly #refused = new Map<Digest, Set<RegistrySource>>();
 
   constructor(options: MirroredOptions) {
     this.#options = options;
@@ -162,6 +167,8 @@ class MirroredSource implements Source {
   }
 
   async fetch(descriptor: Descriptor, { range, signal }: FetchOptions = {}): Promise<Readable> {
+    if (range === undefined && descriptor.size <= MAX_MANIFEST_SIZE)
+      return Readable.from([await this.#small(descriptor, signal)], { objectMode: false });
     const chunks = this.#bytes(descriptor, new Rest(descriptor, range), signal);
     return range
       ? Readable.from(chunks, { objectMode: false })
@@ -175,16 +182,47 @@ class MirroredSource implements Source {
     signal?: AbortSignal,
   ): Promise<void> {
     const rest = new Rest(descriptor, range);
-    await this.#tryEach(`${descriptor.digest} of ${this.name}`, async (candidate: Source) => {
-      const take = (chunk: Uint8Array): void => {
-        rest.take(chunk);
-        sink(chunk);
-      };
-      if (candidate.writeTo) await candidate.writeTo(descriptor, rest.range, take, signal);
-      else
-        for await (const chunk of await candidate.fetch(descriptor, rest.options(signal)))
-          take(chunk as Uint8Array);
+    await this.#tryEach(
+      `${descriptor.digest} of ${this.name}`,
+      async (candidate: Source) => {
+        const take = (chunk: Uint8Array): void => {
+          rest.take(chunk);
+          sink(chunk);
+        };
+        if (candidate.writeTo) await candidate.writeTo(descriptor, rest.range, take, signal);
+        else
+          for await (const chunk of await candidate.fetch(descriptor, rest.options(signal)))
+            take(chunk as Uint8Array);
+        rest.checkWhole(candidate.name);
+      },
+      descriptor.digest,
+    );
+  }
+
+  refuse({ digest }: Descriptor): boolean {
+    const wrong = this.#gave.get(digest);
+    const refused = new Set(this.#refused.get(digest)).add(wrong as RegistrySource);
+    const others = this.#options.candidates.some((candidate) => !refused.has(candidate));
+    if (wrong === undefined || !others) return false;
+    this.#refused.set(digest, refused);
+    this.#gave.delete(digest);
+    return true;
+  }
+
+  /** A small blob, from the first candidate that has it as it must be. */
+  async #small(descriptor: Descriptor, signal?: AbortSignal): Promise<Buffer> {
+    const wrong: AirgapError[] = [];
+    const bytes = await this.#tryEach(`${descriptor.digest} of ${this.name}`, async (candidate) => {
+      try {
+        return await readBlob(candidate, descriptor, MAX_MANIFEST_SIZE, signal);
+      } catch (error) {
+        if (isAirgapError(error, "corrupt")) wrong.push(error);
+        throw error;
+      }
     });
+    for (const error of wrong)
+      this.#options.emit({ type: "warning", message: `${messageOf(error)}; it comes from another mirror` });
+    return bytes;
   }
 
   async referrers(digest: Digest, signal?: AbortSignal): Promise<Descriptor[]> {
@@ -198,7 +236,8 @@ class MirroredSource implements Source {
   /** When a candidate breaks off, the next one continues from the byte where it stopped. */
   async *#bytes(descriptor: Descriptor, rest: Rest, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
     const failures: AirgapError[] = [];
-    for (const candidate of this.#usable()) {
+    for (const candidate of this.#usable(descriptor.digest)) {
+      this.#gave.set(descriptor.digest, candidate);
       try {
         for await (const chunk of (await candidate.fetch(
           descriptor,
@@ -215,12 +254,19 @@ class MirroredSource implements Source {
     throw combined(failures, `${descriptor.digest} of ${this.name}`);
   }
 
-  async #tryEach<T>(what: string, action: (candidate: RegistrySource) => Promise<T>): Promise<T> {
+  async #tryEach<T>(
+    what: string,
+    action: (candidate: RegistrySource) => Promise<T>,
+    poured?: Digest,
+  ): Promise<T> {
     const failures: AirgapError[] = [];
-    for (const candidate of this.#usable()) {
+    for (const candidate of this.#usable(poured)) {
+      if (poured !== undefined) this.#gave.set(poured, candidate);
       try {
         return await action(candidate);
       } catch (error) {
+        // Wrong bytes that were handed over cannot be gone on with.
+        if (poured !== undefined && isAirgapError(error, "corrupt")) throw error;
         failures.push(this.#failure(candidate, error));
       }
     }
@@ -228,11 +274,13 @@ class MirroredSource implements Source {
   }
 
   /** The one that answered first, then the others; unreachable hosts only when nothing else is left. */
-  #usable(): RegistrySource[] {
+  #usable(digest?: Digest): RegistrySource[] {
     const { candidates, dead } = this.#options;
-    const ordered = this.#chosen
-      ? [this.#chosen, ...candidates.filter((candidate) => candidate !== this.#chosen)]
-      : candidates;
+    const refused = digest && this.#refused.get(digest);
+    const ordered = [
+      ...(this.#chosen ? [this.#chosen] : []),
+      ...candidates.filter((candidate) => candidate !== this.#chosen),
+    ].filter((candidate) => !refused?.has(candidate));
     const alive = ordered.filter(({ client }) => !dead.has(client.host));
     return alive.length > 0 ? alive : ordered;
   }
@@ -277,16 +325,24 @@ class MirroredSource implements Source {
 
 /** The missing rest of a range. */
 class Rest {
+  readonly #digest: Digest;
   #offset: number;
   readonly #end: number;
 
-  constructor({ size }: Descriptor, { offset, length = size - offset }: Range = { offset: 0 }) {
+  constructor({ digest, size }: Descriptor, { offset, length = size - offset }: Range = { offset: 0 }) {
+    this.#digest = digest;
     this.#offset = offset;
     this.#end = offset + length;
   }
 
   get range(): Range {
     return { offset: this.#offset, length: this.#end - this.#offset };
+  }
+
+  /** @throws AirgapError `network` when an answer ended before it should */
+  checkWhole(from: string): void {
+    if (this.#offset < this.#end)
+      throw new AirgapError("network", `${from} ended after ${this.#offset} bytes of ${this.#digest}`);
   }
 
   take(chunk: Uint8Array): void {

@@ -40,6 +40,11 @@ export interface Source {
     sink: (chunk: Uint8Array) => void,
     signal?: AbortSignal,
   ): Promise<void>;
+  /**
+   * Says that what this source gave for a descriptor was wrong. Whether it asks somebody else from
+   * now on: where it is several places in one.
+   */
+  refuse?(descriptor: Descriptor): boolean;
   /** Where the bytes are in an open file, to send them without copying; undefined when they are not in a file. */
   region?(descriptor: Descriptor): Region | undefined;
   close?(): Promise<void>;

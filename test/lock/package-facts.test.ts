@@ -31,6 +31,15 @@ describe("a lock's package set", () => {
     );
   });
 
+  it.each([{ base: "2026" }, { base: 1 }, { base: "2026-13-01T00:00:00Z" }, []])(
+    "is refused with metadata dates %j",
+    (metadataDates) => {
+      expect(() => read({ ...facts, metadataDates })).toThrow(
+        expect.objectContaining({ code: "corrupt", message: expect.stringContaining("metadataDates") }),
+      );
+    },
+  );
+
   it.each([{ base: ["x"] }, { base: "A" }, [], 1])("is refused with key pins %j", (keyPins) => {
     expect(() => read({ ...facts, keyPins })).toThrow(
       expect.objectContaining({ code: "corrupt", message: expect.stringContaining("keyPins") }),

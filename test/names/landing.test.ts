@@ -134,7 +134,17 @@ describe("parseTarget", () => {
     expect(() => parseTarget("https://harbor.site/a/")).toThrow(
       expect.objectContaining({ suggestions: ["write it as harbor.site/a"] }),
     );
-    expect(() => parseTarget("harbor.site/A")).toThrow(expect.objectContaining({ code: "usage" }));
+    expect(() => parseTarget("harbor.site/A b")).toThrow(expect.objectContaining({ code: "usage" }));
+  });
+
+  it("says that a prefix has no capital letters", () => {
+    expect(() => parseTarget("HARBOR.Local:5702/Proj/a")).toThrow(
+      expect.objectContaining({
+        code: "usage",
+        message: expect.stringMatching(/'Proj\/a' has capital letters/),
+        suggestions: ["write it as harbor.local:5702/proj/a"],
+      }),
+    );
   });
 });
 

@@ -29,6 +29,28 @@ describe("errors", () => {
     expect(printable("a\u001b[31mb\u0007\n")).toBe("a\ufffd[31mb\ufffd\n");
   });
 
+  it("take the carriage returns off the ends of lines, as ssh writes them", () => {
+    expect(message("timed out\r\nno route\r")).toBe("timed out\n  no route");
+  });
+
+  it.each([
+    [
+      'must be a list, not "https://user:p@ss@mirror.site/x"',
+      'must be a list, not "https://***@mirror.site/x"',
+    ],
+    ["http://token@h:80/a and oci://u:p@reg.site/b", "http://***@h:80/a and oci://***@reg.site/b"],
+    ["docker://h:5000/a/b@sha256:00", "docker://h:5000/a/b@sha256:00"],
+    ["https://h/a@b?c=d@e", "https://h/a@b?c=d@e"],
+    ["ssh://root@10.0.0.1", "ssh://root@10.0.0.1"],
+  ])("show no user and password of a URL: %s", (text, shown) => {
+    const error = new AirgapError("spec", text, { suggestions: [text], cause: new Error(`${text}!`) });
+    expect(formatError(error, plain)).toBe(`Error: ${shown}: ${shown}!\nCode: spec\nTry this: ${shown}`);
+    expect(formatEvent({ type: "warning", message: text, suggestion: text }, true, plain)).toBe(
+      `Warning: ${shown} (${shown})`,
+    );
+    expect(message(text)).toBe(shown);
+  });
+
   const UNSEEN = [
     ..."\u0000\b\u000b\r\u001b\u007f\u0085\u009b\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2028\u2029",
     ..."\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\u206f\ufeff\ufff9\u{e0001}\u{e0041}\u{e0100}",

@@ -344,6 +344,29 @@ describe("docker-archive", () => {
     await source.close?.();
   });
 
+  it("notices a compressed layer that unpacks to another one, or to nothing, and a layer without a path", async () => {
+    using scratch = new Scratch();
+    const [first = Buffer.alloc(0), second = Buffer.alloc(0)] = await layers();
+    for (const packed of [gzipSync(second), zstdCompressSync(second)]) {
+      const config = configOf([first]);
+      const items = [
+        { name: "config.json", content: config },
+        { name: "layer", content: packed },
+        { name: "manifest.json", content: '[{"Config":"config.json","RepoTags":null,"Layers":["layer"]}]' },
+      ];
+      const source = await read(scratch, await tarWith(items));
+      await expect(source.resolve("")).rejects.toMatchObject({
+        code: "corrupt",
+        message: expect.stringContaining(`expected ${digestOf(first)}, found ${digestOf(second)}`),
+      });
+      await source.close?.();
+    }
+    const noPath = '[{"Config":"config.json","RepoTags":null,"Layers":[""]}]';
+    await expect(read(scratch, await tarWith([{ name: "manifest.json", content: noPath }]))).rejects.toThrow(
+      /names a config or a layer without a path/,
+    );
+  });
+
   it("notices layers and configs that are not what they should be", async () => {
     using scratch = new Scratch();
     const [first = Buffer.alloc(0), second = Buffer.alloc(0)] = await layers();

@@ -219,7 +219,7 @@ class Builder {
     const path = resolve(folder, name);
     const found = await stat(path).catch(() => undefined);
     if (found !== undefined) return { kind: found.isDirectory() ? "folder" : "file", path };
-    if (!isRemoteBase(name)) throw new AirgapError("spec", `${by} names ${name}, which is not there`);
+    if (!isRemoteBase(name)) throw new AirgapError("spec", `${by} names ${name}, which does not exist`);
     try {
       return await this.#remote(name, by);
     } catch (error) {

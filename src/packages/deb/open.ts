@@ -6,17 +6,18 @@ import type { PackageSetSpec } from "../../lock/spec.ts";
 import { describePlace, readPlace } from "../../transport/url.ts";
 import { type KeyRing, readKeys } from "../keys.ts";
 import { below, placeOf } from "../locations.ts";
+import { dateOf } from "../metadata-dates.ts";
 import { type Acceptable, verifyCleartext, verifyDetached } from "../openpgp.ts";
 import { repositoryHttp } from "../repository-http.ts";
 import { parseRelease, type Release } from "./release.ts";
-import { DebRepository } from "./repository.ts";
+import { DebRepository, type DebRepositoryOptions, isAbsent } from "./repository.ts";
 
 type RepositorySpec = PackageSetSpec["repositories"][number];
 
 const MAX_RELEASE = 64 << 20;
 const MAX_UNPACKED = 4 * 2 ** 30;
 /** In the order of preference: quick to unpack first. */
-const SUFFIXES = [".zst", ".gz", ".xz", ""];
+const SUFFIXES = [".zst", ".gz", ".xz", ".bz2", ".lzma", ""];
 
 /** Hashes that apt counts as broken in a signature of Release. `APT::Hashes::…::Untrusted`, apt.conf(5) */
 const BROKEN = new Set(["md5", "sha1", "ripemd"]);
@@ -72,14 +73,14 @@ interface Suite {
 }
 
 async function openSuite(at: Suite): Promise<DebRepository[]> {
-  const { repository, set, context, http, base, suite } = at;
+  const { repository, set, context, base, suite } = at;
   const flat = suite.endsWith("/");
   const folder = flat ? suite.replace(/^[./]+/, "").replace(/\/+$/, "") : `dists/${suite}`;
   const root = folder === "" ? base : below(base, folder, "the spec");
   const title = `${repository.id} ${suite}`;
   const found = await readRelease(at, root, title);
   if (found === undefined) return openUnsigned(at, root, title);
-  const { release, signed } = found;
+  const { release } = found;
   if (release.validUntil && release.validUntil.getTime() < Date.now()) {
     const message = `Release of ${title} was valid until ${release.validUntil.toISOString()}`;
     if (repository.checkValidUntil !== false)
@@ -101,38 +102,63 @@ async function openSuite(at: Suite): Promise<DebRepository[]> {
         folders(release, component, set.arch),
       );
   const opened: DebRepository[] = [];
-  for (const list of lists) {
-    const name = list === "" ? title : `${title} ${list}`;
-    const path = SUFFIXES.map((suffix) => `${list}${list === "" ? "" : "/"}Packages${suffix}`).find(
-      (candidate) => release.files.has(candidate),
-    );
-    if (path === undefined) throw notListed(name, release, repository, set.arch);
-    const file = release.files.get(path);
+  for (const list of lists) opened.push(await openList(at, { root, title, list }, found));
+  return opened;
+}
+
+/** Where a Packages file is: the suite's folder, and the path of its own folder below that. */
+interface ListPlace {
+  root: string;
+  /** Of the suite, for messages. */
+  title: string;
+  list: string;
+}
+
+/** Opens the Packages file of a folder, in the first of its listed forms that the server has. */
+async function openList(
+  { repository, set, context, http, base }: Suite,
+  { root, title, list }: ListPlace,
+  { release, signed }: FoundRelease,
+): Promise<DebRepository> {
+  const name = list === "" ? title : `${title} ${list}`;
+  const plain = `${list}${list === "" ? "" : "/"}Packages`;
+  const forms = SUFFIXES.flatMap((suffix): ListedForm[] => {
+    const file = release.files.get(plain + suffix);
     const [checksum] = file?.checksums ?? [];
-    if (file === undefined || checksum === undefined) throw notListed(name, release, repository, set.arch);
-    const byHash = `${path.slice(0, path.lastIndexOf("/") + 1)}by-hash/${checksum.algorithm.toUpperCase()}/${checksum.value}`;
-    const unpacked = release.files.get(path.replace(/\.\w+$/, ""))?.size;
-    opened.push(
-      await DebRepository.open({
+    if (file === undefined || checksum === undefined) return [];
+    const byHash = `${plain.slice(0, -"Packages".length)}by-hash/${checksum.algorithm.toUpperCase()}/${checksum.value}`;
+    const hrefs = release.acquireByHash ? [byHash, plain + suffix] : [plain + suffix];
+    const places = hrefs.map((href) => below(root, href, `Release of ${title}`));
+    return [{ places, expected: file, revision: checksum.value }];
+  });
+  if (forms.length === 0) throw notListed(name, release, repository, set.arch);
+  let absent: unknown;
+  for (const form of forms) {
+    try {
+      return await DebRepository.open({
+        ...form,
         id: repository.id,
         title: name,
         priority: repository.priority ?? release.pin,
         base,
         http,
-        places: (release.acquireByHash ? [byHash, path] : [path]).map((href) =>
-          below(root, href, `Release of ${title}`),
-        ),
-        expected: file,
-        unpackedSize: unpacked ?? MAX_UNPACKED,
-        revision: checksum.value,
+        unpackedSize: release.files.get(plain)?.size ?? MAX_UNPACKED,
         indexDir: `${context.cacheDir}/packages`,
         signed,
+        dated: title,
+        date: release.date === undefined ? undefined : dateOf(release.date),
         signal: context.signal,
-      }),
-    );
+      });
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+      absent ??= error;
+    }
   }
-  return opened;
+  throw absent;
 }
+
+/** A form of a Packages file, as Release lists it. */
+type ListedForm = Pick<DebRepositoryOptions, "places" | "expected" | "revision">;
 
 /** `main/binary-amd64`, and `main/binary-all` where the suite keeps these apart. */
 function folders(release: Release, component: string, arch: string): string[] {
@@ -160,12 +186,18 @@ function notListed(name: string, release: Release, repository: RepositorySpec, a
   );
 }
 
+interface FoundRelease {
+  release: Release;
+  /** A key that the spec names has signed it. */
+  signed: boolean;
+}
+
 /** InRelease, or Release with Release.gpg; undefined when there is neither. */
 async function readRelease(
-  { http, keys, context }: Suite,
+  { repository, http, keys, context }: Suite,
   root: string,
   title: string,
-): Promise<{ release: Release; signed: boolean } | undefined> {
+): Promise<FoundRelease | undefined> {
   const fetch = (name: string): Promise<Buffer | undefined> =>
     readPlace(http, below(root, name, "the spec"), MAX_RELEASE, undefined, context.signal).catch(
       (error: unknown) => {
@@ -190,6 +222,7 @@ async function readRelease(
       throw new AirgapError(
         "corrupt",
         `${what} has no signature: there is neither InRelease nor Release.gpg`,
+        { suggestions: trustedSuggestions(repository, keys) },
       );
     await verifyDetached({ content: plain, signature, keys, what, acceptable: aptRule });
   }
@@ -205,20 +238,26 @@ function signedText(message: string): string {
   return body?.[1] ?? message;
 }
 
+function unlessAbsent(error: unknown): undefined {
+  if (!isAbsent(error)) throw error;
+}
+
 /** A folder with nothing but a Packages file: what hosts take only where the spec says so. */
 async function openUnsigned(
   { repository, set, context, http, base, keys }: Suite,
   root: string,
   title: string,
 ): Promise<DebRepository[]> {
-  const nothing = new AirgapError(
-    "not-found",
-    `${describePlace(root)} has neither InRelease nor Release, so it is no repository that apt would take`,
-  );
-  if (keys !== undefined || (set.unsigned ?? []).length === 0) throw nothing;
+  const [what, suggestions] = [describePlace(root), trustedSuggestions(repository, keys)];
+  if (keys !== undefined || (set.unsigned ?? []).length === 0)
+    throw new AirgapError(
+      "not-found",
+      `${what} has neither InRelease nor Release: apt takes such a repository only with [trusted=yes]`,
+      { suggestions },
+    );
   for (const suffix of SUFFIXES) {
     const place = below(root, `Packages${suffix}`, "the spec");
-    const bytes = await readPlace(http, place, MAX_RELEASE, undefined, context.signal).catch(() => undefined);
+    const bytes = await readPlace(http, place, MAX_RELEASE, undefined, context.signal).catch(unlessAbsent);
     if (bytes === undefined) continue;
     const value = createHash("sha256").update(bytes).digest("hex");
     const options = {
@@ -230,6 +269,8 @@ async function openUnsigned(
       places: [place],
       unpackedSize: MAX_UNPACKED,
       signed: false,
+      dated: title,
+      date: undefined,
     };
     const expected = { checksums: [{ algorithm: "sha256", value }], size: bytes.length };
     return [
@@ -242,5 +283,12 @@ async function openUnsigned(
       }),
     ];
   }
-  throw nothing;
+  throw new AirgapError("not-found", `${what} has neither InRelease nor Release nor a Packages file`, {
+    suggestions: [`check uris and suites of ${repository.id}: the folder of a flat repository is its suite`],
+  });
 }
+
+/** As apt's `[trusted=yes]`: what is nowhere signed is taken, by name. */
+const trustedSuggestions = ({ id }: RepositorySpec, keys: KeyRing | undefined): string[] => [
+  `unsigned: ["*"]  # in the set, if you trust where ${id} is${keys === undefined ? "" : `; and leave signedBy: out of ${id}`}`,
+];

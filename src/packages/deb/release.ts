@@ -19,6 +19,8 @@ export interface Release {
   /** `NotAutomatic` and `ButAutomaticUpgrades`: the pin priority that apt gives. */
   pin: number;
   validUntil?: Date;
+  /** When it was made: seconds since 1970. */
+  date?: number;
   codename?: string;
   suite?: string;
 }
@@ -51,6 +53,7 @@ export function parseRelease(text: string, what: string): Release {
   }
   if (files.size === 0)
     throw new AirgapError("corrupt", `${what} lists no file with a SHA256 or SHA512 checksum`);
+  const date = Date.parse(fields.get("date") ?? "");
   const validUntil = Date.parse(fields.get("valid-until") ?? "");
   const words = (name: string): string[] =>
     (fields.get(name) ?? "").split(/\s+/).filter((word) => word !== "");
@@ -62,6 +65,7 @@ export function parseRelease(text: string, what: string): Release {
     acquireByHash: fields.get("acquire-by-hash") === "yes",
     allInArchitectures: words("no-support-for-architecture-all").includes("Packages"),
     pin: notAutomatic ? (fields.get("butautomaticupgrades") === "yes" ? 100 : 1) : 500,
+    ...(Number.isNaN(date) ? {} : { date: date / 1000 }),
     ...(Number.isNaN(validUntil) ? {} : { validUntil: new Date(validUntil) }),
     ...optional("codename", fields.get("codename")),
     ...optional("suite", fields.get("suite")),

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { isAirgapError } from "../../errors.ts";
 import type { Http } from "../../http.ts";
 import {
   PackageIndex,
@@ -8,7 +9,7 @@ import {
   type VersionRow,
 } from "../../state/package-index.ts";
 import { decompress } from "../decompress.ts";
-import { below, checkedContent, type Expected } from "../locations.ts";
+import { checkedContent, type Expected, placesBelow } from "../locations.ts";
 import { type DebDetail, readPackagesFile } from "./packages-file.ts";
 
 export interface DebRepositoryOptions {
@@ -30,6 +31,9 @@ export interface DebRepositoryOptions {
   indexDir: string;
   /** A key given in the spec has signed it. */
   signed: boolean;
+  /** The repository's id with the suite, and when the suite's Release file was made. */
+  dated: string;
+  date: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -39,6 +43,8 @@ export class DebRepository {
   readonly title: string;
   readonly priority: number;
   readonly signed: boolean;
+  readonly dated: string;
+  readonly date: string | undefined;
   readonly http: Http;
   readonly #base: string;
   readonly #index: PackageIndex;
@@ -48,6 +54,8 @@ export class DebRepository {
     this.title = options.title;
     this.priority = options.priority;
     this.signed = options.signed;
+    this.dated = options.dated;
+    this.date = options.date;
     this.http = options.http;
     this.#base = options.base;
     this.#index = index;
@@ -68,7 +76,7 @@ export class DebRepository {
   }
 
   places(filename: string): string[] {
-    return [below(this.#base, filename.replace(/^(\.\/)+/, ""), `Packages of ${this.title}`)];
+    return placesBelow([this.#base], filename, `Packages of ${this.title}`);
   }
 
   providers(names: string[]): Promise<ProvideRow[]> {
@@ -127,4 +135,6 @@ async function* content(options: DebRepositoryOptions): AsyncGenerator<Buffer> {
   throw failure;
 }
 
-const isAbsent = (error: unknown): boolean => (error as { code?: string }).code === "not-found";
+/** Stores such as S3 answer 403 for what is not there. */
+export const isAbsent = (error: unknown): boolean =>
+  isAirgapError(error, "not-found", "unauthorized", "refused");

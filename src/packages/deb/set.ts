@@ -10,7 +10,8 @@ import { type Headed, Heads } from "../heads.ts";
 import { readInstalled } from "../installed-file.ts";
 import { pinsOf } from "../key-pins.ts";
 import type { KeyRing } from "../keys.ts";
-import { below, placeOf } from "../locations.ts";
+import { placeOf, placesBelow } from "../locations.ts";
+import { datesOf } from "../metadata-dates.ts";
 import { named } from "../mirrors.ts";
 import { forEachPackage, packageSource, placePackage } from "../prepare.ts";
 import { repositoryHttp } from "../repository-http.ts";
@@ -51,7 +52,7 @@ async function closures(set: PackageSetSpec, context: ResolveContext): Promise<C
           type: "warning",
           message: `${set.name}: installing on hosts with ${set.installed} removes ${closure.removes.join(", ")}, as apt would`,
         });
-      found.push(closure);
+      found.push({ ...closure, dates: datesOf(repositories) });
     }
     return found;
   } finally {
@@ -152,13 +153,8 @@ async function prepareLocked(
         "spec",
         `The lock takes packages of ${set.name} from the repository ${locked.repository}, which the spec does not name any more`,
       );
-    const places = [
-      below(
-        placeOf(context.baseDir, repository.uris),
-        locked.href.replace(/^(\.\/)+/, ""),
-        `the lock's ${locked.id}`,
-      ),
-    ];
+    const base = placeOf(context.baseDir, repository.uris);
+    const places = placesBelow([base], locked.href, `the lock's ${locked.id}`);
     const [algorithm = "", value = ""] = locked.digest.split(":");
     const from = {
       id: locked.id,

@@ -8,7 +8,7 @@ import { below, placeOf } from "../locations.ts";
 import { fromMirrors } from "../mirrors.ts";
 import { verifyDetached } from "../openpgp.ts";
 import { repositoryHttp } from "../repository-http.ts";
-import { parseMetalink, parseMirrorlist, parseRepomd } from "./repomd.ts";
+import { parseMetalink, parseMirrorlist, parseRepomd, type RepomdData } from "./repomd.ts";
 import { RpmRepository } from "./repository.ts";
 
 export type RepositorySpec = PackageSetSpec["repositories"][number];
@@ -137,7 +137,7 @@ async function openMirror(
     });
   }
   const metadata = await parseRepomd(bytes, what);
-  if (!metadata.has("primary")) throw new AirgapError("protocol", `${what} lists no primary metadata`);
+  if (!metadata.has("primary")) throw noPrimary(what, metadata);
   return RpmRepository.open({
     id: repository.id,
     place,
@@ -149,5 +149,15 @@ async function openMirror(
     http,
     indexDir: `${context.cacheDir}/packages`,
     signal,
+  });
+}
+
+function noPrimary(what: string, metadata: Map<string, RepomdData>): AirgapError {
+  const sqlite = metadata.has("primary_db");
+  const only = sqlite ? " but only primary_db (sqlite), which airgap does not read" : "";
+  return new AirgapError("protocol", `${what} lists no primary metadata (XML)${only}`, {
+    suggestions: sqlite
+      ? ["createrepo_c DIR  # on the repository's server: it writes primary.xml too", "name another mirror"]
+      : ["check the URL: repomd.xml must list primary.xml, as createrepo_c writes it"],
   });
 }

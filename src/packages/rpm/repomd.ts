@@ -9,6 +9,8 @@ export interface RepomdData {
   checksum?: { algorithm: string; value: string };
   size?: number;
   openSize?: number;
+  /** When it was made: seconds since 1970. */
+  timestamp?: number;
 }
 
 const ALGORITHMS: Record<string, string> = {
@@ -76,6 +78,9 @@ export async function parseRepomd(bytes: Buffer, what: string): Promise<Map<stri
       else if (name === "size" || name === "open-size") {
         const size = parseSize(text, `${what}: ${current.type}`);
         if (size !== undefined) current[name === "size" ? "size" : "openSize"] = size;
+      } else if (name === "timestamp") {
+        const seconds = Number(text);
+        if (text.trim() !== "" && Number.isFinite(seconds)) current.timestamp = seconds;
       } else if (name === "data" && current.type && current.href) {
         const { sum: _, ...data } = current;
         if (!found.has(current.type)) found.set(current.type, data as RepomdData);
@@ -85,6 +90,10 @@ export async function parseRepomd(bytes: Buffer, what: string): Promise<Map<stri
   if (root !== "repomd") throw new AirgapError("protocol", `${what} is no repomd.xml but <${root}>`);
   return found;
 }
+
+/** When a repository's metadata were made: its newest file's time, as librepo takes it. Seconds since 1970. */
+export const newestOf = (metadata: Map<string, RepomdData>): number =>
+  Math.max(0, ...[...metadata.values()].map(({ timestamp = 0 }) => timestamp));
 
 async function* chunksOf(bytes: Buffer): AsyncGenerator<Buffer> {
   yield bytes;

@@ -11,12 +11,13 @@ import {
   type VersionRow,
 } from "../../state/package-index.ts";
 import { decompress } from "../decompress.ts";
-import { below, checkedContent } from "../locations.ts";
+import { below, checkedContent, placesBelow } from "../locations.ts";
+import { dateOf } from "../metadata-dates.ts";
 import { fromMirrors } from "../mirrors.ts";
 import { findOwners, isPrimaryPath } from "./filelists.ts";
 import { type HiddenBy, type ModuleDocuments, readModules } from "./modulemd.ts";
 import { type RpmData, type RpmDetail, readPrimary } from "./primary.ts";
-import type { RepomdData } from "./repomd.ts";
+import { newestOf, type RepomdData } from "./repomd.ts";
 
 const MAX_UNPACKED = 8 * 2 ** 30;
 
@@ -41,6 +42,9 @@ export interface RpmRepositoryOptions {
 export class RpmRepository {
   readonly id: string;
   readonly priority: number;
+  /** For the lock: what its date is kept under. */
+  readonly dated: string;
+  readonly date: string | undefined;
   readonly http: Http;
   readonly bases: string[];
   /** Paths that some repository of the set requires and primary.xml does not list. */
@@ -57,6 +61,8 @@ export class RpmRepository {
   private constructor(options: RpmRepositoryOptions, index: PackageIndex, file: string) {
     this.id = options.id;
     this.priority = options.priority;
+    this.dated = options.id;
+    this.date = dateOf(newestOf(options.metadata));
     this.http = options.http;
     this.bases = options.bases;
     this.moduleHotfixes = options.moduleHotfixes;
@@ -122,7 +128,7 @@ export class RpmRepository {
 
   /** Where a package is, at every mirror. */
   places({ href, base }: RpmDetail): string[] {
-    if (base === undefined) return this.bases.map((mirror) => below(mirror, href, `repository ${this.id}`));
+    if (base === undefined) return placesBelow(this.bases, href, `repository ${this.id}`);
     const remote = /^https?:\/\//i.test(base);
     const local = !/^https?:/i.test(this.bases[0] ?? "");
     if (!remote && !local)
@@ -130,7 +136,7 @@ export class RpmRepository {
         "corrupt",
         `Repository ${this.id} names ${JSON.stringify(base)} as the base of a package, which is not on the network`,
       );
-    return [below(base, href, `repository ${this.id}`)];
+    return placesBelow([base], href, `repository ${this.id}`);
   }
 
   async providers(names: string[]): Promise<ProvideRow[]> {

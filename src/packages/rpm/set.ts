@@ -10,7 +10,8 @@ import { Heads } from "../heads.ts";
 import { readInstalled } from "../installed-file.ts";
 import { pinsOf } from "../key-pins.ts";
 import type { KeyRing } from "../keys.ts";
-import { below } from "../locations.ts";
+import { placesBelow } from "../locations.ts";
+import { datesOf } from "../metadata-dates.ts";
 import { named } from "../mirrors.ts";
 import { forEachPackage, type Part, packageSource, placePackage } from "../prepare.ts";
 import { repositoryHttp } from "../repository-http.ts";
@@ -63,6 +64,7 @@ async function closures(set: PackageSetSpec, context: ResolveContext): Promise<C
         hostCapabilities: installed.capabilities,
         emit: context.emit,
       });
+      closure.dates = datesOf(repositories);
       if (modules.any) closure.modules = modules.carried(new Set(closure.packages.map(({ id }) => id)));
       found.push(closure);
     }
@@ -197,9 +199,8 @@ async function prepareLocked(
   }
   return forEachPackage(facts.packages, async (locked) => {
     const at = bases.get(locked.repository) as { bases: string[]; http: ReturnType<ResolveContext["http"]> };
-    const places = (locked.base === undefined ? at.bases : [locked.base]).map((base) =>
-      below(base, locked.href, `the lock's ${locked.id}`),
-    );
+    const within = locked.base === undefined ? at.bases : [locked.base];
+    const places = placesBelow(within, locked.href, `the lock's ${locked.id}`);
     const [algorithm = "", value = ""] = locked.digest.split(":");
     const from = { id: locked.id, places, http: at.http, size: locked.size, checksum: { algorithm, value } };
     const check = async (parsed: RpmHeaders): Promise<void> => {

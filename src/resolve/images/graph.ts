@@ -1,4 +1,4 @@
-import { AirgapError } from "../../errors.ts";
+import { AirgapError, isAirgapError } from "../../errors.ts";
 import type { Blob } from "../../lock/resolved.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
@@ -22,6 +22,7 @@ export class Graph {
   readonly #source: Source;
   readonly #signal: AbortSignal | undefined;
   readonly #foreignLayers: boolean;
+  readonly #leftOut = new Map<Digest, Descriptor>();
 
   constructor(source: Source, options: { foreignLayers?: boolean; signal?: AbortSignal | undefined } = {}) {
     this.#source = source;
@@ -31,6 +32,11 @@ export class Graph {
 
   get blobs(): Blob[] {
     return [...this.#blobs.values()];
+  }
+
+  /** Foreign layers that were met and not added. */
+  get leftOut(): Descriptor[] {
+    return [...this.#leftOut.values()];
   }
 
   /** Every manifest and index added so far. */
@@ -97,8 +103,25 @@ export class Graph {
     for (const child of children) await this.add(child, take, depth + 1);
   }
 
+  /** Adds a descriptor and everything below it, or nothing where a part of it is not there. */
+  async addIfThere(descriptor: Descriptor): Promise<boolean> {
+    const [blobs, contents] = [new Map(this.#blobs), new Map(this.#contents)];
+    try {
+      await this.add(descriptor);
+      return true;
+    } catch (error) {
+      if (!isAirgapError(error, "not-found")) throw error;
+      restore(this.#blobs, blobs);
+      restore(this.#contents, contents);
+      return false;
+    }
+  }
+
   #addBlob(descriptor: Descriptor): void {
-    if (isForeignLayer(descriptor.mediaType) && !this.#foreignLayers) return;
+    if (isForeignLayer(descriptor.mediaType) && !this.#foreignLayers) {
+      this.#leftOut.set(descriptor.digest, descriptor);
+      return;
+    }
     const known = this.#blobs.get(descriptor.digest);
     if (known && known.descriptor.size !== descriptor.size) {
       throw new AirgapError(
@@ -108,4 +131,9 @@ export class Graph {
     }
     if (!known) this.#blobs.set(descriptor.digest, { descriptor, source: this.#source });
   }
+}
+
+function restore<K, V>(map: Map<K, V>, before: Map<K, V>): void {
+  map.clear();
+  for (const [key, value] of before) map.set(key, value);
 }

@@ -1,15 +1,16 @@
 import { AirgapError } from "../../errors.ts";
 import type { Attached, Item } from "../../lock/lock.ts";
-import type { Resolved } from "../../lock/resolved.ts";
+import type { ResolveContext, Resolved } from "../../lock/resolved.ts";
 import { type Descriptor, isRecord } from "../../oci/descriptor.ts";
 import { digestOf } from "../../oci/digest.ts";
 import type { Index, Manifest } from "../../oci/manifest.ts";
 import { isIndexType, MediaType } from "../../oci/media-types.ts";
 import { formatPlatform, matchesPlatform, type Platform } from "../../oci/platform.ts";
 import { formatReference, type Reference } from "../../oci/reference.ts";
+import { danglingWarning, foreignWarning } from "../../transport/left-out.ts";
 import { readBlob } from "../../transport/read.ts";
 import type { Source } from "../../transport/types.ts";
-import { findAttached, knownTags } from "./attached.ts";
+import { findAttached, type KnownTags, knownTags } from "./attached.ts";
 import { Graph } from "./graph.ts";
 import { landingOf, selectChildren } from "./select.ts";
 
@@ -21,7 +22,10 @@ export interface ImageRequest {
   platforms: Platform[] | "all";
   /** Only `platforms`, even of an index that is named by digest. */
   exact: boolean;
-  foreignLayers: boolean;
+  /** Undefined where the spec decides nothing: then what is left out is told. */
+  foreignLayers: boolean | undefined;
+  /** Signatures, SBOMs and what else refers to it. */
+  attachments: boolean;
   wantedBy: string[];
 }
 
@@ -30,6 +34,9 @@ export interface OpenedImage {
   source: Source;
   reference: string;
 }
+
+/** What the work is done within. */
+type Run = Pick<ResolveContext, "emit" | "signal">;
 
 interface Chosen {
   root: Descriptor;
@@ -43,23 +50,26 @@ class ImageResolver {
   readonly #graph: Graph;
   readonly #signal: AbortSignal | undefined;
   readonly #name: string;
+  readonly #emit: Run["emit"];
 
-  constructor(request: ImageRequest, source: Source, signal: AbortSignal | undefined) {
+  constructor(request: ImageRequest, source: Source, { signal, emit }: Run) {
+    this.#emit = emit;
     this.#request = request;
     this.#source = source;
     this.#signal = signal;
     this.#name = formatReference(request.reference);
-    this.#graph = new Graph(source, { foreignLayers: request.foreignLayers, signal });
+    this.#graph = new Graph(source, { foreignLayers: request.foreignLayers === true, signal });
   }
 
   async fresh(reference: string): Promise<Resolved> {
     const found = bare(await this.#source.resolve(reference, this.#signal));
-    const tags = knownTags(this.#source, this.#signal);
+    const tags = this.#request.attachments
+      ? knownTags(this.#source, this.#signal)
+      : Promise.resolve(undefined);
     // Fetched in parallel with the config; a failure matters only when they are needed.
     tags.catch(() => {});
     const chosen = isIndexType(found.mediaType) ? await this.#index(found) : await this.#single(found);
-    const attached = await findAttached(this.#source, this.#graph.manifests, this.#signal, tags);
-    await this.#addAttached(attached);
+    const attached = this.#request.attachments ? await this.#addFresh(tags) : [];
     return this.#resolved(chosen, attached, [originOf(this.#source, reference)]);
   }
 
@@ -70,7 +80,7 @@ class ImageResolver {
     if (derived && item.original) await this.#derive(item.original, item.root);
     if (item.exact && isIndexType(item.root.mediaType)) await this.#index(item.root);
     else await this.#graph.add(item.root);
-    await this.#addAttached(item.attached ?? []);
+    for (const { descriptor } of item.attached ?? []) await this.#graph.add(descriptor);
     return this.#resolved(
       { root: item.root, ...(item.original ? { original: item.original } : {}) },
       item.attached ?? [],
@@ -85,6 +95,9 @@ class ImageResolver {
     origins: string[],
     exact = this.#sparse,
   ): Resolved {
+    const { leftOut } = this.#graph;
+    if (leftOut.length > 0 && this.#request.foreignLayers === undefined)
+      this.#emit(foreignWarning(this.#name, leftOut, foreignRemedy(this.#name)));
     const item: Item = {
       kind: "image",
       name: this.#name,
@@ -184,10 +197,19 @@ class ImageResolver {
     );
   }
 
-  async #addAttached(attached: Attached[]): Promise<void> {
-    for (const { descriptor } of attached) await this.#graph.add(descriptor);
+  /** Adds what is attached to the manifests so far. A cleanup may have deleted what is still listed. */
+  async #addFresh(tags: Promise<KnownTags>): Promise<Attached[]> {
+    const kept: Attached[] = [];
+    for (const each of await findAttached(this.#source, this.#graph.manifests, this.#signal, tags)) {
+      if (await this.#graph.addIfThere(each.descriptor)) kept.push(each);
+      else this.#emit(danglingWarning(this.#name, each));
+    }
+    return kept;
   }
 }
+
+const foreignRemedy = (name: string): string =>
+  `images: [{ ref: "${name}", foreignLayers: true }]  # carries them, where their licence allows it; false is silent`;
 
 function isImageConfig(mediaType: string): boolean {
   return mediaType === MediaType.ociConfig || mediaType === MediaType.dockerConfig;
@@ -227,9 +249,9 @@ function originOf(source: Source, reference: string): string {
 export function resolveImage(
   request: ImageRequest,
   { source, reference }: OpenedImage,
-  signal?: AbortSignal,
+  run: Run,
 ): Promise<Resolved> {
-  return new ImageResolver(request, source, signal).fresh(reference);
+  return new ImageResolver(request, source, run).fresh(reference);
 }
 
 /** Finds the blobs of an image that a lock pins. */
@@ -237,7 +259,7 @@ export function followLockedImage(
   request: ImageRequest,
   item: Item,
   source: Source,
-  signal?: AbortSignal,
+  run: Run,
 ): Promise<Resolved> {
-  return new ImageResolver(request, source, signal).locked(item);
+  return new ImageResolver(request, source, run).locked(item);
 }

@@ -25,6 +25,8 @@ export interface ImagesOptions {
   images: ImageSpec[];
   wants: ImageWant[];
   platforms: string[] | "all";
+  /** What holds where an image says nothing of its own. */
+  attachments: boolean;
   open(request: OpenRequest): Promise<OpenedImage>;
   concurrency: number;
   context: ResolveContext;
@@ -81,13 +83,13 @@ async function one(wanted: Wanted, { open, context }: ImagesOptions): Promise<Re
     const opened = await open({
       reference,
       flat,
-      foreignLayers,
+      foreignLayers: foreignLayers === true,
       from: wanted.from,
       expect,
     });
     const resolved = item
-      ? await followLockedImage(wanted, item, opened.source, signal)
-      : await resolveImage(wanted, opened, signal);
+      ? await followLockedImage(wanted, item, opened.source, context)
+      : await resolveImage(wanted, opened, context);
     context.emit({ type: "item", item: name, state: "done", detail: resolved.item.root.digest });
     return resolved;
   } catch (error) {
@@ -103,11 +105,14 @@ function lockedItem(lock: Lock, name: string): Item {
   });
 }
 
+const PUSH_AGAIN = "ask the registry's owner to push the image again, or name another mirror under sources:";
+
 function withWanters(error: AirgapError, name: string, wantedBy: string[]): AirgapError {
   const { suggestions, ref, cause, exit, data } = error;
   const message = `${error.message.includes(name) ? "" : `${name}: `}${error.message}; wanted by ${wantedBy.join(", ")}`;
+  const pushed = error.code === "corrupt" && suggestions.length === 0 && message.includes("docker://");
   return new AirgapError(error.code, message, {
-    suggestions,
+    suggestions: pushed ? [PUSH_AGAIN] : suggestions,
     cause,
     exit,
     data: { image: name, wantedBy, ...data },
@@ -116,7 +121,7 @@ function withWanters(error: AirgapError, name: string, wantedBy: string[]): Airg
 }
 
 /** Merges all wants of one name; the settings of the spec's own entry hold for all. */
-function collect({ images, wants, platforms }: ImagesOptions): Map<string, Wanted> {
+function collect({ images, wants, platforms, attachments }: ImagesOptions): Map<string, Wanted> {
   const byName = new Map<string, Wanted>();
   const fallback = platforms === "all" ? "all" : platforms.map(parsePlatform);
   const add = (text: string, wantedBy: string, flat: boolean): Wanted => {
@@ -126,7 +131,8 @@ function collect({ images, wants, platforms }: ImagesOptions): Map<string, Wante
       reference,
       platforms: [],
       exact: false,
-      foreignLayers: false,
+      foreignLayers: undefined,
+      attachments,
       wantedBy: [],
       flat: false,
     };
@@ -138,7 +144,8 @@ function collect({ images, wants, platforms }: ImagesOptions): Map<string, Wante
   for (const [i, image] of images.entries()) {
     const wanted = add(image.ref, `images[${i}]`, false);
     if (image.from) wanted.from = onePlace(wanted, image.from);
-    wanted.foreignLayers ||= image.foreignLayers ?? false;
+    wanted.foreignLayers = wanted.foreignLayers || (image.foreignLayers ?? wanted.foreignLayers);
+    wanted.attachments = image.attachments ?? wanted.attachments;
     if (image.platforms === "exact") wanted.exact = true;
     const own =
       image.platforms === undefined || image.platforms === "exact" ? fallback : ownPlatforms(image.platforms);

@@ -50,7 +50,10 @@ export function selectChildren(
   where: string,
 ): Descriptor[] {
   const runnable = children.filter((child) => child.platform !== undefined && !isAttestation(child));
-  if (platforms === "all" || runnable.length === 0) return children;
+  if (platforms === "all") return children;
+  const [first] = platforms;
+  if (children.length === 0 && first) throw lacks(where, first, []);
+  if (runnable.length === 0) return children;
   const chosen = new Set<Descriptor>();
   for (const want of platforms) {
     const fitting = childrenFor(runnable, want);
@@ -67,16 +70,16 @@ function lacks(where: string, want: Platform, children: Descriptor[]): AirgapErr
   const offered = [
     ...new Set(children.flatMap(({ platform }) => (platform ? [formatPlatform(platform)] : []))),
   ];
-  return new AirgapError(
-    "not-found",
-    `${where} has no image for ${formatPlatform(want)}; it offers ${offered.join(", ")}`,
-    {
-      suggestions: [
-        `give this image its own platforms in the spec: { ref: "${where}", platforms: [${offered[0] ?? "linux/amd64"}] }`,
-      ],
-      data: { image: where, wanted: formatPlatform(want), offered },
-    },
-  );
+  const has = offered.length > 0 ? `it offers ${offered.join(", ")}` : "its index is empty";
+  return new AirgapError("not-found", `${where} has no image for ${formatPlatform(want)}; ${has}`, {
+    suggestions: offered
+      .slice(0, 1)
+      .map(
+        (platform) =>
+          `give this image its own platforms in the spec: { ref: "${where}", platforms: [${platform}] }`,
+      ),
+    data: { image: where, wanted: formatPlatform(want), offered },
+  });
 }
 
 /** What a tag names when only some children of an index are chosen. */

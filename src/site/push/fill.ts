@@ -2,12 +2,14 @@ import { count } from "../../format.ts";
 import type { Lock } from "../../lock/lock.ts";
 import { checkLandingNames, HARBOR_NAMES, type LandingRules, parseTarget } from "../../names/landing.ts";
 import { parseMapRule } from "../../names/map-rule.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Registries } from "../../transport/registry/registries.ts";
 import type { Source } from "../../transport/types.ts";
 import { withExit } from "../exit.ts";
 import type { NewProject } from "../harbor/api.ts";
 import { parseQuota } from "../harbor/quota.ts";
 import { RobotMaker } from "../harbor/robots.ts";
+import type { PushCharts } from "./charts.ts";
 import { checkBeforeSending } from "./check.ts";
 import { graphs, NewContent } from "./content.ts";
 import { isComplete, takeInventory } from "./inventory.ts";
@@ -20,6 +22,8 @@ import { PushTarget } from "./target.ts";
 export interface FillOptions extends PushOptions {
   bundle: { name: string; lock: Lock; source: Source };
   registries: Registries;
+  /** The bundle's charts, where they are to land too. */
+  charts?: PushCharts | undefined;
 }
 
 /** Images at a time; how many requests a registry gets at once adapts to its answers. */
@@ -46,10 +50,11 @@ function newProjects({ createProjects, projectQuota }: PushOptions): NewProject 
  * `refused`), exit 4 for a `network` error while sending
  */
 export async function fillRegistry(options: FillOptions): Promise<PushResult> {
-  const { bundle, registries, emit, signal, repair, dryRun } = options;
+  const { bundle, registries, emit, signal, repair, dryRun, charts } = options;
   const rules = rulesOf(options);
   const create = newProjects(options);
-  const images = planPush(bundle.lock, rules);
+  const images = [...planPush(bundle.lock, rules), ...(charts?.images ?? [])];
+  const source = charts?.source ?? bundle.source;
   const repository = images[0]?.root.repository;
   let target: PushTarget | undefined;
   let sending = false;
@@ -75,14 +80,16 @@ export async function fillRegistry(options: FillOptions): Promise<PushResult> {
     });
     const states = await takeInventory(images, target, signal);
     const todo = repair ? states : states.filter((state) => !isComplete(state));
-    const carries = carriedBy(bundle.lock);
-    const graph = graphs(bundle.source, carries);
+    const carried = carriedBy(bundle.lock);
+    const carries = (descriptor: Descriptor): boolean =>
+      carried(descriptor) || charts?.digests.has(descriptor.digest) === true;
+    const graph = graphs(source, carries);
     const content = await NewContent.of(states, { target, graph, ...(signal ? { signal } : {}) });
     const work = {
       ...options,
       concurrency: options.concurrency ?? CONCURRENCY,
       target,
-      source: bundle.source,
+      source,
       carries,
       graph,
       content,

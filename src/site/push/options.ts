@@ -13,6 +13,8 @@ export interface PushOptions {
   createProjects?: "public" | "private";
   /** Storage limit of the projects that are made: `200GiB`. */
   projectQuota?: string;
+  /** Push charts too, as artifacts for `helm pull`. */
+  withCharts?: boolean;
   /** Make robot accounts in Harbor: one for nodes, one for the next push. */
   makeRobots?: boolean;
   /** Where their secrets go, instead of to stdout. */
@@ -45,6 +47,7 @@ export function commandOf(bundle: string, options: PushOptions): string {
     ...options.map.flatMap((rule) => value("--map", rule)),
     ...value("--create-projects", options.createProjects),
     ...value("--project-quota", options.projectQuota),
+    ...toggle("--charts", options.withCharts),
     ...toggle("--make-robots", options.makeRobots),
     ...value("--robots-file", options.robotsFile),
     ...toggle("--dry-run", options.dryRun),

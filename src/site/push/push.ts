@@ -2,6 +2,7 @@ import { BundleReader } from "../../bundle/reader.ts";
 import { run } from "../../host/process.ts";
 import { parseTarget } from "../../names/landing.ts";
 import { Registries } from "../../transport/registry/registries.ts";
+import { chartsToPush } from "./charts.ts";
 import { fillRegistry } from "./fill.ts";
 import type { PushOptions } from "./options.ts";
 import type { PushResult } from "./result.ts";
@@ -25,6 +26,7 @@ export async function push(options: PushOptions & { bundle: string }): Promise<P
       ...options,
       registries,
       bundle: { name: options.bundle, lock: reader.lock, source: reader.source() },
+      charts: options.withCharts ? await chartsToPush(reader, options.target) : undefined,
     });
   } finally {
     await registries.close();

@@ -38,7 +38,7 @@ export interface PushResult {
 }
 
 export function resultOf(
-  { target, dryRun, repair }: PushOptions,
+  { target, dryRun, repair, withCharts }: PushOptions,
   lock: Lock,
   { harbor, withheld }: PushTarget,
   states: ImageState[],
@@ -55,7 +55,7 @@ export function resultOf(
     projects: done.projects,
     images: states.map((state) => pushedImage(state, stateOf(state), withheld)),
     ...(done.robots ? { robots: done.robots } : {}),
-    notImages: lock.items.filter(({ kind }) => kind !== "image").length,
+    notImages: lock.items.filter(({ kind }) => kind !== "image" && !(withCharts && kind === "chart")).length,
     totals: done.totals,
   };
 }

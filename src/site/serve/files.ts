@@ -41,24 +41,33 @@ function fill(tree: Tree, { bundle, item }: Carried): void {
   for (const { title, layer } of bundle.files(item)) tree.add(title, layer);
 }
 
-/** `files/<name>` and `packages/<set>/<path>` of bundles. A set's list is read when it is first asked for. */
+/** Kinds of which each item is a folder of its own. */
+const FOLDERS: Partial<Record<Item["kind"], string>> = { packages: "packages", manifests: "manifests" };
+
+function rootOf({ kind, name }: Item): string | undefined {
+  const folder = FOLDERS[kind];
+  if (folder !== undefined) return `${folder}/${name}`;
+  return kind === "file" || kind === "self" ? "files" : undefined;
+}
+
+/**
+ * `files/<name>`, `packages/<set>/<path>`, `manifests/<name>/<path>` of bundles, and their charts. An
+ * item's list is read when it is first asked for.
+ */
 export class BundleFiles implements FileTree {
   readonly #bundles: BundleReader[];
+  readonly #charts: FileTree;
   readonly #roots = new Map<string, Carried[]>();
   readonly #trees = new Map<string, Tree>();
 
   /** @throws AirgapError `conflict` when two bundles have different content under one name */
-  constructor(bundles: BundleReader[]) {
+  constructor(bundles: BundleReader[], charts: FileTree) {
     this.#bundles = bundles;
+    this.#charts = charts;
     const seen = new Map<string, Carried>();
     for (const bundle of bundles) {
       for (const item of bundle.lock.items) {
-        const root =
-          item.kind === "packages"
-            ? `packages/${item.name}`
-            : item.kind === "file" || item.kind === "self"
-              ? "files"
-              : undefined;
+        const root = rootOf(item);
         if (root === undefined) continue;
         const other = seen.get(`${root}\n${item.name}`);
         if (other && other.item.root.digest !== item.root.digest) throw clash(other, { bundle, item });
@@ -72,14 +81,14 @@ export class BundleFiles implements FileTree {
   }
 
   async list(path: string): Promise<string[] | undefined> {
-    if (path === "packages") return this.#sets();
+    if (Object.values(FOLDERS).includes(path)) return this.#items(path);
     const found = this.#within(path);
-    return found?.tree.list(found.rest);
+    return found ? found.tree.list(found.rest) : this.#charts.list(path);
   }
 
   async file(path: string): Promise<Descriptor | undefined> {
     const found = this.#within(path);
-    return found?.tree.file(found.rest);
+    return found ? found.tree.file(found.rest) : this.#charts.file(path);
   }
 
   async open(digest: Digest): Promise<OpenBlob | undefined> {
@@ -87,19 +96,19 @@ export class BundleFiles implements FileTree {
       const region = bundle.region(digest);
       if (region) return { ...region, close: () => {} };
     }
-    return undefined;
+    return this.#charts.open(digest);
   }
 
-  #sets(): string[] | undefined {
-    const sets = [...this.#roots.keys()].flatMap((root) =>
-      root.startsWith("packages/") ? [`${root.slice("packages/".length)}/`] : [],
+  #items(folder: string): string[] | undefined {
+    const names = [...this.#roots.keys()].flatMap((root) =>
+      root.startsWith(`${folder}/`) ? [`${root.slice(folder.length + 1)}/`] : [],
     );
-    return sets.length > 0 ? sets.sort() : undefined;
+    return names.length > 0 ? names.sort() : undefined;
   }
 
   #within(path: string): { tree: Tree; rest: string } | undefined {
     const parts = path.split("/");
-    const root = parts.slice(0, parts[0] === "packages" ? 2 : 1).join("/");
+    const root = parts.slice(0, Object.values(FOLDERS).includes(parts[0] as string) ? 2 : 1).join("/");
     const carried = this.#roots.get(root);
     if (carried === undefined) return undefined;
     const tree = this.#trees.get(root) ?? new Tree();

@@ -3,6 +3,7 @@ import type { Library, Repository } from "../../../registry/library.ts";
 import type { BundleReader } from "../../bundle/reader.ts";
 import { AirgapError } from "../../errors.ts";
 import { hostComponent, type Reference, tryParseReference } from "../../oci/reference.ts";
+import { ChartShelf } from "./charts.ts";
 import { BundleFiles } from "./files.ts";
 import { BundleRepository, type ServedImage } from "./package-repository.ts";
 
@@ -53,11 +54,13 @@ class BundleLibrary implements Library {
   /** What needs no `ns`: the `host` layout and the site's own names. */
   readonly #paths = new Names();
   readonly #hub = new Names();
+  readonly #charts: ChartShelf;
 
   constructor(bundles: BundleReader[]) {
     this.#bundles = bundles;
+    this.#charts = new ChartShelf(bundles);
     this.name = bundles.map(({ path }) => path).join(", ");
-    this.files = new BundleFiles(bundles);
+    this.files = new BundleFiles(bundles, this.#charts);
     for (const bundle of bundles) {
       for (const item of bundle.lock.items) {
         const reference = item.kind === "image" ? tryParseReference(item.name) : undefined;
@@ -79,13 +82,13 @@ class BundleLibrary implements Library {
   }
 
   async repositories(): Promise<string[]> {
-    return this.#paths.all().sort();
+    return [...new Set([...this.#paths.all(), ...this.#charts.names()])].sort();
   }
 
   /** containerd sends `ns` also when it asks by the path of the `host` layout. */
   async repository(name: string, ns?: string): Promise<Repository | undefined> {
     if (ns !== undefined) return this.#upstream.get(`${upstreamName(ns)}/${name}`) ?? this.#hosts.get(name);
-    return this.#paths.get(name) ?? this.#hub.get(name);
+    return this.#paths.get(name) ?? this.#hub.get(name) ?? this.#charts.repository(name);
   }
 
   async check(): Promise<void> {

@@ -421,6 +421,48 @@ describe("bad input", () => {
   });
 });
 
+describe("the date of a repository's metadata", () => {
+  const facts = (resolved: Awaited<ReturnType<typeof one>>) =>
+    resolved.item.facts as unknown as PackageSetFacts;
+  const setDate = async (iso: string): Promise<void> => {
+    const file = `${at.dir}/repo/repodata/repomd.xml`;
+    const text = await readFile(file, "utf8");
+    const seconds = Date.parse(iso) / 1000;
+    await writeFile(file, text.replace(/<timestamp>\d+/, `<timestamp>${seconds}`));
+  };
+  const warnings = () => at.events.filter(({ type }) => type === "warning");
+
+  test("stands in the lock; a mirror that went back in time is warned of, one that went on is not", async () => {
+    await repository([{ name: "app", evr: "2-1", key: vendor }]);
+    await setDate("2026-02-01T00:00:00Z");
+    const first = await one(spec());
+    expect(facts(first).metadataDates).toEqual({ base: "2026-02-01T00:00:00Z" });
+    const previous = lockOf(first);
+
+    await setDate("2026-03-01T00:00:00Z");
+    expect((await one(spec(), { previous })).item).toEqual(first.item);
+    expect(warnings()).toEqual([]);
+
+    await repository([{ name: "app", evr: "1-1", key: vendor }]);
+    await setDate("2026-01-01T00:00:00Z");
+    const back = await one(spec(), { previous });
+    expect(warnings()).toMatchObject([
+      {
+        message:
+          "Repository base of el9 went back in time: its metadata are of 2026-01-01T00:00:00Z, at the last build they were of 2026-02-01T00:00:00Z",
+      },
+    ]);
+    expect(facts(back).metadataDates).toEqual({ base: "2026-01-01T00:00:00Z" });
+  });
+
+  test.each(["1", "99999999999999", "-5", "x"])("%s is not a date, and no reason to stop", async (text) => {
+    await repository([{ name: "app", evr: "1-1", key: vendor }]);
+    const file = `${at.dir}/repo/repodata/repomd.xml`;
+    await writeFile(file, (await readFile(file, "utf8")).replace(/<timestamp>\d+/g, `<timestamp>${text}`));
+    expect(facts(await one(spec())).metadataDates).toBeUndefined();
+  });
+});
+
 describe("the keys of a repository", () => {
   const fingerprintOf = (key: PrivateKey): string => key.getFingerprint().toUpperCase();
   const signedBy = (file: string, fingerprints?: string[]) =>
