@@ -23,8 +23,10 @@ export type KeyPins = Record<string, string[]>;
 export interface Reason {
   /** The package that wants it; absent when it was asked for. */
   by?: string;
-  /** The capability or relation that it fulfils, or what was asked for. */
+  /** The capability or relation that it fulfils, what was asked for, or why what it replaces can't stay. */
   relation: string;
+  /** What hosts have, given by `installed:`, and can't keep beside the rest. */
+  replaces?: string;
 }
 
 /** A build of a module stream that is carried, or that one carried needs, as its repository describes it. */
@@ -106,7 +108,7 @@ const hex = parsed((text) => /^[0-9A-Fa-f]{1,128}$/.exec(text) ?? undefined, "he
 
 const fingerprint = parsed((text) => /^[0-9A-F]{32,64}$/.exec(text) ?? undefined, "a fingerprint");
 
-const reason = object<Reason>({ relation: lines }, { by: id });
+const reason = object<Reason>({ relation: lines }, { by: id, replaces: id });
 
 const lockedPackage = object<LockedPackage>(
   {

@@ -5,7 +5,7 @@ import { AirgapError, isAirgapError } from "../errors.ts";
 import { Sqlite } from "./sqlite.ts";
 
 /** Raised when the tables or what stands in them change, so that older files are made anew. */
-const SCHEMA = "2";
+const SCHEMA = "3";
 /** Bytes of JSON that go to SQLite at once. */
 const BATCH = 128 << 10;
 

@@ -58,7 +58,8 @@ function vocabulary(recommends: boolean): Vocabulary<RpmData> {
 /** Loads what the request can reach. */
 export async function loadUniverse(options: LoadOptions): Promise<Universe> {
   const { repositories, arches, capabilities, recommends, installed } = options;
-  const wanted = [...options.names, ...installed.map(({ name }) => name)];
+  const had = installed.map(({ name }) => name);
+  const wanted = [...options.names, ...had, ...(await obsoleting(had, repositories))];
   const loader = new Loader({
     repositories,
     vocabulary: vocabulary(recommends),
@@ -74,6 +75,15 @@ export async function loadUniverse(options: LoadOptions): Promise<Universe> {
   const all = number(hosts, loaded);
   const lookUp = withHosts(loader.lookUp, hosts, models, options.hostCapabilities);
   return new Universe(all, lookUp, await outdated(repositories, all));
+}
+
+/** What may take the place of what hosts have, besides newer builds of it. */
+async function obsoleting(names: string[], repositories: RpmRepository[]): Promise<Set<string>> {
+  const found = new Set<string>();
+  for (const batch of batches(new Set(names)))
+    for (const repository of repositories)
+      for (const { name } of await repository.obsoleters(batch)) found.add(name);
+  return found;
 }
 
 /** Adds what hosts provide, as far as it is known. */

@@ -163,12 +163,24 @@ export class Policy {
     return this.#holds(this.#universe.relation(text));
   }
 
+  /** The same as whether its normal form holds, which may be thousands of times as long. */
   #holds(relation: Relation): boolean {
-    const blocks = this.#forms.cnf(relation);
-    if (typeof blocks === "boolean") return blocks;
-    return blocks.every((block) =>
-      block.some((literal) => (literal > 0 ? this.#sat.isTrue(literal) : !this.#sat.isTrue(-literal))),
-    );
+    const single = this.#forms.packages(relation);
+    if (single !== undefined) return single.some((id) => this.#sat.isTrue(id));
+    switch (relation.kind) {
+      case "and":
+        return this.#holds(relation.left) && this.#holds(relation.right);
+      case "or":
+        return this.#holds(relation.left) || this.#holds(relation.right);
+      case "if":
+        if (this.#holds(relation.condition)) return this.#holds(relation.left);
+        return relation.otherwise === undefined || this.#holds(relation.otherwise);
+      case "unless":
+        if (!this.#holds(relation.condition)) return this.#holds(relation.left);
+        return relation.otherwise !== undefined && this.#holds(relation.otherwise);
+      default:
+        return false;
+    }
   }
 
   #hasInstalledNamesake(solvable: Solvable): boolean {
@@ -178,8 +190,8 @@ export class Policy {
   /** Whoever provides a lower version of a capability than another candidate does goes behind it. */
   #byCommonProvide(list: Solvable[]): Solvable[] {
     const entries = new Map<string, { index: number; version: string; below: boolean }[]>();
-    for (const [index, { data }] of list.entries()) {
-      for (const text of data.provides ?? []) {
+    for (const [index, { name, version, data }] of list.entries()) {
+      for (const text of [`${name} = ${version}`, ...(data.provides ?? [])]) {
         const relation = this.#universe.relation(text);
         if (relation.kind !== "simple") continue;
         const same = entries.get(relation.name);
@@ -195,7 +207,7 @@ export class Policy {
       let bad = 0;
       for (const [i, entry] of same.entries()) {
         const before = same[i - 1];
-        if (before && before.index !== entry.index && compareProvided(before, entry) < 0) bad++;
+        if (before && before.index !== entry.index && compareProvided(before, entry) === HIGHER) bad++;
         badness[entry.index] = (badness[entry.index] as number) + bad;
       }
     }
@@ -209,21 +221,24 @@ export class Policy {
 
 type Provided = { version: string; below: boolean };
 
-/** Highest first; a missing release is compared as equal, or as lower where that alone decides. */
+const HIGHER = -1;
+/** Comes first, though it is not the higher one. */
+const ONLY_FIRST = -2;
+
+/**
+ * Highest first. A version without a release is equal to each of its releases, and stands before
+ * them. (libsolv's src/policy.c, `sort_by_name_evr_sortcmp`, with EVRCMP_MATCH_RELEASE.)
+ */
 function compareProvided(a: Provided, b: Provided): number {
-  if (a.version !== b.version) {
-    const x = parseEvr(a.version);
-    const y = parseEvr(b.version);
-    const order = compareVersionPart(y.epoch, x.epoch) || compareVersionPart(y.version, x.version);
-    if (order !== 0) return order;
-    if (x.release !== undefined && y.release !== undefined) {
-      const byRelease = compareVersionPart(y.release, x.release);
-      if (byRelease !== 0) return byRelease;
-    } else if (x.release !== y.release) return x.release === undefined ? 2 : -2;
-  } else if (a.below === b.below) return 0;
-  if (!b.below && a.below) return 1;
-  if (!a.below && b.below) return -1;
-  return 0;
+  if (a.version === b.version) return Number(a.below) - Number(b.below);
+  const x = parseEvr(a.version);
+  const y = parseEvr(b.version);
+  const order = compareVersionPart(y.epoch, x.epoch) || compareVersionPart(y.version, x.version);
+  if (order !== 0) return Math.sign(order);
+  if ((x.release === undefined) !== (y.release === undefined))
+    return x.release === undefined ? ONLY_FIRST : -ONLY_FIRST;
+  const byRelease = compareVersionPart(y.release ?? "", x.release ?? "");
+  return Math.sign(byRelease) || Number(a.below) - Number(b.below);
 }
 
 function toBack<T>(list: T[], bad: (item: T) => boolean): T[] {

@@ -3,6 +3,7 @@ import { batches } from "../solver/loader.ts";
 import type { ChosenPackage, Closure } from "../types.ts";
 import type { Alternative } from "./alternatives.ts";
 import type { RpmDetail } from "./primary.ts";
+import { replacements } from "./replaced.ts";
 import type { RpmRepository } from "./repository.ts";
 import type { Job, Rules } from "./rules.ts";
 import { nevra, type Solvable, type Universe } from "./universe.ts";
@@ -49,16 +50,27 @@ export async function prove({
   const needs = new Requirements(rules, universe.size, inSet);
   const wishes = wishesOf(universe, inSet);
   const { literals } = rules.store;
-  for (let i = 0; i < queue.length; i++) {
-    const from = queue[i] as number;
-    for (let rule = needs.first(from); rule >= 0; rule = needs.after(rule)) {
-      for (let at = rules.store.start(rule), end = rules.store.end(rule); at < end; at++) {
-        const id = literals[at] as number;
-        if (id > 0 && inSet.has(id)) reach(id, from, rules.relation(rule));
+  let next = 0;
+  const follow = (): void => {
+    for (; next < queue.length; next++) {
+      const from = queue[next] as number;
+      for (let rule = needs.first(from); rule >= 0; rule = needs.after(rule)) {
+        for (let at = rules.store.start(rule), end = rules.store.end(rule); at < end; at++) {
+          const id = literals[at] as number;
+          if (id > 0 && inSet.has(id)) reach(id, from, rules.relation(rule));
+        }
       }
+      for (const { id, relation } of wishes.get(from) ?? []) reach(id, from, relation);
     }
-    for (const { id, relation } of wishes.get(from) ?? []) reach(id, from, relation);
+  };
+  follow();
+  const replaces = new Map<number, string>();
+  for (const each of replacements(universe, rules, inSet)) {
+    if (by[each.id] !== -1) continue;
+    replaces.set(each.id, each.replaces);
+    reach(each.id, each.by, each.relation);
   }
+  follow();
   const ids = new Array<string>(universe.size + 1);
   for (const id of queue) ids[id] = nevra(universe.get(id));
   const packages: ChosenPackage[] = [];
@@ -67,15 +79,13 @@ export async function prove({
     .map((id) => universe.get(id));
   for await (const [solvable, detail] of withDetails(carried)) {
     const from = by[solvable.id] as number;
-    const relation = through[solvable.id] as string;
-    packages.push(
-      new ChosenRpm(
-        ids[solvable.id] as string,
-        solvable,
-        detail,
-        from === 0 ? { relation } : { by: ids[from] as string, relation },
-      ),
-    );
+    const old = replaces.get(solvable.id);
+    const reason: Reason = {
+      ...(from === 0 ? {} : { by: ids[from] as string }),
+      relation: through[solvable.id] as string,
+      ...(old === undefined ? {} : { replaces: old }),
+    };
+    packages.push(new ChosenRpm(ids[solvable.id] as string, solvable, detail, reason));
   }
   const whys = new Map(
     alternatives

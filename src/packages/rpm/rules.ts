@@ -1,5 +1,5 @@
 import { ExplainedRules } from "../solver/rule-store.ts";
-import { NormalForm } from "./normal-form.ts";
+import { NormalForm, TooWide } from "./normal-form.ts";
 import type { Relation } from "./relation.ts";
 import type { Solvable, Universe } from "./universe.ts";
 import { compareEvr } from "./version.ts";
@@ -7,6 +7,7 @@ import { compareEvr } from "./version.ts";
 export type RuleKind =
   | "requires"
   | "nothing-provides"
+  | "too-wide"
   | "conflicts"
   | "obsoletes"
   | "same-name"
@@ -49,8 +50,9 @@ class RuleMaker {
   #package(solvable: Solvable): void {
     const { id, data, name, repository } = solvable;
     const installed = repository === undefined;
-    for (const text of data.requires) this.#requires(id, text, installed);
-    for (const text of data.conflicts ?? []) this.#conflicts(id, text);
+    for (const text of data.requires)
+      this.#unlessTooWide(id, text, () => this.#requires(id, text, installed));
+    for (const text of data.conflicts ?? []) this.#unlessTooWide(id, text, () => this.#conflicts(id, text));
     for (const text of data.obsoletes ?? []) {
       const relation = this.#universe.relation(text);
       if (relation.kind !== "simple") continue;
@@ -61,6 +63,16 @@ class RuleMaker {
       if (other.id !== id && !this.#seen.has(other.id)) this.#exclude(id, other.id, "same-name", name);
     for (const kind of ["recommends", "suggests"] as const)
       for (const text of data[kind] ?? []) this.#wish(text);
+  }
+
+  /** A relation that can't be spelt out rules out the package that has it, and nothing else. */
+  #unlessTooWide(id: number, text: string, make: () => void): void {
+    try {
+      make();
+    } catch (error) {
+      if (!(error instanceof TooWide)) throw error;
+      this.#rules.add([-id], "too-wide", id, text);
+    }
   }
 
   #exclude(id: number, other: number, kind: RuleKind, relation: string): void {
