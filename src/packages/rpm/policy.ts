@@ -1,8 +1,31 @@
 import type { Sat } from "../solver/sat.ts";
-import { NormalForm } from "./normal-form.ts";
+import { NormalForm, TooWide } from "./normal-form.ts";
 import type { Relation } from "./relation.ts";
 import type { Solvable, Universe } from "./universe.ts";
 import { compareEvr, compareVersionPart, LESS, parseEvr } from "./version.ts";
+
+/** A rich wish, and where what it names goes once its conditions hold. */
+interface Conditional {
+  relation: Relation;
+  into: Set<number>;
+}
+
+interface Wished {
+  /** How much of the trail was looked at, and after how many reverts. */
+  upTo: number;
+  reverts: number;
+  recommended: Set<number>;
+  suggested: Set<number>;
+  conditional: Conditional[];
+}
+
+const noWishes = (reverts: number): Wished => ({
+  upTo: 0,
+  reverts,
+  recommended: new Set(),
+  suggested: new Set(),
+  conditional: [],
+});
 
 const byName = (a: Solvable, b: Solvable): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 
@@ -16,12 +39,8 @@ export class Policy {
   readonly #universe: Universe;
   readonly #sat: Sat;
   readonly #forms: NormalForm;
-  #wished: { upTo: number; reverts: number; recommended: Set<number>; suggested: Set<number> } = {
-    upTo: 0,
-    reverts: 0,
-    recommended: new Set(),
-    suggested: new Set(),
-  };
+  readonly #spelt = new Map<Relation, number[][]>();
+  #wished = noWishes(0);
 
   constructor(universe: Universe, sat: Sat) {
     this.#universe = universe;
@@ -120,34 +139,54 @@ export class Policy {
   }
 
   #wishes(): { recommended: Set<number>; suggested: Set<number> } {
-    if (this.#wished.reverts !== this.#sat.reverts)
-      this.#wished = { upTo: 0, reverts: this.#sat.reverts, recommended: new Set(), suggested: new Set() };
+    if (this.#wished.reverts !== this.#sat.reverts) this.#wished = noWishes(this.#sat.reverts);
     const wished = this.#wished;
+    if (wished.upTo === this.#sat.trailLength) return wished;
     for (; wished.upTo < this.#sat.trailLength; wished.upTo++) {
       const literal = this.#sat.literalAt(wished.upTo);
       if (literal < 0) continue;
       const { data } = this.#universe.get(literal);
-      for (const text of data.recommends ?? [])
-        for (const id of this.packages(this.#universe.relation(text))) wished.recommended.add(id);
-      for (const text of data.suggests ?? [])
-        for (const id of this.packages(this.#universe.relation(text))) wished.suggested.add(id);
+      for (const text of data.recommends ?? []) this.#note(text, wished.recommended, wished.conditional);
+      for (const text of data.suggests ?? []) this.#note(text, wished.suggested, wished.conditional);
     }
+    // What a condition is about may have come in since.
+    for (const { relation, into } of wished.conditional)
+      for (const id of this.fulfilling(relation).flat()) into.add(id);
     return wished;
   }
 
-  /**
-   * Who can fulfil a wish: a rich one with a condition only while the condition holds.
-   */
-  packages(relation: Relation): number[] {
+  #note(text: string, into: Set<number>, conditional: Conditional[]): void {
+    const relation = this.#universe.relation(text);
     const single = this.#forms.packages(relation);
-    if (single !== undefined) return single;
-    if (relation.kind === "if") {
-      if (this.#holds(relation.condition)) return this.packages(relation.left);
-      return relation.otherwise ? this.packages(relation.otherwise) : [];
+    if (single === undefined) conditional.push({ relation, into });
+    else for (const id of single) into.add(id);
+  }
+
+  /**
+   * What can fulfil a wish, as lists of which one package each is needed. A rich wish is spelt out,
+   * and of its parts those count whose conditions hold (libsolv's `add_complex_recommends`).
+   */
+  fulfilling(relation: Relation): number[][] {
+    const single = this.#forms.packages(relation);
+    if (single !== undefined) return [single];
+    return this.#blocks(relation)
+      .filter((block) => block.every((literal) => literal > 0 || this.#sat.isTrue(-literal)))
+      .map((block) => block.filter((literal) => literal > 0));
+  }
+
+  #blocks(relation: Relation): number[][] {
+    const known = this.#spelt.get(relation);
+    if (known !== undefined) return known;
+    let blocks: number[][] = [];
+    try {
+      const found = this.#forms.cnf(relation);
+      if (typeof found !== "boolean") blocks = found;
+    } catch (error) {
+      // A wish that can't be spelt out is not granted.
+      if (!(error instanceof TooWide)) throw error;
     }
-    if (relation.kind === "and" || relation.kind === "or")
-      return [...this.packages(relation.left), ...this.packages(relation.right)];
-    return [];
+    this.#spelt.set(relation, blocks);
+    return blocks;
   }
 
   #supplements({ data }: Solvable): boolean {

@@ -3,6 +3,7 @@ import { batches } from "../solver/loader.ts";
 import type { ChosenPackage, Closure } from "../types.ts";
 import type { Alternative } from "./alternatives.ts";
 import type { RpmDetail } from "./primary.ts";
+import { simplesOf } from "./relation.ts";
 import { replacements } from "./replaced.ts";
 import type { RpmRepository } from "./repository.ts";
 import type { Job, Rules } from "./rules.ts";
@@ -41,8 +42,13 @@ export async function prove({
     queue.push(id);
   };
   const asked: Closure["asked"] = [];
+  const place = new Int32Array(universe.size + 1);
+  for (const [i, id] of chosen.entries()) place[id] = i;
   for (const { text, candidates } of jobs) {
-    const id = candidates.find((candidate) => inSet.has(candidate));
+    // The one that was chosen for it stands before those that came in otherwise.
+    const [id] = candidates
+      .filter((candidate) => inSet.has(candidate))
+      .sort((a, b) => (place[a] as number) - (place[b] as number));
     if (id === undefined) continue;
     reach(id, 0, text);
     asked.push({ text, package: nevra(universe.get(id)) });
@@ -136,10 +142,10 @@ function wishesOf(
     if (list) list.push({ id, relation });
     else wishes.set(from, [{ id, relation }]);
   };
-  const providing = (text: string): number[] => {
-    const relation = universe.relation(text);
-    return relation.kind === "simple" ? universe.providers(relation).filter((id) => inSet.has(id)) : [];
-  };
+  const providing = (text: string): number[] =>
+    simplesOf(universe.relation(text))
+      .flatMap((simple) => universe.providers(simple))
+      .filter((id) => inSet.has(id));
   for (const from of inSet) {
     const { data } = universe.get(from);
     for (const text of data.recommends ?? []) for (const id of providing(text)) add(from, id, text);

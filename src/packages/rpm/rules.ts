@@ -1,6 +1,6 @@
 import { ExplainedRules } from "../solver/rule-store.ts";
 import { NormalForm, TooWide } from "./normal-form.ts";
-import type { Relation } from "./relation.ts";
+import { type Relation, simplesOf } from "./relation.ts";
 import type { Solvable, Universe } from "./universe.ts";
 import { compareEvr } from "./version.ts";
 
@@ -22,6 +22,8 @@ export interface Job {
   text: string;
   /** Negative ones are conditions: only where those packages are chosen. */
   candidates: number[];
+  /** The package that it names, which may have been renamed since. */
+  name?: string;
 }
 
 class RuleMaker {
@@ -138,8 +140,9 @@ class RuleMaker {
 
   /** What is wished for can come in later, so it needs its rules too. */
   #wish(text: string): void {
-    const providers = this.#forms.packages(this.#universe.relation(text));
-    for (const id of providers ?? []) if (!this.#seen.has(id)) this.#queue.push(id);
+    const named = simplesOf(this.#universe.relation(text));
+    for (const id of named.flatMap((simple) => this.#universe.providers(simple)))
+      if (!this.#seen.has(id)) this.#queue.push(id);
   }
 }
 
