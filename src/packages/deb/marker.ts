@@ -43,11 +43,9 @@ export class Marker {
       state.manual = true;
       this.#mark(state, false, { depth: 0, asked: true });
     }
-    const inOrder = [...new Set(asked)].sort(
-      (a, b) => this.#universe.rank(a.name) - this.#universe.rank(b.name),
-    );
-    for (const { name } of inOrder) this.#mark(this.#states.of(name), true, { depth: 0, asked: true });
+    for (const { name } of asked) this.#mark(this.#states.of(name), true, { depth: 0, asked: true });
     this.#upgradeBroken();
+    this.#removeBroken();
     const all = [...this.#states.all()];
     if (all.some((state) => this.#states.broken(state) && !this.#wasSo(state))) return undefined;
     if (asked.some((solvable) => !this.#states.isIn(solvable))) return undefined;
@@ -67,6 +65,22 @@ export class Marker {
         if (state.mode === "install" || !this.#states.broken(state) || this.#wasSo(state)) continue;
         this.#mark(state, false, { depth: 0, asked: false });
         again ||= (state.mode as State["mode"]) === "install";
+      }
+    }
+  }
+
+  /**
+   * What hosts have and what was asked for breaks is upgraded, or goes: the part of apt's resolver that needs
+   * no weighing up, since nothing weighs more than what was asked for.
+   */
+  #removeBroken(): void {
+    for (let again = true; again; ) {
+      again = false;
+      for (const state of this.#states.all()) {
+        const { current, install } = state;
+        if (current === undefined || install === undefined || state.protected) continue;
+        if (!this.#states.broken(state) || this.#wasSo(state)) continue;
+        if (this.#states.delete(state, 0)) again = true;
       }
     }
   }

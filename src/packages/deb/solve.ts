@@ -1,4 +1,4 @@
-import { AirgapError } from "../../errors.ts";
+import { AirgapError, isAirgapError } from "../../errors.ts";
 import { batches } from "../solver/loader.ts";
 import { ExplainedRules } from "../solver/rule-store.ts";
 import { Unsatisfiable } from "../solver/sat.ts";
@@ -49,8 +49,31 @@ export async function solveDeb(options: DebSolveOptions): Promise<Closure> {
   return { ...(await describe(universe, jobs, installed, chosen, options)), removes };
 }
 
-/** With backtracking. What hosts have is given up where nothing else helps, as apt does, but never what is essential. */
+/**
+ * With backtracking: first with the versions that apt would take of what was asked for, then with older
+ * ones. What hosts have is given up where nothing else helps, as apt does, but never what is essential.
+ */
 function solveHard(
+  universe: DebUniverse,
+  jobs: DebJob[],
+  installed: DebSolvable[],
+  options: DebSolveOptions,
+): DebSolvable[] {
+  const newest = jobs.map((job) => ({ ...job, candidates: newestOf(universe, job.candidates) }));
+  try {
+    return solveFor(universe, newest, installed, options);
+  } catch (error) {
+    if (!isAirgapError(error, "unsatisfiable")) throw error;
+    return solveFor(universe, jobs, installed, options);
+  }
+}
+
+function newestOf(universe: DebUniverse, candidates: DebSolvable[]): DebSolvable[] {
+  const newest = candidates.filter((solvable) => universe.candidate(solvable.name) === solvable);
+  return newest.length > 0 ? newest : candidates;
+}
+
+function solveFor(
   universe: DebUniverse,
   jobs: DebJob[],
   installed: DebSolvable[],
@@ -133,6 +156,11 @@ async function describe(
   follow();
   for (const { solvable, reason } of upgrades(universe, installed, chosen)) reach(solvable, reason);
   follow();
+  for (const host of installed.filter((solvable) => inSet.has(solvable)))
+    for (const relation of lostBy(universe, host, inSet))
+      for (const other of universe.group(relation))
+        if (inSet.has(other)) reach(other, { by: debId(host), relation });
+  follow();
   const carried = queue.filter(({ repository }) => repository !== undefined);
   const details = await detailsOf(carried);
   const packages = carried.map((solvable) =>
@@ -161,6 +189,14 @@ function* upgrades(
       yield { solvable, reason: { relation: `it depends on ${lost}, which does not stay`, replaces } };
     else yield { solvable, reason: { relation: "what is upgraded with it needs it", replaces } };
   }
+}
+
+/** What a host's package depends on that hosts had, and that something new has to give. */
+function lostBy(universe: DebUniverse, host: DebSolvable, inSet: ReadonlySet<DebSolvable>): string[] {
+  return host.data.depends.filter((group) => {
+    const present = universe.group(group).filter(({ repository }) => repository === undefined);
+    return present.length > 0 && !present.some((other) => inSet.has(other));
+  });
 }
 
 async function detailsOf(chosen: DebSolvable[]): Promise<Map<DebSolvable, DebDetail>> {

@@ -3,7 +3,7 @@ import { batches, Loader, type Vocabulary } from "../solver/loader.ts";
 import type { RpmData } from "./primary.ts";
 import { namesIn } from "./relation.ts";
 import type { RpmRepository } from "./repository.ts";
-import { type ProviderLookup, type Solvable, Universe } from "./universe.ts";
+import { INSTALL_ONLY, type ProviderLookup, type Solvable, Universe } from "./universe.ts";
 import { compareEvr } from "./version.ts";
 
 /** A package that hosts have: what `rpm -qa` says of it. */
@@ -66,6 +66,7 @@ export async function loadUniverse(options: LoadOptions): Promise<Universe> {
     arches,
     names: wanted,
     capabilities,
+    asides: INSTALL_ONLY,
     supplements: recommends,
     allVersions: false,
   });

@@ -77,6 +77,12 @@ export async function prove({
     reach(each.id, each.by, each.relation);
   }
   follow();
+  // What hosts keep may need something new, where an upgrade took away what gave it.
+  for (const rule of rules.ofKind("keep")) {
+    const host = rules.from(rule);
+    if (by[host] === -1 && inSet.has(host)) queue.push(host);
+  }
+  follow();
   const ids = new Array<string>(universe.size + 1);
   for (const id of queue) ids[id] = nevra(universe.get(id));
   const packages: ChosenPackage[] = [];

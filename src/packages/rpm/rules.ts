@@ -62,7 +62,8 @@ class RuleMaker {
         if (other.id !== id) this.#exclude(id, other.id, "obsoletes", text);
     }
     for (const other of this.#universe.named(name))
-      if (other.id !== id && !this.#seen.has(other.id)) this.#exclude(id, other.id, "same-name", name);
+      if (other.id !== id && !this.#seen.has(other.id) && !this.#universe.standTogether(solvable, other))
+        this.#exclude(id, other.id, "same-name", name);
     for (const kind of ["recommends", "suggests"] as const)
       for (const text of data[kind] ?? []) this.#wish(text);
   }

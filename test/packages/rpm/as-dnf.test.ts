@@ -191,3 +191,41 @@ describe("rich wishes", () => {
     expect(found.packages.map(({ name }) => name)).toEqual(expected);
   });
 });
+
+describe("packages that may be installed beside their other versions", () => {
+  const kernel = (version: string): TestRpm =>
+    rpm("kernel", version, { provides: [`kernel-uname-r = ${version}`] });
+  const extra = (version: string): TestRpm =>
+    rpm("kernel-modules-extra", version, {
+      provides: ["installonlypkg(kernel-module)"],
+      requires: [`kernel-uname-r = ${version}`],
+    });
+  const rpms = ["5.14-70", "5.14-162", "5.14-200"].flatMap((version) => [kernel(version), extra(version)]);
+
+  test("two kernels with their modules, for hosts that differ", async () => {
+    const asked = ["kernel-modules-extra-5.14-70", "kernel-modules-extra-5.14-162"];
+    expect(carried(await solved([rpms], asked))).toEqual([
+      "kernel-5.14-162",
+      "kernel-5.14-70",
+      "kernel-modules-extra-5.14-162",
+      "kernel-modules-extra-5.14-70",
+    ]);
+  });
+
+  test("the newest alone where none is named, and what hosts have stays beside it", async () => {
+    expect(carried(await solved([rpms], ["kernel-modules-extra"]))).toEqual([
+      "kernel-5.14-200",
+      "kernel-modules-extra-5.14-200",
+    ]);
+    at.context.cacheDir += "2";
+    await writeFile(`${at.dir}/hosts.rpms`, "kernel-5.14-70.noarch\n");
+    expect(carried(await solved([rpms], ["kernel"], { installed: "hosts.rpms" }))).toEqual([
+      "kernel-5.14-200",
+    ]);
+  });
+
+  test("nothing else may", async () => {
+    const others = [rpm("lib", "1-1"), rpm("lib", "2-1")];
+    await expect(solved([others], ["lib-1", "lib-2"])).rejects.toThrow(/only one of lib-/);
+  });
+});
