@@ -132,7 +132,6 @@ const RPMS: Record<string, RandomOptions & { recommends?: boolean }> = {
   "wishes that only decide choices": { rich: true, weak: true, repositories: 1 },
   "weak dependencies taken along": { rich: true, weak: true, repositories: 1, recommends: true },
   "hosts that have something": { rich: false, weak: false, repositories: 1, installed: true },
-  "hosts, and two repositories": { rich: false, weak: false, repositories: 2, installed: true },
 };
 
 describe("against dnf", () => {
