@@ -29,8 +29,10 @@ export type MetadataDates = Record<string, string>;
 export interface Reason {
   /** The package that wants it; absent when the spec asks for it. */
   by?: string;
-  /** The capability or relation that it fulfils, or the words of the spec. */
+  /** The capability or relation that it fulfils, the words of the spec, or why the package that it replaces can't stay. */
   relation: string;
+  /** What hosts have, given by `installed:`, and can't keep beside the rest. */
+  replaces?: string;
 }
 
 /** A build of a module stream that is carried, or that one carried needs, as its repository describes it. */
@@ -119,7 +121,7 @@ const date = parsed(
   "a time like 2026-01-31T00:00:00Z",
 );
 
-const reason = object<Reason>({ relation: lines }, { by: id });
+const reason = object<Reason>({ relation: lines }, { by: id, replaces: id });
 
 const lockedPackage = object<LockedPackage>(
   {

@@ -69,6 +69,8 @@ export function chainsTo(set: ResolvedPackageSet, asked: string): string[] {
     ) {
       const { id, reason, alternative } = item;
       if (alternative !== undefined) steps.unshift(`${id} is carried as an alternative: ${alternative}`);
+      else if (reason.replaces !== undefined)
+        steps.unshift(`hosts have ${reason.replaces}, which can't stay (${reason.relation}): ${id}`);
       else if (reason.by === undefined) steps.unshift(`${id} was asked for: ${reason.relation}`);
       else steps.unshift(`${reason.by} requires ${reason.relation}: ${id}`);
       if (steps.length > set.packages.length) break;

@@ -5,7 +5,7 @@ import { AirgapError, isAirgapError } from "../errors.ts";
 import { Sqlite } from "./sqlite.ts";
 
 /** Raised when the tables or their content change, so that older files are rebuilt. */
-const SCHEMA = "2";
+const SCHEMA = "3";
 /** Bytes of JSON sent to SQLite at once. */
 const BATCH = 128 << 10;
 

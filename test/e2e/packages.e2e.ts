@@ -10,16 +10,13 @@ import { modulesYaml as carriedYaml } from "../../src/packages/rpm/carried.ts";
 import type { Closure } from "../../src/packages/types.ts";
 import { resolveClosures } from "../../src/resolve/packages.ts";
 import { freePort } from "../support/daemon.ts";
-import { writeDebRepository } from "../support/deb-metadata.ts";
 import { debianRepository, NODE_SET } from "../support/debian.ts";
 import { DnfOracle } from "../support/dnf.ts";
 import { randomGroupCase } from "../support/groups.ts";
 import { largeRepository } from "../support/large-rpms.ts";
 import { modulesYaml, randomModularCase } from "../support/modules.ts";
-import { debSet, packageContext, rpmSet } from "../support/packages.ts";
+import { packageContext, rpmSet } from "../support/packages.ts";
 import { Random } from "../support/random.ts";
-import { randomDebCase } from "../support/random-debs.ts";
-import { randomRpmCase } from "../support/random-rpms.ts";
 import { type TestRpm, writeRpmRepository } from "../support/rpm-metadata.ts";
 
 const exec = promisify(execFile);
@@ -38,94 +35,6 @@ const ids = (closure: Closure | undefined): string[] =>
     .filter(({ alternative }) => alternative === undefined)
     .map(({ id }) => id)
     .sort();
-
-/** The answer, with the names by which it is installed, or undefined where there is none. */
-async function ours(
-  resolve: () => Promise<Closure[]>,
-): Promise<{ mine: string[]; names: string[]; from: Map<string, string> } | undefined> {
-  try {
-    const [closure] = await resolve();
-    const byId = new Map(closure?.packages.map(({ id, name }) => [id, name]));
-    return {
-      mine: ids(closure),
-      from: new Map(closure?.packages.map(({ id, repository }) => [id, repository])),
-      names: [...new Set(closure?.asked.map((asked) => byId.get(asked.package) ?? ""))],
-    };
-  } catch (error) {
-    if (isAirgapError(error, "unsatisfiable")) return undefined;
-    throw error;
-  }
-}
-
-describe("against dnf, on random repositories", () => {
-  const modes = [
-    {
-      title: "versions, conflicts, obsoletes, cycles",
-      rich: false,
-      weak: false,
-      repositories: 1,
-      recommends: false,
-    },
-    {
-      title: "two repositories with priorities",
-      rich: false,
-      weak: false,
-      repositories: 2,
-      recommends: false,
-    },
-    { title: "rich dependencies", rich: true, weak: false, repositories: 1, recommends: false },
-    { title: "wishes that only decide choices", rich: true, weak: true, repositories: 1, recommends: false },
-    { title: "weak dependencies taken along", rich: true, weak: true, repositories: 1, recommends: true },
-  ];
-  test.each(modes)(
-    "$title: the same set, impossible where dnf says so, and installable from what is carried",
-    async (mode) => {
-      using dnf = new DnfOracle();
-      const at = await packageContext();
-      const differing: string[] = [];
-      let solved = 0;
-      for (let seed = 1; seed <= 40; seed++) {
-        const { repositories, install } = randomRpmCase(new Random(seed * 7919 + modes.indexOf(mode)), mode);
-        const root = join(at.dir, String(seed));
-        const listed = repositories.map(({ priority }, i) => ({
-          id: `r${i}`,
-          path: join(root, `r${i}`),
-          baseurl: join(root, `r${i}`),
-          priority,
-        }));
-        for (const [i, { rpms }] of repositories.entries())
-          await writeRpmRepository(join(root, `r${i}`), rpms);
-        const theirs = await dnf.solve({ repositories: listed, install, recommends: mode.recommends });
-        const set = rpmSet({
-          repositories: listed.map(({ path: _, ...repository }) => repository),
-          install,
-          recommends: mode.recommends,
-        });
-        const answer = await ours(() => resolveClosures(set, at.context));
-        const mine = answer?.mine;
-        if ((mine === undefined) !== (theirs === undefined) || mine?.some((id) => !theirs?.includes(id)))
-          differing.push(`seed ${seed}: ours ${mine}, dnf's ${theirs}`);
-        if (answer === undefined || mine === undefined) continue;
-        solved++;
-        const carried = repositories.flatMap(({ rpms }, i) =>
-          rpms.filter((rpm) => mine.includes(idOf(rpm)) && answer.from.get(idOf(rpm)) === `r${i}`),
-        );
-        await writeRpmRepository(join(root, "carried"), carried);
-        const again = await dnf.solve({
-          repositories: [{ id: "carried", path: join(root, "carried") }],
-          install: answer.names,
-          recommends: mode.recommends,
-        });
-        if (again === undefined)
-          differing.push(`seed ${seed}: dnf can't install from what is carried: ${mine}`);
-        rmSync(root, { recursive: true, force: true });
-      }
-      await at.close();
-      expect(differing).toEqual([]);
-      expect(solved).toBeGreaterThan(15);
-    },
-  );
-});
 
 /** One answer of ours, with the warnings that came before it; undefined where there is none. */
 async function asked(
@@ -283,82 +192,6 @@ describe("against dnf, on a large repository", () => {
 });
 
 const idOf = (rpm: TestRpm): string => `${rpm.name}-${rpm.evr}.${rpm.arch ?? "noarch"}`;
-
-describe("against apt-get, on random repositories", () => {
-  async function apt(
-    state: string,
-    repository: string,
-    recommends: boolean,
-    install: string[],
-  ): Promise<string[] | undefined> {
-    mkdirSync(state, { recursive: true });
-    writeFileSync(join(state, "sources.list"), `deb [trusted=yes] file:${repository} ./\n`);
-    writeFileSync(join(state, "status"), "");
-    try {
-      const out = await run(aptSolve, [
-        state,
-        join(state, "sources.list"),
-        join(state, "status"),
-        "amd64",
-        String(recommends),
-        ...install,
-      ]);
-      return out
-        .split("\n")
-        .filter((line) => line !== "")
-        .sort();
-    } catch (error) {
-      if ((error as { code?: number }).code === 100) return undefined;
-      throw error;
-    }
-  }
-
-  test.each([
-    { title: "without contradictions", hardship: 0, recommends: false },
-    { title: "with conflicts", hardship: 0.5, recommends: false },
-    { title: "with Recommends", hardship: 0.2, recommends: true },
-  ])(
-    "$title: the same set where apt has one, and installable from what is carried",
-    async ({ hardship, recommends }) => {
-      const at = await packageContext();
-      const differing: string[] = [];
-      let solved = 0;
-      for (let seed = 1; seed <= 25; seed++) {
-        const { debs, install } = randomDebCase(
-          new Random(seed * 104729 + Math.round(hardship * 10)),
-          hardship,
-          recommends,
-        );
-        const root = join(at.dir, String(seed));
-        await writeDebRepository(join(root, "repo"), debs);
-        const theirs = await apt(join(root, "state"), join(root, "repo"), recommends, install);
-        const set = debSet({
-          repositories: [{ id: "r", uris: join(root, "repo"), suites: ["./"] }],
-          install,
-          recommends,
-        });
-        const answer = await ours(() => resolveClosures(set, at.context));
-        const mine = answer?.mine;
-        // apt looks at candidate versions only, so we may find an answer where it does not.
-        if (theirs !== undefined && (mine === undefined || mine.some((id) => !theirs.includes(id))))
-          differing.push(`seed ${seed}: ours ${mine}, apt's ${theirs}`);
-        if (answer === undefined || mine === undefined) continue;
-        solved++;
-        await writeDebRepository(
-          join(root, "carried"),
-          debs.filter(({ name, version }) => mine.includes(`${name}=${version}`)),
-        );
-        const again = await apt(join(root, "state2"), join(root, "carried"), recommends, answer.names);
-        if (again === undefined)
-          differing.push(`seed ${seed}: apt can't install from what is carried: ${mine}`);
-        rmSync(root, { recursive: true, force: true });
-      }
-      await at.close();
-      expect(differing).toEqual([]);
-      expect(solved).toBeGreaterThan(5);
-    },
-  );
-});
 
 /** `airgap serve` for as long as `work` runs. */
 async function serving(bundle: string, work: (url: string) => Promise<void>): Promise<void> {

@@ -58,3 +58,9 @@ export async function writeDebRepository(dir: string, debs: TestDeb[]): Promise<
   await mkdir(dir, { recursive: true });
   await writeFile(join(dir, "Packages"), packagesText(debs));
 }
+
+/** What dpkg says of hosts that have these. */
+export const statusText = (debs: TestDeb[]): string =>
+  packagesText(debs)
+    .replace(/^(?:Filename|Size|SHA256): .*\n/gm, "")
+    .replace(/^Package: .*$/gm, "$&\nStatus: install ok installed");

@@ -6,8 +6,12 @@ export interface DnfRequest {
   repositories: { id: string; path: string; priority?: number; moduleHotfixes?: boolean }[];
   install: string[];
   recommends?: boolean;
+  /** As EL's dnf.conf has it: the newest, or nothing. */
+  best?: boolean;
   /** A folder that is kept between requests about the same repositories. */
   cache?: string;
+  /** One whose rpm database says what hosts have. */
+  root?: string;
 }
 
 /** dnf's own answers, from one process for many questions. */

@@ -1,15 +1,21 @@
+import { parseRelation } from "../../src/packages/rpm/relation.ts";
+import { rangesOverlap } from "../../src/packages/rpm/version.ts";
 import type { Random } from "./random.ts";
 import type { TestRpm } from "./rpm-metadata.ts";
 
 export interface RandomCase {
   repositories: { priority: number; rpms: TestRpm[] }[];
   install: string[];
+  /** What hosts have; each also may be in a repository, in this or another version. */
+  installed: TestRpm[];
 }
 
 export interface RandomOptions {
   rich: boolean;
   weak: boolean;
   repositories: number;
+  /** Hosts that have something. */
+  installed?: boolean;
 }
 
 const OPERATORS = ["", "", "", ">=", ">=", "=", "<", "<="];
@@ -35,6 +41,12 @@ export function randomRpmCase(random: Random, options: RandomOptions): RandomCas
     return `(${operand()} ${kind} ${operand()})`;
   };
   const relation = (): string => (options.rich && random.chance(0.2) ? rich() : simple());
+  /** A capability, or another package's name, in a version with or without a release, or in a range. */
+  const provided = (): string => {
+    const name = random.chance(0.85) ? random.pick(capabilities) : random.pick(names);
+    const op = random.pick(["", "", "=", "=", "=", "<", "<=", ">="]);
+    return op === "" ? name : `${name} ${op} ${random.chance(0.6) ? version() : 1 + random.below(3)}`;
+  };
   const some = (limit: number, chance: number, make: () => string): string[] =>
     Array.from({ length: limit }, () => (random.chance(chance) ? make() : "")).filter((text) => text !== "");
   const make = (name: string): TestRpm => ({
@@ -42,14 +54,12 @@ export function randomRpmCase(random: Random, options: RandomOptions): RandomCas
     evr: `${random.chance(0.1) ? "1:" : ""}${version()}`,
     arch: random.chance(0.5) ? "noarch" : "x86_64",
     requires: some(3, 0.4, relation),
-    provides: some(2, 0.35, () =>
-      random.chance(0.5) ? random.pick(capabilities) : `${random.pick(capabilities)} = ${version()}`,
-    ),
+    provides: some(2, 0.35, provided),
     conflicts: some(1, 0.12, () => (options.rich && random.chance(0.1) ? rich() : simple())),
     obsoletes: some(1, 0.06, simple),
     ...(options.weak
       ? {
-          recommends: some(2, 0.2, simple),
+          recommends: some(2, 0.2, relation),
           suggests: some(1, 0.1, simple),
           supplements: some(1, 0.05, simple),
         }
@@ -72,5 +82,53 @@ export function randomRpmCase(random: Random, options: RandomOptions): RandomCas
       ),
     ),
   ];
-  return { repositories, install };
+  const installed = options.installed ? randomHost(random, names, repositories, make) : [];
+  return { repositories, install, installed };
+}
+
+/** Packages that go together: what is broken is left out until nothing is. */
+function randomHost(
+  random: Random,
+  names: string[],
+  repositories: RandomCase["repositories"],
+  make: (name: string) => TestRpm,
+): TestRpm[] {
+  const offered = repositories.flatMap(({ rpms }) => rpms);
+  let host = names
+    .filter(() => random.chance(0.6))
+    .map((name) => {
+      const own = offered.filter((rpm) => rpm.name === name);
+      if (random.chance(0.8)) return random.pick(own);
+      // What no repository has is known by its name alone.
+      const made = make(name);
+      const same = own.find(({ evr }) => evr === made.evr);
+      return same ?? { name, evr: made.evr, arch: made.arch ?? "noarch" };
+    });
+  for (let before = -1; before !== host.length; ) {
+    before = host.length;
+    const there = host;
+    const has = (text: string, except?: string): boolean =>
+      there.some((other) => other.name !== except && fulfils(other, text));
+    host = there.filter(
+      (rpm) =>
+        (rpm.requires ?? []).every((text) => !text.startsWith("(") && has(text)) &&
+        ![...(rpm.conflicts ?? []), ...(rpm.obsoletes ?? [])].some(
+          (text) => text.startsWith("(") || has(text, rpm.name),
+        ),
+    );
+  }
+  return host;
+}
+
+function fulfils(rpm: TestRpm, text: string): boolean {
+  const wanted = parseRelation(text);
+  return [`${rpm.name} = ${rpm.evr}`, ...(rpm.provides ?? [])]
+    .map(parseRelation)
+    .some(
+      (own) =>
+        own.kind === "simple" &&
+        wanted.kind === "simple" &&
+        own.name === wanted.name &&
+        rangesOverlap(own.op, own.version, wanted.op, wanted.version),
+    );
 }

@@ -51,6 +51,8 @@ export function explainDeb(universe: DebUniverse, all: DebRules, involved: numbe
         return `${name(from)} depends on ${relation}, which nothing provides${nearest(relation)}`;
       case "conflicts":
         return `${name(from)} conflicts with ${relation}, which is ${name(other)}`;
+      case "downgrade":
+        return `${name(from)} is older than what hosts have, ${relation}`;
       case "same-name":
         return `only one of ${name(from)} and ${name(other)} can be installed`;
     }
@@ -63,7 +65,8 @@ export function explainDeb(universe: DebUniverse, all: DebRules, involved: numbe
     lines.push(line(rule));
     for (const literal of rule.literals) if (literal > 0) told.add(literal);
   };
-  const isOwned = ({ kind }: DebRule): boolean => kind === "depends" || kind === "nothing-provides";
+  const isOwned = ({ kind }: DebRule): boolean =>
+    kind === "depends" || kind === "nothing-provides" || kind === "downgrade";
   for (const rule of rules) if (rule.kind === "job" || rule.kind === "keep") tell(rule);
   const next = (): DebRule | undefined =>
     [...open].find((rule) =>

@@ -1,6 +1,6 @@
 import { AirgapError } from "../../errors.ts";
 import { parseParagraph } from "./control.ts";
-import { type DebData, provided } from "./packages-file.ts";
+import { type DebData, priorityOf, provided } from "./packages-file.ts";
 import { splitField } from "./relation.ts";
 
 /** A package that hosts have. `data` is known from a dpkg status file. */
@@ -42,8 +42,10 @@ function parseStatus(text: string, what: string): InstalledDeb[] {
       depends: [...splitField(fields.get("pre-depends")), ...splitField(fields.get("depends"))],
       conflicts: optional("conflicts") ?? [],
       breaks: optional("breaks") ?? [],
+      recommends: optional("recommends") ?? [],
       ...(fields.get("essential") === "yes" ? { essential: true } : {}),
-      priority: 0,
+      ...(fields.get("source") ? { source: fields.get("source") as string } : {}),
+      priority: priorityOf(fields),
       mention: 0,
     };
     found.push({

@@ -27,6 +27,7 @@ function vocabulary(recommends: boolean): Vocabulary<DebData> {
         const list = data[kind];
         if (list) data[kind] = list.map(share);
       }
+      if (data.source !== undefined) data.source = share(data.source);
       return data;
     },
     *wants(data) {

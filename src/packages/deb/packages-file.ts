@@ -15,6 +15,8 @@ export interface DebData {
   /** `same`, `foreign` or `allowed`. */
   multiArch?: string;
   essential?: boolean;
+  /** Its source package, with that one's version where they differ: `glibc (2.36-9)`. */
+  source?: string;
   /** 1 required … 5 extra; 0 none given. */
   priority: number;
   /** When its name is first spoken of in the file: apt takes the latest among equals. */
@@ -95,6 +97,10 @@ export function provided(fields: Paragraph, name: string, version: string): [str
   return provides;
 }
 
+/** 0 where none is given. */
+export const priorityOf = (fields: Paragraph): number =>
+  Math.max(0, PRIORITIES.indexOf(fields.get("priority") ?? ""));
+
 function entryOf(fields: Paragraph, mentions: Mentions, what: string): IndexEntry {
   const [name = "", version = "", arch = ""] = [
     fields.get("package"),
@@ -136,7 +142,8 @@ function entryOf(fields: Paragraph, mentions: Mentions, what: string): IndexEntr
     ...Object.fromEntries(Object.entries(optional).filter(([, groups]) => groups.length > 0)),
     ...(multiArch && multiArch !== "no" ? { multiArch } : {}),
     ...(fields.get("essential") === "yes" ? { essential: true } : {}),
-    priority: Math.max(0, PRIORITIES.indexOf(fields.get("priority") ?? "")),
+    ...(fields.get("source") ? { source: fields.get("source") as string } : {}),
+    priority: priorityOf(fields),
     mention,
   };
   const detail: DebDetail = { filename, size, checksum: checksum as DebDetail["checksum"] };

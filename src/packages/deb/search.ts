@@ -1,9 +1,16 @@
 import { ExplainedRules } from "../solver/rule-store.ts";
 import { Sat } from "../solver/sat.ts";
-import { conflictsOf } from "./greedy.ts";
-import type { DebSolvable, DebUniverse } from "./universe.ts";
+import { conflictsOf } from "./states.ts";
+import { againstInstalled, type DebSolvable, type DebUniverse, debId } from "./universe.ts";
 
-export type DebRuleKind = "depends" | "nothing-provides" | "conflicts" | "same-name" | "job" | "keep";
+export type DebRuleKind =
+  | "depends"
+  | "nothing-provides"
+  | "conflicts"
+  | "same-name"
+  | "downgrade"
+  | "job"
+  | "keep";
 
 /** The literals of a rule are in the order of preference. */
 export type DebRules = ExplainedRules<DebRuleKind>;
@@ -13,20 +20,30 @@ export interface DebJob {
   candidates: DebSolvable[];
 }
 
-/** All rules that the jobs can reach. */
-export function makeDebRules(universe: DebUniverse, jobs: DebJob[], installed: DebSolvable[]): DebRules {
+/** All rules that the jobs can reach. @param recommends also what is only wished for */
+export function makeDebRules(
+  universe: DebUniverse,
+  jobs: DebJob[],
+  installed: DebSolvable[],
+  recommends: boolean,
+): DebRules {
   const rules: DebRules = new ExplainedRules();
   const seen = new Set<number>();
   const queue = [...installed, ...jobs.flatMap(({ candidates }) => candidates)];
   for (const host of installed) {
-    const versions = [host, ...universe.named(host.name).filter((other) => other.repository !== undefined)];
+    const versions = universe
+      .named(host.name)
+      .filter((other) => other !== host && mayReplace(universe, other, host));
     rules.add(
-      versions.map(({ id }) => id),
+      [host, ...versions].map(({ id }) => id),
       "keep",
       host.id,
       host.name,
     );
     queue.push(...versions);
+    for (const other of universe.named(host.name))
+      if (other !== host && !versions.includes(other))
+        rules.add([-other.id], "downgrade", other.id, debId(host));
   }
   for (const { text, candidates } of jobs)
     rules.add(
@@ -43,7 +60,7 @@ export function makeDebRules(universe: DebUniverse, jobs: DebJob[], installed: D
       rules.add([-solvable.id, -other.id], kind, solvable.id, relation);
     };
     for (const group of solvable.data.depends) {
-      const providers = universe.group(group);
+      const providers = candidatesFirst(universe, universe.group(group));
       if (providers.includes(solvable)) continue;
       // What a host has may be broken already; only what holds there must go on to hold.
       if (solvable.repository === undefined && !providers.some(({ repository }) => repository === undefined))
@@ -52,12 +69,26 @@ export function makeDebRules(universe: DebUniverse, jobs: DebJob[], installed: D
       rules.add([-solvable.id, ...providers.map(({ id }) => id)], kind, solvable.id, group);
       queue.push(...providers.filter(({ id }) => !seen.has(id)));
     }
+    if (recommends && solvable.repository !== undefined)
+      queue.push(...(solvable.data.recommends ?? []).flatMap((group) => universe.group(group)));
     for (const other of conflictsOf(universe, solvable))
       exclude(other, "conflicts", conflictText(universe, solvable, other));
     for (const other of universe.named(solvable.name))
       if (other.id < solvable.id) exclude(other, "same-name", solvable.name);
   }
   return rules;
+}
+
+/** apt downgrades what hosts have only by a pin that says so, or when that version is asked for. */
+const mayReplace = (universe: DebUniverse, other: DebSolvable, host: DebSolvable): boolean =>
+  againstInstalled(other, host) < 0 || universe.candidate(host.name) === other;
+
+/** Older versions are a last resort: all that apt would look at comes before them. */
+function candidatesFirst(universe: DebUniverse, providers: DebSolvable[]): DebSolvable[] {
+  const [now, later] = [true, false].map((wanted) =>
+    providers.filter((solvable) => (universe.candidate(solvable.name) === solvable) === wanted),
+  ) as [DebSolvable[], DebSolvable[]];
+  return [...now, ...later];
 }
 
 function conflictText(universe: DebUniverse, solvable: DebSolvable, other: DebSolvable): string {
@@ -75,9 +106,15 @@ class DebSearch {
   /** The relations of each package, in its order. */
   readonly #byOwner = new Map<number, number[]>();
   readonly #sat: Sat;
+  readonly #universe: DebUniverse;
+  readonly #recommends: boolean;
+  /** Wishes that were tried, granted or not. */
+  readonly #tried = new Set<string>();
   #level = 1;
 
-  constructor(universe: DebUniverse, rules: DebRules) {
+  constructor(universe: DebUniverse, rules: DebRules, recommends: boolean) {
+    this.#universe = universe;
+    this.#recommends = recommends;
     this.#rules = rules;
     this.#sat = new Sat(universe.size, rules.store);
     for (const rule of rules.ofKind("depends")) {
@@ -90,10 +127,33 @@ class DebSearch {
   /** @throws Unsatisfiable */
   run(): number[] {
     this.#sat.start();
-    while (!(this.#roots() && this.#walk())) {
+    while (!(this.#roots() && this.#walk() && !(this.#recommends && this.#wish()))) {
       // Something was taken back: look at everything again.
     }
     return this.#sat.chosen();
+  }
+
+  /** Takes one more package along that something chosen recommends. @returns whether there was one to try */
+  #wish(): boolean {
+    for (const id of this.#sat.chosen()) {
+      const { repository, data } = this.#universe.get(id);
+      if (repository === undefined) continue;
+      for (const group of data.recommends ?? []) {
+        const candidates = this.#universe.group(group);
+        if (candidates.some((candidate) => this.#sat.isTrue(candidate.id))) continue;
+        const next = candidates.find(
+          (candidate) =>
+            this.#universe.candidate(candidate.name) === candidate &&
+            this.#sat.isOpen(candidate.id) &&
+            !this.#tried.has(`${id} ${candidate.id}`),
+        );
+        if (next === undefined) continue;
+        this.#tried.add(`${id} ${next.id}`);
+        this.#decide(next.id);
+        return true;
+      }
+    }
+    return false;
   }
 
   /** The candidate to take next, unless the rule is kept already. */
@@ -132,6 +192,8 @@ class DebSearch {
     const roots = [...this.#rules.ofKind("keep"), ...this.#rules.ofKind("job")].flatMap((rule) =>
       this.#rules.literals(rule),
     );
+    // What was only wished for has needs too.
+    if (this.#tried.size > 0) roots.push(...this.#sat.chosen());
     for (const root of roots) {
       if (!this.#sat.isTrue(root)) continue;
       enter(root);
@@ -152,6 +214,6 @@ class DebSearch {
 }
 
 /** @throws Unsatisfiable */
-export function searchDeb(universe: DebUniverse, rules: DebRules): number[] {
-  return new DebSearch(universe, rules).run();
+export function searchDeb(universe: DebUniverse, rules: DebRules, recommends: boolean): number[] {
+  return new DebSearch(universe, rules, recommends).run();
 }

@@ -1,16 +1,17 @@
-import { AirgapError } from "../../errors.ts";
+import { AirgapError, isAirgapError } from "../../errors.ts";
 import { batches } from "../solver/loader.ts";
 import { ExplainedRules } from "../solver/rule-store.ts";
 import { Unsatisfiable } from "../solver/sat.ts";
 import type { ChosenPackage, Closure } from "../types.ts";
 import { explainDeb } from "./explain.ts";
-import { Greedy } from "./greedy.ts";
 import type { InstalledDeb } from "./installed.ts";
 import { loadDebUniverse } from "./load.ts";
+import { Marker } from "./marker.ts";
 import type { DebDetail } from "./packages-file.ts";
 import type { DebRepository } from "./repository.ts";
 import { lookUpDeb } from "./request.ts";
 import { type DebJob, type DebRules, makeDebRules, searchDeb } from "./search.ts";
+import { conflictsOf } from "./states.ts";
 import { type DebSolvable, type DebUniverse, debId } from "./universe.ts";
 
 export interface DebSolveOptions {
@@ -42,23 +43,46 @@ export async function solveDeb(options: DebSolveOptions): Promise<Closure> {
       if (first && candidates.every(({ name }) => name === first.name)) universe.choose(first);
   const asked = jobs.map(({ candidates }) => candidates[0] as DebSolvable);
   const chosen =
-    new Greedy(universe, installed, recommends).run(asked) ?? solveHard(universe, jobs, installed, options);
+    new Marker(universe, installed, recommends).run(asked) ?? solveHard(universe, jobs, installed, options);
   const kept = new Set(chosen.map(({ name }) => name));
   const removes = installed.filter(({ name }) => !kept.has(name)).map(debId);
-  return { ...(await describe(universe, jobs, chosen, options)), removes };
+  return { ...(await describe(universe, jobs, installed, chosen, options)), removes };
 }
 
-/** With backtracking. What hosts have is given up where nothing else helps, as apt does, but never what is essential. */
+/**
+ * With backtracking: first with the versions that apt would take of what was asked for, then with older
+ * ones. What hosts have is given up where nothing else helps, as apt does, but never what is essential.
+ */
 function solveHard(
   universe: DebUniverse,
   jobs: DebJob[],
   installed: DebSolvable[],
   options: DebSolveOptions,
 ): DebSolvable[] {
-  let rules = makeDebRules(universe, jobs, installed);
+  const newest = jobs.map((job) => ({ ...job, candidates: newestOf(universe, job.candidates) }));
+  try {
+    return solveFor(universe, newest, installed, options);
+  } catch (error) {
+    if (!isAirgapError(error, "unsatisfiable")) throw error;
+    return solveFor(universe, jobs, installed, options);
+  }
+}
+
+function newestOf(universe: DebUniverse, candidates: DebSolvable[]): DebSolvable[] {
+  const newest = candidates.filter((solvable) => universe.candidate(solvable.name) === solvable);
+  return newest.length > 0 ? newest : candidates;
+}
+
+function solveFor(
+  universe: DebUniverse,
+  jobs: DebJob[],
+  installed: DebSolvable[],
+  options: DebSolveOptions,
+): DebSolvable[] {
+  let rules = makeDebRules(universe, jobs, installed, options.recommends);
   for (;;) {
     try {
-      return searchDeb(universe, rules).map((id) => universe.get(id));
+      return searchDeb(universe, rules, options.recommends).map((id) => universe.get(id));
     } catch (error) {
       if (!(error instanceof Unsatisfiable)) throw error;
       const given = error.rules.find(
@@ -98,6 +122,7 @@ function impossible(
 async function describe(
   universe: DebUniverse,
   jobs: DebJob[],
+  installed: DebSolvable[],
   chosen: DebSolvable[],
   { role, recommends }: DebSolveOptions,
 ): Promise<Closure> {
@@ -116,21 +141,62 @@ async function describe(
     reach(solvable, { relation: text });
     asked.push({ text, package: debId(solvable) });
   }
-  for (let i = 0; i < queue.length; i++) {
-    const solvable = queue[i] as DebSolvable;
-    const groups = recommends
-      ? [...solvable.data.depends, ...(solvable.data.recommends ?? [])]
-      : solvable.data.depends;
-    for (const group of groups)
-      for (const other of universe.group(group))
-        if (inSet.has(other)) reach(other, { by: debId(solvable), relation: group });
-  }
+  let next = 0;
+  const follow = (): void => {
+    for (; next < queue.length; next++) {
+      const solvable = queue[next] as DebSolvable;
+      const groups = recommends
+        ? [...solvable.data.depends, ...(solvable.data.recommends ?? [])]
+        : solvable.data.depends;
+      for (const group of groups)
+        for (const other of universe.group(group))
+          if (inSet.has(other)) reach(other, { by: debId(solvable), relation: group });
+    }
+  };
+  follow();
+  for (const { solvable, reason } of upgrades(universe, installed, chosen)) reach(solvable, reason);
+  follow();
+  for (const host of installed.filter((solvable) => inSet.has(solvable)))
+    for (const relation of lostBy(universe, host, inSet))
+      for (const other of universe.group(relation))
+        if (inSet.has(other)) reach(other, { by: debId(host), relation });
+  follow();
   const carried = queue.filter(({ repository }) => repository !== undefined);
   const details = await detailsOf(carried);
   const packages = carried.map((solvable) =>
     chosenPackage(solvable, details.get(solvable) as DebDetail, reasons.get(solvable)),
   );
   return { role, asked, packages: packages.sort((a, b) => (a.id < b.id ? -1 : 1)) };
+}
+
+/** Every upgrade that the chosen force upon hosts, with what forces it. */
+function* upgrades(
+  universe: DebUniverse,
+  installed: DebSolvable[],
+  chosen: DebSolvable[],
+): Generator<{ solvable: DebSolvable; reason: ChosenPackage["reason"] }> {
+  const byName = new Map(chosen.map((solvable) => [solvable.name, solvable]));
+  const inSet = new Set(chosen);
+  for (const host of installed) {
+    const solvable = byName.get(host.name);
+    if (solvable === undefined || solvable === host) continue;
+    const replaces = debId(host);
+    const against = chosen.find((other) => conflictsOf(universe, other).includes(host));
+    const lost = host.data.depends.find((group) => !universe.group(group).some((other) => inSet.has(other)));
+    if (against !== undefined)
+      yield { solvable, reason: { by: debId(against), relation: `${debId(against)} breaks it`, replaces } };
+    else if (lost !== undefined)
+      yield { solvable, reason: { relation: `it depends on ${lost}, which does not stay`, replaces } };
+    else yield { solvable, reason: { relation: "what is upgraded with it needs it", replaces } };
+  }
+}
+
+/** What a host's package depends on that hosts had, and that something new has to give. */
+function lostBy(universe: DebUniverse, host: DebSolvable, inSet: ReadonlySet<DebSolvable>): string[] {
+  return host.data.depends.filter((group) => {
+    const present = universe.group(group).filter(({ repository }) => repository === undefined);
+    return present.length > 0 && !present.some((other) => inSet.has(other));
+  });
 }
 
 async function detailsOf(chosen: DebSolvable[]): Promise<Map<DebSolvable, DebDetail>> {

@@ -20,6 +20,7 @@ export class DebUniverse {
   readonly #lookUp: DebProviderLookup;
   readonly #byName = new Map<string, DebSolvable[]>();
   readonly #candidates = new Map<string, DebSolvable>();
+  readonly #ranks = new Map<string, number>();
   readonly #groups = new Map<string, Alternative[]>();
   readonly #fulfilling = new Map<string, DebSolvable[]>();
 
@@ -31,6 +32,9 @@ export class DebUniverse {
       const same = this.#byName.get(solvable.name);
       if (same) same.push(solvable);
       else this.#byName.set(solvable.name, [solvable]);
+      const rank =
+        solvable.order < 0 ? LAST + solvable.id : solvable.order * MENTIONS + solvable.data.mention;
+      this.#ranks.set(solvable.name, Math.min(rank, this.rank(solvable.name)));
     }
     for (const [name, versions] of this.#byName) {
       versions.sort(byPreference);
@@ -53,6 +57,11 @@ export class DebUniverse {
 
   candidate(name: string): DebSolvable | undefined {
     return this.#candidates.get(name);
+  }
+
+  /** When apt first met a name: by repository, then by its place in the Packages file. What only hosts have comes last. */
+  rank(name: string): number {
+    return this.#ranks.get(name) ?? Number.POSITIVE_INFINITY;
   }
 
   /** Makes another version the one to take: what `name=version` asks for. */
@@ -80,7 +89,13 @@ export class DebUniverse {
       this.#lookUp(key, (solvable, range) => {
         if (fits(range, alternative.operator, alternative.version)) all.add(solvable);
       });
-      found = [...all].sort((a, b) => compareProviders(a, b, alternative.name) || byPreference(a, b));
+      const best = new Map<string, DebSolvable>();
+      for (const solvable of [...all].sort(byPreference))
+        if (!best.has(solvable.name)) best.set(solvable.name, solvable);
+      const standing = ({ name }: DebSolvable): DebSolvable => best.get(name) as DebSolvable;
+      found = [...all].sort(
+        (a, b) => compareProviders(this, standing(a), standing(b), alternative.name) || byPreference(a, b),
+      );
       this.#fulfilling.set(cacheKey, found);
     }
     return found;
@@ -103,6 +118,10 @@ function fits(range: string, operator: DebianOperator, version: string): boolean
   return range !== "" && inRange(range.slice(2), operator, version);
 }
 
+/** More names than a Packages file speaks of, and more than all of them together do. */
+const MENTIONS = 2 ** 32;
+const LAST = 2 ** 50;
+
 const INSTALLED_PIN = 100;
 const DOWNGRADING_PIN = 1000;
 
@@ -118,14 +137,19 @@ function byPreference(a: DebSolvable, b: DebSolvable): number {
 }
 
 /** Negative when `offered` is preferred. */
-function againstInstalled(offered: DebSolvable, installed: DebSolvable): number {
+export function againstInstalled(offered: DebSolvable, installed: DebSolvable): number {
   const pin = offered.repository?.priority ?? 0;
   if (pin > DOWNGRADING_PIN) return -1;
   return pin >= INSTALLED_PIN && compareDebianVersions(offered.version, installed.version) > 0 ? -1 : 1;
 }
 
 /** Whom apt takes of several that provide the same (its apt-pkg/depcache.cc, CompareProviders). */
-function compareProviders(a: DebSolvable, b: DebSolvable, target: string): number {
+export function compareProviders(
+  universe: DebUniverse,
+  a: DebSolvable,
+  b: DebSolvable,
+  target: string,
+): number {
   const first = (test: (solvable: DebSolvable) => boolean): number => Number(test(b)) - Number(test(a));
   if (a.name === b.name) return 0;
   return (
@@ -133,6 +157,6 @@ function compareProviders(a: DebSolvable, b: DebSolvable, target: string): numbe
     first(({ name }) => name === target) ||
     first(({ data }) => data.essential === true) ||
     a.data.priority - b.data.priority ||
-    (a.order === b.order ? b.data.mention - a.data.mention : b.order - a.order)
+    universe.rank(b.name) - universe.rank(a.name)
   );
 }

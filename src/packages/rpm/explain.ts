@@ -4,6 +4,12 @@ import { nevra, type Universe } from "./universe.ts";
 
 const MAX_LINES = 25;
 const MAX_NAMES = 4;
+const MAX_RELATION = 200;
+/** Rules that say what a package needs, so they are told after it. */
+const OWNED: ReadonlySet<RuleKind> = new Set(["requires", "nothing-provides", "too-wide"]);
+
+const short = (relation: string): string =>
+  relation.length > MAX_RELATION ? `${relation.slice(0, MAX_RELATION)}…` : relation;
 
 interface Rule {
   literals: number[];
@@ -80,6 +86,8 @@ export class Explanation {
       }
       case "nothing-provides":
         return `${this.#name(from)} requires ${relation}, which nothing provides${this.#nearest(relation)}`;
+      case "too-wide":
+        return `${this.#name(from)} has ${short(relation)}, which spells out to more alternatives than airgap can work with`;
       case "conflicts":
         return other === from
           ? `${this.#name(from)} conflicts with ${relation}, always`
@@ -102,7 +110,7 @@ export class Explanation {
 function pick(open: Set<Rule>, told: Set<number>): Rule | undefined {
   for (const rule of open)
     if (
-      rule.kind === "requires" || rule.kind === "nothing-provides"
+      OWNED.has(rule.kind)
         ? told.has(rule.from)
         : rule.literals.every((literal) => told.has(Math.abs(literal)))
     )

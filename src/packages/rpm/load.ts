@@ -3,7 +3,7 @@ import { batches, Loader, type Vocabulary } from "../solver/loader.ts";
 import type { RpmData } from "./primary.ts";
 import { namesIn } from "./relation.ts";
 import type { RpmRepository } from "./repository.ts";
-import { type ProviderLookup, type Solvable, Universe } from "./universe.ts";
+import { INSTALL_ONLY, type ProviderLookup, type Solvable, Universe } from "./universe.ts";
 import { compareEvr } from "./version.ts";
 
 /** A package that hosts have: what `rpm -qa` says of it. */
@@ -58,13 +58,15 @@ function vocabulary(recommends: boolean): Vocabulary<RpmData> {
 /** Loads what the request can reach. */
 export async function loadUniverse(options: MetadataOptions): Promise<Universe> {
   const { repositories, arches, capabilities, recommends, installed } = options;
-  const wanted = [...options.names, ...installed.map(({ name }) => name)];
+  const had = installed.map(({ name }) => name);
+  const wanted = [...options.names, ...had, ...(await obsoleting(had, repositories))];
   const loader = new Loader({
     repositories,
     vocabulary: vocabulary(recommends),
     arches,
     names: wanted,
     capabilities,
+    asides: INSTALL_ONLY,
     supplements: recommends,
     allVersions: false,
   });
@@ -74,6 +76,15 @@ export async function loadUniverse(options: MetadataOptions): Promise<Universe> 
   const all = number(hosts, loaded);
   const lookUp = withHosts(loader.lookUp, hosts, models, options.hostCapabilities);
   return new Universe(all, lookUp, await outdated(repositories, all));
+}
+
+/** What may take the place of what hosts have, besides newer builds of it. */
+async function obsoleting(names: string[], repositories: RpmRepository[]): Promise<Set<string>> {
+  const found = new Set<string>();
+  for (const batch of batches(new Set(names)))
+    for (const repository of repositories)
+      for (const { name } of await repository.obsoleters(batch)) found.add(name);
+  return found;
 }
 
 /** Adds what hosts provide, as far as it is known. */

@@ -5,13 +5,13 @@ import type { Universe } from "./universe.ts";
 /** A conjunction of disjunctions of literals (or, for a DNF, the other way round); `true` and `false` are the empty ones. */
 type Blocks = number[][] | boolean;
 
-const MAX_LITERALS = 200_000;
+/** Some 20 times what the widest relation of Fedora comes to. */
+const MAX_LITERALS = 4_000_000;
 
-function tooLarge(): never {
-  throw new AirgapError(
-    "unsupported",
-    "A rich dependency spells out to more alternatives than can be worked with",
-  );
+export class TooWide extends AirgapError {
+  constructor() {
+    super("unsupported", "A rich dependency spells out to more alternatives than airgap can work with");
+  }
 }
 
 /** Joins every block of `a` with every one of `b`; blocks that hold a literal and its negation say nothing. */
@@ -20,10 +20,10 @@ function distribute(a: number[][], b: number[][], empty: boolean): Blocks {
   let literals = 0;
   for (const x of a) {
     for (const y of b) {
+      literals += x.length + y.length;
+      if (literals > MAX_LITERALS) throw new TooWide();
       const block = new Set([...x, ...y]);
       if ([...block].some((literal) => literal > 0 && block.has(-literal))) continue;
-      literals += block.size;
-      if (literals > MAX_LITERALS) tooLarge();
       product.push([...block].sort((p, q) => p - q));
     }
   }
@@ -41,12 +41,12 @@ export class NormalForm {
     this.#universe = universe;
   }
 
-  /** Every block must hold one true literal for the relation to hold. */
+  /** Every block must hold one true literal for the relation to hold. @throws TooWide */
   cnf(relation: Relation): Blocks {
     return this.#normalise(relation, false);
   }
 
-  /** The relation holds when all literals of one block are true. */
+  /** The relation holds when all literals of one block are true. @throws TooWide */
   dnf(relation: Relation): Blocks {
     return this.#normalise(relation, true);
   }

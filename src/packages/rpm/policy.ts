@@ -1,8 +1,31 @@
 import type { Sat } from "../solver/sat.ts";
-import { NormalForm } from "./normal-form.ts";
+import { NormalForm, TooWide } from "./normal-form.ts";
 import type { Relation } from "./relation.ts";
 import type { Solvable, Universe } from "./universe.ts";
 import { compareEvr, compareVersionPart, LESS, parseEvr } from "./version.ts";
+
+/** A rich wish, and where what it names goes once its conditions hold. */
+interface Conditional {
+  relation: Relation;
+  into: Set<number>;
+}
+
+interface Wished {
+  /** How much of the trail was looked at, and after how many reverts. */
+  upTo: number;
+  reverts: number;
+  recommended: Set<number>;
+  suggested: Set<number>;
+  conditional: Conditional[];
+}
+
+const noWishes = (reverts: number): Wished => ({
+  upTo: 0,
+  reverts,
+  recommended: new Set(),
+  suggested: new Set(),
+  conditional: [],
+});
 
 const byName = (a: Solvable, b: Solvable): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 
@@ -16,12 +39,8 @@ export class Policy {
   readonly #universe: Universe;
   readonly #sat: Sat;
   readonly #forms: NormalForm;
-  #wished: { upTo: number; reverts: number; recommended: Set<number>; suggested: Set<number> } = {
-    upTo: 0,
-    reverts: 0,
-    recommended: new Set(),
-    suggested: new Set(),
-  };
+  readonly #spelt = new Map<Relation, number[][]>();
+  #wished = noWishes(0);
 
   constructor(universe: Universe, sat: Sat) {
     this.#universe = universe;
@@ -120,34 +139,54 @@ export class Policy {
   }
 
   #wishes(): { recommended: Set<number>; suggested: Set<number> } {
-    if (this.#wished.reverts !== this.#sat.reverts)
-      this.#wished = { upTo: 0, reverts: this.#sat.reverts, recommended: new Set(), suggested: new Set() };
+    if (this.#wished.reverts !== this.#sat.reverts) this.#wished = noWishes(this.#sat.reverts);
     const wished = this.#wished;
+    if (wished.upTo === this.#sat.trailLength) return wished;
     for (; wished.upTo < this.#sat.trailLength; wished.upTo++) {
       const literal = this.#sat.literalAt(wished.upTo);
       if (literal < 0) continue;
       const { data } = this.#universe.get(literal);
-      for (const text of data.recommends ?? [])
-        for (const id of this.packages(this.#universe.relation(text))) wished.recommended.add(id);
-      for (const text of data.suggests ?? [])
-        for (const id of this.packages(this.#universe.relation(text))) wished.suggested.add(id);
+      for (const text of data.recommends ?? []) this.#note(text, wished.recommended, wished.conditional);
+      for (const text of data.suggests ?? []) this.#note(text, wished.suggested, wished.conditional);
     }
+    // What a condition is about may have come in since.
+    for (const { relation, into } of wished.conditional)
+      for (const id of this.fulfilling(relation).flat()) into.add(id);
     return wished;
   }
 
-  /**
-   * Who can fulfil a wish: a rich one with a condition only while the condition holds.
-   */
-  packages(relation: Relation): number[] {
+  #note(text: string, into: Set<number>, conditional: Conditional[]): void {
+    const relation = this.#universe.relation(text);
     const single = this.#forms.packages(relation);
-    if (single !== undefined) return single;
-    if (relation.kind === "if") {
-      if (this.#holds(relation.condition)) return this.packages(relation.left);
-      return relation.otherwise ? this.packages(relation.otherwise) : [];
+    if (single === undefined) conditional.push({ relation, into });
+    else for (const id of single) into.add(id);
+  }
+
+  /**
+   * What can fulfil a wish, as lists of which one package each is needed. A rich wish is spelt out,
+   * and of its parts those count whose conditions hold (libsolv's `add_complex_recommends`).
+   */
+  fulfilling(relation: Relation): number[][] {
+    const single = this.#forms.packages(relation);
+    if (single !== undefined) return [single];
+    return this.#blocks(relation)
+      .filter((block) => block.every((literal) => literal > 0 || this.#sat.isTrue(-literal)))
+      .map((block) => block.filter((literal) => literal > 0));
+  }
+
+  #blocks(relation: Relation): number[][] {
+    const known = this.#spelt.get(relation);
+    if (known !== undefined) return known;
+    let blocks: number[][] = [];
+    try {
+      const found = this.#forms.cnf(relation);
+      if (typeof found !== "boolean") blocks = found;
+    } catch (error) {
+      // A wish that can't be spelt out is not granted.
+      if (!(error instanceof TooWide)) throw error;
     }
-    if (relation.kind === "and" || relation.kind === "or")
-      return [...this.packages(relation.left), ...this.packages(relation.right)];
-    return [];
+    this.#spelt.set(relation, blocks);
+    return blocks;
   }
 
   #supplements({ data }: Solvable): boolean {
@@ -163,12 +202,24 @@ export class Policy {
     return this.#holds(this.#universe.relation(text));
   }
 
+  /** The same as whether its normal form holds, which may be thousands of times as long. */
   #holds(relation: Relation): boolean {
-    const blocks = this.#forms.cnf(relation);
-    if (typeof blocks === "boolean") return blocks;
-    return blocks.every((block) =>
-      block.some((literal) => (literal > 0 ? this.#sat.isTrue(literal) : !this.#sat.isTrue(-literal))),
-    );
+    const single = this.#forms.packages(relation);
+    if (single !== undefined) return single.some((id) => this.#sat.isTrue(id));
+    switch (relation.kind) {
+      case "and":
+        return this.#holds(relation.left) && this.#holds(relation.right);
+      case "or":
+        return this.#holds(relation.left) || this.#holds(relation.right);
+      case "if":
+        if (this.#holds(relation.condition)) return this.#holds(relation.left);
+        return relation.otherwise === undefined || this.#holds(relation.otherwise);
+      case "unless":
+        if (!this.#holds(relation.condition)) return this.#holds(relation.left);
+        return relation.otherwise !== undefined && this.#holds(relation.otherwise);
+      default:
+        return false;
+    }
   }
 
   #hasInstalledNamesake(solvable: Solvable): boolean {
@@ -178,8 +229,8 @@ export class Policy {
   /** Whoever provides a lower version of a capability than another candidate does goes behind it. */
   #byCommonProvide(list: Solvable[]): Solvable[] {
     const entries = new Map<string, { index: number; version: string; below: boolean }[]>();
-    for (const [index, { data }] of list.entries()) {
-      for (const text of data.provides ?? []) {
+    for (const [index, { name, version, data }] of list.entries()) {
+      for (const text of [`${name} = ${version}`, ...(data.provides ?? [])]) {
         const relation = this.#universe.relation(text);
         if (relation.kind !== "simple") continue;
         const same = entries.get(relation.name);
@@ -195,7 +246,7 @@ export class Policy {
       let bad = 0;
       for (const [i, entry] of same.entries()) {
         const before = same[i - 1];
-        if (before && before.index !== entry.index && compareProvided(before, entry) < 0) bad++;
+        if (before && before.index !== entry.index && compareProvided(before, entry) === HIGHER) bad++;
         badness[entry.index] = (badness[entry.index] as number) + bad;
       }
     }
@@ -209,21 +260,24 @@ export class Policy {
 
 type Provided = { version: string; below: boolean };
 
-/** Highest first; a missing release is compared as equal, or as lower where that alone decides. */
+const HIGHER = -1;
+/** Comes first, though it is not the higher one. */
+const ONLY_FIRST = -2;
+
+/**
+ * Highest first. A version without a release is equal to each of its releases, and stands before
+ * them. (libsolv's src/policy.c, `sort_by_name_evr_sortcmp`, with EVRCMP_MATCH_RELEASE.)
+ */
 function compareProvided(a: Provided, b: Provided): number {
-  if (a.version !== b.version) {
-    const x = parseEvr(a.version);
-    const y = parseEvr(b.version);
-    const order = compareVersionPart(y.epoch, x.epoch) || compareVersionPart(y.version, x.version);
-    if (order !== 0) return order;
-    if (x.release !== undefined && y.release !== undefined) {
-      const byRelease = compareVersionPart(y.release, x.release);
-      if (byRelease !== 0) return byRelease;
-    } else if (x.release !== y.release) return x.release === undefined ? 2 : -2;
-  } else if (a.below === b.below) return 0;
-  if (!b.below && a.below) return 1;
-  if (!a.below && b.below) return -1;
-  return 0;
+  if (a.version === b.version) return Number(a.below) - Number(b.below);
+  const x = parseEvr(a.version);
+  const y = parseEvr(b.version);
+  const order = compareVersionPart(y.epoch, x.epoch) || compareVersionPart(y.version, x.version);
+  if (order !== 0) return Math.sign(order);
+  if ((x.release === undefined) !== (y.release === undefined))
+    return x.release === undefined ? ONLY_FIRST : -ONLY_FIRST;
+  const byRelease = compareVersionPart(y.release ?? "", x.release ?? "");
+  return Math.sign(byRelease) || Number(a.below) - Number(b.below);
 }
 
 function toBack<T>(list: T[], bad: (item: T) => boolean): T[] {

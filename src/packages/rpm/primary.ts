@@ -8,7 +8,10 @@ import { type Attributes, readXml } from "./xml.ts";
 /** What a solver needs of an RPM besides its name, architecture and version. Relations are written as RPM writes them: `glibc >= 2.17`. */
 export interface RpmData {
   requires: string[];
-  /** Only those that say how high a version they are: others are found in the index, and decide nothing between candidates. */
+  /**
+   * Only those that say how high a version they are: others are found in the index, and decide nothing
+   * between candidates. Without the one that every package has, its name in its own version.
+   */
   provides?: string[];
   conflicts?: string[];
   obsoletes?: string[];
@@ -138,7 +141,7 @@ class PrimaryReader {
     if (this.#kind === "requires" && name.startsWith("rpmlib(")) return;
     if (this.#kind === "provides") {
       entry.provides.push([name, range]);
-      if (name === entry.name || !saysHowHigh(range)) return;
+      if (!saysHowHigh(range)) return;
     }
     if (this.#kind === "obsoletes") entry.obsoletes.push(name);
     else if (this.#kind === "supplements") entry.supplements.push(...namesIn(text));
@@ -179,6 +182,9 @@ class PrimaryReader {
     const self = `= ${entry.version}`;
     if (!entry.provides.some(([name, range]) => name === entry.name && range === self))
       entry.provides.push([entry.name, self]);
+    const others = this.#data.provides?.filter((text) => text !== `${entry.name} ${self}`) ?? [];
+    if (others.length > 0) this.#data.provides = others;
+    else delete this.#data.provides;
     this.#emit({ ...entry, data: this.#data, detail: this.#detail });
   }
 }

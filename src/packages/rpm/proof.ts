@@ -3,6 +3,8 @@ import { batches } from "../solver/loader.ts";
 import type { ChosenPackage, Closure } from "../types.ts";
 import type { Alternative } from "./alternatives.ts";
 import type { RpmDetail } from "./primary.ts";
+import { simplesOf } from "./relation.ts";
+import { replacements } from "./replaced.ts";
 import type { RpmRepository } from "./repository.ts";
 import type { Job, Rules } from "./rules.ts";
 import { nevra, type Solvable, type Universe } from "./universe.ts";
@@ -40,8 +42,13 @@ export async function prove({
     queue.push(id);
   };
   const asked: Closure["asked"] = [];
+  const place = new Int32Array(universe.size + 1);
+  for (const [i, id] of chosen.entries()) place[id] = i;
   for (const { text, candidates } of jobs) {
-    const id = candidates.find((candidate) => inSet.has(candidate));
+    // The one that was chosen for it stands before those that came in otherwise.
+    const [id] = candidates
+      .filter((candidate) => inSet.has(candidate))
+      .sort((a, b) => (place[a] as number) - (place[b] as number));
     if (id === undefined) continue;
     reach(id, 0, text);
     asked.push({ text, package: nevra(universe.get(id)) });
@@ -49,16 +56,33 @@ export async function prove({
   const needs = new Requirements(rules, universe.size, inSet);
   const wishes = wishesOf(universe, inSet);
   const { literals } = rules.store;
-  for (let i = 0; i < queue.length; i++) {
-    const from = queue[i] as number;
-    for (let rule = needs.first(from); rule >= 0; rule = needs.after(rule)) {
-      for (let at = rules.store.start(rule), end = rules.store.end(rule); at < end; at++) {
-        const id = literals[at] as number;
-        if (id > 0 && inSet.has(id)) reach(id, from, rules.relation(rule));
+  let next = 0;
+  const follow = (): void => {
+    for (; next < queue.length; next++) {
+      const from = queue[next] as number;
+      for (let rule = needs.first(from); rule >= 0; rule = needs.after(rule)) {
+        for (let at = rules.store.start(rule), end = rules.store.end(rule); at < end; at++) {
+          const id = literals[at] as number;
+          if (id > 0 && inSet.has(id)) reach(id, from, rules.relation(rule));
+        }
       }
+      for (const { id, relation } of wishes.get(from) ?? []) reach(id, from, relation);
     }
-    for (const { id, relation } of wishes.get(from) ?? []) reach(id, from, relation);
+  };
+  follow();
+  const replaces = new Map<number, string>();
+  for (const each of replacements(universe, rules, inSet)) {
+    if (by[each.id] !== -1) continue;
+    replaces.set(each.id, each.replaces);
+    reach(each.id, each.by, each.relation);
   }
+  follow();
+  // What hosts keep may need something new, where an upgrade took away what gave it.
+  for (const rule of rules.ofKind("keep")) {
+    const host = rules.from(rule);
+    if (by[host] === -1 && inSet.has(host)) queue.push(host);
+  }
+  follow();
   const ids = new Array<string>(universe.size + 1);
   for (const id of queue) ids[id] = nevra(universe.get(id));
   const packages: ChosenPackage[] = [];
@@ -67,15 +91,13 @@ export async function prove({
     .map((id) => universe.get(id));
   for await (const [solvable, detail] of withDetails(carried)) {
     const from = by[solvable.id] as number;
-    const relation = through[solvable.id] as string;
-    packages.push(
-      new ChosenRpm(
-        ids[solvable.id] as string,
-        solvable,
-        detail,
-        from === 0 ? { relation } : { by: ids[from] as string, relation },
-      ),
-    );
+    const old = replaces.get(solvable.id);
+    const reason: Reason = {
+      ...(from === 0 ? {} : { by: ids[from] as string }),
+      relation: through[solvable.id] as string,
+      ...(old === undefined ? {} : { replaces: old }),
+    };
+    packages.push(new ChosenRpm(ids[solvable.id] as string, solvable, detail, reason));
   }
   const whys = new Map(
     alternatives
@@ -126,10 +148,10 @@ function wishesOf(
     if (list) list.push({ id, relation });
     else wishes.set(from, [{ id, relation }]);
   };
-  const providing = (text: string): number[] => {
-    const relation = universe.relation(text);
-    return relation.kind === "simple" ? universe.providers(relation).filter((id) => inSet.has(id)) : [];
-  };
+  const providing = (text: string): number[] =>
+    simplesOf(universe.relation(text))
+      .flatMap((simple) => universe.providers(simple))
+      .filter((id) => inSet.has(id));
   for (const from of inSet) {
     const { data } = universe.get(from);
     for (const text of data.recommends ?? []) for (const id of providing(text)) add(from, id, text);

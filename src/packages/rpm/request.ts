@@ -126,6 +126,7 @@ export async function byForm(
         return {
           text,
           candidates: [...new Set([...own, ...others].map(({ id }) => id))].sort((a, b) => a - b),
+          ...(isGlob(form.name) ? {} : { name }),
         };
       }),
   };

@@ -1,12 +1,13 @@
 import { ExplainedRules } from "../solver/rule-store.ts";
-import { NormalForm } from "./normal-form.ts";
-import type { Relation } from "./relation.ts";
+import { NormalForm, TooWide } from "./normal-form.ts";
+import { type Relation, simplesOf } from "./relation.ts";
 import type { Solvable, Universe } from "./universe.ts";
 import { compareEvr } from "./version.ts";
 
 export type RuleKind =
   | "requires"
   | "nothing-provides"
+  | "too-wide"
   | "conflicts"
   | "obsoletes"
   | "same-name"
@@ -21,6 +22,8 @@ export interface Job {
   text: string;
   /** Negative ones are conditions: only where those packages are chosen. */
   candidates: number[];
+  /** The package that it names, which may have been renamed since. */
+  name?: string;
 }
 
 class RuleMaker {
@@ -49,8 +52,9 @@ class RuleMaker {
   #package(solvable: Solvable): void {
     const { id, data, name, repository } = solvable;
     const installed = repository === undefined;
-    for (const text of data.requires) this.#requires(id, text, installed);
-    for (const text of data.conflicts ?? []) this.#conflicts(id, text);
+    for (const text of data.requires)
+      this.#unlessTooWide(id, text, () => this.#requires(id, text, installed));
+    for (const text of data.conflicts ?? []) this.#unlessTooWide(id, text, () => this.#conflicts(id, text));
     for (const text of data.obsoletes ?? []) {
       const relation = this.#universe.relation(text);
       if (relation.kind !== "simple") continue;
@@ -58,9 +62,20 @@ class RuleMaker {
         if (other.id !== id) this.#exclude(id, other.id, "obsoletes", text);
     }
     for (const other of this.#universe.named(name))
-      if (other.id !== id && !this.#seen.has(other.id)) this.#exclude(id, other.id, "same-name", name);
+      if (other.id !== id && !this.#seen.has(other.id) && !this.#universe.standTogether(solvable, other))
+        this.#exclude(id, other.id, "same-name", name);
     for (const kind of ["recommends", "suggests"] as const)
       for (const text of data[kind] ?? []) this.#wish(text);
+  }
+
+  /** A relation that can't be spelt out rules out the package that has it, and nothing else. */
+  #unlessTooWide(id: number, text: string, make: () => void): void {
+    try {
+      make();
+    } catch (error) {
+      if (!(error instanceof TooWide)) throw error;
+      this.#rules.add([-id], "too-wide", id, text);
+    }
   }
 
   #exclude(id: number, other: number, kind: RuleKind, relation: string): void {
@@ -126,8 +141,9 @@ class RuleMaker {
 
   /** What is wished for can come in later, so it needs its rules too. */
   #wish(text: string): void {
-    const providers = this.#forms.packages(this.#universe.relation(text));
-    for (const id of providers ?? []) if (!this.#seen.has(id)) this.#queue.push(id);
+    const named = simplesOf(this.#universe.relation(text));
+    for (const id of named.flatMap((simple) => this.#universe.providers(simple)))
+      if (!this.#seen.has(id)) this.#queue.push(id);
   }
 }
 

@@ -12,7 +12,7 @@ import { prove } from "./proof.ts";
 import { namesIn } from "./relation.ts";
 import type { RpmRepository } from "./repository.ts";
 import { lookUp, type RequestedPackage } from "./request.ts";
-import { makeRules, type Rules } from "./rules.ts";
+import { type Job, makeRules, type Rules } from "./rules.ts";
 import { search } from "./search.ts";
 import { nevra, type Solvable, type Universe } from "./universe.ts";
 
@@ -53,6 +53,8 @@ export async function solve(options: SolveOptions): Promise<Closure> {
   const jobs = wanted.flatMap((want) => want.jobs(universe));
   const rules = makeRules(universe, jobs);
   const chosen = await run(universe, rules, options);
+  for (const message of renamed(universe, jobs, new Set(chosen)))
+    options.emit?.({ type: "warning", message: `${options.set}: ${message}` });
   // Hosts whose packages are given leave nothing open.
   if (installed.length > 0)
     return prove({ universe, rules, jobs, chosen, alternatives: [], role: options.role });
@@ -64,6 +66,18 @@ export async function solve(options: SolveOptions): Promise<Closure> {
     });
   }
   return prove({ universe, rules, jobs, chosen, alternatives: found, role: options.role });
+}
+
+/** What was asked for by a name that nothing carried has or provides, so that hosts can't ask for it by that name. */
+function renamed(universe: Universe, jobs: Job[], chosen: ReadonlySet<number>): string[] {
+  return jobs.flatMap(({ name, candidates }) => {
+    if (name === undefined) return [];
+    const providers = universe.providers({ kind: "simple", name, op: 0, version: "" });
+    if (providers.some((id) => chosen.has(id))) return [];
+    const successor = candidates.map((id) => universe.get(id)).find(({ id }) => chosen.has(id));
+    if (successor === undefined) return [];
+    return `${name} is carried as ${nevra(successor)}, which obsoletes it and does not provide its name; on hosts, install it as ${successor.name}`;
+  });
 }
 
 /** Streams are settled first; what was asked for follows in dnf's order: packages, modules, groups. */

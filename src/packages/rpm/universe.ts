@@ -10,6 +10,21 @@ export type Solvable = LoadedPackage<RpmData, RpmRepository>;
 /** Hands over who provides a name, with the range in which it does (`= 1.0-1`, or empty). */
 export type ProviderLookup = (name: string, visit: (solvable: Solvable, range: string) => void) => void;
 
+/** Packages with one of these are installed beside their other versions: `installonlypkgs` of dnf 4 and of yum 3. */
+export const INSTALL_ONLY = [
+  "kernel",
+  "kernel-PAE",
+  "kernel-bigmem",
+  "kernel-debug",
+  "kernel-devel",
+  "kernel-enterprise",
+  "kernel-smp",
+  "installonlypkg(kernel)",
+  "installonlypkg(kernel-module)",
+  "installonlypkg(vm)",
+  "multiversion(kernel)",
+];
+
 /** Lists that are long are asked for often. */
 const WORTH_KEEPING = 8;
 
@@ -26,12 +41,14 @@ export class Universe {
   readonly #matches = new Map<string, number[]>();
   readonly #rich = new Map<string, Relation>();
   readonly #old: ReadonlySet<Solvable>;
+  readonly #beside = new Set<Solvable>();
 
   /** @param old those of which some repository has a newer version, or one with a better priority */
   constructor(solvables: Solvable[], lookUp: ProviderLookup, old: ReadonlySet<Solvable>) {
     this.solvables = [undefined, ...solvables];
     this.#lookUp = lookUp;
     this.#old = old;
+    for (const name of INSTALL_ONLY) lookUp(name, (solvable) => this.#beside.add(solvable));
     for (const solvable of solvables) {
       const same = this.#byName.get(solvable.name);
       if (same) same.push(solvable);
@@ -41,6 +58,11 @@ export class Universe {
 
   get size(): number {
     return this.solvables.length - 1;
+  }
+
+  /** Whether two versions of a package can be there together. */
+  standTogether(a: Solvable, b: Solvable): boolean {
+    return this.#beside.has(a) && this.#beside.has(b) && (a.version !== b.version || a.arch !== b.arch);
   }
 
   get(id: number): Solvable {

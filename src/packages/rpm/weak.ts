@@ -51,11 +51,12 @@ export class Wishes {
     return { recommended, supplementing };
   }
 
-  /** Who could fulfil a wish that nobody fulfils yet. */
+  /** Who could fulfil what nobody fulfils yet of a wish. */
   #open(text: string): number[] {
-    const providers = this.#policy.packages(this.#universe.relation(text));
-    if (providers.some((id) => this.#sat.isTrue(id))) return [];
-    return providers.filter((id) => this.#sat.isOpen(id));
+    const parts = this.#policy
+      .fulfilling(this.#universe.relation(text))
+      .filter((part) => !part.some((id) => this.#sat.isTrue(id)));
+    return [...new Set(parts.flat())].filter((id) => this.#sat.isOpen(id));
   }
 
   #recommended(level: number, upTo: number, best: ReadonlySet<number>): number {

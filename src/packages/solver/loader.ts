@@ -41,6 +41,8 @@ export interface LoadRequest<Data, Repository> {
   arches: ReadonlySet<string>;
   names: Iterable<string>;
   capabilities: Iterable<string>;
+  /** Capabilities of which it is to be known who of the loaded has them. */
+  asides?: Iterable<string>;
   /** Also load what supplements the loaded. */
   supplements: boolean;
   /** Load every version of a name, so that the newest is known even where an older one was found. */
@@ -160,6 +162,7 @@ export class Loader<Data, Repository extends Lookup> {
 
   /** Conflicts and the like need to know who among the loaded provides them, and load nobody. */
   async #askSilently(): Promise<void> {
+    for (const name of this.#request.asides ?? []) this.#want(name);
     for (const packages of this.#packages)
       for (const { data } of packages.values())
         for (const name of this.#request.vocabulary.mentions(data)) this.#want(name);

@@ -1,8 +1,9 @@
-"""What dnf would install into an empty root. Reads one JSON request a line, answers one JSON a line.
+"""What dnf would install into a root, an empty one if none is given. Reads one JSON request a line, answers one JSON a line.
 
 Request: {"repositories": [{"id", "path", "priority"?, "moduleHotfixes"?}], "install": [...], "recommends": bool,
-          "arch": "x86_64", "platform": "platform:el9", "cache": kept between requests about the same repositories}
-Answer:  {"packages": ["name-[epoch:]version-release.arch", ...]} or {"error": "..."}
+          "arch": "x86_64", "platform": "platform:el9", "cache": kept between requests about the same repositories,
+          "root": one whose rpm database says what hosts have}
+Answer:  {"packages": ["name-[epoch:]version-release.arch", ...], "removes": [names]} or {"error": "..."}
 """
 
 import json
@@ -15,13 +16,14 @@ import libdnf
 
 
 def solve(request):
-    root = tempfile.mkdtemp(prefix="dnf-oracle-")
+    made = tempfile.mkdtemp(prefix="dnf-oracle-")
+    root = request.get("root") or made
     base = dnf.Base()
     conf = base.conf
     conf.installroot = root
-    conf.cachedir = request.get("cache") or root + "/cache"
-    conf.logdir = root
-    conf.persistdir = root + "/persist"
+    conf.cachedir = request.get("cache") or made + "/cache"
+    conf.logdir = made
+    conf.persistdir = made + "/persist"
     conf.substitutions["releasever"] = "9"
     conf.substitutions["arch"] = request.get("arch", "x86_64")
     conf.substitutions["basearch"] = request.get("arch", "x86_64")
@@ -38,7 +40,7 @@ def solve(request):
         base.repos.add(repo)
         repo.enable()
     try:
-        base.fill_sack(load_system_repo=False)
+        base.fill_sack(load_system_repo="root" in request)
         if any(word.startswith("@") for word in request["install"]):
             base.read_comps(arch_filter=True)
         # As on a host where `dnf module enable` went before: dnf itself looks names up too early.
@@ -50,12 +52,14 @@ def solve(request):
         base.install_specs(request["install"], strict=True)
         base.resolve()
         chosen = sorted(str(p) for p in base.transaction.install_set)
-        return {"packages": chosen}
+        there = {p.name for p in base.transaction.install_set}
+        gone = sorted({p.name for p in base.transaction.remove_set} - there)
+        return {"packages": chosen, "removes": gone}
     except dnf.exceptions.Error as error:
         return {"error": str(error)}
     finally:
         base.close()
-        __import__("shutil").rmtree(root, ignore_errors=True)
+        __import__("shutil").rmtree(made, ignore_errors=True)
 
 
 for line in sys.stdin:
