@@ -7,7 +7,7 @@ export type { Addon } from "./schema.ts";
 type Host = ClusterFile["hosts"][number];
 
 /** How to reach a host; secrets are named by their environment variables. Paths are absolute. */
-export type SshSettings = NonNullable<ClusterFile["ssh"]> & { user: string; port: number; sudo: boolean };
+export type SshSettings = NonNullable<ClusterFile["ssh"]> & { sudo: boolean };
 
 export type ClusterHost = Omit<Host, "ssh"> & { ssh: SshSettings };
 

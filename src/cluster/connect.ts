@@ -40,8 +40,8 @@ export function openerFor(home: StateDir, { confirm, open, signal }: ConnectOpti
       {
         name: host.name,
         address: host.address,
-        user: ssh.user,
-        port: ssh.port,
+        ...(ssh.user ? { user: ssh.user } : {}),
+        ...(ssh.port ? { port: ssh.port } : {}),
         ...(ssh.identityFile ? { identityFile: ssh.identityFile } : {}),
       },
       {

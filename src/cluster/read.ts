@@ -9,7 +9,7 @@ import { type ClusterFile, clusterSchema } from "./schema.ts";
 const home = (path: string): string => path.replace(/^~(?=\/|$)/, process.env["HOME"] ?? "~");
 
 function sshOf(common: ClusterFile["ssh"], own: ClusterFile["ssh"], baseDir: string): SshSettings {
-  const given = { user: "root", port: 22, sudo: false, ...common, ...own };
+  const given = { sudo: false, ...common, ...own };
   const { identityFile } = given;
   return identityFile ? { ...given, identityFile: resolve(baseDir, home(identityFile)) } : given;
 }

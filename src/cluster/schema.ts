@@ -155,7 +155,7 @@ const ssh = object(
   {},
   {
     user: string({ pattern: /^[A-Za-z_][\w.@-]*\$?$/, means: "a user name" }),
-    port: port("Default: 22"),
+    port: port("Default: the one of ssh_config, else 22"),
     identityFile: path,
     passphraseEnv: variable,
     passwordEnv: variable,

@@ -74,19 +74,15 @@ export async function authorize(options: AuthorizeOptions): Promise<AuthorizeRes
   const session = await Session.start(hosts, open);
   try {
     const results = await Promise.all(
-      hosts.map(async ({ name, ssh: { user } }): Promise<AuthorizeResult["hosts"][number]> => {
+      hosts.map(async ({ name }): Promise<AuthorizeResult["hosts"][number]> => {
         const { identity = "", line = "" } = keys.get(name) ?? {};
         const { code, stdout, stderr } = await session
           .get(name)
-          .run(withLibrary(call("authorize_key", user ?? "root", line)), signal ? { signal } : {});
+          .run(withLibrary(call("authorize_key", line)), signal ? { signal } : {});
         if (code !== 0)
           throw new AirgapError("step-failed", `${name}: cannot install the key: ${stderr.trim()}`);
-        return {
-          host: name,
-          user: user ?? "root",
-          state: stdout.trim() === "present" ? "present" : "installed",
-          key: identity,
-        };
+        const [state, user = ""] = stdout.trim().split(" ");
+        return { host: name, user, state: state === "present" ? "present" : "installed", key: identity };
       }),
     );
     const byKey = hosts.map((host) => withKeyAlone(host, keys.get(host.name)?.identity ?? ""));

@@ -189,7 +189,7 @@ describe("the cluster file", () => {
       connection: "ssh",
       labels: {},
       taints: [],
-      ssh: { port: 22, sudo: false },
+      ssh: { sudo: false },
     });
     expect(clusterOf({ registry: { scheme: "http" } }).registry.port).toBe(80);
     expect(clusterOf({ network: "none" }).network).toBeUndefined();

@@ -378,8 +378,8 @@ describe.each(SHELLS)("functions that make the cluster, by %s", (...shell) => {
         chown: ":",
       };
       place(".ssh/authorized_keys", "ssh-rsa AAAA theirs");
-      const add = (): Ran => sh("authorize_key ops 'ssh-ed25519 BBBB airgap'", bodies);
-      expect([add().stdout, add().stdout]).toEqual(["installed\n", "present\n"]);
+      const add = (): Ran => sh("SUDO_USER=ops; authorize_key 'ssh-ed25519 BBBB airgap'", bodies);
+      expect([add().stdout, add().stdout]).toEqual(["installed ops\n", "present ops\n"]);
       expect(readFileSync(scratch.path(".ssh/authorized_keys"), "utf8")).toBe(
         "ssh-rsa AAAA theirs\nssh-ed25519 BBBB airgap\n",
       );

@@ -330,7 +330,7 @@ describe("authorize", () => {
       };
       execFileSync("mkdir", [site.scratch.path("keys")]);
       for (const name of ["master1", "node1"])
-        site.host(name).answers(/^authorize_key ops /, name === "node1" ? "present\n" : "installed\n");
+        site.host(name).answers(/^authorize_key /, name === "node1" ? "present ops\n" : "installed ops\n");
       const key = site.scratch.path("keys/site");
       expect(await authorize({ ...options(), open })).toEqual({
         hosts: [

@@ -7,8 +7,8 @@ const COMPLETED = ["kubectl", "kubeadm"];
 
 /** A user who logs in on a control plane can use kubectl, with completion. */
 export function userSteps(_context: Context, host: ClusterHost): Step[] {
-  const user = host.ssh.user;
-  const users = [...new Set(["root", ...(host.ssh.sudo ? [user] : [])])];
+  const { sudo, user } = host.ssh;
+  const users = [...new Set(["root", ...(sudo && user ? [user] : [])])];
   return [...users.map(kubeconfigStep), completionStep()];
 }
 
