@@ -43,7 +43,7 @@ export class Session<Settings extends { name: string } = { name: string }> imple
 
   /**
    * Connects to those hosts that can be reached, side by side; says of the others why not.
-   * @throws AirgapError when none can be reached, or when it was interrupted
+   * @throws AirgapError when none can be reached, when it was interrupted, or when the settings of one are wrong
    */
   static async reach<Settings extends { name: string }>(
     hosts: Settings[],
@@ -56,13 +56,17 @@ export class Session<Settings extends { name: string } = { name: string }> imple
       const outcome = outcomes[i];
       return outcome?.status === "rejected" ? [{ name, cause: outcome.reason as unknown }] : [];
     });
+    // A mistake in the cluster file or the command line says nothing about the host.
     const known = failures.flatMap(({ name, cause }) =>
-      isAirgapError(cause) && cause.code !== "interrupted" ? [[name, cause] as const] : [],
+      isAirgapError(cause) && !isAirgapError(cause, "interrupted", "usage", "spec")
+        ? [[name, cause] as const]
+        : [],
     );
     if (failures.length < Math.max(hosts.length, 1) && known.length === failures.length)
       return { session, failures: Object.fromEntries(known) };
     await session.close();
-    throw joined(failures.map(({ cause }) => cause));
+    const wrong = failures.find(({ cause }) => isAirgapError(cause, "usage", "spec"));
+    throw wrong ? wrong.cause : joined(failures.map(({ cause }) => cause));
   }
 
   /** Whether there is a connection to a host. */

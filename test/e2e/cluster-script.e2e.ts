@@ -95,7 +95,7 @@ describe.runIf(compiled(SIDE.version))(
 
     it("writes scripts in the order in which they are to be run", async () => {
       const { code, stdout, stderr } = await install();
-      expect({ code, stderr }).toMatchObject({ code: 0 });
+      expect(code, stderr).toBe(0);
       written = stdout.trim().split("\n");
       expect(written.map((file) => basename(file))).toEqual([
         "01-register.sh",
@@ -105,8 +105,8 @@ describe.runIf(compiled(SIDE.version))(
         "05-w1.sh",
         "06-cp1.sh",
       ]);
-      const said = [...stderr.matchAll(/^Beside (\S+) has to lie (\S+) as (\S+)$/gm)].map(
-        ([, script = "", from = "", name = ""]) => ({ script, from, name }),
+      const said = [...stderr.matchAll(/^Copy (\S+) next to (\S+) and name it (\S+)$/gm)].map(
+        ([, from = "", script = "", name = ""]) => ({ script, from, name }),
       );
       expect(said.map(({ script, from }) => [script, from])).toEqual([["01-register.sh", bundle]]);
       beside = said[0]?.name ?? "";

@@ -147,15 +147,15 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
     const cluster = await box.cluster();
     await node?.changeHostKey();
     await box.expect(
-      1,
+      3,
       ["install", cluster, "--bundle", bundle],
       [
         /d1: .*the host key of 10\.81\.0\.12 has changed to SHA256:/,
         /write it into the cluster file: hostKey: "SHA256:/,
       ],
     );
-    await refused(1, withoutKeys, [
-      /d1: the host key of 10\.81\.0\.12 has changed to SHA256:/,
+    await refused(3, withoutKeys, [
+      /d1: unreachable: the host key of 10\.81\.0\.12 has changed to SHA256:/,
       /ssh-keygen -R 10\.81\.0\.12/,
     ]);
     expect((await box.run(["ssh-keygen", "-R", "10.81.0.12"])).code).toBe(0);
@@ -168,16 +168,24 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
       asUser("admin", { passwordEnv: "ADMIN_PASSWORD", ...more });
     await check(0, admin({ sudo: true, sudoPasswordEnv: "ADMIN_PASSWORD" }), [/d1: Debian/], env);
     await refused(
-      1,
+      3,
       admin({ sudo: true, sudoPasswordEnv: "WRONG" }),
-      [/d1: sudo refused the password/, /correct the password in the variable that `sudoPasswordEnv` names/],
+      [
+        /d1: unreachable: sudo refused the password/,
+        /correct the password in the variable that `sudoPasswordEnv` names/,
+      ],
       {
         ...env,
         WRONG: "wrong",
       },
     );
-    await refused(1, admin({ sudo: true }), [/d1: sudo asks for a password/, /sudoPasswordEnv: NAME/], env);
-    await refused(1, admin({}), [/d1: commands would not run as root/, /sudo: true/], env);
+    await refused(
+      3,
+      admin({ sudo: true }),
+      [/d1: unreachable: sudo asks for a password/, /sudoPasswordEnv: NAME/],
+      env,
+    );
+    await refused(3, admin({}), [/d1: unreachable: commands would not run as root/, /sudo: true/], env);
     await refused(
       2,
       admin({ sudo: true, sudoPasswordEnv: "UNSET" }),
@@ -196,9 +204,9 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
       sudoPasswordEnv: "PLAIN_PASSWORD",
     });
     await refused(
-      1,
+      3,
       plain,
-      [/d1: the user may not use sudo/, /log in as root, or add the user to the host's sudoers/],
+      [/d1: unreachable: the user may not use sudo/, /log in as root, or add the user to the host's sudoers/],
       { PLAIN_PASSWORD: PLAIN },
     );
   });
@@ -312,6 +320,20 @@ describe.runIf(hostsArePossible)("ways into hosts", () => {
     expect(await node?.sh("stat -c '%U %a' /home/admin/.ssh /home/admin/.ssh/authorized_keys")).toBe(
       "admin 700\nadmin 600",
     );
+  });
+
+  it("as the user whom ~/.ssh/config names", async () => {
+    box.sshFile("config", "Host 10.81.0.12\n  User admin\n");
+    const cluster = await box.cluster((document) => {
+      document.ssh = { identityFile: "~/.ssh/site", sudo: true, sudoPasswordEnv: "ADMIN_PASSWORD" };
+    });
+    await box.expect(
+      0,
+      ["hosts", "authorize", cluster, "--hosts", "d1"],
+      [/d1: \S+\/site was already installed for admin/],
+      { ADMIN_PASSWORD: ADMIN },
+    );
+    box.sshFile("config", "");
   });
 
   it("no password and no key is where it does not belong", async () => {

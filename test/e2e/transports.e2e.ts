@@ -201,7 +201,7 @@ describe("Docker's engine", () => {
     const nobody = { ...env, DOCKER_HOST: `unix://${scratch.path("nobody.sock")}` };
     await expect(
       command(airgap, ["copy", "docker-daemon:x", `oci:${scratch.path("none")}`], { env: nobody }),
-    ).rejects.toThrow(/can't be reached[\s\S]*systemctl start docker/);
+    ).rejects.toThrow(/Cannot reach the Docker engine[\s\S]*systemctl start docker/);
   });
 
   it("is where a spec's own images come from; the bundle is the same from the lock", async () => {

@@ -35,7 +35,11 @@ function founding({ cluster, facts, planes, unreachable: failures = {} }: Contex
     message,
     suggestion,
   });
-  const unknown = hostsOf(cluster, "control-plane").flatMap(({ name }) => (failures[name] ? [name] : []));
+  // Where no control plane answers, there is nowhere to make one.
+  const elsewhere = planes.some(({ name }) => facts[name] !== undefined);
+  const unknown = hostsOf(cluster, "control-plane").flatMap(({ name }) =>
+    elsewhere && failures[name] ? [name] : [],
+  );
   const ours = ({ owner, kubeletServer = "" }: Facts): boolean =>
     owner === cluster.name || kubeletServer.endsWith(`//${apiServer(cluster)}`);
   const nodes = nodesOf(cluster).flatMap(({ name }) =>

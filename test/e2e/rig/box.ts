@@ -174,7 +174,7 @@ export async function changesOn(hosts: Host[]): Promise<string[]> {
 export async function settingsOf(host: Host): Promise<string[]> {
   const text = await host.sh(`
     cd /
-    find etc opt root usr/local -xdev -type f ! -name '*.old' ! -path 'etc/firewalld/*' ! -path 'etc/ufw/*' ! -name ld.so.cache -print0 |
+    find etc opt root usr/local -xdev -type f ! -name '*.old' ! -path 'etc/firewalld/*' ! -path 'etc/ufw/*' ! -name ld.so.cache ! -path 'etc/passwd-' ! -path 'etc/group-' ! -path 'etc/*shadow-' -print0 |
       sort -z | xargs -0 -r stat -c 'file %n %a %U:%G' | while read -r kind name rest; do echo "$kind $name $rest $(sha256sum <"/$name" | cut -c 1-16)"; done
     find etc opt root usr/local -xdev -type l -printf 'link %p %l\\n' | sort
     systemctl list-units --type=service --state=active --no-legend --plain | awk '{ print "active " $1 }' | grep -vE 'hostnamed|systemd-timedated|polkit|user|session' | sort
