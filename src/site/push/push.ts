@@ -2,7 +2,7 @@ import { BundleReader } from "../../bundle/reader.ts";
 import { run } from "../../host/process.ts";
 import { parseTarget } from "../../names/landing.ts";
 import { Registries } from "../../transport/registry/registries.ts";
-import { chartsToPush } from "./charts.ts";
+import type { PushCharts } from "./charts.ts";
 import { fillRegistry } from "./fill.ts";
 import type { PushOptions } from "./options.ts";
 import type { PushResult } from "./result.ts";
@@ -26,10 +26,16 @@ export async function push(options: PushOptions & { bundle: string }): Promise<P
       ...options,
       registries,
       bundle: { name: options.bundle, lock: reader.lock, source: reader.source() },
-      charts: options.withCharts ? await chartsToPush(reader, options.target) : undefined,
+      charts: options.withCharts ? await toPush(reader, options.target) : undefined,
     });
   } finally {
     await registries.close();
     reader.close();
   }
+}
+
+/** Loaded only where charts are asked for: reading them takes YAML and tar, a quarter of what a push loads. */
+async function toPush(bundle: BundleReader, target: string): Promise<PushCharts> {
+  const { chartsToPush } = await import("./charts.ts");
+  return chartsToPush(bundle, target);
 }
