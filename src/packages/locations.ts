@@ -7,6 +7,8 @@ import { describePlace, isRemote, localPath, openAddress } from "../transport/ur
 
 /** A place as the spec gives it, seen from the spec's folder: a URL, or an absolute path. */
 export function placeOf(baseDir: string, given: string): string {
+  // apt writes `file:/path`, which is a URL too. RFC 8089
+  if (/^file:\/(?!\/)/i.test(given)) return given.replace(/^file:/i, "file://");
   return /^[a-z][a-z0-9+.-]*:\/\//i.test(given) ? given : resolvePath(baseDir, given);
 }
 

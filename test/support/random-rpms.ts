@@ -1,5 +1,5 @@
 import { parseRelation } from "../../src/packages/rpm/relation.ts";
-import { rangesOverlap } from "../../src/packages/rpm/version.ts";
+import { compareEvr, rangesOverlap } from "../../src/packages/rpm/version.ts";
 import type { Random } from "./random.ts";
 import type { TestRpm } from "./rpm-metadata.ts";
 
@@ -65,12 +65,17 @@ export function randomRpmCase(random: Random, options: RandomOptions): RandomCas
         }
       : {}),
   });
+  const known = new Map<string, TestRpm>();
   const repositories = Array.from({ length: options.repositories }, () => {
     const made = new Map<string, TestRpm>();
     for (const name of names) {
       for (let i = 1 + random.below(3); i > 0; i--) {
         const rpm = make(name);
-        made.set(`${name}-${rpm.evr}`, rpm);
+        const id = `${name}-${rpm.evr}`;
+        // What hosts have is told by its id: one id is one package then, as it is with real ones.
+        const same = options.installed ? known.get(id) : undefined;
+        if (same === undefined) known.set(id, rpm);
+        made.set(id, same ?? rpm);
       }
     }
     return { priority: random.chance(0.7) ? 99 : 50, rpms: [...made.values()] };
@@ -99,10 +104,14 @@ function randomHost(
     .map((name) => {
       const own = offered.filter((rpm) => rpm.name === name);
       if (random.chance(0.8)) return random.pick(own);
-      // What no repository has is known by its name alone.
+      // What no repository has is taken to provide what the nearest older build does.
       const made = make(name);
-      const same = own.find(({ evr }) => evr === made.evr);
-      return same ?? { name, evr: made.evr, arch: made.arch ?? "noarch" };
+      const { evr, arch = "noarch" } = made;
+      const same = own.find((rpm) => rpm.evr === evr);
+      const [older] = own
+        .filter((rpm) => rpm.arch === arch && compareEvr(rpm.evr, evr) < 0)
+        .sort((a, b) => compareEvr(b.evr, a.evr));
+      return same ?? { name, evr, arch, ...(older?.provides ? { provides: older.provides } : {}) };
     });
   for (let before = -1; before !== host.length; ) {
     before = host.length;

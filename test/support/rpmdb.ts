@@ -40,12 +40,15 @@ function header(rpm: TestRpm): Buffer {
   return headerSection(values);
 }
 
+/** Headers, one after the other, as `rpmdb --importdb` takes them. */
+export const headersOf = (rpms: TestRpm[]): Buffer => Buffer.concat(rpms.map(header));
+
 /** A root whose rpm database says that these are installed. */
 export function writeRpmdb(root: string, rpms: TestRpm[]): void {
   mkdirSync(root, { recursive: true });
   execFileSync("rpmdb", ["--root", root, "--initdb"], { stdio: "pipe" });
   execFileSync("rpmdb", ["--root", root, "--importdb"], {
-    input: Buffer.concat(rpms.map(header)),
+    input: headersOf(rpms),
     stdio: "pipe",
   });
 }

@@ -63,6 +63,16 @@ export async function readDebHead(bytes: Buffer, what: string): Promise<DebHead>
   throw new AirgapError("corrupt", `${what} is no Debian package: it has no control.tar before its data`);
 }
 
+/** The compressed files of a whole .deb. @throws AirgapError `corrupt` */
+export function dataMember(bytes: Buffer, what: string): Buffer {
+  for (let at = MAGIC.length, i = 0; i < 8 && at + MEMBER <= bytes.length; i++) {
+    const { name, start, size } = readMember(bytes, at, what);
+    if (name.startsWith("data.tar")) return bytes.subarray(start, start + size);
+    at = start + size + (size % 2);
+  }
+  throw new AirgapError("corrupt", `${what} is no Debian package: it has no data.tar`);
+}
+
 /** The file `control` out of control.tar. */
 async function controlFile(compressed: Buffer, what: string): Promise<string> {
   const tar = await decompressAll(compressed, `control.tar of ${what}`, MAX_CONTROL);

@@ -4,6 +4,7 @@ import { fileFromBytes } from "../../lock/artifact.ts";
 import type { LockedPackage, PackageSetFacts } from "../../lock/package-facts.ts";
 import type { ResolveContext } from "../../lock/resolved.ts";
 import type { PackageSetSpec } from "../../lock/spec.ts";
+import { aboutPackage } from "../about.ts";
 import type { Prepared, SetFormat, Tree, TreeMetadata } from "../format.ts";
 import { globRegExp } from "../glob.ts";
 import { type Headed, Heads } from "../heads.ts";
@@ -19,6 +20,7 @@ import { rolesOf } from "../roles.ts";
 import type { ChosenPackage, Closure } from "../types.ts";
 import { type DebHead, readDebHead } from "./archive.ts";
 import { aptFiles } from "./client-files.ts";
+import { parseParagraph } from "./control.ts";
 import { checkUnpackable, inspectDeb } from "./inspect.ts";
 import { parseInstalledDebs } from "./installed.ts";
 import { openRepository, repositoryKeys } from "./open.ts";
@@ -99,6 +101,7 @@ async function look(
   const head = await readHead(heads, chosen, FIRST_BYTES, check, context);
   checkUnpackable(head, set.for, chosen.id);
   const placed = await placePackage(chosen, context);
+  const fields = parseParagraph(head.control, `The control file of ${chosen.id}`);
   const locked: LockedPackage = {
     id: chosen.id,
     name: chosen.name,
@@ -110,6 +113,11 @@ async function look(
     digest: placed.digest,
     head: { size: head.end, sha256: sha256(head.control) },
     reason: chosen.reason,
+    ...aboutPackage({
+      license: undefined,
+      source: fields.get("source") ?? chosen.name,
+      vendor: fields.get("maintainer"),
+    }),
     ...(chosen.unsignedRepository ? { unsigned: true as const } : {}),
   };
   return { locked, source: packageSource(chosen, placed, []), path: pathOf(locked), head: head.control };

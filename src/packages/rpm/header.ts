@@ -180,6 +180,21 @@ function readSection(bytes: Buffer, start: number, what: string): { section: Hea
 }
 
 /**
+ * Reads a header as rpm's database holds it: without the magic number before it.
+ * @throws AirgapError `corrupt`
+ */
+export function parseInstalledHeader(bytes: Buffer, what: string): HeaderSection {
+  const magic = Buffer.alloc(8);
+  magic.writeUInt32BE(HEADER_MAGIC);
+  try {
+    return readSection(Buffer.concat([magic, bytes]), 0, what).section;
+  } catch (error) {
+    if (error instanceof NeedMore) throw new AirgapError("corrupt", `${what} has a header that is cut short`);
+    throw error;
+  }
+}
+
+/**
  * Reads the headers at the start of an RPM.
  * @throws NeedMore when `bytes` ends before they do, AirgapError `corrupt` for what is no RPM
  */

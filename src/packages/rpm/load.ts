@@ -158,12 +158,11 @@ function hostPackages(
     const [model] = same
       .filter((candidate) => compareEvr(candidate.version, version) <= 0)
       .sort((a, b) => compareEvr(b.version, a.version));
-    if (model && compareEvr(model.version, version) === 0) {
-      model.repository = undefined;
-      return model;
-    }
-    const data: RpmData = { requires: [] };
-    const host: Solvable = { id: 0, repository: undefined, order: -1, row: 0, name, arch, version, data };
+    // Repositories go on to offer it: that hosts could get it again counts where providers are chosen.
+    const host: Solvable =
+      model && compareEvr(model.version, version) === 0
+        ? { ...model, repository: undefined }
+        : { id: 0, repository: undefined, order: -1, row: 0, name, arch, version, data: { requires: [] } };
     if (model) models.set(model, [...(models.get(model) ?? []), host]);
     return host;
   });

@@ -23,9 +23,12 @@ export function replacements(universe: Universe, rules: Rules, chosen: ReadonlyS
   const found: Replacement[] = [];
   for (const rule of rules.ofKind("keep")) {
     const host = rules.from(rule);
-    const id = chosen.has(host) ? undefined : rules.literals(rule).find((literal) => chosen.has(literal));
-    if (id !== undefined)
-      found.push({ id, replaces: nevra(universe.get(host)), ...cause(universe, rules, chosen, host) });
+    if (chosen.has(host)) continue;
+    // Several, where it was split into packages of other names.
+    const ids = rules.literals(rule).filter((literal) => chosen.has(literal));
+    if (ids.length === 0) continue;
+    const why = cause(universe, rules, chosen, host);
+    for (const id of ids) found.push({ id, replaces: nevra(universe.get(host)), ...why });
   }
   return found;
 }

@@ -4,6 +4,7 @@ import { fileFromBytes } from "../../lock/artifact.ts";
 import type { CarriedModule, LockedPackage, PackageSetFacts } from "../../lock/package-facts.ts";
 import type { ResolveContext } from "../../lock/resolved.ts";
 import type { PackageSetSpec } from "../../lock/spec.ts";
+import { aboutPackage } from "../about.ts";
 import type { Prepared, SetFormat, Tree, TreeMetadata } from "../format.ts";
 import { globRegExp } from "../glob.ts";
 import { Heads } from "../heads.ts";
@@ -19,7 +20,7 @@ import { rolesOf } from "../roles.ts";
 import type { ChosenPackage, Closure } from "../types.ts";
 import { joined, modulesYaml } from "./carried.ts";
 import { repoFiles } from "./client-files.ts";
-import { parseRpm, type RpmHeaders } from "./header.ts";
+import { parseRpm, type RpmHeaders, Tag } from "./header.ts";
 import { inspectRpm, type RpmFacts } from "./inspect.ts";
 import { parseInstalledRpms } from "./installed.ts";
 import { Modules } from "./modules.ts";
@@ -125,6 +126,11 @@ async function look(
     head,
     reason: chosen.reason,
     ...(chosen.alternative === undefined ? {} : { alternative: chosen.alternative }),
+    ...aboutPackage({
+      license: headers.main.string(Tag.license),
+      source: headers.main.string(Tag.sourceRpm),
+      vendor: headers.main.string(Tag.vendor),
+    }),
     ...(facts.signature ? { signature: facts.signature } : { unsigned: true as const }),
   };
   const source = packageSource(chosen, placed, partsOf(headers, facts.payload));

@@ -77,6 +77,35 @@ describe("hosts with something older than the set can stand", () => {
     expect(carried(found)).toEqual(["agent-1-1", "timers-2-1"]);
   });
 
+  test("what was split into several packages is replaced by all of them", async () => {
+    const rpms = [
+      rpm("tools", "1-1"),
+      rpm("tools-base", "2-1", { obsoletes: ["tools"] }),
+      rpm("tools-extra", "2-1", { obsoletes: ["tools"] }),
+    ];
+    const found = await solved([rpms], ["tools-base"], await hosts("tools-1-1.noarch"));
+    expect(carried(found)).toEqual(["tools-base-2-1", "tools-extra-2-1"]);
+  });
+
+  test("an upgrade of what hosts have comes before something new, where both provide what is needed", async () => {
+    const rpms = [
+      rpm("app", "1-1", { requires: ["web >= 2"] }),
+      rpm("aweb", "9-1", { provides: ["web = 9"] }),
+      rpm("web", "1-1"),
+      rpm("web", "2-1"),
+    ];
+    expect(carried(await solved([rpms], ["app"], await hosts("web-1-1.noarch")))).toEqual([
+      "app-1-1",
+      "web-2-1",
+    ]);
+    expect(carried(await solved([rpms], ["app"]))).toEqual(["app-1-1", "aweb-9-1"]);
+  });
+
+  test("what hosts have is kept where something of it is asked for by a capability", async () => {
+    const rpms = [rpm("web", "1-1", { provides: ["www"] }), rpm("aweb", "9-1", { provides: ["www"] })];
+    expect(carried(await solved([rpms], ["www"], await hosts("web-1-1.noarch")))).toEqual([]);
+  });
+
   test("where nothing can take its place it is an error, since dnf removes nothing unasked", async () => {
     const rpms = [rpm("cron", "1-1"), rpm("agent", "1-1", { conflicts: ["cron"] })];
     await expect(solved([rpms], ["agent"], await hosts("cron-1-1.noarch"))).rejects.toThrow(
