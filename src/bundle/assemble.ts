@@ -38,7 +38,7 @@ export function assemble(
       if (known) {
         checkSize(known.descriptor, descriptor, item);
         known.sources.push(source);
-      } else wanted.set(descriptor.digest, { descriptor, sources: [source] });
+      } else wanted.set(descriptor.digest, { descriptor, sources: [source], name: item.name });
     }
   }
   const order = new Set<Digest>([...manifests].toSorted(before));

@@ -1,27 +1,36 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { replaceFileSync } from "../atomic.ts";
 import { AirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { count, formatBytes } from "../format.ts";
-import { quote } from "../host/host.ts";
-import { itemsOf, type Lock } from "../lock/lock.ts";
+import type { Lock } from "../lock/lock.ts";
 import { checkLock } from "../lock/parse.ts";
-import { parseBundleSpec, readSpecText } from "../lock/spec.ts";
+import { type BundleSpec, parseLocatedSpec, readSpecText } from "../lock/spec.ts";
 import { canonicalJson } from "../oci/canonical-json.ts";
 import { type Digest, digestOf } from "../oci/digest.ts";
-import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
-import { readBlob } from "../transport/read.ts";
+import type { Signer } from "../trust/key.ts";
+import { removeStale } from "../trust/signature-files.ts";
 import { assemble } from "./assemble.ts";
+import { extractLines } from "./beside.ts";
+import { bytesOf, deltaOf, encodeDelta } from "./delta.ts";
 import { diffLocks, type LockDiff, readLockOf } from "./diff.ts";
-import { holdOutput } from "./exclusive.ts";
-import { fill, type WantedBlob } from "./fill.ts";
+import { checkOutput, holdOutput } from "./exclusive.ts";
 import { checkClosed } from "./held.ts";
-import { blobName, encodeLock, type Layout, layOut } from "./layout.ts";
-import { discardBuild, PartFile, savedBuild } from "./part-file.ts";
-import { BundleReader } from "./reader.ts";
+import { encodeLock, layOut } from "./layout.ts";
+import type { ListedItem } from "./list.ts";
+import { discardBuild, savedBuild } from "./part-file.ts";
+import { BundleReader, type Opening } from "./reader.ts";
+import { readHolding } from "./receipt.ts";
 import { type ResolveOptions, resolveSpec } from "./resolve-spec.ts";
+import { signWith } from "./sign.ts";
+import { located, locatedEmit } from "./spec-lines.ts";
 import { takeLogins } from "./spec-logins.ts";
+import { checkCount } from "./split.ts";
+import { isWhole, openStanding, putBeside } from "./standing.ts";
+import { checkStones } from "./stones.ts";
+import { bytesToFetch, contentsOf, preferLocal, readWanted } from "./wanted.ts";
+import { type Written, writeBundle } from "./write-bundle.ts";
 
 export interface BuildOptions {
   spec: string;
@@ -33,8 +42,22 @@ export interface BuildOptions {
   dryRun: boolean;
   /** Earlier bundles to take blobs from. */
   reuse: string[];
+  /** A lock, a bundle or a receipt: what it has is left out. */
+  since?: string | undefined;
+  /** How those are opened. */
+  opening?: Opening | undefined;
   /** Blobs, and requests to a host, at a time; by default as many as the host can handle. */
   concurrency?: number | undefined;
+  /** Writes volumes of this size instead of one file. Bytes. */
+  volumeSize?: number | undefined;
+  /** Signs the bundle, in a file beside it. */
+  signer?: Signer | undefined;
+  /** Of the new lock; by default one more than the last lock's when anything changed. */
+  sequence?: number | undefined;
+  /** Bytes a second that blobs may come with, all together. */
+  limitRate?: number | undefined;
+  /** When something cannot be had, look for the rest too, and name all that failed. */
+  keepGoing?: boolean | undefined;
   cacheDir: string;
   emit: Emit;
   signal?: AbortSignal | undefined;
@@ -49,9 +72,25 @@ export interface BuildResult {
   blobs: number;
   /** Bytes of the whole tar. */
   size: number;
+  /** Counts up with every build that changes the lock. */
+  sequence: number;
+  /** With `--since`: what the bundle counts on and leaves out. Bytes. */
+  delta?: { since: Digest; blobs: number; bytes: number };
+  /** With `--volume-size`. */
+  volumes?: string[];
+  /** Path of the signature, with `--sign-key`. */
+  signature?: string;
   /** Compared with the lock that was there before. */
   changes: LockDiff["changes"];
   resumed: boolean;
+  /** The bundle was there already, whole and of this lock. */
+  unchanged: boolean;
+  /** Bytes that no bundle at hand has. */
+  toFetch: number;
+  /** With `--dry-run`: what the bundle would hold. */
+  contents?: ListedItem[];
+  /** Files that go with the bundle: a text for the site, and the checksums. */
+  beside?: string[];
   /** Items of kind self, with the command that unpacks the tool at the site. */
   extract: string[];
 }
@@ -80,20 +119,40 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
 
 async function buildAlone(options: BuildOptions): Promise<BuildResult> {
   const text = await readSpecText(options.spec);
-  const { spec, logins } = takeLogins(parseBundleSpec(text, options.spec));
+  const { spec, locate } = parseLocatedSpec(text, options.spec);
+  try {
+    return await buildSpec(spec, text, { ...options, emit: locatedEmit(options.emit, locate) });
+  } catch (error) {
+    throw located(error, locate);
+  }
+}
+
+/** @param text of the spec */
+async function buildSpec(parsed: BundleSpec, text: string, options: BuildOptions): Promise<BuildResult> {
+  const { spec, logins } = takeLogins(parsed);
   const lockPath = lockPathOf(options.spec);
   const specDigest = digestOf(text);
   const previous = previousLock(lockPath, options);
   const resumed = resumable(options, specDigest, previous);
   const followed = resumed ?? (options.locked ? mustHave(previous, lockPath) : undefined);
 
-  const reused = options.reuse.map((path) => BundleReader.open(path));
+  const holding =
+    options.since === undefined
+      ? undefined
+      : await readHolding(options.since, options.opening, options.signal);
+  const standing =
+    options.fresh || options.output === "" ? undefined : openStanding(options.output, options.emit);
+  const reused = [
+    ...(standing ? [standing] : []),
+    ...options.reuse.map((path) => BundleReader.open(path, options.opening)),
+  ];
   const resolving: ResolveOptions = {
     spec,
     logins,
     baseDir: dirname(resolve(options.spec)),
     cacheDir: options.cacheDir,
     concurrency: options.concurrency,
+    keepGoing: options.keepGoing,
     atHand: reused.map((bundle) => bundle.source()),
     emit: options.emit,
     signal: options.signal,
@@ -104,10 +163,20 @@ async function buildAlone(options: BuildOptions): Promise<BuildResult> {
   const session = await resolveSpec(resolving);
   try {
     const { lock, wanted } = assemble(spec, session.resolved, session.kubeadm);
+    setSequence(lock, followed, previous, options.sequence);
     await checkClosed(lock, (digest) => readWanted(wanted, digest));
     if (followed) checkFollowed(lock, followed, lockPath, resumed !== undefined);
     checkLock(lock);
-    const layout = layOut(lock);
+    if (lock.items.length === 0)
+      options.emit({
+        type: "warning",
+        message: `${options.spec} asks for nothing: the bundle is empty`,
+        suggestion: "airgap schema bundle shows what it can ask for",
+      });
+    if (spec.upgradeFrom !== undefined) checkStones(lock, spec.upgradeFrom);
+    const delta = holding && deltaOf(lock, holding);
+    for (const { digest } of delta?.blobs ?? []) wanted.delete(digest);
+    const layout = layOut(lock, delta);
     const changes = previous ? diffLocks(previous, lock).changes : [];
     const result: BuildResult = {
       lock: lockPath,
@@ -115,42 +184,86 @@ async function buildAlone(options: BuildOptions): Promise<BuildResult> {
       items: lock.items.length,
       blobs: lock.blobs.length,
       size: layout.size,
+      sequence: lock.sequence ?? 0,
+      ...(delta
+        ? { delta: { since: delta.since, blobs: delta.blobs.length, bytes: bytesOf(delta.blobs) } }
+        : {}),
       changes,
       resumed: resumed !== undefined,
+      unchanged: false,
+      toFetch: bytesToFetch(wanted, reused),
       extract: [],
     };
-    if (options.dryRun) return result;
+    if (options.volumeSize !== undefined) checkCount(layout.size, options.volumeSize);
+    if (options.dryRun) return { ...result, contents: await contentsOf(lock, wanted) };
     if (!options.locked) writeLock(lockPath, lock);
     if (options.lockOnly) return result;
+    const finish = async (unchanged: boolean, written: Written = {}): Promise<BuildResult> => {
+      const { volumes } = written;
+      const signature = signNew(options, lock);
+      return {
+        ...result,
+        unchanged,
+        bundle: options.output,
+        ...(volumes ? { volumes } : {}),
+        ...(signature ? { signature } : {}),
+        extract: extractLines(options.output, lock, layout, volumes !== undefined),
+        beside: await putBeside(options, lock, layout, written),
+      };
+    };
+    if (
+      delta === undefined &&
+      options.volumeSize === undefined &&
+      standing?.delta === undefined &&
+      standing?.layout.lockDigest === layout.lockDigest &&
+      (await isWhole(standing, options.cacheDir, options))
+    ) {
+      discardBuild(options.output);
+      return await finish(true);
+    }
     options.emit({
       type: "phase",
       name: "Fetching",
-      detail: `${count(lock.items.length, "item")}, ${count(lock.blobs.length, "blob")}, ${formatBytes(layout.size)}`,
+      detail: `${count(lock.items.length, "item")}, ${count(wanted.size, "blob")}, ${formatBytes(layout.size)}`,
     });
     preferLocal(wanted, reused);
-    await write(options, layout, { specDigest, lock }, wanted);
-    return { ...result, bundle: options.output, extract: extractLines(options.output, lock) };
+    const { volumeSize } = options;
+    const leftOut = delta && digestOf(encodeDelta(delta));
+    const saved = { specDigest, lock, volumeSize, ...(leftOut ? { delta: leftOut } : {}) };
+    return await finish(false, await writeBundle(options.output, layout, saved, wanted, options));
   } finally {
     await session.close();
     for (const bundle of reused) bundle.close();
   }
 }
 
-/** A manifest of what is about to be fetched; it is at hand since it was resolved. */
-async function readWanted(wanted: Map<Digest, WantedBlob>, digest: Digest): Promise<Buffer | undefined> {
-  const found = wanted.get(digest);
-  const [source] = found?.sources ?? [];
-  return found && source ? readBlob(source, found.descriptor, MAX_MANIFEST_SIZE) : undefined;
+/**
+ * Numbers a new lock: one more than the last one's, and the same when nothing else changed, so that equal content
+ * gives equal bytes. A lock that is followed keeps its own.
+ */
+function setSequence(
+  lock: Lock,
+  followed: Lock | undefined,
+  previous: Lock | undefined,
+  given: number | undefined,
+): void {
+  if (followed) {
+    if (followed.sequence !== undefined) lock.sequence = followed.sequence;
+    return;
+  }
+  const last = previous?.sequence ?? 0;
+  const same =
+    previous !== undefined &&
+    encodeLock({ ...lock, sequence: last }).equals(encodeLock({ ...previous, sequence: last }));
+  lock.sequence = given ?? (same && last > 0 ? last : last + 1);
 }
 
-function checkOutput(output: string): void {
-  const folder = dirname(resolve(output));
-  if (!existsSync(folder) || !statSync(folder).isDirectory())
-    throw new AirgapError("usage", `Cannot write the bundle to ${folder}: no such folder`, {
-      suggestions: [`mkdir -p ${folder}`],
-    });
-  if (existsSync(output) && !statSync(output).isFile())
-    throw new AirgapError("usage", `${output} exists and is not a file`);
+/** What was signed before under this name is not what is there now. @returns the path of the new signature */
+function signNew({ output, signer, emit }: BuildOptions, lock: Lock): string | undefined {
+  const content = encodeLock(lock);
+  for (const path of removeStale(output, content))
+    emit({ type: "note", message: `Removed ${path}: it signed what ${output} held before` });
+  return signer && signWith(signer, { path: output, content }).signature;
 }
 
 /** The lock of the last build. If it cannot be read, that is an error only when it must be followed. */
@@ -166,15 +279,16 @@ function previousLock(path: string, { locked, emit }: BuildOptions): Lock | unde
 }
 
 /** The lock of an interrupted build of the same spec, unless `--fresh` is set. */
-function resumable(
-  { output, fresh, dryRun, lockOnly, locked, emit }: BuildOptions,
-  specDigest: Digest,
-  previous: Lock | undefined,
-): Lock | undefined {
+function resumable(options: BuildOptions, specDigest: Digest, previous: Lock | undefined): Lock | undefined {
+  const { output, fresh, dryRun, lockOnly, locked, emit } = options;
   if (dryRun || lockOnly) return undefined;
   const saved = savedBuild(output);
   if (saved === undefined) return undefined;
-  const other = locked && previous !== undefined && !encodeLock(saved.lock).equals(encodeLock(previous));
+  const { sequence = saved.lock.sequence } = options;
+  const other =
+    (locked && previous !== undefined && !encodeLock(saved.lock).equals(encodeLock(previous))) ||
+    sequence !== saved.lock.sequence ||
+    options.volumeSize !== saved.volumeSize;
   if (!fresh && !other && saved.specDigest === specDigest) {
     emit({
       type: "note",
@@ -220,36 +334,4 @@ function writeLock(path: string, lock: Lock): void {
   } catch (cause) {
     throw new AirgapError("disk", `Cannot write the lock ${path}: ${messageOf(cause)}`, { cause });
   }
-}
-
-/** Bundles at hand are asked before any network. */
-function preferLocal(wanted: Map<Digest, WantedBlob>, reused: BundleReader[]): void {
-  for (const bundle of reused) {
-    const source = bundle.source();
-    for (const [digest, { sources, descriptor }] of wanted)
-      if (bundle.region(digest)?.size === descriptor.size) sources.unshift(source);
-  }
-}
-
-async function write(
-  options: BuildOptions,
-  layout: Layout,
-  saved: { specDigest: string; lock: Lock },
-  wanted: Map<Digest, WantedBlob>,
-): Promise<void> {
-  const part = PartFile.open(options.output, layout, saved);
-  try {
-    await fill(part, layout, wanted.values(), options);
-  } catch (error) {
-    part.close();
-    throw error;
-  }
-  part.finish();
-}
-
-/** The tool's own archives can be unpacked with tar alone. */
-function extractLines(bundle: string, lock: Lock): string[] {
-  return itemsOf(lock, "self").flatMap(({ facts }) =>
-    facts ? [`tar -xOf ${quote(bundle)} ${blobName(facts.digest)} | tar -xz`] : [],
-  );
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { realpathSync } from "node:fs";
+import { existsSync, realpathSync, statSync } from "node:fs";
 import { createServer } from "node:net";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { AirgapError } from "../errors.ts";
 
 /**
@@ -33,4 +33,15 @@ export async function holdOutput(output: string): Promise<() => void> {
   });
   server.unref();
   return () => server.close();
+}
+
+/** @throws AirgapError `usage` when a bundle cannot be written there */
+export function checkOutput(output: string): void {
+  const folder = dirname(resolve(output));
+  if (!existsSync(folder) || !statSync(folder).isDirectory())
+    throw new AirgapError("usage", `Cannot write the bundle to ${folder}: no such folder`, {
+      suggestions: [`mkdir -p ${folder}`],
+    });
+  if (existsSync(output) && !statSync(output).isFile())
+    throw new AirgapError("usage", `${output} exists and is not a file`);
 }

@@ -3,14 +3,17 @@ import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { itemsOf, type PackagesItem } from "../lock/lock.ts";
 import { pathBelow } from "../lock/titles.ts";
-import { BundleReader } from "./reader.ts";
+import { BundleReader, type Opening } from "./reader.ts";
 import { writeFiles } from "./write-files.ts";
 
 export interface ExportOptions {
   bundle: string;
   dir: string;
+  /** Where a web server will give `dir` out: `http://web.site/packages`. */
+  url?: string | undefined;
   emit: Emit;
   signal?: AbortSignal | undefined;
+  opening?: Opening | undefined;
 }
 
 /** A repository as it was written. */
@@ -27,8 +30,19 @@ export interface ExportedSet {
  * web server. Files that exist already with the right content are left alone.
  * @throws AirgapError
  */
-export async function exportPackages({ bundle, dir, emit, signal }: ExportOptions): Promise<ExportedSet[]> {
-  const reader = await BundleReader.openUnless(signal, bundle);
+export async function exportPackages({
+  bundle,
+  dir,
+  url,
+  emit,
+  signal,
+  opening,
+}: ExportOptions): Promise<ExportedSet[]> {
+  if (url !== undefined && !/^https?:\/\/[^\s/?#]+[^\s?#]*$/.test(url))
+    throw new AirgapError("usage", `--url ${url} is not the address of a folder on a web server`, {
+      suggestions: ["--url http://web.site/packages"],
+    });
+  const reader = await BundleReader.openUnless(signal, bundle, opening);
   try {
     const items = itemsOf(reader.lock, "packages");
     if (items.length === 0)
@@ -36,7 +50,8 @@ export async function exportPackages({ bundle, dir, emit, signal }: ExportOption
         suggestions: [`airgap list ${bundle}`],
       });
     const sets: ExportedSet[] = [];
-    for (const item of items) sets.push(await exportSet(reader, item, dir, emit, signal));
+    for (const item of items)
+      sets.push(await exportSet(reader, item, { dir, url: url?.replace(/\/+$/, ""), emit, signal }));
     return sets;
   } finally {
     reader.close();
@@ -46,13 +61,20 @@ export async function exportPackages({ bundle, dir, emit, signal }: ExportOption
 async function exportSet(
   reader: BundleReader,
   item: PackagesItem,
-  into: string,
-  emit: Emit,
-  signal?: AbortSignal,
+  { dir: into, url, emit, signal }: Pick<ExportOptions, "dir" | "url" | "emit" | "signal">,
 ): Promise<ExportedSet> {
   const { name } = item;
   const files = reader.files(item);
   emit({ type: "plan", items: files.length, bytes: files.reduce((sum, { layer }) => sum + layer.size, 0) });
-  const size = await writeFiles({ reader, files, into, below: name, item: name, emit, signal });
+  const size = await writeFiles({
+    reader,
+    files,
+    into,
+    below: name,
+    url: url && `${url}/${name}`,
+    item: name,
+    emit,
+    signal,
+  });
   return { name, dir: pathBelow(resolve(into), name), files: files.length, size };
 }

@@ -5,7 +5,7 @@ import type { Item } from "../lock/lock.ts";
 import type { TitledLayer } from "../lock/titles.ts";
 import { nearest } from "../schema/nearest.ts";
 import { chartFileName, chartsOf, isOfChart, packChart } from "./packed-chart.ts";
-import { BundleReader } from "./reader.ts";
+import { BundleReader, type Opening } from "./reader.ts";
 import { writeBytes, writeFiles } from "./write-files.ts";
 
 /** What can be taken out, by the word that the user says, and the folder that it goes to. */
@@ -28,6 +28,7 @@ export interface ExtractOptions {
   kinds: ExtractKind[];
   emit: Emit;
   signal?: AbortSignal | undefined;
+  opening?: Opening | undefined;
 }
 
 /** An item as it was, or would be, written. */
@@ -47,7 +48,7 @@ export interface ExtractedItem {
  * @throws AirgapError `not-found` with the nearest name, `disk`, `corrupt`
  */
 export async function extractBundle(options: ExtractOptions): Promise<ExtractedItem[]> {
-  const reader = await BundleReader.openUnless(options.signal, options.bundle);
+  const reader = await BundleReader.openUnless(options.signal, options.bundle, options.opening);
   try {
     const chosen = choose(reader, options);
     const plans = chosen.map((item) => ({ item, files: filesToWrite(reader, item) }));

@@ -1,11 +1,14 @@
 import { createHash, type Hash } from "node:crypto";
+import { availableParallelism } from "node:os";
 import pLimit, { type LimitFunction } from "p-limit";
 import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, finish } from "../oci/digest.ts";
+import { RateLimit } from "../transport/rate.ts";
 import type { Source } from "../transport/types.ts";
-import { HashPool, SMALL } from "./hash-pool.ts";
+import { allOf } from "./all-errors.ts";
+import { HashPool, MAX_WORKERS, SMALL } from "./hash-pool.ts";
 import type { Entry, Layout } from "./layout.ts";
 import type { PartFile } from "./part-file.ts";
 
@@ -13,11 +16,19 @@ import type { PartFile } from "./part-file.ts";
 export interface WantedBlob {
   descriptor: Descriptor;
   sources: Source[];
+  /** The item that it belongs to, for people. */
+  name?: string;
 }
 
 export interface FillOptions {
   /** Blobs at a time; by default as many as their hosts can handle. */
   concurrency?: number | undefined;
+  /** Bytes a second, of all blobs together. */
+  limitRate?: number | undefined;
+  /** Fetch the other blobs when one cannot be had, and fail with all of them at the end. */
+  keepGoing?: boolean | undefined;
+  /** Told of each blob once it is written and right. */
+  written?: ((entry: Entry) => void) | undefined;
   emit: Emit;
   signal?: AbortSignal | undefined;
 }
@@ -38,7 +49,9 @@ export async function fill(
   wanted: Iterable<WantedBlob>,
   options: FillOptions,
 ): Promise<void> {
-  const pool = new HashPool();
+  // Who is told of what was written has a thread of its own for it.
+  const pool = new HashPool(options.written && Math.min(availableParallelism(), MAX_WORKERS) - 1);
+  const rate = options.limitRate === undefined ? undefined : new RateLimit(options.limitRate);
   const [ordinary, fast] = [AT_ONCE, AT_ONCE_BY_LANE].map((most) => pLimit(options.concurrency ?? most)) as [
     LimitFunction,
     LimitFunction,
@@ -50,28 +63,32 @@ export async function fill(
     type: "plan",
     items: jobs.length,
     bytes: jobs.reduce((sum, { descriptor }) => sum + descriptor.size, 0),
+    names: new Map(jobs.flatMap(({ descriptor, name }) => (name ? [[descriptor.digest, name]] : []))),
   });
   try {
     const results = jobs.map(async (job) => {
       const entry = layout.byDigest.get(job.descriptor.digest);
       if (entry === undefined) throw new Error(`${job.descriptor.digest} has no place in the layout`);
-      const blob = new BlobFill(part, entry, job, { ...options, signal }, pool);
-      if (await blob.kept()) return;
-      for (;;) {
+      const blob = new BlobFill(part, entry, job, { ...options, signal, rate }, pool);
+      for (let right = await blob.kept(); !right; ) {
         await (blob.byLane ? fast : ordinary)(() => blob.write());
-        if (await blob.right()) return;
-        await blob.refused();
+        right = await blob.right();
+        if (!right) await blob.refused();
       }
+      options.written?.(entry);
     });
     // All jobs must end before the file may be closed, whichever failed first.
     const first = await Promise.race([
       Promise.allSettled(results).then(() => undefined),
       firstFailure(results),
     ]);
-    if (first !== undefined) stop.abort(first);
-    await Promise.allSettled(results);
+    if (first !== undefined && !options.keepGoing) stop.abort(first);
+    const settled = await Promise.allSettled(results);
     options.signal?.throwIfAborted();
-    if (first !== undefined) throw first;
+    if (first === undefined) return;
+    throw options.keepGoing
+      ? allOf(settled.flatMap((each) => (each.status === "rejected" ? [each.reason] : [])))
+      : first;
   } finally {
     await pool.close();
   }
@@ -84,13 +101,18 @@ function firstFailure(results: Promise<void>[]): Promise<unknown> {
   });
 }
 
+interface Working {
+  signal: AbortSignal;
+  rate: RateLimit | undefined;
+}
+
 /** One blob on its way into the part file. */
 class BlobFill {
   readonly #part: PartFile;
   readonly #entry: Entry;
   readonly #descriptor: Descriptor;
   readonly #sources: Source[];
-  readonly #options: FillOptions & { signal: AbortSignal };
+  readonly #options: FillOptions & Working;
   readonly #pool: HashPool;
   #written: number;
   /** True while every byte came in this run from one source in one piece; a wrong digest then proves that source bad. */
@@ -104,7 +126,7 @@ class BlobFill {
     part: PartFile,
     entry: Entry,
     { descriptor, sources }: WantedBlob,
-    options: FillOptions & { signal: AbortSignal },
+    options: FillOptions & Working,
     pool: HashPool,
   ) {
     this.#part = part;
@@ -118,7 +140,7 @@ class BlobFill {
 
   /** Whether the blob will be fetched by the fast lane. */
   get byLane(): boolean {
-    return this.#sources[0]?.writeTo !== undefined;
+    return this.#options.rate === undefined && this.#sources[0]?.writeTo !== undefined;
   }
 
   /** Whether an earlier run wrote the whole blob with the right content. */
@@ -139,7 +161,7 @@ class BlobFill {
     const { digest, size } = this.#descriptor;
     const resumed = this.#written > 0;
     this.#resumed = resumed;
-    if (resumed) this.#options.emit({ type: "progress", item: digest, bytes: this.#written });
+    if (resumed) this.#options.emit({ type: "progress", item: digest, bytes: this.#written, had: true });
     if (!resumed) this.#hash = this.#freshHash();
     for (let first = true; this.#written < size || (size === 0 && first); first = false) {
       try {
@@ -195,7 +217,12 @@ class BlobFill {
   #restart(): void {
     this.#restarted = true;
     this.#part.forget(this.#entry);
-    this.#options.emit({ type: "progress", item: this.#descriptor.digest, bytes: -this.#written });
+    this.#options.emit({
+      type: "progress",
+      item: this.#descriptor.digest,
+      bytes: -this.#written,
+      had: true,
+    });
     this.#written = 0;
     this.#pure = true;
     this.#hash = this.#freshHash();
@@ -207,17 +234,20 @@ class BlobFill {
 
   async #writeTo(sink: (chunk: Uint8Array) => void): Promise<void> {
     const [source] = this.#sources;
-    const { signal } = this.#options;
+    const { signal, rate } = this.#options;
     signal.throwIfAborted();
     if (source === undefined)
       throw new AirgapError("not-found", `${this.#descriptor.digest} is missing from every source`);
     const range = { offset: this.#written };
-    if (source.writeTo) return source.writeTo(this.#descriptor, range, sink, signal);
+    // The fast lane cannot wait; a limited line needs no fast lane.
+    if (source.writeTo && rate === undefined) return source.writeTo(this.#descriptor, range, sink, signal);
     for await (const chunk of (await source.fetch(
       this.#descriptor,
       this.#written > 0 ? { range, signal } : { signal },
-    )) as AsyncIterable<Buffer>)
+    )) as AsyncIterable<Buffer>) {
+      await rate?.take(chunk.length, signal);
       sink(chunk);
+    }
   }
 
   /** Changes to the next source; the retries of this one are used up. @throws the error when there is no next source */

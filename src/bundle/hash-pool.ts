@@ -7,9 +7,7 @@ import { hashRegion } from "./hash-region.ts";
 
 export interface HashJob {
   id: number;
-  fd: number;
-  offset: number;
-  size: number;
+  region: Region;
   algorithm: "sha256" | "sha512";
 }
 
@@ -26,7 +24,7 @@ interface Waiting {
 }
 
 /** Measured: more than four workers gain nothing before the disk is the limit. */
-const MAX_WORKERS = 4;
+export const MAX_WORKERS = 4;
 
 /** Regions up to this size are hashed here: a trip to a worker costs more than the hashing. Bytes. */
 export const SMALL = 128 * 1024;
@@ -36,6 +34,12 @@ const BACKLOG = 32 * 1024 * 1024;
 
 /** A worker only hashes. */
 const RESOURCES = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 16, stackSizeMb: 1 };
+
+/** A thread that hashes: `hash-worker.ts` says what it takes. */
+export function startHashWorker(): Worker {
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  return new Worker(new URL(`./hash-worker.${extension}`, import.meta.url), { resourceLimits: RESOURCES });
+}
 
 /**
  * Hashes regions of files in worker threads. A descriptor is shared by the whole process, so the
@@ -58,7 +62,7 @@ export class HashPool {
     algorithm: "sha256" | "sha512" = "sha256",
   ): Promise<{ digest: Digest; read: number }> {
     if (region.size <= SMALL) {
-      const { hex, read } = hashRegion(this.#buffer, region.fd, region.offset, region.size, algorithm);
+      const { hex, read } = hashRegion(this.#buffer, region, algorithm);
       return { digest: `${algorithm}:${hex}`, read };
     }
     const slot = this.#slot();
@@ -67,13 +71,7 @@ export class HashPool {
     try {
       const answer = await new Promise<HashAnswer>((resolve, reject) => {
         this.#waiting.set(id, { resolve, reject });
-        slot.worker.postMessage({
-          id,
-          fd: region.fd,
-          offset: region.offset,
-          size: region.size,
-          algorithm,
-        } satisfies HashJob);
+        slot.worker.postMessage({ id, region, algorithm } satisfies HashJob);
       });
       if (answer.error !== undefined)
         throw new AirgapError(
@@ -103,11 +101,7 @@ export class HashPool {
       undefined,
     );
     if (least && (least.load < BACKLOG || this.#workers.length >= this.#limit)) return least;
-    const program = new URL(
-      import.meta.url.endsWith(".ts") ? "./hash-worker.ts" : "./hash-worker.js",
-      import.meta.url,
-    );
-    const worker = new Worker(program, { resourceLimits: RESOURCES });
+    const worker = startHashWorker();
     worker.on("message", (answer: HashAnswer) => this.#waiting.get(answer.id)?.resolve(answer));
     worker.on("error", (error: Error) => {
       for (const { reject } of this.#waiting.values()) reject(error);

@@ -1,17 +1,16 @@
 import { createHash } from "node:crypto";
 import { regionPieces } from "../transport/region.ts";
+import type { Region } from "../transport/types.ts";
 
-/** Hashes `size` bytes of a file from `offset` on; fewer when the file ends earlier. Reuses the given buffer. */
+/** Hashes a region of a file; fewer bytes when the file ends earlier. Reuses the given buffer. */
 export function hashRegion(
   buffer: Buffer,
-  fd: number,
-  offset: number,
-  size: number,
+  region: Region,
   algorithm: "sha256" | "sha512",
 ): { hex: string; read: number } {
   const hash = createHash(algorithm);
   let read = 0;
-  for (const piece of regionPieces({ fd, offset, size }, buffer)) {
+  for (const piece of regionPieces(region, buffer)) {
     hash.update(piece);
     read += piece.length;
   }

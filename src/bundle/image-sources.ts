@@ -44,6 +44,6 @@ export class ImageSources {
     const key = `${place.kind}:${place.path}`;
     const opening = this.#local.get(key) ?? openLocal(place, { cacheDir, signal });
     this.#local.set(key, opening);
-    return { source: await opening, reference: place.name };
+    return { source: await opening, reference: place.name, origin: from };
   }
 }

@@ -4,6 +4,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, type Digest, digestOf, hexOf } from "../oci/digest.ts";
 import { MediaType } from "../oci/media-types.ts";
 import { formatReference, parseReference } from "../oci/reference.ts";
+import { DELTA_ARTIFACT_TYPE, DELTA_MEDIA_TYPE, type Delta, encodeDelta } from "./delta.ts";
 import { END_OF_ARCHIVE, entryHeader, headerSize, padded } from "./tar.ts";
 
 export const ROOT_ARTIFACT_TYPE = "application/vnd.airgap.bundle.v1";
@@ -93,16 +94,19 @@ function unique(descriptors: Descriptor[]): Descriptor[] {
   });
 }
 
-/** The lock as an artifact, so that every tool reads it as an ordinary manifest. */
-function rootManifest(lock: Buffer): { manifest: Buffer; lockDigest: Digest } {
+/** The lock as an artifact, so that every tool reads it as an ordinary manifest; in a delta with what it counts on. */
+function rootManifest(lock: Buffer, delta: Buffer | undefined): { manifest: Buffer; lockDigest: Digest } {
   const lockDigest = digestOf(lock);
   const blob: Descriptor = { mediaType: LOCK_MEDIA_TYPE, digest: lockDigest, size: lock.length };
+  const more: Descriptor[] = delta
+    ? [{ mediaType: DELTA_MEDIA_TYPE, digest: digestOf(delta), size: delta.length }]
+    : [];
   const manifest = canonicalJson({
     schemaVersion: 2,
     mediaType: MediaType.ociManifest,
-    artifactType: ROOT_ARTIFACT_TYPE,
+    artifactType: delta ? DELTA_ARTIFACT_TYPE : ROOT_ARTIFACT_TYPE,
     config: blob,
-    layers: [blob],
+    layers: [blob, ...more],
   });
   return { manifest: Buffer.from(manifest), lockDigest };
 }
@@ -110,21 +114,24 @@ function rootManifest(lock: Buffer): { manifest: Buffer; lockDigest: Digest } {
 /**
  * Computes the whole tar except the blobs' bytes: the index, every header, every offset.
  * The lock comes right after the index, so that list and diff read the first kilobytes only.
+ * @param delta what the bundle leaves out. The index of a delta lists its root alone: other tools would follow
+ * children that are not there
  */
-export function layOut(lock: Lock): Layout {
+export function layOut(lock: Lock, delta?: Delta): Layout {
   const lockBytes = encodeLock(lock);
-  const { manifest, lockDigest } = rootManifest(lockBytes);
+  const deltaBytes = delta && encodeDelta(delta);
+  const { manifest, lockDigest } = rootManifest(lockBytes, deltaBytes);
   const root: Descriptor = {
     mediaType: MediaType.ociManifest,
     digest: digestOf(manifest),
     size: manifest.length,
-    artifactType: ROOT_ARTIFACT_TYPE,
-    annotations: { "vnd.airgap.kind": "lock" },
+    artifactType: delta ? DELTA_ARTIFACT_TYPE : ROOT_ARTIFACT_TYPE,
+    annotations: { "vnd.airgap.kind": delta ? "delta" : "lock" },
   };
   const index = canonicalBytes({
     schemaVersion: 2,
     mediaType: MediaType.ociIndex,
-    manifests: unique([root, ...lock.items.flatMap(indexEntries)]),
+    manifests: unique([root, ...(delta ? [] : lock.items.flatMap(indexEntries))]),
   });
 
   const entries: Entry[] = [];
@@ -144,6 +151,8 @@ export function layOut(lock: Lock): Layout {
   add({ name: "index.json" }, made(index));
   add({ digest: root.digest }, made(manifest));
   add({ digest: lockDigest }, made(lockBytes));
-  for (const { digest, size } of lock.blobs) add({ digest }, { size });
+  if (deltaBytes) add({ digest: digestOf(deltaBytes) }, made(deltaBytes));
+  const leftOut = new Set(delta?.blobs.map(({ digest }) => digest));
+  for (const { digest, size } of lock.blobs) if (!leftOut.has(digest)) add({ digest }, { size });
   return { lockDigest, entries, byDigest, size: offset + END_OF_ARCHIVE.length };
 }

@@ -1,29 +1,15 @@
-import {
-  closeSync,
-  existsSync,
-  fdatasync,
-  fstatSync,
-  fsyncSync,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  statSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { existsSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { syncFolder } from "../atomic.ts";
-import { AirgapError, Exit, messageOf } from "../errors.ts";
+import { AirgapError, messageOf } from "../errors.ts";
 import { formatBytes } from "../format.ts";
 import type { Lock } from "../lock/lock.ts";
 import { parseLock } from "../lock/parse.ts";
 import { isRecord } from "../oci/descriptor.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
 import type { Region } from "../transport/types.ts";
 import { BuildJournal, type Progress } from "./build-journal.ts";
 import { type Entry, encodeLock, type Layout } from "./layout.ts";
+import { discardParts, firstPart, PartVolumes, presentBytes } from "./part-volumes.ts";
 import { END_OF_ARCHIVE } from "./tar.ts";
 
 /** Bytes that may be unwritten before a flush starts, so that the last flush does not have to write them all. */
@@ -31,7 +17,6 @@ const DIRTY = 64 * 1024 * 1024;
 
 /** The files of a bundle under construction. */
 const names = (output: string) => ({
-  part: `${output}.part`,
   state: `${output}.part.json`,
   journal: `${output}.part.journal`,
 });
@@ -40,18 +25,26 @@ const names = (output: string) => ({
 export interface SavedBuild {
   specDigest: string;
   lock: Lock;
+  /** Bytes; absent for a bundle in one file. */
+  volumeSize?: number | undefined;
+  /** Of what a delta leaves out. */
+  delta?: Digest | undefined;
 }
 
 /** Reads what an interrupted build of `output` left; undefined when there is nothing or it is unreadable. */
 export function savedBuild(output: string): SavedBuild | undefined {
-  const { part, state } = names(output);
-  if (!existsSync(part) || !existsSync(state)) return undefined;
+  const { state } = names(output);
+  if (!existsSync(state)) return undefined;
   try {
     const value: unknown = JSON.parse(readFileSync(state, "utf8"));
     if (!isRecord(value) || typeof value["specDigest"] !== "string" || !isRecord(value["lock"]))
       return undefined;
+    const volumeSize = typeof value["volumeSize"] === "number" ? value["volumeSize"] : undefined;
+    if (!existsSync(firstPart(output, volumeSize))) return undefined;
     return {
       specDigest: value["specDigest"],
+      ...(volumeSize === undefined ? {} : { volumeSize }),
+      ...(isDigest(value["delta"]) ? { delta: value["delta"] } : {}),
       lock: parseLock(Buffer.from(JSON.stringify(value["lock"])), state),
     };
   } catch {
@@ -61,11 +54,12 @@ export function savedBuild(output: string): SavedBuild | undefined {
 
 export function discardBuild(output: string): void {
   for (const file of Object.values(names(output))) rmSync(file, { force: true });
+  discardParts(output);
 }
 
 /** A bundle while it is built: every header is written, and blobs are written at their final offsets. */
 export class PartFile {
-  readonly fd: number;
+  readonly #parts: PartVolumes;
   /** What an earlier run wrote; it is hashed before it is trusted. */
   readonly progress: Progress;
   readonly #output: string;
@@ -78,12 +72,12 @@ export class PartFile {
   private constructor(
     output: string,
     layout: Layout,
-    fd: number,
+    parts: PartVolumes,
     opened: { journal: BuildJournal; progress: Progress },
   ) {
     this.#output = output;
     this.#layout = layout;
-    this.fd = fd;
+    this.#parts = parts;
     this.#journal = opened.journal;
     this.progress = opened.progress;
   }
@@ -93,25 +87,29 @@ export class PartFile {
    * @throws AirgapError `disk` when the whole bundle does not fit, before a blob is fetched
    */
   static open(output: string, layout: Layout, saved: SavedBuild): PartFile {
-    const { part, state, journal } = names(output);
+    const { state, journal } = names(output);
+    const { volumeSize } = saved;
     const before = savedBuild(output);
-    const same = before !== undefined && encodeLock(before.lock).equals(encodeLock(saved.lock));
+    const same =
+      before !== undefined &&
+      before.volumeSize === volumeSize &&
+      before.delta === saved.delta &&
+      encodeLock(before.lock).equals(encodeLock(saved.lock));
     if (!same) discardBuild(output);
     try {
-      checkSpace(output, layout.size, same ? statSync(part).blocks * 512 : 0);
-      const fd = openSync(part, same ? "r+" : "w+", 0o644);
-      ftruncateSync(fd, layout.size);
-      for (const entry of layout.entries) writeFrame(fd, entry);
-      writeAll(fd, END_OF_ARCHIVE, layout.size - END_OF_ARCHIVE.length);
+      checkSpace(output, layout.size, same ? presentBytes(output, layout.size, volumeSize) : 0);
+      const parts = PartVolumes.open(output, layout.size, volumeSize, same);
+      for (const entry of layout.entries) writeFrame(parts, entry);
+      parts.write(END_OF_ARCHIVE, layout.size - END_OF_ARCHIVE.length);
       if (!same) writeFileSync(state, JSON.stringify(saved));
-      return new PartFile(output, layout, fd, BuildJournal.open(journal));
+      return new PartFile(output, layout, parts, BuildJournal.open(journal));
     } catch (cause) {
       throw cause instanceof AirgapError ? cause : diskError(output, cause);
     }
   }
 
   region(entry: Entry): Region {
-    return { fd: this.fd, offset: entry.offset, size: entry.size };
+    return this.#parts.region(entry.offset, entry.size);
   }
 
   /** Writes a chunk of a blob; `at` counts from the blob's first byte. @throws AirgapError `disk` */
@@ -123,7 +121,7 @@ export class PartFile {
       );
     try {
       if (this.#syncError) throw this.#syncError;
-      writeAll(this.fd, chunk, entry.offset + at);
+      this.#parts.write(chunk, entry.offset + at);
     } catch (cause) {
       throw diskError(this.#output, cause);
     }
@@ -136,10 +134,14 @@ export class PartFile {
   #sync(): void {
     this.#dirty = 0;
     this.#syncing = true;
-    fdatasync(this.fd, (error) => {
-      this.#syncing = false;
-      if (error && error.code !== "EBADF") this.#syncError = error;
-    });
+    this.#parts
+      .flush()
+      .catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== "EBADF") this.#syncError = error;
+      })
+      .finally(() => {
+        this.#syncing = false;
+      });
   }
 
   /** Forgets what was written of a blob, because it was wrong. */
@@ -147,16 +149,19 @@ export class PartFile {
     if (entry.digest) this.#journal.note(entry.digest, 0, true);
   }
 
+  /** The finished files, each with where its bytes are now. */
+  get files(): { path: string; region: Region }[] {
+    const { regions } = this.#parts;
+    return this.#parts.names.map((path, i) => ({ path, region: regions[i] as Region }));
+  }
+
   /** Gives the finished bundle its name. */
   finish(): void {
-    const { part, state, journal } = names(this.#output);
+    const { state, journal } = names(this.#output);
     try {
       if (this.#syncError) throw this.#syncError;
-      fsyncSync(this.fd);
-      this.#checkStillOurs(part);
-      this.close();
-      renameSync(part, this.#output);
-      syncFolder(dirname(this.#output));
+      this.#parts.finish();
+      this.#journal.close();
     } catch (cause) {
       throw cause instanceof AirgapError ? cause : diskError(this.#output, cause);
     }
@@ -164,18 +169,8 @@ export class PartFile {
     rmSync(journal, { force: true });
   }
 
-  /** On a file system that two hosts share, neither sees the lock that the other holds. */
-  #checkStillOurs(part: string): void {
-    const own = fstatSync(this.fd);
-    const named = statSync(part);
-    if (own.ino === named.ino && own.dev === named.dev) return;
-    throw new AirgapError("conflict", `Another build uses ${part} now; this build ends without a bundle`, {
-      exit: Exit.failed,
-    });
-  }
-
   close(): void {
-    closeSync(this.fd);
+    this.#parts.close();
     this.#journal.close();
   }
 
@@ -184,14 +179,9 @@ export class PartFile {
   }
 }
 
-function writeFrame(fd: number, entry: Entry): void {
-  writeAll(fd, entry.header, entry.headerOffset);
-  if (entry.bytes) writeAll(fd, entry.bytes, entry.offset);
-}
-
-function writeAll(fd: number, bytes: Uint8Array, position: number): void {
-  for (let done = 0; done < bytes.length; )
-    done += writeSync(fd, bytes, done, bytes.length - done, position + done);
+function writeFrame(parts: PartVolumes, entry: Entry): void {
+  parts.write(entry.header, entry.headerOffset);
+  if (entry.bytes) parts.write(entry.bytes, entry.offset);
 }
 
 function checkSpace(output: string, size: number, present: number): void {

@@ -1,28 +1,37 @@
-import { closeSync, fstatSync, openSync, statSync } from "node:fs";
-import { dirname } from "node:path";
 import { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { AirgapError, Exit, isAirgapError, messageOf } from "../errors.ts";
-import { LOCK_LIMITS, parseLimitedJson } from "../lock/json.ts";
-import type { Item, Lock } from "../lock/lock.ts";
-import { parseLock } from "../lock/parse.ts";
+import { AirgapError, Exit } from "../errors.ts";
+import type { Item, Lock, LockedBlob } from "../lock/lock.ts";
 import { corrupt } from "../lock/shape.ts";
 import { filesOf, type TitledLayer } from "../lock/titles.ts";
-import { type Descriptor, parseDescriptor } from "../oci/descriptor.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
 import { checkDigest, type Digest, isDigest } from "../oci/digest.ts";
 import { type Index, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "../oci/manifest.ts";
 import { isManifestLike } from "../oci/media-types.ts";
-import { readRegion, regionStream, writeRegion } from "../transport/region.ts";
+import { readRegion, regionStream, slice, writeRegion } from "../transport/region.ts";
 import type { FetchOptions, Range, Region, Source } from "../transport/types.ts";
 import { verified } from "../transport/verify.ts";
-import { blobName, type Layout, layOut, ROOT_ARTIFACT_TYPE } from "./layout.ts";
-import { BLOCK, entryHeader, padded, readHeader } from "./tar.ts";
+import type { Proof, Trust } from "../trust/trust.ts";
+import { damaged, wrongSize } from "./damage.ts";
+import type { Delta } from "./delta.ts";
+import { type BundleHead, readHead } from "./head.ts";
+import { blobName, type Layout } from "./layout.ts";
+import { BundleFile } from "./volumes.ts";
 
 /** The largest blob that is read whole: manifests, and texts of the sets. Bytes. */
 const MAX_SMALL = 64 * 1024 * 1024;
-const MAX_INDEX = 16 * 1024 * 1024;
 
-export interface BundleReaderOptions {
+/** How a command opens the bundles that it reads. */
+export interface Opening {
+  /** Checks signatures before the lock is believed; without it nobody asks for them. */
+  trust?: Trust | undefined;
+  /** Folders in which volumes lie, besides the bundle's own. */
+  volumes?: readonly string[] | undefined;
+  /** Bundles that have what a delta counts on. */
+  bases?: readonly string[] | undefined;
+}
+
+export interface BundleReaderOptions extends Opening {
   /** Accept a file that is shorter or longer than its lock says: for `verify`, which tells what is missing. */
   partial?: boolean;
 }
@@ -32,16 +41,28 @@ export class BundleReader {
   readonly path: string;
   readonly lock: Lock;
   readonly layout: Layout;
-  /** Size of the file as it is; differs from `layout.size` in a bundle that is not whole. Bytes. */
-  readonly fileSize: number;
-  readonly #fd: number;
+  /** What signatures prove; nothing when nobody asked. */
+  readonly proof: Proof;
+  readonly file: BundleFile;
+  /** What it leaves out, when it is a delta. */
+  readonly delta: Delta | undefined;
+  /** Other bundles that have it. */
+  #bases: readonly BundleReader[] = [];
+  /** Those of them that were opened for this one, and end with it. */
+  #own: BundleReader[] = [];
 
-  private constructor(path: string, fd: number, head: { lock: Lock; layout: Layout; fileSize: number }) {
-    this.path = path;
-    this.#fd = fd;
-    this.lock = head.lock;
-    this.layout = head.layout;
-    this.fileSize = head.fileSize;
+  private constructor(file: BundleFile, { lock, layout, delta, proof }: BundleHead) {
+    this.path = file.path;
+    this.file = file;
+    this.lock = lock;
+    this.layout = layout;
+    this.delta = delta;
+    this.proof = proof ?? { signatures: [], signedBy: [] };
+  }
+
+  /** Size of the file as it is; differs from `layout.size` in a bundle that is not whole. Bytes. */
+  get fileSize(): number {
+    return this.file.size;
   }
 
   /**
@@ -71,40 +92,126 @@ export class BundleReader {
 
   /** Pauses between the parts of the work. */
   static *#opening(path: string, options: BundleReaderOptions): Generator<void, BundleReader> {
-    const fd = openFile(path);
+    const file = BundleFile.open(path, options.volumes);
     let reader: BundleReader | undefined;
     try {
-      const head = yield* readHead(fd, path);
+      const head = yield* readHead(file, options.trust);
       yield;
-      if (!options.partial && head.fileSize !== head.layout.size)
-        throw wrongSize(path, head.fileSize, head.layout.size);
-      reader = new BundleReader(path, fd, head);
-      return reader;
+      if (!options.partial && file.size !== head.layout.size) throw wrongSize(file, head.layout.size);
+      reader = new BundleReader(file, head);
     } catch (error) {
       throw damaged(error, path);
     } finally {
-      if (reader === undefined) closeSync(fd);
+      if (reader === undefined) file.close();
+    }
+    let whole = false;
+    try {
+      yield* reader.#openBases(options);
+      whole = true;
+      return reader;
+    } finally {
+      if (!whole) reader.close();
     }
   }
 
-  /** Where a blob's bytes are, or undefined when the bundle does not carry it. */
+  *#openBases({ bases = [], ...options }: BundleReaderOptions): Generator<void> {
+    if (bases.length > 0 && this.delta === undefined)
+      throw new AirgapError("usage", `${this.path} is not a delta: it counts on no other bundle`);
+    for (const base of bases)
+      this.#own.push(yield* BundleReader.#opening(base, { ...options, partial: false }));
+    this.leanOn(this.#own);
+  }
+
+  /** Takes what a delta counts on from other open bundles, which stay open as long. */
+  leanOn(bases: readonly BundleReader[]): void {
+    this.#bases = bases.filter((base) => base !== this);
+  }
+
+  /** Takes small blobs that were read elsewhere; they are compared with their digests when they are read here. */
+  adopt(blobs: ReadonlyMap<Digest, Buffer>): void {
+    for (const [digest, bytes] of blobs) this.#adopted.set(digest, bytes);
+  }
+  readonly #adopted = new Map<Digest, Buffer>();
+
+  /** Whether a blob can be read here. */
+  has(digest: Digest): boolean {
+    return this.#adopted.has(digest) || this.region(digest) !== undefined;
+  }
+
+  /** What a delta counts on and no base has, in the order of the lock. */
+  missing(): LockedBlob[] {
+    return (this.delta?.blobs ?? []).filter(({ digest }) => this.region(digest) === undefined);
+  }
+
+  /** Where a blob's bytes are, here or in a base; undefined when nobody has it. */
   region(digest: Digest): Region | undefined {
+    return this.#ownRegion(digest) ?? this.#inBase(digest)?.region;
+  }
+
+  #ownRegion(digest: Digest): Region | undefined {
     const entry = this.layout.byDigest.get(digest);
-    return entry && { fd: this.#fd, offset: entry.offset, size: entry.size };
+    return entry && this.file.region(entry.offset, entry.size);
+  }
+
+  #inBase(digest: Digest): { base: BundleReader; region: Region } | undefined {
+    if (this.#bases.length === 0) return undefined;
+    const counted = this.#counted.get(digest);
+    for (const base of counted === undefined ? [] : this.#bases) {
+      const region = base.#ownRegion(digest);
+      if (region && region.size === counted) return { base, region };
+    }
+    return undefined;
+  }
+
+  /** Sizes of what it counts on. */
+  get #counted(): ReadonlyMap<Digest, number> {
+    this.#sizes ??= new Map(this.delta?.blobs.map(({ digest, size }) => [digest, size]));
+    return this.#sizes;
+  }
+  #sizes: Map<Digest, number> | undefined;
+
+  /** The path of the bundle that has a blob's bytes, for messages. */
+  holderOf(digest: Digest): string {
+    return this.#inBase(digest)?.base.path ?? this.path;
+  }
+
+  /** Which bundle file has a blob, here or in a base, and where in it; its volumes count as one. */
+  locate(digest: Digest): { file: BundleFile; offset: number; size: number } | undefined {
+    const holder = this.layout.byDigest.has(digest) ? this : this.#inBase(digest)?.base;
+    const entry = holder?.layout.byDigest.get(digest);
+    return holder && entry && { file: holder.file, offset: entry.offset, size: entry.size };
   }
 
   /** The content of a small blob, checked. @throws AirgapError `not-found`, `corrupt`, also when it is larger than `limit` bytes */
   read(digest: Digest, limit = MAX_SMALL): Buffer {
+    const adopted = this.#adopted.get(digest);
     const region = this.region(digest);
-    if (region === undefined)
-      throw new AirgapError("not-found", `${this.path} does not carry ${digest}`, { exit: Exit.check });
-    if (region.size > limit)
+    const size = adopted?.length ?? region?.size;
+    if (size === undefined) throw this.lacks(digest);
+    if (size > limit)
       throw corrupt(
-        `${blobName(digest)} of ${this.path} has ${region.size} bytes; at most ${limit} are allowed here`,
+        `${blobName(digest)} of ${this.path} has ${size} bytes; at most ${limit} are allowed here`,
       );
-    const bytes = readAt(this.#fd, region.offset, region.size, this.path);
+    const bytes = adopted ?? this.#whole(region as Region);
     this.#blaming(() => checkDigest(bytes, digest, `${blobName(digest)} of ${this.path}`));
     return bytes;
+  }
+
+  /** The error for a blob that it does not carry. */
+  lacks(digest: Digest): AirgapError {
+    const counted = this.delta?.blobs.some((blob) => blob.digest === digest);
+    return new AirgapError(
+      "not-found",
+      counted
+        ? `${this.path} is a delta: it counts on ${digest}, and no other bundle at hand has it`
+        : `${this.path} does not carry ${digest}`,
+      {
+        exit: Exit.check,
+        suggestions: counted
+          ? ["name the bundle that has it with --base", `airgap merge BASE ${this.path} -o FULL.tar`]
+          : [],
+      },
+    );
   }
 
   /** A manifest or index of the bundle, checked. @throws AirgapError `not-found`, `corrupt` */
@@ -121,6 +228,12 @@ export class BundleReader {
     return filesOf(item, this.manifest(item.root, `${item.kind} ${item.name}`), this.path);
   }
 
+  #whole(region: Region): Buffer {
+    const bytes = readRegion(region);
+    if (bytes.length === region.size) return bytes;
+    throw corrupt(`${this.path} ends in the middle of an entry`, ["copy it again from where it was built"]);
+  }
+
   #blaming<T>(check: () => T): T {
     try {
       return check();
@@ -135,7 +248,8 @@ export class BundleReader {
   }
 
   close(): void {
-    closeSync(this.#fd);
+    this.file.close();
+    for (const base of this.#own) base.close();
   }
 }
 
@@ -152,8 +266,8 @@ class BundleSource implements Source {
     const item = this.#bundle.lock.items.find(({ name }) => name === reference);
     if (item) return item.root;
     const region = isDigest(reference) ? this.#bundle.region(reference) : undefined;
-    if (region === undefined || !isDigest(reference))
-      throw new AirgapError("not-found", `${this.name} does not carry ${reference}`);
+    if (!isDigest(reference)) throw new AirgapError("not-found", `${this.name} does not carry ${reference}`);
+    if (region === undefined) throw this.#bundle.lacks(reference);
     const { mediaType } = parseManifest(
       this.#bundle.read(reference),
       undefined,
@@ -188,39 +302,9 @@ class BundleSource implements Source {
 
   #part(descriptor: Descriptor, { offset, length }: Range): Region {
     const region = this.#bundle.region(descriptor.digest);
-    if (region === undefined)
-      throw new AirgapError("not-found", `${this.name} does not carry ${descriptor.digest}`);
-    return { fd: region.fd, offset: region.offset + offset, size: length ?? region.size - offset };
+    if (region === undefined) throw this.#bundle.lacks(descriptor.digest);
+    return slice(region, offset, length ?? region.size - offset);
   }
-}
-
-/** A path that does not exist is a mistake in the command. @throws AirgapError `disk`, `corrupt` */
-function openFile(path: string): number {
-  try {
-    // With a pipe, `open` would wait until another process writes into it.
-    const stat = statSync(path);
-    if (!stat.isFile() && !stat.isBlockDevice()) throw notBundle(path, "it is not a file");
-    return openSync(path, "r");
-  } catch (cause) {
-    if (cause instanceof AirgapError) throw cause;
-    if (["ENOENT", "ENOTDIR"].includes((cause as NodeJS.ErrnoException).code ?? ""))
-      throw new AirgapError("disk", `Cannot read the bundle ${path}: no such file`, {
-        exit: Exit.usage,
-        suggestions: [`ls -l ${dirname(path)}`],
-      });
-    throw new AirgapError("disk", `Cannot read the bundle ${path}: ${messageOf(cause)}`, { cause });
-  }
-}
-
-function notBundle(path: string, why: string, cause?: unknown): AirgapError {
-  return new AirgapError("corrupt", `${path} is not a bundle that airgap wrote, or it is damaged: ${why}`, {
-    cause,
-    exit: Exit.check,
-    suggestions: [
-      "copy it again from where it was built",
-      `airgap copy oci-archive:${path} DESTINATION  # if it is an OCI archive of another tool`,
-    ],
-  });
 }
 
 async function* blaming(content: AsyncIterable<Uint8Array>, path: string): AsyncGenerator<Uint8Array> {
@@ -229,96 +313,4 @@ async function* blaming(content: AsyncIterable<Uint8Array>, path: string): Async
   } catch (error) {
     throw damaged(error, path);
   }
-}
-
-/** Whatever rule the content of a bundle breaks, the error says that the bundle is damaged. */
-function damaged(error: unknown, path: string): unknown {
-  if (isAirgapError(error, "disk", "interrupted")) return error;
-  if (isAirgapError(error, "corrupt") && error.exit === Exit.check) return error;
-  if (error instanceof RangeError) return notBundle(path, "it is nested too deeply", error);
-  if (!(error instanceof AirgapError)) return error;
-  const { message, suggestions, cause } = error;
-  return new AirgapError("corrupt", message, { suggestions, cause, exit: Exit.check });
-}
-
-function wrongSize(path: string, found: number, expected: number): AirgapError {
-  const what =
-    found < expected
-      ? `${expected - found} bytes short: it was not copied whole`
-      : `${found - expected} bytes too long: something was appended`;
-  return new AirgapError("corrupt", `${path} is ${what} (${found} bytes, its lock says ${expected})`, {
-    suggestions: [`airgap verify ${path}`],
-    exit: Exit.check,
-  });
-}
-
-function readAt(fd: number, offset: number, size: number, path: string): Buffer {
-  const bytes = readRegion({ fd, offset, size });
-  if (bytes.length === size) return bytes;
-  throw corrupt(`${path} ends at byte ${offset + bytes.length}, in the middle of an entry`, [
-    "copy it again from where it was built",
-  ]);
-}
-
-/** Walks over the first entries of a file that may not be a tar at all. */
-class Head {
-  readonly #fd: number;
-  readonly #path: string;
-  readonly #fileSize: number;
-  #offset = 0;
-
-  constructor(fd: number, path: string, fileSize: number) {
-    this.#fd = fd;
-    this.#path = path;
-    this.#fileSize = fileSize;
-  }
-
-  fail(why: string, cause?: unknown): never {
-    throw notBundle(this.#path, why, cause);
-  }
-
-  next(name: string, limit: number): Buffer {
-    if (this.#offset + BLOCK > this.#fileSize) this.fail(`it ends at byte ${this.#fileSize}, before ${name}`);
-    const block = readAt(this.#fd, this.#offset, BLOCK, this.#path);
-    const header = readHeader(block);
-    if (header === undefined)
-      return this.fail(`no tar header at byte ${this.#offset}, where ${name} is expected`);
-    if (header.name !== name || header.type !== "0")
-      this.fail(
-        `${JSON.stringify(header.name)} of type ${header.type} is at byte ${this.#offset}, where ${name} is expected`,
-      );
-    if (!(header.size <= limit)) this.fail(`${name} claims ${header.size} bytes`);
-    if (!block.equals(entryHeader(name, header.size))) this.fail(`the tar header of ${name} was changed`);
-    const bytes = readAt(this.#fd, this.#offset + BLOCK, header.size, this.#path);
-    this.#offset += BLOCK + padded(header.size);
-    return bytes;
-  }
-}
-
-function* readHead(
-  fd: number,
-  path: string,
-): Generator<void, { lock: Lock; layout: Layout; fileSize: number }> {
-  const stat = fstatSync(fd);
-  const head = new Head(fd, path, stat.size);
-  const layoutBytes = head.next("oci-layout", 4096);
-  const indexBytes = head.next("index.json", MAX_INDEX);
-  const { manifests } = parseLimitedJson(indexBytes, `index.json of ${path}`);
-  const root = parseDescriptor(Array.isArray(manifests) ? manifests[0] : undefined, `index.json of ${path}`);
-  if (root.artifactType !== ROOT_ARTIFACT_TYPE) head.fail("its index does not begin with a lock");
-  const manifestBytes = head.next(blobName(root.digest), 65536);
-  checkDigest(manifestBytes, root.digest, `the root manifest of ${path}`);
-  const manifest = parseManifest(manifestBytes, root.mediaType, `the root manifest of ${path}`);
-  const lockBlob = manifest.kind === "manifest" ? manifest.config : head.fail("its root is an index");
-  const lockBytes = head.next(blobName(lockBlob.digest), LOCK_LIMITS.size);
-  checkDigest(lockBytes, lockBlob.digest, `the lock of ${path}`);
-  yield;
-  const lock = parseLock(lockBytes, `of ${path}`);
-  yield;
-  const layout = layOut(lock);
-  const [first, second] = layout.entries;
-  if (!first?.bytes?.equals(layoutBytes)) head.fail("oci-layout is not the one that airgap writes");
-  if (layout.lockDigest !== lockBlob.digest || !second?.bytes?.equals(indexBytes))
-    head.fail("index.json and the lock contradict each other");
-  return { lock, layout, fileSize: stat.size };
 }

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import type { OpenRepository } from "../discovery/charts/oci.ts";
+import { isAirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { run } from "../host/process.ts";
 import { HttpClients } from "../http.ts";
@@ -12,6 +13,7 @@ import type { Logins } from "../transport/logins.ts";
 import { Mirrors, type SourceEntries, trustFor } from "../transport/mirrors.ts";
 import { Registries } from "../transport/registry/registries.ts";
 import type { Source } from "../transport/types.ts";
+import { allOf } from "./all-errors.ts";
 import { ImageSources } from "./image-sources.ts";
 
 export interface ResolveOptions {
@@ -22,6 +24,8 @@ export interface ResolveOptions {
   cacheDir: string;
   /** Requests to a host at a time; by default as many as it can handle. */
   concurrency?: number | undefined;
+  /** Resolve the rest when something cannot be resolved, and fail with all of it. */
+  keepGoing?: boolean | undefined;
   /** Local bundles, asked for content before the network is. */
   atHand: Source[];
   emit: Emit;
@@ -76,21 +80,75 @@ export async function resolveSpec(options: ResolveOptions): Promise<ResolveSessi
   try {
     const kubeadm: ResolveSession["kubeadm"] = {};
     const registry: OpenRepository = (host, repository) => registries.source(host, repository);
-    const resolutions = await resolveWants(spec, { ...context, registry }, kubeadm);
+    const failures = new Failures(options.keepGoing === true);
+    const resolutions = await resolveWants(spec, { ...context, registry }, kubeadm, failures);
     const wants = resolutions.flatMap(({ images }) => images);
-    const images = await resolveImages({
-      images: spec.images,
-      wants,
-      platforms: spec.platforms,
-      attachments: spec.attachments,
-      open: (request) => places.open(request),
-      concurrency: concurrency ?? IMAGES,
-      context,
-    });
+    const images = await failures.collect(
+      () =>
+        resolveImages({
+          images: spec.images,
+          wants,
+          platforms: spec.platforms,
+          attachments: spec.attachments,
+          open: (request) => places.open(request),
+          concurrency: concurrency ?? IMAGES,
+          context,
+        }),
+      [],
+    );
+    failures.throwAll();
     return { resolved: [...resolutions.flatMap(({ resolved }) => resolved), ...images], kubeadm, close };
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** What could not be resolved. Without `keepGoing` the first failure is thrown at once. */
+class Failures {
+  readonly #keepGoing: boolean;
+  readonly #errors: unknown[] = [];
+
+  constructor(keepGoing: boolean) {
+    this.#keepGoing = keepGoing;
+  }
+
+  async collect<T>(work: () => Promise<T>, instead: T): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!this.#keepGoing || !isAirgapError(error) || error.code === "interrupted") throw error;
+      this.#errors.push(error);
+      return instead;
+    }
+  }
+
+  /** All entries together; when that fails, each alone with its index, so that every one that fails is named. */
+  async each<E>(
+    entries: E[],
+    resolveAll: (entries: E[], first: number) => Promise<Resolution>,
+  ): Promise<Resolution> {
+    const nothing: Resolution = { resolved: [], images: [] };
+    if (!this.#keepGoing || entries.length < 2) return this.collect(() => resolveAll(entries, 0), nothing);
+    try {
+      return await resolveAll(entries, 0);
+    } catch (error) {
+      if (!isAirgapError(error) || error.code === "interrupted") throw error;
+      const before = this.#errors.length;
+      const found: Resolution[] = [];
+      for (const [i, entry] of entries.entries())
+        found.push(await this.collect(() => resolveAll([entry], i), nothing));
+      // What fails only together.
+      if (this.#errors.length === before) this.#errors.push(error);
+      return {
+        resolved: found.flatMap(({ resolved }) => resolved),
+        images: found.flatMap(({ images }) => images),
+      };
+    }
+  }
+
+  throwAll(): void {
+    if (this.#errors.length > 0) throw allOf(this.#errors);
   }
 }
 
@@ -99,6 +157,7 @@ async function resolveWants(
   spec: BundleSpec,
   context: DocumentsContext,
   kubeadm: ResolveSession["kubeadm"],
+  failures: Failures,
 ): Promise<Resolution[]> {
   const found: Resolution[] = [];
   if (spec.kubernetes.length > 0) {
@@ -115,26 +174,32 @@ async function resolveWants(
   const documents = kubeVersion === undefined ? context : { ...context, kubeVersion };
   if (spec.manifests.length > 0) {
     const { resolveManifests } = await import("../resolve/manifests.ts");
-    found.push(await resolveManifests(spec.manifests, documents));
+    found.push(
+      await failures.each(spec.manifests, (list, first) => resolveManifests(list, documents, first)),
+    );
   }
   if (spec.charts.length > 0) {
     const { resolveCharts } = await import("../resolve/charts.ts");
-    found.push(await resolveCharts(spec.charts, documents));
+    found.push(await failures.each(spec.charts, (list, first) => resolveCharts(list, documents, first)));
   }
   if (spec.packages.length > 0) {
     const { resolvePackages } = await import("../resolve/packages.ts");
-    found.push(await resolvePackages(spec, context));
+    found.push(
+      await failures.each(spec.packages, (packages) => resolvePackages({ ...spec, packages }, context)),
+    );
   }
   if (spec.files.length > 0) {
     const { resolveFiles } = await import("../resolve/files.ts");
     const { resolveSelf } = await import("../resolve/self.ts");
-    found.push({
-      resolved: [
-        ...(await resolveFiles(spec.files, context)),
-        ...(await resolveSelf(spec.files, spec.platforms, context)),
-      ],
-      images: [],
-    });
+    found.push(
+      await failures.each(spec.files, async (files, first) => ({
+        resolved: [
+          ...(await resolveFiles(files, context, first)),
+          ...(await resolveSelf(files, spec.platforms, context, { first })),
+        ],
+        images: [],
+      })),
+    );
   }
   return found;
 }

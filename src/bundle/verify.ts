@@ -1,18 +1,25 @@
-import { closeSync, openSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { AirgapError, isAirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { count } from "../format.ts";
+import type { LockedBlob } from "../lock/lock.ts";
 import { titlesProblemsOf } from "../lock/titles.ts";
 import { algorithmOf, type Digest } from "../oci/digest.ts";
 import { MAX_MANIFEST_SIZE, parseManifest } from "../oci/manifest.ts";
 import { readRegion } from "../transport/region.ts";
+import type { CheckedSignature } from "../trust/trust.ts";
+import { bytesOf } from "./delta.ts";
+import { describeHeader } from "./describe-header.ts";
+import { checkExpected, type ExpectedLock } from "./expected.ts";
 import { HashPool } from "./hash-pool.ts";
 import { gapsOf } from "./held.ts";
-import type { Entry } from "./layout.ts";
-import { BundleReader } from "./reader.ts";
-import { BLOCK, END_OF_ARCHIVE, padded, readHeader } from "./tar.ts";
+import { blobName, type Entry } from "./layout.ts";
+import { BundleReader, type Opening } from "./reader.ts";
+import { checkRehearsed, type RehearsedProof } from "./rehearsal.ts";
+import { damagedVolumes } from "./sums.ts";
+import { END_OF_ARCHIVE, padded } from "./tar.ts";
 import { usageOf } from "./usage.ts";
+import { findVolumes } from "./volumes.ts";
 
 /** One thing that is wrong with a bundle. */
 export interface Defect {
@@ -26,11 +33,14 @@ export interface Defect {
     | "graph"
     | "name"
     | "unused"
-    | "closure";
+    | "closure"
+    | "volume";
   message: string;
   /** The entry of the tar. */
   entry?: string;
   digest?: Digest;
+  /** The volumes that hold the entry. */
+  volumes?: string[];
   /** Names of the items that cannot be used because of it. */
   items?: string[];
 }
@@ -44,10 +54,33 @@ export interface VerifyResult {
   size: number;
   /** Whether every byte was hashed, or only the structure was checked. */
   hashed: boolean;
+  lockDigest: Digest;
+  /** What more than that it agrees with itself: that it is the bundle of the lock that you named, or who signed it. */
+  proven: ("lock" | "signature")[];
+  signatures: CheckedSignature[];
+  /** Names of the keys whose signatures count. */
+  signedBy: string[];
+  /** What a delta leaves out; absent for a whole bundle. */
+  delta?: {
+    since: Digest;
+    blobs: number;
+    /** Of those blobs. */
+    bytes: number;
+    /** Whether `--base` proved that bases and delta together are whole. */
+    proven: boolean;
+  };
+  /** Counts up with every build that changes the lock; 0 in bundles of older versions. */
+  sequence: number;
+  /** What a rehearsal of exactly this bundle says. */
+  rehearsed?: RehearsedProof;
 }
 
 export interface VerifyOptions {
   quick: boolean;
+  opening?: Opening | undefined;
+  expected?: ExpectedLock[] | undefined;
+  /** A rehearsal that has to be of this bundle, and to have passed. */
+  rehearsed?: string | undefined;
   emit: Emit;
   signal?: AbortSignal | undefined;
 }
@@ -60,12 +93,19 @@ const MAX_SHOWN = 20;
  * @throws AirgapError `check-failed` with every finding (`data.findings`)
  */
 export async function verifyBundle(path: string, options: VerifyOptions): Promise<VerifyResult> {
-  const bundle = await open(path, options.signal);
+  const bundle = await open(path, options);
   try {
-    const verifier = new Verifier(path, bundle, options);
+    for (const expected of options.expected ?? []) checkExpected(bundle, expected);
+    const about = { name: bundle.lock.name, lockDigest: bundle.layout.lockDigest };
+    const rehearsed = options.rehearsed && checkRehearsed(options.rehearsed, about, options.opening);
+    const verifier = new Verifier(bundle, options);
     const findings = await verifier.run();
-    if (findings.length > 0) throw failure(path, findings);
-    const { lock, layout } = bundle;
+    if (findings.length > 0) {
+      for (const message of await damagedVolumes(bundle.file.volumes))
+        findings.unshift({ what: "volume", message });
+      throw failure(path, findings);
+    }
+    const { lock, layout, proof } = bundle;
     return {
       bundle: path,
       name: lock.name,
@@ -73,22 +113,46 @@ export async function verifyBundle(path: string, options: VerifyOptions): Promis
       blobs: lock.blobs.length,
       size: layout.size,
       hashed: !options.quick,
+      lockDigest: layout.lockDigest,
+      proven: [
+        ...(options.expected?.length ? (["lock"] as const) : []),
+        ...(proof.signedBy.length > 0 ? (["signature"] as const) : []),
+      ],
+      ...proof,
+      sequence: lock.sequence ?? 0,
+      ...deltaResult(bundle, options),
+      ...(rehearsed ? { rehearsed } : {}),
     };
   } finally {
     bundle.close();
   }
 }
 
+function deltaResult(
+  { delta }: BundleReader,
+  { quick, opening }: VerifyOptions,
+): Pick<VerifyResult, "delta"> {
+  if (delta === undefined) return {};
+  const proven = !quick && (opening?.bases?.length ?? 0) > 0;
+  return { delta: { since: delta.since, blobs: delta.blobs.length, bytes: bytesOf(delta.blobs), proven } };
+}
+
 /** A file that cannot be opened as a bundle fails the check. */
-async function open(path: string, signal: AbortSignal | undefined): Promise<BundleReader> {
+async function open(path: string, { signal, opening }: VerifyOptions): Promise<BundleReader> {
   try {
-    return await BundleReader.openUnless(signal, path, { partial: true });
+    return await BundleReader.openUnless(signal, path, { ...opening, partial: true });
   } catch (error) {
     if (!isAirgapError(error, "corrupt", "protocol")) throw error;
-    throw new AirgapError("check-failed", error.message, {
+    const volumes = await damagedVolumes(findVolumes(path, opening?.volumes));
+    throw new AirgapError("check-failed", [...volumes, error.message].join("\n"), {
       suggestions: error.suggestions,
       cause: error.cause,
-      data: { findings: [{ what: "header", message: error.message }] },
+      data: {
+        findings: [
+          ...volumes.map((message) => ({ what: "volume", message })),
+          { what: "header", message: error.message },
+        ],
+      },
     });
   }
 }
@@ -109,27 +173,20 @@ function failure(path: string, findings: Defect[]): AirgapError {
 }
 
 class Verifier {
-  readonly #path: string;
   readonly #bundle: BundleReader;
   readonly #options: VerifyOptions;
   readonly #findings: Defect[] = [];
   /** Blobs whose content is known to be wrong or absent. */
   readonly #bad = new Set<Digest>();
 
-  constructor(path: string, bundle: BundleReader, options: VerifyOptions) {
-    this.#path = path;
+  constructor(bundle: BundleReader, options: VerifyOptions) {
     this.#bundle = bundle;
     this.#options = options;
   }
 
   async run(): Promise<Defect[]> {
-    const fd = openSync(this.#path, "r");
-    try {
-      this.#frames(fd);
-      if (!this.#options.quick) await this.#contents();
-    } finally {
-      closeSync(fd);
-    }
+    this.#frames();
+    if (!this.#options.quick) await this.#contents();
     const { users } = this.#graph();
     if (this.#findings.length === 0) this.#titles();
     if (this.#findings.length === 0) await this.#closure();
@@ -139,10 +196,10 @@ class Verifier {
   }
 
   /** Headers, padding, the end and the size are what the lock makes them, byte for byte. */
-  #frames(fd: number): void {
-    const { layout, fileSize } = this.#bundle;
+  #frames(): void {
+    const { layout, fileSize, file } = this.#bundle;
     const at = (offset: number, length: number): Buffer =>
-      readRegion({ fd, offset, size: Math.max(0, Math.min(length, fileSize - offset)) });
+      readRegion(file.region(offset, Math.max(0, Math.min(length, fileSize - offset))));
     for (const entry of layout.entries) {
       const end = entry.offset + padded(entry.size);
       if (entry.headerOffset >= fileSize || entry.offset + entry.size > fileSize) {
@@ -158,7 +215,9 @@ class Verifier {
     if (fileSize < layout.size)
       this.#findings.push({
         what: "size",
-        message: `the file ends ${layout.size - fileSize} bytes too early (${fileSize} of ${layout.size}): it was not copied whole`,
+        message:
+          file.shortage(layout.size) ??
+          `the file ends ${layout.size - fileSize} bytes too early (${fileSize} of ${layout.size}): it was not copied whole`,
       });
     else if (at(layout.size - END_OF_ARCHIVE.length, END_OF_ARCHIVE.length).some((byte) => byte !== 0))
       this.#findings.push({ what: "end", message: "the end of the archive is not two zero blocks" });
@@ -176,15 +235,20 @@ class Verifier {
 
   async #contents(): Promise<void> {
     const pool = new HashPool(availableParallelism());
-    const { layout } = this.#bundle;
+    const { layout, delta } = this.#bundle;
+    const counted = this.#alone ? [] : (delta?.blobs ?? []);
+    const all = [...layout.entries, ...counted];
     this.#options.emit({
       type: "plan",
-      items: layout.entries.length,
-      bytes: layout.entries.reduce((sum, { size }) => sum + size, 0),
+      items: all.length,
+      bytes: all.reduce((sum, { size }) => sum + size, 0),
     });
     try {
       await unlessAborted(
-        Promise.all(layout.entries.map((entry) => this.#content(entry, pool))),
+        Promise.all([
+          ...layout.entries.map((entry) => this.#content(entry, pool)),
+          ...counted.map((blob) => this.#inBase(blob, pool)),
+        ]),
         this.#options.signal,
       );
     } finally {
@@ -203,13 +267,33 @@ class Verifier {
     this.#add("content", entry, `${entry.name} has the wrong content: its bytes are ${digest}`);
   }
 
+  /** What a delta counts on is in a base, and right there. */
+  async #inBase({ digest, size }: LockedBlob, pool: HashPool): Promise<void> {
+    const region = this.#bundle.region(digest);
+    const found = region && (await pool.digest(region, algorithmOf(digest))).digest;
+    this.#options.signal?.throwIfAborted();
+    this.#options.emit({ type: "progress", item: blobName(digest), bytes: size });
+    if (found === digest) return;
+    this.#bad.add(digest);
+    const message =
+      found === undefined
+        ? `${digest} is in no base, and the delta counts on it (${size} bytes)`
+        : `${digest} has the wrong content in ${this.#bundle.holderOf(digest)}: its bytes are ${found}`;
+    this.#findings.push({ what: found === undefined ? "missing" : "content", digest, message });
+  }
+
+  /** Whether it is a delta without its bases: what it counts on is somebody else's to prove. */
+  get #alone(): boolean {
+    return this.#bundle.delta !== undefined && (this.#options.opening?.bases?.length ?? 0) === 0;
+  }
+
   /** The bundle holds what the root reaches, and nothing else. */
   #graph(): { users: Map<Digest, string[]> } {
     const { lock } = this.#bundle;
     const { users, problems } = usageOf(lock, (digest) => this.#manifest(digest));
     for (const { item, digest, problem } of problems)
       this.#findings.push({ what: "graph", digest, message: `${digest} ${problem}`, items: [item] });
-    if (this.#bad.size === 0 && problems.length === 0) {
+    if (this.#bad.size === 0 && problems.length === 0 && !this.#alone) {
       for (const { digest } of lock.blobs)
         if (!users.has(digest))
           this.#findings.push({
@@ -256,6 +340,7 @@ class Verifier {
 
   #manifest(digest: Digest): Buffer | undefined {
     if (this.#bad.has(digest)) return undefined;
+    if (this.#alone && this.#bundle.region(digest) === undefined) return undefined;
     try {
       return this.#bundle.read(digest, MAX_MANIFEST_SIZE);
     } catch (error) {
@@ -267,10 +352,18 @@ class Verifier {
   }
 
   #add(what: Defect["what"], entry: Entry, message: string): void {
+    const volumes = this.#bundle.file.volumesOf(
+      entry.headerOffset,
+      entry.offset + padded(entry.size) - entry.headerOffset,
+    );
     this.#findings.push({
       what,
       entry: entry.name,
-      message,
+      message:
+        volumes.length === 0
+          ? message
+          : `${message}; it lies in ${volumes.map(({ path }) => path).join(", ")}`,
+      ...(volumes.length === 0 ? {} : { volumes: volumes.map(({ path }) => path) }),
       ...(entry.digest ? { digest: entry.digest } : {}),
     });
   }
@@ -286,28 +379,4 @@ async function unlessAborted(work: Promise<unknown>, signal: AbortSignal | undef
   // Jobs that were started fail, or never end, once the workers have ended.
   work.catch(() => {});
   await Promise.race([work, promise]).finally(() => signal.removeEventListener("abort", abort));
-}
-
-const TYPES: Record<string, string> = {
-  "1": "a hard link",
-  "2": "a symbolic link",
-  "3": "a device",
-  "4": "a device",
-  "5": "a directory",
-  "6": "a pipe",
-  S: "a sparse file",
-  x: "an extended header",
-  g: "a global header",
-  L: "a GNU long name",
-};
-
-function describeHeader(bytes: Buffer, entry: Entry): string {
-  const found = bytes.length >= BLOCK ? readHeader(bytes) : undefined;
-  if (found === undefined) return `the tar header of ${entry.name} is damaged`;
-  const type = TYPES[found.type];
-  if (type !== undefined) return `${JSON.stringify(found.name)}, ${type}, is where ${entry.name} is expected`;
-  if (found.name !== entry.name) return `${JSON.stringify(found.name)} is where ${entry.name} is expected`;
-  if (found.size !== entry.size)
-    return `${entry.name} claims ${found.size} bytes; its lock says ${entry.size}`;
-  return `the tar header of ${entry.name} is not the one that airgap writes (owner, mode or time)`;
 }

@@ -24,6 +24,8 @@ export interface WriteOptions {
   into: string;
   /** Where the files go below it, `/` between parts. */
   below: string;
+  /** Where a web server will give these files out, for `.repo` and `.sources` files; by default the folder itself. */
+  url?: string | undefined;
   /** For progress: the item's name. */
   item: string;
   emit: Emit;
@@ -35,7 +37,7 @@ export interface WriteOptions {
  * @returns bytes
  */
 export async function writeFiles(options: WriteOptions): Promise<number> {
-  const { reader, files, into, below, item, emit, signal } = options;
+  const { reader, files, into, below, url, item, emit, signal } = options;
   const root = pathBelow(resolve(into), below);
   const written = new Map<string, string>();
   let size = 0;
@@ -43,7 +45,7 @@ export async function writeFiles(options: WriteOptions): Promise<number> {
     signal?.throwIfAborted();
     const path = await makePlaceBelow(resolve(into), `${below}/${title}`);
     if (layer.mediaType === TEMPLATE) {
-      const text = fillTemplate(reader.read(layer.digest).toString("utf8"), pathToFileURL(root).href);
+      const text = fillTemplate(reader.read(layer.digest).toString("utf8"), url ?? pathToFileURL(root).href);
       await replaceFile(path, (draft) => writeFile(draft, text), CHECKED);
     } else if (!(await isRight(path, layer)) && !(await linked(written.get(layer.digest), path))) {
       const stream = await reader.source().fetch(layer, signal ? { signal } : {});

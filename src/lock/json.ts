@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { AirgapError, Exit, messageOf } from "../errors.ts";
 import { isRecord } from "../oci/descriptor.ts";
 import { corrupt } from "./shape.ts";
 
@@ -65,4 +67,16 @@ export function parseLimitedJson(bytes: Uint8Array, what: string): Record<string
   }
   if (!isRecord(value)) throw corrupt(`${what} is not a JSON object`);
   return value;
+}
+
+/** The same of a file that a user named. @throws AirgapError `disk`, `corrupt` */
+export function readLimitedJson(path: string): Record<string, unknown> {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch (cause) {
+    const exit = (cause as NodeJS.ErrnoException).code === "ENOENT" ? Exit.usage : Exit.failed;
+    throw new AirgapError("disk", `Cannot read ${path}: ${messageOf(cause)}`, { cause, exit });
+  }
+  return parseLimitedJson(bytes, path);
 }

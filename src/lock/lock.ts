@@ -16,6 +16,14 @@ export interface Attached {
   tag?: string;
 }
 
+/** A signature of an image's publisher that was verified when the lock was made. */
+export interface VerifiedSignature {
+  /** Fingerprint of the key: `SHA256:…`. */
+  key: string;
+  /** The artifact that holds the signature; carried where `attachments` says so. */
+  signature: Descriptor["digest"];
+}
+
 /** The keys of every item in a bundle. */
 interface Pinned {
   /** What the name stands for at the site: an image manifest, an index with every child carried, or an artifact. */
@@ -35,6 +43,8 @@ export interface ImageItem extends Pinned {
   /** `platforms: exact`: the original index was asked for by digest, and its missing children are on purpose. */
   exact?: true;
   attached?: Attached[];
+  /** Signatures of its publisher that `build` verified, since the spec asked for them: over `original`, or else over `root`. */
+  verified?: VerifiedSignature[];
   facts?: never;
 }
 
@@ -46,6 +56,7 @@ interface Artifact<K extends ItemKind> extends Pinned {
   original?: never;
   exact?: never;
   attached?: never;
+  verified?: never;
 }
 
 export interface FileItem<K extends "file" | "self"> extends Artifact<K> {
@@ -87,6 +98,8 @@ export interface Lock {
   apiVersion: "airgap/v1";
   kind: "Lock";
   name: string;
+  /** Counts up with every build that changes the lock, so that an older bundle is told from a newer one. */
+  sequence?: number;
   platforms: string[];
   /** The site's own registry: references to this host are the user's own images. */
   siteName?: string;

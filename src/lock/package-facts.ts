@@ -80,6 +80,12 @@ export interface LockedPackage {
   alternative?: string;
   /** Who signed the package itself. */
   signature?: { key: string; hash: string };
+  /** What it says of itself; older locks have none. Of Debian's packages the licence is in files of theirs. */
+  license?: string;
+  /** What it was built from: a source RPM's file name, or a source package with its version where that differs. */
+  source?: string;
+  /** Its vendor, or its maintainer. */
+  vendor?: string;
   /** Accepted without a signature, and served from the repository without gpgcheck. */
   unsigned?: true;
 }
@@ -92,6 +98,8 @@ export interface PackageSetFacts {
   arch: string;
   /** os-release ID and version of the systems it is for. */
   for: string[];
+  /** The only Kubernetes version that it is for; absent when it is for any. */
+  kubernetes?: string;
   /** By role: each word of the spec with the package that fulfils it, and every package of the transaction. `all` when roles make no difference. */
   roles: Record<string, { asked: { text: string; package: string }[]; packages: string[] }>;
   packages: LockedPackage[];
@@ -141,6 +149,9 @@ const lockedPackage = object<LockedPackage>(
     alternative: lines,
     signature: object<NonNullable<LockedPackage["signature"]>>({ key: hex, hash: line }, {}),
     unsigned: yes,
+    license: line,
+    source: line,
+    vendor: line,
   },
 );
 
@@ -181,6 +192,7 @@ export const packageSetFacts = object<PackageSetFacts>(
     ),
   },
   {
+    kubernetes: named(NAMES.kubernetes),
     moduleHotfixes: yes,
     modules: listOf(carriedModule),
     metadataDates: mapOf(line, date, 1000),

@@ -5,7 +5,7 @@ import { type Platform, tryParsePlatform } from "../oci/platform.ts";
 import { formatReference, isHost, isTag, tryParseReference } from "../oci/reference.ts";
 import { carriedFacts, fileFacts, reference } from "./carried-facts.ts";
 import { LOCK_LIMITS, parseLimitedJson } from "./json.ts";
-import type { Attached, Item, ItemKind, ItemOf, Lock, LockedBlob } from "./lock.ts";
+import type { Attached, Item, ItemKind, ItemOf, Lock, LockedBlob, VerifiedSignature } from "./lock.ts";
 import { NAMES } from "./names.ts";
 import { packageSetFacts } from "./package-facts.ts";
 import {
@@ -50,6 +50,12 @@ const descriptor = object<Descriptor>(
 const tag = parsed((text) => (isTag(text) ? text : undefined), "a tag");
 const attached = object<Attached>({ descriptor, subject: digest }, { tag });
 
+const fingerprint = parsed(
+  (text) => (/^SHA256:[A-Za-z0-9+/]{43}$/.test(text) ? text : undefined),
+  "the fingerprint of a key",
+);
+const verified = object<VerifiedSignature>({ key: fingerprint, signature: digest }, {});
+
 const imageName = parsed((text) => {
   const found = tryParseReference(text);
   return found && formatReference(found) === text ? text : undefined;
@@ -61,12 +67,18 @@ const entryName = named(NAMES.entry);
 const common = { root: descriptor, origins: listOf(line, 10_000), wantedBy: listOf(line, 10_000) };
 /** Keys that artifacts never have. */
 const imagesOnly: Shape<never> = (_, at) => at.fail("is a key of images only");
-const artifact = { original: imagesOnly, exact: imagesOnly, attached: imagesOnly };
+const artifact = { original: imagesOnly, exact: imagesOnly, attached: imagesOnly, verified: imagesOnly };
 
 const ITEMS: { [K in ItemKind]: Shape<ItemOf<K>> } = {
   image: object<ItemOf<"image">>(
     { ...common, kind: oneOf(["image"]), name: imageName },
-    { original: descriptor, exact: yes, attached: listOf(attached, 10_000), facts: imagesOnly },
+    {
+      original: descriptor,
+      exact: yes,
+      attached: listOf(attached, 10_000),
+      verified: listOf(verified, 100),
+      facts: imagesOnly,
+    },
   ),
   file: object<ItemOf<"file">>(
     { ...common, kind: oneOf(["file"]), name: title },
@@ -128,6 +140,7 @@ const lock = object<Lock>(
     ),
   },
   {
+    sequence: count,
     siteName,
     kubernetes: listOf(version, 100),
     kubeadm: mapOf(version, listOf(reference, 1000), 100),

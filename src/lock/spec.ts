@@ -4,7 +4,7 @@ import { AirgapError, messageOf } from "../errors.ts";
 import { isDigest } from "../oci/digest.ts";
 import { parsePlatform } from "../oci/platform.ts";
 import { isHost, parseReference } from "../oci/reference.ts";
-import { readDocument } from "../schema/document.ts";
+import { type Locate, readDocument, readLocated } from "../schema/document.ts";
 import { nearest } from "../schema/nearest.ts";
 import {
   boolean,
@@ -77,10 +77,26 @@ const source = object(
   },
 );
 
+const kubernetesVersion = (description: string) =>
+  mapped(
+    string({
+      pattern: /^v?1\.\d+\.\d+(?:[-+][\w.+-]+)?$/,
+      means: "a patch release like v1.28.2",
+      description,
+    }),
+    (text) => text.replace(/^v?/, "v"),
+  );
+
 const kubernetes = object(
   { version: string({ pattern: /^v?\d+\.\d+(\.\d+)?\S*$|^stable/, means: "a version like v1.28.2" }) },
   { config: path },
 );
+
+const attachments = (description: string): Schema<"none" | "signatures" | "all"> =>
+  mapped(
+    either(oneOf(["none", "signatures", "all"]), boolean(), `${description}; false is none, true is all`),
+    (given) => (typeof given === "string" ? given : given ? "all" : "none"),
+  );
 
 const image = object(
   { ref: reference },
@@ -92,7 +108,16 @@ const image = object(
     }),
     platforms: imagePlatforms,
     foreignLayers: boolean("Carry layers that their publisher does not allow registries to distribute"),
-    attachments: boolean("false leaves signatures, SBOMs and other referrers of this image out"),
+    attachments: attachments("What of this image's signatures, SBOMs and other referrers is carried"),
+    verify: object(
+      {
+        key: string({
+          description: "A public key (PEM), relative to the spec: cosign verify --key accepts the image",
+        }),
+      },
+      {},
+      "build refuses the image without a signature of its publisher",
+    ),
   },
 );
 
@@ -161,7 +186,14 @@ const packages = object(
       map(list(string(NAMES.asked)), { key: NAMES.role.pattern, keyMeans: NAMES.role.means }),
     ),
   },
-  { installed: path, unsigned: strings, recommends: boolean("Weak dependencies too") },
+  {
+    installed: path,
+    unsigned: strings,
+    recommends: boolean("Weak dependencies too"),
+    kubernetes: kubernetesVersion(
+      "The set is for this version only, where a bundle carries several to upgrade in steps",
+    ),
+  },
 );
 
 const file = object(
@@ -205,11 +237,14 @@ export const bundleSchema = object(
     platforms: withDefault(platforms, ["linux/amd64"]),
     siteName,
     attachments: withDefault(
-      boolean("false leaves signatures, SBOMs and other referrers of every image out"),
-      true,
+      attachments("What of the signatures, SBOMs and other referrers of every image is carried"),
+      "all",
     ),
     sources: withDefault(map(source, { key: /^\S+$/, keyMeans: "a registry host" }), {}),
     kubernetes: withDefault(list(kubernetes), []),
+    upgradeFrom: kubernetesVersion(
+      "The version that runs on the site: build refuses when a step between it and the newest version is missing",
+    ),
     images: withDefault(list(shortOr(reference, image, (ref) => ({ ref }))), []),
     manifests: withDefault(list(shortOr(path, manifests, (path) => ({ path }))), []),
     charts: withDefault(list(chart), []),
@@ -233,6 +268,12 @@ export type FileSpec = Infer<typeof file>;
 /** @throws AirgapError `spec` with file, line and column of every fault */
 export function parseBundleSpec(text: string, fileName: string): BundleSpec {
   return readDocument(text, fileName, bundleSchema);
+}
+
+/** The same, and where its values are in the file. @throws AirgapError `spec` */
+export function parseLocatedSpec(text: string, fileName: string): { spec: BundleSpec; locate: Locate } {
+  const { value, locate } = readLocated(text, fileName, bundleSchema);
+  return { spec: value, locate };
 }
 
 /** @throws AirgapError `spec` */

@@ -29,13 +29,8 @@ images:
     expect(
       items.map(({ name, root, original, origins }) => [name, root.digest, original?.digest, origins[0]]),
     ).toEqual([
-      [
-        "register.site/app/index:v1",
-        image("amd64").root.digest,
-        index.root.digest,
-        `oci:${scratch.path("layout")}`,
-      ],
-      ["register.site/app/local:v1", image("local").root.digest, undefined, `oci:${scratch.path("layout")}`],
+      ["register.site/app/index:v1", image("amd64").root.digest, index.root.digest, "oci:layout:index"],
+      ["register.site/app/local:v1", image("local").root.digest, undefined, "oci:layout:v1.0"],
       [
         "register.site/app/pulled:v1",
         image("pulled").root.digest,

@@ -50,6 +50,35 @@ async function undisturbed(scratch: Scratch): Promise<Buffer> {
 const bigRequests = (registry: TestRegistry) =>
   registry.seen.filter(({ path }) => path.endsWith(digest)).map(({ headers }) => headers["range"]);
 
+describe("volumes", () => {
+  it("resume inside a blob that goes over several of them, and become what a build at one go gives", async () => {
+    await using registry = await startRegistry();
+    using scratch = new Scratch();
+    const volumeSize = 2_000_000;
+    fill(registry.store, "a/one", image, "1");
+    scratch.spec(`images: [${registry.host}/a/one:1]`);
+    const stop = new AbortController();
+    registry.hooks.push(
+      (exchange) =>
+        isBig(exchange) &&
+        partly(exchange, 9_000_000, () => setTimeout(() => stop.abort(new Error("stopped")), 150)),
+    );
+    await expect(scratch.build({ signal: stop.signal, volumeSize })).rejects.toThrow("stopped");
+    expect(existsSync(scratch.path("site.tar.000"))).toBe(false);
+    registry.hooks.length = 0;
+    registry.seen.length = 0;
+    expect(await scratch.build({ volumeSize })).toMatchObject({ resumed: true });
+    // Of the third stride of four mebibytes some may be lost, of those before nothing.
+    const [range, ...others] = bigRequests(registry);
+    expect(others).toEqual([]);
+    expect(Number(/^bytes=(\d+)-/.exec(range ?? "")?.[1])).toBeGreaterThanOrEqual(8 * 2 ** 20);
+    const volumes = Array.from({ length: 7 }, (_, i) => readFileSync(scratch.path(`site.tar.00${i}`)));
+    expect(volumes.map(({ length }) => length).slice(0, -1)).toEqual(Array(6).fill(volumeSize));
+    expect(Buffer.concat(volumes).equals(await undisturbed(scratch))).toBe(true);
+    await verifyBundle(scratch.path("site.tar"), { quick: false, emit: () => {} });
+  });
+});
+
 describe("a blob that several places have", () => {
   it("gets as many tries from each of them", async () => {
     await using registry = await startRegistry();

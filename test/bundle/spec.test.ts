@@ -93,7 +93,7 @@ describe("the bundle spec", () => {
 
   it("fills in what is left out", () => {
     expect(read("")).toEqual({
-      attachments: true,
+      attachments: "all",
       apiVersion: "airgap/v1",
       kind: "Bundle",
       name: "site",
