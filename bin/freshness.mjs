@@ -20,4 +20,6 @@ export function isFresh(made, ...from) {
 
 /** The inputs of the build. */
 export const sourcesOf = (root) =>
-  ["src", "registry", "manifests", "package.json"].map((name) => join(root, name));
+  ["src", "registry", "manifests", "package.json", "bin/start.mjs", "bin/build.mjs"].map((name) =>
+    join(root, name),
+  );

@@ -1,7 +1,10 @@
-// Makes the self-contained archives of airgap, each with its own Node, in build/:
-//   npm run pack            for this machine's architecture and, if its Node is available, the other
-//   npm run pack -- x64     for one
+// Makes airgap for machines without Node, in build/: the self-contained archive, a .deb and an .rpm with the same
+// content, for this machine's architecture a container image, an SBOM, and SHA256SUMS of all of them:
+//   npm run pack                          for this machine's architecture and, if its Node is available, the other
+//   npm run pack -- x64                   for one
+//   npm run pack -- x64 --archive-only    what `self: true` in a spec carries, and no more
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   copyFileSync,
@@ -11,6 +14,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -18,11 +22,15 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { checkNode, WrongNode } from "./pinned-node.mjs";
+import { checkNode, pinned, WrongNode } from "./pinned-node.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { archiveFolder } = await import("../dist/src/resolve/archive.js");
-const { version, devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const { distribute } = await import("../dist/src/packing/distribute.js");
+const { manPages } = await import("../dist/src/packing/man.js");
+const { toolSbom } = await import("../dist/src/packing/sbom.js");
+const readJson = (...path) => JSON.parse(readFileSync(join(root, ...path), "utf8"));
+const { version, description, devDependencies } = readJson("package.json");
 const work = mkdtempSync(join(tmpdir(), "airgap-pack-"));
 const npm = (args, cwd) =>
   execFileSync("npm", [...args, "--no-audit", "--no-fund", "--loglevel=error"], {
@@ -73,7 +81,7 @@ function libraryFor(architecture) {
 
 /** Copies the packages that airgap needs to run; the lock file marks those that only development needs. */
 function copyDependencies(dir) {
-  const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
+  const { packages } = readJson("package-lock.json");
   for (const [path, { dev, devOptional }] of Object.entries(packages)) {
     const from = join(root, path);
     if (path === "" || dev || devOptional || !existsSync(from)) continue;
@@ -85,6 +93,27 @@ function copyDependencies(dir) {
   }
 }
 
+/** Man pages and completion, from the commands themselves. */
+function writeHelp(dir) {
+  const commands = Object.values(readJson("dist", "oclif.manifest.json").commands);
+  mkdirSync(join(dir, "share", "man", "man1"), { recursive: true });
+  for (const [name, text] of manPages(commands, { description, version }))
+    writeFileSync(join(dir, "share", "man", "man1", name), text);
+  const completion = (shell) =>
+    execFileSync(process.execPath, [join(root, "bin", "airgap.mjs"), "completion", shell], {
+      encoding: "utf8",
+    });
+  const folder = join(dir, "share", "completion");
+  mkdirSync(folder);
+  writeFileSync(join(folder, "airgap.bash"), completion("bash"));
+  writeFileSync(join(folder, "airgap.fish"), completion("fish"));
+  // zsh loads the file as the function _airgap, which the script defines anew; the last line is the first completion.
+  writeFileSync(
+    join(folder, "_airgap"),
+    `#compdef airgap\nautoload -U +X bashcompinit && bashcompinit\n${completion("bash")}\n_bash_complete -o filenames -F _airgap\n`,
+  );
+}
+
 function stage(architecture) {
   const dir = join(work, `stage-${architecture}`);
   mkdirSync(dir);
@@ -92,8 +121,24 @@ function stage(architecture) {
   copyDependencies(dir);
   for (const name of ["dist", "bin", "bundles", "docs", "manifests", "README.md", "CHANGELOG.md", "LICENSE"])
     if (existsSync(join(root, name))) cpSync(join(root, name), join(dir, name), { recursive: true });
-  for (const name of ["pack.mjs", "build.mjs", "ready.mjs", "pinned-node.mjs", "node-digests.json"])
+  rmSync(join(dir, "dist", ".compiled"), { recursive: true, force: true });
+  for (const name of [
+    "pack.mjs",
+    "build.mjs",
+    "start.mjs",
+    "ready.mjs",
+    "pinned-node.mjs",
+    "node-digests.json",
+  ])
     rmSync(join(dir, "bin", name));
+  renameSync(join(dir, "bin", "install.sh"), join(dir, "install.sh"));
+  writeHelp(dir);
+  const sbom = toolSbom({
+    version,
+    node: { version: pinned.version, sha256: pinned.sha256[architecture] },
+    packages: readJson("package-lock.json").packages,
+  });
+  writeFileSync(join(dir, "sbom.cdx.json"), sbom);
   const native = join(root, "node_modules", "sqlite3", "build", "Release", "node_sqlite3.node");
   if (architecture === process.arch && existsSync(native)) {
     mkdirSync(join(dir, "node_modules", "sqlite3", "build", "Release"), { recursive: true });
@@ -115,8 +160,22 @@ function stage(architecture) {
   return { dir, glibc };
 }
 
+/** Of everything of this version that is there. */
+function writeSums() {
+  const folder = join(root, "build");
+  const names = readdirSync(folder).filter((name) => name.includes(version) && !name.endsWith(".part"));
+  const line = (name) =>
+    `${createHash("sha256")
+      .update(readFileSync(join(folder, name)))
+      .digest("hex")}  ${name}\n`;
+  writeFileSync(join(folder, "SHA256SUMS"), names.toSorted().map(line).join(""));
+}
+
 const ARCHITECTURES = ["x64", "arm64"];
-const wanted = process.argv.length > 2 ? process.argv.slice(2) : ARCHITECTURES;
+const words = process.argv.slice(2);
+const archiveOnly = words.includes("--archive-only");
+const named = words.filter((word) => word !== "--archive-only");
+const wanted = named.length > 0 ? named : ARCHITECTURES;
 if (wanted.some((name) => !ARCHITECTURES.includes(name)))
   throw new Error(`npm run pack knows ${ARCHITECTURES.join(" and ")}, not ${wanted.join(" ")}`);
 mkdirSync(join(root, "build"), { recursive: true });
@@ -131,11 +190,27 @@ try {
       process.stderr.write(`No archive for ${architecture}: ${error.message.split("\n")[0]}\n`);
       continue;
     }
-    await archiveFolder(staged.dir, `airgap-${version}`, output);
+    // An archive that a stop cut short must not have the name of a whole one.
+    const draft = `${output}.${process.pid}.part`;
+    await archiveFolder(staged.dir, `airgap-${version}`, draft);
+    renameSync(draft, output);
     process.stdout.write(
       `${output}  ${(statSync(output).size / 2 ** 20).toFixed(1)} MiB, needs glibc 2.${staged.glibc} or newer\n`,
     );
+    if (archiveOnly) continue;
+    const sbom = join(root, "build", `airgap-${version}-linux-${architecture}.cdx.json`);
+    copyFileSync(join(staged.dir, "sbom.cdx.json"), sbom);
+    const made = await distribute({
+      dir: staged.dir,
+      into: join(root, "build"),
+      version,
+      architecture,
+      description,
+    });
+    for (const file of [sbom, ...made])
+      process.stdout.write(`${file}  ${(statSync(file).size / 2 ** 20).toFixed(1)} MiB\n`);
   }
+  if (!archiveOnly) writeSums();
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
