@@ -1,9 +1,14 @@
 import { canonicalAddress, overlap, parseSubnet, type Subnet } from "../address.ts";
 import { AirgapError } from "../errors.ts";
 import { rulesOf } from "../kubernetes/rules.ts";
-import type { Cluster } from "./cluster.ts";
+import type { Locate } from "../schema/document.ts";
+import { ENDPOINT_RULES } from "./check-endpoint.ts";
+import { ETCD_RULES } from "./check-etcd.ts";
+import { HARBOR_RULES } from "./check-harbor.ts";
+import { type Cluster, nodesOf } from "./cluster.ts";
+import { twice } from "./twice.ts";
 
-/** Rules between the parts of a cluster file; the schema checks each part alone. */
+/** Rules between the parts of a cluster file; the schema checks each part alone. A problem is `PATH: what is wrong`. */
 const RULES: ((cluster: Cluster) => string[])[] = [
   ({ hosts }) => twice(hosts.map(({ name }) => name)).map((name) => `hosts: two have the name ${name}`),
   ({ hosts }) =>
@@ -20,30 +25,27 @@ const RULES: ((cluster: Cluster) => string[])[] = [
       : [],
   severalControlPlanes,
   repositoryHost,
-  endpointNames,
+  ...ENDPOINT_RULES,
   served,
+  ...HARBOR_RULES,
   subnets,
   credentials,
+  ...ETCD_RULES,
   ({ kubernetes }) =>
     kubernetes.proxyMode === "nftables" && rulesOf(kubernetes.version).nftables === undefined
       ? ["kubernetes.proxyMode: nftables needs v1.31"]
       : [],
 ];
 
-/** What a cluster file may ask for and this version cannot do: refused by name before any connection. */
-const NOT_YET: [string, (cluster: Cluster) => boolean][] = [
-  ["registry.mode: harbor", ({ registry }) => registry.mode === "harbor"],
-  ["etcd: external", ({ etcd }) => etcd === "external"],
-  ["hosts with the role etcd", ({ hosts }) => hosts.some(({ roles }) => roles.includes("etcd"))],
+/** What a cluster file may ask for and this version cannot do: refused before any connection. */
+const NOT_YET: [path: string, isAsked: (cluster: Cluster) => boolean, what: string][] = [
+  ["kubernetes.podSubnet", ({ kubernetes }) => kubernetes.podSubnet.includes(":"), "IPv6 pods"],
+  ["kubernetes.serviceSubnet", ({ kubernetes }) => kubernetes.serviceSubnet.includes(":"), "IPv6 services"],
   [
-    "hosts with the role load-balancer",
-    ({ hosts, endpoint }) =>
-      (endpoint?.loadBalancers.length ?? 0) > 0 || hosts.some(({ roles }) => roles.includes("load-balancer")),
+    "hosts",
+    (cluster) => nodesOf(cluster).some(({ address }) => address.includes(":")),
+    "nodes with IPv6 addresses",
   ],
-];
-
-const twice = (values: string[]): string[] => [
-  ...new Set(values.filter((value, i) => values.indexOf(value) !== i)),
 ];
 
 function severalControlPlanes({ hosts, endpoint }: Cluster): string[] {
@@ -53,27 +55,22 @@ function severalControlPlanes({ hosts, endpoint }: Cluster): string[] {
 
 function repositoryHost({ hosts, repository, registry }: Cluster): string[] {
   const registries = hosts.filter(({ roles }) => roles.includes("registry"));
-  if (registries.length > 1) return ["hosts: only one can have the role registry"];
+  if (registries.length > 1 && registry.mode !== "serve")
+    return [
+      `hosts: only with registry.mode serve can several have the role registry; the mode is ${registry.mode}`,
+    ];
   if (repository.host === "")
     return [
       "repository: no host has the role registry, so `repository: { host: NAME }` must say who serves packages and files",
     ];
   const named = hosts.find(({ name }) => name === repository.host);
   if (named === undefined) return [`repository.host: ${repository.host} is not among the hosts`];
-  const elsewhere = registry.mode === "serve" && registries[0] !== undefined && registries[0] !== named;
+  const elsewhere = registry.mode === "serve" && registries.length > 0 && !registries.includes(named);
   return elsewhere
-    ? [`repository.host: with registry.mode serve it is the registry host itself, ${registries[0]?.name}`]
+    ? [
+        `repository.host: with registry.mode serve it is the registry host itself, ${registries.map(({ name }) => name).join(" or ")}`,
+      ]
     : [];
-}
-
-function endpointNames({ hosts, endpoint }: Cluster): string[] {
-  return (endpoint?.loadBalancers ?? []).flatMap((name) => {
-    const roles = hosts.find((host) => host.name === name)?.roles;
-    if (roles === undefined) return [`endpoint.loadBalancers: ${name} is not among the hosts`];
-    return roles.includes("load-balancer")
-      ? []
-      : [`endpoint.loadBalancers: ${name} does not have the role load-balancer`];
-  });
 }
 
 /** The settings of `airgap serve` are fixed. */
@@ -107,26 +104,32 @@ function credentials({ registry }: Cluster): string[] {
   ];
 }
 
-/** @throws AirgapError `spec` with every contradiction */
-export function checkCluster(cluster: Cluster, file: string): void {
-  refuse(
-    RULES.flatMap((rule) => rule(cluster)),
-    file,
-  );
+/**
+ * @param withHarbor whether the file has `registry.harbor`
+ * @throws AirgapError `spec` with every contradiction
+ */
+export function checkCluster(cluster: Cluster, locate: Locate, withHarbor: boolean): void {
+  const misplaced =
+    withHarbor && cluster.registry.mode !== "harbor"
+      ? [`registry.harbor: only with \`mode: harbor\`; the mode is ${cluster.registry.mode}`]
+      : [];
+  refuse([...misplaced, ...RULES.flatMap((rule) => rule(cluster))], locate);
 }
 
 /** @throws AirgapError `spec` with everything that this version cannot install */
-export function refuseNotYet(cluster: Cluster, file: string): void {
-  const asked = NOT_YET.filter(([, isAsked]) => isAsked(cluster));
+export function refuseNotYet(cluster: Cluster, locate: Locate): void {
   refuse(
-    asked.map(([key]) => `this version of airgap cannot install ${key}`),
-    file,
+    NOT_YET.filter(([, isAsked]) => isAsked(cluster)).map(
+      ([path, , what]) => `${path}: this version of airgap cannot install ${what}`,
+    ),
+    locate,
   );
 }
 
-function refuse(problems: string[], file: string): void {
+function refuse(problems: string[], locate: Locate): void {
   if (problems.length === 0) return;
-  throw new AirgapError("spec", problems.map((problem) => `${file}: ${problem}`).join("\n"), {
-    data: { problems },
-  });
+  const lines = problems.map(
+    (problem) => `${locate(/^[\w.[\]-]+(?=: )/.exec(problem)?.[0] ?? "")}: ${problem}`,
+  );
+  throw new AirgapError("spec", lines.join("\n"), { data: { problems } });
 }

@@ -2,11 +2,12 @@ import pLimit from "p-limit";
 import { type Facts, readFacts } from "../host/facts.ts";
 import { LocalHost } from "../host/local.ts";
 import { SshHost } from "../host/ssh.ts";
+import { HOSTS_AT_ONCE } from "../plan/execute.ts";
 import type { Opener, Session } from "../plan/session.ts";
 import type { StateDir } from "../plan/state-dir.ts";
 import type { ClusterHost } from "./cluster.ts";
+import { fromEnvironment } from "./environment.ts";
 import type { Confirm } from "./flags.ts";
-import { fromEnvironment } from "./secrets.ts";
 
 export interface ConnectOptions {
   /** Decides about the keys of unknown hosts, one after the other. */
@@ -63,10 +64,12 @@ export async function readAllFacts(
   hosts: ClusterHost[],
   session: Session<ClusterHost>,
   signal: AbortSignal | undefined,
+  parallel = HOSTS_AT_ONCE,
 ): Promise<Record<string, Facts>> {
+  const limit = pLimit(parallel);
   const read = await Promise.all(
-    hosts.map(
-      async ({ name }) => [name, await readFacts(session.get(name), signal ? { signal } : {})] as const,
+    hosts.map(({ name }) =>
+      limit(async () => [name, await readFacts(session.get(name), signal ? { signal } : {})] as const),
     ),
   );
   return Object.fromEntries(read);

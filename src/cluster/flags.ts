@@ -3,12 +3,12 @@ import type { Emit } from "../events.ts";
 import type { HostKey } from "../host/ssh-options.ts";
 
 /** `a,b` → names. @throws AirgapError `usage` when it names none */
-export function names(text: string): string[] {
+export function names(text: string, flag = "--hosts"): string[] {
   const found = text
     .split(",")
     .map((name) => name.trim())
     .filter(Boolean);
-  if (found.length === 0) throw new AirgapError("usage", "--hosts is empty: name at least one host");
+  if (found.length === 0) throw new AirgapError("usage", `${flag} is empty: name at least one`);
   return [...new Set(found)];
 }
 
@@ -37,4 +37,14 @@ export function confirmHostKey({
     emit({ type: "warning", message: `${shown}, accepted without a question (--accept-new-host-keys)` });
     return true;
   };
+}
+
+const SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600 };
+
+/** `90s`, `10m`, `1h`, or a number of seconds. @returns seconds @throws AirgapError `usage` */
+export function duration(text: string, flag: string): number {
+  const [, digits, unit = "s"] = /^(\d{1,6})([smh])?$/.exec(text) ?? [];
+  const seconds = Number(digits) * (SECONDS[unit] ?? 1);
+  if (seconds > 0) return seconds;
+  throw new AirgapError("usage", `${flag} ${text} is not a duration like 90s, 10m or 1h`);
 }

@@ -36,8 +36,13 @@ const address = string({
   description: "IP address",
 });
 const subnet = string({
-  check: (text) =>
-    text.includes("/") && parseSubnet(text) ? undefined : `'${text}' is not a range like 10.244.0.0/16`,
+  check: (text) => {
+    if (text.includes("/") && parseSubnet(text)) return undefined;
+    return text.includes(",")
+      ? `'${text}' is more than one range: this version of airgap cannot install dual stack`
+      : `'${text}' is not a range like 10.244.0.0/16`;
+  },
+  description: "One IPv4 range; IPv6 and two ranges (dual stack) are not supported yet",
 });
 const variable = string({
   pattern: /^[A-Za-z_][A-Za-z0-9_]*$/,
@@ -45,6 +50,8 @@ const variable = string({
 });
 const path = string({ means: "a path" });
 const port = (description: string) => integer({ min: 1, max: 65_535, description });
+const networkInterface = (description: string) =>
+  string({ pattern: /^[A-Za-z0-9_.-]{1,15}$/, means: "a network interface", description });
 const itemName = string({
   pattern: /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/,
   means: "the `as:` name of manifests or a chart in the bundle",
@@ -97,22 +104,81 @@ const kubernetes = object(
   },
 );
 
-const network = either(
-  oneOf(["none"]),
-  object(
-    { name: itemName },
-    {
-      backend: withDefault(
-        oneOf(["vxlan", "host-gw", "ipip", "none"], "How pods on different hosts reach each other"),
-        "vxlan",
-      ),
-      interface: string({
-        pattern: /^[A-Za-z0-9_.-]{1,15}$/,
-        means: "a network interface",
-        description: "Default: the one with the host's address",
-      }),
-    },
+/** A name alone, or none, or with settings. */
+const network = mapped(
+  either(
+    itemName,
+    object(
+      { name: itemName },
+      {
+        backend: withDefault(
+          oneOf(["vxlan", "host-gw", "ipip", "none"], "How pods on different hosts reach each other"),
+          "vxlan",
+        ),
+        interface: networkInterface("Default: the one with the host's address"),
+      },
+    ),
   ),
+  (given) => (typeof given === "string" ? { name: given, backend: "vxlan" as const } : given),
+);
+
+/** Roles of a member of a Harbor project, as Harbor's portal calls them. */
+export const HARBOR_ROLES = ["projectAdmin", "maintainer", "developer", "guest", "limitedGuest"] as const;
+
+const projectName = /^[a-z0-9]+(?:[._-][a-z0-9]+)*$/;
+
+const harborProject = object(
+  { name: string({ pattern: projectName, means: "a project name of lower-case letters, digits and . _ -" }) },
+  {
+    public: withDefault(boolean("Everybody may pull without a login"), false),
+    quota: string({
+      pattern: /^(?:-1|[1-9]\d*(?:\.\d+)?\s*[KMGT]?i?B?)$/i,
+      means: "a storage limit like 50GiB, or -1 for none",
+    }),
+  },
+);
+
+const harborUser = object(
+  {
+    name: string({ pattern: /^[A-Za-z0-9][\w.@-]{0,62}$/, means: "a user name" }),
+    email: string({ pattern: /^[^\s@]+@[^\s@]+$/, means: "an e-mail address; Harbor requires one" }),
+    passwordEnv: variable,
+  },
+  {
+    projects: withDefault(
+      map(oneOf(HARBOR_ROLES), {
+        key: projectName,
+        keyMeans: "the name of a project",
+        description: "The user's role in each project",
+      }),
+      {},
+    ),
+  },
+);
+
+const harbor = object(
+  {},
+  {
+    data: withDefault(
+      string({
+        pattern: /^(?:\/[A-Za-z0-9_][A-Za-z0-9._-]*)+$/,
+        means: "an absolute path of letters, digits and . _ -",
+        description: "Folder of Harbor's images and database on the registry host",
+      }),
+      "/data",
+    ),
+    trivy: withDefault(
+      boolean("Install the vulnerability scanner; the bundle must carry its database"),
+      false,
+    ),
+    httpPort: port("Where Harbor answers plain http with https too, only to redirect; default 80"),
+    certFile: path,
+    keyFile: path,
+    adminPasswordEnv: variable,
+    projects: withDefault(list(harborProject), []),
+    users: withDefault(list(harborUser), []),
+  },
+  "Harbor, which airgap installs on the registry host; with mode harbor",
 );
 
 const registry = object(
@@ -132,7 +198,7 @@ const registry = object(
     mode: withDefault(
       oneOf(
         ["serve", "harbor", "external"],
-        "serve: airgap serves the bundle on the registry host; external: airgap push filled the registry before",
+        "serve: airgap serves the bundle on the registry host; harbor: airgap installs Harbor there and fills it; external: airgap push filled the registry before",
       ),
       "serve",
     ),
@@ -148,6 +214,7 @@ const registry = object(
     caFile: path,
     user: string(),
     passwordEnv: variable,
+    harbor,
   },
 );
 
@@ -183,12 +250,92 @@ const host = object(
   },
 );
 
+/** VRRP's name for routers that share an address: RFC 5798, 5.2.3. */
+const routerId = (description: string) => integer({ min: 1, max: 255, description });
+
 const endpoint = object(
   { address },
   {
-    port: withDefault(port("Where the API server answers"), 6443),
-    loadBalancers: withDefault(list(hostName), []),
-    ingress: object({ address, nodePort: port("Where the ingress controller listens on its nodes") }, {}),
+    port: withDefault(port("Where the cluster's API is asked at this address"), 6443),
+    loadBalancers: withDefault(
+      list(hostName, {
+        description:
+          "Hosts with the role load-balancer, the one that usually holds the address first. Default: all of them, in the order of `hosts`. Without any, somebody else holds the address",
+      }),
+      [],
+    ),
+    routerId: withDefault(
+      routerId("VRRP router id of the address: no other routers on this network may have it"),
+      51,
+    ),
+    interface: networkInterface("Where load balancers hold the addresses. Default: the one with their own"),
+    ingress: object(
+      { address, nodePort: port("Where the ingress controller listens on its nodes") },
+      {
+        port: withDefault(port("Where load balancers take connections for it"), 80),
+        routerId: routerId("Default: the next after endpoint.routerId"),
+      },
+    ),
+    statusPage: withDefault(
+      object(
+        {},
+        {
+          address: withDefault(
+            oneOf(["127.0.0.1", "0.0.0.0"], "0.0.0.0: whoever reaches the host reads it, without a login"),
+            "127.0.0.1",
+          ),
+          port: withDefault(port("Its port"), 9999),
+        },
+        "The page on which haproxy shows the state of its servers",
+      ),
+      { address: "127.0.0.1", port: 9999 },
+    ),
+  },
+);
+
+const etcd = either(
+  oneOf(
+    ["stacked", "external"],
+    "stacked: on the control planes, as kubeadm does it; external: on the hosts with the role etcd, from the bundle's `etcd` file",
+  ),
+  object(
+    {},
+    {
+      endpoints: list(
+        string({
+          check: (text) =>
+            /^https:\/\/(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$/.test(text)
+              ? undefined
+              : `'${text}' is not an address like https://10.0.0.30:2379`,
+        }),
+        { min: 1, description: "An etcd that exists already: where its members listen for clients" },
+      ),
+      caFile: path,
+      certFile: path,
+      keyFile: path,
+      certificateDays: integer({
+        min: 1,
+        max: 36_500,
+        description: "Validity of the members' certificates that airgap makes; default 3650",
+      }),
+    },
+    "An etcd that exists already, with `endpoints` and the three files; or settings of the one that airgap installs",
+  ),
+);
+
+const backup = object(
+  {
+    every: string({
+      pattern: /^[1-9]\d{0,3}(?:m|h|d)$/,
+      means: "a time like 24h, 30m or 7d",
+      description: "How often a control plane makes a backup of the cluster",
+    }),
+  },
+  {
+    keep: withDefault(
+      integer({ min: 1, max: 1000, description: "How many backups stay on the control plane" }),
+      7,
+    ),
   },
 );
 
@@ -232,7 +379,8 @@ export const clusterSchema = object(
       },
     ),
     endpoint,
-    etcd: withDefault(oneOf(["stacked", "external"]), "stacked"),
+    etcd: withDefault(etcd, "stacked"),
+    backup,
     addons: withDefault(list(mapped(either(itemName, object({ manifest: path }, {})), spelled)), []),
     time: withDefault(object({}, { servers: withDefault(list(string()), []) }), { servers: [] }),
     ssh,

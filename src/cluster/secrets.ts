@@ -6,6 +6,9 @@ import { isRecord } from "../oci/descriptor.ts";
 import { type KeyedCertificate, makeAuthority, makeKeyPair } from "../pki/certificate.ts";
 import type { StateDir } from "../plan/state-dir.ts";
 import type { Cluster } from "./cluster.ts";
+import { fromEnvironment } from "./environment.ts";
+import { type EtcdTls, type KeptEtcdTls, makeEtcdTls, readEtcdTls } from "./etcd-tls.ts";
+import { type HarborSecrets, harborSecrets, type KeptHarbor } from "./harbor-secrets.ts";
 import { type ExistingTls, type KeptTls, type SiteTls, siteTls } from "./site-tls.ts";
 
 /** The keys, tokens and passwords of a cluster. Made before the plan, so that no step needs a value from an earlier one. */
@@ -25,11 +28,15 @@ export interface Secrets {
   joinToken: string;
   /** The certificate of the server that airgap starts. */
   tls?: SiteTls;
+  /** Of an etcd that is not on the control planes. Absent when the cluster was made on another machine: hosts keep theirs. */
+  etcd?: EtcdTls;
   /** PEM of the authority that signed the site registry's certificate, unless it is a public one. */
   registryCa?: string;
   registryPassword?: string;
   /** A line of an htpasswd file, for the server that airgap starts. */
   htpasswd?: string;
+  /** Of the Harbor that airgap installs. */
+  harbor?: HarborSecrets;
 }
 
 const FILE = "secrets.json";
@@ -38,6 +45,8 @@ const CA_DAYS = 3650;
 interface Kept extends KeptTls {
   keys?: ClusterKeys;
   joinToken?: string;
+  etcd?: KeptEtcdTls;
+  harbor?: KeptHarbor;
 }
 
 function readKept(home: StateDir): Kept {
@@ -81,19 +90,6 @@ export function newToken(): string {
 const servesTls = ({ registry }: Cluster): boolean =>
   registry.scheme === "https" || registry.mode !== "serve";
 
-function variable(name: string, key: string): string {
-  const value = process.env[name];
-  if (value !== undefined && value !== "") return value;
-  throw new AirgapError("usage", `${key} names the variable ${name}, which is not set`, {
-    suggestions: [`export ${name}=…`],
-  });
-}
-
-/** The value of a variable that the cluster file names; undefined when it names none. @throws AirgapError `usage` */
-export function fromEnvironment(name: string | undefined, key: string): string | undefined {
-  return name === undefined ? undefined : variable(name, key);
-}
-
 /**
  * A line of an htpasswd file. Its salt depends on the site only, so the same user and password give
  * the same line on every operator's machine.
@@ -105,6 +101,14 @@ function htpasswd({ name, registry }: Cluster, password: string | undefined, ca:
     .digest()
     .subarray(0, 16);
   return `${registry.user}:${hashSync(password, `$2b$10$${encodeBase64(salt, 16)}`)}`;
+}
+
+/** The authority that nodes must trust for the site's registry; undefined for a public one and for http. */
+function registryCaOf({ registry }: Cluster, tls: SiteTls | undefined): string | undefined {
+  const { mode, scheme, caFile, harbor } = registry;
+  const ours = mode === "serve" || (harbor !== undefined && harbor.certFile === undefined);
+  if (ours) return scheme === "https" ? tls?.ca : undefined;
+  return caFile ? readCa(caFile) : undefined;
 }
 
 /** One or several certificates, PEM or DER, as PEM in its usual form: some systems compare its lines. */
@@ -131,34 +135,61 @@ export interface Existing {
   ca?: string;
   /** The certificate of the site's server. */
   tls?: ExistingTls;
+  /** The Harbor that airgap installed: it has its accounts. */
+  harbor?: boolean;
 }
 
 /**
  * Secrets of a cluster: read from beside the cluster file, and made where they are missing. An
  * existing cluster keeps its own authorities, whichever machine made it; tokens are made for each run.
+ * With `renew` certificates of etcd are made again, where this machine has the authority's key.
  * @throws AirgapError
  */
-export async function loadSecrets(cluster: Cluster, home: StateDir, existing: Existing): Promise<Secrets> {
+export async function loadSecrets(
+  cluster: Cluster,
+  home: StateDir,
+  existing: Existing,
+  { renew = false }: { renew?: boolean } = {},
+): Promise<Secrets> {
   const kept = readKept(home);
   const foreign = existing.ca !== undefined && kept.keys?.ca.cert.trim() !== existing.ca.trim();
   if (!foreign) kept.keys ??= await makeKeys();
   kept.joinToken ??= newToken();
+  const etcd = await etcdTls(cluster, foreign ? undefined : kept.keys, kept, renew);
   const password = fromEnvironment(cluster.registry.passwordEnv, "registry.passwordEnv");
   const tls = servesTls(cluster) ? await siteTls(cluster, kept, existing.tls) : undefined;
   const line = htpasswd(cluster, password, tls?.ca ?? "");
+  const harbor = harborSecrets(cluster, kept, existing.harbor === true);
   home.write(FILE, `${JSON.stringify(kept, undefined, 1)}\n`);
-  const { caFile, mode, scheme } = cluster.registry;
-  const registryCa =
-    mode === "serve" ? (scheme === "https" ? tls?.ca : undefined) : caFile ? readCa(caFile) : undefined;
+  const registryCa = registryCaOf(cluster, tls);
   return {
     ...(foreign || !kept.keys ? {} : { keys: kept.keys }),
     ca: existing.ca ?? kept.keys?.ca.cert ?? "",
     joinToken: existing.ca === undefined ? kept.joinToken : newToken(),
     ...(tls ? { tls } : {}),
+    ...(etcd ? { etcd } : {}),
     ...(registryCa ? { registryCa } : {}),
     ...(password === undefined ? {} : { registryPassword: password }),
     ...(line === undefined ? {} : { htpasswd: line }),
+    ...(harbor ? { harbor } : {}),
   };
+}
+
+/** Puts authorities in the place of those that are kept, for a cluster that is made again. */
+export function keepKeys(home: StateDir, keys: ClusterKeys): void {
+  home.write(FILE, `${JSON.stringify({ ...readKept(home), keys }, undefined, 1)}\n`);
+}
+
+async function etcdTls(
+  cluster: Cluster,
+  keys: ClusterKeys | undefined,
+  kept: Kept,
+  renew: boolean,
+): Promise<EtcdTls | undefined> {
+  if (cluster.etcd.mode === "given") return readEtcdTls(cluster.etcd);
+  if (cluster.etcd.mode === "stacked" || keys === undefined) return undefined;
+  kept.etcd ??= {};
+  return makeEtcdTls(cluster, keys.etcdCa, kept.etcd, renew);
 }
 
 /**
@@ -175,15 +206,22 @@ function inBase64(text: string): string[] {
 
 /** Everything to mask in logs, messages and shown files. */
 export function secretTexts(secrets: Secrets): string[] {
-  const { keys, tls } = secrets;
+  const { keys, tls, etcd } = secrets;
   const privateKeys = [
     keys?.ca.key,
     keys?.etcdCa.key,
     keys?.frontProxyCa.key,
     keys?.serviceAccount.privateKey,
     tls?.server.key,
+    etcd?.client.key,
+    ...Object.values(etcd?.members ?? {}).map(({ key }) => key),
+    secrets.harbor?.key,
   ];
-  const password = secrets.registryPassword;
+  const { harbor } = secrets;
+  const passwords = [
+    secrets.registryPassword,
+    ...(harbor ? [harbor.admin, harbor.initial, ...Object.values(harbor.users)] : []),
+  ].filter((password) => password !== undefined);
   return [
     ...privateKeys.flatMap((key) =>
       key ? key.split("\n").filter((line) => line.length > 20 && !line.startsWith("-----")) : [],
@@ -191,7 +229,11 @@ export function secretTexts(secrets: Secrets): string[] {
     secrets.joinToken,
     secrets.joinToken.slice(7),
     ...inBase64(secrets.joinToken.slice(7)),
-    ...(password ? [password, JSON.stringify(password).slice(1, -1), ...inBase64(password)] : []),
+    ...passwords.flatMap((password) => [
+      password,
+      JSON.stringify(password).slice(1, -1),
+      ...inBase64(password),
+    ]),
     ...(secrets.htpasswd ? [secrets.htpasswd.slice(secrets.htpasswd.indexOf(":") + 1)] : []),
   ];
 }

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { type KeyedCertificate, makeAuthority, makeCertificate } from "../pki/certificate.ts";
-import type { Cluster } from "./cluster.ts";
+import { type Cluster, serversOf } from "./cluster.ts";
 
 /** The certificate of the server that airgap starts, and the authority that its clients must trust. */
 export interface SiteTls {
@@ -27,12 +27,16 @@ const DAYS = 3650;
 /** Days before its expiry that a certificate is renewed. */
 const RENEWED = 90;
 
-/** Names and addresses of the server. */
-function serverNames({ registry, repository, hosts }: Cluster): string[] {
-  const host = hosts.find(({ name }) => name === repository.host);
+/** Names and addresses of the server, and of Harbor where it gets this certificate too. */
+function serverNames(cluster: Cluster): string[] {
+  const { registry } = cluster;
+  const servers = serversOf(cluster).flatMap(({ name, address }) => [name, address]);
+  const served = registry.mode === "serve" || registry.harbor !== undefined;
   const own =
-    registry.mode === "serve" ? [registry.host, ...(registry.address ? [registry.address] : [])] : [];
-  return [...new Set([...own, ...(host ? [host.name, host.address] : []), "localhost", "127.0.0.1"])];
+    served && registry.harbor?.certFile === undefined
+      ? [registry.host, ...(registry.address ? [registry.address] : [])]
+      : [];
+  return [...new Set([...own, ...servers, "localhost", "127.0.0.1"])];
 }
 
 /** Whether a certificate has these names, is not about to expire, and is signed by that authority. */

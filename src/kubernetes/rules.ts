@@ -20,11 +20,20 @@ export interface VersionRules {
   nftables: { kernel: string } | undefined;
   /** Keys of the taints that kubeadm gives to control planes. */
   controlPlaneTaints: string[];
-  /** `kubectl drain` with the flags that removing a node needs. */
+  /** Flags of `kubectl drain` that every node needs. A node that is removed, and pods that nobody makes again, need `--force` too. */
   drainFlags: string[];
   /** `kubectl create token` exists; before it, a service account has a secret with a token that never expires. */
   tokensByRequest: boolean;
+  /** The oldest external etcd that kubeadm accepts. */
+  externalEtcd: string;
 }
+
+/** MinExternalEtcdVersion of kubeadm's constants.go, by the first minor that was seen with it. */
+const EXTERNAL_ETCD = [
+  { from: 31, version: "3.5.24" },
+  { from: 27, version: "3.4.13" },
+  { from: 0, version: "3.2.18" },
+];
 
 /** First and last minor whose kubeadm reads each API. kubernetes/kubernetes cmd/kubeadm/app/util/config/common.go and release notes. */
 const CONFIG_APIS = [
@@ -73,11 +82,8 @@ export function rulesOf(version: string): VersionRules {
     controlPlaneTaints: [...(minor <= 24 ? ["master"] : []), ...(minor >= 24 ? ["control-plane"] : [])].map(
       (name) => `node-role.kubernetes.io/${name}`,
     ),
-    drainFlags: [
-      "--ignore-daemonsets",
-      minor >= 20 ? "--delete-emptydir-data" : "--delete-local-data",
-      "--force",
-    ],
+    drainFlags: ["--ignore-daemonsets", minor >= 20 ? "--delete-emptydir-data" : "--delete-local-data"],
     tokensByRequest: minor >= 24,
+    externalEtcd: EXTERNAL_ETCD.find(({ from }) => minor >= from)?.version ?? "3.2.18",
   };
 }

@@ -1,3 +1,4 @@
+import pLimit from "p-limit";
 import { AirgapError } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import type { Hint } from "./failure.ts";
@@ -6,7 +7,7 @@ import type { Mask } from "./mask.ts";
 import { MARK, StepProtocol, type StepReport } from "./protocol.ts";
 import { type Mode, renderSteps } from "./script.ts";
 import type { Connections } from "./session.ts";
-import { fullId, type PlacedStep, type Plan, stepsOn } from "./stage.ts";
+import { fullId, type PlacedStep, type Plan, stepsByHost } from "./stage.ts";
 
 /** What a run needs. */
 export interface RunContext {
@@ -21,7 +22,12 @@ export interface RunContext {
   signal?: AbortSignal | undefined;
   /** How long to wait for a host that is unreachable or rebooting. Default 3 minutes. */
   patienceMs?: number | undefined;
+  /** Hosts that are worked on at a time. Default `HOSTS_AT_ONCE`. */
+  parallel?: number | undefined;
 }
+
+/** Hosts that are worked on at a time: each is a few processes and descriptors of ours. */
+export const HOSTS_AT_ONCE = 50;
 
 /** Time limit of a step that sets none. */
 export const STEP_MS = 600_000;
@@ -86,16 +92,16 @@ export async function checkAll(
   hosts: string[],
   context: RunContext,
 ): Promise<Map<string, Map<string, StepReport>>> {
-  const found = await Promise.all(
-    hosts.map(async (name) => {
-      const steps = stepsOn(plan, name);
-      if (steps.length === 0) return [name, new Map<string, StepReport>()] as const;
-      const { protocol, stderr } = await runSteps(quietly(context), name, steps, "check");
-      if (protocol.reports.length < steps.length) throw endedEarly(name, protocol, stderr);
-      return [name, new Map(protocol.reports.map((report) => [report.id, report]))] as const;
-    }),
-  );
-  return new Map(found);
+  const all = stepsByHost(plan);
+  const limit = pLimit(context.parallel ?? HOSTS_AT_ONCE);
+  const check = async (name: string) => {
+    const steps = all.get(name) ?? [];
+    if (steps.length === 0) return [name, new Map<string, StepReport>()] as const;
+    const { protocol, stderr } = await runSteps(quietly(context), name, steps, "check");
+    if (protocol.reports.length < steps.length) throw endedEarly(name, protocol, stderr);
+    return [name, new Map(protocol.reports.map((report) => [report.id, report]))] as const;
+  };
+  return new Map(await Promise.all(hosts.map((name) => limit(() => check(name)))));
 }
 
 function endedEarly(name: string, protocol: StepProtocol, stderr: string): AirgapError {

@@ -1,4 +1,5 @@
 import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
+import { someOf } from "../format.ts";
 import type { RunLog } from "./log.ts";
 import type { Mask } from "./mask.ts";
 import type { PlacedStep } from "./stage.ts";
@@ -33,15 +34,18 @@ export function failedStage(
   { mask, log, hints = () => [] }: FailureContext,
 ): AirgapError {
   const known = failures.map(({ output }) => hints(output));
-  const described = failures.map(({ host, step, output, error }, i) => {
-    const what = step ? `${host}: ${stage}/${step.step.id} (${step.step.title})` : `${host}: ${stage}`;
+  const causes = new Map<string, string[]>();
+  for (const [i, { host, step, output, error }] of failures.entries()) {
+    const what = step ? `${stage}/${step.step.id} (${step.step.title})` : stage;
     const lines = mask.hide(output).trim().split("\n").slice(-LINES_SHOWN);
-    return [
+    const text = [
       `${what} failed${error ? `: ${mask.hide(messageOf(error))}` : ""}`,
       ...lines.filter(Boolean).map((line) => `  | ${line}`),
       ...(known[i] ?? []).map(({ cause }) => `  likely cause: ${cause}`),
     ].join("\n");
-  });
+    causes.set(text, [...(causes.get(text) ?? []), host]);
+  }
+  const described = [...causes].map(([text, hosts]) => `${someOf(hosts)}: ${text}`);
   const onlyLost = failures.every(({ error }) => isAirgapError(error, "network"));
   return new AirgapError(onlyLost ? "interrupted" : "step-failed", described.join("\n"), {
     suggestions: [

@@ -1,7 +1,7 @@
 import { structuredPatch } from "diff";
 import type { Mask } from "./mask.ts";
 import type { StepReport } from "./protocol.ts";
-import { fullId, type Plan, stepsOn } from "./stage.ts";
+import { fullId, type Plan, stepsByHost } from "./stage.ts";
 
 const CONTEXT = 2;
 /** When more lines than this differ, they are only counted. */
@@ -41,8 +41,9 @@ export function preview(
   found: Map<string, Map<string, StepReport>>,
   mask: Mask,
 ): PreviewedStep[] {
+  const steps = stepsByHost(plan);
   return hosts.flatMap((host) =>
-    stepsOn(plan, host).map((placed): PreviewedStep => {
+    (steps.get(host) ?? []).map((placed): PreviewedStep => {
       const { stage, step } = placed;
       const report = found.get(host)?.get(fullId(placed));
       const common = { host, stage, step: step.id, title: step.title };

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import pLimit, { type LimitFunction } from "p-limit";
 import { type AirgapError, isAirgapError, messageOf } from "../errors.ts";
-import { checkAll, quietly, type RunContext, runSteps } from "./execute.ts";
+import { checkAll, HOSTS_AT_ONCE, quietly, type RunContext, runSteps } from "./execute.ts";
 import { type Failure, failedStage } from "./failure.ts";
 import type { StepReport } from "./protocol.ts";
 import {
@@ -9,7 +10,7 @@ import {
   type Plan,
   type PlannedStage,
   placed,
-  stepsOn,
+  stepsByHost,
   type Wave,
   type Work,
 } from "./stage.ts";
@@ -53,19 +54,21 @@ class Runner {
   /** Hosts that were changed since their last check. */
   readonly #dirty = new Set<string>();
   readonly #outcomes = new Map<string, Outcome>();
+  readonly #limit: LimitFunction;
   #changed = 0;
   #commandsMs: number;
 
   constructor(plan: Plan, known: Map<string, Map<string, StepReport>>, context: RunContext) {
     this.#known = known;
     this.#context = context;
+    this.#limit = pLimit(context.parallel ?? HOSTS_AT_ONCE);
     const sums = [...known.values()].map((reports) =>
       [...reports.values()].reduce((sum, { ms }) => sum + ms, 0),
     );
     this.#commandsMs = Math.max(0, ...sums);
-    for (const host of known.keys()) {
-      for (const each of stepsOn(plan, host)) this.#note(host, each, known.get(host)?.get(fullId(each)));
-    }
+    for (const [host, steps] of stepsByHost(plan))
+      for (const each of known.has(host) ? steps : [])
+        this.#note(host, each, known.get(host)?.get(fullId(each)));
   }
 
   result(): Omit<RunResult, "totalMs"> {
@@ -93,7 +96,7 @@ class Runner {
     const failures = await Promise.all(
       working.map(({ host, steps }) => {
         const add = (ms: number): void => void spent.set(host, (spent.get(host) ?? 0) + ms);
-        return this.#host(host, placed(stage.name, steps), add);
+        return this.#limit(() => this.#host(host, placed(stage.name, steps), add));
       }),
     );
     this.#commandsMs += Math.max(0, ...spent.values());

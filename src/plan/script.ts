@@ -9,23 +9,29 @@ export type Mode = "apply" | "check";
 
 const LIBRARY = "host/lib";
 
+let library: string | undefined;
+
 /** The functions that steps call and that run the steps: every file of `manifests/host/lib`. */
 export function stepLibrary(): string {
-  return readdirSync(shippedPath(LIBRARY))
+  library ??= readdirSync(shippedPath(LIBRARY))
     .filter((name) => name.endsWith(".sh"))
     .toSorted()
     .map((name) => shipped(`${LIBRARY}/${name}`))
     .join("\n");
+  return library;
 }
+
+let loading: string | undefined;
 
 /** Defines the functions and keeps their text: a host stores it with the undo of each step. */
 export function loadLibrary(): string {
   const text = stepLibrary();
-  return [
+  loading ??= [
     `airgap_library=${shortHash(text)}`,
     `airgap_print_library() {\ncat ${here(text).text}\n}`,
     'eval "$(airgap_print_library)"',
   ].join("\n");
+  return loading;
 }
 
 /** A script of calls that are not steps: what asks, and what is done once. Ends with the first that fails. */

@@ -48,9 +48,10 @@ export class Session<Settings extends { name: string } = { name: string }> imple
   static async reach<Settings extends { name: string }>(
     hosts: Settings[],
     open: Opener<Settings>,
+    parallel = AT_ONCE,
   ): Promise<{ session: Session<Settings>; failures: Record<string, AirgapError> }> {
     const session = new Session(hosts, open);
-    const limit = pLimit(AT_ONCE);
+    const limit = pLimit(Math.min(parallel, AT_ONCE));
     const outcomes = await Promise.allSettled(hosts.map((host) => limit(() => session.#connect(host.name))));
     const failures = hosts.flatMap(({ name }, i) => {
       const outcome = outcomes[i];

@@ -59,14 +59,20 @@ export const fullId = ({ stage, step }: PlacedStep): string => `${stage}/${step.
 
 export const placed = (stage: string, steps: Step[]): PlacedStep[] => steps.map((step) => ({ stage, step }));
 
-/** Steps of a host in a plan, each with its stage. */
-export function stepsOn(plan: Plan, host: string): PlacedStep[] {
-  return plan.stages.flatMap(({ name, waves }) =>
-    waves.flatMap((wave) =>
-      wave.filter((work) => work.host === host).flatMap(({ steps }) => placed(name, steps)),
-    ),
-  );
+/** The steps of every host in a plan, each with its stage. */
+export function stepsByHost({ stages }: Plan): Map<string, PlacedStep[]> {
+  const found = new Map<string, PlacedStep[]>();
+  for (const { name, waves } of stages)
+    for (const { host, steps } of waves.flat()) {
+      const known = found.get(host) ?? [];
+      known.push(...placed(name, steps));
+      found.set(host, known);
+    }
+  return found;
 }
+
+/** Steps of a host in a plan, each with its stage. */
+export const stepsOn = (plan: Plan, host: string): PlacedStep[] => stepsByHost(plan).get(host) ?? [];
 
 /** Removes empty work, waves and stages. */
 function tidy(stages: PlannedStage[]): Plan {

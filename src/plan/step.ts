@@ -28,6 +28,8 @@ export interface Step {
 export interface Upload {
   /** Local path. */
   from: string;
+  /** The files that are read as one instead of `from`, where that lies in several. */
+  parts?: readonly { path: string; size: number }[];
   offset: number;
   /** Bytes. */
   size: number;
@@ -89,16 +91,17 @@ export interface BlockStep {
   title: string;
   path: string;
   lines: string[];
-  /** Lines that the check looks for; default: all. */
-  needed?: string[];
 }
 
+/** Whether a file has these lines in its marked block. */
+export const blockCheck = (path: string, lines: string[]): string => call("block_has", path, ...lines);
+
 /** Marked lines in a file that other programs write too. */
-export function blockStep({ id, title, path, lines, needed = lines }: BlockStep): Step {
+export function blockStep({ id, title, path, lines }: BlockStep): Step {
   return {
     id,
     title,
-    check: call("block_has", path, ...needed),
+    check: blockCheck(path, lines),
     apply: callWithInput(lines.join("\n"), "put_block", path),
     undo: call("drop_block", path),
   };

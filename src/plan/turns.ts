@@ -6,54 +6,71 @@ export interface Turn {
   steps: PlacedStep[];
 }
 
+/** What a host does in one wave of a stage. */
 interface Unit {
   stage: string;
   needs: readonly string[];
   wave: number;
-  host: string;
   steps: PlacedStep[];
 }
 
-function unitsOf(plan: Plan): Unit[] {
-  return plan.stages.flatMap(({ name, needs, waves }) =>
-    waves.flatMap((wave, i) =>
-      wave.map(({ host, steps }) => ({
-        stage: name,
-        needs,
-        wave: i,
-        host,
-        steps: placed(name, steps),
-      })),
-    ),
-  );
-}
+/** The units of each host, in order, and how many of each stage and wave nobody has done yet. */
+class Pending {
+  readonly #units = new Map<string, Unit[]>();
+  readonly #open = new Map<string, number[]>();
 
-/** Whether everything that a unit needs is done. */
-const ready = (unit: Unit, pending: Unit[]): boolean =>
-  !pending.some(
-    (other) => unit.needs.includes(other.stage) || (other.stage === unit.stage && other.wave < unit.wave),
-  );
+  constructor({ stages }: Plan) {
+    for (const { name, needs, waves } of stages) {
+      this.#open.set(
+        name,
+        waves.map(({ length }) => length),
+      );
+      for (const [wave, works] of waves.entries())
+        for (const { host, steps } of works) {
+          const unit = { stage: name, needs, wave, steps: placed(name, steps) };
+          const units = this.#units.get(host);
+          if (units === undefined) this.#units.set(host, [unit]);
+          else units.push(unit);
+        }
+    }
+    for (const units of this.#units.values()) units.reverse();
+  }
+
+  get left(): boolean {
+    return this.#units.size > 0;
+  }
+
+  /** Whether the host's next unit waits for nobody. */
+  isReady(host: string): boolean {
+    const unit = this.#units.get(host)?.at(-1);
+    if (unit === undefined) return false;
+    const isDone = (stage: string, waves?: number): boolean =>
+      (this.#open.get(stage) ?? []).slice(0, waves).every((open) => open === 0);
+    return isDone(unit.stage, unit.wave) && unit.needs.every((stage) => isDone(stage));
+  }
+
+  take(host: string): PlacedStep[] {
+    const units = this.#units.get(host) ?? [];
+    const unit = units.pop() as Unit;
+    if (units.length === 0) this.#units.delete(host);
+    const open = this.#open.get(unit.stage) as number[];
+    open[unit.wave] = (open[unit.wave] ?? 0) - 1;
+    return unit.steps;
+  }
+}
 
 /**
  * A plan as turns: each host does as much as it can before another host must act. In the order given,
  * which is the order of the files.
  */
 export function turnsOf(plan: Plan, hosts: string[]): Turn[] {
-  let pending = unitsOf(plan);
+  const pending = new Pending(plan);
   const turns: Turn[] = [];
-  while (pending.length > 0) {
-    const host = hosts.find((name) => {
-      const next = pending.find((unit) => unit.host === name);
-      return next !== undefined && ready(next, pending);
-    });
+  while (pending.left) {
+    const host = hosts.find((name) => pending.isReady(name));
     if (host === undefined) throw new Error("the plan's stages wait for each other");
     const turn: Turn = { host, steps: [] };
-    for (;;) {
-      const next = pending.find((unit) => unit.host === host);
-      if (next === undefined || !ready(next, pending)) break;
-      turn.steps.push(...next.steps);
-      pending = pending.filter((unit) => unit !== next);
-    }
+    while (pending.isReady(host)) turn.steps.push(...pending.take(host));
     turns.push(turn);
   }
   return turns;

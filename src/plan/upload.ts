@@ -1,4 +1,5 @@
 import { createReadStream } from "node:fs";
+import { Readable } from "node:stream";
 import { type RunContext, STEP_MS } from "./execute.ts";
 import type { Failure } from "./failure.ts";
 import { sh } from "./shell.ts";
@@ -13,8 +14,9 @@ export async function sendUpload(
   { connections, emit, log, signal }: RunContext,
   host: string,
   placed: PlacedStep,
-  { from, offset, size, to }: Upload,
+  upload: Upload,
 ): Promise<Failure | undefined> {
+  const { from, offset, size, to } = upload;
   const part = `${to}.part`;
   const connection = connections.get(host);
   const { stdout } = await connection.run(sh`
@@ -28,12 +30,10 @@ export async function sendUpload(
   const detail = start > 0 ? `resuming at byte ${start}` : title;
   emit({ type: "step", host, step: fullId(placed), state: "applying", detail });
   emit({ type: "plan", items: 1, bytes: size - start });
-  const stream = createReadStream(from, {
-    start: offset + start,
-    end: offset + size - 1,
-    highWaterMark: 1 << 20,
-  });
-  stream.on("data", (chunk) => emit({ type: "progress", item: `${host}: ${title}`, bytes: chunk.length }));
+  const stream = Readable.from(piecesOf(upload, offset + start, size - start), { objectMode: false });
+  stream.on("data", (chunk: Buffer) =>
+    emit({ type: "progress", item: `${host}: ${title}`, bytes: chunk.length }),
+  );
   const { code, stderr } = await connection.pipe(start === 0 ? sh`cat >${part}` : sh`cat >>${part}`, stream, {
     timeoutMs,
     ...(signal ? { signal } : {}),
@@ -43,4 +43,17 @@ export async function sendUpload(
   log.line(`${host} ${placed.stage}/${id} sent ${size - start} bytes in ${ms} ms`);
   if (code === 0) return undefined;
   return { host, step: placed, output: stderr, error: `cannot send ${from}: cat ended with ${code}` };
+}
+
+/** A run of bytes of what is uploaded, which may lie in several files. */
+async function* piecesOf({ from, parts }: Upload, offset: number, size: number): AsyncGenerator<Buffer> {
+  let [at, left] = [offset, size];
+  for (const part of parts ?? [{ path: from, size: offset + size }]) {
+    const count = Math.min(left, part.size - at);
+    if (count > 0) {
+      yield* createReadStream(part.path, { start: at, end: at + count - 1, highWaterMark: 1 << 20 });
+      left -= count;
+    }
+    at = Math.max(0, at - part.size);
+  }
 }

@@ -27,26 +27,42 @@ export interface WrittenScripts {
 const NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
 
 /** Copies a region of a file to a new file. */
-function cutOut({ from, offset, size }: Upload, to: string): void {
-  const [source, target] = [openSync(from, "r"), openSync(to, NEW, 0o600)];
+function cutOut({ from, parts, offset, size }: Upload, to: string): void {
+  const target = openSync(to, NEW, 0o600);
   try {
-    let written = 0;
-    for (const piece of regionPieces({ fd: source, offset, size }, Buffer.alloc(1 << 20))) {
-      writeFileSync(target, piece);
-      written += piece.length;
+    let [at, written] = [offset, 0];
+    for (const part of parts ?? [{ path: from, size: offset + size }]) {
+      written += copyPart(part.path, { offset: at, size: Math.min(size - written, part.size - at) }, target);
+      at = Math.max(0, at - part.size);
     }
     if (written < size) throw new Error(`${from} ends early`);
   } finally {
-    closeSync(source);
     closeSync(target);
   }
+}
+
+/** @returns how many bytes there were */
+function copyPart(path: string, { offset, size }: { offset: number; size: number }, target: number): number {
+  if (size <= 0) return 0;
+  const fd = openSync(path, "r");
+  let copied = 0;
+  try {
+    for (const piece of regionPieces({ fd, offset, size }, Buffer.alloc(1 << 20))) {
+      writeFileSync(target, piece);
+      copied += piece.length;
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return copied;
 }
 
 /** A whole file stays where it is; a region of a file is copied next to the scripts. */
 function besideOf(script: string, steps: PlacedStep[], dir: string): Beside[] {
   return steps.flatMap(({ step: { upload } }) => {
     if (upload === undefined) return [];
-    const whole = upload.offset === 0 && statSync(upload.from).size === upload.size;
+    const whole =
+      upload.parts === undefined && upload.offset === 0 && statSync(upload.from).size === upload.size;
     if (basename(upload.beside) !== upload.beside) throw new Error(`${upload.beside} is not a file name`);
     const from = whole ? upload.from : join(dir, upload.beside);
     if (!whole) cutOut(upload, from);
