@@ -22,7 +22,7 @@ say systemd "$(quiet systemctl --version | head -n 1)"
 for p in apt-get dnf yum; do have $p && say package-manager $p && break; done
 say cores "$(quiet getconf _NPROCESSORS_ONLN)"
 say memory-kib "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
-for d in / /var/lib /var/lib/airgap /var/lib/containerd /var/lib/docker /etc /opt /usr /tmp; do
+for d in / /var/lib /var/lib/airgap /var/lib/etcd /var/lib/containerd /var/lib/docker /etc /opt /usr /tmp; do
 	quiet df -Pk $d | awk -v d=$d 'NR == 2 { print d, $4, $6 }' | lines free-kib
 done
 say time "$(date +%s)"
@@ -63,17 +63,33 @@ have containerd && say containerd "$(quiet containerd --version | awk '{ print $
 have dockerd && say docker "$(quiet dockerd --version | sed 's/^Docker version \([^,]*\).*/\1/')"
 have cri-dockerd && say cri-dockerd "$(quiet cri-dockerd --version 2>&1 | head -n 1)"
 have kubelet && say kubelet "$(quiet kubelet --version | awk '{ print $2 }')"
+have etcd && say etcd "$(quiet etcd --version | head -n 1)"
 have podman && say podman "$(quiet podman --version | awk '{ print $3 }')"
-for t in kubeadm update-ca-trust update-ca-certificates conntrack socat ethtool ipvsadm crictl firewall-cmd hostnamectl bash nft iptables; do have $t && say tool $t; done
+for t in kubeadm update-ca-trust update-ca-certificates conntrack socat ethtool ipvsadm crictl firewall-cmd hostnamectl bash nft iptables haproxy keepalived; do have $t && say tool $t; done
 text containerd-config /etc/containerd/config.toml
 text docker-config /etc/docker/daemon.json
-for f in /etc/kubernetes/admin.conf /etc/kubernetes/kubelet.conf /etc/kubernetes/bootstrap-kubelet.conf /etc/kubernetes/manifests/kube-apiserver.yaml /var/lib/etcd/member /var/lib/airgap/kubeadm-began /etc/cni/net.d/*; do
+for f in /etc/kubernetes/admin.conf /etc/kubernetes/kubelet.conf /etc/kubernetes/bootstrap-kubelet.conf /etc/kubernetes/manifests/kube-apiserver.yaml /var/lib/etcd/member /var/lib/airgap/kubeadm-began /var/lib/airgap/kubeadm-discarded /etc/cni/net.d/*; do
 	[ ! -e "$f" ] || say exists "$f"
 done
 text kubernetes-ca /etc/kubernetes/pki/ca.crt
+text apiserver-certificate /etc/kubernetes/pki/apiserver.crt
+have kubeadm && say kubeadm "$(quiet kubeadm version -o short)"
+for f in /var/lib/kubelet/kubeadm-flags.env /etc/default/kubelet /etc/sysconfig/kubelet /etc/systemd/system/kubelet.service.d/*.conf; do
+	[ ! -f "$f" ] || head -c 65536 "$f" | grep -e -- | sed "s#^#$f|#" | lines kubelet-flags
+done
+quiet sed -n 's/^cgroupDriver: *//p' /var/lib/kubelet/config.yaml | lines kubelet-cgroup
+for c in kube-apiserver etcd; do
+	[ ! -f /etc/kubernetes/manifests/$c.yaml ] || say component "$c $(sed -n 's/^ *image: *//p' /etc/kubernetes/manifests/$c.yaml | head -n 1)"
+done
+[ ! -d /var/lib/etcd/member ] || say etcd-kib "$(quiet du -sk /var/lib/etcd | awk '{ print $1 }')"
+quiet sed -n 's/^ExecStart=//p' /etc/systemd/system/airgap-serve.service | tr ' ' '\n' | grep '^/var/lib/airgap/bundles/.*\.tar$' | while read -r f; do [ ! -f "$f" ] || say serves "$f"; done
 text kubelet-server /etc/kubernetes/kubelet.conf | grep 'server:'
 text owner /var/lib/airgap/cluster
+text harbor /var/lib/airgap/harbor/version
 text verified /var/lib/airgap/verified
+for f in /var/lib/airgap/sequences/*; do
+	[ ! -f "$f" ] || say sequence "${f##*/} $(cat "$f")"
+done
 if [ -s /etc/airgap/serve/tls.key ]; then
 	text site-ca /etc/airgap/ca.crt
 	text site-certificate /etc/airgap/serve/tls.crt

@@ -1,7 +1,8 @@
 import { basename } from "node:path";
 import { Args, Flags } from "@oclif/core";
+import { bundleFlags, openingOf } from "../bundle-flags.ts";
 import { names } from "../cluster/flags.ts";
-import { ClusterCommand } from "../cluster-command.ts";
+import { ClusterCommand, installFlags } from "../cluster-command.ts";
 import { withEnv } from "../command.ts";
 import { formatDuration } from "../format.ts";
 import { type InstallResult, install } from "../install/install.ts";
@@ -25,9 +26,11 @@ export default class Install extends ClusterCommand<InstallResult> {
     "<%= config.bin %> install cluster.yaml --bundle site.tar",
     "<%= config.bin %> install cluster.yaml --bundle site.tar --dry-run",
     "<%= config.bin %> install cluster.yaml --bundle site.tar --script ./scripts",
+    "<%= config.bin %> install cluster.yaml --bundle site.tar --replace master2",
   ];
   static override args = { cluster: Args.string({ description: "The cluster file (YAML)", required: true }) };
   static override flags = withEnv({
+    ...bundleFlags,
     bundle: Flags.string({ description: "The bundle", required: true, helpValue: "B" }),
     "dry-run": Flags.boolean({
       description: "Run the checks and print what would change; change nothing",
@@ -44,19 +47,15 @@ export default class Install extends ClusterCommand<InstallResult> {
     }),
     skip: Flags.string({ description: "Skip these stages", ...stage }),
     hosts: Flags.string({ description: "Only these hosts (comma-separated)", helpValue: "NAME,…" }),
-    patience: Flags.integer({
-      description: "How long to wait for a host that is unreachable or rebooting",
-      min: 0,
-      default: 180,
-      helpValue: "SECONDS",
+    "allow-older": Flags.boolean({
+      description: "Go back to a bundle that is older than the one that the site has",
     }),
-    "ignore-check": Flags.string({
-      description: "Continue even if this check fails",
-      multiple: true,
-      multipleNonGreedy: true,
-      helpValue: "NAME",
-      default: [],
+    replace: Flags.string({
+      description:
+        "These hosts were lost and came back empty under the same name: remove what the cluster knows of them, then let them join",
+      helpValue: "NAME,…",
     }),
+    ...installFlags,
   });
 
   async run(): Promise<InstallResult> {
@@ -64,13 +63,17 @@ export default class Install extends ClusterCommand<InstallResult> {
     const result = await install({
       clusterFile: args.cluster,
       bundle: flags.bundle,
+      opening: openingOf(flags, this.emit),
+      allowOlder: flags["allow-older"],
       dryRun: flags["dry-run"],
       ...(flags.script ? { script: flags.script } : {}),
       ...(flags.only ? { only: flags.only as StageName[] } : {}),
       ...(flags.skip ? { skip: flags.skip as StageName[] } : {}),
       ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
+      ...(flags.replace ? { replace: names(flags.replace, "--replace") } : {}),
       ignoreChecks: flags["ignore-check"],
       patienceMs: flags.patience * 1000,
+      parallel: flags.parallel,
       confirm: this.hostKeys(flags),
       emit: this.emit,
       signal: this.signal,

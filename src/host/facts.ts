@@ -49,7 +49,7 @@ export interface Facts {
   nameservers: string[];
   resolvedNameservers: string[];
   /** Versions of installed programs. */
-  versions: Partial<Record<"containerd" | "docker" | "cri-dockerd" | "kubelet" | "podman", string>>;
+  versions: Partial<Record<"containerd" | "docker" | "cri-dockerd" | "kubelet" | "podman" | "etcd", string>>;
   tools: string[];
   /** Contents of configuration files that airgap merges its settings into. */
   containerdConfig?: string;
@@ -64,8 +64,26 @@ export interface Facts {
   /** The certificate with which it serves packages and images. PEM. */
   siteCa?: string;
   siteCertificate?: string;
+  /** The version of the Harbor that airgap installed here: `v2.13.2`. */
+  harbor?: string;
+  /** The bundles that this host served last, by their name: their number, and the digest of their lock. */
+  bundles?: Record<string, { sequence: number; lockDigest: string }>;
   /** The image with which its pod network was tested. */
   verified?: string;
+  /** kubeadm's version: `v1.28.2`. */
+  kubeadm?: string;
+  /** Lines with kubelet's flags, each with its file. */
+  kubeletFlags?: { file: string; line: string }[];
+  /** `systemd` or `cgroupfs`, as kubelet's configuration says. */
+  kubeletCgroupDriver?: string;
+  /** Images of the control plane's static pods, by component: `kube-apiserver`, `etcd`. */
+  components?: Record<string, string>;
+  /** Size of etcd's data. */
+  etcdKiB?: number;
+  /** PEM. */
+  apiserverCertificate?: string;
+  /** Paths of the bundles that airgap's server serves on this host. */
+  serves?: string[];
   listening: number[];
   proxies: string[];
   /** Programs that kubeadm needs and that are missing. */
@@ -150,6 +168,45 @@ function selinuxOf(lines: Lines): Facts["selinux"] {
   return mode === "Enforcing" || mode === "Permissive" || mode === "Disabled" ? mode : undefined;
 }
 
+/** What a node tells of its Kubernetes; nothing of a host that is no node. */
+function kubernetesFacts(lines: Lines): Partial<Facts> {
+  const flags = all(lines, "kubelet-flags").flatMap((text) => {
+    const bar = text.indexOf("|");
+    return bar > 0 ? [{ file: text.slice(0, bar), line: text.slice(bar + 1) }] : [];
+  });
+  const components = all(lines, "component").flatMap((text) => {
+    const [name = "", image = ""] = text.split(" ");
+    return /^[a-z-]+$/.test(name) && image !== "" ? [[name, image]] : [];
+  });
+  const size = Number(first(lines, "etcd-kib"));
+  const serves = all(lines, "serves").filter(
+    (path) => /^\/[\w./+-]+\.tar$/.test(path) && !path.includes(".."),
+  );
+  return {
+    ...(/^v\d/.test(first(lines, "kubeadm")) ? { kubeadm: first(lines, "kubeadm") } : {}),
+    ...(flags.length > 0 ? { kubeletFlags: flags } : {}),
+    ...(/^[a-z]+$/.test(first(lines, "kubelet-cgroup"))
+      ? { kubeletCgroupDriver: first(lines, "kubelet-cgroup") }
+      : {}),
+    ...(components.length > 0
+      ? { components: Object.fromEntries(components) as Record<string, string> }
+      : {}),
+    ...(size > 0 ? { etcdKiB: size } : {}),
+    ...(lines.has("apiserver-certificate")
+      ? { apiserverCertificate: text(lines, "apiserver-certificate") ?? "" }
+      : {}),
+    ...(serves.length > 0 ? { serves } : {}),
+  };
+}
+
+function bundlesOf(lines: Lines): Facts["bundles"] {
+  const found = all(lines, "sequence").flatMap((line) => {
+    const [, name, sequence, lockDigest] = /^(\S+) (\d{1,15}) (sha256:[0-9a-f]{64})$/.exec(line) ?? [];
+    return name && lockDigest ? [[name, { sequence: Number(sequence), lockDigest }] as const] : [];
+  });
+  return found.length > 0 ? Object.fromEntries(found) : undefined;
+}
+
 /** Drops undefined values, as exactOptionalPropertyTypes requires. */
 function present<T extends object>(values: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(
@@ -216,6 +273,7 @@ export function parseFacts(output: string, host: string, ours: number): Facts {
       "cri-dockerd": version("cri-dockerd"),
       kubelet: version("kubelet"),
       podman: version("podman"),
+      etcd: version("etcd"),
     }),
     tools: all(lines, "tool").sort(),
     exists: all(lines, "exists"),
@@ -238,7 +296,10 @@ export function parseFacts(output: string, host: string, ours: number): Facts {
       owner: first(lines, "owner"),
       siteCa: text(lines, "site-ca"),
       siteCertificate: text(lines, "site-certificate"),
+      harbor: first(lines, "harbor"),
       verified: first(lines, "verified"),
+      ...kubernetesFacts(lines),
+      bundles: bundlesOf(lines),
     }),
   };
 }

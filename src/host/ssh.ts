@@ -3,6 +3,7 @@ import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import pLimit from "p-limit";
 import { AirgapError, messageOf } from "../errors.ts";
 import {
   DEFAULT_TIMEOUT,
@@ -21,6 +22,8 @@ import type { SshOptions } from "./ssh-options.ts";
 import { connectionOptions, type ResolvedTarget, resolveTarget, type SshTarget } from "./ssh-target.ts";
 
 const READY = "airgap-is-connected";
+/** Commands of a host at a time: sshd allows ten sessions (`MaxSessions`), hardened ones four, and the connection itself is one. */
+const AT_ONCE = 3;
 /** Names the only process that askpass answers: the ssh to a jump host has the same environment. */
 const AS_ASKED = 'AIRGAP_ASK_PID=$$; export AIRGAP_ASK_PID; exec ssh "$@"';
 
@@ -34,6 +37,7 @@ export class SshHost implements Host {
   readonly #options: SshOptions;
   readonly #dir: string;
   readonly #master: ChildProcess;
+  readonly #limit = pLimit(AT_ONCE);
   #lost: string | undefined;
 
   private constructor(
@@ -78,12 +82,12 @@ export class SshHost implements Host {
 
   run(script: string, options: RunOptions = {}): Promise<Output> {
     const { line, before } = shell(this.#options.become);
-    return this.#execute(line, before + wholeScript(script), options);
+    return this.#limit(() => this.#execute(line, before + wholeScript(script), options));
   }
 
   pipe(command: string, input: Readable, options: RunOptions = {}): Promise<Output> {
     const { line, before } = shell(this.#options.become, command);
-    return this.#execute(line, Readable.from(prefixed(before, input)), options);
+    return this.#limit(() => this.#execute(line, Readable.from(prefixed(before, input)), options));
   }
 
   async close(): Promise<void> {
@@ -102,6 +106,7 @@ export class SshHost implements Host {
     input: string | Readable,
     { timeoutMs = DEFAULT_TIMEOUT, signal, onStdout }: RunOptions,
   ): Promise<Output> {
+    signal?.throwIfAborted();
     const args = [
       "-o",
       "LogLevel=ERROR",

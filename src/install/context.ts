@@ -5,7 +5,11 @@ import { AirgapError } from "../errors.ts";
 import type { Facts } from "../host/facts.ts";
 import type { Wave } from "../plan/stage.ts";
 import type { Step } from "../plan/step.ts";
+import type { BalancerView } from "./balancers.ts";
 import type { Bundle, PackageSet } from "./bundle.ts";
+import type { EtcdFound } from "./etcd/found.ts";
+import type { HarborHost } from "./harbor/host.ts";
+import type { HarborArchive } from "./harbor/names.ts";
 import type { Members } from "./members.ts";
 import type { Images } from "./node-images.ts";
 import { standingPlanes } from "./standing.ts";
@@ -26,10 +30,27 @@ export interface PlanInput {
   unreachable?: Record<string, AirgapError>;
   /** The control plane that got no answer at the endpoint, where others are to hold it. */
   endpointSilentFor?: string;
+  /** What load balancers see of the shared addresses, by host. */
+  balancers?: Record<string, BalancerView>;
   /** Hosts that are meant; absent when all are. */
   asked?: readonly string[];
   /** What the cluster itself knows of its nodes, where one stands and answers. */
   members?: Members;
+  /** The site may go back to an older bundle. */
+  allowOlder?: boolean | undefined;
+  /** What an etcd says that is not on the control planes. */
+  etcd?: EtcdFound;
+  /** Hosts that came back empty under their own name: what the cluster knows of them is forgotten before they join again. */
+  replace?: readonly string[];
+  /** With registry.mode harbor. */
+  harbor?: {
+    /** Absent when the bundle has none. */
+    archive?: HarborArchive;
+    /** Absent when the registry host was not asked. */
+    host?: HarborHost;
+  };
+  /** Bundles that are on a serving host already and are served beside this one, by host: images that still run. */
+  servedToo?: Readonly<Record<string, readonly string[]>>;
   /** Checks that the user ignores. */
   ignored: readonly string[];
 }

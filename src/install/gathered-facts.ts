@@ -8,12 +8,27 @@ const FACTS = "facts";
 export const FACTS_SCRIPT = "facts.sh";
 
 /** Facts that were gathered by hand: `DIR/facts/NAME`, what `facts.sh` printed on that host. */
-export function readGatheredFacts(dir: string, host: string): Facts | undefined {
-  const file = join(dir, FACTS, host);
-  if (!existsSync(file)) return undefined;
+export const readGatheredFacts = (dir: string, host: string): Facts | undefined =>
+  readFactsFile(join(dir, FACTS), host);
+
+/**
+ * What `facts.sh` printed on a host: `FOLDER/NAME` or `FOLDER/NAME.txt`; undefined when neither is there.
+ * @throws AirgapError `protocol` when the script did not finish, `disk`
+ */
+export function readFactsFile(folder: string, host: string): Facts | undefined {
+  const file = [host, `${host}.txt`].map((name) => join(folder, name)).find((path) => existsSync(path));
+  if (file === undefined) return undefined;
   // Carrying the file took time, so the host's clock cannot be compared with ours.
-  const facts = parseFacts(readFileSync(file, "utf8"), host, 0);
+  const facts = parseFacts(read(file), host, 0);
   return { ...facts, time: { host: 0, ours: 0 } };
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new AirgapError("disk", `Cannot read the facts ${file}: ${messageOf(cause)}`, { cause });
+  }
 }
 
 /** The error for unreachable hosts: it says how to gather their facts by hand. */

@@ -203,6 +203,21 @@ export const HINTS: readonly { seen: RegExp; cause: string; way: string[] }[] = 
     ],
   },
   {
+    seen: /failed SASL auth|password authentication failed for user "postgres"/,
+    cause: "Harbor's database has another password than the one in its configuration",
+    way: ["on the registry host: put the right one into airgap/database-password below Harbor's data folder"],
+  },
+  {
+    seen: /Dirty database version \d+/,
+    cause: "an upgrade of Harbor's database broke off",
+    way: ["go back to the copy from before the upgrade: docs/harbor.md, Upgrades"],
+  },
+  {
+    seen: /failed to initialize logging driver: dial tcp 127\.0\.0\.1:1514/,
+    cause: "Harbor's containers started before its log",
+    way: ["on the registry host: systemctl restart airgap-harbor"],
+  },
+  {
     seen: /unknown compression for member '[^']+\.zst'/,
     cause: "the host's dpkg is too old for packages that are compressed with zstd",
     way: ["build the bundle from repositories that are for this host's release"],

@@ -3,6 +3,7 @@ import { apiAddress, type Cluster, type ClusterHost } from "../cluster/cluster.t
 import { isRecord } from "../oci/descriptor.ts";
 import { publicKeyHash } from "../pki/certificate.ts";
 import type { Context } from "./context.ts";
+import { ETCD_CLIENT, endpointsOf, isExternal } from "./etcd/topology.ts";
 import { cgroupDriver } from "./stages/containerd.ts";
 import { needsResolvConf, RESOLV_CONF } from "./stages/resolv-conf.ts";
 
@@ -86,6 +87,13 @@ export function apiServer(cluster: Cluster): string {
   return `${address.includes(":") ? `[${address}]` : address}:${port}`;
 }
 
+const externalEtcd = (cluster: Cluster): Document => ({
+  endpoints: endpointsOf(cluster),
+  caFile: ETCD_CLIENT.ca,
+  certFile: ETCD_CLIENT.cert,
+  keyFile: ETCD_CLIENT.key,
+});
+
 function clusterConfiguration({ cluster, images }: Context): Document {
   const { kubernetes } = cluster;
   const api = apiAddress(cluster);
@@ -103,6 +111,7 @@ function clusterConfiguration({ cluster, images }: Context): Document {
     controlPlaneEndpoint: apiServer(cluster),
     ...(images.imageRepository ? { imageRepository: images.imageRepository } : {}),
     ...(images.dnsRepository ? { dns: { imageRepository: images.dnsRepository } } : {}),
+    ...(isExternal(cluster) ? { etcd: { external: externalEtcd(cluster) } } : {}),
     ...(images.etcdRepository ? { etcd: { local: { imageRepository: images.etcdRepository } } } : {}),
     networking: {
       podSubnet: kubernetes.podSubnet,
@@ -113,7 +122,8 @@ function clusterConfiguration({ cluster, images }: Context): Document {
   };
 }
 
-function document(api: string, kind: string, base: Document, over: Document | undefined): string {
+/** A document of kubeadm's or kubelet's configuration, in the form of its API, with the user's own settings over ours. */
+export function document(api: string, kind: string, base: Document, over: Document | undefined): string {
   return stringify(
     formed({ apiVersion: api, kind, ...merge(base, over ?? {}) }, api.slice(api.lastIndexOf("/") + 1)),
     { lineWidth: 0 },
@@ -121,6 +131,19 @@ function document(api: string, kind: string, base: Document, over: Document | un
 }
 
 const apiOf = ({ images }: Context): string => `kubeadm.k8s.io/${images.rules.configApi.newest}`;
+
+const METALLB = /(?:^|\/)metallb\/(?:controller|speaker)(?:[:@]|$)/;
+
+/**
+ * In ipvs mode each node has the addresses of all services. MetalLB wants to answer for those of its own alone.
+ * https://metallb.io/installation/#preparation
+ */
+function kubeProxy({ cluster, bundle }: Context): Document {
+  const { proxyMode } = cluster.kubernetes;
+  if (proxyMode === undefined) return {};
+  const strictARP = proxyMode === "ipvs" && bundle.lock.items.some(({ name }) => METALLB.test(name));
+  return { mode: proxyMode, ...(strictARP ? { ipvs: { strictARP: true } } : {}) };
+}
 
 /** What `kubeadm init` reads; it holds the join token. https://kubernetes.io/docs/reference/config-api/ */
 export function initConfiguration(context: Context): string {
@@ -138,7 +161,6 @@ export function initConfiguration(context: Context): string {
     localAPIEndpoint: { advertiseAddress: first.address, bindPort: 6443 },
     nodeRegistration: nodeRegistration(context, first),
   };
-  const { proxyMode } = cluster.kubernetes;
   return [
     document(api, "InitConfiguration", init, cluster.kubeadm.InitConfiguration),
     document(
@@ -156,7 +178,7 @@ export function initConfiguration(context: Context): string {
     document(
       "kubeproxy.config.k8s.io/v1alpha1",
       "KubeProxyConfiguration",
-      proxyMode ? { mode: proxyMode } : {},
+      kubeProxy(context),
       cluster.kubeadm.KubeProxyConfiguration,
     ),
   ].join("---\n");

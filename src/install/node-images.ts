@@ -7,8 +7,10 @@ import { rulesOf, type VersionRules } from "../kubernetes/rules.ts";
 import type { Lock } from "../lock/lock.ts";
 import { type LandingRules, land } from "../names/landing.ts";
 import { rewriteText } from "../names/rewrite.ts";
+import { isRecord } from "../oci/descriptor.ts";
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../oci/reference.ts";
 import type { ManifestFile } from "./bundle.ts";
+import { isExternal } from "./etcd/topology.ts";
 
 /** Where a cluster's nodes pull their images, and by which names. */
 export interface Images {
@@ -29,7 +31,7 @@ export interface Images {
 }
 
 /** The landing rules with which push filled the registry. */
-export function landingRules(cluster: Cluster, lock: Lock): LandingRules {
+export function landingRules(cluster: Cluster, lock: Pick<Lock, "siteName">): LandingRules {
   const { registry } = cluster;
   return {
     target: { host: registryName(registry), prefix: registry.prefix },
@@ -54,11 +56,13 @@ const parentOf = (reference: string): string => reference.slice(0, reference.las
 function kubeadmList(cluster: Cluster, more: Record<string, unknown> = {}): KubeadmList {
   const { version } = cluster.kubernetes;
   const own = cluster.kubeadm.ClusterConfiguration ?? {};
+  const etcd = isRecord(own["etcd"]) ? own["etcd"] : {};
   const api = rulesOf(version).configApi.newest;
   const text = stringify({
     apiVersion: `kubeadm.k8s.io/${api}`,
     kind: "ClusterConfiguration",
     ...own,
+    ...(isExternal(cluster) ? { etcd: { ...etcd, external: {} } } : {}),
     ...more,
     kubernetesVersion: version,
   });

@@ -9,11 +9,13 @@ import { RunLog } from "../plan/log.ts";
 import { Mask } from "../plan/mask.ts";
 import { openJournal } from "../plan/open-journal.ts";
 import { withLibrary } from "../plan/script.ts";
-import { joined, type Opener, Session } from "../plan/session.ts";
+import { type Connections, joined, type Opener, Session } from "../plan/session.ts";
 import { call } from "../plan/shell.ts";
 import { StateDir } from "../plan/state-dir.ts";
 import { type UndoResult, undoHost } from "../plan/undo.ts";
 import { nearest } from "../schema/nearest.ts";
+import { type EmptiedEtcd, emptyEtcd, leaveEtcd, stayingMembers } from "./etcd/leave.ts";
+import { isExternal } from "./etcd/topology.ts";
 import { resetOrder } from "./stages/index.ts";
 
 export interface ResetOptions extends ConnectOptions {
@@ -24,6 +26,8 @@ export interface ResetOptions extends ConnectOptions {
   gone?: boolean;
   /** Packages that were installed go too. */
   packages: boolean;
+  /** The data of the Harbor that was installed go too: images, database, keys. */
+  harborData?: boolean;
   /** Asked before anything is undone. */
   sure: (hosts: string[]) => Promise<boolean>;
   emit: Emit;
@@ -32,6 +36,8 @@ export interface ResetOptions extends ConnectOptions {
 export interface ResetResult {
   cluster: string;
   hosts: UndoResult[];
+  /** What was removed from an etcd that is not on the control planes. */
+  etcd?: EmptiedEtcd;
   log: string;
 }
 
@@ -74,35 +80,38 @@ export async function reset(options: ResetOptions): Promise<ResetResult> {
     const others = hostsOf(cluster, "control-plane").filter(
       (host) => !hosts.some(({ name }) => name === host.name),
     );
+    const members = stayingMembers(cluster, hosts);
     const open = openerFor(home, options);
     if (options.gone) {
-      session = await reachStaying(others, open);
+      session = await reachStaying([...new Set([...others, ...members])], open);
       await journal?.begin("reset", log.path);
       const work = { connections: session, log, mask, emit, ...(signal ? { signal } : {}) };
-      const results = await forget(
-        hosts,
-        others.filter(({ name }) => session?.has(name)),
-        work,
-      );
+      const reachedOf = (all: ClusterHost[]): ClusterHost[] => all.filter(({ name }) => session?.has(name));
+      await leaveEtcd(hosts, reachedOf(members), work);
+      const results = await forget(cluster, hosts, reachedOf(others), work);
       for (const { host } of results) await journal?.forget(host);
       await journal?.end("done");
       return { cluster: cluster.name, hosts: results, log: log.path };
     }
-    const reached = await Session.reach([...hosts, ...others], open);
+    const reached = await Session.reach([...new Set([...hosts, ...others, ...members])], open);
     session = reached.session;
     refuseUnreached(hosts, reached.failures, options.clusterFile);
     const staying = others.find(({ name }) => session?.has(name));
     if (staying === undefined && others.length > 0) throw joined(Object.values(reached.failures));
     await journal?.begin("reset", log.path);
     const work = { connections: session, log, mask, emit, ...(signal ? { signal } : {}) };
+    const hands = members.filter(({ name }) => session?.has(name));
     if (staying) for (const host of hosts) await leave(host, staying, cluster, work);
+    await leaveEtcd(hosts, hands, work);
+    await decideOnHarbor(cluster, hosts, options, session);
     const results: ResetResult["hosts"] = [];
     for (const group of resetOrder(hosts))
       results.push(...(await Promise.all(group.map(({ name }) => undoHost(name, options.packages, work)))));
     for (const { host, failed } of results) if (failed.length === 0) await journal?.forget(host);
     await journal?.end("done");
     refuseHalf(results, log);
-    return { cluster: cluster.name, hosts: results, log: log.path };
+    const etcd = await emptyEtcd(cluster, hosts, hands, work);
+    return { cluster: cluster.name, hosts: results, ...(etcd ? { etcd } : {}), log: log.path };
   } finally {
     await session?.close();
     await journal?.close();
@@ -135,20 +144,47 @@ async function reachStaying(others: ClusterHost[], open: Opener<ClusterHost>): P
 }
 
 /** A cluster that goes on forgets hosts that are lost, by whichever of its control planes can. */
-async function forget(gone: ClusterHost[], hands: ClusterHost[], work: Work): Promise<UndoResult[]> {
+async function forget(
+  cluster: Cluster,
+  gone: ClusterHost[],
+  hands: ClusterHost[],
+  work: Work,
+): Promise<UndoResult[]> {
   const results: UndoResult[] = [];
   for (const host of gone) {
     work.emit({ type: "phase", name: "forget", detail: host.name });
-    await forgetBy(hands, host, work);
+    if (isNode(host)) await forgetBy(cluster, hands, host, work);
     results.push({ host: host.name, undone: 0, failed: [] });
   }
   return results;
 }
 
+/** Harbor's data are what people have pushed: they stay unless somebody says otherwise. */
+async function decideOnHarbor(
+  { registry }: Cluster,
+  hosts: ClusterHost[],
+  { harborData, emit }: ResetOptions,
+  connections: Connections,
+): Promise<void> {
+  const [host] = hosts.filter(({ roles }) => registry.harbor !== undefined && roles.includes("registry"));
+  if (host === undefined) return;
+  if (harborData)
+    await connections.get(host.name).run(withLibrary(call("keep_no_harbor_data")), { timeoutMs: 60_000 });
+  else
+    emit({
+      type: "note",
+      message: `${host.name}: Harbor's data stay in ${registry.harbor?.data}; --harbor-data removes them`,
+    });
+}
+
 /** What `forget_node` ends with for a host that the cluster does not know. */
 const UNKNOWN = 44;
 
+const isNode = ({ roles }: ClusterHost): boolean =>
+  roles.some((role) => role === "worker" || role === "control-plane");
+
 async function forgetBy(
+  cluster: Cluster,
   hands: ClusterHost[],
   { name, address }: ClusterHost,
   { connections, log, emit, signal }: Work,
@@ -157,7 +193,7 @@ async function forgetBy(
   for (const hand of hands) {
     const { code, stdout, stderr } = await connections
       .get(hand.name)
-      .run(withLibrary(call("forget_node", name, address, hand.name)), {
+      .run(withLibrary(call("forget_node", name, address, isExternal(cluster) ? "" : hand.name)), {
         timeoutMs: 240_000,
         ...(signal ? { signal } : {}),
       });
@@ -178,8 +214,8 @@ async function leave(
   cluster: Cluster,
   { connections, log, emit, signal }: Work,
 ): Promise<void> {
-  if (!host.roles.some((role) => role === "worker" || role === "control-plane")) return;
-  const flags = [...rulesOf(cluster.kubernetes.version).drainFlags, "--timeout=120s"];
+  if (!isNode(host)) return;
+  const flags = [...rulesOf(cluster.kubernetes.version).drainFlags, "--force", "--timeout=120s"];
   emit({ type: "phase", name: "drain", detail: host.name });
   const { code, stdout, stderr } = await connections
     .get(staying.name)

@@ -14,6 +14,9 @@ export const hasJoined = (facts: Facts): boolean => finished(facts) && facts.exi
 export const isBare = (facts: Facts): boolean =>
   finished(facts) && !facts.exists.includes(KUBELET) && !facts.exists.includes(ADMIN);
 
+/** Whether a run of kubeadm that airgap started was interrupted or failed. */
+export const isUnfinished = (facts: Facts): boolean => !finished(facts);
+
 /** Whether a host was a control plane when its facts were read. */
 const stands = (facts: Facts): boolean => finished(facts) && facts.exists.includes(ADMIN);
 

@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import type { Opening } from "../bundle/reader.ts";
 import {
   type Cluster,
   type ClusterHost,
@@ -6,22 +6,33 @@ import {
   namedHosts,
   nodesOf,
   registryName,
+  serversOf,
 } from "../cluster/cluster.ts";
 import { type ConnectOptions, openerFor } from "../cluster/connect.ts";
 import { readCluster } from "../cluster/read.ts";
 import { AirgapError, isAirgapError } from "../errors.ts";
 import type { Host } from "../host/host.ts";
 import { rulesOf } from "../kubernetes/rules.ts";
-import { isRecord } from "../oci/descriptor.ts";
 import { withLibrary } from "../plan/script.ts";
 import { joined, Session } from "../plan/session.ts";
 import { call } from "../plan/shell.ts";
 import { StateDir } from "../plan/state-dir.ts";
+import { askJson, at, items, type Json, list, text } from "./ask.ts";
+import { type EndpointStatus, endpointProblems, endpointStatus } from "./balancer-status.ts";
+import { balancersOf } from "./balancers.ts";
+import { readBundle } from "./bundle.ts";
+import { byEnd, certificateProblems, certificatesOf, type HostCertificate } from "./certificates/read.ts";
+import { type EtcdMember, etcdProblems, etcdStatus, memberHosts } from "./etcd/status.ts";
+import { type HarborStatus, harborHosts, harborStatus } from "./harbor/status.ts";
 import { DASHBOARD_ADMIN } from "./stages/dashboard.ts";
+import { type DiskStatus, diskProblems, disksIn, imageProblems, markProblems } from "./status-differences.ts";
 
 export interface StatusOptions extends ConnectOptions {
   clusterFile: string;
   hosts?: string[];
+  /** Compares the images of pods with this bundle. */
+  bundle?: string;
+  opening?: Opening | undefined;
 }
 
 export interface NodeStatus {
@@ -55,52 +66,22 @@ export interface ClusterStatus {
   nodes: NodeStatus[];
   pods: { total: number; notReady: UnreadyPod[] };
   /** The one that ends first comes first. */
-  certificates: { host: string; name: string; days: number }[];
+  certificates: HostCertificate[];
+  /** Every member of etcd that was asked. */
+  etcd: EtcdMember[];
   /** Where each node's runtime looks for images: only at the site's registry, or elsewhere too. */
   origins: { host: string; onlySite: boolean; others: string[] }[];
+  /** Where load balancers of the cluster file hold its addresses. */
+  endpoint?: EndpointStatus;
+  /** With registry.mode harbor, where its host was asked. */
+  harbor?: HarborStatus;
+  /** Free space where Kubernetes writes. */
+  disks: DiskStatus[];
+  /** What differs from the cluster file and the bundle: labels, taints, images. */
+  differences: string[];
   /** Hosts that could not be asked, and why. */
   unreachable: { host: string; message: string }[];
   problems: string[];
-}
-
-const SOON = 30;
-const DAY = 86_400_000;
-
-type Json = Record<string, unknown>;
-const at = (value: unknown, ...path: (string | number)[]): unknown =>
-  path.reduce<unknown>(
-    (inner, key) => (Array.isArray(inner) ? inner[key as number] : isRecord(inner) ? inner[key] : undefined),
-    value,
-  );
-const text = (value: unknown): string => (typeof value === "string" ? value : "");
-const list = (value: unknown, ...path: (string | number)[]): Json[] => {
-  const found = at(value, ...path);
-  return Array.isArray(found) ? found.filter(isRecord) : [];
-};
-const items = (value: unknown): Json[] => list(value, "items");
-
-async function json(host: Host, command: string, signal?: AbortSignal): Promise<unknown> {
-  const { code, stdout, stderr } = await host.run(withLibrary(command), {
-    timeoutMs: 60_000,
-    ...(signal ? { signal } : {}),
-  });
-  if (code !== 0) {
-    throw new AirgapError(
-      "refused",
-      `${host.name}: the cluster does not answer: ${stderr.trim() || `kubectl ended with ${code}`}`,
-      {
-        suggestions: [
-          "if it was never installed: airgap install CLUSTER --bundle BUNDLE",
-          `on ${host.name}: journalctl -u kubelet -n 50`,
-        ],
-      },
-    );
-  }
-  try {
-    return JSON.parse(stdout) as unknown;
-  } catch (cause) {
-    throw new AirgapError("protocol", `${host.name}: the output of kubectl is not JSON`, { cause });
-  }
 }
 
 const print = async (host: Host, name: string): Promise<string> =>
@@ -141,7 +122,7 @@ function unready(pod: Json, phase: string): UnreadyPod {
   const statuses = ["initContainerStatuses", "containerStatuses"].flatMap((key) => list(pod, "status", key));
   const stuck = statuses
     .flatMap((status) => [at(status, "state", "waiting"), at(status, "state", "terminated")])
-    .filter(isRecord)
+    .filter((each): each is Json => typeof each === "object" && each !== null)
     .find(({ reason }) => text(reason) !== "" && reason !== "PodInitializing" && reason !== "Completed");
   const unmet = list(pod, "status", "conditions").filter(({ status }) => status === "False");
   const said = [stuck, ...unmet, at(pod, "status")].map((each) => text(at(each, "message"))).find(Boolean);
@@ -158,31 +139,19 @@ function unready(pod: Json, phase: string): UnreadyPod {
 const podProblem = ({ namespace, name, state, node, reason }: UnreadyPod): string =>
   `${namespace}/${name}${node ? ` on ${node}` : ""}: ${state}${reason ? ` (${reason})` : ""}`;
 
-function readCertificates(host: string, output: string, now: number): ClusterStatus["certificates"] {
-  return output
-    .split(/^=== /m)
-    .slice(1)
-    .flatMap((part) => {
-      const [name = "", ...lines] = part.split("\n");
-      try {
-        const { validTo } = new X509Certificate(lines.join("\n"));
-        return [{ host, name, days: Math.floor((Date.parse(validTo) - now) / DAY) }];
-      } catch {
-        return [];
-      }
-    });
-}
-
 function origin(cluster: Cluster, host: string, output: string): ClusterStatus["origins"][number] {
-  const site = `${cluster.registry.scheme}://${registryName(cluster.registry)}`;
+  const { registry } = cluster;
+  const names = [registry.host, ...serversOf(cluster).map(({ name }) => name)];
+  const site = names.map((name) => `${registry.scheme}://${registryName({ ...registry, host: name })}`);
   const others = [...new Set(output.split("\n").filter(Boolean))].filter(
-    (url) => url !== site && !url.startsWith(`${site}/`),
+    (url) => !site.some((own) => url === own || url.startsWith(`${own}/`)),
   );
   return { host, onlySite: others.length === 0, others };
 }
 
 function problemsOf(status: Omit<ClusterStatus, "problems" | "healthy">, cluster: Cluster): string[] {
-  const { nodes, pods, certificates, origins, unreachable } = status;
+  const { nodes, pods, certificates, etcd, origins, disks, differences, endpoint, harbor, unreachable } =
+    status;
   const known = new Set(nodes.map(({ name }) => name));
   return [
     ...unreachable.map(({ message }) => message),
@@ -195,10 +164,13 @@ function problemsOf(status: Omit<ClusterStatus, "problems" | "healthy">, cluster
         ? []
         : [`${name} is at ${version}, not ${cluster.kubernetes.version}`],
     ),
+    ...(endpoint ? endpointProblems(endpoint, cluster) : []),
+    ...differences,
+    ...diskProblems(disks),
     ...pods.notReady.map(podProblem),
-    ...certificates
-      .filter(({ days }) => days < SOON)
-      .map(({ host, name, days }) => `${host}: ${name} expires in ${days} days`),
+    ...(harbor?.problems ?? []),
+    ...certificateProblems(certificates),
+    ...etcdProblems(etcd),
     ...origins.flatMap(({ host, others }) =>
       others.length === 0 ? [] : [`${host} also looks for images at ${others.join(", ")}`],
     ),
@@ -209,17 +181,30 @@ interface Reached {
   session: Session<ClusterHost>;
   /** Control planes that were reached; at least one. */
   planes: ClusterHost[];
-  /** Of those that are asked. */
+  /** Nodes of those that are asked. */
   asked: ClusterHost[];
+  /** Load balancers of those that are asked. */
+  balancers: ClusterHost[];
   unreachable: ClusterStatus["unreachable"];
 }
 
-/** Opens the hosts that are asked: all nodes, or those named; and the control planes, any of which speaks for the cluster. */
+/** Members of etcd that are not nodes as well. */
+const membersApart = (cluster: Cluster): ClusterHost[] =>
+  memberHosts(cluster).filter((host) => !nodesOf(cluster).includes(host));
+
+/**
+ * Opens the hosts that are asked: all nodes, load balancers and members of etcd, or those named; and the control planes, any
+ * of which speaks for the cluster.
+ */
 async function reach(cluster: Cluster, options: StatusOptions): Promise<Reached> {
   const all = hostsOf(cluster, "control-plane");
-  const asked = nodesOf({ ...cluster, hosts: namedHosts(cluster, options.hosts) });
+  const named = { ...cluster, hosts: namedHosts(cluster, options.hosts) };
+  const nodes = nodesOf(named);
+  const balancers = balancersOf(cluster).filter((host) => named.hosts.includes(host));
+  const registries = harborHosts(cluster).filter((host) => named.hosts.includes(host));
   const open = openerFor(StateDir.open(cluster), options);
-  const { session, failures } = await Session.reach([...new Set([...all, ...asked])], open);
+  const meant = [...new Set([...nodes, ...membersApart(named), ...balancers, ...registries])];
+  const { session, failures } = await Session.reach([...new Set([...all, ...meant])], open);
   const planes = all.filter(({ name }) => session.has(name));
   if (planes.length === 0) {
     await session.close();
@@ -228,8 +213,9 @@ async function reach(cluster: Cluster, options: StatusOptions): Promise<Reached>
   return {
     session,
     planes,
-    asked: asked.filter(({ name }) => session.has(name)),
-    unreachable: asked.flatMap(({ name }) =>
+    asked: nodes.filter(({ name }) => session.has(name)),
+    balancers: balancers.filter(({ name }) => session.has(name)),
+    unreachable: meant.flatMap(({ name }) =>
       failures[name] ? [{ host: name, message: failures[name].message }] : [],
     ),
   };
@@ -245,7 +231,7 @@ async function askAny(
   for (const { name } of planes) {
     const control = session.get(name);
     try {
-      return { control, answer: await json(control, command, signal) };
+      return { control, answer: await askJson(control, command, signal) };
     } catch (error) {
       if (!isAirgapError(error)) throw error;
       last = error;
@@ -257,37 +243,51 @@ async function askAny(
 /** The state of a cluster: nodes, pods, certificates, and where its images come from. Changes nothing. */
 export async function status(options: StatusOptions): Promise<ClusterStatus> {
   const cluster = await readCluster(options.clusterFile);
+  const { bundle, opening, signal } = options;
+  const lock = bundle === undefined ? undefined : (await readBundle(bundle, signal, opening)).lock;
   const reached = await reach(cluster, options);
-  const { session, asked, unreachable } = reached;
+  const { session, asked, balancers, unreachable } = reached;
+  const named = (name: string): boolean => options.hosts === undefined || options.hosts.includes(name);
   try {
     const nodesAsked = call("kubectl", "get", "nodes", "-o", "json");
     const { control, answer: nodes } = await askAny(reached, nodesAsked, options.signal);
-    const planes = asked.filter(({ roles }) => roles.includes("control-plane"));
-    const [pods, certificates, origins] = await Promise.all([
-      json(control, call("kubectl", "get", "pods", "--all-namespaces", "-o", "json"), options.signal),
+    const [pods, endpoint, certificates, etcd, origins, harbor, disks] = await Promise.all([
+      askJson(control, call("kubectl", "get", "pods", "--all-namespaces", "-o", "json"), options.signal),
+      endpointStatus(cluster, balancers, session, options.signal),
       Promise.all(
-        planes.map(async ({ name }) =>
-          readCertificates(name, await print(session.get(name), "show_certificates"), Date.now()),
-        ),
+        cluster.hosts
+          .filter(({ name }) => session.has(name) && named(name))
+          .map(({ name }) => certificatesOf(session.get(name))),
       ),
+      etcdStatus(cluster, session, options.signal),
       Promise.all(
         asked.map(async ({ name }) =>
           origin(cluster, name, await print(session.get(name), "show_image_origins")),
         ),
       ),
+      harborStatus(cluster, session, options.signal),
+      Promise.all(asked.map(async ({ name }) => disksIn(name, await print(session.get(name), "show_disks")))),
     ]);
+    const meant = { ...cluster, hosts: namedHosts(cluster, options.hosts) };
     const found = {
       cluster: cluster.name,
       version: cluster.kubernetes.version,
       nodes: items(nodes)
         .map(nodeStatus)
-        .filter(({ name }) => options.hosts === undefined || options.hosts.includes(name)),
+        .filter(({ name }) => named(name)),
       pods: podStates(items(pods)),
-      certificates: certificates.flat().sort((a, b) => a.days - b.days),
+      certificates: byEnd(certificates.flat()),
+      etcd,
       origins,
+      ...(endpoint ? { endpoint } : {}),
+      ...(harbor ? { harbor } : {}),
+      disks: disks.flat(),
+      differences: [
+        ...markProblems(meant, items(nodes)),
+        ...(lock ? imageProblems(cluster, items(pods), lock) : []),
+      ],
       unreachable,
     };
-    const meant = { ...cluster, hosts: namedHosts(cluster, options.hosts) };
     const problems = problemsOf(found, meant);
     return { ...found, healthy: problems.length === 0, problems };
   } finally {

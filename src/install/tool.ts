@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename } from "node:path";
+import { serversOf } from "../cluster/cluster.ts";
 import { AirgapError } from "../errors.ts";
 import type { Bundle, PackedTool } from "./bundle.ts";
 import { architecture, type Context } from "./context.ts";
@@ -17,7 +18,9 @@ export function toolFor({
   cluster,
   facts,
 }: Pick<Context, "bundle" | "cluster" | "facts">): PackedTool {
-  const host = facts[cluster.repository.host];
+  const host = serversOf(cluster)
+    .map(({ name }) => facts[name])
+    .find((found) => found !== undefined);
   const wanted = host ? architecture(host).node : "";
   const tool = bundle.tools[wanted];
   if (tool) return tool;

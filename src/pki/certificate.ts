@@ -176,8 +176,14 @@ export async function makeKeyPair(): Promise<{ publicKey: string; privateKey: st
   };
 }
 
+/** The last answer of `publicKeyHash`: a plan asks about one authority, once for each host. */
+let lastHash = { cert: "", hash: "" };
+
 /** `sha256:…` of an authority's public key, for kubeadm's `caCertHashes`. */
 export function publicKeyHash(cert: string): string {
-  const key = new X509Certificate(cert).publicKey.export({ type: "spki", format: "der" });
-  return `sha256:${createHash("sha256").update(key).digest("hex")}`;
+  if (lastHash.cert !== cert) {
+    const key = new X509Certificate(cert).publicKey.export({ type: "spki", format: "der" });
+    lastHash = { cert, hash: `sha256:${createHash("sha256").update(key).digest("hex")}` };
+  }
+  return lastHash.hash;
 }

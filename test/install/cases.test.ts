@@ -36,6 +36,9 @@ const KEYS = [
   "bundle",
   "secrets",
   "ignored",
+  "etcd",
+  "replace",
+  "harbor",
 ];
 const stages = readdirSync(CASES) as StageName[];
 const casesOf = (stage: string): string[] => readdirSync(join(CASES, stage)).sort();

@@ -7,6 +7,7 @@ import { apiAddress, hostsOf, namedHosts, nodesOf, registryName } from "../../sr
 import { parseCluster, readCluster } from "../../src/cluster/read.ts";
 import { clusterSchema } from "../../src/cluster/schema.ts";
 import { isAirgapError } from "../../src/errors.ts";
+import { readDocument } from "../../src/schema/document.ts";
 import { cli } from "../support/cli.ts";
 import { clusterOf, clusterText } from "../support/install/site.ts";
 import { Random } from "../support/random.ts";
@@ -35,22 +36,42 @@ const FULL = {
     port: 5000,
     address: "10.0.0.21",
     scheme: "https",
-    mode: "external",
+    mode: "harbor",
     layout: "path",
     prefix: "k8s",
     map: ["registry.k8s.io/**=google_containers/*"],
     caFile: "ca.crt",
     user: "robot",
     passwordEnv: "HARBOR_PASSWORD",
+    harbor: {
+      data: "/srv/harbor",
+      trivy: true,
+      httpPort: 8080,
+      certFile: "harbor.crt",
+      keyFile: "harbor.key",
+      adminPasswordEnv: "ADMIN",
+      projects: [{ name: "apps", public: true, quota: "50GiB" }],
+      users: [{ name: "robot", email: "robot@site", passwordEnv: "ROBOT", projects: { apps: "developer" } }],
+    },
   },
   repository: { host: "register", port: 9443 },
   endpoint: {
     address: "10.0.0.200",
     port: 8443,
     loadBalancers: ["lb1"],
-    ingress: { address: "10.0.0.201", nodePort: 30_080 },
+    routerId: 60,
+    interface: "bond0",
+    ingress: { address: "10.0.0.201", nodePort: 30_080, port: 443, routerId: 61 },
+    statusPage: { address: "0.0.0.0", port: 9998 },
   },
-  etcd: "external",
+  etcd: {
+    endpoints: ["https://10.0.0.30:2379"],
+    caFile: "etcd/ca.crt",
+    certFile: "etcd/client.crt",
+    keyFile: "etcd/client.key",
+    certificateDays: 365,
+  },
+  backup: { every: "24h", keep: 3 },
   addons: ["dashboard", { manifest: "apps/" }],
   time: { servers: ["10.0.0.1"] },
   ssh: {
@@ -74,7 +95,7 @@ const FULL = {
       ssh: { user: "root", sudo: false },
     },
     { name: "lb1", address: "10.0.0.18", roles: ["load-balancer"] },
-    { name: "register", address: "10.0.0.20", roles: ["registry", "etcd"] },
+    { name: "register", address: "10.0.0.20", roles: ["registry"] },
     { name: "node1", address: "fd00::15", roles: ["worker"] },
   ],
   kubeadm: {
@@ -115,11 +136,17 @@ describe("the cluster file", () => {
         host: "harbor.site.local",
         port: 5000,
         address: "10.0.0.21",
-        mode: "external",
+        mode: "harbor",
         layout: "path",
         prefix: "k8s",
         caFile: "/site/ca.crt",
         user: "robot",
+        harbor: {
+          data: "/srv/harbor",
+          httpPort: 8080,
+          certFile: "/site/harbor.crt",
+          keyFile: "/site/harbor.key",
+        },
       },
       repository: { host: "register", port: 9443 },
       endpoint: {
@@ -128,7 +155,14 @@ describe("the cluster file", () => {
         loadBalancers: ["lb1"],
         ingress: { address: "10.0.0.201", nodePort: 30_080 },
       },
-      etcd: "external",
+      etcd: {
+        mode: "given",
+        endpoints: ["https://10.0.0.30:2379"],
+        caFile: "/site/etcd/ca.crt",
+        certFile: "/site/etcd/client.crt",
+        keyFile: "/site/etcd/client.key",
+      },
+      backup: { every: "24h", keep: 3 },
       addons: [{ name: "dashboard" }, { manifest: "/site/apps" }],
       time: { servers: ["10.0.0.1"] },
       kubeadm: { ClusterConfiguration: { a: 1 } },
@@ -158,7 +192,7 @@ describe("the cluster file", () => {
     expect(clusterOf({ network: null })).toEqual(
       expect.objectContaining({
         runtime: "containerd",
-        etcd: "stacked",
+        etcd: { mode: "stacked" },
         addons: [],
         time: { servers: [] },
         kubeadm: {},
@@ -349,9 +383,12 @@ describe("the cluster file", () => {
       "endpoint: several control planes need a shared address",
     ],
     [
-      "two registries",
-      { hosts: [host("a", 1, "control-plane", "registry"), host("b", 2, "registry")] },
-      "hosts: only one can have the role registry",
+      "two registries that airgap does not serve itself",
+      {
+        registry: { mode: "harbor" },
+        hosts: [host("a", 1, "control-plane", "registry"), host("b", 2, "registry")],
+      },
+      "hosts: only with registry.mode serve can several have the role registry; the mode is harbor",
     ],
     [
       "nobody who serves",
@@ -371,7 +408,7 @@ describe("the cluster file", () => {
     [
       "a load balancer that there is not",
       { endpoint: { address: "10.0.0.9", loadBalancers: ["x"] } },
-      "endpoint.loadBalancers: x is not among the hosts",
+      "endpoint.loadBalancers[0]: x is not among the hosts",
     ],
     [
       "a load balancer without the role",
@@ -398,26 +435,117 @@ describe("the cluster file", () => {
       { kubernetes: { version: "v1.28.2", proxyMode: "nftables" } },
       "kubernetes.proxyMode: nftables needs v1.31",
     ],
+    [
+      "an even number of members",
+      {
+        etcd: "external",
+        hosts: [host("m", 1, "control-plane", "registry"), host("e1", 2, "etcd"), host("e2", 3, "etcd")],
+      },
+      "hosts: 2 have the role etcd (e1, e2): an odd number is needed",
+    ],
+    [
+      "members of an etcd that is on the control planes",
+      { hosts: [host("m", 1, "control-plane", "registry"), host("e1", 2, "etcd")] },
+      "hosts: e1 have the role etcd, but `etcd:` does not say external",
+    ],
+    [
+      "an external etcd without members",
+      { etcd: "external" },
+      "etcd: external needs hosts with the role etcd",
+    ],
+    [
+      "half of an etcd that exists",
+      { etcd: { endpoints: ["https://10.0.0.30:2379"], caFile: "ca.crt" } },
+      "etcd: an etcd that exists already needs certFile, keyFile too",
+    ],
+    [
+      "an endpoint without TLS",
+      { etcd: { endpoints: ["http://10.0.0.30:2379"] } },
+      "is not an address like https://",
+    ],
   ])("refuses %s", (_, over, message) => {
     expect(problems(clusterText(over))).toContain(message);
   });
 
   it.each([
-    ["registry.mode: harbor", { registry: { mode: "harbor" }, repository: { host: "master1" } }],
-    ["etcd: external", { etcd: "external" }],
-  ])("with %s is refused by name, before anything is connected to", async (name, over) => {
+    ["IPv6 pods", { kubernetes: { podSubnet: "fd00:1::/56" } }],
+    ["IPv6 services", { kubernetes: { serviceSubnet: "fd00:1::/112" } }],
+    [
+      "nodes with IPv6 addresses",
+      { hosts: [{ ...host("a", 1, "control-plane", "registry"), address: "fd00::1" }] },
+    ],
+  ])("with %s is refused by line, column and name, before anything is connected to", async (name, over) => {
     using scratch = new Scratch();
     const file = scratch.write("cluster.yaml", clusterText(over));
     await expect(readCluster(file)).rejects.toMatchObject({
       code: "spec",
-      message: expect.stringContaining(`this version of airgap cannot install ${name}`),
+      exit: 2,
+      message: expect.stringMatching(
+        new RegExp(`cluster\\.yaml:\\d+:\\d+: .*this version of airgap cannot install ${name}`),
+      ),
     });
   });
 
-  it("is not there: says how it looks", async () => {
+  it("with two ranges is refused by line and column", () => {
+    expect(problems(clusterText({ kubernetes: { podSubnet: "10.244.0.0/16,fd00::/56" } }))).toMatch(
+      /cluster\.yaml:\d+:\d+: kubernetes\.podSubnet: .* cannot install dual stack/,
+    );
+  });
+
+  it("has rules between its parts that speak with line and column", () => {
+    const text = clusterText({ hosts: [host("a", 1, "control-plane", "registry"), host("b", 1)] });
+    const line = text.split("\n").findIndex((each) => each.startsWith("  - name: a")) + 1;
+    expect(problems(text)).toBe(`/site/cluster.yaml:${line}:3: hosts: two have the address 10.0.0.1`);
+    expect(problems(clusterText({ endpoint: { address: "10.0.0.9", loadBalancers: ["x"] } }))).toMatch(
+      /^\/site\/cluster\.yaml:\d+:\d+: endpoint\.loadBalancers\[0\]: x is not among the hosts$/,
+    );
+  });
+
+  const BALANCED = {
+    hosts: [
+      host("a", 1, "control-plane", "registry", "load-balancer"),
+      host("b", 2, "worker", "load-balancer"),
+      host("lb", 3, "load-balancer"),
+    ],
+  };
+  it.each<[string, Record<string, unknown>, string | undefined]>([
+    ["a port of its own", { address: "10.0.0.9", port: 8443 }, undefined],
+    ["the API server's port on a worker", { address: "10.0.0.9", loadBalancers: ["b"] }, "hosts[0].roles"],
+    [
+      "the API server's port on a control plane",
+      { address: "10.0.0.9" },
+      "endpoint.port: haproxy cannot listen at 6443 on a: the API server itself listens at 6443 there; choose another one, such as 8443",
+    ],
+    [
+      "a status page where kubelet listens",
+      { address: "10.0.0.9", port: 8443, statusPage: { port: 10_250 } },
+      "endpoint.statusPage.port: haproxy cannot listen at 10250 on a, b",
+    ],
+    [
+      "the address of a host",
+      { address: "10.0.0.3", port: 8443 },
+      "endpoint.address: 10.0.0.3 is the address of lb: load balancers share one that no host has",
+    ],
+    [
+      "one id twice",
+      { address: "10.0.0.9", port: 8443, ingress: { address: "10.0.0.8", nodePort: 30_080, routerId: 51 } },
+      "endpoint.ingress.routerId: each of the two addresses needs its own",
+    ],
+    [
+      "one socket twice",
+      { address: "10.0.0.9", port: 8443, ingress: { address: "10.0.0.9", nodePort: 30_080, port: 8443 } },
+      "endpoint.ingress.port: the API is asked at 10.0.0.9:8443 already",
+    ],
+  ])("of load balancers takes or refuses %s", (_, endpoint, message) => {
+    const said = problems(clusterText({ ...BALANCED, endpoint }));
+    if (message === undefined) expect(said).toBe("");
+    else expect(said).toContain(message);
+  });
+
+  it("is not there: says where to look, and how to make one", async () => {
     await expect(readCluster("/nowhere/cluster.yaml")).rejects.toMatchObject({
       code: "spec",
-      suggestions: ["airgap schema cluster shows every key"],
+      suggestions: ["ls /nowhere", "airgap init makes a cluster file"],
     });
   });
 });
@@ -427,14 +555,16 @@ function host(name: string, last: number, ...roles: string[]): Record<string, un
 }
 
 describe("what a cluster is asked", () => {
-  const cluster = read({ ...FULL, endpoint: undefined });
+  const cluster = read({ ...FULL, endpoint: { address: "10.0.0.200", port: 8443 } });
   it("is answered", () => {
     expect(hostsOf(cluster, "registry", "load-balancer").map(({ name }) => name)).toEqual([
       "lb1",
       "register",
     ]);
     expect(nodesOf(cluster).map(({ name }) => name)).toEqual(["master1", "node1"]);
-    expect(apiAddress(cluster)).toEqual({ address: "10.0.0.12", port: 6443 });
+    expect(apiAddress(clusterOf())).toEqual({ address: "10.0.0.12", port: 6443 });
+    // Nobody is named: every host with the role is one of them.
+    expect(cluster.endpoint?.loadBalancers).toEqual(["lb1"]);
     expect(apiAddress(read(FULL))).toMatchObject({ address: "10.0.0.200", port: 8443 });
     expect(registryName(cluster.registry)).toBe("harbor.site.local:5000");
     expect(registryName(clusterOf().registry)).toBe("register.site.local");
@@ -452,8 +582,13 @@ describe("the schema of cluster files", () => {
   const validate = ajv.compile(clusterSchema.json());
   /** Only what the form of a file is; what its parts are to each other is asked beyond the schema. */
   const taken = (value: object): boolean => {
-    const said = problems(stringify(value));
-    return said === "" || !/^\/site\/cluster\.yaml:\d/.test(said);
+    try {
+      readDocument(stringify(value), "cluster.yaml", clusterSchema);
+      return true;
+    } catch (error) {
+      if (isAirgapError(error, "spec")) return false;
+      throw error;
+    }
   };
 
   it("is what `airgap schema cluster` prints, and what is kept for editors", async () => {
@@ -487,7 +622,7 @@ describe("the schema of cluster files", () => {
         ? Object.entries(value).flatMap(([key, inner]) => [key, ...used(inner)])
         : [];
     };
-    const free = new Set(["app.site", "*.shop.site", "a"]);
+    const free = new Set(["app.site", "*.shop.site", "a", "apps"]);
     expect([...new Set(used(FULL))].filter((key) => !free.has(key)).sort()).toEqual(
       [...new Set(names(clusterSchema.json()))].sort(),
     );
@@ -528,5 +663,24 @@ describe("the schema of cluster files", () => {
     }
     expect(refused).toBeGreaterThan(100);
     expect(parse(stringify(FULL))).toEqual(FULL);
+  });
+});
+
+describe("what people write first", () => {
+  it("a network by its name alone", () => {
+    expect(clusterOf({ network: "calico" }).network).toEqual({ name: "calico", backend: "vxlan" });
+    expect(clusterOf({ network: "none" }).network).toBeUndefined();
+  });
+  it("a spec where the cluster file is needed: one error that says what it is for", () => {
+    const spec = "apiVersion: airgap/v1\nkind: Bundle\nname: site\nimages: []\n";
+    expect(() => parseCluster(spec, "site.yaml")).toThrow(
+      expect.objectContaining({
+        message: "site.yaml is a bundle's spec; here a cluster file is needed",
+        suggestions: ["airgap build site.yaml -o site.tar"],
+      }),
+    );
+  });
+  it("a colon of another width, from an input method", () => {
+    expect(() => parseCluster("apiVersion：airgap/v1\nkind: Cluster\n", "c.yaml")).toThrow(/full-width '：'/);
   });
 });

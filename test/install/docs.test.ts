@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { clusterSchema } from "../../src/cluster/schema.ts";
-import { CHECKS } from "../../src/install/preflight/finding.ts";
+import { CHECKS, UPGRADE_CHECKS } from "../../src/install/preflight/finding.ts";
 import { STAGE_NAMES } from "../../src/install/stages/index.ts";
 import type { JsonSchema } from "../../src/schema/schema.ts";
 
@@ -47,7 +47,15 @@ describe("docs/install.md", () => {
   });
 
   it("speaks of every check and every stage", () => {
-    expect(Object.keys(CHECKS).filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+    const installing = Object.keys(CHECKS).filter((name) => !Object.hasOwn(UPGRADE_CHECKS, name));
+    expect(installing.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
     expect(STAGE_NAMES.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+  });
+});
+
+describe("docs/upgrade.md", () => {
+  it("speaks of every check of an upgrade", () => {
+    const text = readFileSync(join(import.meta.dirname, "../../docs/upgrade.md"), "utf8");
+    expect(Object.keys(UPGRADE_CHECKS).filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
   });
 });

@@ -114,7 +114,7 @@ describe.each(SHELLS)("functions that make the cluster, by %s", (...shell) => {
     it("show_members says nodes, and members of etcd by where they are, also one that never started", () => {
       const kubectl = `case $* in *etcdctl*) printf '%s\\n' '8e9, started, cp1, https://10.0.0.12:2380, https://10.0.0.12:2379, false' '9f0, unstarted, , https://[fd00::13]:2380, , true' ;; *) echo node cp1 ;; esac`;
       expect(sh("show_members cp1", { kubectl }).stdout).toBe(
-        "node cp1\netcd https://10.0.0.12:2380\netcd https://[fd00::13]:2380\n",
+        "node cp1\netcd https://10.0.0.12:2380 cp1\netcd https://[fd00::13]:2380\n",
       );
       expect(calls()[1]).toMatch(/^kubectl -n kube-system exec etcd-cp1 -- etcdctl .* member list$/);
       const half = { kubectl: "case $* in *etcdctl*) return 1 ;; *) echo node cp1 ;; esac" };
@@ -142,6 +142,12 @@ describe.each(SHELLS)("functions that make the cluster, by %s", (...shell) => {
         kubectl: "case $* in 'get node '*) ;; *) return 1 ;; esac",
       });
       expect(silent).toMatchObject({ code: 1, output: "etcd on cp2 does not answer\n" });
+      const known = `case $* in *'get node'*) ;; *'member list') printf '%s\\n' ${members.map((line) => `'${line}'`).join(" ")} ;; esac`;
+      expect(sh("node_is_forgotten cp1 10.0.0.1 cp2", { kubectl: known }).output).toContain("member of cp1");
+      expect(sh("node_is_forgotten cp9 10.0.0.9 cp2", { kubectl: known }).code).toBe(0);
+      expect(sh("node_is_forgotten cp9 10.0.0.9 cp2", { kubectl: "echo node/cp9" }).output).toContain(
+        "still has the node cp9",
+      );
       const alive = sh("forget_node cp1 10.0.0.1 cp2", { kubectl: "printf True" });
       expect(alive).toMatchObject({
         code: 1,
@@ -166,6 +172,10 @@ describe.each(SHELLS)("functions that make the cluster, by %s", (...shell) => {
       place("etc/cni/net.d/10-flannel.conflist");
       expect(sh("kubeadm_discard unix:///s\nkubeadm_finished", failing).code).toBe(0);
       expect(calls().at(-1)).toBe("kubeadm reset -f --cri-socket unix:///s");
+      const mark = scratch.path("kept/kubeadm-discarded");
+      expect(existsSync(mark)).toBe(true);
+      expect(sh("airgap_kubeadm_ended").code).toBe(0);
+      expect(existsSync(mark)).toBe(false);
       expect(existsSync(scratch.path("etc/cni/net.d/10-flannel.conflist"))).toBe(false);
       expect(existsSync(scratch.path("etc/cni/net.d/05-theirs.conflist"))).toBe(true);
     });

@@ -23,6 +23,12 @@ const CASES: [string, string][] = [
     "nothing comes back from 10.0.0.15 through the tunnel flannel.1: is UDP 8472 blocked between the hosts?",
     "drops the pod network's tunnel",
   ],
+  ["failed to connect to database: failed SASL auth (FATAL)", "another password"],
+  ["Dirty database version 160. Fix and force version.", "broke off"],
+  [
+    "Error response from daemon: failed to initialize logging driver: dial tcp 127.0.0.1:1514: connect: connection refused",
+    "before its log",
+  ],
   ["x509: certificate signed by unknown authority", "does not trust"],
   ["curl: (60) SSL certificate problem: unable to get local issuer certificate", "does not trust"],
   ["Certificate verification failed: The certificate is NOT trusted.", "does not trust"],

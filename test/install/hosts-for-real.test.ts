@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { appendFileSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { isAirgapError } from "../../src/errors.ts";
@@ -15,7 +15,7 @@ import { Scratch } from "../support/scratch.ts";
 
 /** Calls of stand-ins that only look. */
 const LOOKING =
-  /^(?:systemctl (?:is-|--quiet is-)|systemctl is-enabled|uname|hostname$|getenforce|firewall-cmd (?!.*--(?:add|remove))|ufw show|dpkg-query|rpm -q|apt-mark showhold|ctr .*images ls|ctr plugins ls|docker image (?:ls|inspect)|kubectl .*(?:get|diff)|kubectl (?:get|diff)|getent|ip -4 route show|timeout|sleep|date)/;
+  /^(?:systemctl (?:is-|--quiet is-)|systemctl is-enabled|uname|hostname$|getenforce|getsebool|firewall-cmd (?!.*--(?:add|remove))|ufw show|dpkg-query|rpm -q|apt-mark showhold|ctr .*images ls|ctr plugins ls|docker image (?:ls|inspect)|kubectl .*(?:get|diff)|kubectl (?:get|diff)|getent|ip -4 route show|ip -o addr show|ip neigh show|ip neigh del|timeout|sleep|date)/;
 
 const ALONE = {
   hosts: [{ name: "master1", address: "10.0.0.12", roles: ["control-plane", "worker", "registry"] }],
@@ -40,6 +40,8 @@ function packed(): Buffer {
 interface Built {
   hosts: Record<string, ScratchHost>;
   run(more?: Partial<InstallOptions>): Promise<InstallResult>;
+  /** A new host in the place of one that is lost. */
+  empty(name: string): void;
   reset(packages: boolean): Promise<unknown>;
 }
 
@@ -55,22 +57,24 @@ async function build(wishes: Wishes): Promise<Built> {
   );
   mkdirSync(scratch.path("manifests"));
   copyFileSync(join(HOME, "manifests/shop.yaml"), scratch.path("manifests/shop.yaml"));
-  const hosts = Object.fromEntries(
-    input.cluster.hosts.map(({ name, address }) => {
-      const host = new ScratchHost(
-        name,
-        wishes.on?.[name] ?? wishes.os ?? "debian-12",
-        scratch.path("hosts"),
-        scratch.path("api"),
-        input.cluster.runtime,
-      );
-      host.address = address;
-      return [name, host];
-    }),
-  );
+  const make = (name: string, folder = "hosts"): ScratchHost => {
+    const host = new ScratchHost(
+      name,
+      wishes.on?.[name] ?? wishes.os ?? "debian-12",
+      scratch.path(folder),
+      scratch.path("api"),
+      input.cluster.runtime,
+    );
+    host.address = input.cluster.hosts.find((each) => each.name === name)?.address ?? "";
+    return host;
+  };
+  const hosts = Object.fromEntries(input.cluster.hosts.map(({ name }) => [name, make(name)]));
   const open = async ({ name }: { name: string }): Promise<ScratchHost> => hosts[name] as ScratchHost;
   return {
     hosts,
+    empty: (name) => {
+      hosts[name] = make(name, "replaced");
+    },
     run: (more = {}) =>
       install({
         clusterFile,
@@ -134,6 +138,27 @@ const SITES: Record<string, Wishes> = {
     bundle: { manifests: ["calico"], files: ["cri-dockerd.tgz"] },
   },
 };
+/** Two control planes that are load balancers themselves. */
+const BALANCED: Wishes = {
+  os: "rocky-9.4",
+  cluster: {
+    endpoint: { address: "10.0.0.200", port: 8443 },
+    hosts: [
+      { name: "master1", address: "10.0.0.12", roles: ["control-plane", "registry", "load-balancer"] },
+      { name: "master2", address: "10.0.0.13", roles: ["control-plane", "load-balancer"] },
+    ],
+  },
+  bundle: {
+    packages: {
+      all: [
+        ...["containerd.io 1.7.27-3.1.el9", "=kubelet 1.28.2-150500.1.1", "=kubeadm 1.28.2-150500.1.1"],
+        "=kubectl 1.28.2-150500.1.1",
+      ],
+      "load-balancer": ["keepalived 2.2.8-1.el9", "haproxy 2.4.22-1.el9"],
+    },
+  },
+};
+SITES["Rocky 9, two control planes that share an address"] = BALANCED;
 const seen = new Set<string>();
 
 /** Bare, installed, nothing to do, put right where somebody has changed it, and bare again. */
@@ -160,7 +185,8 @@ async function roundTrip(wishes: Wishes): Promise<void> {
   for (const [name, host] of Object.entries(hosts)) {
     const [called, sent] = calls[name] ?? [0, 0];
     expect(host.calls.slice(called).filter((call) => !LOOKING.test(call))).toEqual([]);
-    expect(host.modes.slice(sent)).toEqual(["check"]);
+    // What load balancers see is asked beside.
+    expect(host.modes.slice(sent).filter((mode) => mode !== "other")).toEqual(["check"]);
     expect(host.snapshot()).toEqual(between[name]);
   }
 
@@ -224,8 +250,63 @@ describe("install, install again and reset, with scripts that are really run", (
     expect((await run()).changed).toBe(0);
   });
 
-  it("has been at every stage that does something", () => {
-    expect(STAGE_NAMES.filter((stage) => !seen.has(stage))).toEqual([]);
+  it("comes to the same when a control plane that joins dies again and again", {
+    timeout: 240_000,
+  }, async () => {
+    const { hosts, run } = await build(BALANCED);
+    const { master1, master2 } = hosts;
+    if (master1 === undefined || master2 === undefined) throw new Error("there are no two");
+    const random = new Random(23);
+    let deaths = 0;
+    // The first time it goes as far as it gets; then it dies nearer and nearer to its end.
+    for (let i = 0; i < 10; i++) {
+      const dying = i % 3 === 2 ? master1 : master2;
+      dying.dieAfter(20 + random.below(90));
+      const outcome = await run({ patienceMs: 0 }).catch((error: unknown) => error);
+      if (!isAirgapError(outcome)) continue;
+      expect(outcome, outcome.message).toMatchObject({
+        code: expect.stringMatching(/^(?:interrupted|network)$/),
+      });
+      deaths++;
+    }
+    for (const host of [master1, master2]) rmSync(join(host.root, "dies-at"), { force: true });
+    expect(deaths).toBeGreaterThan(4);
+    await run();
+    expect((await run()).changed).toBe(0);
+    const lines = (name: string): string[] =>
+      readFileSync(scratch.path(`api/${name}`), "utf8")
+        .trimEnd()
+        .split("\n")
+        .sort();
+    expect({ nodes: lines("nodes"), members: lines("members") }).toEqual({
+      nodes: ["master1", "master2"],
+      members: ["master1", "master2"],
+    });
+    for (const host of [master1, master2]) expect(host.unknown).toBe("");
+  });
+
+  it("a control plane that comes back empty joins with --replace, and never without it", {
+    timeout: 240_000,
+  }, async () => {
+    const { hosts, run, empty } = await build(BALANCED);
+    await run();
+    empty("master2");
+    await expect(run()).rejects.toMatchObject({
+      exit: 3,
+      message: expect.stringContaining("a member of etcd and a node of that name"),
+    });
+    const { steps } = await run({ replace: ["master2"] });
+    const done = steps.filter(({ state }) => state === "done").map(({ host, step }) => `${host} ${step}`);
+    expect(done.filter((each) => /forget-|join/.test(each))).toEqual([
+      "master1 forget-master2",
+      "master2 join",
+    ]);
+    expect((await run()).changed).toBe(0);
+    for (const host of Object.values(hosts)) expect(host.unknown).toBe("");
+  });
+
+  it("has been at every stage that does something, but for those that only real hosts can play", () => {
+    expect(STAGE_NAMES.filter((stage) => !seen.has(stage))).toEqual(["etcd"]);
   });
 
   // What the others do differently is in the cases; each takes seconds.

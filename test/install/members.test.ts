@@ -24,6 +24,7 @@ type Traces = Record<string, readonly string[]>;
 const input = (traces: Traces) =>
   siteOf({
     cluster: CLUSTER,
+    bundle: { manifests: ["flannel", "dashboard"] },
     hostFacts: Object.fromEntries(
       Object.entries(traces).map(([name, exists]) => [name, { owner: "site", exists: [...exists] }]),
     ),
@@ -76,6 +77,20 @@ describe("who makes a cluster and who joins", () => {
     expect(makeContext({ ...site, facts }).first.name).toBe("cp3");
   });
 
+  it("whoever speaks for the cluster, every control plane has the manifests of network and add-ons", () => {
+    const files = (traces: Traces): string[] => {
+      const site = input(traces);
+      return planInstall({ ...site, cluster: { ...site.cluster, addons: [{ name: "dashboard" }] } })
+        .stages.flatMap(({ waves }) => waves.flat())
+        .flatMap(({ host, steps }) => steps.map(({ id }) => `${host} ${id}`))
+        .filter((each) => / (?:flannel|dashboard)-file$/.test(each))
+        .toSorted();
+    };
+    const all = ["cp1", "cp2", "cp3"].flatMap((name) => [`${name} dashboard-file`, `${name} flannel-file`]);
+    expect(files({})).toEqual(all);
+    expect(files({ cp2: STANDS, cp3: STANDS, node1: JOINED })).toEqual(all);
+  });
+
   it("nobody makes one where all control planes are lost and a node of theirs is left", () => {
     expect(lines({ node1: JOINED })).toEqual([
       "error: member: node1 is a node of a cluster, and no control plane of it stands: a new one would be a second cluster",
@@ -98,20 +113,41 @@ describe("who makes a cluster and who joins", () => {
   });
 
   it("nobody joins under a name that the cluster still knows from before", () => {
-    const members = { by: "cp2", nodes: ["cp1", "cp2", "node1"], etcd: ["10.0.0.11", "10.0.0.12"] };
+    const members = {
+      by: "cp2",
+      nodes: ["cp1", "cp2", "node1"],
+      etcd: ["10.0.0.11", "10.0.0.12"],
+      etcdNames: ["cp2"],
+    };
     const traces = { cp2: STANDS, cp3: STANDS, node1: JOINED };
     expect(lines(traces, [], { members })).toEqual([
-      "error: cp1: member: it is empty, and the cluster still knows it from before: etcd has a member at 10.0.0.11, and it has a node of that name",
+      "error: cp1: member: it is empty, and the cluster still knows it from before: a member of etcd and a node of that name",
     ]);
     expect(lines(traces, [], { members: { ...members, nodes: ["cp2"], etcd: ["10.0.0.12"] } })).toEqual([]);
+    // Where it had another address, its name tells.
+    expect(
+      lines(traces, [], {
+        members: { ...members, nodes: ["cp2"], etcd: ["10.0.0.12", "10.0.0.99"], etcdNames: ["cp1", "cp2"] },
+      }),
+    ).toEqual([
+      "error: cp1: member: it is empty, and the cluster still knows it from before: a member of etcd of that name",
+    ]);
+    expect(lines(traces, [], { members, replace: ["cp1", "cp2"] })).toEqual([
+      "notice: cp1: member: it is empty: the cluster forgets a member of etcd and a node of that name, and it joins as a new host",
+      "notice: cp2: member: it is part of the cluster already: --replace does nothing with it",
+    ]);
     expect(lines(traces, [], { members: { ...members, unanswered: "etcd: timeout" } })[1]).toBe(
       "error: cp2: member: it stands, and does not say who is in the cluster, which cp1 is to join: etcd: timeout",
     );
   });
 
   it("reads what a cluster says of its members, and nothing else", () => {
-    const said = "node a\nnode\netcd https://10.0.0.1:2380,https://[fd00::1]:2380\netcd junk\nother x\n";
-    expect(parseMembers(said)).toEqual({ nodes: ["a"], etcd: ["10.0.0.1", "fd00::1"] });
+    const said = "node a\nnode\netcd https://10.0.0.1:2380,https://[fd00::1]:2380 a\netcd junk\nother x\n";
+    expect(parseMembers(said)).toEqual({
+      nodes: ["a"],
+      etcd: ["10.0.0.1", "fd00::1"],
+      etcdNames: ["a"],
+    });
   });
 });
 
@@ -148,9 +184,47 @@ describe("hosts that are lost", () => {
     site.host("cp2").answers(/^show_members cp2$/, "node cp1\nnode cp2\netcd https://10.0.0.11:2380\n");
     await expect(site.install()).rejects.toMatchObject({
       exit: 3,
-      suggestions: expect.arrayContaining([expect.stringContaining("reset CLUSTER --hosts cp1 --gone")]),
+      suggestions: expect.arrayContaining([expect.stringContaining("with --replace cp1")]),
     });
     for (const host of site.hosts.values()) expect(host.sent).toEqual([]);
+  });
+
+  it("with --replace the cluster forgets it before anything joins, and then it joins", async () => {
+    for (const name of ["cp2", "cp3"]) stand(name);
+    const known = "node cp1\nnode node1\netcd https://10.0.0.11:2380 cp1\n";
+    site.host("cp2").answers(/^show_members cp2$/, known);
+    const facts = input({ cp2: STANDS, cp3: STANDS });
+    const plan = planInstall({ ...facts, replace: ["cp1", "node1"] });
+    for (const name of ["cp1", "cp2", "cp3", "node1"]) site.host(name).knows(plan);
+    await expect(site.install({ replace: ["cp9"] })).rejects.toMatchObject({ code: "usage", exit: 2 });
+    await expect(site.install({ replace: ["cp1"] })).rejects.toMatchObject({
+      exit: 3,
+      message: expect.stringContaining("node1"),
+    });
+    await site.install({ replace: ["cp1", "node1"] });
+    const hand = site.host("cp2").applied;
+    expect(hand.indexOf("control-plane/forget-cp1")).toBeGreaterThan(-1);
+    expect(hand.indexOf("control-plane/forget-cp1")).toBeLessThan(hand.indexOf("control-plane/token"));
+    expect(hand.indexOf("workers/forget-node1")).toBeLessThan(hand.indexOf("workers/token"));
+    expect(site.host("cp1").applied).toContain("control-plane/join");
+  });
+
+  it("whose join was interrupted is cleared on both sides first", () => {
+    const plan = planInstall(input({ cp1: STANDS, cp2: BEGAN, cp3: STANDS, node1: JOINED }));
+    const done = plan.stages
+      .filter(({ name }) => name === "control-plane")
+      .flatMap(({ waves }) => waves.flat())
+      .flatMap(({ host, steps }) => steps.map(({ id }) => `${host} ${id}`))
+      .filter((each) => / (?:unfinished|forget|token|join)/.test(each));
+    expect(done).toEqual([
+      "cp1 unfinished",
+      "cp2 unfinished",
+      "cp1 forget-cp2",
+      "cp1 token",
+      "cp2 join",
+      "cp3 unfinished",
+      "cp3 join",
+    ]);
   });
 
   it("one that is down stops a whole run, and not one of other hosts", async () => {

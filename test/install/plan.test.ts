@@ -7,7 +7,7 @@ import type { PlanInput } from "../../src/install/context.ts";
 import { planInstall } from "../../src/install/plan.ts";
 import { STAGE_NAMES, scriptOrder } from "../../src/install/stages/index.ts";
 import { loadLibrary, renderScript } from "../../src/plan/script.ts";
-import type { Plan, Work } from "../../src/plan/stage.ts";
+import { narrow, type Plan, type Work } from "../../src/plan/stage.ts";
 import type { Step } from "../../src/plan/step.ts";
 import { turnsOf } from "../../src/plan/turns.ts";
 import { siteOf, type Wishes } from "../support/install/site.ts";
@@ -316,6 +316,30 @@ describe("a plan", () => {
     const all = files.map((file) => `sh -n '${file}' || echo '${basename(file)}'`).join("\n");
     expect(spawnSync("sh", [], { input: all, encoding: "utf8" })).toMatchObject({ stdout: "", stderr: "" });
   }, 60_000);
+
+  it("that is narrowed to a new host has its labels and taints, which the first control plane sets", () => {
+    const hosts = [
+      {
+        name: "master1",
+        address: "10.0.0.12",
+        roles: ["control-plane", "registry"],
+        labels: { disk: "ssd" },
+      },
+      {
+        ...{ name: "node1", address: "10.0.0.15", roles: ["worker"] },
+        ...{ labels: { zone: "a" }, taints: ["gpu:NoSchedule"] },
+      },
+    ];
+    const some = narrow(planInstall(siteOf({ cluster: { hosts } })), { hosts: ["node1"] });
+    const marks = some.stages.flatMap(({ waves }) =>
+      waves
+        .flat()
+        .flatMap(({ host, steps }) =>
+          steps.filter(({ id }) => id.startsWith("node-")).map(({ id, apply }) => `${host} ${id}: ${apply}`),
+        ),
+    );
+    expect(marks).toEqual(["master1 node-node1: mark_node node1 zone=a gpu=:NoSchedule"]);
+  });
 });
 
 describe("stages", () => {

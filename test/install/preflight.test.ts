@@ -1,6 +1,7 @@
 import { describe, expect, it, test } from "vitest";
+import type { AirgapError } from "../../src/errors.ts";
 import { makeContext } from "../../src/install/context.ts";
-import { CHECKS, type Finding } from "../../src/install/preflight/finding.ts";
+import { CHECKS, type Finding, UPGRADE_CHECKS } from "../../src/install/preflight/finding.ts";
 import {
   formatFinding,
   parseIgnored,
@@ -23,6 +24,12 @@ const STANDING = ["/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf", 
 
 /** For each check, hosts or bundles that it finds something wrong with: all that is found. */
 type Case = [check: string, wishes: Wishes, found: string[]];
+const twoServers = (...more: string[]) => [
+  { name: "master1", address: "10.0.0.12", roles: ["control-plane", "registry"] },
+  { name: "register2", address: "10.0.0.21", roles: ["registry", ...more] },
+  { name: "node1", address: "10.0.0.15", roles: ["worker"] },
+];
+
 const CASES: Case[] = [
   [
     "machine",
@@ -99,7 +106,13 @@ const CASES: Case[] = [
       { cluster: { kubernetes: { version: "v1.28.2", proxyMode: "ipvs" } } },
       { modules: ["overlay", "br_netfilter"] },
     ),
-    ["error: node1: modules: its kernel lacks the modules ip_vs, ip_vs_rr"],
+    [
+      "error: node1: modules: its kernel lacks the modules ip_vs, ip_vs_rr, ip_vs_wrr, ip_vs_sh",
+      ...["master1", "node1"].map(
+        (name) =>
+          `warning: ${name}: bundle-packages: neither the host nor the bundle has ipvsadm, which shows and clears what kube-proxy sets in ipvs mode`,
+      ),
+    ],
   ],
   [
     "cores",
@@ -239,7 +252,7 @@ const CASES: Case[] = [
     node({ active: ["k3s-agent", "containerd"] }),
     [
       "error: node1: leftovers: k3s-agent runs here: another Kubernetes, with a kubelet and a runtime of its own",
-      "warning: node1: leftovers: containerd runs here for somebody; it is reconfigured and started anew",
+      "warning: node1: leftovers: containerd runs here for somebody; airgap reconfigures and restarts it",
     ],
   ],
   [
@@ -269,7 +282,8 @@ const CASES: Case[] = [
       ),
     }),
     [
-      "error: node1: leftovers: /etc/cni/net.d/05-old.conflist, /etc/cni/net.d/10-calico.conflist would be used instead of 10-flannel.conflist: the runtime takes the first by name",
+      "error: node1: leftovers: /etc/cni/net.d/05-old.conflist would be used instead of 10-flannel.conflist: the runtime takes the first by name",
+      "error: node1: leftovers: /etc/cni/net.d/10-calico.conflist would be used instead of 10-flannel.conflist: the runtime takes the first by name",
     ],
   ],
   [
@@ -355,6 +369,24 @@ const CASES: Case[] = [
     { hostFacts: { master1: { glibc: "2.17" } } },
     [
       "error: master1: registry-glibc: it serves the bundle, and airgap's own Node needs glibc 2.28; it has glibc 2.17",
+    ],
+  ],
+  [
+    "machine",
+    { cluster: { hosts: twoServers() }, hostFacts: { register2: { machine: "aarch64" } } },
+    [
+      "error: register2: machine: it serves the bundle beside master1, and has another architecture: aarch64, not x86_64",
+    ],
+  ],
+  [
+    "registry-certificate",
+    {
+      cluster: { hosts: twoServers("worker") },
+      hostFacts: { master1: { siteCertificate: "CERT\n" } },
+      secrets: { tls: { ca: "CA", server: { cert: "CERT" } } },
+    },
+    [
+      "error: register2: registry-certificate: it does not have the site's certificate, and its key is on the other servers and on the machine that made it",
     ],
   ],
   [
@@ -452,6 +484,16 @@ const CASES: Case[] = [
       "error: bundle-manifests: master1 serves the bundle and needs airgap itself for linux/x64, which the bundle does not carry",
     ],
   ],
+  [
+    "bundle-older",
+    {
+      hostFacts: { master1: { bundles: { site: { sequence: 5, lockDigest: `sha256:${"0".repeat(64)}` } } } },
+    },
+    [
+      "error: master1: bundle-older: site.tar is older than the bundle that the site has: its number is 0, the site's is 5",
+    ],
+  ],
+  ["bundle-older", { hostFacts: { master1: { bundles: { other: { sequence: 5, lockDigest: "x" } } } } }, []],
 ];
 
 function without(key: "packageManager" | "glibc"): NonNullable<Wishes["facts"]> {
@@ -476,9 +518,17 @@ describe("preflight", () => {
 
   it("has a case for each name, but for those with a test of their own and those looked at later", () => {
     const shown = new Set(CASES.map(([check]) => check));
-    expect(Object.keys(CHECKS).filter((check) => !shown.has(check))).toEqual([
+    const installing = Object.keys(CHECKS).filter((check) => !Object.hasOwn(UPGRADE_CHECKS, check));
+    expect(installing.filter((check) => !shown.has(check))).toEqual([
+      "router-id",
       "unreachable",
       "member",
+      "etcd",
+      "etcd-data",
+      "etcd-disk",
+      "harbor",
+      "bundle-harbor",
+      "registry-name",
       "package-removal",
       "base-packages",
     ]);
@@ -552,12 +602,32 @@ describe("what is refused", () => {
         code: "check-failed",
         exit: 3,
         message: "Nothing was changed: 2 checks failed.\n  a: cores: one core\n  time: skew",
-        suggestions: ["set the clocks", "to go on all the same: --ignore-check cores --ignore-check time"],
+        suggestions: [
+          "set the clocks",
+          "if one of them does no harm here, accept it by its name: --ignore-check NAME (cores, time)",
+        ],
       }),
     );
     expect(() => refuse(errors, ["cores"])).toThrow("Nothing was changed: a check failed.\n  time: skew");
     expect(() => refuse(errors, ["cores", "time"])).not.toThrow();
     expect(() => refuse(errors.slice(2), [])).not.toThrow();
+  });
+
+  it("without advice to ignore what is sure to fail", () => {
+    const missing: Finding = { check: "bundle-images", severity: "error", message: "no pause" };
+    const suggestionsOf = (findings: Finding[]): unknown => {
+      try {
+        refuse(findings, []);
+      } catch (error) {
+        return (error as AirgapError).suggestions;
+      }
+      return undefined;
+    };
+    expect(suggestionsOf([missing])).toEqual([]);
+    expect(suggestionsOf([missing, ...errors.slice(0, 1)])).toEqual([
+      "if it does no harm here: --ignore-check cores",
+    ]);
+    expect(() => refuse([missing], ["bundle-images"])).not.toThrow();
   });
 
   it("may be ignored by a name that there is", () => {

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { AirgapError } from "../../src/errors.ts";
+import { clearLeftovers } from "../../src/install/clear-leftovers.ts";
 import { type ResetOptions, type ResetResult, reset } from "../../src/install/reset.ts";
 import { Journal } from "../../src/state/journal.ts";
 import { PlayedSite } from "../support/install/played-site.ts";
@@ -181,5 +182,53 @@ describe("reset", () => {
       code: "usage",
       suggestions: ["did you mean node1?"],
     });
+  });
+});
+
+describe("reset --leftovers", () => {
+  const K3S = { name: "node9", address: "10.0.0.19", roles: ["worker"] };
+  const clear = (leftovers: string[], agree = true) =>
+    clearLeftovers({
+      clusterFile: site.clusterFile,
+      leftovers,
+      sure: async (what) => {
+        asked.push(what);
+        return agree;
+      },
+      open: site.open,
+      emit: () => {},
+    });
+  const removed = (): string[] =>
+    site.host("node9").commands.filter((command) => command.startsWith("remove_leftover "));
+
+  beforeEach(async () => {
+    await site.write({ hosts: [MASTER, NODE, NEXT, K3S] });
+    site.tell(
+      "node9",
+      "active|k3s.service\nexists|/etc/cni/net.d/05-old.conflist\naddress|cni0 10.42.0.1/24",
+    );
+    site.host("node9").answers(/^remove_leftover /, "");
+  });
+
+  it("removes what is named, where it is, and nothing else", async () => {
+    const result = await clear(["k3s", "/etc/cni/net.d/05-old.conflist"]);
+    expect(result.hosts).toEqual([{ host: "node9", undone: 2, failed: [] }]);
+    expect(removed()).toEqual([
+      "remove_leftover service k3s",
+      "remove_leftover configuration /etc/cni/net.d/05-old.conflist",
+    ]);
+    expect(asked.at(-1)).toEqual([
+      "node9: stop and remove k3s",
+      "node9: delete /etc/cni/net.d/05-old.conflist",
+    ]);
+  });
+
+  it("asks first, and refuses what no host has", async () => {
+    await expect(clear(["k3s"], false)).rejects.toMatchObject({ code: "usage" });
+    await expect(clear(["/etc/passwd", "k3s"])).rejects.toMatchObject({
+      exit: 2,
+      message: expect.stringMatching(/no host has \/etc\/passwd .* There is: k3s on node9, cni0 on node9/),
+    });
+    expect(removed()).toEqual([]);
   });
 });

@@ -6,6 +6,7 @@ import { isAirgapError } from "../../src/errors.ts";
 import { planInstall } from "../../src/install/plan.ts";
 import type { StageName } from "../../src/install/stages/index.ts";
 import { checkAll } from "../../src/plan/execute.ts";
+import { runPlan } from "../../src/plan/run.ts";
 import { narrow, type Plan, type PlannedStage } from "../../src/plan/stage.ts";
 import type { Step } from "../../src/plan/step.ts";
 import { Rig } from "../support/install/runs.ts";
@@ -87,6 +88,28 @@ describe("a run", () => {
     expect(applying.indexOf("end hosts/one b")).toBeLessThan(applying.indexOf("begin runtime/three a"));
     expect(applying.indexOf("begin hosts/one b")).toBeLessThan(applying.indexOf("end hosts/two a"));
     expect(applying.indexOf("end runtime/three b")).toBeLessThan(applying.indexOf("begin verify/look a"));
+  });
+
+  it("works on as many hosts at a time as it may; a slow one does not hold the others", async () => {
+    const names = Array.from({ length: 9 }, (_, i) => `h${i}`);
+    const plan: Plan = {
+      stages: [stage("hosts", Object.fromEntries(names.map((name) => [name, [step("one")]])))],
+    };
+    make(plan, names);
+    let [now, most] = [0, 0];
+    const others = Promise.withResolvers<void>();
+    const done = new Set<string>();
+    for (const host of Object.values(rig.hosts)) {
+      host.onStep = async (_, word) => {
+        now += word === "begin" ? 1 : -1;
+        most = Math.max(most, now);
+        const applying = host.sent.at(-1)?.mode === "apply";
+        if (word === "begin") return host.name === "h0" && applying ? others.promise : sleep(2);
+        if (applying && done.add(host.name).size === names.length - 1) others.resolve();
+      };
+    }
+    await runPlan(plan, names, { ...rig.context, parallel: 3 });
+    expect(most).toBe(3);
   });
 
   it("makes the waves of a stage one after the other", async () => {

@@ -1,5 +1,6 @@
 import { parse } from "smol-toml";
 import { describe, expect, it, test } from "vitest";
+import type { ClusterHost } from "../../src/cluster/cluster.ts";
 import { isAirgapError } from "../../src/errors.ts";
 import { type Context, makeContext } from "../../src/install/context.ts";
 import { containerdVersion, siteHosts } from "../../src/install/stages/containerd.ts";
@@ -255,13 +256,34 @@ describe("hosts.toml", () => {
     { ca, password }: { ca?: string; password?: string } = {},
   ): Record<string, Json> => {
     const upstreams = ["docker.io", "quay.io:8443", "registry.k8s.io"];
-    const found = siteHosts({
-      cluster: clusterOf(cluster),
-      images: { upstreams } as Context["images"],
-      secrets: { registryCa: ca, registryPassword: password } as Context["secrets"],
-    });
+    const made = clusterOf(cluster);
+    const found = siteHosts(
+      {
+        cluster: made,
+        images: { upstreams } as Context["images"],
+        secrets: { registryCa: ca, registryPassword: password } as Context["secrets"],
+      },
+      made.hosts.at(-1) as ClusterHost,
+    );
     return Object.fromEntries(found.map(({ folder, content }) => [folder, parse(content) as Json]));
   };
+  it("names every server of the site, in the host's own order", () => {
+    const server = (n: number) => ({ name: `register${n}`, address: `10.0.1.${n}`, roles: ["registry"] });
+    const plane = { name: "master1", address: "10.0.0.12", roles: ["control-plane"] };
+    const worker = (name: string, address: string) => ({ name, address, roles: ["worker"] });
+    const asked = (node: object): string[] => {
+      const { _default } = files({ hosts: [plane, server(1), server(2), server(3), node] });
+      return Object.keys((_default as { host: object }).host);
+    };
+    const workers = Array.from({ length: 30 }, (_, i) => worker(`node${i}`, `10.0.2.${i + 1}`));
+    const first = workers.map((node) => asked(node)[0] ?? "");
+    for (const n of [1, 2, 3]) {
+      const own = first.filter((url) => url === `https://register${n}`).length;
+      expect(own, `register${n}`).toBeGreaterThan(4);
+    }
+    for (const node of workers) expect(asked(node)).toHaveLength(3);
+  });
+
   const external = (more: object) => ({
     registry: { mode: "external", ...more },
     repository: { host: "master1" },

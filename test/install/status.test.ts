@@ -47,17 +47,27 @@ const pod = (name: string, phase: string, ready: boolean, reason?: string): obje
 });
 const plane = { "node-role.kubernetes.io/control-plane": "" };
 
+/** What a member of etcd says that is healthy. */
+const WELL = "=== health\nhttps://127.0.0.1:2379 is healthy\n=== status\n[]\n=== alarms\n";
+
 function play(
   nodes: object[],
   pods: object[],
-  more: { certificates?: string; origins?: Record<string, string> } = {},
+  more: {
+    certificates?: string;
+    origins?: Record<string, string>;
+    disks?: Record<string, string>;
+    etcd?: string;
+  } = {},
 ): void {
   for (const name of ["master1", "node1"]) {
     site
       .host(name)
       .answers(/kubectl get nodes -o json/, JSON.stringify({ items: nodes }))
       .answers(/kubectl get pods --all-namespaces -o json/, JSON.stringify({ items: pods }))
-      .answers(/^show_certificates$/, more.certificates ?? "")
+      .answers(/^show_certificates$/, name === "master1" ? (more.certificates ?? "") : "")
+      .answers(/^show_etcd_status /, more.etcd ?? WELL)
+      .answers(/^show_disks$/, more.disks?.[name] ?? "/ 100000000 50000000\n")
       .answers(/^show_image_origins$/, more.origins?.[name] ?? "https://register.site.local\n");
   }
 }
@@ -91,7 +101,10 @@ describe("status", () => {
         { name: "node1", roles: ["worker"] },
       ],
       pods: { total: 2, notReady: [] },
-      certificates: [{ host: "master1", name: "ca.crt", days: expect.any(Number) }],
+      certificates: [
+        { host: "master1", name: "ca.crt", days: expect.any(Number), until: expect.any(String) },
+      ],
+      etcd: [{ host: "master1", healthy: true, alarms: [] }],
       origins: [
         { host: "master1", onlySite: true },
         { host: "node1", onlySite: true },
@@ -113,6 +126,7 @@ describe("status", () => {
       [pod("coredns-1", "Pending", false, "ImagePullBackOff"), pod("web", "Running", false)],
       {
         certificates: `=== apiserver.crt\n${cert}=== junk.crt\nnot a certificate\n`,
+        etcd: "=== health\nunhealthy: no leader\n=== status\n=== alarms\nmemberID:7 alarm:NOSPACE\n",
         origins: {
           node1: "https://register.site.local/v2/x\nhttps://registry-1.docker.io\nupstream registries\n",
         },
@@ -127,6 +141,8 @@ describe("status", () => {
       "kube-system/coredns-1: ImagePullBackOff",
       "kube-system/web: Running",
       expect.stringMatching(/^master1: apiserver\.crt expires in 1[12] days$/),
+      "etcd on master1: unhealthy: no leader",
+      "etcd has no space left and takes no writes (alarm NOSPACE): docs/etcd.md",
       "node1 also looks for images at https://registry-1.docker.io, upstream registries",
     ]);
     expect(certificates).toHaveLength(1);
@@ -189,6 +205,8 @@ describe("status", () => {
       site
         .host(name)
         .answers(/^show_certificates$/, "")
+        .answers(/^show_etcd_status /, WELL)
+        .answers(/^show_disks$/, "")
         .answers(/^show_image_origins$/, "https://register.site.local\n");
     site.host("master2").answers(/get nodes/, { code: 1, stdout: "", stderr: "refused" });
     site
@@ -255,7 +273,7 @@ describe("status", () => {
     host.run = async (text, more) => {
       if (!text.endsWith("\nshow_image_origins\n")) return run(text, more);
       asked = text.replaceAll(" /etc/", ` ${dir}/etc/`).replaceAll("</etc/", `<${dir}/etc/`);
-      return { code: 0, stdout: execFileSync("sh", ["-c", asked], { encoding: "utf8" }), stderr: "" };
+      return { code: 0, stdout: execFileSync("sh", { input: asked, encoding: "utf8" }), stderr: "" };
     };
     return expect(ask()).resolves.toMatchObject({
       origins: [
@@ -372,5 +390,55 @@ describe("authorize", () => {
       ],
     });
     await expect(authorize(options())).rejects.toMatchObject({ code: "usage" });
+  });
+});
+
+describe("status of load balancers", () => {
+  const LB = (n: number) => ({ name: `lb${n}`, address: `10.0.0.${17 + n}`, roles: ["load-balancer"] });
+  const HOSTS = [
+    { name: "master1", address: "10.0.0.12", roles: ["control-plane", "registry"] },
+    { name: "node1", address: "10.0.0.15", roles: ["worker"] },
+    ...[LB(1), LB(2)],
+  ];
+  const head = "csv # pxname,svname,status,check_status";
+  const well = `${head}\ncsv control-planes,master1,UP,L7OK\n`;
+  const runs = "runs haproxy\nruns keepalived\n";
+
+  beforeEach(async () => {
+    await site.write({ endpoint: { address: "10.0.0.200" }, hosts: HOSTS });
+    play([], []);
+  });
+  const say = (lb1: string, lb2: string): void => {
+    site.host("lb1").answers(/^show_balancer 9999 10\.0\.0\.200$/, lb1);
+    site.host("lb2").answers(/^show_balancer /, lb2);
+  };
+  const about = ({ problems }: ClusterStatus): string[] =>
+    problems.filter((problem) => /lb|10\.0\.0\.200|the API/.test(problem));
+
+  it("says who holds the address, and what each knows of its servers", async () => {
+    say(`${runs}holds 10.0.0.200\n${well}`, `${runs}${well}`);
+    const found = await status(options());
+    const servers = [{ address: "api", host: "master1", up: true, state: "UP", check: "L7OK" }];
+    expect(found.endpoint).toEqual({
+      addresses: [{ name: "api", address: "10.0.0.200", port: 6443, heldBy: ["lb1"] }],
+      loadBalancers: ["lb1", "lb2"].map((host) => ({ host, haproxy: true, keepalived: true, servers })),
+    });
+    expect(about(found)).toEqual([]);
+  });
+
+  it("names what is wrong: nobody or two hold it, a program that ended, a server that is down", async () => {
+    const down = `${head}\ncsv control-planes,master1,DOWN,L4TOUT\n`;
+    say(`${runs}${down}`, `runs haproxy\n${down}`);
+    expect(about(await status(options()))).toEqual([
+      "no load balancer holds 10.0.0.200",
+      "lb2: keepalived does not run",
+      "master1 does not serve the API for lb1, lb2 (DOWN, L4TOUT)",
+    ]);
+  });
+
+  it("asks only those that are named", async () => {
+    say(`${runs}holds 10.0.0.200\n${well}`, "never");
+    const { endpoint } = await status({ ...options(), hosts: ["lb1"] });
+    expect(endpoint?.loadBalancers.map(({ host }) => host)).toEqual(["lb1"]);
   });
 });

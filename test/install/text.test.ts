@@ -8,6 +8,7 @@ import { asksByLandedName, carries, imagesFor } from "../../src/install/node-ima
 import { Mask } from "../../src/plan/mask.ts";
 import { diffLines, formatPreview, preview } from "../../src/plan/preview.ts";
 import { StepProtocol } from "../../src/plan/protocol.ts";
+import { stepLibrary } from "../../src/plan/script.ts";
 import { Session } from "../../src/plan/session.ts";
 import { here, raw, sh } from "../../src/plan/shell.ts";
 import { blockStep, fileStep, serviceStep } from "../../src/plan/step.ts";
@@ -82,14 +83,8 @@ describe("steps", () => {
   });
 
   it("of blocks look for their own lines", () => {
-    const step = blockStep({
-      id: "b",
-      title: "B",
-      path: "/etc/hosts",
-      lines: ["one", "-two"],
-      needed: ["-two"],
-    });
-    expect(step.check).toBe("block_has /etc/hosts -two");
+    const step = blockStep({ id: "b", title: "B", path: "/etc/hosts", lines: ["one", "-two"] });
+    expect(step.check).toBe("block_has /etc/hosts one -two");
     expect(step.apply).toContain("one\n-two\n");
   });
 });
@@ -404,5 +399,13 @@ describe("words of the commands", () => {
     expect(await confirm("node1", { ...KEY, otherKnown: true })).toBe(false);
     expect(asked[0]).toContain("ssh knows this host by a key of another type");
     expect(told).toEqual([]);
+  });
+});
+
+describe("the functions of hosts", () => {
+  it("have one definition each: the files share one namespace, and the later one would win", () => {
+    const names = [...stepLibrary().matchAll(/^([a-z_][a-z0-9_]*)\(\)/gm)].map(([, name]) => name);
+    expect(names.length).toBeGreaterThan(200);
+    expect(names.filter((name, i) => names.indexOf(name) !== i)).toEqual([]);
   });
 });

@@ -15,6 +15,8 @@ export interface HarborProject {
   preventVul?: boolean;
   /** When it was made, on the clock of `tick`. */
   made: number;
+  /** Roles by user: 1 projectAdmin, 2 developer, 3 guest, 4 maintainer, 5 limitedGuest. */
+  members?: Record<string, number>;
 }
 
 export interface HarborUser {
@@ -313,7 +315,13 @@ class Harbor {
     if (path === "users/current")
       return user.robot
         ? exchange.fail(412, "PRECONDITION", "get current user not available for security context: robot")
-        : exchange.json(200, { username: known.name, sysadmin_flag: user.admin === true });
+        : exchange.json(200, {
+            user_id: this.#idOf(known.name),
+            username: known.name,
+            sysadmin_flag: user.admin === true,
+          });
+    if (/^(?:users|quotas)\b/.test(path) || /\/members\b/.test(path))
+      return this.#accounts(exchange, path, known);
     if (path === "robots" && exchange.method === "POST") return await this.#robot(exchange, user);
     if (path === "systeminfo/volumes") {
       return user.admin
@@ -323,10 +331,105 @@ class Harbor {
     if (path === "projects" && exchange.method === "HEAD")
       return exchange.send(this.projects.has(exchange.query("project_name") ?? "") ? 200 : 404);
     if (path === "projects" && exchange.method === "POST") return await this.#create(exchange, user);
+    if (path === "projects" && exchange.method === "GET")
+      return this.#page(
+        exchange,
+        [...this.projects.keys()].map((name, i) => ({ project_id: i + 1, name })),
+      );
     const match = /^projects\/([^/]+)(\/summary)?$/.exec(path);
+    const found = match && this.projects.get(decodeURIComponent(match[1] as string));
+    if (found && exchange.method === "PUT") {
+      const body = JSON.parse((await exchange.body()).toString()) as { metadata: { public: string } };
+      found.public = body.metadata.public === "true";
+      return exchange.send(200);
+    }
     if (match)
       return this.#project(exchange, decodeURIComponent(match[1] as string), match[2] !== undefined, user);
     return this.#artifact(exchange, path, registry, user);
+  }
+
+  #idOf(name: string): number {
+    return Object.keys(this.#users).indexOf(name) + 1;
+  }
+
+  /** At most a hundred entries a page, as Harbor has it. */
+  #page(exchange: Exchange, entries: object[]): true {
+    const [page, size] = [exchange.query("page") ?? 1, exchange.query("page_size") ?? 10].map(Number) as [
+      number,
+      number,
+    ];
+    const from = (page - 1) * Math.min(size, 100);
+    return exchange.json(200, entries.slice(from, from + Math.min(size, 100)));
+  }
+
+  /** Users, members of projects and quotas. */
+  async #accounts(
+    exchange: Exchange,
+    path: string,
+    known: { name: string; user: HarborUser },
+  ): Promise<true> {
+    const text = (await exchange.body()).toString();
+    const body = (text === "" ? {} : JSON.parse(text)) as Record<string, unknown>;
+    const what = `${exchange.method} ${path}`;
+    if (what === `PUT users/${this.#idOf(known.name)}/password`) {
+      if (body["old_password"] !== known.user.password)
+        return exchange.fail(403, "FORBIDDEN", "wrong password");
+      known.user.password = String(body["new_password"]);
+      return exchange.send(200);
+    }
+    if (!known.user.admin) return exchange.fail(403, "FORBIDDEN", "forbidden");
+    if (path === "users/search") {
+      const part = exchange.query("username") ?? "";
+      const found = Object.keys(this.#users).filter((name) => name.includes(part));
+      return this.#page(
+        exchange,
+        found.map((username) => ({ user_id: this.#idOf(username), username })),
+      );
+    }
+    if (what === "POST users") {
+      const name = String(body["username"]);
+      if (this.#users[name]) return exchange.fail(409, "CONFLICT", "user exists");
+      if (!body["password"] || !body["email"] || !body["realname"])
+        return exchange.fail(400, "BAD_REQUEST", "a user needs a password, an address and a name");
+      this.#users[name] = { password: String(body["password"]), rights: {} };
+      return exchange.send(201);
+    }
+    const names = [...this.projects.keys()];
+    if (what === "GET quotas") {
+      const name = names[Number(exchange.query("reference_id")) - 1] ?? "";
+      return this.#page(exchange, [
+        { id: names.indexOf(name) + 101, hard: { storage: this.projects.get(name)?.quota } },
+      ]);
+    }
+    const quota = /^PUT quotas\/(\d+)$/.exec(what);
+    if (quota) {
+      const project = this.projects.get(names[Number(quota[1]) - 101] ?? "");
+      if (project) project.quota = (body["hard"] as { storage: number }).storage;
+      return exchange.send(project ? 200 : 404);
+    }
+    return this.#members(exchange, path, body);
+  }
+
+  #members(exchange: Exchange, path: string, body: Record<string, unknown>): true {
+    const [, name = "", id] = /^projects\/([^/]+)\/members(?:\/(\d+))?$/.exec(path) ?? [];
+    const project = this.projects.get(decodeURIComponent(name));
+    if (!project) return exchange.fail(404, "NOT_FOUND", `${path} not found`);
+    project.members ??= {};
+    const { members } = project;
+    if (exchange.method === "GET")
+      return this.#page(
+        exchange,
+        Object.entries(members).map(([entity_name, role_id]) => ({
+          ...{ id: this.#idOf(entity_name), entity_name, entity_type: "u", role_id },
+        })),
+      );
+    const user =
+      id === undefined
+        ? (body["member_user"] as { username: string }).username
+        : Object.keys(this.#users)[Number(id) - 1];
+    if (user === undefined || !this.#users[user]) return exchange.fail(404, "NOT_FOUND", "no such user");
+    members[user] = Number(body["role_id"]);
+    return exchange.send(id === undefined ? 201 : 200);
   }
 
   async #robot(exchange: Exchange, user: HarborUser): Promise<true> {
@@ -402,7 +505,7 @@ class Harbor {
     if (!summary)
       return exchange.json(200, {
         name,
-        project_id: 1,
+        project_id: [...this.projects.keys()].indexOf(name) + 1,
         registry_id: project.proxyCache ? 7 : 0,
         metadata: {
           public: String(project.public),

@@ -7,11 +7,13 @@ before_init() { [ -s /etc/kubernetes/admin.conf ] || "$@"; }
 # kubeadm_finished: no run of kubeadm that airgap started was interrupted or failed.
 kubeadm_finished() { [ ! -e "$airgap_home/kubeadm-began" ] || fail "an earlier run of kubeadm did not finish"; }
 
-# kubeadm_discard SOCKET: undoes a run of kubeadm that airgap started and that did not finish.
+# kubeadm_discard SOCKET: undoes a run of kubeadm that airgap started and that did not finish. What it wrote into an etcd on
+# other hosts stays, so the host remembers whose that is until kubeadm has finished.
 kubeadm_discard() {
 	kubeadm reset -f --cri-socket "$1"
 	airgap_cni
-	airgap_kubeadm_ended
+	: >"$airgap_home/kubeadm-discarded"
+	rm -f "$airgap_home/kubeadm-began"
 }
 
 # airgap_kubeadm VERB VALIDATE OPTION...: runs kubeadm with the configuration in stdin. VALIDATE is yes if kubeadm
@@ -31,7 +33,7 @@ airgap_kubeadm_begins() {
 	[ -e "$airgap_home/cni-before" ] || ls /etc/cni/net.d >"$airgap_home/cni-before"
 	: >"$airgap_home/kubeadm-began"
 }
-airgap_kubeadm_ended() { rm -f "$airgap_home/kubeadm-began"; }
+airgap_kubeadm_ended() { rm -f "$airgap_home/kubeadm-began" "$airgap_home/kubeadm-discarded"; }
 airgap_kubeadm_failed() {
 	# Before it has a configuration, kubelet only reports that it is missing.
 	if [ -e /var/lib/kubelet/config.yaml ]; then
@@ -134,7 +136,7 @@ kubeadm_undo() {
 	airgap_rules
 	airgap_cni
 	rm -rf /var/lib/cni /var/run/flannel /run/flannel /var/lib/calico /etc/kubernetes /var/lib/etcd /var/lib/kubelet
-	rm -f "$airgap_home/kubeadm-began" "$airgap_home/cni-before" "$airgap_home/verified"
+	rm -f "$airgap_home/kubeadm-began" "$airgap_home/kubeadm-discarded" "$airgap_home/cni-before" "$airgap_home/verified"
 }
 
 # Removes the rules of kube-proxy, of the pod network and of the portmap plugin; all others stay.

@@ -148,15 +148,35 @@ account_token() {
 	fi
 }
 
-# forget_node NODE ADDRESS HAND: the cluster forgets a node that is gone. Its member of etcd goes first, by the member of
-# HAND, a control plane that stands: while it counts, it may cost the majority. One that is ready is not gone. Ends with 44
-# when the cluster did not know it.
+# airgap_members_of NODE ADDRESS HAND: ids of its members of etcd, by name or address, as the member of HAND knows them. None
+# without HAND, where etcd is elsewhere.
+airgap_members_of() {
+	[ -n "$3" ] || return 0
+	airgap_found=$(airgap_etcdctl "$3" member list) || fail "etcd on $3 does not answer"
+	printf '%s\n' "$airgap_found" | awk -F', *' -v name="$1" -v one="//$2:" -v six="//[$2]:" '$3 == name || index($4, one) || index($4, six) { print $1 }'
+}
+
+# node_is_forgotten NODE ADDRESS HAND: the cluster has neither a node nor a member of etcd of it.
+node_is_forgotten() {
+	airgap_found=$(kubectl get node "$1" --ignore-not-found -o name) || fail "the API server does not answer"
+	[ -z "$airgap_found" ] || fail "the cluster still has the node $1"
+	airgap_found=$(airgap_members_of "$@") || return 1
+	[ -z "$airgap_found" ] || fail "etcd still has a member of $1"
+}
+
+# forget_lost_node NODE ADDRESS HAND: forget_node for a host that came back empty; until the cluster notices that it was lost
+# its node may count as ready.
+forget_lost_node() { wait_for 90 forget_node "$@"; }
+
+# forget_node NODE ADDRESS HAND [discarded]: the cluster forgets a node that is gone. Its member of etcd goes first, by the
+# member of HAND, a control plane that stands: while it counts, it may cost the majority. HAND is empty where etcd is elsewhere.
+# One that is ready is not gone, unless it was just discarded. Ends with 44 when the cluster did not know it.
 forget_node() {
 	airgap_known=44
 	airgap_found=$(kubectl get node "$1" --ignore-not-found -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}') || fail "the API server does not answer"
-	[ "$airgap_found" != True ] || fail "$1 is ready: it is not gone. A host that has just been lost is told apart after a minute"
-	airgap_found=$(airgap_etcdctl "$3" member list) || fail "etcd on $3 does not answer"
-	for airgap_id in $(printf '%s\n' "$airgap_found" | awk -F', *' -v one="//$2:" -v six="//[$2]:" 'index($4, one) || index($4, six) { print $1 }'); do
+	[ "$airgap_found" != True ] || [ "${4-}" = discarded ] || fail "$1 is ready: it is not gone. A host that has just been lost is told apart after a minute"
+	airgap_ids=$(airgap_members_of "$1" "$2" "$3") || return 1
+	for airgap_id in $airgap_ids; do
 		airgap_etcdctl "$3" member remove "$airgap_id"
 		airgap_known=0
 	done

@@ -30,3 +30,6 @@ airgap_refuse() {
 	case " $1 " in *" $2 "*) return 0 ;; esac
 	[ -z "$4" ] || fail "$2: $3 $4"
 }
+
+# at_least VERSION WANTED: the version is the wanted one or a later one; a v before either does not count.
+at_least() { [ -n "$1" ] && [ "$(printf '%s\n%s\n' "${2#v}" "${1#v}" | sort -V | head -n 1)" = "${2#v}" ]; }

@@ -34,3 +34,32 @@ ufw_remove() {
 	done <"$airgap_home/firewall"
 	rm -f "$airgap_home/firewall"
 }
+
+# Protocols beside TCP and UDP are rules of a file that ufw reads when it starts: its own commands know them by name only, and
+# not in every version. They are a section of their own at its end, where its chains are there already.
+airgap_ufw_before=/etc/ufw/before.rules
+
+# ufw_has_protocols NUMBER...
+ufw_has_protocols() {
+	for airgap_protocol in "$@"; do
+		block_has "$airgap_ufw_before" "-A ufw-before-input -p $airgap_protocol -j ACCEPT"
+		iptables -C ufw-before-input -p "$airgap_protocol" -j ACCEPT 2>/dev/null || fail "ufw does not let protocol $airgap_protocol through"
+	done
+}
+
+# ufw_add_protocols NUMBER...
+ufw_add_protocols() {
+	{
+		echo '*filter'
+		for airgap_protocol in "$@"; do echo "-A ufw-before-input -p $airgap_protocol -j ACCEPT"; done
+		echo COMMIT
+	} | put_block "$airgap_ufw_before"
+	ufw reload
+}
+
+# ufw_remove_protocols
+ufw_remove_protocols() {
+	[ -n "$(block "$airgap_ufw_before")" ] || return 0
+	drop_block "$airgap_ufw_before"
+	ufw reload || :
+}

@@ -21,7 +21,10 @@ export interface FoundImages {
   warnings: string[];
 }
 
-const withoutSpans = (find: Find): FoundImage => ({
+/** Whether a build carries it: certain or likely, and a container image. */
+export const isCarried = ({ confidence, artifact }: Find): boolean => confidence !== "possible" && !artifact;
+
+export const withoutSpans = (find: Find): FoundImage => ({
   ...find,
   places: find.places.map(({ spans: _, ...place }) => place),
 });
@@ -43,7 +46,6 @@ export function findImagesAt(options: FindOptions): Promise<FoundImages> {
       ...(incomplete ? { incomplete } : {}),
       warn: (message) => warnings.push(message),
     });
-    const isCarried = ({ confidence, artifact }: Find): boolean => confidence !== "possible" && !artifact;
     return {
       images: finds.filter(isCarried).map(withoutSpans),
       possible: finds.filter((find) => !isCarried(find)).map(withoutSpans),

@@ -1,6 +1,7 @@
+import { serversOf } from "../../cluster/cluster.ts";
 import type { Context } from "../context.ts";
+import { ordinal } from "../ordinal.ts";
 import type { Finding } from "./finding.ts";
-import { ordinal } from "./hosts.ts";
 
 /** Seconds that clocks may differ. Certificates and tokens are valid from an hour before, but logs and leases suffer. */
 const MOST_SKEW = 30;
@@ -87,20 +88,60 @@ function vip({ cluster, facts }: Context): Finding[] {
 
 /** airgap's own Node needs glibc 2.28. */
 function serving({ cluster, facts }: Context): Finding[] {
-  const host = cluster.repository.host;
-  const glibc = facts[host]?.glibc;
-  if (facts[host] === undefined) return [];
-  if (glibc !== undefined && ordinal(glibc) >= ordinal("2.28")) return [];
-  return [
-    {
-      check: "registry-glibc",
-      severity: "error",
-      host,
-      message: `it serves the bundle, and airgap's own Node needs glibc 2.28; it has ${glibc ? `glibc ${glibc}` : "no glibc"}`,
-      suggestion:
-        "let another host serve: `repository: { host: NAME }`; it can be this machine (connection: local)",
-    },
-  ];
+  return serversOf(cluster).flatMap(({ name: host }): Finding[] => {
+    const glibc = facts[host]?.glibc;
+    if (facts[host] === undefined) return [];
+    if (glibc !== undefined && ordinal(glibc) >= ordinal("2.28")) return [];
+    return [
+      {
+        check: "registry-glibc",
+        severity: "error",
+        host,
+        message: `it serves the bundle, and airgap's own Node needs glibc 2.28; it has ${glibc ? `glibc ${glibc}` : "no glibc"}`,
+        suggestion:
+          "let another host serve: `repository: { host: NAME }`; it can be this machine (connection: local)",
+      },
+    ];
+  });
+}
+
+/** The tool and the bundle are the same on each of them. */
+function servers({ cluster, facts }: Context): Finding[] {
+  const [first, ...others] = serversOf(cluster).filter(({ name }) => facts[name] !== undefined);
+  const machine = first && facts[first.name]?.machine;
+  return others.flatMap(({ name }): Finding[] =>
+    facts[name]?.machine === machine
+      ? []
+      : [
+          {
+            check: "machine",
+            severity: "error",
+            host: name,
+            message: `it serves the bundle beside ${first?.name}, and has another architecture: ${facts[name]?.machine}, not ${machine}`,
+            suggestion: "give the role registry to hosts of one architecture",
+          },
+        ],
+  );
+}
+
+/** A key that only another operator's machine has cannot be sent to a server that came later. */
+function serverKeys({ cluster, facts, secrets }: Context): Finding[] {
+  const { cert, key } = secrets.tls?.server ?? {};
+  if (cert === undefined || key !== undefined) return [];
+  return serversOf(cluster).flatMap(({ name }): Finding[] =>
+    facts[name] === undefined || facts[name].siteCertificate?.trim() === cert.trim()
+      ? []
+      : [
+          {
+            check: "registry-certificate",
+            severity: "error",
+            host: name,
+            message:
+              "it does not have the site's certificate, and its key is on the other servers and on the machine that made it",
+            suggestion: "run install from that machine, or copy its folder .airgap beside this cluster file",
+          },
+        ],
+  );
 }
 
 /** containerd and Docker check an image only against a digest: a manifest pulled by tag can be anything. */
@@ -120,4 +161,12 @@ function plainHttp({ cluster: { registry } }: Context): Finding[] {
   ];
 }
 
-export const CLUSTER_CHECKS: ((context: Context) => Finding[])[] = [unique, time, vip, serving, plainHttp];
+export const CLUSTER_CHECKS: ((context: Context) => Finding[])[] = [
+  unique,
+  time,
+  vip,
+  serving,
+  servers,
+  serverKeys,
+  plainHttp,
+];

@@ -1,14 +1,17 @@
+import { serversOf } from "../../cluster/cluster.ts";
 import { isAirgapError, messageOf } from "../../errors.ts";
 import type { Facts } from "../../host/facts.ts";
+import { balancersOf, movingAddresses } from "../balancers.ts";
 import { localName } from "../bundle.ts";
 import { architecture, type Context, setFor, systemNames } from "../context.ts";
 import { carries } from "../node-images.ts";
+import { ordinal } from "../ordinal.ts";
 import { containerdVersion } from "../stages/containerd.ts";
 import { manifestOf } from "../stages/network.ts";
 import { wantedOn } from "../stages/wanted.ts";
 import { toolFor } from "../tool.ts";
 import type { Finding } from "./finding.ts";
-import { ordinal } from "./hosts.ts";
+import { isPatchOf } from "./versions.ts";
 
 function images(context: Context): Finding[] {
   const { bundle, cluster } = context;
@@ -85,8 +88,7 @@ function packages(context: Context): Finding[] {
       (name) => !wanted.some((each) => each.name === name) && !installed(facts, name),
     );
     const other = wanted.filter(
-      ({ name, version }) =>
-        name === "kubeadm" && !version.replace(/^\d+:/, "").startsWith(cluster.kubernetes.version.slice(1)),
+      ({ name, version }) => name === "kubeadm" && !isPatchOf(version, cluster.kubernetes.version),
     );
     return [
       ...(lacking.length > 0
@@ -107,6 +109,50 @@ function packages(context: Context): Finding[] {
         message: `the set ${set.name} has kubeadm ${version}, but the cluster file says ${cluster.kubernetes.version}`,
         suggestion: `name the version in the spec: kubeadm-${cluster.kubernetes.version.slice(1)}`,
       })),
+    ];
+  });
+}
+
+/** A load balancer has its two programs from the bundle, or already. */
+function balancerPackages(context: Context): Finding[] {
+  const { bundle, cluster, factsOf, facts } = context;
+  const moving = movingAddresses(cluster).length > 0;
+  const programs = ["haproxy", ...(moving ? ["keepalived"] : [])];
+  return balancersOf(cluster).flatMap((host): Finding[] => {
+    if (facts[host.name] === undefined) return [];
+    const set = setFor(bundle, factsOf(host));
+    const wanted = set ? wantedOn(set, host).map(({ name }) => name) : [];
+    const lacking = programs.filter((name) => !wanted.includes(name) && !factsOf(host).tools.includes(name));
+    if (lacking.length === 0) return [];
+    const names = systemNames(factsOf(host));
+    return [
+      {
+        check: "bundle-packages",
+        severity: "error",
+        host: host.name,
+        message: `neither the host nor ${set ? `the set ${set.name}` : `a set of ${localName(bundle)} for ${names.join(" or ")}`} has ${lacking.join(" and ")}`,
+        suggestion: "in the spec: install: { load-balancer: [keepalived, haproxy] }",
+      },
+    ];
+  });
+}
+
+/** kube-proxy works without ipvsadm; people who look for a fault, and `reset`, do not. */
+function ipvsadm({ bundle, cluster, nodes, factsOf }: Context): Finding[] {
+  if (cluster.kubernetes.proxyMode !== "ipvs") return [];
+  return nodes.flatMap((host): Finding[] => {
+    const set = setFor(bundle, factsOf(host));
+    const wanted = set !== undefined && wantedOn(set, host).some(({ name }) => name === "ipvsadm");
+    if (wanted || factsOf(host).tools.includes("ipvsadm")) return [];
+    return [
+      {
+        check: "bundle-packages",
+        severity: "warning",
+        host: host.name,
+        message:
+          "neither the host nor the bundle has ipvsadm, which shows and clears what kube-proxy sets in ipvs mode",
+        suggestion: "add ipvsadm to `install:` of the set",
+      },
     ];
   });
 }
@@ -206,7 +252,7 @@ function named(context: Context): Finding[] {
   const missing = wanted.flatMap(({ name, by }) =>
     failing("bundle-manifests", () => manifestOf(context, name, by)),
   );
-  const serves = context.facts[cluster.repository.host] !== undefined;
+  const serves = serversOf(cluster).some(({ name }) => context.facts[name] !== undefined);
   return [...missing, ...(serves ? failing("bundle-manifests", () => toolFor(context)) : [])];
 }
 
@@ -221,13 +267,41 @@ function failing(check: Finding["check"], ask: () => unknown): Finding[] {
   }
 }
 
+/** A rightly signed bundle may be an old one, which somebody brings again for its old faults. */
+function older({ bundle, cluster, facts, allowOlder }: Context): Finding[] {
+  const { name, sequence = 0 } = bundle.lock;
+  const had = facts[cluster.repository.host]?.bundles;
+  const last = had && Object.hasOwn(had, name) ? had[name] : undefined;
+  if (last === undefined || last.lockDigest === bundle.lockDigest || sequence > last.sequence) return [];
+  const same = sequence === last.sequence;
+  // Without a demand for signatures nobody vouches for the number either, and separate builds may both begin with 1.
+  if (same && !bundle.policy?.required) return [];
+  const what = same
+    ? `${localName(bundle)} and the bundle that the site has both have the number ${sequence}, and they differ: airgap cannot tell which one is older`
+    : `${localName(bundle)} is older than the bundle that the site has: its number is ${sequence}, the site's is ${last.sequence}`;
+  return [
+    {
+      check: "bundle-older",
+      severity: allowOlder ? "warning" : "error",
+      host: cluster.repository.host,
+      message: what,
+      suggestion: same
+        ? "keep the lock beside the spec, so that every build counts up, or build with --sequence; --allow-older goes on"
+        : "install the newest bundle, or add --allow-older to go back",
+    },
+  ];
+}
+
 export const BUNDLE_CHECKS: ((context: Context) => Finding[])[] = [
   images,
   userImages,
   platforms,
   packages,
+  balancerPackages,
+  ipvsadm,
   kubeletForNobody,
   containerd,
   docker,
   named,
+  older,
 ];

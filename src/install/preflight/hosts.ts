@@ -1,11 +1,17 @@
 import { isIP } from "node:net";
 import { dirname } from "node:path/posix";
 import { contains, overlap, parseSubnet } from "../../address.ts";
-import type { Cluster, ClusterHost } from "../../cluster/cluster.ts";
+import { type Cluster, type ClusterHost, serversOf } from "../../cluster/cluster.ts";
 import type { Facts } from "../../host/facts.ts";
+import { balancerPorts } from "../balancers.ts";
 import type { Context } from "../context.ts";
+import { isExternal } from "../etcd/topology.ts";
+import { ordinal } from "../ordinal.ts";
+import { IPVS_MODULES } from "../stages/kernel.ts";
 import { needsResolvConf } from "../stages/resolv-conf.ts";
+import { balancer } from "./balancers.ts";
 import type { Finding } from "./finding.ts";
+import { harborPorts } from "./harbor.ts";
 import { leftovers } from "./leftovers.ts";
 
 type HostCheck = (host: ClusterHost, facts: Facts, context: Context) => Omit<Finding, "host">[];
@@ -26,12 +32,6 @@ const warning = (check: Finding["check"], message: string): Omit<Finding, "host"
   severity: "warning",
   message,
 });
-
-/** Major and minor of a version as one number to compare: 4.18 → 4018. */
-export function ordinal(version: string): number {
-  const [major = 0, minor = 0] = version.split(/[.-]/).map((part) => Number.parseInt(part, 10) || 0);
-  return major * 1000 + minor;
-}
 
 const isNode = ({ roles }: ClusterHost): boolean =>
   roles.includes("control-plane") || roles.includes("worker");
@@ -87,7 +87,7 @@ const modules: HostCheck = (host, facts, { cluster }) => {
   const wanted = [
     "overlay",
     "br_netfilter",
-    ...(cluster.kubernetes.proxyMode === "ipvs" ? ["ip_vs", "ip_vs_rr"] : []),
+    ...(cluster.kubernetes.proxyMode === "ipvs" ? IPVS_MODULES : []),
   ];
   const missing = wanted.filter((name) => !facts.modules.includes(name));
   return missing.length === 0
@@ -113,12 +113,17 @@ const size: HostCheck = (host, facts) => {
     : cores;
 };
 
-/** Bytes that an installation adds, by folder. */
-function needs(
-  host: ClusterHost,
-  { cluster, bundle }: Context,
-): { folder: string; bytes: number; what: string }[] {
-  const serves = cluster.repository.host === host.name;
+/** Room that an installation takes on a host. */
+export interface DiskNeed {
+  folder: string;
+  bytes: number;
+  /** `the bundle`, `images` */
+  what: string;
+}
+
+/** Bytes that an installation adds to a host, by folder. */
+export function diskNeeds(host: ClusterHost, { cluster, bundle }: Context): DiskNeed[] {
+  const serves = serversOf(cluster).includes(host);
   const images = bundle.lock.blobs.reduce((sum, blob) => sum + blob.size, 0);
   const packages = bundle.packageSets.reduce(
     (most, { facts }) =>
@@ -134,6 +139,9 @@ function needs(
           { folder: "/var/lib/airgap", bytes: bundle.size, what: "the bundle" },
           { folder: "/opt", bytes: 300 << 20, what: "airgap itself" },
         ]
+      : []),
+    ...(host.roles.includes("etcd")
+      ? [{ folder: "/var/lib/etcd", bytes: 2 ** 30, what: "etcd's objects" }]
       : []),
     // Images are unpacked next to their layers; not every host pulls all of them.
     ...(isNode(host)
@@ -160,7 +168,7 @@ const disk: HostCheck = (host, facts, context) => {
   // On a host that airgap prepared before, most of it is already there.
   if (inThisCluster(facts, context.cluster)) return [];
   const byMount = new Map<string, { bytes: number; free: number; what: string[] }>();
-  for (const { folder, bytes, what } of needs(host, context)) {
+  for (const { folder, bytes, what } of diskNeeds(host, context)) {
     const { mount, kib } = freeAt(facts, folder);
     const entry = byMount.get(mount) ?? { bytes: 0, free: kib * 1024, what: [] };
     byMount.set(mount, { bytes: entry.bytes + bytes, free: entry.free, what: [...entry.what, what] });
@@ -183,15 +191,19 @@ const roomOf = (bytes: number): string =>
 function portsOf(host: ClusterHost, { cluster }: Context): number[] {
   const plane = host.roles.includes("control-plane");
   return [
-    ...(plane ? [6443, 2379, 2380, 10_257, 10_259] : []),
+    ...(plane ? [6443, 10_257, 10_259] : []),
+    ...((plane && !isExternal(cluster)) || host.roles.includes("etcd") ? [2379, 2380] : []),
     ...(isNode(host) ? [10_250] : []),
-    ...(cluster.repository.host === host.name ? [cluster.repository.port] : []),
+    ...(serversOf(cluster).includes(host) ? [cluster.repository.port] : []),
+    ...balancerPorts(host, cluster),
   ];
 }
 
 const ports: HostCheck = (host, facts, context) => {
-  if (inThisCluster(facts, context.cluster)) return [];
-  const taken = portsOf(host, context).filter((port) => facts.listening.includes(port));
+  const own = inThisCluster(facts, context.cluster);
+  const harbor = facts.harbor === undefined ? harborPorts(host, context.cluster) : [];
+  const wanted = own ? [] : [...portsOf(host, context), ...harbor];
+  const taken = wanted.filter((port) => facts.listening.includes(port));
   return taken.length === 0
     ? []
     : [
@@ -349,5 +361,6 @@ export const HOST_CHECKS: HostCheck[] = [
   runtime,
   membership,
   leftovers,
+  balancer,
   versions,
 ];

@@ -5,7 +5,14 @@ import type { Facts } from "../../host/facts.ts";
 import type { Context } from "../context.ts";
 import type { Finding } from "./finding.ts";
 
-type Found = Omit<Finding, "host" | "check">;
+/** Something of another cluster on a host. */
+export interface Leftover {
+  kind: "service" | "device" | "configuration";
+  /** A unit, a network device, a path; as `reset --leftovers` takes it. */
+  name: string;
+  /** Why it is in the way. */
+  why: string;
+}
 
 /** Kubernetes of other makers, by how their services are called. */
 const OTHERS = /^(?:k3s(?:-agent)?|rke2-(?:server|agent)|k0s(?:controller|worker)|snap\.microk8s\..*)$/;
@@ -16,31 +23,23 @@ const DEVICE = /^(?:cni0|flannel[.-].*|vxlan\.calico|tunl0|weave|cilium_.*|kube-
 /** Configurations that a runtime reads: https://github.com/containernetworking/cni/blob/main/libcni/conf.go */
 const CONFIGURATION = /\.(?:conf|conflist|json)$/;
 
-function services({ active, exists }: Facts): Found[] {
+function services({ active, exists }: Facts): Leftover[] {
   const others = active.filter((unit) => OTHERS.test(unit));
   const traces = exists.some((path) => path.startsWith("/etc/kubernetes/"));
   return [
     ...others.map(
-      (unit): Found => ({
-        severity: "error",
-        message: `${unit} runs here: another Kubernetes, with a kubelet and a runtime of its own`,
-        suggestion: `if it is not needed any more, remove it as its makers say (k3s: k3s-uninstall.sh), or: systemctl disable --now ${unit}`,
+      (unit): Leftover => ({
+        kind: "service",
+        name: unit,
+        why: `${unit} runs here: another Kubernetes, with a kubelet and a runtime of its own`,
       }),
     ),
     ...(active.includes("kubelet") && !traces
       ? [
           {
-            severity: "error" as const,
-            message: "a kubelet runs here that no kubeadm has made",
-            suggestion: "if it is not needed any more: systemctl disable --now kubelet",
-          },
-        ]
-      : []),
-    ...(active.includes("containerd") && !active.includes("docker")
-      ? [
-          {
-            severity: "warning" as const,
-            message: "containerd runs here for somebody; it is reconfigured and started anew",
+            kind: "service" as const,
+            name: "kubelet",
+            why: "a kubelet runs here that no kubeadm has made",
           },
         ]
       : []),
@@ -48,47 +47,60 @@ function services({ active, exists }: Facts): Found[] {
 }
 
 /** A bridge keeps its address, and the plugin that finds another one on it than its own gives pods no network. */
-function devices({ addresses }: Facts, { kubernetes }: Cluster): Found[] {
+function devices({ addresses }: Facts, { kubernetes }: Cluster): Leftover[] {
   const pods = parseSubnet(kubernetes.podSubnet);
   return addresses
     .filter(({ interface: name }) => DEVICE.test(name))
-    .map(({ interface: name, cidr }): Found => {
+    .map(({ interface: name, cidr }): Leftover => {
       const outside = pods !== undefined && !contains(pods, cidr.split("/")[0] ?? "");
-      return {
-        severity: "error",
-        message: `${name} has ${cidr}, left from another pod network${outside ? ` (pods here get ${kubernetes.podSubnet})` : ""}: pods would get no network`,
-        suggestion: `ip link delete ${name}`,
-      };
+      const why = `${name} has ${cidr}, left from another pod network${outside ? ` (pods here get ${kubernetes.podSubnet})` : ""}: pods would get no network`;
+      return { kind: "device", name, why };
     });
 }
 
 /** Of several configurations the runtime takes the one whose name comes first. */
-function configurations({ exists }: Facts, { network }: Cluster): Found[] {
+function configurations({ exists }: Facts, { network }: Cluster): Leftover[] {
   if (network === undefined) return [];
   const own = `10-${network.name}.conflist`;
-  const earlier = exists
+  return exists
     .filter((path) => path.startsWith("/etc/cni/net.d/") && CONFIGURATION.test(path))
-    .filter((path) => basename(path) < own);
-  if (earlier.length === 0) return [];
-  return [
-    {
-      severity: "error",
-      message: `${earlier.join(", ")} would be used instead of ${own}: the runtime takes the first by name`,
-      suggestion: `if it is not needed any more: rm ${earlier.join(" ")}`,
-    },
-  ];
+    .filter((path) => basename(path) < own)
+    .map((name) => ({
+      kind: "configuration",
+      name,
+      why: `${name} would be used instead of ${own}: the runtime takes the first by name`,
+    }));
 }
 
-/** What others have left on a host, or still run there. In this cluster it may be an add-on's. */
-export function leftovers(
-  { roles }: ClusterHost,
-  facts: Facts,
-  { cluster }: Context,
-): Omit<Finding, "host">[] {
+/** What others have left on a host, or still run there. On a host of this cluster it may be an add-on's. */
+export function leftoversOn({ roles }: ClusterHost, facts: Facts, cluster: Cluster): Leftover[] {
   const node = roles.includes("control-plane") || roles.includes("worker");
   if (!node || facts.owner === cluster.name) return [];
-  return [...services(facts), ...devices(facts, cluster), ...configurations(facts, cluster)].map((found) => ({
-    check: "leftovers",
-    ...found,
-  }));
+  const found = [...services(facts), ...devices(facts, cluster), ...configurations(facts, cluster)];
+  return [...new Map(found.map((each) => [each.name, each])).values()];
+}
+
+/** The same as findings, each with how to remove it. */
+export function leftovers(host: ClusterHost, facts: Facts, { cluster }: Context): Omit<Finding, "host">[] {
+  const found = leftoversOn(host, facts, cluster);
+  const all = found.map(({ name }) => name).join(",");
+  const runs = facts.active.includes("containerd") && !facts.active.includes("docker");
+  const node = host.roles.includes("control-plane") || host.roles.includes("worker");
+  return [
+    ...found.map(({ why }) => ({
+      check: "leftovers" as const,
+      severity: "error" as const,
+      message: why,
+      suggestion: `if nobody needs it any more: airgap reset CLUSTER --hosts ${host.name} --leftovers ${all}`,
+    })),
+    ...(runs && node && facts.owner !== cluster.name
+      ? [
+          {
+            check: "leftovers" as const,
+            severity: "warning" as const,
+            message: "containerd runs here for somebody; airgap reconfigures and restarts it",
+          },
+        ]
+      : []),
+  ];
 }

@@ -65,35 +65,62 @@ function founding({ cluster, facts, planes, unreachable: failures = {} }: Contex
   ];
 }
 
-/** What a lost control plane has left in the cluster is in the way of one that comes back empty under its name. */
-function leftBehind({ cluster, facts, members }: Context): Finding[] {
+/** What a lost host has left in the cluster is in the way of one that comes back empty under its name. */
+function leftBehind({ cluster, facts, members, replace = [] }: Context): Finding[] {
   if (members === undefined) return [];
-  const bare = hostsOf(cluster, "control-plane").filter(({ name }) => facts[name] && isBare(facts[name]));
+  const bare = nodesOf(cluster).filter(({ name }) => facts[name] && isBare(facts[name]));
   const found = bare.flatMap(({ name, address }): Finding[] => {
-    const [member, node] = [members.etcd.includes(address), members.nodes.includes(name)];
+    const member = members.etcd.includes(address) || members.etcdNames.includes(name);
+    const node = members.nodes.includes(name);
     if (!member && !node) return [];
-    const what = [...(member ? [`etcd has a member at ${address}`] : []), ...(node ? ["it has a node"] : [])];
+    const what = [...(member ? ["a member of etcd"] : []), ...(node ? ["a node"] : [])].join(" and ");
+    if (replace.includes(name))
+      return [
+        {
+          check: "member",
+          severity: "notice",
+          host: name,
+          message: `it is empty: the cluster forgets ${what} of that name, and it joins as a new host`,
+        },
+      ];
     return [
       {
         check: "member",
         severity: "error",
         host: name,
-        message: `it is empty, and the cluster still knows it from before: ${what.join(", and ")} of that name`,
-        suggestion: `let the cluster forget it, then install again: airgap reset CLUSTER --hosts ${name} --gone`,
+        message: `it is empty, and the cluster still knows it from before: ${what} of that name`,
+        suggestion: `if the host that had the name is lost for good, run the same command with --replace ${name}`,
       },
     ];
   });
   if (members.unanswered === undefined) return found;
+  const joins = bare.some(({ roles }) => roles.includes("control-plane"));
   return [
     ...found,
     {
       check: "member",
-      severity: "error",
+      severity: joins ? "error" : "warning",
       host: members.by,
       message: `it stands, and does not say who is in the cluster, which ${bare.map(({ name }) => name).join(", ")} is to join: ${members.unanswered}`,
       suggestion: `on ${members.by}: crictl ps -a, and journalctl -u kubelet -n 50`,
     },
   ];
+}
+
+/** `--replace` for a host that is in the cluster changes nothing. */
+function replaced({ facts, replace = [] }: Context): Finding[] {
+  return replace.flatMap((host): Finding[] =>
+    facts[host] && hasJoined(facts[host])
+      ? [
+          {
+            check: "member",
+            severity: "notice",
+            host,
+            message: "it is part of the cluster already: --replace does nothing with it",
+          },
+        ]
+      : [],
+  );
 }
 
 /** An endpoint of the user's own must answer where a cluster stands; on the first day it may come yet. */
@@ -115,4 +142,5 @@ export const MEMBER_CHECKS: ((context: Context) => Finding[])[] = [
   endpoint,
   founding,
   leftBehind,
+  replaced,
 ];

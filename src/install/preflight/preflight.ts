@@ -1,14 +1,21 @@
 import { AirgapError } from "../../errors.ts";
+import { someOf } from "../../format.ts";
 import type { Context } from "../context.ts";
+import { BALANCER_CHECKS } from "./balancers.ts";
 import { CLUSTER_CHECKS } from "./between.ts";
 import { BUNDLE_CHECKS } from "./bundle.ts";
-import { CHECKS, type CheckName, type Finding } from "./finding.ts";
+import { ETCD_CHECKS, etcdRelease } from "./etcd.ts";
+import { CHECKS, type CheckName, type Finding, NEVER_ADVISED } from "./finding.ts";
+import { HARBOR_CHECKS } from "./harbor.ts";
 import { HOST_CHECKS } from "./hosts.ts";
 import { MEMBER_CHECKS } from "./members.ts";
 
 /** Every finding, from facts and the bundle. Connects to nothing and changes nothing. */
 export function preflight(context: Context): Finding[] {
-  return [...preflightHosts(context), ...BUNDLE_CHECKS.flatMap((check) => check(context))];
+  return [
+    ...preflightHosts(context),
+    ...[...BUNDLE_CHECKS, etcdRelease, ...HARBOR_CHECKS].flatMap((check) => check(context)),
+  ];
 }
 
 /** Findings about the hosts alone. */
@@ -20,12 +27,33 @@ export function preflightHosts(context: Context): Finding[] {
       ),
     ),
   );
-  return [...hosts, ...[...CLUSTER_CHECKS, ...MEMBER_CHECKS].flatMap((check) => check(context))];
+  return [
+    ...hosts,
+    ...[...CLUSTER_CHECKS, ...BALANCER_CHECKS, ...MEMBER_CHECKS, ...ETCD_CHECKS].flatMap((check) =>
+      check(context),
+    ),
+  ];
+}
+
+/** Findings that say the same of different hosts, the first of each with all its hosts. In order. */
+export function byCause(findings: readonly Finding[]): { finding: Finding; hosts: string[] }[] {
+  const causes = new Map<string, { finding: Finding; hosts: string[] }>();
+  for (const finding of findings) {
+    const key = JSON.stringify({ ...finding, host: undefined });
+    const cause = causes.get(key) ?? { finding, hosts: [] };
+    if (finding.host !== undefined) cause.hosts.push(finding.host);
+    causes.set(key, cause);
+  }
+  return [...causes.values()];
 }
 
 /** One line: `node1: kernel: …`. */
 export const formatFinding = ({ host, check, message }: Finding): string =>
   `${host ? `${host}: ` : ""}${check}: ${message}`;
+
+/** One line for all its hosts: `node1, node2: kernel: …`. */
+export const formatCause = ({ finding, hosts }: { finding: Finding; hosts: string[] }): string =>
+  formatFinding(hosts.length > 0 ? { ...finding, host: someOf(hosts) } : finding);
 
 /** @throws AirgapError `usage` for an unknown name */
 export function parseIgnored(names: string[]): CheckName[] {
@@ -38,19 +66,33 @@ export function parseIgnored(names: string[]): CheckName[] {
   });
 }
 
+/** Never one line that ignores all: each finding is somebody's decision. */
+function accepting(checks: readonly CheckName[]): string[] {
+  if (checks.length === 0) return [];
+  return [
+    checks.length === 1
+      ? `if it does no harm here: --ignore-check ${checks[0]}`
+      : `if one of them does no harm here, accept it by its name: --ignore-check NAME (${checks.join(", ")})`,
+  ];
+}
+
 /** @throws AirgapError `check-failed` with every error that is not ignored */
 export function refuse(findings: Finding[], ignored: readonly string[]): void {
   const errors = findings.filter(({ severity, check }) => severity === "error" && !ignored.includes(check));
   if (errors.length === 0) return;
   const suggestions = [...new Set(errors.flatMap(({ suggestion }) => suggestion ?? []))];
+  const acceptable = [...new Set(errors.map(({ check }) => check))].filter(
+    (check) => !NEVER_ADVISED.has(check),
+  );
   throw new AirgapError(
     "check-failed",
-    `Nothing was changed: ${errors.length === 1 ? "a check" : `${errors.length} checks`} failed.\n${errors.map((each) => `  ${formatFinding(each)}`).join("\n")}`,
+    `Nothing was changed: ${errors.length === 1 ? "a check" : `${errors.length} checks`} failed.\n${byCause(
+      errors,
+    )
+      .map((each) => `  ${formatCause(each)}`)
+      .join("\n")}`,
     {
-      suggestions: [
-        ...suggestions,
-        `to go on all the same: ${[...new Set(errors.map(({ check }) => `--ignore-check ${check}`))].join(" ")}`,
-      ],
+      suggestions: [...suggestions, ...accepting(acceptable)],
       data: { findings },
     },
   );

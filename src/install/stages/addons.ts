@@ -2,12 +2,11 @@ import type { Document } from "yaml";
 import type { Addon, Cluster } from "../../cluster/cluster.ts";
 import { call } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
-import type { Step } from "../../plan/step.ts";
 import type { Context } from "../context.ts";
 import { parseManifests } from "../manifest.ts";
 import { withDashboardAccess } from "./dashboard.ts";
 import { withKubeletAccess } from "./metrics-server.ts";
-import { applySteps, manifestOf } from "./network.ts";
+import { type Applied, applying, manifestOf, onPlanes } from "./network.ts";
 
 /** Add-ons that need more than their own manifest to work on a kubeadm cluster. */
 const TUNED: Record<
@@ -21,12 +20,10 @@ const TUNED: Record<
 /** Add-ons are applied in the order of the cluster file; airgap waits until each one runs. */
 export function addonsStage(context: Context): Wave[] {
   return [
-    [
-      {
-        host: context.first.name,
-        steps: context.cluster.addons.flatMap((addon) => addonSteps(context, addon)),
-      },
-    ],
+    onPlanes(
+      context,
+      context.cluster.addons.map((addon) => addonPart(context, addon)),
+    ),
   ];
 }
 
@@ -34,12 +31,12 @@ export function addonsStage(context: Context): Wave[] {
 const settled = ({ cluster, nodes }: Context): string =>
   cluster.network === undefined ? "" : call("let_nodes_settle", ...nodes.map(({ name }) => name));
 
-function addonSteps(context: Context, addon: Addon): Step[] {
+function addonPart(context: Context, addon: Addon): Applied {
   if ("manifest" in addon) {
     const files = (context.userManifests.files[addon.manifest] ?? []).map((file) =>
       context.images.rewrite(file),
     );
-    return applySteps(nameOf(addon.manifest), parseManifests(files), {
+    return applying(nameOf(addon.manifest), parseManifests(files), {
       namespace: undefined,
       before: settled(context),
     });
@@ -47,7 +44,7 @@ function addonSteps(context: Context, addon: Addon): Step[] {
   const { files, namespace } = manifestOf(context, addon.name, "addons");
   const documents = parseManifests(files);
   const tuned = TUNED[addon.name]?.(documents, context.cluster, namespace) ?? documents;
-  return applySteps(addon.name, tuned, { namespace, before: settled(context) });
+  return applying(addon.name, tuned, { namespace, before: settled(context) });
 }
 
 /** `apps/` → `apps` */

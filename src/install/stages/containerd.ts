@@ -1,4 +1,4 @@
-import { type ClusterHost, registryName } from "../../cluster/cluster.ts";
+import { type ClusterHost, registryName, serversFor } from "../../cluster/cluster.ts";
 import type { Facts } from "../../host/facts.ts";
 import { containerdHosts, type HostsFile } from "../../names/containerd-hosts.ts";
 import { call } from "../../plan/shell.ts";
@@ -56,7 +56,7 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
       content: config,
       undone: call("systemctl", "try-restart", "containerd"),
     }),
-    ...siteHosts(context).map(({ registry, folder, content }) =>
+    ...siteHosts(context, host).map(({ registry, folder, content }) =>
       fileStep({
         id: `mirror-${registry?.replaceAll(":", "-") ?? "others"}`,
         title: `Images of ${registry ?? "all other registries"} come from the site`,
@@ -84,18 +84,19 @@ export function containerdSteps(context: Context, host: ClusterHost): Step[] {
 }
 
 /** Where containerd pulls images: every registry of the bundle, the site's own, and all others lead to the site. */
-export function siteHosts({
-  cluster,
-  images,
-  secrets,
-}: Pick<Context, "cluster" | "images" | "secrets">): HostsFile[] {
+export function siteHosts(
+  { cluster, images, secrets }: Pick<Context, "cluster" | "images" | "secrets">,
+  node: ClusterHost,
+): HostsFile[] {
   const { registry } = cluster;
+  const servers = serversFor(cluster, node).map(({ name }) => registryName({ ...registry, host: name }));
   const host = registryName(registry);
   const mirrored = asksByLandedName(cluster)
     ? []
     : images.upstreams.filter((upstream) => upstream !== registry.host);
   const target = {
     host,
+    ...(registry.mode === "serve" && servers.length > 1 ? { servers } : {}),
     prefix: registry.prefix,
     layout: registry.layout,
     byNamespace: registry.mode === "serve",

@@ -1,12 +1,15 @@
 import { createHash } from "node:crypto";
 import type { ClusterHost } from "../../cluster/cluster.ts";
-import type { ClusterKeys } from "../../cluster/secrets.ts";
+import type { EtcdTls } from "../../cluster/etcd-tls.ts";
+import type { ClusterKeys, Secrets } from "../../cluster/secrets.ts";
 import { call, callWithInput } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
 import { type Step, serviceStep } from "../../plan/step.ts";
 import { type Context, wave } from "../context.ts";
+import { ETCD_CLIENT } from "../etcd/topology.ts";
 import { apiServer, initConfiguration, joinConfiguration } from "../kubeadm.ts";
-import { hasJoined } from "../standing.ts";
+import { hasJoined, isBare, isUnfinished, standingPlanes } from "../standing.ts";
+import { backupSteps } from "./backup.ts";
 import { userSteps } from "./kubeconfig.ts";
 import { proxyStep } from "./proxy.ts";
 import { imageCalls } from "./runtime.ts";
@@ -22,27 +25,42 @@ export function controlPlaneStage(context: Context): Wave[] {
   const others = context.hosts("control-plane").filter(({ name }) => name !== first.name);
   return [
     wave([first], (host) => [
-      unfinishedStep(context),
+      discardStep(context),
       ...pkiStep(context),
       imagesStep(context),
       ...aroundKubelet(context, host, initStep(context)),
       ...userSteps(context, host),
+      ...backupSteps(context, host),
     ]),
+    ...forgetWaves(context, others),
     ...tokenWaves(context, others),
     ...others.map((host) =>
       wave([host], () => [
-        unfinishedStep(context),
+        ...unfinishedStep(context, host),
         ...pkiStep(context),
         imagesStep(context),
         ...joinSteps(context, host),
         ...userSteps(context, host),
+        ...backupSteps(context, host),
       ]),
     ),
   ];
 }
 
 /** Files that kubeadm takes as they are: a CA whose files exist is kept. */
-function pkiFiles(keys: ClusterKeys): { path: string; content: string; mode: string }[] {
+function pkiFiles({ keys, etcd }: Secrets, own: boolean): { path: string; content: string; mode: string }[] {
+  return [...(keys ? keyFiles(keys, own) : []), ...(etcd ? etcdFiles(etcd) : [])];
+}
+
+/** What the API server shows an external etcd; kubeadm makes neither. */
+const etcdFiles = ({ ca, client }: EtcdTls) => [
+  { path: ETCD_CLIENT.ca, content: ca, mode: "644" },
+  { path: ETCD_CLIENT.cert, content: client.cert, mode: "644" },
+  { path: ETCD_CLIENT.key, content: client.key, mode: "600" },
+];
+
+/** @param own whether the authority of etcd is the cluster's own */
+function keyFiles(keys: ClusterKeys, own: boolean): { path: string; content: string; mode: string }[] {
   const pair = (name: string, { cert, key }: { cert: string; key: string }) => [
     { path: `${PKI}/${name}.crt`, content: cert, mode: "644" },
     { path: `${PKI}/${name}.key`, content: key, mode: "600" },
@@ -50,15 +68,17 @@ function pkiFiles(keys: ClusterKeys): { path: string; content: string; mode: str
   return [
     ...pair("ca", keys.ca),
     ...pair("front-proxy-ca", keys.frontProxyCa),
-    ...pair("etcd/ca", keys.etcdCa),
+    ...(own ? pair("etcd/ca", keys.etcdCa) : []),
     { path: `${PKI}/sa.key`, content: keys.serviceAccount.privateKey, mode: "600" },
     { path: `${PKI}/sa.pub`, content: keys.serviceAccount.publicKey, mode: "644" },
   ];
 }
 
-function pkiStep({ secrets }: Context): Step[] {
-  if (secrets.keys === undefined) return [];
-  const files = pkiFiles(secrets.keys);
+function pkiStep({ secrets, cluster }: Context): Step[] {
+  const found = pkiFiles(secrets, cluster.etcd.mode !== "given");
+  // The authority of etcd is in both parts, and is the same.
+  const files = [...new Map(found.map((file) => [file.path, file])).values()];
+  if (files.length === 0) return [];
   return [
     {
       id: "pki",
@@ -90,7 +110,42 @@ const socketOf = ({ images, cluster }: Context): string => images.rules.sockets[
 const validates = ({ images }: Context): string => (images.rules.configValidate ? "yes" : "no");
 
 /** The files of a failed kubeadm run are removed first; later, the removal would take files of other steps too. */
-export function unfinishedStep(context: Context): Step {
+export const unfinishedStep = (context: Context, host: ClusterHost): Step[] =>
+  isCleared(context, host) ? [] : [discardStep(context)];
+
+/** A host whose join did not finish, in a cluster that stands: both are cleared of it before it joins again. */
+const isCleared = ({ cluster, facts, factsOf }: Context, host: ClusterHost): boolean =>
+  isUnfinished(factsOf(host)) && standingPlanes(cluster, facts).length > 0;
+
+/**
+ * What the cluster knows of hosts that are to join as new is forgotten before any joins: a member of etcd that comes back
+ * without its data never works, and takes part in every majority meanwhile.
+ */
+export function forgetWaves(context: Context, hosts: ClusterHost[]): Wave[] {
+  const cleared = hosts.filter((host) => isCleared(context, host));
+  const lost = hosts.filter((host) => context.replace?.includes(host.name) && isBare(context.factsOf(host)));
+  const forget = (host: ClusterHost, step: Step): Wave => [
+    { host: context.first.name, steps: [step], for: [host.name] },
+  ];
+  return [
+    wave(cleared, () => [discardStep(context)]),
+    ...cleared.map((host) => forget(host, forgetStep(context, host, "an unfinished join of"))),
+    ...lost.map((host) => forget(host, forgetStep(context, host, "the lost"))),
+  ];
+}
+
+function forgetStep({ first }: Context, { name, address }: ClusterHost, what: string): Step {
+  const args = [name, address, first.name] as const;
+  return {
+    id: `forget-${name}`,
+    title: `The cluster has forgotten ${what} ${name}: its node, and its member of etcd`,
+    check: call("node_is_forgotten", ...args),
+    apply:
+      what === "the lost" ? call("forget_lost_node", ...args) : call("forget_node", ...args, "discarded"),
+  };
+}
+
+function discardStep(context: Context): Step {
   return {
     id: "unfinished",
     title: "No unfinished run of kubeadm is left",

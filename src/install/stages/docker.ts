@@ -3,6 +3,7 @@ import { fillShipped } from "../../host/shipped.ts";
 import { mergeDockerConfig } from "../../names/docker-config.ts";
 import { call } from "../../plan/shell.ts";
 import { fileStep, type Step, serviceStep } from "../../plan/step.ts";
+import { uploadOf } from "../bundle.ts";
 import { type Context, setFor } from "../context.ts";
 import { cgroupDriver } from "./containerd.ts";
 import { proxyStep } from "./proxy.ts";
@@ -144,7 +145,7 @@ function carriedShim({ bundle, images }: Context, proxy: Step[]): Step[] {
       check: call("cri_dockerd_is_installed", place.digest),
       apply: call("install_cri_dockerd", CRI_DOCKERD, to, place.digest),
       undo: call("rm", "-f", "/usr/local/bin/cri-dockerd"),
-      upload: { from: bundle.path, offset: place.offset, size: place.size, to, beside: CRI_DOCKERD },
+      upload: uploadOf(bundle, place, { to, beside: CRI_DOCKERD }),
     },
     fileStep({
       id: "shim-socket",

@@ -1,9 +1,9 @@
-import type { Cluster, ClusterHost } from "../../cluster/cluster.ts";
+import { type Cluster, type ClusterHost, serversFor } from "../../cluster/cluster.ts";
 import type { Facts } from "../../host/facts.ts";
 import { interfaceOf } from "../../host/facts.ts";
 import { call } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
-import { blockStep, fileStep, type Step } from "../../plan/step.ts";
+import { blockCheck, blockStep, fileStep, type Step } from "../../plan/step.ts";
 import { type Context, wave } from "../context.ts";
 import { firewallStep } from "./firewall.ts";
 import { moduleSteps, sysctlSteps } from "./kernel.ts";
@@ -13,14 +13,16 @@ import { swapSteps } from "./swap.ts";
 /** The settings of every host, before anything is installed on it. */
 export function hostsStage(context: Context): Wave[] {
   const nodes = new Set(context.nodes.map(({ name }) => name));
+  const hostsFile = hostsFileSteps(context.cluster);
+  const firstWith = firstByMachineId(context);
   return [
     wave(context.reached, (host) => {
       const facts = context.factsOf(host);
       const common = [
         ownerStep(context.cluster),
         hostnameStep(host),
-        hostsFileStep(context, host),
-        ...machineIdStep(context, host),
+        hostsFile(host),
+        ...machineIdStep(facts, firstWith.get(facts.machineId) === host.name),
         ...firewallStep(context, host),
       ];
       return nodes.has(host.name) ? [...common, ...nodeSteps(context, host, facts)] : common;
@@ -64,45 +66,78 @@ function hostnameStep({ name }: ClusterHost): Step {
   };
 }
 
-/** One line for each host, with the registry's name. */
-function hostsLines(cluster: Cluster): { host: string; line: string }[] {
-  const { hosts, registry } = cluster;
-  const known = hosts.some(({ address }) => address === registry.address);
+interface Line {
+  /** Empty for the registry's own line. */
+  host: string;
+  line: string;
+}
+
+/** One line for each host, with the registry's name. @param at  the registry's address */
+function hostsLines({ hosts, registry }: Cluster, at: string | undefined): Line[] {
+  const known = hosts.some(({ address }) => address === at);
   const lines = hosts.map(({ name, address }) => {
-    const names = [name, ...(address === registry.address && registry.host !== name ? [registry.host] : [])];
+    const names = [name, ...(address === at && registry.host !== name ? [registry.host] : [])];
     return { host: name, line: `${address} ${names.join(" ")}` };
   });
-  return [
-    ...lines,
-    ...(registry.address && !known ? [{ host: "", line: `${registry.address} ${registry.host}` }] : []),
-  ];
+  return [...lines, ...(at && !known ? [{ host: "", line: `${at} ${registry.host}` }] : [])];
+}
+
+/** Where a host finds the registry: of several servers each host has a first one of its own. */
+function registryAddress(cluster: Cluster, host: ClusterHost): string | undefined {
+  const { address } = cluster.registry;
+  const servers = serversFor(cluster, host);
+  return servers.some((server) => server.address === address) ? servers[0]?.address : address;
 }
 
 /**
  * A host must know itself and the hosts that all depend on. The block names the others too, but a
  * worker that is added later is not a reason to change the existing hosts.
  */
-function hostsFileStep({ cluster }: Context, host: ClusterHost): Step {
-  const lines = hostsLines(cluster);
+function hostsFileSteps(cluster: Cluster): (host: ClusterHost) => Step {
+  // Made once for each address: the text is as long as the cluster is large.
+  const byAddress = new Map<string | undefined, (host: ClusterHost) => Step>();
+  return (host) => {
+    const at = registryAddress(cluster, host);
+    const known = byAddress.get(at) ?? hostsFileStep(cluster, at);
+    byAddress.set(at, known);
+    return known(host);
+  };
+}
+
+function hostsFileStep(cluster: Cluster, at: string | undefined): (host: ClusterHost) => Step {
+  const named = hostsLines(cluster, at);
+  const lines = named.map(({ line }) => line);
   const workersOnly = new Set(
     cluster.hosts.filter(({ roles }) => roles.every((role) => role === "worker")).map(({ name }) => name),
   );
-  const needed = lines.filter((line) => line.host === host.name || !workersOnly.has(line.host));
-  return blockStep({
-    id: "hosts-file",
-    title: "/etc/hosts names the cluster's hosts",
-    path: "/etc/hosts",
-    lines: lines.map(({ line }) => line),
-    needed: needed.map(({ line }) => line),
-  });
+  const inOrder = (a: Line, b: Line): number => (place.get(a.host) ?? 0) - (place.get(b.host) ?? 0);
+  const path = "/etc/hosts";
+  const step = blockStep({ id: "hosts-file", title: "/etc/hosts names the cluster's hosts", path, lines });
+  const few = named.filter(({ host }) => !workersOnly.has(host));
+  const place = new Map(named.map(({ host }, i) => [host, i]));
+  return ({ name }) => {
+    const own = named[place.get(name) ?? -1];
+    const needed = own === undefined || few.includes(own) ? few : [...few, own].toSorted(inOrder);
+    return {
+      ...step,
+      check: blockCheck(
+        path,
+        needed.map(({ line }) => line),
+      ),
+    };
+  };
 }
 
-/** A clone has the machine-id of the host that it was copied from; the first host with an id keeps it. */
-function machineIdStep({ cluster, facts }: Context, host: ClusterHost): Step[] {
-  const own = facts[host.name]?.machineId ?? "";
-  const firstWith = cluster.hosts.find(({ name }) => facts[name]?.machineId === own);
-  const inCluster = facts[host.name]?.exists.includes("/etc/kubernetes/kubelet.conf") === true;
-  if ((own !== "" && firstWith?.name === host.name) || inCluster) return [];
+/** The first host in the file with each machine-id: that one keeps it. */
+function firstByMachineId({ cluster, facts }: Context): Map<string, string> {
+  const ids = cluster.hosts.map(({ name }): [string, string] => [facts[name]?.machineId ?? "", name]);
+  return new Map(ids.toReversed());
+}
+
+/** A clone has the machine-id of the host that it was copied from. */
+function machineIdStep({ machineId: own, exists }: Facts, keeps: boolean): Step[] {
+  const inCluster = exists.includes("/etc/kubernetes/kubelet.conf");
+  if ((own !== "" && keeps) || inCluster) return [];
   return [
     {
       id: "machine-id",

@@ -3,7 +3,9 @@ import type { Stage } from "../../plan/stage.ts";
 import type { Context } from "../context.ts";
 import { addonsStage } from "./addons.ts";
 import { controlPlaneStage } from "./control-plane.ts";
+import { etcdStage } from "./etcd.ts";
 import { hostsStage } from "./hosts.ts";
+import { loadBalancerStage } from "./load-balancer.ts";
 import { networkStage } from "./network.ts";
 import { packagesStage } from "./packages.ts";
 import { registryStage } from "./registry.ts";
@@ -54,21 +56,36 @@ export const STAGES = [
     waves: packagesStage,
   },
   {
+    name: "registry",
+    title: "The registry has every image that the cluster will pull; Harbor is installed for that",
+    needs: ["serve"],
+    role: "registry",
+    waves: registryStage,
+  },
+  {
     name: "runtime",
     title: "containerd or Docker, with the site's registry",
-    needs: ["serve"],
+    needs: ["serve", "registry"],
     waves: runtimeStage,
   },
   {
-    name: "registry",
-    title: "The registry has every image that the cluster will pull",
-    needs: ["serve"],
-    waves: registryStage,
+    name: "load-balancer",
+    title: "haproxy leads to the control planes; keepalived moves their shared address",
+    needs: [],
+    role: "load-balancer",
+    waves: loadBalancerStage,
+  },
+  {
+    name: "etcd",
+    title: "etcd on the hosts with that role, where it is not on the control planes",
+    needs: [],
+    role: "etcd",
+    waves: etcdStage,
   },
   {
     name: "control-plane",
     title: "kubeadm init on the first control plane; the others join one by one",
-    needs: ["registry"],
+    needs: ["registry", "load-balancer", "etcd"],
     role: "control-plane",
     waves: controlPlaneStage,
   },

@@ -3,11 +3,14 @@ import type { Facts } from "../../host/facts.ts";
 import { call } from "../../plan/shell.ts";
 import { fileStep, type Step } from "../../plan/step.ts";
 
+/** IPVS itself, and the ways in which it chooses among the pods of a service that kube-proxy offers most. */
+export const IPVS_MODULES = ["ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh"];
+
 /** nf_conntrack includes nf_conntrack_ipv4 since 4.19, and in el8's 4.18. */
 function modulesFor(cluster: Cluster, facts: Facts): string[] {
   const [major = 0, minor = 0] = facts.kernel.split(".").map((part) => Number.parseInt(part, 10));
   const old = major < 4 || (major === 4 && minor < 19);
-  const ipvs = cluster.kubernetes.proxyMode === "ipvs" ? ["ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh"] : [];
+  const ipvs = cluster.kubernetes.proxyMode === "ipvs" ? IPVS_MODULES : [];
   const nft = cluster.kubernetes.proxyMode === "nftables" ? ["nf_tables"] : [];
   return [
     "overlay",

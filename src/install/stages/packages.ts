@@ -37,7 +37,6 @@ export function packagesStage(context: Context): Wave[] {
 
 function installSteps(context: Context, host: ClusterHost, set: PackageSet, wanted: Wanted[]): Step[] {
   const { packages } = context.systemOf(host);
-  const held = wanted.map(({ name }) => name).filter((name) => HELD.test(name));
   const install: Step = {
     id: "install",
     title: `Packages: ${wanted.map(packages.label).join(", ")}`,
@@ -49,14 +48,23 @@ function installSteps(context: Context, host: ClusterHost, set: PackageSet, want
     }),
     timeoutMs: 3_600_000,
   };
-  const hold: Step = {
-    id: "hold",
-    title: `Held at their version: ${held.join(", ")}`,
-    check: packages.areHeld(held),
-    apply: packages.hold(held),
-    undo: packages.unhold(held),
-  };
-  return held.length > 0 ? [install, hold] : [install];
+  return [install, ...holdStep(context, host, wanted)];
+}
+
+/** Keeps the cluster's own packages at their version. */
+export function holdStep(context: Context, host: ClusterHost, wanted: Wanted[]): Step[] {
+  const { packages } = context.systemOf(host);
+  const held = wanted.map(({ name }) => name).filter((name) => HELD.test(name));
+  if (held.length === 0) return [];
+  return [
+    {
+      id: "hold",
+      title: `Held at their version: ${held.join(", ")}`,
+      check: packages.areHeld(held),
+      apply: packages.hold(held),
+      undo: packages.unhold(held),
+    },
+  ];
 }
 
 /** kubelet restarts every few seconds until kubeadm has configured it, which is expected. */

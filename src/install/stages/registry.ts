@@ -3,14 +3,16 @@ import { call, callWithInput } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
 import { type Step, shortHash } from "../../plan/step.ts";
 import type { Context } from "../context.ts";
+import { harborWaves } from "./harbor.ts";
 import { bundleOnHost, toolOnHost } from "./serve.ts";
 import { REGISTRY_CA } from "./trust.ts";
 
 const NOTE = "stamps/registry-images";
 
-/** A registry that others fill must have every image of the bundle under the name that the cluster pulls. */
+/** The registry has every image of the bundle under the name that the cluster pulls: one that others fill is asked for them. */
 export function registryStage(context: Context): Wave[] {
   const { registry, repository } = context.cluster;
+  if (registry.mode === "harbor") return harborWaves(context);
   return registry.mode === "external" ? [[{ host: repository.host, steps: [imagesStep(context)] }]] : [];
 }
 

@@ -1,25 +1,27 @@
 import type { ClusterHost } from "../../cluster/cluster.ts";
 import type { Wave } from "../../plan/stage.ts";
+import type { Step } from "../../plan/step.ts";
 import type { PackageSet } from "../bundle.ts";
 import { type Context, setFor, wave } from "../context.ts";
 import type { SiteRepository, Tree } from "../systems/system.ts";
 import { SITE_CA } from "./trust.ts";
 
 /** Adds the site's repository; the host's own repositories stay as they are, and airgap does not use them. */
-export function repositoryStage(context: Context): Wave[] {
-  return [
-    wave(context.reached, (host) => {
-      const set = setFor(context.bundle, context.factsOf(host));
-      if (set === undefined) return [];
-      return context.systemOf(host).repositorySteps({
-        set,
-        trees: treesFor(set, host),
-        url: `${context.repositoryUrl}/packages/${set.name}/`,
-        login: loginOf(context),
-        ca: context.secrets.tls ? SITE_CA : undefined,
-      });
-    }),
-  ];
+export const repositoryStage = (context: Context): Wave[] => [
+  wave(context.reached, (host) => repositorySteps(context, host)),
+];
+
+/** The repository of the set that is for a host. */
+export function repositorySteps(context: Context, host: ClusterHost): Step[] {
+  const set = setFor(context.bundle, context.factsOf(host));
+  if (set === undefined) return [];
+  return context.systemOf(host).repositorySteps({
+    set,
+    trees: treesFor(set, host),
+    url: `${context.repositoryUrl}/packages/${set.name}/`,
+    login: loginOf(context),
+    ca: context.secrets.tls ? SITE_CA : undefined,
+  });
 }
 
 /** A host sees the packages of its roles; the whole set only when roles make no difference. */

@@ -32,17 +32,9 @@ function chronySteps(
   hosts: ClusterHost[],
   serves: boolean,
 ): Step[] {
-  // Networks instead of addresses: a host that joins later must not change this one.
-  const networks = [
-    ...new Set(
-      hosts.map(({ address }) =>
-        address.includes(":") ? address : `${address.split(".").slice(0, 2).join(".")}.0.0/16`,
-      ),
-    ),
-  ];
   const lines = [
     ...servers.map((server) => `server ${server} iburst`),
-    ...(serves ? ["local stratum 10", ...networks.map((network) => `allow ${network}`)] : []),
+    ...(serves ? ["local stratum 10", ...networksOf(hosts).map((network) => `allow ${network}`)] : []),
   ];
   return [
     {
@@ -65,6 +57,15 @@ function chronySteps(
     }),
   ];
 }
+
+/** Networks instead of addresses: a host that joins later must not change this one. */
+const networksOf = (hosts: ClusterHost[]): string[] => [
+  ...new Set(
+    hosts.map(({ address }) =>
+      address.includes(":") ? address : `${address.split(".").slice(0, 2).join(".")}.0.0/16`,
+    ),
+  ),
+];
 
 function timesyncdSteps(servers: string[]): Step[] {
   const content = `[Time]\nNTP=${servers.join(" ")}\nFallbackNTP=\n`;

@@ -3,15 +3,18 @@ import { call } from "../../plan/shell.ts";
 import type { Wave } from "../../plan/stage.ts";
 import type { Step } from "../../plan/step.ts";
 import { type Context, wave } from "../context.ts";
-import { joinSteps, tokenWaves, unfinishedStep } from "./control-plane.ts";
+import { forgetWaves, joinSteps, tokenWaves, unfinishedStep } from "./control-plane.ts";
 
 /** Workers join in parallel; then airgap sets the labels and taints of the cluster file on the nodes. */
 export function workersStage(context: Context): Wave[] {
   const workers = context.hosts("worker").filter(({ roles }) => !roles.includes("control-plane"));
   return [
+    ...forgetWaves(context, workers),
     ...tokenWaves(context, workers),
-    wave(workers, (host) => [unfinishedStep(context), ...joinSteps(context, host)]),
-    [{ host: context.first.name, steps: context.nodes.flatMap(nodeStep) }],
+    wave(workers, (host) => [...unfinishedStep(context, host), ...joinSteps(context, host)]),
+    ...context.nodes.map(
+      (host): Wave => [{ host: context.first.name, steps: nodeStep(host), for: [host.name] }],
+    ),
   ];
 }
 

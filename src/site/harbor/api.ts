@@ -19,8 +19,17 @@ export interface SystemInfo {
   readOnly?: boolean;
 }
 
+/** A part of Harbor: `database`. */
+export interface Component {
+  name: string;
+  healthy: boolean;
+  /** What it says when it is not. */
+  error: string;
+}
+
 export interface Health {
   healthy: boolean;
+  components: Component[];
   /** Unhealthy components, with what they say. */
   ill: { name: string; error: string }[];
 }
@@ -147,10 +156,15 @@ export class HarborApi {
     const value = await this.get("health");
     if (!isRecord(value) || typeof value.status !== "string") return undefined;
     const components = Array.isArray(value.components) ? value.components.filter(isRecord) : [];
-    const ill = components
-      .filter(({ status }) => status !== "healthy")
-      .map(({ name, error }) => ({ name: String(name), error: typeof error === "string" ? error : "" }));
-    return { healthy: value.status === "healthy", ill };
+    const known = components.map(
+      ({ name, status, error }): Component => ({
+        name: String(name),
+        healthy: status === "healthy",
+        error: typeof error === "string" ? error : "",
+      }),
+    );
+    const ill = known.filter(({ healthy }) => !healthy).map(({ name, error }) => ({ name, error }));
+    return { healthy: value.status === "healthy", components: known, ill };
   }
 
   /** Free bytes of the storage, where it is a disk and the user an administrator. */

@@ -87,12 +87,25 @@ export class PlayedSite implements Disposable {
     // Whatever facts and flags are: a host knows every step that there may be of it.
     const input = siteOf(this.#wishes);
     if (input.cluster.hosts.some(({ name }) => name === host.name)) played.knows(planInstall(input));
+    // Behind what a test has told it: a cluster that knows nobody.
+    played
+      .answers(/^show_members /, "")
+      .answers(/^show_etcd_status /, "")
+      .answers(/^show_certificates$/, "");
+    const lost = input.cluster.hosts.map(({ name }) => `forget-${name}`);
     played.knows({
       stages: STAGE_NAMES.map((name) => ({
         name,
         needs: [],
         wholeCluster: false,
-        waves: [[{ host: host.name, steps: EXTRA.map((id) => ({ id, title: id, check: "", apply: "" })) }]],
+        waves: [
+          [
+            {
+              host: host.name,
+              steps: [...EXTRA, ...lost].map((id) => ({ id, title: id, check: "", apply: "" })),
+            },
+          ],
+        ],
       })),
     });
     return played;

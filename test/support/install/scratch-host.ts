@@ -22,7 +22,7 @@ const REAL =
   "sh cat grep sed awk tr cut sort head tail wc sha256sum mkdir rm cp mv ln ls chmod touch mktemp dirname basename find dd od cmp id readlink tar gzip env base64 xargs tee printf test true false expr";
 /** Programs that would touch a system: see stand-ins.sh. */
 const PLAYED =
-  "systemctl hostname hostnamectl uname modprobe swapoff swapon getenforce setenforce firewall-cmd ufw ip getent timeout sleep date install journalctl restorecon nsenter kubeadm kubectl stat chgrp groupadd useradd groupdel userdel";
+  "systemctl hostname hostnamectl uname modprobe swapoff swapon getenforce setenforce firewall-cmd ufw ip haproxy keepalived getsebool setsebool getent timeout sleep date install journalctl restorecon nsenter kubeadm kubectl stat chgrp groupadd useradd groupdel userdel";
 const OF_FAMILY = {
   deb: "apt-get apt-mark dpkg dpkg-query update-ca-certificates",
   rpm: "rpm yum dnf update-ca-trust",

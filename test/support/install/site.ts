@@ -2,13 +2,14 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import type { Cluster, ClusterHost } from "../../../src/cluster/cluster.ts";
+import { type Cluster, type ClusterHost, hostsOf } from "../../../src/cluster/cluster.ts";
 import { parseCluster } from "../../../src/cluster/read.ts";
 import type { Secrets } from "../../../src/cluster/secrets.ts";
 import { locationsIn } from "../../../src/discovery/manifests/applied.ts";
 import type { Facts } from "../../../src/host/facts.ts";
 import type { Bundle, Manifests, PackageSet } from "../../../src/install/bundle.ts";
 import type { PlanInput } from "../../../src/install/context.ts";
+import type { HarborHost } from "../../../src/install/harbor/host.ts";
 import { imagesFor } from "../../../src/install/node-images.ts";
 import { readUserManifests } from "../../../src/install/user-manifests.ts";
 import { listKubeadmImages } from "../../../src/kubernetes/list.ts";
@@ -32,6 +33,11 @@ export interface Wishes {
   bundle?: BundleWishes;
   secrets?: Partial<Secrets>;
   ignored?: string[];
+  /** What an external etcd said, and hosts that replace lost ones. */
+  etcd?: PlanInput["etcd"];
+  replace?: string[];
+  /** The version of Harbor in the bundle's archive, and what the registry host says of one. */
+  harbor?: { version?: string; host?: HarborHost };
 }
 
 export interface BundleWishes {
@@ -91,10 +97,18 @@ const certificate = (name: string): string => readFileSync(join(HOME, "certifica
 const key = (name: string): string =>
   `-----BEGIN PRIVATE KEY-----\n${digestOf(name).slice(7)}\n-----END PRIVATE KEY-----\n`;
 
+function etcdSecrets(cluster: Cluster, ca: string): Partial<Secrets> {
+  if (cluster.etcd.mode === "stacked") return {};
+  const members = hostsOf(cluster, "etcd").map(({ name }) => [name, { cert: ca, key: key(`etcd ${name}`) }]);
+  return {
+    etcd: { ca, client: { cert: ca, key: key("etcd client") }, members: Object.fromEntries(members) },
+  };
+}
+
 export function secretsOf(cluster: Cluster, over: Partial<Secrets> = {}): Secrets {
   const [ca, site] = [certificate("kubernetes"), certificate("site")];
-  const served = cluster.registry.mode === "serve";
-  const tls = cluster.registry.scheme === "https" || !served;
+  const served = cluster.registry.mode === "serve" || cluster.registry.harbor !== undefined;
+  const tls = cluster.registry.scheme === "https" || cluster.registry.mode !== "serve";
   return {
     keys: {
       ca: { cert: ca, key: key("ca") },
@@ -108,7 +122,15 @@ export function secretsOf(cluster: Cluster, over: Partial<Secrets> = {}): Secret
     ca,
     joinToken: "abcdef.0123456789abcdef",
     ...(tls ? { tls: { ca: site, server: { cert: site, key: key("server") } } } : {}),
-    ...(served && tls ? { registryCa: site } : cluster.registry.caFile ? { registryCa: ca } : {}),
+    ...etcdSecrets(cluster, ca),
+    ...(cluster.registry.harbor
+      ? { harbor: { admin: "Administrator1", initial: "Aa1initial", users: { ci: "Swordfish1" } } }
+      : {}),
+    ...(served && cluster.registry.scheme === "https"
+      ? { registryCa: site }
+      : cluster.registry.caFile
+        ? { registryCa: ca }
+        : {}),
     ...over,
   };
 }
@@ -258,6 +280,7 @@ export function bundleOf(cluster: Cluster, used: System[], wishes: BundleWishes 
       ]),
     ),
     files: Object.fromEntries((wishes.files ?? []).map((name) => [name, place(name)])),
+    ...(wishes.files?.includes("etcd") ? { etcd: { version: "3.5.24", arch: "amd64" } } : {}),
   };
 }
 
@@ -294,5 +317,14 @@ export function siteOf(wishes: Wishes = {}): PlanInput {
     images: imagesFor(cluster, bundle.lock),
     userManifests: readUserManifests(cluster, bundle.lock),
     ignored: wishes.ignored ?? [],
+    ...(wishes.etcd ? { etcd: wishes.etcd } : {}),
+    ...(wishes.replace ? { replace: wishes.replace } : {}),
+    ...(cluster.registry.harbor ? { harbor: harborOf(wishes) } : {}),
   };
+}
+
+function harborOf({ harbor = {} }: Wishes): NonNullable<PlanInput["harbor"]> {
+  const { version = "v2.13.2", host } = harbor;
+  const archive = { digest: digestOf("harbor"), offset: 4096, size: 650_000_000, version };
+  return { archive, ...(host ? { host } : {}) };
 }

@@ -1,4 +1,3 @@
-import type { StageName } from "../../../src/install/stages/index.ts";
 import type { Plan, PlannedStage, Wave } from "../../../src/plan/stage.ts";
 import type { Step } from "../../../src/plan/step.ts";
 
@@ -20,7 +19,7 @@ export const short = (text: string): string =>
 
 function stepText(
   hosts: string[],
-  stage: StageName,
+  stage: string,
   { id, title, check, apply, undo, upload, timeoutMs }: Step,
 ): string {
   const parts = [`--- ${hosts.join(", ")}: ${stage}/${id}: ${title}`];
@@ -36,7 +35,7 @@ function stepText(
 }
 
 /** Hosts that do the very same, told once. */
-function waveText(stage: StageName, wave: Wave): string {
+function waveText(stage: string, wave: Wave): string {
   const done = new Set<Step>();
   const alike = (a: Step, b: Step): boolean => JSON.stringify(a) === JSON.stringify(b);
   const parts: string[] = [];
@@ -60,7 +59,7 @@ function waveText(stage: StageName, wave: Wave): string {
 }
 
 /** A stage as readers see it: what is checked, done and taken back on which host. */
-export function stageText(plan: Plan, name: StageName): string {
+export function stageText(plan: Plan, name: string): string {
   const stage: PlannedStage | undefined = plan.stages.find((each) => each.name === name);
   if (stage === undefined) return "nothing\n";
   const several = stage.waves.length > 1;
