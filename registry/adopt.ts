@@ -1,30 +1,22 @@
-import { read } from "node:fs";
-import { promisify } from "node:util";
 import type { Descriptor } from "../src/oci/descriptor.ts";
 import { algorithmOf, checkDigest, type Digest } from "../src/oci/digest.ts";
 import { childrenOf, MAX_MANIFEST_SIZE, parseManifest } from "../src/oci/manifest.ts";
 import { isManifestLike } from "../src/oci/media-types.ts";
+import { readInto } from "../src/transport/region.ts";
 import type { OpenBlob, Repository } from "./library.ts";
 import type { Store } from "./store/store.ts";
 
-const readAt = promisify(read);
 const CHUNK = 512 << 10;
 /** Indexes within indexes; what real images have is two. */
 const MAX_DEPTH = 8;
 
 async function* chunksOf(blob: OpenBlob): AsyncGenerator<Buffer> {
   for (let done = 0; done < blob.size; ) {
-    const length = Math.min(CHUNK, blob.size - done);
-    const { bytesRead, buffer } = await readAt(
-      blob.fd,
-      Buffer.allocUnsafe(length),
-      0,
-      length,
-      blob.offset + done,
-    );
-    if (bytesRead === 0) throw new Error("content ends before its size");
-    done += bytesRead;
-    yield buffer.subarray(0, bytesRead);
+    const buffer = Buffer.allocUnsafe(Math.min(CHUNK, blob.size - done));
+    const count = await readInto(blob, buffer, done);
+    if (count === 0) throw new Error("content ends before its size");
+    done += count;
+    yield buffer.subarray(0, count);
   }
 }
 

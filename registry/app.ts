@@ -7,7 +7,8 @@ import { ApiError } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
 import { sendPath } from "./files.ts";
 import type { Library } from "./library.ts";
-import { sendHome } from "./page.ts";
+import { Metrics } from "./metrics.ts";
+import { type Authority, sendHome, sendNotFound } from "./page/page.ts";
 import { Reader } from "./read.ts";
 import { parseRoute, type Route } from "./routes.ts";
 import { isDiskFull } from "./store/intake.ts";
@@ -39,6 +40,8 @@ export interface AppOptions {
   users?: Htpasswd | undefined;
   writers: Writers;
   scheme: "http" | "https";
+  /** Of a certificate that we made: clients may fetch it. */
+  authority?: Authority | undefined;
   log?: ((entry: AccessEntry) => void) | undefined;
 }
 
@@ -57,6 +60,7 @@ type Action = (exchange: Exchange) => Promise<void>;
 export class App {
   readonly #options: AppOptions;
   readonly #buffers = new SendBuffers();
+  readonly #metrics = new Metrics();
   readonly #reader: Reader;
   readonly #writer: { manifests: Writer; uploads: Uploader } | undefined;
 
@@ -69,6 +73,7 @@ export class App {
 
   async handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const started = Date.now();
+    this.#metrics.begin();
     let exchange: Exchange | undefined;
     let failure: string | undefined;
     res.setHeader("x-content-type-options", "nosniff");
@@ -87,10 +92,20 @@ export class App {
 
   async #answer(exchange: Exchange): Promise<void> {
     if (exchange.path === "/healthz") return this.#health(exchange);
+    if (exchange.path === "/metrics" && readOnly(exchange)) return this.#count(exchange);
+    // Who does not trust us yet cannot log in.
+    if (exchange.path === "/ca.crt" && exchange.method === "GET") return this.#authority(exchange);
     exchange.user = await this.#options.users?.check(exchange);
     const action = this.#action(exchange.path)[exchange.method];
     if (action === undefined) throw this.#notAllowed(exchange);
     await action(exchange);
+  }
+
+  async #authority(exchange: Exchange): Promise<void> {
+    const { authority } = this.#options;
+    if (authority === undefined)
+      throw new ApiError(404, "UNSUPPORTED", "this server has no authority of its own");
+    await exchange.reply(200, { "content-type": "application/x-pem-file" }, authority.cert);
   }
 
   async #health(exchange: Exchange): Promise<void> {
@@ -102,12 +117,22 @@ export class App {
     await exchange.json(200, { status: "ok" });
   }
 
+  async #count(exchange: Exchange): Promise<void> {
+    const check = this.#options.library.check?.() ?? Promise.resolve();
+    const healthy = await check.then(
+      () => true,
+      () => false,
+    );
+    const type = "text/plain; version=0.0.4; charset=utf-8";
+    await exchange.reply(200, { "content-type": type }, this.#metrics.text(healthy));
+  }
+
   #action(path: string): Record<string, Action> {
-    const { library, scheme } = this.#options;
+    const { library, scheme, authority } = this.#options;
     if (path === "/v2" || path.startsWith("/v2/")) return this.#guarded(parseRoute(path));
     if (/^\/(?:files|packages|manifests|charts)(?:\/|$)/.test(path))
       return readable((exchange) => sendPath(exchange, library.files, scheme));
-    if (path === "/") return readable((exchange) => sendHome(exchange, library, scheme));
+    if (path === "/") return readable((exchange) => sendHome(exchange, library, scheme, authority));
     throw new ApiError(404, "UNSUPPORTED", `nothing is at ${path}`);
   }
 
@@ -180,7 +205,7 @@ export class App {
   #log({ req, res, started, remote, exchange, failure }: Finished): void {
     const agent = req.headers["user-agent"];
     const error = failure ?? (res.writableFinished ? undefined : "the client went away");
-    this.#options.log?.({
+    const entry: AccessEntry = {
       time: new Date(started).toISOString(),
       remote,
       ...(exchange?.user === undefined ? {} : { user: exchange.user }),
@@ -191,9 +216,13 @@ export class App {
       ms: Date.now() - started,
       ...(agent === undefined ? {} : { agent: agent.slice(0, 200) }),
       ...(error === undefined ? {} : { error }),
-    });
+    };
+    this.#metrics.end(entry);
+    this.#options.log?.(entry);
   }
 }
+
+const readOnly = ({ method }: Exchange): boolean => method === "GET" || method === "HEAD";
 
 const readable = (action: Action): Record<string, Action> => ({ GET: action, HEAD: action });
 
@@ -207,8 +236,15 @@ async function fail(exchange: Exchange | undefined, res: ServerResponse, error: 
     return;
   }
   if (res.destroyed) return;
-  await exchange.fail(known).catch(() => res.destroy());
+  const sent = isPerson(exchange) && known.status === 404 && !res.headersSent;
+  await (sent ? sendNotFound(exchange) : exchange.fail(known)).catch(() => res.destroy());
 }
+
+/** A browser that shows a page; programs read the JSON of the specification. */
+const isPerson = (exchange: Exchange): boolean =>
+  readOnly(exchange) &&
+  !/^\/v2(?:\/|$)/.test(exchange.path) &&
+  (exchange.header("accept") ?? "").includes("text/html");
 
 function fromSystem(error: unknown): ApiError {
   const { code } = error as NodeJS.ErrnoException;

@@ -1,12 +1,9 @@
-import { read as readCallback } from "node:fs";
-import { promisify } from "node:util";
+import { fillFrom } from "../src/transport/region.ts";
 import { ApiError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { escapeHtml, sendHtml } from "./html.ts";
 import type { FileTree, OpenBlob } from "./library.ts";
+import { html, sendHtml } from "./page/html.ts";
 import { sendBlob } from "./send.ts";
-
-const read = promisify(readCallback);
 
 /** What dnf, apt and people fetch. Everything else is bytes: nothing from a bundle is rendered as a page. */
 const TYPES: Record<string, string> = {
@@ -33,9 +30,9 @@ const TEMPLATE = "application/vnd.airgap.template.v1";
 
 /** Puts in the address under which this very client reaches us. */
 async function sendTemplate(exchange: Exchange, blob: OpenBlob, path: string, scheme: string): Promise<void> {
-  const buffer = Buffer.alloc(blob.size);
+  let bytes: Buffer;
   try {
-    await read(blob.fd, buffer, 0, blob.size, blob.offset);
+    bytes = await fillFrom(blob, Buffer.alloc(blob.size), 0);
   } finally {
     blob.close();
   }
@@ -44,7 +41,7 @@ async function sendTemplate(exchange: Exchange, blob: OpenBlob, path: string, sc
   await exchange.reply(
     200,
     { "content-type": "text/plain; charset=utf-8" },
-    buffer.toString("utf8").replaceAll("@URL@", url),
+    bytes.toString("utf8").replaceAll("@URL@", url),
   );
 }
 
@@ -66,7 +63,11 @@ export async function sendPath(
     return exchange.reply(301, { location: `${location}/` });
   }
   const items = names.map(
-    (name) => `<li><a href="./${encodeURIComponent(name).replace("%2F", "/")}">${escapeHtml(name)}</a></li>`,
+    (name) => html`<li><a href="./${encodeURIComponent(name).replace("%2F", "/")}">${name}</a></li>`,
   );
-  await sendHtml(exchange, exchange.path, `<ul><li><a href="../">../</a></li>${items.join("")}</ul>`);
+  await sendHtml(
+    exchange,
+    exchange.path,
+    html`<h1 class="mono">${exchange.path}</h1><ul><li><a href="../">../</a></li>${items}</ul>`,
+  );
 }

@@ -1,6 +1,7 @@
 import type { Descriptor } from "../src/oci/descriptor.ts";
 import type { Digest } from "../src/oci/digest.ts";
 import type { Region } from "../src/transport/types.ts";
+import type { Overview } from "./overview.ts";
 
 /** Content that is open for reading; `close` gives it back, once. */
 export interface OpenBlob extends Region {
@@ -40,6 +41,8 @@ export interface Library {
   /** @param ns the upstream registry that the client asks us for as its mirror: `registry.k8s.io` */
   repository(name: string, ns?: string): Promise<Repository | undefined>;
   readonly files?: FileTree;
+  /** For the page at `/`: what is in it, with sizes; absent where only names are known. */
+  overview?(): Promise<Overview>;
   /** Rejects when the content can no longer be read. */
   check?(): Promise<void>;
 }

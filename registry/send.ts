@@ -1,29 +1,15 @@
-import { read } from "node:fs";
 import type { ServerResponse } from "node:http";
+import { fillFrom, slice } from "../src/transport/region.ts";
+import type { Region } from "../src/transport/types.ts";
 import type { Exchange } from "./exchange.ts";
 import type { OpenBlob } from "./library.ts";
 import { type ByteRange, parseRange } from "./range.ts";
 
-function readAt(fd: number, buffer: Buffer, length: number, position: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    read(fd, buffer, 0, length, position, (error, count) => (error ? reject(error) : resolve(count)));
-  });
-}
-
-async function fill(fd: number, buffer: Buffer, length: number, position: number): Promise<number> {
-  let filled = 0;
-  while (filled < length) {
-    const count = await readAt(
-      fd,
-      filled === 0 ? buffer : buffer.subarray(filled),
-      length - filled,
-      position + filled,
-    );
-    if (count === 0)
-      throw new Error(`the file ends at ${position + filled}, within content that should be there`);
-    filled += count;
-  }
-  return filled;
+/** @throws Error when the file is shorter than it should be */
+async function fill(region: Region, buffer: Buffer, at: number): Promise<number> {
+  const { length } = await fillFrom(region, buffer, at);
+  if (length === buffer.length) return length;
+  throw new Error(`the file ends at ${at + length}, within content that should be there`);
 }
 
 /** Writes in turn; a client that has gone away ends the write, which may otherwise never call back. */
@@ -60,7 +46,8 @@ class Sink {
 /**
  * Sends bytes of an open file, with two buffers in turn, and no more memory for a slow client. @throws Error when the file is shorter than it should be, or the client goes away
  */
-async function sendRegion(exchange: Exchange, fd: number, start: number, length: number): Promise<void> {
+async function sendRegion(exchange: Exchange, region: Region): Promise<void> {
+  const { size: length } = region;
   const buffers = exchange.buffers.take(length);
   const step = buffers[0].length;
   const sink = new Sink(exchange.res);
@@ -68,7 +55,7 @@ async function sendRegion(exchange: Exchange, fd: number, start: number, length:
   try {
     for (let done = 0, turn = 0; done < length; turn ^= 1) {
       const buffer = buffers[turn as 0 | 1];
-      const count = await fill(fd, buffer, Math.min(step, length - done), start + done);
+      const count = await fill(region, buffer.subarray(0, Math.min(step, length - done)), done);
       await writing;
       writing = sink.write(count === buffer.length ? buffer : buffer.subarray(0, count));
       writing.catch(() => {});
@@ -134,6 +121,6 @@ async function sendRange(
   const length = end - start + 1;
   const partial = range ? { "content-range": `bytes ${start}-${end}/${blob.size}` } : {};
   exchange.res.writeHead(range ? 206 : 200, { ...headers, ...partial, "content-length": length });
-  if (!exchange.isHead && length > 0) await sendRegion(exchange, blob.fd, blob.offset + start, length);
+  if (!exchange.isHead && length > 0) await sendRegion(exchange, slice(blob, start, length));
   exchange.res.end();
 }

@@ -6,6 +6,7 @@ import { type ListenAddress, resolveListen, type WriteRules, writersOf } from ".
 import { type AccessEntry, App } from "./app.ts";
 import { Htpasswd } from "./auth.ts";
 import type { Library } from "./library.ts";
+import type { Collected } from "./store/collect.ts";
 import { Store } from "./store/store.ts";
 import { Turns } from "./turns.ts";
 import { UnionLibrary } from "./union.ts";
@@ -19,8 +20,14 @@ export interface ServerOptions extends WriteRules {
   store?: string;
   /** PEM. */
   tls?: { cert: string; key: string };
+  /** The authority of that certificate, if it is one of our own: the page gives it out. PEM and SHA-256. */
+  authority?: { cert: string; fingerprint: string };
   /** An htpasswd file; everything but `/healthz` then asks for a user. Only `writers` push and delete. */
   htpasswd?: string;
+  /** Of the store: also remove manifests that no tag leads to, a day after they were pushed. */
+  collectUntagged?: boolean;
+  /** Is told what was removed from the store, since nothing refers to it. */
+  collected?: (what: Collected) => void;
   log?: (entry: AccessEntry) => void;
   /** When a connection is given up, in milliseconds: without a byte in either direction; within a request's header. */
   timeouts?: { idle?: number; header?: number };
@@ -89,10 +96,21 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   const libraries = options.libraries ?? [];
   const library = new UnionLibrary(store ? [store, ...libraries, ignoringNs(store)] : libraries);
   const scheme = options.tls ? "https" : "http";
-  const app = new App({ library, store, users, writers, scheme, log: options.log });
+  const app = new App({
+    library,
+    store,
+    users,
+    writers,
+    scheme,
+    authority: options.authority,
+    log: options.log,
+  });
   const server = createHttpServer(app, options);
   await listen(server, host, port, at.address);
-  const sweeper = setInterval(() => void store?.uploads.sweep().catch(() => {}), SWEEP).unref();
+  const sweeping = new AbortController();
+  const sweep = (): void => void (store && sweepStore(store, options, sweeping.signal));
+  const sweeper = setInterval(sweep, SWEEP).unref();
+  sweep();
   const address = `${forUrl(host)}:${(server.address() as AddressInfo).port}`;
   return {
     url: `${scheme}://${address}`,
@@ -100,9 +118,25 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     loopback: at.loopback,
     close: async (graceMs = GRACE) => {
       clearInterval(sweeper);
+      sweeping.abort();
       await stop(server, graceMs);
     },
   };
+}
+
+/** What is not needed goes, beside everything else; a disk that cannot be read is found out by the requests. */
+async function sweepStore(
+  store: Store,
+  { collectUntagged, collected }: ServerOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await store.uploads.sweep();
+    const done = await store.collect({ untagged: collectUntagged, signal });
+    if (done.blobs + done.manifests > 0) collected?.(done);
+  } catch {
+    // The next sweep tries again.
+  }
 }
 
 function createHttpServer(app: App, { tls, timeouts }: ServerOptions): Server {

@@ -1,6 +1,7 @@
 import type { Descriptor } from "../src/oci/descriptor.ts";
 import type { Digest } from "../src/oci/digest.ts";
 import type { FileTree, Library, OpenBlob, Repository } from "./library.ts";
+import { mergeOverviews, type Overview } from "./overview.ts";
 
 /** The first answer that is not undefined. */
 async function first<T, R>(
@@ -85,6 +86,11 @@ export class UnionLibrary implements Library {
       (repository) => repository !== undefined,
     );
     return found.length > 1 ? new UnionRepository(found) : found[0];
+  }
+
+  async overview(): Promise<Overview> {
+    const parts = await Promise.all(this.#parts.map((part) => part.overview?.()));
+    return mergeOverviews(parts.filter((part) => part !== undefined));
   }
 
   async check(): Promise<void> {

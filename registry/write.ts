@@ -38,8 +38,11 @@ export class Writer {
     const content = parse(bytes, exchange.header("content-type"), `${name}:${reference}`);
     const digest = isDigest(reference) ? checked(bytes, reference) : digestOf(bytes);
     const tags = [...(isDigest(reference) ? [] : [reference]), ...tagParameters(exchange)];
-    const missing = await exchange.unhurried(() => this.#complete(name, content));
-    await this.#store.putManifest(name, bytes, digest, content, tags);
+    const missing = await this.#store.pushing(name, async () => {
+      const lacking = await exchange.unhurried(() => this.#complete(name, content));
+      await this.#store.putManifest(name, bytes, digest, content, tags);
+      return lacking;
+    });
     await exchange.reply(201, {
       location: `/v2/${name}/manifests/${digest}`,
       "docker-content-digest": digest,

@@ -1,9 +1,9 @@
 import { close, fstat, open } from "node:fs";
 import { rename, stat } from "node:fs/promises";
 import { promisify } from "node:util";
-import type { Digest } from "../../src/oci/digest.ts";
+import { type Digest, isDigest } from "../../src/oci/digest.ts";
 import type { OpenBlob } from "../library.ts";
-import { ifThere, makeDirectory, removeFile, syncDirectory } from "./durable.ts";
+import { ifThere, makeDirectory, namesIn, removeFile, syncDirectory } from "./durable.ts";
 import { KeyedMutex } from "./mutex.ts";
 import type { StorePaths } from "./paths.ts";
 
@@ -57,16 +57,27 @@ export class Content {
     });
   }
 
-  /** Calls `unlink`, then drops the content unless something still refers to it. */
+  /** Calls `unlink`, then drops the content unless something still refers to it. @returns whether it was dropped */
   async release(
     digest: Digest,
     unlink: () => Promise<void>,
     isReferenced: () => Promise<boolean>,
-  ): Promise<void> {
-    await this.#turns.run(digest, async () => {
+  ): Promise<boolean> {
+    return this.#turns.run(digest, async () => {
       await unlink();
-      if (!(await isReferenced())) await removeFile(this.#paths.content(digest));
+      return !(await isReferenced()) && (await removeFile(this.#paths.content(digest)));
     });
+  }
+
+  /** Everything that is here. */
+  async digests(): Promise<Digest[]> {
+    const found: Digest[] = [];
+    for (const algorithm of ["sha256", "sha512"] as const)
+      for (const name of await namesIn(this.#paths.contentDirectory(algorithm))) {
+        const digest = `${algorithm}:${name}`;
+        if (isDigest(digest)) found.push(digest);
+      }
+    return found;
   }
 
   /** Waits until the names of all content are on the disk. */

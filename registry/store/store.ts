@@ -1,11 +1,12 @@
-import { readdir, rm, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { AirgapError, messageOf } from "../../src/errors.ts";
+import { AirgapError, isAirgapError, messageOf } from "../../src/errors.ts";
 import type { Descriptor } from "../../src/oci/descriptor.ts";
 import { algorithmOf, type Digest } from "../../src/oci/digest.ts";
-import { type Index, type Manifest, referrerOf } from "../../src/oci/manifest.ts";
+import { type Index, type Manifest, parseManifest, referrerOf } from "../../src/oci/manifest.ts";
 import { hostComponent, isRepository } from "../../src/oci/reference.ts";
 import type { Library } from "../library.ts";
+import { type Collected, type CollectOptions, isOld, type Known, namedBy, reached } from "./collect.ts";
 import { Content } from "./content.ts";
 import {
   ifThere,
@@ -16,8 +17,9 @@ import {
   writeDraft,
   writeWhole,
 } from "./durable.ts";
+import { KeyedGate } from "./gate.ts";
 import { KeyedMutex } from "./mutex.ts";
-import { StorePaths } from "./paths.ts";
+import { digestOfFileName, StorePaths } from "./paths.ts";
 import { StoredRepository } from "./repository.ts";
 import type { UploadSession } from "./upload-session.ts";
 import { Uploads } from "./uploads.ts";
@@ -33,6 +35,7 @@ export class Store implements Library {
   readonly #paths: StorePaths;
   readonly #content: Content;
   readonly #turns = new KeyedMutex();
+  readonly #gate = new KeyedGate();
 
   private constructor(directory: string) {
     this.name = directory;
@@ -67,12 +70,17 @@ export class Store implements Library {
     await stat(this.#paths.repositories);
   }
 
-  async repositories(): Promise<string[]> {
+  repositories(): Promise<string[]> {
+    return this.#foldersWith("_manifests");
+  }
+
+  /** Repositories that have one of these folders. */
+  async #foldersWith(...kinds: string[]): Promise<string[]> {
     const found: string[] = [];
     const walk = async (name: string): Promise<void> => {
       const entries =
         (await ifThere(readdir(join(this.#paths.repositories, name), { withFileTypes: true }))) ?? [];
-      if (entries.some((entry) => entry.name === "_manifests")) found.push(name);
+      if (entries.some((entry) => kinds.includes(entry.name))) found.push(name);
       for (const entry of entries) {
         if (entry.isDirectory() && !entry.name.startsWith("_"))
           await walk(name === "" ? entry.name : `${name}/${entry.name}`);
@@ -199,6 +207,92 @@ export class Store implements Library {
     });
   }
 
+  /** Runs the whole of a push of a manifest: what it names is not collected meanwhile. */
+  pushing<T>(name: string, work: () => Promise<T>): Promise<T> {
+    return this.#gate.shared(name, work);
+  }
+
+  /**
+   * Removes what nothing refers to: blobs of a repository that no manifest there names, content that no repository
+   * has, and with `untagged` manifests that no tag leads to.
+   */
+  async collect(options: CollectOptions = {}): Promise<Collected> {
+    const done: Collected = { manifests: 0, blobs: 0, bytes: 0 };
+    for (const name of await this.#foldersWith("_manifests", "_blobs")) {
+      options.signal?.throwIfAborted();
+      await this.#gate.alone(name, () => this.#collectIn(name, options, done));
+    }
+    const linked = await this.#linked();
+    for (const digest of await this.#content.digests()) {
+      options.signal?.throwIfAborted();
+      if (linked.has(digest)) continue;
+      if (await isOld(this.#paths.content(digest), options)) await this.#drop(digest, async () => {}, done);
+    }
+    return done;
+  }
+
+  /** What any repository has. */
+  async #linked(): Promise<Set<Digest>> {
+    const found = new Set<Digest>();
+    for (const name of await this.#foldersWith("_manifests", "_blobs"))
+      for (const kind of ["_blobs", "_manifests"] as const)
+        for (const file of await namesIn(this.#paths.links(name, kind))) {
+          const digest = digestOfFileName(file);
+          if (digest) found.add(digest);
+        }
+    return found;
+  }
+
+  async #collectIn(name: string, options: CollectOptions, done: Collected): Promise<void> {
+    const repository = this.#repository(name);
+    const manifests = await this.#manifestsOf(name);
+    // Without its bytes nobody knows what a manifest names: then everything stays.
+    if (manifests.some(({ content }) => content === undefined)) return;
+    const tags = await Promise.all((await repository.tags()).map((tag) => repository.tagged(tag)));
+    const tagged = new Set(tags.filter((digest) => digest !== undefined));
+    const alive = reached(manifests, tagged, options.untagged === true);
+    const kept: Known[] = [];
+    for (const each of manifests) {
+      const path = this.#paths.link(name, "_manifests", each.digest);
+      if (alive.has(each.digest) || !(await isOld(path, options))) kept.push(each);
+      else if (await this.deleteManifest(name, each.digest)) done.manifests++;
+    }
+    const named = namedBy(kept);
+    for (const file of await namesIn(this.#paths.links(name, "_blobs"))) {
+      const digest = digestOfFileName(file);
+      if (digest === undefined || named.has(digest)) continue;
+      const path = this.#paths.link(name, "_blobs", digest);
+      if (await isOld(path, options)) await this.#drop(digest, () => removeFile(path), done);
+    }
+  }
+
+  async #manifestsOf(name: string): Promise<Known[]> {
+    const repository = this.#repository(name);
+    const found: Known[] = [];
+    for (const file of await namesIn(this.#paths.links(name, "_manifests"))) {
+      const digest = digestOfFileName(file);
+      const manifest = digest && (await repository.manifest(digest));
+      if (digest === undefined || manifest === undefined) continue;
+      const bytes = await ifThere(readFile(this.#paths.content(digest)));
+      const content = bytes && parsed(bytes, manifest.descriptor.mediaType);
+      found.push({ digest, content, subject: manifest.subject });
+    }
+    return found;
+  }
+
+  /** Unlinks, and counts what left the disk for that. */
+  async #drop(digest: Digest, unlink: () => Promise<unknown>, done: Collected): Promise<void> {
+    const size = await this.#content.size(digest);
+    const dropped = await this.#content.release(
+      digest,
+      async () => void (await unlink()),
+      () => this.#isReferenced(digest),
+    );
+    if (!dropped) return;
+    done.blobs++;
+    done.bytes += size ?? 0;
+  }
+
   async #unlink(name: string, kind: "_blobs" | "_manifests", digest: Digest): Promise<void> {
     const unlink = async (): Promise<void> => {
       await removeFile(this.#paths.link(name, kind, digest));
@@ -217,5 +311,15 @@ export class Store implements Library {
       return false;
     };
     return search("");
+  }
+}
+
+/** Undefined where the bytes are not what they were. */
+function parsed(bytes: Buffer, mediaType: string): Manifest | Index | undefined {
+  try {
+    return parseManifest(bytes, mediaType, "a manifest of the store");
+  } catch (error) {
+    if (isAirgapError(error)) return undefined;
+    throw error;
   }
 }

@@ -40,6 +40,16 @@ export class ChartShelf implements FileTree {
     return [...this.#names.keys()].sort();
   }
 
+  /** Names as helm asks for them below `charts/`, each with its versions. */
+  versions(): { name: string; version: string }[] {
+    return this.names().flatMap((name) =>
+      [...(this.#names.get(name)?.keys() ?? [])].map((version) => ({
+        name: name.replace(/^charts\//, ""),
+        version: version.replaceAll("_", "+"),
+      })),
+    );
+  }
+
   repository(name: string): Repository | undefined {
     const versions = this.#names.get(name);
     return versions && new ChartRepository(versions, () => this.#pack(), this.#generated);

@@ -1,10 +1,11 @@
-import { fstatSync } from "node:fs";
 import type { Library, Repository } from "../../../registry/library.ts";
+import type { Overview } from "../../../registry/overview.ts";
 import type { BundleReader } from "../../bundle/reader.ts";
 import { AirgapError } from "../../errors.ts";
 import { hostComponent, type Reference, tryParseReference } from "../../oci/reference.ts";
 import { ChartShelf } from "./charts.ts";
 import { BundleFiles } from "./files.ts";
+import { overviewOf } from "./overview.ts";
 import { BundleRepository, type ServedImage } from "./package-repository.ts";
 
 const DOCKER_HUB = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
@@ -55,6 +56,7 @@ class BundleLibrary implements Library {
   readonly #paths = new Names();
   readonly #hub = new Names();
   readonly #charts: ChartShelf;
+  #overview: Promise<Overview> | undefined;
 
   constructor(bundles: BundleReader[]) {
     this.#bundles = bundles;
@@ -91,11 +93,14 @@ class BundleLibrary implements Library {
     return this.#paths.get(name) ?? this.#hub.get(name) ?? this.#charts.repository(name);
   }
 
+  overview(): Promise<Overview> {
+    this.#overview ??= overviewOf(this.#bundles, this.#charts);
+    return this.#overview;
+  }
+
   async check(): Promise<void> {
     for (const bundle of this.#bundles) {
-      const fd = bundle.region(bundle.layout.lockDigest)?.fd;
-      if (fd === undefined || fstatSync(fd).size < bundle.layout.size)
-        throw new AirgapError("corrupt", `${bundle.path} has become shorter`);
+      if (!bundle.file.isWhole) throw new AirgapError("corrupt", `${bundle.path} has become shorter`);
     }
   }
 }

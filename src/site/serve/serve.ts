@@ -4,10 +4,11 @@ import { homedir, hostname, networkInterfaces } from "node:os";
 import { join, resolve } from "node:path";
 import type { AccessEntry } from "../../../registry/app.ts";
 import { parseListen, type RunningServer, startServer } from "../../../registry/server.ts";
-import { BundleReader } from "../../bundle/reader.ts";
+import { BundleReader, type Opening } from "../../bundle/reader.ts";
+import { checkWhole } from "../../bundle/whole.ts";
 import { AirgapError, messageOf } from "../../errors.ts";
 import type { Emit } from "../../events.ts";
-import { jsonText } from "../../format.ts";
+import { count, formatBytes, jsonText } from "../../format.ts";
 import { isHost } from "../../oci/reference.ts";
 import { type SelfSigned, selfSigned } from "./authority.ts";
 import { bundleLibrary } from "./library.ts";
@@ -15,6 +16,9 @@ import { bundleLibrary } from "./library.ts";
 export interface ServeOptions {
   /** Paths of bundles. */
   bundles: string[];
+  /** Paths of bundles that answer only for what none of the others has: an older one beside its successor. */
+  fallback?: string[];
+  opening?: Opening | undefined;
   listen: string;
   store?: string;
   /** Paths of PEM files. */
@@ -25,6 +29,8 @@ export interface ServeOptions {
   htpasswd?: string;
   /** Users of `htpasswd` who may push and delete. */
   writers?: string[];
+  /** Of the store: also remove manifests that no tag leads to. */
+  collectUntagged?: boolean;
   /** Lets everybody push and delete, on any address. */
   anonymousWrites: boolean;
   /** Path of the access log; without it lines go to `say`. */
@@ -62,8 +68,17 @@ export async function serve(options: ServeOptions): Promise<ServeResult> {
   const { host } = parseListen(options.listen);
   const bundles: BundleReader[] = [];
   try {
-    for (const path of options.bundles) bundles.push(await BundleReader.openUnless(options.signal, path));
-    const library = bundles.length > 0 ? [bundleLibrary(bundles)] : [];
+    const newest = options.bundles.length;
+    for (const path of [...options.bundles, ...(options.fallback ?? [])])
+      bundles.push(await BundleReader.openUnless(options.signal, path, options.opening));
+    for (const bundle of bundles) {
+      bundle.leanOn(bundles);
+      checkWhole(bundle);
+    }
+    const library = [
+      ...(newest > 0 ? [bundleLibrary(bundles.slice(0, newest))] : []),
+      ...bundles.slice(newest).map((older) => bundleLibrary([older])),
+    ];
     const made = options.selfSigned
       ? await selfSigned(
           stateDirectory(options.store),
@@ -89,11 +104,18 @@ async function run(
   const log = await AccessLog.open(options.accessLog, options.say);
   const server = await startServer({
     ...content,
+    ...(authority ? { authority: { cert: authority.cert, fingerprint: authority.fingerprint } } : {}),
     listen,
     ...(store ? { store } : {}),
     ...(htpasswd ? { htpasswd } : {}),
     writers,
     anonymousWrites,
+    ...(options.collectUntagged ? { collectUntagged: true } : {}),
+    collected: ({ manifests, blobs, bytes }) =>
+      options.emit({
+        type: "note",
+        message: `Removed from the store, since nothing refers to it: ${count(manifests, "manifest")}, ${count(blobs, "blob")} (${formatBytes(bytes)})`,
+      }),
     log: (entry) => log.add(entry),
   });
   const kept = authority && { file: authority.file, fingerprint: authority.fingerprint };
