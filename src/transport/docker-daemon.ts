@@ -18,11 +18,14 @@ export interface DaemonOptions extends TarOptions {
 const MAX_AGE = 7 * 24 * 3600 * 1000;
 const MAX_KEPT = 20 * 2 ** 30;
 
-/** The only client of the Docker engine: it obeys DOCKER_HOST and the like, as docker does. */
-export async function connect(): Promise<import("dockerode")> {
+/**
+ * The only client of the Docker engine: it obeys DOCKER_HOST and the like, as docker does.
+ * @param socketPath another engine's socket
+ */
+export async function connect(socketPath?: string): Promise<import("dockerode")> {
   const { default: Dockerode } = await import("dockerode");
   try {
-    return new Dockerode();
+    return socketPath === undefined ? new Dockerode() : new Dockerode({ socketPath });
   } catch (cause) {
     throw new AirgapError(
       "usage",

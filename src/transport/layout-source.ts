@@ -9,7 +9,7 @@ import { formatReference, tryParseReference, withDefaultTag } from "../oci/refer
 import { namesOf, type SpreadImage, spreadImages } from "./layout-index.ts";
 import { MemorySource } from "./memory.ts";
 import { readBlob } from "./read.ts";
-import { regionStream, writeRegion } from "./region.ts";
+import { regionStream, slice, writeRegion } from "./region.ts";
 import type { FetchOptions, Range, Region, Source } from "./types.ts";
 import { verifiedStream } from "./verify.ts";
 
@@ -322,7 +322,7 @@ function bare({ mediaType, digest, size, artifactType }: Descriptor): Descriptor
 }
 
 /** The part of a region that a range names, as far as it exists. */
-function part({ fd, offset, size }: Region, range: Range): Region {
-  const from = Math.min(range.offset, size);
-  return { fd, offset: offset + from, size: Math.min(range.length ?? size - from, size - from) };
+function part(region: Region, range: Range): Region {
+  const from = Math.min(range.offset, region.size);
+  return slice(region, from, Math.min(range.length ?? region.size - from, region.size - from));
 }

@@ -76,5 +76,8 @@ export interface Destination {
 export interface Region {
   fd: number;
   offset: number;
+  /** Of all of it, `rest` included. */
   size: number;
+  /** Where it goes on in another file: volumes of a bundle. */
+  rest?: Region;
 }

@@ -41,9 +41,20 @@ describe("airgap push", () => {
     await using harbor = await startHarbor({ projects: { site: {} } });
     fill(harbor.store, "site/team/app", older, "v1");
     const name = `${harbor.host}/site/team/app:v1 ${image.root.digest}, was ${older.root.digest}`;
-    expect((await push(harbor.host, "Harbor12345", "--dry-run")).stdout).toContain(`would-replace ${name}`);
-    expect((await push(harbor.host, "Harbor12345")).stdout).toContain(`replaced ${name}`);
-    expect((await push(harbor.host, "Harbor12345")).stdout).toMatch(/^present /);
+    const dry = await push(harbor.host, "Harbor12345", "--dry-run");
+    expect(dry.stdout).toContain(`would-replace ${name}`);
+    expect(dry.stderr).toMatch(/: would send at most 1 image: \d+ blobs? \(/);
+    const sent = await push(harbor.host, "Harbor12345");
+    expect(sent.stdout).toContain(`replaced ${name}`);
+    expect(sent.stderr).toMatch(
+      /: 1 image sent: \d+ blobs? \(.*\), 0 mounted, 0 of their blobs already there\n/,
+    );
+    const again = await push(harbor.host, "Harbor12345");
+    expect(again.stdout).toMatch(/^present /);
+    expect(again.stderr).toMatch(/: 1 image already there; nothing sent\n/);
+    expect((await push(harbor.host, "Harbor12345", "--dry-run")).stderr).toMatch(
+      /: 1 image already there; nothing to send\n/,
+    );
   });
 
   it("prints the secrets of robot accounts once, on stdout alone", async () => {

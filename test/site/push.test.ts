@@ -53,6 +53,7 @@ describe("push", () => {
         name: `${registry.host}/quay.io/team/one:v1`,
         digest: one.root.digest,
         mediaType: MediaType.ociManifest,
+        bytes: expect.any(Number),
         state: "pushed",
       },
       {
@@ -60,6 +61,7 @@ describe("push", () => {
         name: `${registry.host}/quay.io/team/two:v1`,
         digest: two.root.digest,
         mediaType: MediaType.ociManifest,
+        bytes: expect.any(Number),
         state: "pushed",
       },
     ]);

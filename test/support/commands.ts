@@ -59,7 +59,7 @@ const stands = (value: string): boolean => /^[A-Z…<$[]|…|\|/.test(value);
  * @param line begins with `airgap `
  */
 export function problemOf(line: string, commands: Map<string, CommandShape>): string | undefined {
-  const [, ...words] = wordsOf(line.split(/\s(?:#|\||[12]?>|&&|;)/)[0] ?? "");
+  const [, ...words] = wordsOf(line.split(/\s(?:#|\||[12]?>|<|&&|;)/)[0] ?? "");
   const [first = "-"] = words;
   if (first.startsWith("-") || stands(first) || ["help", "version"].includes(first)) return undefined;
   const id = [2, 1].map((n) => words.slice(0, n).join(" ")).find((name) => commands.has(name));

@@ -3,9 +3,9 @@ import type { Emit } from "../../events.ts";
 import { quote } from "../../host/host.ts";
 import { run } from "../../host/process.ts";
 import { parsePlatform } from "../../oci/platform.ts";
-import type { Reference } from "../../oci/reference.ts";
+import { formatReference, type Reference } from "../../oci/reference.ts";
 import { findAttached } from "../../resolve/images/attached.ts";
-import { openPlace, openTarget, parsePlace } from "../../transport/open.ts";
+import { openPlace, openTarget, type Place, parsePlace } from "../../transport/open.ts";
 import { Registries } from "../../transport/registry/registries.ts";
 import { withExit } from "../exit.ts";
 import { PushTarget } from "../push/target.ts";
@@ -104,7 +104,11 @@ export async function copyWith(registries: Registries, options: CopyOptions): Pr
       ...(HOLDS_ATTACHED.includes(to.kind) ? { findAttached } : {}),
     });
     await destination.close?.();
-    return result;
+    return {
+      ...result,
+      source: placeText(from),
+      destination: placeText(to),
+    };
   } catch (error) {
     await destination.close?.().catch(() => {});
     const explained = target ? target.explain(error) : error;
@@ -114,6 +118,12 @@ export async function copyWith(registries: Registries, options: CopyOptions): Pr
     await source.close?.();
   }
 }
+
+/** A place with its tag, name or digest; a source and a destination know their repository, folder or file only. */
+const placeText = (place: Place): string =>
+  place.kind === "docker"
+    ? `docker://${formatReference(place.reference)}`
+    : `${place.kind}:${place.path}${place.name === "" ? "" : `:${place.name}`}`;
 
 const openRegistry = (
   registries: Registries,

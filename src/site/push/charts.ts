@@ -3,8 +3,8 @@ import type { BundleReader } from "../../bundle/reader.ts";
 import { parseTarget } from "../../names/landing.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { formatReference, isRepository, isTag } from "../../oci/reference.ts";
-import { MemorySource } from "../../transport/memory.ts";
 import type { Source } from "../../transport/types.ts";
+import { withMade } from "./made.ts";
 import type { PushImage } from "./plan.ts";
 
 /** Charts on their way to a registry, with the content that is made of them. */
@@ -46,22 +46,6 @@ export async function chartsToPush(bundle: BundleReader, target: string): Promis
   return {
     images: [...byPlace.values()],
     digests: new Set(blobs.keys()),
-    source: withMade(bundle.source(), new MemorySource("charts", [...blobs.values()]), blobs),
-  };
-}
-
-/** A bundle's source that has what was made of it too. */
-function withMade(source: Source, made: MemorySource, blobs: ReadonlyMap<Digest, Buffer>): Source {
-  const { writeTo, region } = source;
-  return {
-    name: source.name,
-    resolve: (reference) => source.resolve(reference),
-    fetch: (descriptor, options) => (blobs.has(descriptor.digest) ? made : source).fetch(descriptor, options),
-    async writeTo(descriptor, range, sink, signal) {
-      const bytes = blobs.get(descriptor.digest);
-      if (bytes === undefined) return writeTo?.call(source, descriptor, range, sink, signal);
-      sink(bytes.subarray(range.offset, range.offset + (range.length ?? bytes.length)));
-    },
-    region: (descriptor) => (blobs.has(descriptor.digest) ? undefined : region?.call(source, descriptor)),
+    source: withMade(bundle.source(), blobs),
   };
 }

@@ -1,9 +1,11 @@
+import { planOf } from "../../copy.ts";
 import { count } from "../../format.ts";
 import type { Lock } from "../../lock/lock.ts";
 import { checkLandingNames, HARBOR_NAMES, type LandingRules, parseTarget } from "../../names/landing.ts";
 import { parseMapRule } from "../../names/map-rule.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Registries } from "../../transport/registry/registries.ts";
+import type { RegistrySource } from "../../transport/registry/source.ts";
 import type { Source } from "../../transport/types.ts";
 import { withExit } from "../exit.ts";
 import type { NewProject } from "../harbor/api.ts";
@@ -11,16 +13,19 @@ import { parseQuota } from "../harbor/quota.ts";
 import { RobotMaker } from "../harbor/robots.ts";
 import type { PushCharts } from "./charts.ts";
 import { checkBeforeSending } from "./check.ts";
-import { graphs, NewContent } from "./content.ts";
-import { isComplete, takeInventory } from "./inventory.ts";
+import { type Graph, graphs, NewContent } from "./content.ts";
+import { type Completed, type CountedOn, findCountedOn } from "./counted-on.ts";
+import { type ImageState, isComplete, takeInventory } from "./inventory.ts";
+import { withMade } from "./made.ts";
 import { commandOf, type PushOptions } from "./options.ts";
 import { carriedBy, landingsOf, planPush, projectOf } from "./plan.ts";
 import { type PushedImage, type PushResult, resultOf } from "./result.ts";
 import { pretend, send } from "./send.ts";
+import type { ImageSignatures } from "./signatures.ts";
 import { PushTarget } from "./target.ts";
 
 export interface FillOptions extends PushOptions {
-  bundle: { name: string; lock: Lock; source: Source };
+  bundle: { name: string; lock: Lock; source: Source; counted?: CountedOn | undefined };
   registries: Registries;
   /** The bundle's charts, where they are to land too. */
   charts?: PushCharts | undefined;
@@ -54,7 +59,8 @@ export async function fillRegistry(options: FillOptions): Promise<PushResult> {
   const rules = rulesOf(options);
   const create = newProjects(options);
   const images = [...planPush(bundle.lock, rules), ...(charts?.images ?? [])];
-  const source = charts?.source ?? bundle.source;
+  let source = charts?.source ?? bundle.source;
+  let holders: Completed["holders"] | undefined;
   const repository = images[0]?.root.repository;
   let target: PushTarget | undefined;
   let sending = false;
@@ -78,11 +84,21 @@ export async function fillRegistry(options: FillOptions): Promise<PushResult> {
       name: "Looking",
       detail: `which of ${count(images.length, "image")} ${options.target} has`,
     });
-    const states = await takeInventory(images, target, signal);
+    const found = await takeInventory(images, target, signal);
+    const signed = await withSignatures(found, options, target);
+    const { states } = signed;
     const todo = repair ? states : states.filter((state) => !isComplete(state));
     const carried = carriedBy(bundle.lock);
     const carries = (descriptor: Descriptor): boolean =>
-      carried(descriptor) || charts?.digests.has(descriptor.digest) === true;
+      carried(descriptor) ||
+      charts?.digests.has(descriptor.digest) === true ||
+      signed.blobs.has(descriptor.digest);
+    if (bundle.counted?.blobs.length) {
+      const { counted, lock } = bundle;
+      const search = { counted, lock, rules, images, source, registries, target, signal };
+      ({ source, holders } = await findCountedOn(search));
+    }
+    if (signed.blobs.size > 0) source = withMade(source, signed.blobs);
     const graph = graphs(source, carries);
     const content = await NewContent.of(states, { target, graph, ...(signal ? { signal } : {}) });
     const work = {
@@ -93,12 +109,14 @@ export async function fillRegistry(options: FillOptions): Promise<PushResult> {
       carries,
       graph,
       content,
+      holders,
       ...(create ? { create } : {}),
     };
     const made = todo.length > 0 ? await checkBeforeSending(todo, work) : [];
     sending = !dryRun;
     const totals = dryRun ? await pretend(todo, content) : await send(todo, states, work);
-    const result = resultOf(options, bundle.lock, target, states, {
+    const sizes = await sizesOf(states, graph);
+    const result = resultOf(options, bundle.lock, target, states, sizes, {
       projects: made,
       totals,
       ...(robots && !dryRun ? { robots: await robots.make(emit) } : {}),
@@ -108,6 +126,28 @@ export async function fillRegistry(options: FillOptions): Promise<PushResult> {
   } catch (error) {
     throw withExit(target ? target.explain(error) : error, sending);
   }
+}
+
+/** With `--sign-key`: every image gets a signature, as one more attachment. */
+async function withSignatures(
+  states: ImageState[],
+  { signer, registries, signal }: FillOptions,
+  { client }: PushTarget,
+): Promise<ImageSignatures> {
+  if (signer === undefined) return { states, blobs: new Map() };
+  const { signImages } = await import("./signatures.ts");
+  const open = (repository: string): RegistrySource => registries.source(client.host, repository);
+  return signImages(states, { signer, open, signal });
+}
+
+/** Bytes that each image reaches. */
+async function sizesOf(states: ImageState[], graph: Graph): Promise<Map<ImageState, number>> {
+  const sizes = new Map<ImageState, number>();
+  for (const state of states) {
+    const reached = await graph(state.image.root.descriptor);
+    sizes.set(state, planOf([reached]).bytes);
+  }
+  return sizes;
 }
 
 /** Says which images nobody can pull, and why. */

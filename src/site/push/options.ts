@@ -1,6 +1,8 @@
+import type { Opening } from "../../bundle/reader.ts";
 import type { Emit } from "../../events.ts";
 import { quote } from "../../host/host.ts";
 import type { NameLayout } from "../../names/landing.ts";
+import type { Signer } from "../../trust/key.ts";
 
 /** What `airgap push` is told; paths and texts as they were typed. */
 export interface PushOptions {
@@ -15,6 +17,10 @@ export interface PushOptions {
   projectQuota?: string;
   /** Push charts too, as artifacts for `helm pull`. */
   withCharts?: boolean;
+  /** Signs every image at the target, for admission controllers and `cosign verify --key`. */
+  signer?: Signer | undefined;
+  /** The path of the signer's key, for commands to type again. */
+  signKey?: string | undefined;
   /** Make robot accounts in Harbor: one for nodes, one for the next push. */
   makeRobots?: boolean;
   /** Where their secrets go, instead of to stdout. */
@@ -32,6 +38,7 @@ export interface PushOptions {
   caFile?: string;
   emit: Emit;
   signal?: AbortSignal;
+  opening?: Opening | undefined;
 }
 
 /** The command with all its options, to be typed again. */
@@ -48,6 +55,7 @@ export function commandOf(bundle: string, options: PushOptions): string {
     ...value("--create-projects", options.createProjects),
     ...value("--project-quota", options.projectQuota),
     ...toggle("--charts", options.withCharts),
+    ...value("--sign-key", options.signKey),
     ...toggle("--make-robots", options.makeRobots),
     ...value("--robots-file", options.robotsFile),
     ...toggle("--dry-run", options.dryRun),

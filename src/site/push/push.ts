@@ -14,7 +14,7 @@ import type { PushResult } from "./result.ts";
 export async function push(options: PushOptions & { bundle: string }): Promise<PushResult> {
   const { concurrency, insecure, caFile, emit, signal } = options;
   const { host } = parseTarget(options.target);
-  const reader = await BundleReader.openUnless(signal, options.bundle);
+  const reader = await BundleReader.openUnless(signal, options.bundle, options.opening);
   const registries = Registries.forUser(run, {
     trust: (asked) =>
       asked === host ? { ...(insecure ? { insecure } : {}), ...(caFile ? { caFile } : {}) } : {},
@@ -25,7 +25,12 @@ export async function push(options: PushOptions & { bundle: string }): Promise<P
     return await fillRegistry({
       ...options,
       registries,
-      bundle: { name: options.bundle, lock: reader.lock, source: reader.source() },
+      bundle: {
+        name: options.bundle,
+        lock: reader.lock,
+        source: reader.source(),
+        counted: reader.delta && { blobs: reader.missing(), images: reader.delta.images },
+      },
       charts: options.withCharts ? await toPush(reader, options.target) : undefined,
     });
   } finally {

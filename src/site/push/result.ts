@@ -13,6 +13,8 @@ export interface PushedImage {
   name: string;
   digest: Digest;
   mediaType: string;
+  /** Of everything that it reaches; images may share some of it. */
+  bytes: number;
   state: "pushed" | "present" | "would-push";
   /** The digest that the tag had before. */
   replaced?: Digest;
@@ -30,6 +32,8 @@ export interface PushResult {
   /** Projects that were made, or would be. */
   projects: string[];
   images: PushedImage[];
+  /** The fingerprint of the key whose signatures the images have now, or would have. */
+  signedBy?: string;
   /** Robot accounts that were made. Their secrets are shown here once, unless they went to a file. */
   robots?: MadeRobots;
   /** Items of the bundle that no registry takes; `airgap serve` gives them out. */
@@ -38,10 +42,11 @@ export interface PushResult {
 }
 
 export function resultOf(
-  { target, dryRun, repair, withCharts }: PushOptions,
+  { target, dryRun, repair, withCharts, signer }: PushOptions,
   lock: Lock,
   { harbor, withheld }: PushTarget,
   states: ImageState[],
+  sizes: ReadonlyMap<ImageState, number>,
   done: Pick<PushResult, "projects" | "totals" | "robots">,
 ): PushResult {
   const stateOf = (state: ImageState): PushedImage["state"] =>
@@ -53,7 +58,8 @@ export function resultOf(
     ...(version ? { version } : {}),
     dryRun,
     projects: done.projects,
-    images: states.map((state) => pushedImage(state, stateOf(state), withheld)),
+    images: states.map((state) => pushedImage(state, sizes.get(state) ?? 0, stateOf(state), withheld)),
+    ...(signer ? { signedBy: signer.publicKey.fingerprint } : {}),
     ...(done.robots ? { robots: done.robots } : {}),
     notImages: lock.items.filter(({ kind }) => kind !== "image" && !(withCharts && kind === "chart")).length,
     totals: done.totals,
@@ -62,6 +68,7 @@ export function resultOf(
 
 function pushedImage(
   state: ImageState,
+  bytes: number,
   word: PushedImage["state"],
   withheld: ReadonlyMap<string, string>,
 ): PushedImage {
@@ -80,6 +87,7 @@ function pushedImage(
     name: image.to,
     digest,
     mediaType,
+    bytes,
     state: word,
     ...(found.digest !== undefined && found.digest !== digest ? { replaced: found.digest } : {}),
     ...(reason === undefined ? {} : { withheld: reason }),

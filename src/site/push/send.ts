@@ -1,9 +1,11 @@
 import pLimit from "p-limit";
 import { Copier, type CopyJob, type CopyTotals, planOf, stillBroken } from "../../copy.ts";
 import type { Emit } from "../../events.ts";
+import { count } from "../../format.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
+import type { Digest } from "../../oci/digest.ts";
 import { mapConcurrent } from "../../transport/map-concurrent.ts";
-import type { Source } from "../../transport/types.ts";
+import type { Destination, Source } from "../../transport/types.ts";
 import { type Graph, type NewContent, rootsOf } from "./content.ts";
 import { type ImageState, isPresent } from "./inventory.ts";
 import type { PushTarget } from "./target.ts";
@@ -14,6 +16,8 @@ export interface SendOptions {
   /** Which part of a graph the bundle has. */
   carries: (descriptor: Descriptor) => boolean;
   graph: Graph;
+  /** Who at the target has what a delta counts on. */
+  holders?: ReadonlyMap<Digest, Destination> | undefined;
   repair: boolean;
   /** Images at a time. */
   concurrency: number;
@@ -44,7 +48,11 @@ function jobFor(
 async function plan(
   todo: ImageState[],
   { graph, repair }: SendOptions,
-): Promise<{ items: number; bytes: number }> {
+): Promise<{ items: number; bytes: number; names: Map<string, string> }> {
+  const names = new Map<string, string>();
+  for (const state of todo)
+    for (const { root } of rootsOf(state))
+      for (const { digest } of await graph(root.descriptor)) names.set(digest, state.image.to);
   const roots = todo.flatMap(rootsOf).filter((found) => repair || !isPresent(found));
   const total = { items: 0, bytes: 0 };
   for (const [, group] of Map.groupBy(roots, ({ root }) => root.repository)) {
@@ -52,7 +60,7 @@ async function plan(
     total.items += items;
     total.bytes += bytes;
   }
-  return total;
+  return { ...total, names };
 }
 
 /**
@@ -67,9 +75,11 @@ export async function send(
 ): Promise<CopyTotals> {
   const { emit, signal, repair, concurrency, target } = options;
   const copier = new Copier({ emit, repair, ...(signal ? { signal } : {}) });
+  for (const [digest, holder] of options.holders ?? []) copier.holds(digest, holder);
   if (todo.length === 0) return copier.totals;
   if (!repair)
     for (const state of states) if (isPresent(state.found)) await copier.knows(jobFor(state, options));
+  emit({ type: "phase", name: "Sending", detail: `${count(todo.length, "image")} to ${target.client.host}` });
   emit({ type: "plan", ...(await plan(todo, options)) });
   const limit = pLimit(concurrency);
   const one = async (state: ImageState, stop: AbortSignal): Promise<void> => {

@@ -7,6 +7,7 @@ import { requestToken, type ScopeText, type Token, type TokenService } from "./t
 
 /** The rights that a request needs: on one repository, and for a mount on another. */
 export interface Scope {
+  /** Empty: the list of all repositories. */
   repository: string;
   actions: "pull" | "pull,push";
 }
@@ -23,7 +24,8 @@ export interface AuthorizerOptions {
 /** Harbor looks at rights project by project, so that one token serves all of a project's repositories. */
 export const HARBOR_SERVICE = "harbor-registry";
 
-const textOf = (scope: Scope): ScopeText => `repository:${scope.repository}:${scope.actions}`;
+const textOf = (scope: Scope): ScopeText =>
+  scope.repository === "" ? "registry:catalog:*" : `repository:${scope.repository}:${scope.actions}`;
 const projectOf = (scope: Scope): string => scope.repository.split("/", 1)[0] as string;
 
 /**

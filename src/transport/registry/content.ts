@@ -1,11 +1,9 @@
-import { read } from "node:fs";
-import { promisify } from "node:util";
 import { AirgapError, Exit } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { algorithmOf, finish, hasher } from "../../oci/digest.ts";
+import { fillFrom, slice } from "../region.ts";
 import type { Region, Source } from "../types.ts";
 
-const readAsync = promisify(read);
 const CHUNK = 256 * 1024;
 /** Bodies up to this size are sent from one buffer, together with the request's head. */
 const SMALL = 64 * 1024;
@@ -17,15 +15,6 @@ interface Pair {
   busy: boolean;
 }
 const pairs: Pair[] = [];
-
-/** Fills a buffer from an offset in a file; the result is shorter when the file ends. */
-async function readInto(fd: number, buffer: Buffer, position: number): Promise<Buffer> {
-  let filled = 0;
-  for (let got = 1; filled < buffer.length && got > 0; filled += got) {
-    got = (await readAsync(fd, buffer, filled, buffer.length - filled, position + filled)).bytesRead;
-  }
-  return buffer.subarray(0, filled);
-}
 
 /** The bytes of one blob to send; any part of them, as often as needed. */
 export class Content {
@@ -70,7 +59,7 @@ export class Content {
   async #small(from: number, length: number): Promise<Uint8Array> {
     const region = this.#region(from, length);
     const bytes = region
-      ? await readInto(region.fd, Buffer.allocUnsafe(length), region.offset)
+      ? await fillFrom(region, Buffer.allocUnsafe(length), 0)
       : await this.#collect(from, length);
     if (bytes.length !== length) throw this.#short(from + bytes.length);
     this.#sent(from + length);
@@ -114,7 +103,7 @@ export class Content {
 
   #region(from: number, length: number): Region | undefined {
     const region = this.#source.region?.(this.descriptor);
-    return region && { fd: region.fd, offset: region.offset + from, size: length };
+    return region && slice(region, from, length);
   }
 
   #chunks(from: number, length: number): AsyncIterable<Uint8Array> {
@@ -136,16 +125,17 @@ export class Content {
    * chunk when it asks for the next but one; undici waits for the socket to drain after
    * each chunk that is larger than the socket's own buffer, and these are.
    */
-  async *#fromRegion({ fd, offset, size }: Region): AsyncGenerator<Uint8Array> {
+  async *#fromRegion(region: Region): AsyncGenerator<Uint8Array> {
     const pair = pairs.pop() ?? {
       buffers: [Buffer.allocUnsafe(CHUNK), Buffer.allocUnsafe(CHUNK)],
       busy: true,
     };
     pair.busy = true;
     this.#pairs.push(pair);
+    const { size } = region;
     const fill = (index: number, at: number): Promise<Buffer> => {
       const buffer = pair.buffers[index % 2] as Buffer;
-      return readInto(fd, buffer.subarray(0, Math.min(CHUNK, size - at)), offset + at);
+      return fillFrom(region, buffer.subarray(0, Math.min(CHUNK, size - at)), at);
     };
     let next: Promise<Buffer> | undefined = fill(0, 0);
     try {
