@@ -4,20 +4,35 @@ import type { FlagInput } from "@oclif/core/interfaces";
 import { AirgapError, Exit, messageOf } from "./errors.ts";
 import type { Emit } from "./events.ts";
 import { printable, withoutLogins } from "./format.ts";
-import { createReporter, type Reporter } from "./report/reporter.ts";
+import { guardOutput } from "./report/output.ts";
+import { createReporter, PROGRESS_STYLES, type ProgressStyle, type Reporter } from "./report/reporter.ts";
+import { askSecret } from "./report/secret.ts";
+import { usageError } from "./report/usage-error.ts";
 
 /** Flags that a variable may set: they change how a command works and prints, never what it checks. docs/environment.md */
 export const FROM_ENVIRONMENT: readonly string[] = ["concurrency", "quiet", "verbose"];
 
-/** Adds the `AIRGAP_*` variable to each flag that may have one. */
+/** Adds the `AIRGAP_*` variable to each flag that may have one; help does not call an empty list a default. */
 export function withEnv<T extends FlagInput>(flags: T): T {
-  for (const [name, flag] of Object.entries(flags))
+  for (const [name, flag] of Object.entries(flags)) {
     if (FROM_ENVIRONMENT.includes(name)) flag.env ??= `AIRGAP_${name.toUpperCase().replaceAll("-", "_")}`;
+    if (flag.type === "option" && Array.isArray(flag.default) && flag.default.length === 0)
+      flag.defaultHelp = async () => undefined;
+  }
   return flags;
 }
 
+guardOutput();
+
 /** Reads a boolean variable as oclif does. */
 const isSet = (name: string): boolean => /^(?:true|1|yes|y)$/i.test(process.env[name] ?? "");
+
+/** Errors are told before flags are parsed, so the words themselves are asked. */
+function progressIn(words: readonly string[]): ProgressStyle {
+  const i = words.findIndex((word) => word === "--progress" || word.startsWith("--progress="));
+  const value = i < 0 ? "auto" : (words[i]?.split("=")[1] ?? words[i + 1]);
+  return PROGRESS_STYLES.find((style) => style === value) ?? "auto";
+}
 
 /**
  * The base of all commands: `run` parses flags, calls one function of a room and returns its
@@ -27,6 +42,7 @@ export abstract class BaseCommand<Result> extends Command {
   static override enableJsonFlag = true;
 
   static override baseFlags = withEnv({
+    json: Flags.boolean({ description: "Print the result as JSON on stdout", helpGroup: "COMMON" }),
     quiet: Flags.boolean({
       char: "q",
       description: "Print nothing but the result and errors",
@@ -37,6 +53,12 @@ export abstract class BaseCommand<Result> extends Command {
     yes: Flags.boolean({
       char: "y",
       description: "Answer every question with yes, except about SSH host keys",
+      helpGroup: "COMMON",
+    }),
+    progress: Flags.string({
+      description: "auto; json: every event as a line of JSON on stderr; none",
+      options: PROGRESS_STYLES,
+      default: "auto",
       helpGroup: "COMMON",
     }),
     color: Flags.boolean({
@@ -66,6 +88,7 @@ export abstract class BaseCommand<Result> extends Command {
       json: this.jsonEnabled(),
       quiet: this.argv.some((word) => word === "--quiet" || word === "-q") || isSet("AIRGAP_QUIET"),
       verbose: this.argv.some((word) => word === "--verbose" || word === "-v") || isSet("AIRGAP_VERBOSE"),
+      progress: progressIn(this.argv),
       color: !this.argv.includes("--no-color") && !process.env["NO_COLOR"],
     });
     return this.#reporter;
@@ -97,10 +120,24 @@ export abstract class BaseCommand<Result> extends Command {
     }
   }
 
+  /**
+   * The passphrase of a private key: of the variable, or typed and not shown.
+   * @returns undefined without the variable and without a terminal
+   */
+  protected async passphrase(question: string): Promise<string | undefined> {
+    const given = process.env["AIRGAP_KEY_PASSPHRASE"];
+    if (given !== undefined) return given;
+    if (!process.stdin.isTTY || !process.stderr.isTTY) return undefined;
+    this.report.end();
+    return askSecret(question, this.signal);
+  }
+
   override async init(): Promise<void> {
     await super.init();
     for (const name of ["SIGINT", "SIGTERM"] as const) {
       process.once(name, () => {
+        // Requests under way may take seconds to end.
+        this.report.say("Stopping …");
         this.#stop.abort(
           new AirgapError("interrupted", `Stopped by ${name}; nothing is lost`, {
             suggestions: ["run the same command again"],
@@ -143,14 +180,15 @@ export abstract class BaseCommand<Result> extends Command {
   /** oclif's own errors are about usage; everything else is a bug and shows its stack. */
   #other(error: Error & { exitCode?: number; oclif?: { exit?: number | false } }): unknown {
     if (error.oclif !== undefined) {
-      if (this.jsonEnabled())
-        this.logJson({ error: { code: "usage", message: withoutLogins(messageOf(error)), suggestions: [] } });
-      else
-        this.report.error(
-          new AirgapError("usage", messageOf(error), {
-            suggestions: [`airgap ${this.id?.replaceAll(":", " ") ?? ""} --help`],
-          }),
-        );
+      // Else oclif warns that the command did not parse its words, where NODE_ENV is development or test.
+      this.parsed = true;
+      const { flags, baseFlags } = this.ctor;
+      const usage = usageError(this.id?.replaceAll(":", " ") ?? "", messageOf(error), [
+        ...Object.keys(flags ?? {}),
+        ...Object.keys(baseFlags ?? {}),
+      ]);
+      if (this.jsonEnabled()) this.logJson(this.toErrorJson(usage));
+      else this.report.error(usage);
       process.exitCode = typeof error.oclif.exit === "number" ? error.oclif.exit : Exit.usage;
       return undefined;
     }

@@ -161,7 +161,8 @@ export async function copyImage(options: CopyImageOptions): Promise<CopyImageRes
   ];
   const whole: CopyPlan = { root, attached: alongside, content: graphs.flat() };
   const { attached, rootPresent } = (await options.check?.(whole)) ?? whole;
-  emit({ type: "plan", ...planOf(graphs) });
+  const names = new Map(graphs.flat().map((each) => [each.digest, source.name]));
+  emit({ type: "plan", ...planOf(graphs), names });
   const copier = new Copier({ emit, signal });
   for (const known of options.mountFrom ? [root, ...attached.map((each) => each.descriptor)] : []) {
     await copier.knows({ root: known, source, destination: options.mountFrom as Destination, carries });

@@ -137,6 +137,11 @@ export class Copier {
     }
   }
 
+  /** A destination that has a blob: the others of its store may mount it from there. */
+  holds(digest: Digest, destination: Destination): void {
+    this.#holders.set(inStore(destination, digest), Promise.resolve(destination));
+  }
+
   async #graph(job: CopyJob, root: Descriptor, tags: string[], depth = 0): Promise<void> {
     this.#signal.throwIfAborted();
     const all = depth < MAX_INDEX_DEPTH ? await this.#children(root, job.source) : [];
@@ -203,7 +208,6 @@ export class Copier {
     );
     this.totals[moved].blobs++;
     this.totals[moved].bytes += blob.size;
-    if (moved === "present") this.#emit({ type: "progress", item: blob.digest, bytes: blob.size });
     this.#emit({
       type: "item",
       item: blob.digest,

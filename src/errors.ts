@@ -72,18 +72,46 @@ export function isAirgapError(error: unknown, ...codes: ErrorCode[]): error is A
   return error instanceof AirgapError && (codes.length === 0 || codes.includes(error.code));
 }
 
+/** What the system's errors of files mean, by their code. errno(3) */
+const SYSTEM: Record<string, string> = {
+  ENOENT: "no such file or folder",
+  EACCES: "permission denied",
+  EPERM: "not permitted",
+  EISDIR: "it is a folder",
+  ENOTDIR: "a part of the path is not a folder",
+  ENOSPC: "no space is left on the device",
+  EDQUOT: "the disk quota is used up",
+  EROFS: "the file system is read-only",
+  EEXIST: "it is there already",
+  ELOOP: "too many symbolic links",
+};
+
+/** `ENOENT: no such file or directory, open 'x'` */
+const SYSTEM_MESSAGE = /\b(E[A-Z]+): [^,:]+, [a-z]+(?: '([^']*)')?(?: -> '([^']*)')?/g;
+
+/**
+ * Node's own message without what a user of this tool cannot use: flags of Node, names of system calls.
+ * @param before what was said before it: a path in it is not repeated
+ */
+function inWords(message: string, before: string): string {
+  return message
+    .replace(/; if the root CA is installed locally, try running Node\.js with --use-system-ca/g, "")
+    .replace(SYSTEM_MESSAGE, (whole, code: string, path?: string, to?: string) => {
+      if (!Object.hasOwn(SYSTEM, code)) return whole;
+      const paths = [path, to].filter((each) => each !== undefined && !before.includes(each));
+      return [...(paths.length > 0 ? [paths.join(" → ")] : []), SYSTEM[code]].join(": ");
+    });
+}
+
 /** The message of anything thrown, with the causes that add something to it. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const parts = [withoutAdvice(error.message) || error.name];
+  const parts = [inWords(error.message, "") || error.name];
   if (error instanceof AggregateError && !error.message) parts[0] = error.errors.map(messageOf).join("; ");
   for (let cause = error.cause; cause instanceof Error; cause = cause.cause) {
-    const message = withoutAdvice(cause.message);
+    const message = inWords(cause.message, parts.join(" "));
     if (message && !parts.some((part) => part.includes(message))) parts.push(message);
   }
-  return parts.join(": ");
+  // A message may have been made with that of its cause.
+  return parts.join(": ").replace(/(^|\s)([^\s:]+): \2: /g, "$1$2: ");
 }
-
-/** Node advises flags of its own, which a user of this tool cannot give. */
-const withoutAdvice = (message: string): string =>
-  message.replace(/; if the root CA is installed locally, try running Node\.js with --use-system-ca/g, "");

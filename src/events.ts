@@ -6,10 +6,10 @@ export type Event =
   | { type: "phase"; name: string; detail?: string }
   | { type: "note"; message: string }
   | { type: "warning"; message: string; suggestion?: string }
-  /** The work ahead, as far as it is known. A later plan replaces it. */
-  | { type: "plan"; items: number; bytes: number }
-  /** Bytes moved since the last such event, for the item named. */
-  | { type: "progress"; item: string; bytes: number }
+  /** The work ahead, as far as it is known. A later plan replaces it. `names`: what items are for people, by digest. */
+  | { type: "plan"; items: number; bytes: number; names?: ReadonlyMap<string, string> }
+  /** Bytes moved since the last such event, for the item named. `had`: they were there already, and count for no rate. */
+  | { type: "progress"; item: string; bytes: number; had?: true }
   | { type: "item"; item: string; state: ItemState; bytes?: number; detail?: string }
   | { type: "retry"; what: string; reason: string; attempt: number; waitMs: number }
   | { type: "step"; host: string; step: string; state: StepState; ms?: number; detail?: string };

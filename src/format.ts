@@ -11,6 +11,17 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? value : value.toFixed(value < 10 ? 2 : 1)} ${UNITS[unit]}`;
 }
 
+/**
+ * `10M`, `10MiB`, `1.5 GiB`, `500K`, `2000` → bytes; letters stand for powers of 1024, as in curl.
+ * @returns undefined for what is not a size
+ */
+export function parseBytes(text: string): number | undefined {
+  const [, number, letter = ""] = /^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*$/i.exec(text) ?? [];
+  const power = ["", "K", "M", "G", "T"].indexOf(letter.toUpperCase());
+  const bytes = Math.round(Number(number) * 1024 ** power);
+  return number !== undefined && Number.isSafeInteger(bytes) && bytes > 0 ? bytes : undefined;
+}
+
 /** `2 min 5 s`, `0.4 s` */
 export function formatDuration(ms: number): string {
   const seconds = ms / 1000;
@@ -51,3 +62,9 @@ const escaped = (character: string): string =>
 /** JSON with invisible characters as escapes; the value is the same. */
 export const jsonText = (value: unknown, indent?: number): string =>
   (JSON.stringify(value, undefined, indent) ?? "null").replace(UNSEEN, escaped);
+
+/** `a, b, c`; of many the first ones: `a, b, c, d, e and 995 more`. */
+export function someOf(names: readonly string[], most = 6): string {
+  if (names.length <= most) return names.join(", ");
+  return `${names.slice(0, most - 1).join(", ")} and ${names.length - most + 1} more`;
+}

@@ -135,6 +135,17 @@ export function usesProxy(): boolean {
   return ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].some((name) => process.env[name]);
 }
 
+/** The most frequent first failure in a company's network. */
+function proxySuggestions(outcome: Error): string[] {
+  const code = String((outcome as NodeJS.ErrnoException).code ?? messageOf(outcome));
+  if (usesProxy() && !/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH/.test(code))
+    return [];
+  if (!usesProxy() && !/ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ENETUNREACH/.test(code)) return [];
+  return usesProxy()
+    ? ["look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY: what is inside the company belongs into NO_PROXY"]
+    : ["behind a proxy: export HTTPS_PROXY=http://PROXY:PORT NO_PROXY=localhost,.company"];
+}
+
 /** An answer, or the error that came instead. */
 type Outcome = HttpResponse | Error;
 
@@ -201,10 +212,11 @@ export class Http {
     if (!(outcome instanceof Error) || outcome instanceof AirgapError) return settled(outcome);
     if (this.#ended.signal.aborted) throw stopped(url);
     const count = Math.max(tries?.failed ?? 1, 1);
+    const proxy = usesProxy() ? " through the proxy that HTTP_PROXY or HTTPS_PROXY names" : "";
     throw new AirgapError(
       "network",
-      `${method} ${redactUrl(url)} got no answer (${count} ${count === 1 ? "try" : "tries"}): ${messageOf(outcome)}`,
-      { cause: outcome, suggestions: certificateSuggestions(outcome) },
+      `${method} ${redactUrl(url)} got no answer${proxy} (${count} ${count === 1 ? "try" : "tries"}): ${messageOf(outcome)}`,
+      { cause: outcome, suggestions: [...certificateSuggestions(outcome), ...proxySuggestions(outcome)] },
     );
   }
 

@@ -46,7 +46,7 @@ export function readPem(file: string, what: string): string {
 }
 
 /** The certificates of a PEM file. Node takes a file without any and says nothing. @throws AirgapError `usage` */
-function readAuthorities(file: string): string[] {
+export function readAuthorities(file: string): string[] {
   const text = readPem(file, "the CA file");
   const blocks =
     text.match(/-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[^-]+-----END [A-Z0-9 ]+-----/g) ?? [];

@@ -1,5 +1,6 @@
 import { Args, Flags } from "@oclif/core";
 import { type ExtractedItem, type ExtractKind, extractBundle, KINDS } from "../bundle/extract.ts";
+import { bundleFlags, openingOf } from "../bundle-flags.ts";
 import { BaseCommand, withEnv } from "../command.ts";
 import { AirgapError } from "../errors.ts";
 import { count, formatBytes } from "../format.ts";
@@ -20,6 +21,7 @@ export default class Extract extends BaseCommand<{ items: ExtractedItem[] }> {
     item: Args.string({ description: "Names of items; all when none is given" }),
   };
   static override flags = withEnv({
+    ...bundleFlags,
     kind: Flags.option({
       description: "Only this kind; may be given several times",
       options: Object.keys(KINDS) as ExtractKind[],
@@ -42,6 +44,7 @@ export default class Extract extends BaseCommand<{ items: ExtractedItem[] }> {
       dir: flags.list ? undefined : args.dir,
       items: (argv as string[]).slice(2),
       kinds: flags.kind,
+      opening: openingOf(flags, this.emit),
       emit: this.emit,
       signal: this.signal,
     });

@@ -1,4 +1,5 @@
 import { Args, Flags } from "@oclif/core";
+import { bundleFlags, openingOf } from "../bundle-flags.ts";
 import { BaseCommand, withEnv } from "../command.ts";
 import { type ServeResult, serve } from "../site/serve/serve.ts";
 
@@ -14,12 +15,24 @@ export default class Serve extends BaseCommand<ServeResult> {
   static override strict = false;
   static override args = { bundle: Args.string({ description: "One or more bundles" }) };
   static override flags = withEnv({
+    ...bundleFlags,
     listen: Flags.string({
       description: "Address and port; 0.0.0.0:5000 for all interfaces",
       default: "127.0.0.1:5000",
       helpValue: "ADDR",
     }),
+    fallback: Flags.string({
+      description:
+        "A bundle that answers only for what the others do not have: an older one beside its successor",
+      helpValue: "B",
+      multiple: true,
+      multipleNonGreedy: true,
+    }),
     store: Flags.string({ description: "Directory for what is pushed", helpValue: "DIR" }),
+    "collect-untagged": Flags.boolean({
+      description: "Remove manifests from the store that no tag leads to, a day after they were pushed",
+      dependsOn: ["store"],
+    }),
     "tls-cert": Flags.string({
       description: "PEM file with the certificate and its chain",
       helpValue: "FILE",
@@ -65,6 +78,8 @@ export default class Serve extends BaseCommand<ServeResult> {
     const { argv, flags } = await this.parse(Serve);
     return serve({
       bundles: argv as string[],
+      ...(flags.fallback ? { fallback: flags.fallback } : {}),
+      opening: openingOf(flags, this.emit),
       listen: flags.listen,
       ...(flags.store ? { store: flags.store } : {}),
       ...(flags["tls-cert"] && flags["tls-key"]
@@ -76,6 +91,7 @@ export default class Serve extends BaseCommand<ServeResult> {
       ...(flags.writers === undefined
         ? {}
         : { writers: flags.writers.split(",").map((name) => name.trim()) }),
+      collectUntagged: flags["collect-untagged"],
       anonymousWrites: flags["anonymous-writes"],
       ...(flags["access-log"] ? { accessLog: flags["access-log"] } : {}),
       say: (line) => this.report.say(line),

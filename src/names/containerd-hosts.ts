@@ -16,6 +16,8 @@ export interface RegistryAccess {
 export interface MirrorTarget {
   /** `register:8443` */
   host: string;
+  /** Servers that have the same, in the order in which they are asked; the host itself without them. */
+  servers?: readonly string[] | undefined;
   prefix: string;
   layout: NameLayout;
   /** The registry tells upstreams apart by the `ns` that containerd sends, as `airgap serve` does: no path is needed. */
@@ -34,13 +36,13 @@ export interface HostsFile {
 export const hostsFolder = (registry: string): string => registry.replace(/:(\d+)$/, "_$1_");
 
 interface Mirror {
-  url: string;
+  urls: string[];
   override: boolean;
 }
 
 function mirrorOf(
   upstream: string,
-  { host, prefix, layout, byNamespace }: MirrorTarget,
+  { host, servers = [host], prefix, layout, byNamespace }: MirrorTarget,
   scheme: string,
 ): Mirror {
   if (layout === "flat")
@@ -49,11 +51,11 @@ function mirrorOf(
       "A mirror keeps paths, and --layout flat does not: rewrite the documents instead",
       { suggestions: ["use --layout host, or remove --runtime-config"] },
     );
-  const base = `${scheme}://${host}`;
+  const bases = servers.map((server) => `${scheme}://${server}`);
   const path = [prefix, layout === "host" ? hostComponent(upstream) : ""].filter(Boolean).join("/");
   return byNamespace || path === ""
-    ? { url: base, override: false }
-    : { url: `${base}/v2/${path}`, override: true };
+    ? { urls: bases, override: false }
+    : { urls: bases.map((base) => `${base}/v2/${path}`), override: true };
 }
 
 /**
@@ -61,7 +63,11 @@ function mirrorOf(
  * registry for whatever a mirror lacks.
  * https://github.com/containerd/containerd/blob/main/docs/hosts.md
  */
-function hostsToml(base: string, { url, override }: Mirror, { ca, login, insecure }: RegistryAccess): string {
+function hostsToml(
+  base: string,
+  { urls, override }: Mirror,
+  { ca, login, insecure }: RegistryAccess,
+): string {
   const common = [
     'capabilities = ["pull", "resolve"]',
     ...(ca ? [`ca = ${JSON.stringify(ca)}`] : []),
@@ -70,16 +76,12 @@ function hostsToml(base: string, { url, override }: Mirror, { ca, login, insecur
   const basic = login && `Basic ${Buffer.from(`${login.user}:${login.password}`).toString("base64")}`;
   const header = (table: string): string[] =>
     basic === undefined ? [] : ["", `[${table}]`, `  Authorization = ${JSON.stringify(basic)}`];
-  const key = `host.${JSON.stringify(url)}`;
-  const lines = [
-    `server = ${JSON.stringify(base)}`,
-    ...common,
-    ...header("header"),
-    "",
-    `[${key}]`,
-    ...[...common, ...(override ? ["override_path = true"] : [])].map((line) => `  ${line}`),
-    ...header(`${key}.header`),
-  ];
+  const server = (url: string): string[] => {
+    const key = `host.${JSON.stringify(url)}`;
+    const own = [...common, ...(override ? ["override_path = true"] : [])];
+    return ["", `[${key}]`, ...own.map((line) => `  ${line}`), ...header(`${key}.header`)];
+  };
+  const lines = [`server = ${JSON.stringify(base)}`, ...common, ...header("header"), ...urls.flatMap(server)];
   return `${lines.join("\n")}\n`;
 }
 
@@ -95,7 +97,8 @@ export function containerdHosts(
   { others = false }: { others?: boolean } = {},
 ): HostsFile[] {
   const base = `${access.scheme}://${target.host}`;
-  const own: Mirror = { url: base, override: false };
+  const servers = target.servers ?? [target.host];
+  const own: Mirror = { urls: servers.map((server) => `${access.scheme}://${server}`), override: false };
   const files = [...new Set(upstreams)]
     .filter((upstream) => upstream !== target.host)
     .map((upstream) => ({

@@ -14,7 +14,13 @@ import { Registries } from "../transport/registry/registries.ts";
 import { type MadeImage, makeImages } from "./sample-images.ts";
 
 const root = join(import.meta.dirname, "../..");
-const report = createReporter({ json: false, quiet: false, verbose: false, color: !process.env["NO_COLOR"] });
+const report = createReporter({
+  json: false,
+  quiet: false,
+  progress: "auto",
+  verbose: false,
+  color: !process.env["NO_COLOR"],
+});
 const say = (text: string): void => report.document(text);
 
 /** Starts the connected side's registry on the spec's port, or on a free one. */

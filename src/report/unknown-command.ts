@@ -23,6 +23,15 @@ export function meantBy(words: readonly string[], commands: readonly string[]): 
 
 /** oclif takes the words after an unknown command for a part of its name; this error does not. */
 export function unknownCommand(words: readonly string[], commands: readonly string[]): AirgapError {
+  const [first = ""] = words;
+  if (first.startsWith("-"))
+    return new AirgapError("usage", `${first} is not a flag of airgap itself: flags come after the command`, {
+      suggestions: [
+        words.length > 1 && meantBy(words.slice(1), commands) !== undefined
+          ? `airgap ${[...words.slice(1), first].join(" ")}`
+          : "airgap --help",
+      ],
+    });
   const topic = commands.some((command) => command.startsWith(`${words[0]} `));
   const given = words.slice(0, topic ? 2 : 1).join(" ");
   const meant = meantBy(words, commands);
@@ -38,6 +47,7 @@ export function tellUnknown(words: readonly string[], commands: readonly string[
   const reporter = createReporter({
     json,
     quiet: false,
+    progress: "auto",
     verbose: false,
     color: !words.includes("--no-color") && !process.env["NO_COLOR"],
   });

@@ -16,6 +16,7 @@ import type { ChartSpec } from "../lock/spec.ts";
 import { isRemote, readPlace } from "../transport/url.ts";
 import { carry, followLocked } from "./carry.ts";
 import { decide } from "./decide.ts";
+import { forEntry } from "./entry-error.ts";
 import {
   checkNames,
   choicesOf,
@@ -39,16 +40,24 @@ function nameOf({ chart, as }: ChartSpec): string {
 /**
  * Resolves `charts:`. Each is rendered with the spec's values. The bundle carries chart, rendering, and
  * the images that the rendering names. An installation applies the rendering.
+ * @param first the index of the first of them in the spec
  * @throws AirgapError
  */
-export async function resolveCharts(entries: ChartSpec[], context: DocumentsContext): Promise<Resolution> {
+export async function resolveCharts(
+  entries: ChartSpec[],
+  context: DocumentsContext,
+  first = 0,
+): Promise<Resolution> {
   const names = entries.map(nameOf);
   checkNames(names, "charts");
   const found: Resolution = { resolved: [], images: [] };
   for (const [i, entry] of entries.entries()) {
     const name = names[i] as string;
-    const make = (): Promise<Resolution> => makeOne(entry, name, `charts[${i}]`, context);
-    const one = context.locked ? await followLocked("chart", name, context, make) : await make();
+    const at = `charts[${first + i}]`;
+    const make = (): Promise<Resolution> => makeOne(entry, name, at, context);
+    const one = await forEntry(at, () =>
+      context.locked ? followLocked("chart", name, context, make) : make(),
+    );
     found.resolved.push(...one.resolved);
     found.images.push(...one.images);
   }

@@ -10,6 +10,7 @@ import type { Digest } from "../oci/digest.ts";
 import { ContentCache } from "../state/cache.ts";
 import { FileSource, measureFile } from "../transport/file.ts";
 import { describePlace, isRemote, localPath, streamPlace, UrlSource } from "../transport/url.ts";
+import { forEntry } from "./entry-error.ts";
 
 const FILE_TYPE = "application/octet-stream";
 
@@ -20,15 +21,25 @@ interface Located {
   place: string;
 }
 
-/** Files by URL or path, each an artifact with one titled layer, pinned by sha256. */
-export async function resolveFiles(files: FileSpec[], context: ResolveContext): Promise<Resolved[]> {
+/**
+ * Files by URL or path, each an artifact with one titled layer, pinned by sha256.
+ * @param first the index of the first of them in the spec
+ */
+export async function resolveFiles(
+  files: FileSpec[],
+  context: ResolveContext,
+  first = 0,
+): Promise<Resolved[]> {
   const resolved: Resolved[] = [];
-  for (const file of named(files, context.baseDir)) resolved.push(await resolveFile(file, context));
+  for (const file of named(files, context.baseDir, first))
+    resolved.push(await forEntry(file.at, () => resolveFile(file, context)));
   return resolved;
 }
 
 interface NamedFile {
   place: string;
+  /** As the spec writes it: a lock must not differ with the folder that it was made in. */
+  written: string;
   name: string;
   sha256: string | undefined;
   /** `files[2]` */
@@ -36,11 +47,11 @@ interface NamedFile {
 }
 
 /** What the spec says about each file, before any is read. @throws AirgapError `spec` */
-function named(files: FileSpec[], baseDir: string): NamedFile[] {
+function named(files: FileSpec[], baseDir: string, first: number): NamedFile[] {
   const taken = new Map<string, string>();
   return files.flatMap((file, i) => {
     if (file.self) return [];
-    const at = `files[${i}]`;
+    const at = `files[${first + i}]`;
     const place = placeOf(file, at, baseDir);
     const name = file.as ?? nameOf(place, at);
     const other = taken.get(name);
@@ -50,7 +61,7 @@ function named(files: FileSpec[], baseDir: string): NamedFile[] {
       });
     }
     taken.set(name, at);
-    return [{ place, name, sha256: file.sha256, at }];
+    return [{ place, written: file.url ?? file.path ?? "", name, sha256: file.sha256, at }];
   });
 }
 
@@ -77,7 +88,7 @@ async function resolveFile(file: NamedFile, context: ResolveContext): Promise<Re
     kind: "file",
     name,
     files: [{ title: name, mediaType: FILE_TYPE, digest, size, source }],
-    origins: [describePlace(place)],
+    origins: [describePlace(file.written)],
     wantedBy: [at],
     facts: { digest, size },
   });

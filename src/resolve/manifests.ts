@@ -16,6 +16,7 @@ import type { ManifestsSpec } from "../lock/spec.ts";
 import { isRemote } from "../transport/url.ts";
 import { carry, followLocked } from "./carry.ts";
 import { type Choices, decide, isIgnored, isWanted } from "./decide.ts";
+import { forEntry } from "./entry-error.ts";
 
 export const YAML_TYPE = "application/yaml";
 
@@ -83,19 +84,24 @@ export function tellUndecided(what: string, images: NamedImage[], emit: ResolveC
 
 /**
  * Resolves `manifests:`: the documents as artifacts, and the images that they name.
+ * @param first the index of the first of them in the spec
  * @throws AirgapError
  */
 export async function resolveManifests(
   entries: ManifestsSpec[],
   context: DocumentsContext,
+  first = 0,
 ): Promise<Resolution> {
   const names = entries.map(nameOf);
   checkNames(names, "manifests");
   const found: Resolution = { resolved: [], images: [] };
   for (const [i, entry] of entries.entries()) {
     const name = names[i] as string;
-    const make = (): Promise<Resolution> => makeOne(entry, name, `manifests[${i}]`, context);
-    const one = context.locked ? await followLocked("manifests", name, context, make) : await make();
+    const at = `manifests[${first + i}]`;
+    const make = (): Promise<Resolution> => makeOne(entry, name, at, context);
+    const one = await forEntry(at, () =>
+      context.locked ? followLocked("manifests", name, context, make) : make(),
+    );
     found.resolved.push(...one.resolved);
     found.images.push(...one.images);
   }

@@ -79,7 +79,12 @@ async function resolveSet(
   for (const [path, armored] of Object.entries(facts.keys))
     files.push(fileFromBytes(path, "application/pgp-keys", Buffer.from(armored)));
   files.push(...format.clientFiles(set, facts, trees, signed.publicKey));
-  const all: PackageSetFacts = { ...facts, signing: signed };
+  const { kubernetes: _, ...unmarked } = facts;
+  const all: PackageSetFacts = {
+    ...unmarked,
+    ...(set.kubernetes ? { kubernetes: set.kubernetes } : {}),
+    signing: signed,
+  };
   const wantedBy = [`packages ${set.name}`];
   return makeArtifact({
     kind: "packages",

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { replaceFile } from "../atomic.ts";
 import { AirgapError } from "../errors.ts";
+import { canPack, packCheckout } from "../host/pack.ts";
 import { archiveName, findSelf, type SelfPlaces } from "../host/shipped.ts";
 import { makeArtifact } from "../lock/artifact.ts";
 import { itemsOf } from "../lock/lock.ts";
@@ -15,22 +16,24 @@ const ARCHITECTURE: Record<string, string> = { "linux/amd64": "x64", "linux/arm6
 
 /**
  * The tool itself, packed with its own Node, one item for each platform, so that the site gets it too.
- * @throws AirgapError `environment` when it is not packed for a platform of the spec
+ * A checkout packs itself where that has not been done.
+ * @param places.first the index of the first of `files` in the spec
+ * @throws AirgapError `environment` when it is not packed for a platform of the spec, and cannot be
  */
 export async function resolveSelf(
   files: FileSpec[],
   platforms: string[] | "all",
   context: ResolveContext,
-  self: SelfPlaces = findSelf(),
+  { first = 0, self = findSelf() }: { first?: number; self?: SelfPlaces } = {},
 ): Promise<Resolved[]> {
   const i = files.findIndex((file) => file.self === true);
   if (i < 0) return [];
   const archives = existsSync(join(self.root, "node", "bin", "node"))
     ? [await packRunning(self, context.cacheDir)]
-    : packed(self);
+    : await packedAll(self, platforms, context);
   const wanted =
     platforms === "all" ? archives : platforms.map((platform) => forPlatform(archives, platform, self));
-  return Promise.all(wanted.map((archive) => item(archive, `files[${i}]`, context)));
+  return Promise.all(wanted.map((archive) => item(archive, `files[${first + i}]`, context)));
 }
 
 function packed(self: SelfPlaces): string[] {
@@ -41,6 +44,29 @@ function packed(self: SelfPlaces): string[] {
       )
     : [];
   return found.toSorted().map((name) => join(folder, name));
+}
+
+/** The archives of a checkout, made where they are missing. With a lock, other bytes would not do. */
+async function packedAll(
+  self: SelfPlaces,
+  platforms: string[] | "all",
+  { emit, locked, signal }: ResolveContext,
+): Promise<string[]> {
+  const wanted =
+    platforms === "all"
+      ? Object.values(ARCHITECTURE)
+      : platforms.flatMap((platform) => ARCHITECTURE[platform.toLowerCase()] ?? []);
+  const there = packed(self).map((path) => basename(path));
+  for (const architecture of new Set(wanted)) {
+    if (there.includes(archiveName(self, architecture)) || locked || !canPack(self)) continue;
+    emit({
+      type: "phase",
+      name: "Packing airgap",
+      detail: `for linux ${architecture}; once, about two minutes`,
+    });
+    await packCheckout(self, architecture, signal);
+  }
+  return packed(self);
 }
 
 /** An archive of the running tool, made from its own folder. */
@@ -60,7 +86,10 @@ function forPlatform(archives: string[], platform: string, self: SelfPlaces): st
     `self: true asks for airgap itself for ${platform}, but it is not packed for this platform`,
     {
       suggestions: architecture
-        ? ["npm run pack", "or name only the platform of this archive"]
+        ? [
+            `npm run pack -- ${architecture}, in a checkout of airgap`,
+            `remove ${platform} from \`platforms:\` of the spec, or \`self: true\``,
+          ]
         : ["airgap is packed for linux/amd64 and linux/arm64"],
     },
   );

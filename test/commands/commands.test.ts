@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { basicAuth, basicHeader } from "../support/auth.ts";
-import { cli, startCli } from "../support/cli.ts";
+import { AIRGAP, cli, startCli } from "../support/cli.ts";
 import { fill } from "../support/fill.ts";
 import { bytesOf, makeImage } from "../support/images.ts";
 import { startRegistry } from "../support/registry.ts";
@@ -27,14 +27,14 @@ describe("the commands", () => {
     });
     expect(built.stderr).toContain(`airgap verify ${bundle}`);
     expect(await cli(["verify", bundle])).toMatchObject({ code: 0 });
-    expect((await cli(["list", bundle])).stdout).toBe(
-      `image\t${registry.host}/a/one:1\t${image.root.digest}\n`,
+    expect((await cli(["list", bundle])).stdout).toMatch(
+      new RegExp(`^image\t${registry.host}/a/one:1\t${image.root.digest}\t\\d+\t[^\t\n]+\n$`),
     );
     expect((await cli(["list", bundle, "--why", `${registry.host}/a/one`])).stdout).toContain(
       "wanted by images[0]",
     );
     const diff = JSON.parse((await cli(["diff", bundle, bundle, "--json"])).stdout) as unknown;
-    expect(diff).toEqual({ changes: [], bytesAdded: 0, bytesRemoved: 0 });
+    expect(diff).toEqual({ changes: [], packages: [], bytesAdded: 0, bytesRemoved: 0 });
     const again = JSON.parse(
       (await cli(["build", spec, "-o", bundle, "--json", "--locked"], env)).stdout,
     ) as Record<string, unknown>;
@@ -106,6 +106,9 @@ describe("the commands", () => {
     ["version", 0, "airgap/"],
     ["-v", 0, "airgap/"],
     ["--version", 0, "airgap/"],
+    ["-V", 0, "airgap/"],
+    ["-x", 2, "-x is not a flag of airgap itself"],
+    ["-q schema bundle", 2, "Try this: airgap schema bundle -q"],
     ["pakages", 2, "Try this: airgap packages --help"],
     ["pakages resolv site.yaml", 2, "Try this: airgap packages resolve site.yaml"],
     ["help pakages", 2, "Try this: airgap packages --help"],
@@ -185,17 +188,36 @@ describe("the commands", () => {
     });
   });
 
-  it("print a completion script that a shell takes", async () => {
+  it("print a completion script that a shell takes: commands, flags, values, items of a bundle", async () => {
+    await using registry = await startRegistry();
     using scratch = new Scratch();
+    fill(registry.store, "a/one", image, "1");
+    scratch.spec(`images: [${registry.host}/a/one:1]`);
+    await scratch.build();
     const script = scratch.write("completion", (await cli(["completion", "bash"])).stdout);
-    const { stdout } = await promisify(execFile)(
-      "bash",
-      ["-c", `. ${script}; COMP_WORDS=(airgap ver); COMP_CWORD=1; _airgap; echo "\${COMPREPLY[*]}"`],
-      {
-        cwd: scratch.dir,
-      },
-    );
-    expect(stdout.trim()).toBe("verify");
+    const complete = async (...words: string[]): Promise<string[]> => {
+      const line = [AIRGAP, ...words].map((word) => `'${word}'`).join(" ");
+      const { stdout } = await promisify(execFile)(
+        "bash",
+        [
+          "-c",
+          `. ${script}; COMP_WORDS=(${line}); COMP_CWORD=${words.length}; _airgap; printf '%s\\n' "\${COMPREPLY[@]}"`,
+        ],
+        { cwd: scratch.dir },
+      );
+      return stdout.split("\n").filter(Boolean);
+    };
+    expect(await complete("ver")).toEqual(["verify"]);
+    expect(await complete("")).not.toContain("site.tar");
+    expect(await complete("images", "")).toEqual(["find", "list"]);
+    expect(await complete("build", "--lo")).toEqual(["--locked", "--lock-only"]);
+    expect(await complete("push", "--layout", "")).toEqual(["host", "path", "flat"]);
+    expect(await complete("push", "--layout", "flat", "site.t")).toContain("site.tar");
+    expect(await complete("schema", "c")).toEqual(["cluster"]);
+    expect(await complete("install", "cluster.yaml", "--only", "ho")).toEqual(["hosts"]);
+    expect(await complete("list", "site.tar", "--why", registry.host)).toEqual([`${registry.host}/a/one:1`]);
+    const fish = (await cli(["completion", "fish"])).stdout;
+    expect(fish).toContain("-n '__fish_seen_subcommand_from push' -l layout -x -a 'host path flat'");
   });
 });
 

@@ -112,7 +112,7 @@ describe("the meter", () => {
     meter.take({ type: "plan", items: 2, bytes: 4 << 20 }, 0);
     for (let second = 1; second <= 2; second++)
       meter.take({ type: "progress", item: "a", bytes: 1 << 20 }, second * 1000);
-    expect(meter.line(2000, 100)).toBe("50 %  2.00 MiB of 4.00 MiB  1.00 MiB/s  2.0 s left");
+    expect(meter.line(2000, 100)).toBe("50 %  1.00 MiB/s  2.0 s left  2.00 MiB of 4.00 MiB");
   });
 
   it("never exceeds its total", () => {
@@ -120,7 +120,7 @@ describe("the meter", () => {
     meter.take({ type: "plan", items: 1, bytes: 1000 }, 0);
     for (let i = 0; i < 3; i++)
       meter.take({ type: "item", item: "a", state: "mounted", bytes: 600 }, 1000 + i);
-    expect(meter.line(2000, 200)).toMatch(/^100 % {2}1000 B of 1000 B/);
+    expect(meter.line(2000, 200)).toMatch(/^100 % {2}1000 B {2}hashing/);
   });
 
   it("counts back what has to be fetched again, and names what is slow", () => {
@@ -130,6 +130,56 @@ describe("the meter", () => {
     meter.take({ type: "progress", item: "sha256:abc", bytes: -500 }, 1500);
     meter.take({ type: "progress", item: "sha256:abc", bytes: 10 }, 20_000);
     expect(meter.line(20_000, 200)).toMatch(/^1 % .*slow: sha256:abc \(19 s, 10 B\)$/);
+  });
+});
+
+describe("the meter tells the truth", () => {
+  const MiB = 1 << 20;
+
+  it("about a stall, by time alone", () => {
+    const meter = new Meter();
+    meter.take({ type: "plan", items: 1, bytes: 400 * MiB, names: new Map([["sha256:a", "web:1"]]) }, 0);
+    for (let at = 100; at <= 10_000; at += 100)
+      meter.take({ type: "progress", item: "sha256:a", bytes: MiB }, at);
+    expect(meter.line(10_000, 100)).toMatch(/^25 % {2}10\.0 MiB\/s {2}30 s left/);
+    expect(meter.progress(12_000).rate).toBeLessThan(9 * MiB);
+    expect(meter.line(55_000, 100)).toBe(
+      "25 %  stalled for 45 s  100.0 MiB of 400.0 MiB  waiting for web:1 (55 s, 100.0 MiB)",
+    );
+    expect(meter.progress(55_000)).toEqual({ done: 100 * MiB, total: 400 * MiB, rate: 0, stalledMs: 45_000 });
+  });
+
+  it("about the rate after a resume: what was there is no speed", () => {
+    const meter = new Meter();
+    meter.take({ type: "plan", items: 2, bytes: 400 * MiB }, 0);
+    meter.take({ type: "item", item: "a", state: "present", bytes: 300 * MiB }, 100);
+    meter.take({ type: "progress", item: "b", bytes: 20 * MiB, had: true }, 200);
+    for (let at = 300; at <= 4000; at += 100)
+      meter.take({ type: "progress", item: "b", bytes: MiB / 10 }, at);
+    expect(meter.progress(4000).rate).toBeLessThan(1.1 * MiB);
+    expect(meter.progress(4000).leftMs).toBeGreaterThan(60_000);
+  });
+
+  it("in forty columns: the rate and the time first, nothing is cut", () => {
+    const meter = new Meter();
+    meter.take({ type: "plan", items: 1, bytes: 400 * MiB }, 0);
+    for (let at = 100; at <= 20_000; at += 100)
+      meter.take({ type: "progress", item: "a", bytes: MiB / 10 }, at);
+    const line = meter.line(20_000, 40);
+    expect(line.length).toBeLessThan(40);
+    expect(line).toBe("5 %  1.00 MiB/s  6 min 20 s left");
+  });
+
+  it("at the end: how much, how long, how fast; nothing where nothing moved", () => {
+    const meter = new Meter();
+    meter.take({ type: "plan", items: 1, bytes: 20 * MiB }, 0);
+    for (let at = 500; at <= 10_000; at += 500) meter.take({ type: "progress", item: "a", bytes: MiB }, at);
+    expect(meter.line(11_000, 100)).toBe("100 %  20.0 MiB  hashing, and writing to disk");
+    expect(meter.summary(15_000)).toBe("20.0 MiB in 10 s, 2.00 MiB/s");
+    expect(meter.summary(15_000)).toBeUndefined();
+    meter.take({ type: "plan", items: 1, bytes: MiB }, 20_000);
+    meter.take({ type: "item", item: "a", state: "present", bytes: MiB }, 30_000);
+    expect(meter.summary(30_000)).toBeUndefined();
   });
 });
 

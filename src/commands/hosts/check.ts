@@ -1,11 +1,12 @@
 import { Args, Flags } from "@oclif/core";
+import { bundleFlags, openingOf } from "../../bundle-flags.ts";
 import { names } from "../../cluster/flags.ts";
 import { ClusterCommand } from "../../cluster-command.ts";
 import { withEnv } from "../../command.ts";
 import { Exit } from "../../errors.ts";
 import type { Facts } from "../../host/facts.ts";
 import { checkHosts, type HostsCheckResult } from "../../install/hosts-check.ts";
-import { formatFinding } from "../../install/preflight/preflight.ts";
+import { byCause, formatCause } from "../../install/preflight/preflight.ts";
 
 export default class HostsCheck extends ClusterCommand<HostsCheckResult> {
   static override summary =
@@ -18,6 +19,7 @@ export default class HostsCheck extends ClusterCommand<HostsCheckResult> {
   ];
   static override args = { cluster: Args.string({ description: "The cluster file (YAML)", required: true }) };
   static override flags = withEnv({
+    ...bundleFlags,
     bundle: Flags.string({ description: "The bundle", helpValue: "B" }),
     hosts: Flags.string({ description: "Only these hosts (comma-separated)", helpValue: "NAME,…" }),
   });
@@ -26,17 +28,17 @@ export default class HostsCheck extends ClusterCommand<HostsCheckResult> {
     const { args, flags } = await this.parse(HostsCheck);
     const result = await checkHosts({
       clusterFile: args.cluster,
-      ...(flags.bundle ? { bundle: flags.bundle } : {}),
+      ...(flags.bundle ? { bundle: flags.bundle, opening: openingOf(flags, this.emit) } : {}),
       ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
       confirm: this.hostKeys(flags),
       signal: this.signal,
     });
     this.report.end();
     for (const [name, facts] of Object.entries(result.facts)) this.report.line(`${name}: ${describe(facts)}`);
-    for (const finding of result.findings)
-      this.report.line(
-        `${finding.severity}: ${formatFinding(finding)}${finding.suggestion ? ` (${finding.suggestion})` : ""}`,
-      );
+    for (const cause of byCause(result.findings)) {
+      const { severity, suggestion } = cause.finding;
+      this.report.line(`${severity}: ${formatCause(cause)}${suggestion ? ` (${suggestion})` : ""}`);
+    }
     if (result.findings.length === 0) this.report.line("No problems found");
     if (result.findings.some(({ severity }) => severity === "error")) process.exitCode = Exit.check;
     return result;

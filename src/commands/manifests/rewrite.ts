@@ -1,9 +1,10 @@
-import { Flags } from "@oclif/core";
+import { Args, Flags } from "@oclif/core";
 import { BaseCommand, withEnv } from "../../command.ts";
 import { asStream, type RewriteResult } from "../../discovery/manifests/rewrite.ts";
 import { rewriteManifests } from "../../discovery/manifests/rewrite-manifests.ts";
 import { AirgapError } from "../../errors.ts";
 import { count } from "../../format.ts";
+import { readAuthorities } from "../../tls.ts";
 
 export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
   static override summary = "Print the same documents with the image names of the isolated site";
@@ -19,6 +20,10 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
   ];
 
   static override strict = false;
+
+  static override args = {
+    path: Args.string({ description: "Files, folders, URLs, kustomizations or charts" }),
+  };
 
   static override flags = withEnv({
     target: Flags.string({
@@ -79,6 +84,8 @@ export default class ManifestsRewrite extends BaseCommand<RewriteResult> {
         suggestions: ["airgap manifests rewrite kube-flannel.yml --target harbor.site.local"],
       });
     const folder = flags["runtime-config"];
+    // Clients would take any file, and trust nobody.
+    if (flags["ca-file"] !== undefined) readAuthorities(flags["ca-file"]);
     const result = await rewriteManifests({
       paths: argv.map(String),
       values: flags.values,

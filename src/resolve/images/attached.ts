@@ -87,7 +87,8 @@ function bare({ mediaType, digest, size, artifactType }: Descriptor): Descriptor
   return { mediaType, digest, size, ...(artifactType ? { artifactType } : {}) };
 }
 
-async function quietly<T>(ask: () => Promise<T>): Promise<T | undefined> {
+/** What a source gives, or undefined where it does not have it or does not tell. */
+export async function quietly<T>(ask: () => Promise<T>): Promise<T | undefined> {
   try {
     return await ask();
   } catch (error) {

@@ -1,8 +1,8 @@
-import { AirgapError } from "../../errors.ts";
-import type { Attached, Item } from "../../lock/lock.ts";
+import { AirgapError, isAirgapError } from "../../errors.ts";
+import type { Attached, ImageItem, Item } from "../../lock/lock.ts";
 import type { ResolveContext, Resolved } from "../../lock/resolved.ts";
 import { type Descriptor, isRecord } from "../../oci/descriptor.ts";
-import { digestOf } from "../../oci/digest.ts";
+import { type Digest, digestOf } from "../../oci/digest.ts";
 import type { Index, Manifest } from "../../oci/manifest.ts";
 import { isIndexType, MediaType } from "../../oci/media-types.ts";
 import { formatPlatform, matchesPlatform, type Platform } from "../../oci/platform.ts";
@@ -13,6 +13,7 @@ import type { Source } from "../../transport/types.ts";
 import { findAttached, type KnownTags, knownTags } from "./attached.ts";
 import { Graph } from "./graph.ts";
 import { landingOf, selectChildren } from "./select.ts";
+import { isSignature, type RequiredKey, verifySigned } from "./signed.ts";
 
 const MAX_CONFIG = 4 * 1024 * 1024;
 
@@ -25,7 +26,9 @@ export interface ImageRequest {
   /** Undefined where the spec decides nothing: then what is left out is told. */
   foreignLayers: boolean | undefined;
   /** Signatures, SBOMs and what else refers to it. */
-  attachments: boolean;
+  attachments: Attachments;
+  /** Who must have signed it. */
+  keys: RequiredKey[];
   wantedBy: string[];
 }
 
@@ -33,6 +36,8 @@ export interface ImageRequest {
 export interface OpenedImage {
   source: Source;
   reference: string;
+  /** For the lock, where the source's own name depends on the folder of the spec. */
+  origin?: string;
 }
 
 /** What the work is done within. */
@@ -61,31 +66,49 @@ class ImageResolver {
     this.#graph = new Graph(source, { foreignLayers: request.foreignLayers === true, signal });
   }
 
-  async fresh(reference: string): Promise<Resolved> {
+  async fresh(reference: string, origin = originOf(this.#source, reference)): Promise<Resolved> {
     const found = bare(await this.#source.resolve(reference, this.#signal));
-    const tags = this.#request.attachments
-      ? knownTags(this.#source, this.#signal)
-      : Promise.resolve(undefined);
+    const { attachments, keys } = this.#request;
+    const verified =
+      keys.length > 0 ? await verifySigned(this.#source, found.digest, keys, this.#signal) : undefined;
+    const tags = attachments === "none" ? Promise.resolve(undefined) : knownTags(this.#source, this.#signal);
     // Fetched in parallel with the config; a failure matters only when they are needed.
     tags.catch(() => {});
     const chosen = isIndexType(found.mediaType) ? await this.#index(found) : await this.#single(found);
-    const attached = this.#request.attachments ? await this.#addFresh(tags) : [];
-    return this.#resolved(chosen, attached, [originOf(this.#source, reference)]);
+    const attached = attachments === "none" ? [] : await this.#addFresh(tags);
+    const { item, blobs } = this.#resolved(chosen, attached, [origin]);
+    return { item: verified ? { ...(item as ImageItem), verified } : item, blobs };
   }
 
   /** Follows a locked item: no tag is resolved, and children are chosen from the same index as before. */
-  async locked(item: Item): Promise<Resolved> {
+  async locked(item: ImageItem): Promise<Resolved> {
+    this.#checkVerified(item);
     if (item.original) await this.#graph.addAlone(item.original);
     const derived = item.original && isIndexType(item.root.mediaType);
     if (derived && item.original) await this.#derive(item.original, item.root);
     if (item.exact && isIndexType(item.root.mediaType)) await this.#index(item.root);
     else await this.#graph.add(item.root);
     for (const { descriptor } of item.attached ?? []) await this.#graph.add(descriptor);
-    return this.#resolved(
+    const resolved = this.#resolved(
       { root: item.root, ...(item.original ? { original: item.original } : {}) },
       item.attached ?? [],
       item.origins,
       item.exact,
+    );
+    const { verified } = item;
+    return verified ? { ...resolved, item: { ...(resolved.item as ImageItem), verified } } : resolved;
+  }
+
+  /** The lock pins the content that was checked when it was made; it says whose signature that was. */
+  #checkVerified({ verified = [] }: ImageItem): void {
+    const missing = this.#request.keys.find(
+      ({ key }) => !verified.some((each) => each.key === key.fingerprint),
+    );
+    if (missing === undefined) return;
+    throw new AirgapError(
+      "spec",
+      `The lock does not fit the spec: it does not say that ${this.#name} was signed by ${missing.file} (${missing.key.fingerprint})`,
+      { suggestions: ["build again without --locked: it checks the signature"] },
     );
   }
 
@@ -199,14 +222,44 @@ class ImageResolver {
 
   /** Adds what is attached to the manifests so far. A cleanup may have deleted what is still listed. */
   async #addFresh(tags: Promise<KnownTags>): Promise<Attached[]> {
+    const own = this.#graph.manifests;
+    const found = await findAttached(this.#source, own, this.#signal, tags);
+    const wanted = this.#request.attachments === "signatures" ? await this.#signaturesIn(found, own) : found;
     const kept: Attached[] = [];
-    for (const each of await findAttached(this.#source, this.#graph.manifests, this.#signal, tags)) {
+    for (const each of wanted) {
       if (await this.#graph.addIfThere(each.descriptor)) kept.push(each);
       else this.#emit(danglingWarning(this.#name, each));
     }
     return kept;
   }
+
+  /** Signatures of the image, and of signatures; what is attached to an SBOM stays away with it. */
+  async #signaturesIn(found: Attached[], own: Digest[]): Promise<Attached[]> {
+    const signatures: Attached[] = [];
+    for (const each of found) if (await this.#isSignature(each)) signatures.push(each);
+    const reached = new Set<string>(own);
+    for (let before = -1; before < reached.size; ) {
+      before = reached.size;
+      for (const { subject, descriptor } of signatures)
+        if (reached.has(subject)) reached.add(descriptor.digest);
+    }
+    return signatures.filter(({ subject }) => reached.has(subject));
+  }
+
+  async #isSignature({ descriptor, tag }: Attached): Promise<boolean> {
+    try {
+      const { content } = await this.#graph.content(descriptor);
+      return content.kind === "manifest" && isSignature(tag, content);
+    } catch (error) {
+      // What is gone is told where it is added.
+      if (isAirgapError(error, "not-found")) return true;
+      throw error;
+    }
+  }
 }
+
+/** What of the artifacts that are attached to an image is carried. */
+export type Attachments = "none" | "signatures" | "all";
 
 const foreignRemedy = (name: string): string =>
   `images: [{ ref: "${name}", foreignLayers: true }]  # carries them, where their licence allows it; false is silent`;
@@ -248,16 +301,16 @@ function originOf(source: Source, reference: string): string {
 /** Resolves one image: asks the source what its tag stands for. */
 export function resolveImage(
   request: ImageRequest,
-  { source, reference }: OpenedImage,
+  { source, reference, origin }: OpenedImage,
   run: Run,
 ): Promise<Resolved> {
-  return new ImageResolver(request, source, run).fresh(reference);
+  return new ImageResolver(request, source, run).fresh(reference, origin);
 }
 
 /** Finds the blobs of an image that a lock pins. */
 export function followLockedImage(
   request: ImageRequest,
-  item: Item,
+  item: ImageItem,
   source: Source,
   run: Run,
 ): Promise<Resolved> {

@@ -1,12 +1,21 @@
+import { resolve } from "node:path";
 import pLimit from "p-limit";
 import { AirgapError, isAirgapError, messageOf } from "../../errors.ts";
-import type { Item, Lock } from "../../lock/lock.ts";
+import { type ImageItem, itemsOf, type Lock } from "../../lock/lock.ts";
 import type { ImageWant, ResolveContext, Resolved } from "../../lock/resolved.ts";
 import type { ImageSpec } from "../../lock/spec.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { formatPlatform, type Platform, parsePlatform } from "../../oci/platform.ts";
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../../oci/reference.ts";
-import { followLockedImage, type ImageRequest, type OpenedImage, resolveImage } from "./image.ts";
+import { readPublicKey } from "../../trust/key.ts";
+import {
+  type Attachments,
+  followLockedImage,
+  type ImageRequest,
+  type OpenedImage,
+  resolveImage,
+} from "./image.ts";
+import type { RequiredKey } from "./signed.ts";
 
 /** What is needed to open an image's source. The caller has the mirrors, `from:` and credentials. */
 export interface OpenRequest {
@@ -26,7 +35,7 @@ export interface ImagesOptions {
   wants: ImageWant[];
   platforms: string[] | "all";
   /** What holds where an image says nothing of its own. */
-  attachments: boolean;
+  attachments: Attachments;
   open(request: OpenRequest): Promise<OpenedImage>;
   concurrency: number;
   context: ResolveContext;
@@ -97,8 +106,8 @@ async function one(wanted: Wanted, { open, context }: ImagesOptions): Promise<Re
   }
 }
 
-function lockedItem(lock: Lock, name: string): Item {
-  const item = lock.items.find((candidate) => candidate.kind === "image" && candidate.name === name);
+function lockedItem(lock: Lock, name: string): ImageItem {
+  const item = itemsOf(lock, "image").find((candidate) => candidate.name === name);
   if (item) return item;
   throw new AirgapError("spec", `The lock does not fit the spec: ${name} is not in it`, {
     suggestions: ["build again without --locked: it says what changed"],
@@ -121,7 +130,7 @@ function withWanters(error: AirgapError, name: string, wantedBy: string[]): Airg
 }
 
 /** Merges all wants of one name; the settings of the spec's own entry hold for all. */
-function collect({ images, wants, platforms, attachments }: ImagesOptions): Map<string, Wanted> {
+function collect({ images, wants, platforms, attachments, context }: ImagesOptions): Map<string, Wanted> {
   const byName = new Map<string, Wanted>();
   const fallback = platforms === "all" ? "all" : platforms.map(parsePlatform);
   const add = (text: string, wantedBy: string, flat: boolean): Wanted => {
@@ -133,6 +142,7 @@ function collect({ images, wants, platforms, attachments }: ImagesOptions): Map<
       exact: false,
       foreignLayers: undefined,
       attachments,
+      keys: [],
       wantedBy: [],
       flat: false,
     };
@@ -146,6 +156,7 @@ function collect({ images, wants, platforms, attachments }: ImagesOptions): Map<
     if (image.from) wanted.from = onePlace(wanted, image.from);
     wanted.foreignLayers = wanted.foreignLayers || (image.foreignLayers ?? wanted.foreignLayers);
     wanted.attachments = image.attachments ?? wanted.attachments;
+    if (image.verify) wanted.keys.push(requiredKey(image.verify.key, context.baseDir));
     if (image.platforms === "exact") wanted.exact = true;
     const own =
       image.platforms === undefined || image.platforms === "exact" ? fallback : ownPlatforms(image.platforms);
@@ -157,6 +168,11 @@ function collect({ images, wants, platforms, attachments }: ImagesOptions): Map<
   }
   return byName;
 }
+
+const requiredKey = (file: string, baseDir: string): RequiredKey => ({
+  file,
+  key: readPublicKey(resolve(baseDir, file)),
+});
 
 function ownPlatforms(platforms: "all" | string[]): Platform[] | "all" {
   return platforms === "all" ? "all" : platforms.map(parsePlatform);
