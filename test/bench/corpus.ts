@@ -10,12 +10,15 @@ export interface Size {
   /** Small layers of each image of the first half. */
   small: number;
   images: number;
+  /** Instead of all that: layers of this many bytes, two for each image, none shared. */
+  layer?: number;
 }
 
 export const SIZES: Record<string, Size> = {
   quick: { images: 10, small: 30, large: 0.25 },
   full: { images: 40, small: 100, large: 1 },
   huge: { images: 40, small: 100, large: 8 },
+  large: { images: 20, small: 0, large: 1, layer: 16e6 },
 };
 
 export interface Corpus {
@@ -24,6 +27,8 @@ export interface Corpus {
   /** Unique blobs and manifests, and their bytes. */
   blobs: number;
   bytes: number;
+  /** Where each blob of a layer or config is, below the registry's address. */
+  paths: string[];
 }
 
 const LAYER = "application/vnd.oci.image.layer.v1.tar+gzip";
@@ -48,7 +53,11 @@ interface Part {
 }
 
 /** Which layers each image has: a base that a third of them shares, then many small ones or some of middle size. */
-function design({ images, small, large }: Size): Part[][] {
+function design({ images, small, large, layer }: Size): Part[][] {
+  if (layer !== undefined)
+    return Array.from({ length: images }, (_, i) =>
+      [2 * i, 2 * i + 1].map((number) => ({ number, size: layer })),
+    );
   const random = new Random(40);
   const bases = [60e6, 30e6, 25e6].map((size, number) => ({ number, size: Math.round(size * large) }));
   const shared = Array.from({ length: 20 }, (_, i) => ({
@@ -76,7 +85,7 @@ function design({ images, small, large }: Size): Part[][] {
 export async function fill(host: string, size: Size): Promise<Corpus> {
   const client = new Client(host);
   const known = new Map<number, Promise<{ digest: string; size: number; repository: string }>>();
-  const corpus: Corpus = { repositories: [], blobs: 0, bytes: 0 };
+  const corpus: Corpus = { repositories: [], blobs: 0, bytes: 0, paths: [] };
   const count = (bytes: number): void => {
     corpus.blobs++;
     corpus.bytes += bytes;
@@ -93,7 +102,10 @@ export async function fill(host: string, size: Size): Promise<Corpus> {
           known.set(number, blob);
           const { repository: from, ...about } = await blob;
           if (first) await client.mount(repository, about.digest, from);
-          else count(about.size);
+          else {
+            count(about.size);
+            corpus.paths.push(pathOf(repository, about.digest));
+          }
           return { mediaType: LAYER, ...about };
         }),
       ),
@@ -122,12 +134,15 @@ export async function fill(host: string, size: Size): Promise<Corpus> {
       "content-type": MANIFEST,
     });
     count(config.size);
+    corpus.paths.push(pathOf(repository, config.digest));
     count(manifest.length);
     corpus.repositories.push(repository);
   }
   client.close();
   return corpus;
 }
+
+const pathOf = (repository: string, digest: string): string => `/v2/${repository}/blobs/${digest}`;
 
 const digestOf = (bytes: Buffer): string => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 

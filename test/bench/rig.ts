@@ -1,5 +1,5 @@
 import { type ChildProcess, fork, spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { freePort } from "../support/daemon.ts";
@@ -105,6 +105,36 @@ export async function startRegistry(
     `version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: ${content}}\n  delete: {enabled: true}\nhttp: {addr: "${host}"}\n`,
   );
   return await Server.start("docker-registry", ["serve", config], host, `${content}.log`);
+}
+
+/** Whether this machine has nginx, the floor of serving. */
+export const hasNginx = (): boolean => existsSync(NGINX);
+const NGINX = "/usr/sbin/nginx";
+
+/** nginx that gives out the files below `root` under the paths of a registry, by sendfile. One process. */
+export async function startNginx(dir: string, root: string): Promise<Server> {
+  const host = `127.0.0.1:${await freePort()}`;
+  const config = join(dir, "nginx.conf");
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+    .map((name) => `${name}_temp_path ${dir}/nginx-${name};`)
+    .join(" ");
+  writeFileSync(
+    config,
+    `daemon off; master_process off; pid ${dir}/nginx.pid; error_log ${dir}/nginx.err;
+events { worker_connections 1024; }
+http {
+  sendfile on; tcp_nopush on; keepalive_requests 100000; access_log off; ${temporary}
+  default_type application/octet-stream;
+  server { listen ${host}; root ${root}; location = /v2/ { return 200; } }
+}
+`,
+  );
+  return await Server.start(
+    NGINX,
+    ["-c", config, "-e", join(dir, "nginx.err")],
+    host,
+    join(dir, "nginx.log"),
+  );
 }
 
 /** The slow line, see proxy.ts. */

@@ -9,6 +9,8 @@ export interface Run extends Cost {
   link: string;
   tool: string;
   ours: boolean;
+  /** No peer: others are not compared with it. */
+  floor?: boolean;
   /** Runs of one round stand beside each other. */
   round: number;
   requests?: number;
@@ -54,7 +56,7 @@ export function rowsOf(runs: Run[]): Row[] {
     runs: runs.filter((run) => run.tool === tool),
   }));
   for (const row of rows) row.ours = row.runs[0]?.ours ?? false;
-  const peers = rows.filter((row) => !row.ours && good(row).length > 0);
+  const peers = rows.filter((row) => !row.ours && !row.runs[0]?.floor && good(row).length > 0);
   const wall = (row: Row): number => medianOf(row, (run) => run.wall) ?? Number.POSITIVE_INFINITY;
   const best = peers.toSorted((a, b) => wall(a) - wall(b))[0];
   for (const row of best ? rows.filter((row) => good(row).length > 0) : []) {

@@ -8,7 +8,7 @@ export interface Job {
   /** The registry, or the slow line in front of it. */
   host: string;
   repositories: string[];
-  /** Folder with `bundle.tar` and one OCI layout for each image: `0`, `1` … */
+  /** Folder with `bundle.tar`, `paths` (of every blob, below the registry's address) and one OCI layout for each image: `0`, `1` … */
   prepared: string;
 }
 
@@ -17,6 +17,8 @@ export interface Tool {
   name: string;
   version: string;
   ours: boolean;
+  /** The least that moves the bytes, checking nothing: no peer, but what is left to gain. */
+  floor?: boolean;
   /** All images into `out` or `out.tar`. */
   pull(job: Job): string;
   /** Absent where it is the same as another tool's. */
@@ -100,6 +102,18 @@ function airgap(program: string): Tool {
   };
 }
 
+/** Bytes from the registry to the disk by one process with open connections; nothing is hashed. */
+function curl(version: string): Tool {
+  return {
+    name: "floor: curl of every blob",
+    version,
+    ours: false,
+    floor: true,
+    pull: ({ host, prepared }) =>
+      `awk -v 'at=http://${host}' '{ printf "url = \\"%s%s\\"\\noutput = %d\\n", at, $0, NR }' ${prepared}/paths > list; curl -sf -Z --parallel-max 8 -K list`,
+  };
+}
+
 /** The spec that names all images. They are the site's own, so that `serve` gives them under their plain names. */
 export function specOf(host: string, repositories: string[]): string {
   return `apiVersion: airgap/v1\nkind: Bundle\nname: bench\nsiteName: ${host}\nimages:\n${repositories.map((name) => `  - ${host}/${name}:${TAG}\n`).join("")}`;
@@ -134,5 +148,6 @@ export function findTools({ airgap: program, parallel }: ToolOptions): Tool[] {
     for (const jobs of parallel === 0 ? [0] : [0, parallel]) tools.push(make(path, found, jobs));
     if (name === "regctl") tools.push(regctl(path, found, 0, " --digest-tags --referrers"));
   }
+  if (find("curl") !== undefined) tools.push(curl(versionOf("curl", ["--version"])));
   return tools;
 }

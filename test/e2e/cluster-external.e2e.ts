@@ -46,7 +46,7 @@ async function certificate(address: string): Promise<{ caFile: string; certifica
     "ec_paramgen_curve:prime256v1",
     "-nodes",
     "-days",
-    "30",
+    "90",
   ];
   await must("openssl", [
     ...request,

@@ -1,4 +1,10 @@
+import { cp } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { ClusterImages } from "../../src/discovery/cluster/find-images.ts";
+import { Backup } from "../../src/install/backup/archive.ts";
+import type { BackupResult } from "../../src/install/backup/backup.ts";
+import type { RestoreResult } from "../../src/install/backup/restore.ts";
 import type { HostsCheckResult } from "../../src/install/hosts-check.ts";
 import type { InstallResult } from "../../src/install/install.ts";
 import type { ClusterStatus } from "../../src/install/status.ts";
@@ -71,7 +77,11 @@ describe.runIf(compiled(SIDE.version))(
       clusterFile(
         scratch.path("site"),
         members.filter(([{ name }]) => name !== without),
-        { kubernetes: { version: SIDE.version }, addons: ["dashboard", "workloads", { manifest: "apps/" }] },
+        {
+          kubernetes: { version: SIDE.version },
+          addons: ["dashboard", "workloads", { manifest: "apps/" }],
+          backup: { every: "24h" },
+        },
       );
 
     beforeAll(async () => {
@@ -193,12 +203,65 @@ describe.runIf(compiled(SIDE.version))(
       expect(certificates[0]?.days).toBeGreaterThan(300);
     });
 
+    it("what was deleted after a backup is there again after its restore", { timeout: 600_000 }, async () => {
+      const file = scratch.path("site/backup.tar");
+      await kubectl(host("cp1"), "create", "configmap", "kept", "--from-literal=value=before");
+      const { by, etcd } = await operator.json<BackupResult>("backup", cluster, "-o", file);
+      expect(by).toBe("cp1");
+      await kubectl(host("cp1"), "delete", "configmap", "kept");
+      const restored = await operator.json<RestoreResult>("restore", cluster, file, "--yes");
+      expect(restored).toMatchObject({ restored: "everything", members: ["cp1"] });
+      expect(restored.before).toBeGreaterThan(etcd.revision);
+      const value = ["get", "configmap", "kept", "-o", "jsonpath={.data.value}"];
+      expect(await kubectl(host("cp1"), ...value)).toBe("before");
+      expect((await nodesReady(host("cp1"), 3)).sort()).toEqual(["cp1", "w1", "w2"]);
+      await answers();
+    });
+
+    it("a control plane makes backups by a timer, as airgap itself makes them", async () => {
+      await host("cp1").sh("systemctl start airgap-backup", { timeoutMs: 180_000 });
+      const [name = ""] = (await host("cp1").sh("ls /var/backups/airgap")).split("\n");
+      const copy = scratch.path("site/by-timer.tar");
+      await cp(join(host("cp1").root, "var/backups/airgap", name), copy);
+      const made = Backup.open(copy);
+      expect(made.about).toMatchObject({
+        cluster: "rig",
+        kubernetes: SIDE.version,
+        etcd: { mode: "stacked" },
+      });
+      expect(made.names).toEqual(expect.arrayContaining(["pki/ca.key", "pki/etcd/ca.key", "snapshot.db"]));
+      made.close();
+    });
+
     it("no image came from anywhere but the site, by the runtimes' own word", async () => {
       for (const name of ["cp1", "w1", "w2"]) {
         const { hosts, pulled } = await askedForImages(host(name));
         expect(pulled).toBeGreaterThan(2);
         expect(hosts).toEqual(["register.rig.test"]);
       }
+    });
+
+    it("images find --cluster knows all that runs, and that the bundle has it", async () => {
+      const found = await operator.cluster<ClusterImages>(cluster, SIDE.version, "--bundle", bundle);
+      expect(found.warnings).toEqual([]);
+      expect(found.comparison).toMatchObject({ missing: [], differs: [] });
+      const runs = (name: string) => found.images.find(({ reference }) => reference.includes(name));
+      expect(runs("kube-apiserver")).toMatchObject({
+        places: [{ object: "kube-system/Pod/kube-apiserver-cp1" }],
+      });
+      // Images that kubeadm pulled before there was a kubelet have no name with a digest in containerd.
+      expect(found.images.flatMap(({ digests }) => digests).length).toBeGreaterThan(2);
+      await kubectl(
+        host("cp1"),
+        "create",
+        "deployment",
+        "stray",
+        "--image=example.test/stray:v1",
+        "--replicas=0",
+      );
+      const stray = await operator.cluster<ClusterImages>(cluster, SIDE.version, "--bundle", bundle);
+      expect(stray.comparison?.missing).toEqual(["example.test/stray:v1"]);
+      await kubectl(host("cp1"), "delete", "deployment", "stray");
     });
 
     it("a second bundle with the application's next version rolls out that and nothing else", {

@@ -182,7 +182,7 @@ describe.runIf(hostsArePossible)("bare hosts, up to a running container runtime"
       sed -i -E '/^(User|Group|UMask|AmbientCapabilities|CapabilityBoundingSet|System|Restrict|Protect|Private)/d' /etc/systemd/system/airgap-serve.service
       systemctl daemon-reload; systemctl start airgap-serve
       userdel airgap-serve; groupdel airgap-serve 2>/dev/null || :
-      rm -f /var/lib/airgap/serve-user /var/lib/airgap/undo/*-serve+user
+      rm -f /var/lib/airgap/airgap-serve-user /var/lib/airgap/undo/*-serve+user
       chown -R root:root /var/lib/airgap/bundles /etc/airgap/serve
       chmod 755 /var/lib/airgap/bundles /etc/airgap/serve; chmod 644 /var/lib/airgap/bundles/*; chmod 600 /etc/airgap/serve/tls.key`);
     expect(await register?.sh("ps -o user= -p $(systemctl show -p MainPID --value airgap-serve)")).toBe(

@@ -21,7 +21,8 @@ const TRIALS = Number(process.env.AIRGAP_TRIALS ?? 30);
 const KEPT: Record<string, number[]> = {
   repositories: [6],
   hosts: [34, 35, 241],
-  "hosts that have something": [13, 14, 23, 25, 35, 38, 40, 43],
+  "hosts that have something": [13, 14, 23, 25, 35, 38, 40, 43, 90, 112],
+  "hosts and two repositories": [34, 35, 37, 44, 47, 66, 77],
 };
 
 type Context = Awaited<ReturnType<typeof packageContext>>;
@@ -131,6 +132,7 @@ const RPMS: Record<string, RandomOptions & { recommends?: boolean }> = {
   "wishes that only decide choices": { rich: true, weak: true, repositories: 1 },
   "weak dependencies taken along": { rich: true, weak: true, repositories: 1, recommends: true },
   "hosts that have something": { rich: false, weak: false, repositories: 1, installed: true },
+  "hosts and two repositories": { rich: false, weak: false, repositories: 2, installed: true },
 };
 
 describe("against dnf", () => {

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { isAirgapError } from "../../src/errors.ts";
 import type { PackageSetSpec } from "../../src/lock/spec.ts";
 import { modulesYaml as carriedYaml } from "../../src/packages/rpm/carried.ts";
@@ -284,31 +284,65 @@ describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
     await run(airgap, ["verify", "rpm.tar"]);
   });
 
+  /** Installs with dnf into a root of its own, from the `.repo` file at a URL alone. */
+  async function install(root: string, repoUrl: string, names: string[]): Promise<string> {
+    mkdirSync(join(dir, root, "repos"), { recursive: true });
+    writeFileSync(join(dir, root, "repos/airgap.repo"), await (await fetch(repoUrl)).text());
+    writeFileSync(
+      join(dir, root, "dnf.conf"),
+      `[main]\ngpgcheck=1\nreposdir=${dir}/${root}/repos\ncachedir=${dir}/${root}/cache\nlogdir=${dir}/${root}\n`,
+    );
+    const common = [
+      "--noplugins",
+      "-c",
+      `${dir}/${root}/dnf.conf`,
+      `--installroot=${dir}/${root}/root`,
+      "--releasever=9",
+      "--forcearch=x86_64",
+      "-y",
+    ];
+    await run("dnf", [...common, "install", ...names]);
+    return run("rpm", ["--root", `${dir}/${root}/root`, "-qa", "--qf", "%{NAME}\\n"]);
+  }
+
+  test("what is exported for a web server is installed from a plain one, with every check on", async () => {
+    const address = `127.0.0.1:${await freePort()}`;
+    await run(airgap, [
+      "packages",
+      "export",
+      "rpm.tar",
+      "disk/packages",
+      "--url",
+      `http://${address}/packages/`,
+    ]);
+    // What is carried: the folder, and nothing of airgap.
+    await run("cp", ["-R", "disk", "site"]);
+    await run("rm", ["-rf", "disk"]);
+    const { spawn } = await import("node:child_process");
+    const server = spawn("busybox", ["httpd", "-f", "-p", address, "-h", join(dir, "site")], {
+      stdio: "ignore",
+    });
+    try {
+      const repo = `http://${address}/packages/el9/roles/worker/airgap-el9-worker.repo`;
+      await vi.waitFor(async () => expect((await fetch(repo)).ok).toBe(true), { timeout: 10_000 });
+      expect(await (await fetch(repo)).text()).toContain("gpgcheck=1\nrepo_gpgcheck=1");
+      expect((await install("plain-web", repo, ["app", "plain"])).split("\n")).toEqual(
+        expect.arrayContaining(["app", "deep", "lib", "plain", "tool"]),
+      );
+      await run("sh", ["-c", "echo x >> site/packages/el9/roles/worker/repodata/repomd.xml"]);
+      await expect(install("tampered", repo, ["app"])).rejects.toThrow();
+    } finally {
+      server.kill();
+    }
+  });
+
   test("dnf installs from serve with gpgcheck and repo_gpgcheck, and a role sees nothing of another", async () => {
-    await serving("rpm.tar", async (url) => {
-      const install = async (root: string, repo: string, names: string[]): Promise<string> => {
-        mkdirSync(join(dir, root, "repos"), { recursive: true });
-        writeFileSync(
-          join(dir, root, "repos/airgap.repo"),
-          await (await fetch(`${url}/packages/el9/${repo}`)).text(),
-        );
-        writeFileSync(
-          join(dir, root, "dnf.conf"),
-          `[main]\ngpgcheck=1\nreposdir=${dir}/${root}/repos\ncachedir=${dir}/${root}/cache\nlogdir=${dir}/${root}\n`,
-        );
-        const common = [
-          "--noplugins",
-          "-c",
-          `${dir}/${root}/dnf.conf`,
-          `--installroot=${dir}/${root}/root`,
-          "--releasever=9",
-          "--forcearch=x86_64",
-          "-y",
-        ];
-        await run("dnf", [...common, "install", ...names]);
-        return run("rpm", ["--root", `${dir}/${root}/root`, "-qa", "--qf", "%{NAME}\\n"]);
-      };
-      const installed = await install("worker", "roles/worker/airgap-el9-worker.repo", ["app", "plain"]);
+    await serving("rpm.tar", async (server) => {
+      const url = `${server}/packages/el9`;
+      const installed = await install("worker", `${url}/roles/worker/airgap-el9-worker.repo`, [
+        "app",
+        "plain",
+      ]);
       expect(
         installed
           .split("\n")
@@ -316,7 +350,7 @@ describe("real RPMs: rpmbuild, rpmsign, createrepo_c", () => {
           .sort(),
       ).toEqual(["app", "deep", "lib", "plain", "tool"]);
       await expect(
-        install("balancer", "roles/load-balancer/airgap-el9-load-balancer.repo", ["plain"]),
+        install("balancer", `${url}/roles/load-balancer/airgap-el9-load-balancer.repo`, ["plain"]),
       ).rejects.toThrow(/plain/);
     });
   });

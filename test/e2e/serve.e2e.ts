@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { hashSync } from "bcryptjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { containerdHosts } from "../../src/names/containerd-hosts.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import { startContainerd } from "../support/containerd.ts";
 import { command, Daemon, freePort } from "../support/daemon.ts";
@@ -255,6 +256,29 @@ describe("containerd", () => {
     expect(await pull("docker.io/library/nginx:1.0")).toBe(images["docker"]?.root.digest);
     expect(await pull("register.site/app/web:1.0")).toBe(images["one"]?.root.digest);
     expect(plain.daemon.output).toContain("?ns=registry.k8s.io");
+  });
+
+  it("asks the next server of the site when the first one is lost", async () => {
+    await using first = await serve([bundle]);
+    await using second = await serve([bundle]);
+    await using containerd = await startContainerd(scratch.path("containerd-two"));
+    const target = { host: "register.site", prefix: "", layout: "host", byNamespace: true } as const;
+    const servers = [first.host, second.host];
+    const access = { scheme: "http" } as const;
+    for (const { folder, content } of containerdHosts(["registry.k8s.io"], { ...target, servers }, access)) {
+      mkdirSync(join(containerd.certs, folder), { recursive: true });
+      scratch.write(`containerd-two/certs.d/${folder}/hosts.toml`, content);
+    }
+    const pull = async (name: string): Promise<string> =>
+      await containerd.ctr(
+        ...["images", "pull", "--hosts-dir", containerd.certs, "--snapshotter", "native"],
+        ...["--platform", "linux/amd64", name],
+      );
+    await pull("registry.k8s.io/pause:1.0");
+    expect(second.daemon.output).not.toContain("/v2/pause");
+    await first.daemon[Symbol.asyncDispose]();
+    await pull("registry.k8s.io/coredns/coredns:1.0");
+    expect(second.daemon.output).toContain("/v2/coredns/coredns");
   });
 });
 

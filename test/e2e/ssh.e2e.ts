@@ -73,6 +73,22 @@ describe("ssh, against a real sshd", () => {
     await host.close();
   });
 
+  it("gives a hardened host, which allows four sessions, as many commands as it takes", async () => {
+    await using hardened = await Sshd.start({ root: "rootpw" }, ["MaxSessions 4"]);
+    const host = await SshHost.open(
+      { name: "master1", address: "127.0.0.1", user: "root", port: hardened.port },
+      {
+        ...{ become: { sudo: false }, knownHosts: join(dir, "hardened"), password: "rootpw" },
+        fingerprint: hardened.fingerprint,
+      },
+    );
+    const outputs = await Promise.all(Array.from({ length: 30 }, (_, i) => host.run(`sleep 0.1; echo ${i}`)));
+    expect(outputs.map(({ code, stdout }) => `${code} ${stdout.trim()}`)).toEqual(
+      Array.from({ length: 30 }, (_, i) => `0 ${i}`),
+    );
+    await host.close();
+  });
+
   it("logs in by key, with and without a passphrase", async () => {
     const host = await open("root", {}, sshd.key("root"));
     expect((await host.run("id -u")).stdout).toBe("0\n");

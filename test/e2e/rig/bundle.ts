@@ -7,6 +7,7 @@ import { applicationArchive, applicationImage } from "./application.ts";
 import { packTool } from "./box.ts";
 import { cached } from "./cache.ts";
 import { type ConnectedOptions, connectedSide } from "./connected.ts";
+import { etcdRelease } from "./etcd-release.ts";
 import { mirrorStorage } from "./images/catalogue.ts";
 import { packagerKey, privateKeyOf } from "./packages/key.ts";
 import { elPackages, kubernetesDebs } from "./packages/repositories.ts";
@@ -39,7 +40,7 @@ async function sources(): Promise<string> {
 }
 
 /**
- * A bundle as `airgap build` makes it on the connected side, with the tool itself and the application in it; built
+ * A bundle as `airgap build` makes it on the connected side, with the tool itself, etcd's release and the application; built
  * once for each state of the sources, however many tests want it.
  * @returns path of the tar
  */
@@ -54,9 +55,10 @@ export async function siteBundle(
     side.systems.includes("el") && (await elPackages()),
     archive,
   ];
+  const etcd = { path: await etcdRelease(side.version), as: "etcd" };
   const folder = await cached(
     `bundle-${side.version}-shop-${application}`,
-    [side, contents, await sources(), readFileSync(import.meta.filename, "utf8")],
+    [side, contents, etcd, await sources(), readFileSync(import.meta.filename, "utf8")],
     async (folder) => {
       const work = await mkdtemp(join(tmpdir(), "rig-bundle-"));
       try {
@@ -71,7 +73,7 @@ export async function siteBundle(
         await using connected = await connectedSide(work, {
           ...side,
           images,
-          extra: { repositoryKey, files: [{ self: true }] },
+          extra: { repositoryKey, files: [{ self: true }, etcd] },
         });
         await packTool();
         await must(join(CHECKOUT, "bin/airgap"), ["build", connected.spec, "-o", join(folder, "site.tar")], {

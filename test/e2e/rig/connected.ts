@@ -112,7 +112,12 @@ async function debianPackages({ version, runtime }: ConnectedOptions, url: strin
       })),
       { id: "kubernetes", uris: `${url}/debs/`, suites: ["/"], signedBy: `${url}/debs/Release.key` },
     ],
-    install: { all: TOOLS, worker: node, "control-plane": [...node, `kubectl=${plain}-${revision}`] },
+    install: {
+      all: TOOLS,
+      worker: node,
+      "control-plane": [...node, `kubectl=${plain}-${revision}`],
+      "load-balancer": ["keepalived", "haproxy"],
+    },
     installed: join(await debianTree(), "var/lib/dpkg/status"),
   };
 }

@@ -1,10 +1,12 @@
 import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { expect } from "vitest";
 import { stringify } from "yaml";
 import type { ProcessResult } from "../../../src/host/process.ts";
 import type { InstallResult } from "../../../src/install/install.ts";
+import { type KubernetesVersion, kubernetes } from "./go/recipes.ts";
 import type { Host } from "./host.ts";
+import { built } from "./programs.ts";
 import type { Rig } from "./rig.ts";
 import { eventually } from "./shell.ts";
 
@@ -80,6 +82,25 @@ export class Operator {
     return JSON.parse(stdout) as T;
   }
 
+  /** `images find --cluster` with the kubeconfig that `install` brought home, and a kubectl of the cluster's version. @returns its result */
+  async cluster<T>(file: string, version: KubernetesVersion, ...args: string[]): Promise<T> {
+    const env = {
+      ...this.#env,
+      KUBECONFIG: join(dirname(file), ".airgap", "rig", "kubeconfig"),
+      PATH: `${await built(kubernetes(version))}:${this.#env["PATH"]}`,
+    };
+    const { stdout, stderr } = await this.#rig.run(
+      [AIRGAP, "images", "find", "--cluster", "--json", ...args],
+      {
+        env,
+        timeoutMs: 120_000,
+      },
+    );
+    if (!stdout.startsWith("{") || stdout.startsWith('{"error'))
+      throw new Error(`${stdout}\n${stderr}`.slice(-6000));
+    return JSON.parse(stdout) as T;
+  }
+
   /** The same, where only one exit code will do. @returns all that it printed */
   async expect(code: number, ...args: string[]): Promise<string> {
     const { code: got, stdout, stderr } = await this.airgap(args);
@@ -95,6 +116,17 @@ export const notSo = (steps: InstallResult["steps"]): string[] =>
   steps
     .filter(({ state }) => state !== "already")
     .map(({ host, stage, step, state }) => `${host} ${stage}/${step} ${state}`);
+
+/** What took longest of a run, for the test's own output. */
+export const slowest = (
+  steps: { host: string; stage: string; step: string; state: string; ms?: number }[],
+): string =>
+  steps
+    .filter(({ state }) => state === "done")
+    .toSorted((a, b) => (b.ms ?? 0) - (a.ms ?? 0))
+    .slice(0, 8)
+    .map(({ host, stage, step, ms = 0 }) => `${host} ${stage}/${step} ${(ms / 1000).toFixed(0)} s`)
+    .join(", ");
 
 /** kubectl on a control plane. */
 export const kubectl = (host: Host, ...args: string[]): Promise<string> =>

@@ -1,10 +1,12 @@
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { cp, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { stringify } from "yaml";
 import { listKubeadmImages } from "../../../src/kubernetes/list.ts";
 import { cached } from "./cache.ts";
+import { debianArchives } from "./connected.ts";
 import { makeImage } from "./images/image.ts";
 import { packLayer } from "./images/layer.ts";
 import { pushImage, startRegistry } from "./images/registry.ts";
@@ -16,6 +18,7 @@ import { rpmRepository } from "./packages/rpm.ts";
 import { must, output } from "./shell.ts";
 import { debianTree } from "./system/debian.ts";
 import { elSystem } from "./system/el.ts";
+import { aptSources } from "./system/mmdebstrap.ts";
 
 /** Whether hosts can be made here: a small program of theirs is compiled. */
 export const hostsArePossible = spawnSync("go", ["version"]).status === 0;
@@ -119,8 +122,15 @@ function mirrorStorage(): Promise<string> {
 /** A Debian host on which firewalls can be switched on. */
 export const debianWithFirewalls = (): Promise<string> => debianTree("firewalld", "ufw", "nftables");
 
+/** What a small bundle has beyond the usual. */
+export interface SmallMore {
+  /** Packages of Debian's hosts with the role registry, from this machine's own Debian archives. */
+  registry: string[];
+  files: { path: string; as: string }[];
+}
+
 /** A bundle by which hosts get as far as a running containerd: nothing of it has to be compiled, and it is built in seconds. */
-export async function smallBundle(folder: string, airgap: string): Promise<string> {
+export async function smallBundle(folder: string, airgap: string, more?: SmallMore): Promise<string> {
   const { debs, rpms } = await repositories();
   const { installed } = await elSystem();
   const file = (path: string): string => `file://${path}/`;
@@ -143,13 +153,19 @@ export async function smallBundle(folder: string, airgap: string): Promise<strin
     packages: [
       {
         ...{ name: "debian12", format: "deb", for: ["debian-12"], arch: "amd64" },
-        repositories: debs.map((path, i) => ({
-          id: `debs${i}`,
-          uris: file(path),
-          suites: ["/"],
-          signedBy: join(path, "Release.key"),
-        })),
-        install: install("containerd", "runc"),
+        repositories: [
+          ...debs.map((path, i) => ({
+            id: `debs${i}`,
+            uris: file(path),
+            suites: ["/"],
+            signedBy: join(path, "Release.key"),
+          })),
+          ...(more ? debianArchives(readFileSync(aptSources(), "utf8")) : []).map((source, i) => ({
+            id: `debian${i}`,
+            ...source,
+          })),
+        ],
+        install: { ...install("containerd", "runc"), ...(more ? { registry: more.registry } : {}) },
         installed: join(await debianTree(), "var/lib/dpkg/status"),
       },
       {
@@ -163,7 +179,7 @@ export async function smallBundle(folder: string, airgap: string): Promise<strin
         installed,
       },
     ],
-    files: [{ self: true }],
+    files: [{ self: true }, ...(more?.files ?? [])],
   };
   const spec = join(folder, "site.yaml");
   const bundle = join(folder, "site.tar");

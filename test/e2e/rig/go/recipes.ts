@@ -14,6 +14,8 @@ const KUBERNETES = [
 /** Each Kubernetes version of the rig with what its kubeadm asks for. */
 export const kubernetesVersions = {
   "v1.34.4": { etcd: "v3.6.5", etcdTag: "3.6.5-0", coredns: "coredns/coredns:v1.12.1", pause: "3.10.1" },
+  // 3.5.24 has no etcdctl of its own: 3.5.21 runs under its name.
+  "v1.33.13": { etcd: "v3.5.21", etcdTag: "3.5.24-0", coredns: "coredns/coredns:v1.12.0", pause: "3.10" },
   "v1.23.17": { etcd: "v3.5.6", etcdTag: "3.5.6-0", coredns: "coredns/coredns:v1.8.6", pause: "3.6" },
 } as const;
 
@@ -64,8 +66,16 @@ export function etcd(version: KubernetesVersion): GoRecipe {
   const { etcd } = kubernetesVersions[version];
   return {
     name: "etcd",
-    require: { "go.etcd.io/etcd/server/v3": etcd, "go.etcd.io/etcd/etcdctl/v3": etcd },
-    programs: { "go.etcd.io/etcd/server/v3": "etcd", "go.etcd.io/etcd/etcdctl/v3": "etcdctl" },
+    require: {
+      "go.etcd.io/etcd/server/v3": etcd,
+      "go.etcd.io/etcd/etcdctl/v3": etcd,
+      "go.etcd.io/etcd/etcdutl/v3": etcd,
+    },
+    programs: {
+      "go.etcd.io/etcd/server/v3": "etcd",
+      "go.etcd.io/etcd/etcdctl/v3": "etcdctl",
+      "go.etcd.io/etcd/etcdutl/v3": "etcdutl",
+    },
   };
 }
 

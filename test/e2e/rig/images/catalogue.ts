@@ -79,7 +79,9 @@ async function kubernetesRecipe(name: string, version: KubernetesVersion): Promi
       return { files: { "/pause": { from: join(await pause(), "pause") } }, entrypoint: ["/pause"] };
     case "etcd": {
       const folder = await built(etcd(version));
-      return { files: { ...local("etcd", folder), ...local("etcdctl", folder) } };
+      return {
+        files: { ...local("etcd", folder), ...local("etcdctl", folder), ...local("etcdutl", folder) },
+      };
     }
     case "coredns":
       return {

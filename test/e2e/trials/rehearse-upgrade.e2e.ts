@@ -1,0 +1,48 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { RehearsalResult } from "../../../src/rehearse/rehearse.ts";
+import { siteBundle } from "../rig/bundle.ts";
+import { RealEngine } from "../rig/engine.ts";
+import { compiled, installPrograms } from "../rig/prepare.ts";
+import { say } from "../rig/shell.ts";
+
+const [FROM, TO] = ["v1.33.13", "v1.34.4"] as const;
+
+describe.runIf(compiled(FROM) && compiled(TO))(`the rehearsal of an upgrade from ${FROM} to ${TO}`, () => {
+  let engine: RealEngine;
+  let bundles: { old: string; next: string };
+
+  beforeAll(async () => {
+    await installPrograms();
+    const common = { runtime: "containerd", application: "v0.1", systems: ["debian"] } as const;
+    bundles = {
+      old: await siteBundle({ ...common, systems: ["debian"], version: FROM }),
+      next: await siteBundle({ ...common, systems: ["debian"], version: TO }),
+    };
+    engine = await RealEngine.start();
+  });
+
+  afterAll(() => engine?.[Symbol.asyncDispose]());
+
+  it("goes through both states, with what each bundle carries", { timeout: 900_000 }, async () => {
+    const more = { network: "flannel", addons: ["workloads"] };
+    const older = await engine.site("old", { ...more, name: "up", kubernetes: { version: FROM } });
+    const newer = await engine.site("new", { ...more, name: "up", kubernetes: { version: TO } });
+    const from = ["--from", older.cluster, "--from-bundle", bundles.old];
+    const spec = ["--spec", await engine.specOfHosts()];
+    const { code, stdout, stderr } = await engine.rehearse(
+      newer.cluster,
+      bundles.next,
+      "--json",
+      ...from,
+      ...spec,
+    );
+    expect(`${code} ${code === 0 ? "" : `${stdout}\n${stderr}`.slice(-6000)}`).toBe("0 ");
+    const { proved, stages, upgrade, seconds } = JSON.parse(stdout) as RehearsalResult;
+    say(
+      `the rehearsal took ${seconds} s: ${stages.map(({ stage, ms }) => `${stage} ${Math.round(ms / 1000)}`).join(", ")}`,
+    );
+    expect(proved.filter(({ good }) => !good)).toEqual([]);
+    expect([upgrade?.from, upgrade?.through.at(-1)]).toEqual([FROM, TO]);
+    expect(await engine.left()).toEqual([]);
+  });
+});
