@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
-import type { Engine } from "../transport/engine.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Engine, Labelled } from "../transport/engine.ts";
 
 const LABEL = "airgap.rehearsal";
 const OWNER = "airgap.rehearsal.owner";
@@ -36,25 +37,51 @@ function isOver(labels: Record<string, string>): boolean {
   return machine === hostname() && startOf(Number(pid)) !== start;
 }
 
+/** How long the engine is asked again for what it still makes, removes or uses. */
+const PATIENCE_MS = 30_000;
+
+interface Cleared {
+  /** Containers and networks that were removed. */
+  count: number;
+  /** What the engine would not give up, by name. */
+  stuck: string[];
+}
+
 /**
  * Removes hosts and networks of rehearsals that ended without doing so, and of this cluster those that were kept.
- * @returns how many containers and networks
  */
-export async function clearLeftovers(engine: Engine, cluster: string): Promise<number> {
-  const isLeft = ({ labels }: { labels: Record<string, string> }): boolean =>
-    isOver(labels) && (labels[KEPT] !== "yes" || labels[CLUSTER] === cluster);
-  const containers = (await engine.containers(LABEL)).filter(isLeft);
-  await Promise.all(containers.map(({ id }) => engine.remove(id)));
-  const networks = (await engine.networks(LABEL)).filter(isLeft);
-  for (const { id } of networks) await engine.removeNetwork(id);
-  for (const { id } of (await engine.volumes(LABEL)).filter(isLeft)) await engine.removeVolume(id);
-  return containers.length + networks.length;
+export function clearLeftovers(engine: Engine, cluster: string, patienceMs = PATIENCE_MS): Promise<Cleared> {
+  return clearWhere(
+    engine,
+    LABEL,
+    ({ labels }) => isOver(labels) && (labels[KEPT] !== "yes" || labels[CLUSTER] === cluster),
+    patienceMs,
+  );
 }
 
 /** Removes all that a rehearsal made, but for images. */
-export async function clear(engine: Engine, id: string): Promise<void> {
-  const containers = await engine.containers(`${LABEL}=${id}`);
-  await Promise.all(containers.map((each) => engine.remove(each.id)));
-  for (const each of await engine.networks(`${LABEL}=${id}`)) await engine.removeNetwork(each.id);
-  for (const each of await engine.volumes(`${LABEL}=${id}`)) await engine.removeVolume(each.id);
+export function clear(engine: Engine, id: string, patienceMs = PATIENCE_MS): Promise<Cleared> {
+  return clearWhere(engine, `${LABEL}=${id}`, () => true, patienceMs);
+}
+
+/** An engine goes on with what a killed client asked for, and removes at its own time: it is asked until nothing is left. */
+async function clearWhere(
+  engine: Engine,
+  label: string,
+  isLeft: (each: Labelled) => boolean,
+  patienceMs: number,
+): Promise<Cleared> {
+  const removed = new Set<string>();
+  for (const end = Date.now() + patienceMs; ; await sleep(200)) {
+    const containers = (await engine.containers(label)).filter(isLeft);
+    await Promise.all(containers.map(({ id }) => engine.remove(id)));
+    const networks = (await engine.networks(label)).filter(isLeft);
+    for (const { id } of networks) await engine.removeNetwork(id);
+    const volumes = (await engine.volumes(label)).filter(isLeft);
+    for (const { id } of volumes) await engine.removeVolume(id);
+    for (const { id } of [...containers, ...networks]) removed.add(id);
+    const left = [...containers, ...networks, ...volumes];
+    if (left.length === 0 || Date.now() > end)
+      return { count: removed.size, stuck: left.map(({ name }) => name) };
+  }
 }

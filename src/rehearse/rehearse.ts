@@ -76,19 +76,31 @@ export async function rehearse(options: RehearseOptions): Promise<RehearsalResul
     );
   const bundle = await readLock(options.bundle, options);
   const engine = await Engine.open(options.engine);
-  const left = await clearLeftovers(engine, cluster.name);
-  if (left > 0)
-    options.emit({
-      type: "note",
-      message: `Removed what earlier rehearsals left: ${left} containers and networks`,
-    });
+  await clearFormer(engine, cluster, options.emit);
   const id = randomBytes(4).toString("hex");
   const run = new Run({ id, engine, options, cluster, bundle, ...(older ? { older } : {}) });
   try {
     return await run.all();
   } finally {
-    if (!options.keep) await clear(engine, id);
+    if (!options.keep) tellStuck((await clear(engine, id)).stuck, options.emit);
+    // The engine may have finished meanwhile what a killed rehearsal had asked for.
+    await clearFormer(engine, cluster, options.emit);
   }
+}
+
+async function clearFormer(engine: Engine, cluster: Cluster, emit: Emit): Promise<void> {
+  const { count, stuck } = await clearLeftovers(engine, cluster.name);
+  tellStuck(stuck, emit);
+  if (count > 0)
+    emit({ type: "note", message: `Removed what earlier rehearsals left: ${count} containers and networks` });
+}
+
+function tellStuck(stuck: string[], emit: Emit): void {
+  if (stuck.length > 0)
+    emit({
+      type: "warning",
+      message: `The engine does not remove ${someOf(stuck)}; the next rehearsal tries again`,
+    });
 }
 
 interface Given {

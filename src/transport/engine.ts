@@ -340,7 +340,7 @@ export class Engine {
     return found.flatMap(({ Id, RepoTags }) => RepoTags?.[0] ?? Id);
   }
 
-  /** Ends a container and removes it with its volumes; one that is gone already is fine. */
+  /** Ends a container and removes it with its unnamed volumes; one that is gone already, or on its way, is fine. */
   async remove(id: string): Promise<void> {
     await this.#ask("remove a container", () =>
       unlessGone(this.#client.getContainer(id).remove({ force: true, v: true })),
@@ -360,11 +360,11 @@ export class Engine {
   }
 }
 
-/** 404: it is gone; 409: the engine is removing it already. */
+/** 404: it is gone; 409 and, of a network, 403: the engine is removing it already, or still uses it. Who needs it gone looks again. */
 async function unlessGone(call: Promise<unknown>): Promise<void> {
   await call.catch((error: unknown) => {
     const { statusCode } = error as { statusCode?: number };
-    if (statusCode !== 404 && statusCode !== 409) throw error;
+    if (statusCode === undefined || ![403, 404, 409].includes(statusCode)) throw error;
   });
 }
 

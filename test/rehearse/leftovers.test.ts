@@ -3,23 +3,33 @@ import { describe, expect, it } from "vitest";
 import { clear, clearLeftovers, labelsOf } from "../../src/rehearse/leftovers.ts";
 import type { Engine, Labelled } from "../../src/transport/engine.ts";
 
-/** An engine that has these containers and networks, and says which were removed. */
-function having(containers: Labelled[], networks: Labelled[] = []): { engine: Engine; removed: string[] } {
+/** An engine that has these containers and networks, and says which were removed; `busy` is refused the first time. */
+function having(
+  containers: Labelled[],
+  networks: Labelled[] = [],
+  busy: string[] = [],
+): { engine: Engine; removed: string[] } {
   const removed: string[] = [];
+  const waiting = new Set(busy);
+  const remove = async (id: string): Promise<void> => {
+    if (!waiting.delete(id)) removed.push(id);
+  };
   const matching = (all: Labelled[], label: string): Labelled[] => {
     const [key = "", value] = label.split("=");
-    return all.filter(({ labels }) =>
-      value === undefined ? labels[key] !== undefined : labels[key] === value,
+    return all.filter(
+      ({ id, labels }) =>
+        !removed.includes(id) && (value === undefined ? labels[key] !== undefined : labels[key] === value),
     );
   };
   const engine = {
     containers: async (label: string) => matching(containers, label),
     networks: async (label: string) => matching(networks, label),
     volumes: async (label: string) =>
-      matching(containers, label).map(({ id, ...each }) => ({ ...each, id: `${id}.0` })),
-    removeVolume: async (id: string) => void removed.push(id),
-    remove: async (id: string) => void removed.push(id),
-    removeNetwork: async (id: string) => void removed.push(id),
+      matching(
+        containers.map((each) => ({ ...each, id: `${each.id}.0` })),
+        label,
+      ),
+    ...{ removeVolume: remove, remove, removeNetwork: remove },
   };
   return { engine: engine as unknown as Engine, removed };
 }
@@ -45,7 +55,7 @@ describe("what rehearsals leave", () => {
       ],
       [thing("network", of(mine("2"), dead))],
     );
-    expect(await clearLeftovers(engine, "site")).toBe(2);
+    expect((await clearLeftovers(engine, "site")).count).toBe(2);
     expect(removed).toEqual(["killed", "network", "killed.0"]);
   });
 
@@ -55,8 +65,8 @@ describe("what rehearsals leave", () => {
       thing("other", of(mine("2", true, "b"), dead)),
     ];
     const { engine, removed } = having(all);
-    expect(await clearLeftovers(engine, "c")).toBe(0);
-    expect(await clearLeftovers(engine, "a")).toBe(1);
+    expect(await clearLeftovers(engine, "c")).toEqual({ count: 0, stuck: [] });
+    expect((await clearLeftovers(engine, "a")).count).toBe(1);
     expect(removed).toEqual(["kept", "kept.0"]);
   });
 
@@ -67,5 +77,15 @@ describe("what rehearsals leave", () => {
     );
     await clear(engine, "1");
     expect(removed).toEqual(["own", "net", "own.0"]);
+  });
+
+  it("is asked for again while the engine still uses it, and named in the end", async () => {
+    const own = () => [thing("own", mine("1"))];
+    const later = having(own(), [thing("net", mine("1"))], ["own", "net", "own.0"]);
+    expect(await clear(later.engine, "1")).toEqual({ count: 2, stuck: [] });
+    expect(later.removed).toEqual(["own", "net", "own.0"]);
+    const never = having(own());
+    const held = { ...never.engine, remove: async () => {} } as unknown as Engine;
+    expect((await clear(held, "1", 300)).stuck).toContain("own");
   });
 });
