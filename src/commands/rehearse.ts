@@ -38,8 +38,9 @@ export default class Rehearse extends BaseCommand<RehearsalResult> {
       helpValue: "SPEC",
     }),
     "base-repo": Flags.string({
-      description: "The same from a line of apt's sources",
-      helpValue: "LINE",
+      description:
+        "The same from a repository: a line of apt's sources with its key, or baseurl=URL gpgkey=URL for RPM packages",
+      helpValue: "REPOSITORY",
       multiple: true,
       multipleNonGreedy: true,
       default: [],

@@ -28,7 +28,8 @@ export async function holdingsOf(engine: Engine, { id }: RunningHost): Promise<H
   const found: Holdings = { packages: new Set(), images: [], volumeBytes: 0 };
   for (const line of stdout.split("\n")) {
     const [kind, first = "", second = ""] = line.trim().split(" ");
-    if (kind === "package") found.packages.add(first);
+    // A key that the package manager trusts is an entry of rpm's database, and no package.
+    if (kind === "package" && !first.startsWith("gpg-pubkey-")) found.packages.add(first);
     else if (kind === "image" && !first.startsWith("sha256:"))
       found.images.push({ name: first, digest: second });
     else if (kind === "volume") found.volumeBytes = (Number(first) || 0) * 1024;

@@ -1,6 +1,7 @@
-import { PassThrough, type Readable } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { AirgapError, messageOf } from "../errors.ts";
 import { connect } from "./docker-daemon.ts";
+import { demultiplexed, textOf } from "./engine-output.ts";
 
 type Client = Awaited<ReturnType<typeof connect>>;
 
@@ -38,9 +39,6 @@ export interface Labelled {
   name: string;
   labels: Record<string, string>;
 }
-
-/** Output that a command in a container may print. Bytes. */
-const MAX_OUTPUT = 64 * 1024 * 1024;
 
 /** Where Podman listens with Docker's API. */
 export function podmanSocket(): string {
@@ -153,10 +151,22 @@ export class Engine {
   /** Makes an image of a root file system. */
   async importImage(tar: Readable, name: string): Promise<void> {
     const [repo = "", tag = "latest"] = name.split(":");
-    const stream = await this.#ask(`import ${name}`, () =>
-      this.#client.importImage(tar as unknown as string, { repo, tag }),
+    const stream = await this.#send(tar, `import ${name}`, (abortSignal) =>
+      this.#client.importImage(tar as unknown as string, { repo, tag, abortSignal }),
     );
     await this.#followed(stream, `import ${name}`);
+  }
+
+  /** A request with an archive. The client would wait for the end of one that cannot be read. */
+  #send<T>(tar: Readable, what: string, call: (abortSignal: AbortSignal) => Promise<T>): Promise<T> {
+    const stop = new AbortController();
+    const broken = new Promise<never>((_, reject) => {
+      tar.once("error", (error) => {
+        stop.abort();
+        reject(error);
+      });
+    });
+    return Promise.race([broken, this.#ask(what, () => call(stop.signal))]);
   }
 
   async #followed(stream: NodeJS.ReadableStream, what: string): Promise<void> {
@@ -228,8 +238,9 @@ export class Engine {
 
   /** Unpacks an archive in a container. */
   async put(id: string, tar: Buffer | Readable, path: string): Promise<void> {
-    await this.#ask("copy into a container", () =>
-      this.#client.getContainer(id).putArchive(tar as Buffer, { path }),
+    const source = Buffer.isBuffer(tar) ? Readable.from([tar]) : tar;
+    await this.#send(source, "copy into a container", (abortSignal) =>
+      this.#client.getContainer(id).putArchive(source, { path, abortSignal }),
     );
   }
 
@@ -366,25 +377,4 @@ async function unlessGone(call: Promise<unknown>): Promise<void> {
     const { statusCode } = error as { statusCode?: number };
     if (statusCode === undefined || ![403, 404, 409].includes(statusCode)) throw error;
   });
-}
-
-async function textOf(stream: Readable): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size <= MAX_OUTPUT) chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
-}
-
-/** Frames of a type, three zeros and a length: the engine's API, "Stream format". */
-function demultiplexed(bytes: Buffer): string {
-  const pieces: Buffer[] = [];
-  for (let at = 0; at + 8 <= bytes.length; ) {
-    const length = bytes.readUInt32BE(at + 4);
-    pieces.push(bytes.subarray(at + 8, at + 8 + length));
-    at += 8 + length;
-  }
-  return Buffer.concat(pieces).toString("utf8");
 }
