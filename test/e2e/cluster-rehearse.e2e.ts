@@ -107,7 +107,7 @@ describe.runIf(compiled(VERSION))("a rehearsal in containers of a real engine", 
       expect.arrayContaining(["serve", "packages", "control-plane", "workers", "addons", "verify"]),
     );
     expect(result.adjusted.join("\n")).toMatch(
-      /debian-12: \d+ packages of the bundle and, from debian0.*libc6=/,
+      /debian-12: \d+ packages? of the bundle and, from debian0.*libc6=/,
     );
     expect(settings.map((file) => readFileSync(file, "utf8"))).toEqual(before);
     expect(await engine.left()).toEqual([]);

@@ -6,10 +6,12 @@ import { type ProcessResult, run } from "../../../src/host/process.ts";
 import { Daemon } from "../../support/daemon.ts";
 import { AIRGAP } from "./box.ts";
 import { debianArchives } from "./connected.ts";
+import { elBase, elPackages } from "./packages/repositories.ts";
 import { runcFit } from "./programs.ts";
 import { must } from "./shell.ts";
 import { KUBEADM } from "./site.ts";
 import { debianTree } from "./system/debian.ts";
+import { elSystem } from "./system/el.ts";
 import { aptSources } from "./system/mmdebstrap.ts";
 
 /** A cluster file, and where its rehearsal is recorded. */
@@ -113,11 +115,26 @@ export class RealEngine implements AsyncDisposable {
       repositories: sources.map((source, i) => ({ id: `debian${i}`, ...source })),
       installed: join(await debianTree(), "var/lib/dpkg/status"),
     };
-    const file = join(this.folder, "site.yaml");
-    await writeFile(
-      file,
-      stringify({ apiVersion: "airgap/v1", kind: "Bundle", name: "rig", packages: [set] }),
-    );
+    return this.#spec("site.yaml", set);
+  }
+
+  /** The same of the hosts whose package manager is dnf. @returns its path */
+  async specOfElHosts(): Promise<string> {
+    const folders = { base: await elBase(), tools: await elPackages() };
+    const set = {
+      ...{ name: "el9", format: "rpm", for: ["rocky-9"], arch: "x86_64", install: ["bash"] },
+      repositories: Object.entries(folders).map(([id, folder]) => ({
+        ...{ id, baseurl: folder, gpgkey: [join(folder, "RPM-GPG-KEY-rig")], repoGpgcheck: true },
+      })),
+      installed: (await elSystem()).installed,
+    };
+    return this.#spec("el.yaml", set);
+  }
+
+  async #spec(name: string, set: Record<string, unknown>): Promise<string> {
+    const file = join(this.folder, name);
+    const spec = { apiVersion: "airgap/v1", kind: "Bundle", name: "rig", packages: [set] };
+    await writeFile(file, stringify(spec));
     return file;
   }
 
