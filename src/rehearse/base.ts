@@ -96,7 +96,8 @@ export async function makeBase(
       1000,
     )}`;
     const checksums = chosen.map(({ checksum }) => checksum.value);
-    const image = `airgap-rehearsal:${system}-${identity(kind.script, checksums)}`;
+    // Podman takes a name without a host for Docker Hub's.
+    const image = `localhost/airgap-rehearsal:${system}-${identity(kind.script, checksums)}`;
     if (await engine.hasImage(image)) return { image, made };
     emit({
       type: "note",

@@ -43,8 +43,8 @@ export async function imagesFor(
   for (const system of new Set(systems.values())) {
     const given = options.images.get(system);
     if (given !== undefined) {
-      await engine.imageId(given);
-      images.set(system, { system, image: given, made: `${system}: the image ${given}` });
+      const image = await engine.findImage(given);
+      images.set(system, { system, image, made: `${system}: the image ${given}` });
     } else images.set(system, { system, ...(await baseOf(system, lock, engine, options)) });
   }
   return new Map(

@@ -143,6 +143,14 @@ export class Engine {
     }
   }
 
+  /** The name by which the engine has an image: Podman takes a short one for Docker Hub's. @throws AirgapError `not-found` */
+  async findImage(name: string): Promise<string> {
+    const local = `localhost/${name}`;
+    if (!name.includes("/") && !(await this.hasImage(name)) && (await this.hasImage(local))) return local;
+    await this.imageId(name);
+    return name;
+  }
+
   /** Id of an image, which follows from its content. @throws AirgapError `not-found` */
   async imageId(name: string): Promise<string> {
     return (await this.#ask(`find the image ${name}`, () => this.#client.getImage(name).inspect())).Id;
@@ -150,9 +158,9 @@ export class Engine {
 
   /** Makes an image of a root file system. */
   async importImage(tar: Readable, name: string): Promise<void> {
-    const [repo = "", tag = "latest"] = name.split(":");
+    // Podman looks at no tag beside it.
     const stream = await this.#send(tar, `import ${name}`, (abortSignal) =>
-      this.#client.importImage(tar as unknown as string, { repo, tag, abortSignal }),
+      this.#client.importImage(tar as unknown as string, { repo: name, abortSignal }),
     );
     await this.#followed(stream, `import ${name}`);
   }
@@ -371,10 +379,14 @@ export class Engine {
   }
 }
 
-/** 404: it is gone; 409 and, of a network, 403: the engine is removing it already, or still uses it. Who needs it gone looks again. */
+/**
+ * 404: it is gone; 409 and, of a network, 403, or 500 with these words by Podman: the engine is removing it already, or
+ * still uses it. Who needs it gone looks again.
+ */
 async function unlessGone(call: Promise<unknown>): Promise<void> {
   await call.catch((error: unknown) => {
     const { statusCode } = error as { statusCode?: number };
-    if (statusCode === undefined || ![403, 404, 409].includes(statusCode)) throw error;
+    const inUse = statusCode === 500 && /is being used/.test(messageOf(error));
+    if (statusCode === undefined || !(inUse || [403, 404, 409].includes(statusCode))) throw error;
   });
 }

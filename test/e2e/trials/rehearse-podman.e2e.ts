@@ -7,23 +7,22 @@ import { say } from "../rig/shell.ts";
 
 const VERSION = "v1.34.4";
 
-describe.runIf(compiled(VERSION))("a rehearsal on hosts whose package manager is dnf", () => {
+describe.runIf(compiled(VERSION))("a rehearsal in containers of Podman", () => {
   let engine: RealEngine;
   let bundle = "";
 
   beforeAll(async () => {
     await installPrograms();
-    const side = { version: VERSION, systems: ["debian", "el"], runtime: "containerd" } as const;
-    bundle = await siteBundle({ ...side, systems: [...side.systems], application: "v0.1" });
-    engine = await RealEngine.start();
+    bundle = await siteBundle({
+      ...{ version: VERSION, systems: ["debian"], runtime: "containerd", application: "v0.1" },
+    });
+    engine = await RealEngine.start("podman");
   });
 
   afterAll(() => engine?.[Symbol.asyncDispose]());
 
-  it("makes them of RPM packages, and goes through the whole installation", {
-    timeout: 900_000,
-  }, async () => {
-    const site = await engine.site("el", {
+  it("goes through the whole installation, and leaves nothing", { timeout: 900_000 }, async () => {
+    const site = await engine.site("pods", {
       kubernetes: { version: VERSION },
       network: "flannel",
       addons: ["workloads"],
@@ -35,28 +34,19 @@ describe.runIf(compiled(VERSION))("a rehearsal on hosts whose package manager is
     const { code, stdout, stderr } = await engine.rehearse(
       site.cluster,
       bundle,
-      ...[
-        "--json",
-        "--spec",
-        await engine.specOfElHosts(),
-        "--system",
-        "cp1=rocky-9",
-        "--system",
-        "w1=rocky-9",
-      ],
+      ...["--json", "--spec", await engine.specOfHosts()],
     );
     expect(`${code} ${code === 0 ? "" : `${stdout}\n${stderr}`.slice(-6000)}`).toBe("0 ");
-    const { proved, hosts, stages, seconds, adjusted } = JSON.parse(stdout) as RehearsalResult;
+    const { proved, seconds, stages, hosts, engine: about } = JSON.parse(stdout) as RehearsalResult;
     say(
       `the rehearsal took ${seconds} s: ${stages.map(({ stage, ms }) => `${stage} ${Math.round(ms / 1000)}`).join(", ")}`,
     );
     expect(proved.filter(({ good }) => !good)).toEqual([]);
-    expect(hosts.map(({ name, system }) => [name, system])).toEqual([
-      ["cp1", "rocky-9"],
-      ["w1", "rocky-9"],
-    ]);
-    for (const host of hosts) expect(host.packages).toBeGreaterThan(5);
-    expect(adjusted.join("\n")).toMatch(/rocky-9: \d+ packages? of the bundle and, from base.*glibc-2/);
+    expect(about.name).toContain("Podman");
+    for (const host of hosts)
+      expect(Math.min(host.diskBytes, host.memoryBytes, host.receivedBytes, host.sentBytes)).toBeGreaterThan(
+        10_000,
+      );
     expect(await engine.left()).toEqual([]);
   });
 });
