@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Rehearsal } from "../../src/bundle/rehearsal.ts";
 import type { RehearsalResult } from "../../src/rehearse/rehearse.ts";
@@ -166,5 +167,24 @@ describe.runIf(compiled(VERSION))("a rehearsal in containers of a real engine", 
     const { passed, failure } = await recordOf(bare);
     expect([passed, failure]).toEqual([false, expect.stringContaining("tzdata")]);
     await gone();
+  });
+
+  it("in containers of Podman hosts start, are looked at, and go", { timeout: 300_000 }, async () => {
+    await using podman = await RealEngine.start("podman");
+    const archive = join(podman.folder, "base.tar");
+    await engine.docker("tag", base, "localhost/base:1");
+    await engine.docker("save", "--output", archive, "localhost/base:1");
+    await podman.docker("load", "--input", archive);
+    const lacking = await podman.site(
+      "lacking",
+      { ...common, network: "flannel", addons: [{ manifest: "apps/" }] },
+      { "homesick.yaml": homesick("registry.example/team/forgotten:1.0") },
+    );
+    const { code, stderr } = await podman.rehearse(lacking.cluster, bundle, "--image", "debian-12=base:1");
+    expect(`${code} ${stderr.replace(/\s+/g, " ")}`).toMatch(/^3 .*registry\.example\/team\/forgotten:1\.0/);
+    const { engine: about, hosts, passed } = await recordOf(lacking);
+    expect([about.name, passed]).toEqual([expect.stringContaining("Podman"), false]);
+    expect(hosts[0]).toMatchObject({ name: "cp1", system: "debian-12", address: "10.91.0.11" });
+    expect(await podman.left()).toEqual([]);
   });
 });
