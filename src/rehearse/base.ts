@@ -130,9 +130,10 @@ function requestOf(
 ): PackageSetSpec {
   const { format, for: systems, arch } = item.facts;
   const others = base.installed.length > 0 ? [...base.installed, ...needed] : [...host(system), ...needed];
+  // These very packages were accepted without a signature when the bundle was built.
   const unsigned = [
     ...base.unsigned,
-    ...item.facts.packages.flatMap((each) => (each.unsigned ? [each.name] : [])),
+    ...item.facts.packages.flatMap((each) => (each.unsigned ? [each.id] : [])),
   ];
   return {
     ...{ name: `base-${item.name}`, format, for: systems, arch },
