@@ -7,7 +7,7 @@ import { exportPackages } from "../bundle/export-packages.ts";
 import type { Opening } from "../bundle/reader.ts";
 import { entryHeader, padded } from "../bundle/tar.ts";
 import { AirgapError } from "../errors.ts";
-import type { Emit } from "../events.ts";
+import { type Emit, silent } from "../events.ts";
 import { count, someOf } from "../format.ts";
 import { shipped } from "../host/shipped.ts";
 import { HttpClients } from "../http.ts";
@@ -78,7 +78,7 @@ export async function makeBase(
   const { folder, emit, signal } = options;
   emit({ type: "phase", name: "base", detail: `${system}: what hosts have before an installation` });
   const exported = join(folder, "sets");
-  await exportPackages({ ...options, dir: exported });
+  await exportPackages({ ...options, dir: exported, emit: silent });
   const clients = new HttpClients({ emit });
   try {
     const bundled = kind.bundled(item, join(exported, item.name));

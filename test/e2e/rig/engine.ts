@@ -165,6 +165,8 @@ export class RealEngine implements AsyncDisposable {
     const ids = (await this.docker("ps", "-aq").catch(() => "")).split("\n").filter(Boolean);
     if (ids.length > 0) await this.docker("rm", "-fv", ...ids);
     await this.#daemon[Symbol.asyncDispose]();
+    // Podman leaves the mount on which its layers are.
+    if (this.#kind === "podman") await must("umount", [join(this.folder, "data/overlay")]).catch(() => {});
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
