@@ -2,9 +2,10 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import type { PackagesItem } from "../../src/lock/lock.ts";
 import { mergedEntries } from "../../src/packages/deb/data.ts";
 import type { PackageFile } from "../../src/rehearse/base.ts";
-import { parseBaseRepository } from "../../src/rehearse/base-repositories.ts";
+import { baseRepositories, parseBaseRepository } from "../../src/rehearse/base-repositories.ts";
 import { rpmBase } from "../../src/rehearse/base-rpm.ts";
 import { smallRpm } from "../support/rpm.ts";
 import { Scratch } from "../support/scratch.ts";
@@ -155,6 +156,52 @@ describe("a repository for what hosts have before", () => {
       ["baseurl= gpgkey=/K", "baseurl= is not"],
     ])
       expect(() => parseBaseRepository(wrong as string, 0), wrong).toThrow(why);
+  });
+});
+
+describe("what hosts have before", () => {
+  const item = (name: string, format: "deb" | "rpm") =>
+    ({ name, facts: { format } }) as unknown as PackagesItem;
+  const lines = ["deb [trusted=yes] file:/srv/debs ./", "baseurl=/srv/rpms gpgkey=/K"];
+
+  it("comes from repositories of the set's format, in the order given", async () => {
+    const found = await baseRepositories(item("el9", "rpm"), { lines });
+    expect(found?.repositories).toEqual([{ id: "base1", baseurl: "/srv/rpms", gpgkey: ["/K"] }]);
+    expect([found?.installed, found?.unsigned]).toEqual([[], []]);
+    const debs = await baseRepositories(item("d12", "deb"), { lines });
+    expect([debs?.repositories.map(({ id }) => id), debs?.unsigned]).toEqual([["base0"], ["*"]]);
+    expect(await baseRepositories(item("d12", "deb"), { lines: lines.slice(1) })).toBeUndefined();
+  });
+
+  it("is what the same set of the spec says, without its priorities", async () => {
+    scratch.write(
+      "hosts.rpms",
+      "bash-5.1.8-9.el9.x86_64\nglibc-2.34-100.el9.i686\ngpg-pubkey-1-2\ntzdata-2024a-1.el9.noarch\n",
+    );
+    const spec = scratch.write(
+      "spec.yaml",
+      `apiVersion: airgap/v1
+kind: Bundle
+name: site
+packages:
+  - name: el9
+    format: rpm
+    for: [rocky-9]
+    arch: x86_64
+    repositories: [{ id: baseos, baseurl: "/srv/os", gpgkey: ["/K"], priority: 10 }]
+    install: [chrony]
+    installed: hosts.rpms
+    unsigned: ["kubelet-*"]
+`,
+    );
+    const found = await baseRepositories(item("el9", "rpm"), { spec, lines });
+    expect(found?.repositories.map(({ id, priority }) => [id, priority])).toEqual([
+      ["base1", undefined],
+      ["baseos", undefined],
+    ]);
+    expect(found?.installed).toEqual(["bash", "glibc.i686", "tzdata"]);
+    expect(found?.unsigned).toEqual(["kubelet-*"]);
+    await expect(baseRepositories(item("el8", "rpm"), { spec, lines })).rejects.toThrow("no package set el8");
   });
 });
 
