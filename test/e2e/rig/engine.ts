@@ -86,7 +86,7 @@ export class RealEngine implements AsyncDisposable {
   }
 
   airgap(...args: string[]): Promise<ProcessResult> {
-    return run(AIRGAP, args, { env: this.env, timeoutMs: 850_000 });
+    return run(AIRGAP, args, { env: this.env, timeoutMs: 1_750_000 });
   }
 
   /** The arguments of a rehearsal here. */

@@ -21,7 +21,7 @@ describe.runIf(compiled(VERSION))("a rehearsal in containers of Podman", () => {
 
   afterAll(() => engine?.[Symbol.asyncDispose]());
 
-  it("goes through the whole installation, and leaves nothing", { timeout: 900_000 }, async () => {
+  it("goes through the whole installation, and leaves nothing", { timeout: 1_800_000 }, async () => {
     const site = await engine.site("pods", {
       kubernetes: { version: VERSION },
       network: "flannel",
