@@ -42,7 +42,13 @@ export async function sendUpload(
   const ms = Math.round(performance.now() - startedAt);
   log.line(`${host} ${placed.stage}/${id} sent ${size - start} bytes in ${ms} ms`);
   if (code === 0) return undefined;
-  return { host, step: placed, output: stderr, error: `cannot send ${from}: cat ended with ${code}` };
+  return {
+    host,
+    stage: placed.stage,
+    step: placed,
+    output: stderr,
+    error: `cannot send ${from}: cat ended with ${code}`,
+  };
 }
 
 /** A run of bytes of what is uploaded, which may lie in several files. */
