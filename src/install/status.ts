@@ -204,7 +204,7 @@ async function reach(cluster: Cluster, options: StatusOptions): Promise<Reached>
   const registries = harborHosts(cluster).filter((host) => named.hosts.includes(host));
   const open = openerFor(StateDir.open(cluster), options);
   const meant = [...new Set([...nodes, ...membersApart(named), ...balancers, ...registries])];
-  const { session, failures } = await Session.reach([...new Set([...all, ...meant])], open);
+  const { session, failures } = await Session.reach([...new Set([...all, ...meant])], open, options);
   const planes = all.filter(({ name }) => session.has(name));
   if (planes.length === 0) {
     await session.close();
