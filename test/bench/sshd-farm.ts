@@ -107,7 +107,7 @@ export class SshdFarm implements AsyncDisposable {
   }
 
   #start(name: string, folder: string): void {
-    const run = `mount -t tmpfs tmpfs /run && mkdir -m 755 /run/sshd && exec /usr/sbin/sshd -D -E ${folder}/log -f ${folder}/config`;
+    const run = `mount -t tmpfs tmpfs /run && mkdir -m 755 /run/sshd && exec setpriv --pdeathsig KILL /usr/sbin/sshd -D -E ${folder}/log -f ${folder}/config`;
     this.#daemons.set(
       name,
       spawn("unshare", ["--mount", "--propagation", "private", "sh", "-c", run], { stdio: "ignore" }),
