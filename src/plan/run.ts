@@ -85,9 +85,10 @@ class Runner {
     this.#context.signal?.throwIfAborted();
     if (this.#failures.length === 0) return;
     const places = new Map([...this.#steps.keys()].map((host, i) => [host, i]));
-    const place = ({ host }: Failure): number => places.get(host) ?? 0;
-    const failures = this.#failures.toSorted((a, b) => place(a) - place(b));
-    throw failedRun(failures, this.#flow.held, this.#context);
+    const inOrder = (a: { host: string }, b: { host: string }): number =>
+      (places.get(a.host) ?? 0) - (places.get(b.host) ?? 0);
+    const held = this.#flow.held.toSorted(inOrder);
+    throw failedRun(this.#failures.toSorted(inOrder), held, this.#context);
   }
 
   result(): Omit<RunResult, "totalMs"> {
