@@ -127,10 +127,9 @@ class RuleMaker {
     if (blocks === true) this.#rules.add([-id], "conflicts", id, text);
     if (typeof blocks === "boolean") return;
     for (const block of blocks) {
-      const literals = new Set([
-        -id,
-        ...block.filter((literal) => literal !== id).map((literal) => -literal),
-      ]);
+      // A package does not conflict with itself, and whether it is absent is no question where it is there.
+      if (block.includes(-id) || (block.length === 1 && block[0] === id)) continue;
+      const literals = new Set([-id, ...block.map((literal) => -literal)]);
       this.#need(
         [...literals].sort((a, b) => a - b),
         id,
