@@ -55,6 +55,10 @@ export class DebUniverse {
     return this.#byName.get(name) ?? [];
   }
 
+  names(): string[] {
+    return [...this.#byName.keys()];
+  }
+
   candidate(name: string): DebSolvable | undefined {
     return this.#candidates.get(name);
   }
