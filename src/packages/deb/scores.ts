@@ -38,6 +38,8 @@ export function scoresOf(
         const there = universe.fulfilling(alternative).filter(isIn);
         const reached = new Set(there.map(({ name }) => name));
         if (alternative.operator === "") reached.add(alternative.name);
+        // A version that the package of that name does not have counts for nobody.
+        else if (!reached.has(alternative.name)) continue;
         if (isNegative(dependency)) reached.delete(state.name);
         for (const name of reached) add(name, points);
       }

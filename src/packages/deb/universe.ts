@@ -42,6 +42,15 @@ export class DebUniverse {
     }
   }
 
+  /** The same with some of its packages alone. */
+  only(solvables: ReadonlySet<DebSolvable>): DebUniverse {
+    const lookUp: DebProviderLookup = (name, visit) =>
+      this.#lookUp(name, (solvable, range) => {
+        if (solvables.has(solvable)) visit(solvable, range);
+      });
+    return new DebUniverse([...solvables], lookUp, this.arch);
+  }
+
   get size(): number {
     return this.solvables.length - 1;
   }
