@@ -103,9 +103,11 @@ export class Resolver {
       if (dependency.kind === "recommends") continue;
       const before = losses.length;
       this.#holds = false;
-      if (this.#consider(state, dependency, losses) === "leave") break;
+      const fate = this.#consider(state, dependency, losses);
+      if (fate === "leave") break;
+      // Even where the last alternative was made to hold: apt does not look again.
       const several = dependency.alternatives.length > 1;
-      if (several && losses.length === before && !this.#isKept(dependency)) this.#giveUp(state);
+      if (fate === "open" && several && losses.length === before) this.#giveUp(state);
     }
     if (state.install !== undefined) for (const loss of losses) this.#lose(state, loss);
   }
