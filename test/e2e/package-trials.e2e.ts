@@ -19,10 +19,18 @@ import { writeRpmdb } from "../support/rpmdb.ts";
 const TRIALS = Number(process.env.AIRGAP_TRIALS ?? 30);
 /** Seeds that failed once, by kind. */
 const KEPT: Record<string, number[]> = {
+  conflicts: [979],
+  recommends: [934],
   repositories: [6],
-  hosts: [34, 35, 241],
-  "hosts that have something": [13, 14, 23, 25, 35, 38, 40, 43, 90, 112],
-  "hosts and two repositories": [34, 35, 37, 44, 47, 66, 77],
+  hosts: [34, 35, 241, 270, 515],
+  "hosts, repositories, recommends": [68, 464, 486, 611, 618, 878, 883, 937],
+  "versions, conflicts, obsoletes, cycles": [91],
+  "rich dependencies": [99],
+  "weak dependencies taken along": [75, 166, 550, 887],
+  "hosts that have something": [13, 14, 23, 25, 35, 38, 40, 43, 90, 112, 154, 159, 166],
+  "hosts and two repositories": [
+    34, 35, 37, 44, 47, 66, 77, 86, 124, 195, 275, 337, 370, 427, 507, 639, 739, 740, 785, 845, 951,
+  ],
 };
 
 type Context = Awaited<ReturnType<typeof packageContext>>;
