@@ -136,7 +136,14 @@ async function trouble(farm: SshdFarm, dir: string, all: RecordedHost[]): Promis
 function simulated(dir: string, hosts: number, parallel: number): Simulated {
   const site = join(dir, `simulated-${hosts}-${parallel}`);
   mkdirSync(site);
-  const args = [join(import.meta.dirname, "simulate.ts"), site, String(hosts), String(parallel)];
+  // As bin/airgap starts Node.
+  const args = [
+    "--max-semi-space-size=4",
+    join(import.meta.dirname, "simulate.ts"),
+    site,
+    String(hosts),
+    String(parallel),
+  ];
   const printed = execFileSync(process.execPath, args, {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "inherit"],
