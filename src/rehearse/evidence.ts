@@ -79,9 +79,8 @@ function imagesProof(cluster: Cluster, locks: Locks, seen: Seen, pulls?: Pulls):
   const foreign = held.filter(({ digest }) => !carried.has(digest));
   const digests = new Set(held.map(({ digest }) => digest));
   const { failed = [], pulled = [], passedOver = [], host = "" } = pulls ?? {};
-  const idle = idleImages(locks.at(-1) as Lock, cluster, seen.after)
-    .map(({ name }) => name)
-    .filter((name) => !passedOver.includes(name));
+  const told = new Set([...pulled, ...passedOver, ...failed.map(({ image }) => image)]);
+  const idle = idleImages(locks.at(-1) as Lock, cluster, seen.after).filter(({ name }) => !told.has(name));
   const { mode } = cluster.registry;
   const registry = registryName(cluster.registry);
   const bad = [
@@ -89,8 +88,7 @@ function imagesProof(cluster: Cluster, locks: Locks, seen: Seen, pulls?: Pulls):
       `not of the bundle: ${someOf(foreign.map((each) => `${each.name} (${each.digest}) on ${each.host}`))}`,
     failed.length > 0 &&
       `${host} cannot pull from ${registry} (${mode}): ${someOf(failed.map(({ image, why }) => `${image} (${why})`))}`,
-    idle.length > failed.length &&
-      `no node has, or was told to pull: ${someOf(idle.filter((name) => !failed.some(({ image }) => image === name)))}`,
+    idle.length > 0 && `no node has, or was told to pull: ${someOf(idle.map(({ name }) => name))}`,
     held.length === 0 && "no node has an image",
   ].filter((each) => each !== false);
   const good = [
