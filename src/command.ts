@@ -110,14 +110,15 @@ export abstract class BaseCommand<Result> extends Command {
   /** Asks a question that only a person can answer; without a terminal, the answer is no. */
   protected async ask(question: string): Promise<boolean> {
     if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
-    this.report.end();
-    const lines = createInterface({ input: process.stdin, output: process.stderr });
-    try {
-      const answer = await lines.question(`${printable(question)} [y/N] `, { signal: this.signal });
-      return /^y(?:es)?$/i.test(answer.trim());
-    } finally {
-      lines.close();
-    }
+    return this.report.asking(async () => {
+      const lines = createInterface({ input: process.stdin, output: process.stderr });
+      try {
+        const answer = await lines.question(`${printable(question)} [y/N] `, { signal: this.signal });
+        return /^y(?:es)?$/i.test(answer.trim());
+      } finally {
+        lines.close();
+      }
+    });
   }
 
   /**
@@ -128,8 +129,7 @@ export abstract class BaseCommand<Result> extends Command {
     const given = process.env["AIRGAP_KEY_PASSPHRASE"];
     if (given !== undefined) return given;
     if (!process.stdin.isTTY || !process.stderr.isTTY) return undefined;
-    this.report.end();
-    return askSecret(question, this.signal);
+    return this.report.asking(() => askSecret(question, this.signal));
   }
 
   override async init(): Promise<void> {

@@ -1,10 +1,13 @@
 import pLimit from "p-limit";
+import { AirgapError, isAirgapError } from "../errors.ts";
+import { type Emit, silent } from "../events.ts";
 import { type Facts, readFacts } from "../host/facts.ts";
 import { LocalHost } from "../host/local.ts";
 import { SshHost } from "../host/ssh.ts";
 import { HOSTS_AT_ONCE } from "../plan/execute.ts";
-import type { Opener, Session } from "../plan/session.ts";
+import { joined, type Opener, type Session } from "../plan/session.ts";
 import type { StateDir } from "../plan/state-dir.ts";
+import { counted } from "../plan/tally.ts";
 import type { ClusterHost } from "./cluster.ts";
 import { fromEnvironment } from "./environment.ts";
 import type { Confirm } from "./flags.ts";
@@ -15,6 +18,8 @@ export interface ConnectOptions {
   /** Replaces SSH in tests. */
   open?: Opener<ClusterHost> | undefined;
   signal?: AbortSignal | undefined;
+  /** Is told which hosts answered so far. */
+  emit?: Emit | undefined;
 }
 
 /** Secrets of the connections, to be masked. */
@@ -59,18 +64,48 @@ export function openerFor(home: StateDir, { confirm, open, signal }: ConnectOpti
   };
 }
 
-/** Reads the facts of several hosts side by side. */
+/** What was read of the hosts that answered, and why the others did not. */
+export interface AllFacts {
+  facts: Record<string, Facts>;
+  lost: Record<string, AirgapError>;
+}
+
+/** Reads the facts of several hosts side by side. One whose connection breaks meanwhile holds none of the others. */
+export async function askAllFacts(
+  hosts: ClusterHost[],
+  session: Session<ClusterHost>,
+  { signal, emit = silent }: Pick<ConnectOptions, "signal" | "emit">,
+  parallel = HOSTS_AT_ONCE,
+): Promise<AllFacts> {
+  const limit = pLimit(parallel);
+  const told = counted("facts", hosts.length, emit);
+  const read = async (name: string): Promise<Facts | AirgapError> => {
+    told.started(name);
+    const answer = await readFacts(session.get(name), signal ? { signal } : {}).catch((error: unknown) => {
+      if (isAirgapError(error, "network")) return error;
+      throw error;
+    });
+    told.ended(name, answer instanceof AirgapError ? "failed" : "done");
+    return answer;
+  };
+  const answers = await Promise.all(
+    hosts.map(({ name }) => limit(async () => [name, await read(name)] as const)),
+  );
+  const found: AllFacts = { facts: {}, lost: {} };
+  for (const [name, answer] of answers)
+    if (answer instanceof AirgapError) found.lost[name] = answer;
+    else found.facts[name] = answer;
+  return found;
+}
+
+/** The same, where every host is needed. @throws AirgapError naming every host whose connection broke */
 export async function readAllFacts(
   hosts: ClusterHost[],
   session: Session<ClusterHost>,
   signal: AbortSignal | undefined,
-  parallel = HOSTS_AT_ONCE,
 ): Promise<Record<string, Facts>> {
-  const limit = pLimit(parallel);
-  const read = await Promise.all(
-    hosts.map(({ name }) =>
-      limit(async () => [name, await readFacts(session.get(name), signal ? { signal } : {})] as const),
-    ),
-  );
-  return Object.fromEntries(read);
+  const { facts, lost } = await askAllFacts(hosts, session, { signal });
+  const failures = Object.values(lost);
+  if (failures.length > 0) throw joined(failures);
+  return facts;
 }

@@ -12,9 +12,9 @@ export default class Rehearse extends BaseCommand<RehearsalResult> {
   static override description =
     "Starts a privileged container for each host of the cluster file, with systemd as its first process, on a network of the engine without a way out, and runs install against them over SSH: same bundle, same plan, same scripts. Then it says what was proved, how long each stage took, what each host used, and everything that was tried to be reached outside. rehearsal.json can be signed and carried: airgap verify --rehearsed. The hosts are removed at the end.";
   static override examples = [
-    "<%= config.bin %> rehearse cluster.yaml --bundle site.tar",
+    "<%= config.bin %> rehearse cluster.yaml --bundle site.tar --spec site.yaml",
     "<%= config.bin %> rehearse cluster.yaml --bundle site.tar --image rocky-9=rocky-with-systemd:9",
-    "<%= config.bin %> rehearse new.yaml --bundle new.tar --from old.yaml --from-bundle old.tar",
+    "<%= config.bin %> rehearse new.yaml --bundle new.tar --spec new-site.yaml --from old.yaml --from-bundle old.tar",
   ];
   static override args = { cluster: Args.string({ description: "The cluster file (YAML)", required: true }) };
   static override flags = withEnv({
@@ -38,8 +38,9 @@ export default class Rehearse extends BaseCommand<RehearsalResult> {
       helpValue: "SPEC",
     }),
     "base-repo": Flags.string({
-      description: "The same from a line of apt's sources",
-      helpValue: "LINE",
+      description:
+        "The same from a repository: a line of apt's sources with its key, or baseurl=URL gpgkey=URL for RPM packages",
+      helpValue: "REPOSITORY",
       multiple: true,
       multipleNonGreedy: true,
       default: [],

@@ -4,8 +4,9 @@ import { names } from "../cluster/flags.ts";
 import { ClusterCommand } from "../cluster-command.ts";
 import { withEnv } from "../command.ts";
 import { Exit } from "../errors.ts";
-import { count, formatBytes } from "../format.ts";
+import { count, formatBytes, someOf } from "../format.ts";
 import { type ClusterStatus, type StatusOptions, status, token } from "../install/status.ts";
+import type { ImageStatus } from "../install/status-images.ts";
 import { changesBetween, type Look, watch } from "../install/watch.ts";
 
 const WATCH_MS = 10_000;
@@ -24,7 +25,8 @@ export default class Status extends ClusterCommand<ClusterStatus | { token: stri
     ...bundleFlags,
     hosts: Flags.string({ description: "Only these hosts (comma-separated)", helpValue: "NAME,…" }),
     bundle: Flags.string({
-      description: "Also name images of pods that this bundle and the site's registry do not have",
+      description:
+        "Also compare the images that the cluster uses or may use with this bundle: missing, other digest, unused",
       helpValue: "B",
     }),
     watch: Flags.boolean({
@@ -86,6 +88,7 @@ export default class Status extends ClusterCommand<ClusterStatus | { token: stri
     disks,
     endpoint,
     harbor,
+    images,
     problems,
   }: ClusterStatus): void {
     const { report } = this;
@@ -119,6 +122,7 @@ export default class Status extends ClusterCommand<ClusterStatus | { token: stri
     report.line(
       `Images: ${elsewhere === 0 ? "only from the site's registry" : `${count(elsewhere, "node")} may also pull from elsewhere`}`,
     );
+    if (images) this.#tellImages(images);
     const fullest = disks.toSorted((a, b) => a.freeKiB / a.sizeKiB - b.freeKiB / b.sizeKiB)[0];
     if (fullest)
       report.line(
@@ -129,5 +133,14 @@ export default class Status extends ClusterCommand<ClusterStatus | { token: stri
         `Harbor on ${harbor.host}: ${harbor.components.map(({ name, healthy }) => `${name} ${healthy ? "healthy" : "unhealthy"}`).join(", ") || "does not answer"}`,
       );
     for (const problem of problems) report.line(`! ${problem}`);
+  }
+
+  #tellImages({ carried, missing, differs, unused, warnings }: ImageStatus): void {
+    const used = carried.length + missing.length + differs.length;
+    this.report.line(
+      `Bundle: has ${carried.length} of the ${count(used, "image")} that the cluster uses; ${differs.length} with another digest, ${missing.length} missing, ${unused.length} unused`,
+    );
+    if (unused.length > 0) this.report.line(`  unused: ${someOf(unused)}`);
+    for (const message of warnings) this.emit({ type: "warning", message });
   }
 }

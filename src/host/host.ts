@@ -11,6 +11,8 @@ export interface Output {
 export interface RunOptions {
   timeoutMs?: number;
   signal?: AbortSignal;
+  /** Most bytes of output. Default 16 MiB. */
+  maxOutput?: number;
   /** Called with each piece of stdout as it arrives. */
   onStdout?: (text: string) => void;
 }

@@ -46,13 +46,14 @@ export class LocalHost implements Host {
 async function execute(
   line: string,
   input: string | Readable,
-  { timeoutMs = DEFAULT_TIMEOUT, signal, onStdout }: RunOptions,
+  { timeoutMs = DEFAULT_TIMEOUT, signal, maxOutput, onStdout }: RunOptions,
 ): Promise<Output> {
   try {
     return await run("sh", ["-c", line], {
       input,
       timeoutMs,
       ...(signal ? { signal } : {}),
+      ...(maxOutput ? { maxOutput } : {}),
       ...(onStdout ? { onStdout } : {}),
     });
   } catch (error) {

@@ -104,7 +104,7 @@ export class SshHost implements Host {
   async #execute(
     line: string,
     input: string | Readable,
-    { timeoutMs = DEFAULT_TIMEOUT, signal, onStdout }: RunOptions,
+    { timeoutMs = DEFAULT_TIMEOUT, signal, maxOutput, onStdout }: RunOptions,
   ): Promise<Output> {
     signal?.throwIfAborted();
     const args = [
@@ -129,6 +129,7 @@ export class SshHost implements Host {
         input,
         timeoutMs,
         ...(signal ? { signal } : {}),
+        ...(maxOutput ? { maxOutput } : {}),
         ...(onStdout ? { onStdout } : {}),
       });
     } catch (error) {

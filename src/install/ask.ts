@@ -19,10 +19,14 @@ export const list = (value: unknown, ...path: (string | number)[]): Json[] => {
 };
 export const items = (value: unknown): Json[] => list(value, "items");
 
+/** Most bytes of an answer: the pods of 1,000 nodes are larger than what programs print otherwise. */
+const MAX_OUTPUT = 256 * 1024 * 1024;
+
 /** Asks a control plane for JSON by a call of `manifests/host/lib`. @throws AirgapError `refused`, `protocol`, `network` */
 export async function askJson(host: Host, command: string, signal?: AbortSignal): Promise<unknown> {
   const { code, stdout, stderr } = await host.run(withLibrary(command), {
     timeoutMs: 60_000,
+    maxOutput: MAX_OUTPUT,
     ...(signal ? { signal } : {}),
   });
   if (code !== 0) {

@@ -1,6 +1,6 @@
 import type { Opening } from "../bundle/reader.ts";
 import { type Cluster, namedHosts } from "../cluster/cluster.ts";
-import { type ConnectOptions, openerFor, readAllFacts } from "../cluster/connect.ts";
+import { askAllFacts, type ConnectOptions, openerFor } from "../cluster/connect.ts";
 import { readCluster } from "../cluster/read.ts";
 import type { Facts } from "../host/facts.ts";
 import { Session } from "../plan/session.ts";
@@ -53,10 +53,10 @@ export async function checkHosts(options: HostsCheckOptions): Promise<HostsCheck
   const bundle = bundleAt(whole, cluster.kubernetes.version);
   const asked: Cluster = { ...cluster, hosts: namedHosts(cluster, options.hosts) };
   const open = openerFor(StateDir.open(cluster), options);
-  const { session, failures } = await Session.reach(asked.hosts, open);
+  const { session, failures } = await Session.reach(asked.hosts, open, options);
   try {
     const reached = asked.hosts.filter(({ name }) => session.has(name));
-    const facts = await readAllFacts(reached, session, signal);
+    const { facts, lost } = await askAllFacts(reached, session, options);
     const members = await readMembers(cluster, facts, session, signal);
     const harborHost = await readHarborHost(cluster, session, signal);
     const archive =
@@ -73,7 +73,7 @@ export async function checkHosts(options: HostsCheckOptions): Promise<HostsCheck
       userManifests:
         options.bundle === undefined ? { files: {}, missing: [] } : readUserManifests(cluster, bundle.lock),
       ignored: [],
-      unreachable: failures,
+      unreachable: { ...failures, ...lost },
       balancers,
       ...(members ? { members } : {}),
       ...(silent ? { endpointSilentFor: silent } : {}),

@@ -11,6 +11,7 @@ import { type Carried, dryRun, type Running, run } from "./run.ts";
 import { type StageName, scriptOrder } from "./stages/index.ts";
 
 export interface InstallOptions extends PrepareOptions, Running {
+  emit: Emit;
   dryRun: boolean;
   only?: StageName[];
   skip?: StageName[];

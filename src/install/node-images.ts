@@ -50,6 +50,12 @@ export function asksByLandedName({ runtime, registry }: Cluster): boolean {
   return runtime === "docker" || registry.layout === "flat" || registry.map.length > 0;
 }
 
+/** The name by which nodes ask for an image of the bundle. */
+export function askedName(cluster: Cluster, lock: Pick<Lock, "siteName">, name: string): string {
+  if (!asksByLandedName(cluster)) return name;
+  return formatReference(land(parseReference(name), landingRules(cluster, lock)));
+}
+
 const parentOf = (reference: string): string => reference.slice(0, reference.lastIndexOf("/"));
 
 /** kubeadm's image list, with the user's own image fields. */

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Opening } from "../bundle/reader.ts";
 import { type Cluster, type ClusterHost, namedHosts, serversOf } from "../cluster/cluster.ts";
-import { type ConnectOptions, openerFor, readAllFacts, sshSecrets } from "../cluster/connect.ts";
+import { askAllFacts, type ConnectOptions, openerFor, readAllFacts, sshSecrets } from "../cluster/connect.ts";
 import { readCluster } from "../cluster/read.ts";
 import { type Existing, loadSecrets, type Secrets, secretTexts } from "../cluster/secrets.ts";
 import { isAirgapError } from "../errors.ts";
@@ -93,7 +93,7 @@ type Connecting = ConnectOptions & Pick<PrepareOptions, "script" | "parallel">;
 
 /** Connects to every host and reads its facts; those that were gathered by hand for scripts are taken as they are. */
 async function connect(cluster: Cluster, home: StateDir, options: Connecting): Promise<Reached> {
-  const { signal, script, parallel } = options;
+  const { signal, script, parallel, emit } = options;
   const gathered = Object.fromEntries(
     cluster.hosts.flatMap(({ name }) => {
       const facts = script === undefined ? undefined : readGatheredFacts(script, name);
@@ -104,10 +104,10 @@ async function connect(cluster: Cluster, home: StateDir, options: Connecting): P
   if (missing.length === 0) return { session: undefined, facts: gathered };
   const open = openerFor(home, options);
   if (script !== undefined) return byScript(missing, open, gathered, script, signal);
-  const { session, failures } = await Session.reach(missing, open, parallel);
+  const { session, failures } = await Session.reach(missing, open, { parallel, emit });
   try {
     const reached = missing.filter(({ name }) => session.has(name));
-    const facts = await readAllFacts(reached, session, signal, parallel);
+    const { facts, lost } = await askAllFacts(reached, session, options, parallel);
     const [members, silent, balancers, etcd, harborHost] = await Promise.all([
       readMembers(cluster, facts, session, signal),
       silentEndpoint(cluster, facts, session, signal),
@@ -116,7 +116,7 @@ async function connect(cluster: Cluster, home: StateDir, options: Connecting): P
       readHarborHost(cluster, session, signal),
     ]);
     return {
-      ...{ session, facts, unreachable: failures, balancers },
+      ...{ session, facts, unreachable: { ...failures, ...lost }, balancers },
       ...(members ? { members } : {}),
       ...(silent ? { endpointSilentFor: silent } : {}),
       ...(etcd ? { etcd } : {}),

@@ -93,8 +93,7 @@ export async function run(
         settings: JSON.stringify(host),
         facts: JSON.stringify(facts[host.name]),
       });
-    const hosts = names(cluster, plan, options).filter((name) => session.has(name));
-    const result = await runPlan(plan, hosts, {
+    const result = await runPlan(plan, {
       connections: session,
       log,
       mask,
@@ -103,6 +102,8 @@ export async function run(
       hints: hintsFor,
       patienceMs: options.patienceMs,
       parallel: options.parallel,
+      // Nothing of a version may begin before the one before it is everywhere.
+      strict: what === "upgrade",
       signal: options.signal,
     });
     await journal?.end("done");

@@ -1,8 +1,5 @@
-import { type Cluster, nodesOf, registryName } from "../cluster/cluster.ts";
-import type { Lock } from "../lock/lock.ts";
-import { parseReference } from "../oci/reference.ts";
+import { type Cluster, nodesOf } from "../cluster/cluster.ts";
 import { at, type Json, list, text } from "./ask.ts";
-import { carries } from "./node-images.ts";
 
 /** Free space of a host where Kubernetes writes. */
 export interface DiskStatus {
@@ -51,29 +48,4 @@ export function markProblems(cluster: Cluster, nodes: Json[]): string[] {
     const missing = [...lacking, ...untainted];
     return missing.length === 0 ? [] : [`${name} lacks ${missing.join(", ")} of the cluster file`];
   });
-}
-
-/** Whether the site has an image: under the site's own name, or carried by the bundle. */
-function isOfSite(reference: string, cluster: Cluster, lock: Lock): boolean {
-  try {
-    const { host } = parseReference(reference);
-    return host === registryName(cluster.registry) || host === lock.siteName || carries(lock, reference);
-  } catch {
-    return false;
-  }
-}
-
-/** Images of running pods that neither the site's registry nor the bundle has: such a pod starts on no other node. */
-export function imageProblems(cluster: Cluster, pods: Json[], lock: Lock): string[] {
-  const users = new Map<string, string>();
-  for (const pod of pods)
-    for (const key of ["initContainers", "containers"])
-      for (const container of list(pod, "spec", key)) {
-        const image = text(container["image"]);
-        const name = `${text(at(pod, "metadata", "namespace"))}/${text(at(pod, "metadata", "name"))}`;
-        if (image !== "" && !users.has(image)) users.set(image, name);
-      }
-  return [...users]
-    .filter(([image]) => !isOfSite(image, cluster, lock))
-    .map(([image, name]) => `${image} is not in the bundle; ${name} uses it`);
 }

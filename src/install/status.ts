@@ -25,7 +25,8 @@ import { byEnd, certificateProblems, certificatesOf, type HostCertificate } from
 import { type EtcdMember, etcdProblems, etcdStatus, memberHosts } from "./etcd/status.ts";
 import { type HarborStatus, harborHosts, harborStatus } from "./harbor/status.ts";
 import { DASHBOARD_ADMIN } from "./stages/dashboard.ts";
-import { type DiskStatus, diskProblems, disksIn, imageProblems, markProblems } from "./status-differences.ts";
+import { type DiskStatus, diskProblems, disksIn, markProblems } from "./status-differences.ts";
+import { type ImageStatus, imageProblems, imageStatus } from "./status-images.ts";
 
 export interface StatusOptions extends ConnectOptions {
   clusterFile: string;
@@ -77,6 +78,8 @@ export interface ClusterStatus {
   harbor?: HarborStatus;
   /** Free space where Kubernetes writes. */
   disks: DiskStatus[];
+  /** With a bundle: what the cluster uses beside it. */
+  images?: ImageStatus;
   /** What differs from the cluster file and the bundle: labels, taints, images. */
   differences: string[];
   /** Hosts that could not be asked, and why. */
@@ -204,7 +207,7 @@ async function reach(cluster: Cluster, options: StatusOptions): Promise<Reached>
   const registries = harborHosts(cluster).filter((host) => named.hosts.includes(host));
   const open = openerFor(StateDir.open(cluster), options);
   const meant = [...new Set([...nodes, ...membersApart(named), ...balancers, ...registries])];
-  const { session, failures } = await Session.reach([...new Set([...all, ...meant])], open);
+  const { session, failures } = await Session.reach([...new Set([...all, ...meant])], open, options);
   const planes = all.filter(({ name }) => session.has(name));
   if (planes.length === 0) {
     await session.close();
@@ -251,8 +254,9 @@ export async function status(options: StatusOptions): Promise<ClusterStatus> {
   try {
     const nodesAsked = call("kubectl", "get", "nodes", "-o", "json");
     const { control, answer: nodes } = await askAny(reached, nodesAsked, options.signal);
-    const [pods, endpoint, certificates, etcd, origins, harbor, disks] = await Promise.all([
+    const [pods, images, endpoint, certificates, etcd, origins, harbor, disks] = await Promise.all([
       askJson(control, call("kubectl", "get", "pods", "--all-namespaces", "-o", "json"), options.signal),
+      lock && imageStatus(cluster, control, lock, options.signal),
       endpointStatus(cluster, balancers, session, options.signal),
       Promise.all(
         cluster.hosts
@@ -282,10 +286,8 @@ export async function status(options: StatusOptions): Promise<ClusterStatus> {
       ...(endpoint ? { endpoint } : {}),
       ...(harbor ? { harbor } : {}),
       disks: disks.flat(),
-      differences: [
-        ...markProblems(meant, items(nodes)),
-        ...(lock ? imageProblems(cluster, items(pods), lock) : []),
-      ],
+      ...(images ? { images } : {}),
+      differences: [...markProblems(meant, items(nodes)), ...(images ? imageProblems(images) : [])],
       unreachable,
     };
     const problems = problemsOf(found, meant);

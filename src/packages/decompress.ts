@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import xz from "xz-decompress";
 import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
+import { withKnownChecks } from "./xz-checks.ts";
 
 type Format = "gzip" | "xz" | "zstd" | "bzip2" | "lzma" | "zchunk" | "plain";
 
@@ -95,7 +96,7 @@ async function unpack(
     case "zstd":
       return through(whole, createZstdDecompress());
     case "xz":
-      return unxz(whole);
+      return unxz(withKnownChecks(whole));
     case "bzip2":
       return inPieces(whole, (await import("./bunzip2.ts")).bunzip2);
     case "lzma":

@@ -36,6 +36,8 @@ export interface Closure {
   packages: ChosenPackage[];
   /** What hosts with the given `installed:` list lose. */
   removes?: string[];
+  /** Where apt does not come to this by itself: what to ask it for, `name=version` or `name-`. */
+  inFull?: string[];
   /** When the metadata were made that it was worked out from. */
   dates?: MetadataDates;
   /** The module streams behind the packages; absent when no repository has modules. */

@@ -8,6 +8,7 @@ import { MARK, StepProtocol, type StepReport } from "./protocol.ts";
 import { type Mode, renderSteps } from "./script.ts";
 import type { Connections } from "./session.ts";
 import { fullId, type PlacedStep, type Plan, stepsByHost } from "./stage.ts";
+import { type Counted, counted } from "./tally.ts";
 
 /** What a run needs. */
 export interface RunContext {
@@ -22,6 +23,8 @@ export interface RunContext {
   signal?: AbortSignal | undefined;
   /** How long to wait for a host that is unreachable or rebooting. Default 3 minutes. */
   patienceMs?: number | undefined;
+  /** Every stage waits for all stages before it, on every host, whatever it needs. */
+  strict?: boolean | undefined;
   /** Hosts that are worked on at a time. Default `HOSTS_AT_ONCE`. */
   parallel?: number | undefined;
 }
@@ -94,14 +97,34 @@ export async function checkAll(
 ): Promise<Map<string, Map<string, StepReport>>> {
   const all = stepsByHost(plan);
   const limit = pLimit(context.parallel ?? HOSTS_AT_ONCE);
-  const check = async (name: string) => {
-    const steps = all.get(name) ?? [];
-    if (steps.length === 0) return [name, new Map<string, StepReport>()] as const;
-    const { protocol, stderr } = await runSteps(quietly(context), name, steps, "check");
-    if (protocol.reports.length < steps.length) throw endedEarly(name, protocol, stderr);
-    return [name, new Map(protocol.reports.map((report) => [report.id, report]))] as const;
-  };
+  const told = counted("checks", hosts.filter((name) => all.has(name)).length, context.emit);
+  const check = async (name: string) =>
+    [name, await checkHost(name, all.get(name) ?? [], context, told)] as const;
   return new Map(await Promise.all(hosts.map((name) => limit(() => check(name)))));
+}
+
+/**
+ * Asks one host which of its steps are already done. Changes nothing.
+ * @returns reports by step
+ * @throws AirgapError `step-failed` when its script ended early, `network`
+ */
+export async function checkHost(
+  name: string,
+  steps: PlacedStep[],
+  context: RunContext,
+  told: Counted,
+): Promise<Map<string, StepReport>> {
+  if (steps.length === 0) return new Map();
+  let whole = false;
+  told.started(name);
+  try {
+    const { protocol, stderr } = await runSteps(quietly(context), name, steps, "check");
+    whole = protocol.reports.length === steps.length;
+    if (!whole) throw endedEarly(name, protocol, stderr);
+    return new Map(protocol.reports.map((report) => [report.id, report]));
+  } finally {
+    told.ended(name, whole ? "done" : "failed");
+  }
 }
 
 function endedEarly(name: string, protocol: StepProtocol, stderr: string): AirgapError {

@@ -1,6 +1,8 @@
 import pLimit from "p-limit";
 import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
+import { type Emit, silent } from "../events.ts";
 import type { Host } from "../host/host.ts";
+import { counted } from "./tally.ts";
 
 /** Connections opened at a time. */
 const AT_ONCE = 20;
@@ -48,11 +50,22 @@ export class Session<Settings extends { name: string } = { name: string }> imple
   static async reach<Settings extends { name: string }>(
     hosts: Settings[],
     open: Opener<Settings>,
-    parallel = AT_ONCE,
+    { parallel = AT_ONCE, emit = silent }: { parallel?: number | undefined; emit?: Emit | undefined } = {},
   ): Promise<{ session: Session<Settings>; failures: Record<string, AirgapError> }> {
     const session = new Session(hosts, open);
     const limit = pLimit(Math.min(parallel, AT_ONCE));
-    const outcomes = await Promise.allSettled(hosts.map((host) => limit(() => session.#connect(host.name))));
+    const told = counted("connections", hosts.length, emit);
+    const connect = async ({ name }: Settings): Promise<void> => {
+      let state: "done" | "failed" = "failed";
+      told.started(name);
+      try {
+        await session.#connect(name);
+        state = "done";
+      } finally {
+        told.ended(name, state);
+      }
+    };
+    const outcomes = await Promise.allSettled(hosts.map((host) => limit(() => connect(host))));
     const failures = hosts.flatMap(({ name }, i) => {
       const outcome = outcomes[i];
       return outcome?.status === "rejected" ? [{ name, cause: outcome.reason as unknown }] : [];

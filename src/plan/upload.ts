@@ -34,15 +34,22 @@ export async function sendUpload(
   stream.on("data", (chunk: Buffer) =>
     emit({ type: "progress", item: `${host}: ${title}`, bytes: chunk.length }),
   );
-  const { code, stderr } = await connection.pipe(start === 0 ? sh`cat >${part}` : sh`cat >>${part}`, stream, {
-    timeoutMs,
-    ...(signal ? { signal } : {}),
-  });
-  emit({ type: "plan", items: 0, bytes: 0 });
+  const { code, stderr } = await connection
+    .pipe(start === 0 ? sh`cat >${part}` : sh`cat >>${part}`, stream, {
+      timeoutMs,
+      ...(signal ? { signal } : {}),
+    })
+    .finally(() => emit({ type: "plan", items: 0, bytes: 0 }));
   const ms = Math.round(performance.now() - startedAt);
   log.line(`${host} ${placed.stage}/${id} sent ${size - start} bytes in ${ms} ms`);
   if (code === 0) return undefined;
-  return { host, step: placed, output: stderr, error: `cannot send ${from}: cat ended with ${code}` };
+  return {
+    host,
+    stage: placed.stage,
+    step: placed,
+    output: stderr,
+    error: `cannot send ${from}: cat ended with ${code}`,
+  };
 }
 
 /** A run of bytes of what is uploaded, which may lie in several files. */

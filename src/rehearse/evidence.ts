@@ -5,6 +5,7 @@ import { itemsOf, type Lock } from "../lock/lock.ts";
 import type { Outcome } from "../plan/run.ts";
 import type { Engine } from "../transport/engine.ts";
 import type { RunningHost } from "./hosts.ts";
+import { idleImages, type Pulls } from "./idle-images.ts";
 
 /** What a host has: package ids, and its runtime's images with their digests. */
 export interface Holdings {
@@ -28,7 +29,8 @@ export async function holdingsOf(engine: Engine, { id }: RunningHost): Promise<H
   const found: Holdings = { packages: new Set(), images: [], volumeBytes: 0 };
   for (const line of stdout.split("\n")) {
     const [kind, first = "", second = ""] = line.trim().split(" ");
-    if (kind === "package") found.packages.add(first);
+    // A key that the package manager trusts is an entry of rpm's database, and no package.
+    if (kind === "package" && !first.startsWith("gpg-pubkey-")) found.packages.add(first);
     else if (kind === "image" && !first.startsWith("sha256:"))
       found.images.push({ name: first, digest: second });
     else if (kind === "volume") found.volumeBytes = (Number(first) || 0) * 1024;
@@ -55,36 +57,54 @@ export function newImages({ before, after }: Seen, host: string): Holdings["imag
 /** The bundles that hosts got: the last one is rehearsed, one before it is what an upgrade starts from. */
 export type Locks = readonly [...Lock[], Lock];
 
-/** Everything that follows from the steps that ran and from what hosts have now. */
+/** Everything that follows from the steps that ran, from what hosts have now, and from what they were told to pull. */
 export function prove(
   cluster: Cluster,
   locks: Locks,
   steps: readonly Pick<Outcome, "host" | "stage" | "step" | "title" | "state">[],
   seen: Seen,
+  pulls?: Pulls,
 ): Proved[] {
   return [
-    ...imagesProof(cluster, locks, seen),
+    imagesProof(cluster, locks, seen, pulls),
     ...packagesProof(cluster, locks, seen),
     ...stepProofs(cluster, steps),
   ];
 }
 
-function imagesProof(cluster: Cluster, locks: Locks, seen: Seen): Proved[] {
+function imagesProof(cluster: Cluster, locks: Locks, seen: Seen, pulls?: Pulls): Proved {
   const carried = new Set<string>(locks.flatMap(({ blobs }) => blobs.map(({ digest }) => digest)));
   const nodes = nodesOf(cluster).map(({ name }) => name);
-  const pulled = nodes.flatMap((host) => newImages(seen, host).map((image) => ({ ...image, host })));
-  const foreign = pulled.filter(({ digest }) => !carried.has(digest));
-  const digests = new Set(pulled.map(({ digest }) => digest));
-  const idle = itemsOf(locks.at(-1) as Lock, "image")
-    .filter(({ root, original }) => !digests.has(root.digest) && !(original && digests.has(original.digest)))
-    .map(({ name }) => name);
+  const held = nodes.flatMap((host) => newImages(seen, host).map((image) => ({ ...image, host })));
+  const foreign = held.filter(({ digest }) => !carried.has(digest));
+  const digests = new Set(held.map(({ digest }) => digest));
+  const { failed = [], pulled = [], passedOver = [], host = "" } = pulls ?? {};
+  const idle = idleImages(locks.at(-1) as Lock, cluster, seen.after)
+    .map(({ name }) => name)
+    .filter((name) => !passedOver.includes(name));
   const { mode } = cluster.registry;
   const registry = registryName(cluster.registry);
-  const detail =
-    foreign.length > 0
-      ? `not of the bundle: ${someOf(foreign.map(({ host, name, digest }) => `${name} (${digest}) on ${host}`))}`
-      : `${count(digests.size, "image")} on ${count(nodes.length, "node")}, each with its digest in the bundle; the hosts had no way out, so each came from ${registry} (${mode})${idle.length > 0 ? `. No pod has wanted: ${someOf(idle)}` : ""}`;
-  return [{ what: "images", good: foreign.length === 0 && pulled.length > 0, detail }];
+  const bad = [
+    foreign.length > 0 &&
+      `not of the bundle: ${someOf(foreign.map((each) => `${each.name} (${each.digest}) on ${each.host}`))}`,
+    failed.length > 0 &&
+      `${host} cannot pull from ${registry} (${mode}): ${someOf(failed.map(({ image, why }) => `${image} (${why})`))}`,
+    idle.length > failed.length &&
+      `no node has, or was told to pull: ${someOf(idle.filter((name) => !failed.some(({ image }) => image === name)))}`,
+    held.length === 0 && "no node has an image",
+  ].filter((each) => each !== false);
+  const good = [
+    `${count(digests.size, "image")} on ${count(nodes.length, "node")}, each with its digest in the bundle; the hosts had no way out, so each came from ${registry} (${mode})`,
+    ...(pulled.length > 0 ? [`No pod had wanted, and ${host} was told to pull: ${someOf(pulled)}`] : []),
+    ...(passedOver.length > 0
+      ? [`Not pulled, since not for the hosts' platform: ${someOf(passedOver)}`]
+      : []),
+  ];
+  return {
+    what: "images",
+    good: bad.length === 0,
+    detail: bad.length > 0 ? bad.join("; ") : good.join(". "),
+  };
 }
 
 function packagesProof(cluster: Cluster, locks: Locks, seen: Seen): Proved[] {

@@ -65,7 +65,7 @@ export async function startHost(
     name: `${prefix}-${host.name}`,
     image: host.image,
     hostname: host.name,
-    command: ["/bin/sh", "-c", shipped("rehearse/boot.sh")],
+    command: ["/bin/sh", "-c", shipped("rehearse/cgroups.sh"), shipped("rehearse/boot.sh")],
     env: {
       container: "docker",
       REHEARSAL_HOSTNAME: host.name,

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Emit } from "../events.ts";
-import { STAGE_NAMES } from "../install/stages/index.ts";
 import type { Engine, MachineUsage } from "../transport/engine.ts";
 import type { RunningHost } from "./hosts.ts";
 
@@ -52,37 +51,37 @@ export class Meter {
   }
 }
 
-/** How long each stage took, by the events of a run that pass through. */
+/** How long each stage took, by the events of a run that pass through. Stages may overlap. */
 export class StageClock {
-  readonly #stages: { stage: string; ms: number }[] = [];
+  readonly #stages: { stage: string; since: number; ms?: number }[] = [];
   readonly #prefix: string;
-  #current: { stage: string; since: number };
 
   /** @param prefix before each stage's name, to tell two runs apart */
   constructor(prefix = "") {
     this.#prefix = prefix;
-    this.#current = { stage: "checks", since: performance.now() };
+    this.#stages.push({ stage: "checks", since: performance.now() });
   }
 
   through(emit: Emit): Emit {
     return (event) => {
-      if (
-        event.type === "phase" &&
-        STAGE_NAMES.some((name) => event.name === name || event.name.endsWith(` ${name}`))
-      )
-        this.#next(event.name);
+      if (event.type === "stage" && event.before !== true) this.#take(event.name, event.state);
       emit(event);
     };
   }
 
-  #next(stage: string): void {
-    const { stage: last, since } = this.#current;
-    this.#stages.push({ stage: `${this.#prefix}${last}`, ms: Math.round(performance.now() - since) });
-    this.#current = { stage, since: performance.now() };
+  #take(stage: string, state: "started" | "done"): void {
+    if (this.#stages.length === 1) this.#close("checks");
+    if (state === "started") this.#stages.push({ stage, since: performance.now() });
+    else this.#close(stage);
+  }
+
+  #close(name: string): void {
+    const found = this.#stages.findLast(({ stage }) => stage === name);
+    if (found) found.ms ??= Math.round(performance.now() - found.since);
   }
 
   end(): { stage: string; ms: number }[] {
-    this.#next("");
-    return this.#stages;
+    for (const { stage } of this.#stages) this.#close(stage);
+    return this.#stages.map(({ stage, ms = 0 }) => ({ stage: `${this.#prefix}${stage}`, ms }));
   }
 }

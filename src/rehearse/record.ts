@@ -1,17 +1,20 @@
 import { BundleReader, type Opening } from "../bundle/reader.ts";
 import type { Attempt, Rehearsal, RehearsedHost } from "../bundle/rehearsal.ts";
+import { platformsOf } from "../bundle/sizes.ts";
 import { type Cluster, hostsOf } from "../cluster/cluster.ts";
 import { AirgapError, messageOf } from "../errors.ts";
 import { someOf } from "../format.ts";
 import { findSelf } from "../host/shipped.ts";
 import type { InstallResult } from "../install/install.ts";
 import type { UpgradeResult } from "../install/upgrade/upgrade.ts";
-import type { Lock } from "../lock/lock.ts";
+import { itemsOf, type Lock } from "../lock/lock.ts";
 import type { Digest } from "../oci/digest.ts";
+import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import type { Engine, MachineUsage } from "../transport/engine.ts";
 import { ADJUSTED, isForeign } from "./cluster-file.ts";
 import { newImages, newPackages, prove, type Seen, waitingImages } from "./evidence.ts";
 import type { RunningHost } from "./hosts.ts";
+import type { Pulls } from "./idle-images.ts";
 import type { RehearsalNetwork } from "./network.ts";
 import type { SystemImage } from "./systems.ts";
 
@@ -29,6 +32,8 @@ const NOT_SHOWN = [
 export interface Read {
   lock: Lock;
   lockDigest: Digest;
+  /** Of each image, by its name: `linux/amd64`. */
+  platforms: ReadonlyMap<string, readonly string[]>;
 }
 
 export async function readLock(
@@ -45,7 +50,15 @@ export async function readLock(
           suggestions: ["--base BUNDLE  # the bundle that it counts on"],
         },
       );
-    return { lock: reader.lock, lockDigest: reader.layout.lockDigest };
+    const read = (digest: Digest): Buffer | undefined =>
+      reader.has(digest) ? reader.read(digest, MAX_MANIFEST_SIZE) : undefined;
+    const platforms = itemsOf(reader.lock, "image").map(
+      (item) => [item.name, platformsOf(item, read)] as const,
+    );
+    return {
+      ...{ lock: reader.lock, lockDigest: reader.layout.lockDigest },
+      platforms: new Map(platforms),
+    };
   } finally {
     reader.close();
   }
@@ -80,6 +93,8 @@ export interface Finished {
   ended: Ended;
   usage: ReadonlyMap<string, MachineUsage>;
   seen: Seen;
+  /** Images that no pod has wanted. */
+  pulls: Pulls | undefined;
   attempts: Attempt[];
   /** Hosts on which packets to addresses outside were not counted. */
   uncounted: string[];
@@ -92,7 +107,7 @@ export async function makeRecord(all: Finished): Promise<Rehearsal> {
   const from = options.from ? await readLock(options.from.bundle, options) : undefined;
   const proved = ended.error
     ? []
-    : prove(cluster, [...(from ? [from.lock] : []), bundle.lock], steps, all.seen);
+    : prove(cluster, [...(from ? [from.lock] : []), bundle.lock], steps, all.seen, all.pulls);
   const bad = proved.filter(({ good }) => !good);
   const [plane] = all.hosts.filter(({ name }) =>
     hostsOf(cluster, "control-plane").some((host) => host.name === name),

@@ -16,6 +16,7 @@ import { Engine, type MachineUsage } from "../transport/engine.ts";
 import { checkRehearsable, isForeign, writeClusterFile } from "./cluster-file.ts";
 import { type Holdings, holdingsOf } from "./evidence.ts";
 import { type HostSettings, makeKey, type RunningHost, startHost } from "./hosts.ts";
+import { type Pulls, pullIdle } from "./idle-images.ts";
 import { clear, clearLeftovers, labelsOf } from "./leftovers.ts";
 import { Meter, StageClock } from "./meter.ts";
 import { chooseNetwork, type RehearsalNetwork, rangesHere } from "./network.ts";
@@ -155,8 +156,10 @@ class Run {
     const seen = await this.#lookAll();
     const meter = new Meter(engine, this.#hosts);
     let [ended, usage]: [Ended | undefined, ReadonlyMap<string, MachineUsage>] = [undefined, new Map()];
+    let pulls: Pulls | undefined;
     try {
       ended = await this.#install(network);
+      if (ended.error === undefined) pulls = await this.#pullIdle(`${about.os}/${about.architecture}`);
       if (ended.error === undefined && options.watchMs > 0) {
         emit({
           type: "phase",
@@ -173,7 +176,7 @@ class Run {
     const record = await makeRecord({
       ...{ engine, options, cluster, older, bundle: this.#given.bundle, started: this.#started },
       ...{ hosts: this.#hosts, images: this.#images, network, about, ended, usage },
-      ...{ seen: { before: seen, after }, attempts: this.#outsiders(attempts), uncounted },
+      ...{ seen: { before: seen, after }, pulls, attempts: this.#outsiders(attempts), uncounted },
     });
     const file = options.output ?? join(dirname(resolve(options.clusterFile)), "rehearsal.json");
     writeRehearsal(file, record);
@@ -244,6 +247,14 @@ class Run {
       this.#hosts.map(async (host) => [host.name, await holdingsOf(engine, host)] as const),
     );
     return new Map(found);
+  }
+
+  async #pullIdle(platform: string): Promise<Pulls | undefined> {
+    const { engine, cluster, bundle, options } = this.#given;
+    const { emit, signal } = options;
+    const held = await this.#lookAll();
+    const { lock, platforms } = bundle;
+    return pullIdle(engine, { cluster, lock, platforms, hosts: this.#hosts, held, platform, emit, signal });
   }
 
   /** The installation as it will be on the far side, or of the old state and the way from there. */

@@ -2,13 +2,15 @@ import type { Cluster } from "../cluster/cluster.ts";
 import { AirgapError } from "../errors.ts";
 import { itemsOf, type Lock } from "../lock/lock.ts";
 import type { Engine } from "../transport/engine.ts";
-import { type BaseOptions, type MadeBase, makeDebBase } from "./base-deb.ts";
-import { baseRepositories } from "./base-repositories.ts";
+import { type BaseOptions, type MadeBase, makeBase } from "./base.ts";
+import { debBase } from "./base-deb.ts";
+import { baseRepositories, EXAMPLES } from "./base-repositories.ts";
+import { rpmBase } from "./base-rpm.ts";
 
 export interface ImageOptions {
   /** The spec that the bundle was built from: its repositories have what hosts have before an installation. */
   spec?: string | undefined;
-  /** Lines of apt's sources for the same. */
+  /** Repositories for the same, as `parseBaseRepository` reads them. */
   baseRepositories: readonly string[];
   /** The engine's image for a system: `debian-12` → `debian:12-systemd`. */
   images: ReadonlyMap<string, string>;
@@ -41,9 +43,9 @@ export async function imagesFor(
   for (const system of new Set(systems.values())) {
     const given = options.images.get(system);
     if (given !== undefined) {
-      await engine.imageId(given);
-      images.set(system, { system, image: given, made: `${system}: the image ${given}` });
-    } else images.set(system, { system, ...(await makeBase(system, lock, engine, options)) });
+      const image = await engine.findImage(given);
+      images.set(system, { system, image, made: `${system}: the image ${given}` });
+    } else images.set(system, { system, ...(await baseOf(system, lock, engine, options)) });
   }
   return new Map(
     [...systems].flatMap(([host, system]) => {
@@ -53,8 +55,10 @@ export async function imagesFor(
   );
 }
 
-/** @throws AirgapError `unsupported` for systems whose base is not made here, `usage` when nobody said where it comes from */
-async function makeBase(
+const FORMATS = { deb: debBase, rpm: rpmBase } as const;
+
+/** @throws AirgapError `usage` when nobody said what hosts have before an installation */
+async function baseOf(
   system: string,
   lock: Lock,
   engine: Engine,
@@ -66,12 +70,8 @@ async function makeBase(
     throw new AirgapError("usage", `The bundle has no packages for ${system}, of which hosts could be made`, {
       suggestions: own,
     });
-  if (item.facts.format !== "deb")
-    throw new AirgapError("unsupported", `Hosts with ${system} cannot be made from RPM packages yet`, {
-      suggestions: own,
-      ref: "docs/rehearse.md",
-    });
-  const base = await baseRepositories(item.name, { spec: options.spec, lines: options.baseRepositories });
+  const base = await baseRepositories(item, { spec: options.spec, lines: options.baseRepositories });
+  const { format } = item.facts;
   if (base === undefined)
     throw new AirgapError(
       "usage",
@@ -79,13 +79,13 @@ async function makeBase(
       {
         suggestions: [
           "--spec SPEC  # the repositories of the spec that the bundle was built from",
-          '--base-repo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://ftp.debian.org/debian bookworm main"',
+          ...EXAMPLES[format],
           ...own,
         ],
         ref: "docs/rehearse.md",
       },
     );
-  return makeDebBase(system, item, base, engine, options);
+  return makeBase(FORMATS[format], { system, item }, base, engine, options);
 }
 
 /** The system of every host: said, or the only one that it can be. */

@@ -3,6 +3,7 @@ import { text as textOf } from "node:stream/consumers";
 import { type AirgapError, messageOf } from "../errors.ts";
 import type { Emit, Event } from "../events.ts";
 import { jsonText, printable, withoutLogins } from "../format.ts";
+import { Board } from "./board.ts";
 import { Meter } from "./meter.ts";
 import { formatError, formatEvent, message, styleFor } from "./text.ts";
 
@@ -35,14 +36,20 @@ export interface Reporter {
   say(text: string): void;
   error(error: AirgapError): void;
   bug(error: Error): void;
-  /** Removes the progress line from the terminal. */
+  /** Removes the progress from the terminal. */
   end(): void;
+  /** Draws no progress while somebody is asked something. */
+  asking<T>(question: () => Promise<T>): Promise<T>;
 }
 
 /** Milliseconds between two updates of the progress line, between two lines when there is no terminal, and between two of `--progress json`. */
 const REDRAW = 200;
 const PLAIN_EVERY = 15_000;
 const JSON_EVERY = 1000;
+/** Without a terminal, counts that stay the same are told this often. */
+const SAME_EVERY = 120_000;
+/** Rows of progress on a terminal. */
+const MOST_ROWS = 8;
 
 export function createReporter(options: ReporterOptions): Reporter {
   return new StreamReporter(options);
@@ -53,18 +60,22 @@ class StreamReporter implements Reporter {
   readonly #terminal = process.stderr.isTTY === true;
   readonly #style;
   readonly #meter = new Meter();
+  readonly #board = new Board();
   readonly #every: number;
   /** Progress is drawn by time, so that a stall shows as one. */
   #timer: NodeJS.Timeout | undefined;
-  /** Characters of the progress line that stands on the terminal. */
-  #drawn = 0;
+  /** Characters of each row of progress that stands on the terminal. */
+  #drawn: number[] = [];
   #lastDrawn = Date.now();
+  /** Counts as they were told last, and when: without a terminal only changes are told. */
+  #told = { gist: "", at: 0 };
+  #questions = 0;
 
   constructor(options: ReporterOptions) {
     this.#options = options;
     this.#style = styleFor(options.color && this.#terminal);
     this.#every = options.progress === "json" ? JSON_EVERY : this.#terminal ? REDRAW : PLAIN_EVERY;
-    if (this.#terminal) process.stderr.on("resize", () => this.#drawn > 0 && this.#draw(Date.now()));
+    if (this.#terminal) process.stderr.on("resize", () => this.#drawn.length > 0 && this.#draw(Date.now()));
   }
 
   readonly emit = (event: Event): void => {
@@ -72,22 +83,26 @@ class StreamReporter implements Reporter {
     if (event.type === "phase" || event.type === "plan") this.#summarise(now);
     const name = "item" in event ? this.#meter.nameOf(event.item) : "";
     this.#meter.take(event, now);
+    this.#board.take(event, now);
     this.#tick();
     if (this.#options.progress === "json") this.#jsonLine(event, name, now);
-    else {
-      const text = formatEvent(
-        event.type === "item" ? { ...event, item: name } : event,
-        this.#options.verbose,
-        this.#style,
-      );
-      if (text !== undefined) this.#write(text);
-    }
+    else this.#tell(event.type === "item" ? { ...event, item: name } : event);
+    this.#board.forget(event);
     if (now - this.#lastDrawn >= this.#every) this.#draw(now);
   };
 
+  #tell(event: Event): void {
+    const { verbose } = this.#options;
+    const ended = this.#board.ended(event);
+    if (ended !== undefined) this.#write(message(ended));
+    const told = verbose ? event : this.#board.worthTelling(event);
+    const text = told && formatEvent(told, verbose, this.#style);
+    if (text !== undefined) this.#write(text);
+  }
+
   /** Runs while there is progress to show; it keeps no program alive. */
   #tick(): void {
-    if (!this.#meter.active) {
+    if (!this.#meter.active && !this.#board.active) {
       clearInterval(this.#timer);
       this.#timer = undefined;
     } else this.#timer ??= setInterval(() => this.#draw(Date.now()), this.#every).unref();
@@ -142,11 +157,11 @@ class StreamReporter implements Reporter {
   }
 
   say(text: string): void {
-    if (this.#options.progress === "json") this.#told({ type: "note", message: text });
+    if (this.#options.progress === "json") this.#line({ type: "note", message: text });
     else this.#write(message(text));
   }
 
-  #told(value: Record<string, unknown>): void {
+  #line(value: Record<string, unknown>): void {
     if (this.#options.quiet) return;
     process.stderr.write(`${jsonText(redacted({ time: new Date().toISOString(), ...value }))}\n`);
   }
@@ -160,9 +175,13 @@ class StreamReporter implements Reporter {
 
   error(error: AirgapError): void {
     this.end();
+    if (this.#board.active && this.#options.progress === "auto")
+      this.#write(message(this.#board.line(Date.now())));
+    this.#board.clear();
+    this.#tick();
     if (this.#options.progress === "json") {
       const { code, suggestions } = error;
-      this.#told({ type: "error", code, message: messageOf(error), suggestions });
+      this.#line({ type: "error", code, message: messageOf(error), suggestions });
       return;
     }
     process.stderr.write(`${formatError(error, this.#style)}\n`);
@@ -180,30 +199,67 @@ class StreamReporter implements Reporter {
     this.#clear();
   }
 
+  async asking<T>(question: () => Promise<T>): Promise<T> {
+    this.end();
+    this.#questions++;
+    try {
+      return await question();
+    } finally {
+      this.#questions--;
+    }
+  }
+
   /** Also the rows that a line covers since the terminal became narrower. */
   #clear(): void {
-    if (this.#drawn === 0) return;
-    const rows = Math.ceil(this.#drawn / Math.max(1, process.stderr.columns ?? 80));
+    if (this.#drawn.length === 0) return;
+    const columns = Math.max(1, process.stderr.columns ?? 80);
+    const rows = this.#drawn.reduce((sum, length) => sum + Math.max(1, Math.ceil(length / columns)), 0);
     process.stderr.write(`${rows > 1 ? `\u001b[${rows - 1}A` : ""}\r\u001b[J`);
-    this.#drawn = 0;
+    this.#drawn = [];
   }
 
   #draw(now: number): void {
     const { quiet, progress } = this.#options;
-    if (!this.#meter.active || (quiet && progress !== "json") || progress === "none") return;
+    if ((quiet && progress !== "json") || progress === "none" || this.#questions > 0) return;
+    if (!this.#meter.active && !this.#board.active) return;
     this.#lastDrawn = now;
-    if (progress === "json") {
-      const told = { time: new Date(now).toISOString(), type: "progress", ...this.#meter.progress(now) };
-      process.stderr.write(`${jsonText(told)}\n`);
-      return;
-    }
-    const width = this.#terminal ? (process.stderr.columns ?? 80) : 120;
-    const line = printable(withoutLogins(this.#meter.line(now, width))).replaceAll("\n", " ");
+    if (progress === "json") this.#jsonProgress(now);
+    else if (this.#terminal) this.#rows(now);
+    else for (const line of this.#lines(now)) process.stderr.write(`${safe(line)}\n`);
+  }
+
+  #jsonProgress(now: number): void {
+    if (!this.#meter.active) return;
+    const told = { time: new Date(now).toISOString(), type: "progress", ...this.#meter.progress(now) };
+    process.stderr.write(`${jsonText(told)}\n`);
+  }
+
+  #rows(now: number): void {
+    const { columns: width = 80, rows: height = 24 } = process.stderr;
+    const most = Math.max(1, Math.min(MOST_ROWS, height - 2));
+    const lines = [
+      ...(this.#board.active ? this.#board.rows(now, width, most) : []),
+      ...(this.#meter.active ? [this.#meter.line(now, width)] : []),
+    ].map(safe);
     this.#clear();
-    process.stderr.write(this.#terminal ? line : `${line}\n`);
-    this.#drawn = this.#terminal ? line.length : 0;
+    process.stderr.write(lines.join("\n"));
+    this.#drawn = lines.map(({ length }) => length);
+  }
+
+  /** Without a terminal: what has changed since the last lines. */
+  #lines(now: number): string[] {
+    const { gist } = this.#board;
+    const changed = gist !== this.#told.gist || now - this.#told.at >= SAME_EVERY;
+    const counts = this.#board.active && changed;
+    if (counts) this.#told = { gist, at: now };
+    return [
+      ...(counts ? [this.#board.line(now)] : []),
+      ...(this.#meter.active ? [this.#meter.line(now, 120)] : []),
+    ];
   }
 }
+
+const safe = (line: string): string => printable(withoutLogins(line)).replaceAll("\n", " ");
 
 /** What servers and users wrote may hold a login. */
 const redacted = (value: unknown): unknown =>

@@ -41,6 +41,8 @@ export function formatEvent(event: Event, verbose: boolean, style: Style): strin
   switch (event.type) {
     case "phase":
       return `${style.bold(event.name)}${event.detail ? `: ${message(event.detail)}` : ""}`;
+    case "stage":
+      return event.state === "started" && !event.before ? style.bold(message(event.name)) : undefined;
     case "note":
       return message(event.message);
     case "warning":

@@ -202,6 +202,12 @@ export class PackageIndex {
     return this.#related("obsolete", names);
   }
 
+  /** Capabilities that some package names in its Supplements. */
+  async supplemented(): Promise<string[]> {
+    const rows = await this.#database.all<{ name: string }>("SELECT DISTINCT name FROM supplement");
+    return rows.map((row) => row.name);
+  }
+
   /** Packages that name one of these capabilities in their Supplements. */
   supplementers(names: Iterable<string>): Promise<PackageRow[]> {
     return this.#related("supplement", names);

@@ -1,6 +1,7 @@
-import { PassThrough, type Readable } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { AirgapError, messageOf } from "../errors.ts";
 import { connect } from "./docker-daemon.ts";
+import { demultiplexed, textOf } from "./engine-output.ts";
 
 type Client = Awaited<ReturnType<typeof connect>>;
 
@@ -38,9 +39,6 @@ export interface Labelled {
   name: string;
   labels: Record<string, string>;
 }
-
-/** Output that a command in a container may print. Bytes. */
-const MAX_OUTPUT = 64 * 1024 * 1024;
 
 /** Where Podman listens with Docker's API. */
 export function podmanSocket(): string {
@@ -145,6 +143,14 @@ export class Engine {
     }
   }
 
+  /** The name by which the engine has an image: Podman takes a short one for Docker Hub's. @throws AirgapError `not-found` */
+  async findImage(name: string): Promise<string> {
+    const local = `localhost/${name}`;
+    if (!name.includes("/") && !(await this.hasImage(name)) && (await this.hasImage(local))) return local;
+    await this.imageId(name);
+    return name;
+  }
+
   /** Id of an image, which follows from its content. @throws AirgapError `not-found` */
   async imageId(name: string): Promise<string> {
     return (await this.#ask(`find the image ${name}`, () => this.#client.getImage(name).inspect())).Id;
@@ -152,11 +158,23 @@ export class Engine {
 
   /** Makes an image of a root file system. */
   async importImage(tar: Readable, name: string): Promise<void> {
-    const [repo = "", tag = "latest"] = name.split(":");
-    const stream = await this.#ask(`import ${name}`, () =>
-      this.#client.importImage(tar as unknown as string, { repo, tag }),
+    // Podman looks at no tag beside it.
+    const stream = await this.#send(tar, `import ${name}`, (abortSignal) =>
+      this.#client.importImage(tar as unknown as string, { repo: name, abortSignal }),
     );
     await this.#followed(stream, `import ${name}`);
+  }
+
+  /** A request with an archive. The client would wait for the end of one that cannot be read. */
+  #send<T>(tar: Readable, what: string, call: (abortSignal: AbortSignal) => Promise<T>): Promise<T> {
+    const stop = new AbortController();
+    const broken = new Promise<never>((_, reject) => {
+      tar.once("error", (error) => {
+        stop.abort();
+        reject(error);
+      });
+    });
+    return Promise.race([broken, this.#ask(what, () => call(stop.signal))]);
   }
 
   async #followed(stream: NodeJS.ReadableStream, what: string): Promise<void> {
@@ -228,8 +246,9 @@ export class Engine {
 
   /** Unpacks an archive in a container. */
   async put(id: string, tar: Buffer | Readable, path: string): Promise<void> {
-    await this.#ask("copy into a container", () =>
-      this.#client.getContainer(id).putArchive(tar as Buffer, { path }),
+    const source = Buffer.isBuffer(tar) ? Readable.from([tar]) : tar;
+    await this.#send(source, "copy into a container", (abortSignal) =>
+      this.#client.getContainer(id).putArchive(source, { path, abortSignal }),
     );
   }
 
@@ -360,31 +379,14 @@ export class Engine {
   }
 }
 
-/** 404: it is gone; 409 and, of a network, 403: the engine is removing it already, or still uses it. Who needs it gone looks again. */
+/**
+ * 404: it is gone; 409 and, of a network, 403, or 500 with these words by Podman: the engine is removing it already, or
+ * still uses it. Who needs it gone looks again.
+ */
 async function unlessGone(call: Promise<unknown>): Promise<void> {
   await call.catch((error: unknown) => {
     const { statusCode } = error as { statusCode?: number };
-    if (statusCode === undefined || ![403, 404, 409].includes(statusCode)) throw error;
+    const inUse = statusCode === 500 && /is being used/.test(messageOf(error));
+    if (statusCode === undefined || !(inUse || [403, 404, 409].includes(statusCode))) throw error;
   });
-}
-
-async function textOf(stream: Readable): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size <= MAX_OUTPUT) chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
-}
-
-/** Frames of a type, three zeros and a length: the engine's API, "Stream format". */
-function demultiplexed(bytes: Buffer): string {
-  const pieces: Buffer[] = [];
-  for (let at = 0; at + 8 <= bytes.length; ) {
-    const length = bytes.readUInt32BE(at + 4);
-    pieces.push(bytes.subarray(at + 8, at + 8 + length));
-    at += 8 + length;
-  }
-  return Buffer.concat(pieces).toString("utf8");
 }

@@ -4,9 +4,9 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { CHECKS } from "../../src/install/preflight/finding.ts";
 import { conditions } from "./machine.ts";
 import { type Cost, measure } from "./measure.ts";
+import { factsOf, recordedHosts, writeSite } from "./recorded-site.ts";
 import { writeSection } from "./table.ts";
 import { findTools } from "./tools.ts";
 
@@ -14,45 +14,21 @@ const root = resolve(import.meta.dirname, "../..");
 const AIRGAP = join(root, "bin/airgap");
 const ROUNDS = 3;
 
-/** A cluster file, and in `scripts/facts` what this machine would say on each of its hosts. */
-function makeSite(dir: string, workers: number): void {
-  const facts = execFileSync("sh", [join(root, "manifests/host/facts.sh")], { encoding: "utf8" });
-  const hosts = [
-    { name: "cp1", address: "10.0.0.1", roles: ["control-plane", "registry"] },
-    ...Array.from({ length: workers }, (_, i) => ({
-      name: `w${i}`,
-      address: `10.1.${i >> 8}.${i & 255}`,
-      roles: ["worker"],
-    })),
-  ];
+/** A cluster file, a bundle, and in `scripts/facts` what was recorded on a host, for each of them. */
+async function makeSite(dir: string, workers: number): Promise<void> {
+  const hosts = recordedHosts(workers + 1, (i) => `10.1.${i >> 8}.${i & 255}`);
+  await writeSite(dir, hosts);
   mkdirSync(join(dir, "scripts/facts"), { recursive: true });
-  for (const [i, { name }] of hosts.entries())
-    writeFileSync(
-      join(dir, "scripts/facts", name),
-      facts.replace(/^machine-id\|.*$/m, `machine-id|${String(i).padStart(32, "0")}`),
-    );
-  const cluster = {
-    ...{ apiVersion: "airgap/v1", kind: "Cluster", name: "many", kubernetes: { version: "v1.34.4" } },
-    ...{ registry: { host: "register.site" }, hosts },
-  };
-  writeFileSync(join(dir, "cluster.yaml"), JSON.stringify(cluster));
-  writeFileSync(join(dir, "file.txt"), "x");
-  const spec = "apiVersion: airgap/v1\nkind: Bundle\nname: many\nfiles: [{ path: file.txt }]\n";
-  writeFileSync(join(dir, "site.yaml"), spec);
-  execFileSync(AIRGAP, ["build", join(dir, "site.yaml"), "-o", join(dir, "site.tar"), "--quiet"]);
+  for (const [i, host] of hosts.entries())
+    writeFileSync(join(dir, "scripts/facts", host.name), factsOf(host, i, "1764000000"));
 }
 
-/** Every check is ignored: they run all the same, and the plan is made. */
-const SCRIPT = `${AIRGAP} install cluster.yaml --bundle site.tar --script scripts --quiet ${Object.keys(
-  CHECKS,
-)
-  .map((check) => `--ignore-check ${check}`)
-  .join(" ")} > /dev/null`;
+const SCRIPT = `${AIRGAP} install cluster.yaml --bundle site.tar --script scripts --quiet > /dev/null`;
 
 async function plan(workers: number): Promise<Cost> {
   const dir = mkdtempSync(join(tmpdir(), "airgap-bench-plan-"));
   try {
-    makeSite(dir, workers);
+    await makeSite(dir, workers);
     const costs: Cost[] = [];
     for (let i = 0; i < ROUNDS; i++) costs.push(await measure(SCRIPT, { cwd: dir, timeoutMs: 300_000 }));
     const written = readdirSync(join(dir, "scripts")).filter((name) => name.endsWith(".sh"));
@@ -65,6 +41,8 @@ async function plan(workers: number): Promise<Cost> {
   }
 }
 
+// What users install is compiled.
+execFileSync(process.execPath, [join(root, "bin/build.mjs")], { stdio: "ignore" });
 const rows: string[] = [];
 for (const workers of [1, 100, 1000]) {
   const { wall, cpu, rss } = await plan(workers);

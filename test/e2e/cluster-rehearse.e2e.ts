@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Rehearsal } from "../../src/bundle/rehearsal.ts";
 import type { RehearsalResult } from "../../src/rehearse/rehearse.ts";
@@ -44,14 +45,14 @@ describe.runIf(compiled(VERSION))("a rehearsal in containers of a real engine", 
   beforeAll(async () => {
     await installPrograms();
     bundle = await siteBundle({
-      ...{ version: VERSION, systems: ["debian"], runtime: "containerd", application: "v0.1" },
+      ...{ version: VERSION, systems: ["debian", "el"], runtime: "containerd", application: "v0.1" },
     });
     engine = await RealEngine.start();
   });
 
   afterAll(() => engine?.[Symbol.asyncDispose]());
 
-  it("the whole installation on hosts that are made of the bundle; an add-on that phones home is caught", {
+  it("the whole installation on hosts that are made of the bundle's DEBs and RPMs; an add-on that phones home is caught", {
     timeout: 600_000,
   }, async () => {
     const settings = [
@@ -78,6 +79,7 @@ describe.runIf(compiled(VERSION))("a rehearsal in containers of a real engine", 
       whole.cluster,
       bundle,
       ...["--json", "--spec", await engine.specOfHosts()],
+      ...["--system", "cp1=debian-12", "--system", "w1=rocky-9"],
     );
     expect(`${code} ${code === 0 ? "" : `${stdout}\n${stderr}`.slice(-6000)}`).toBe("0 ");
     const result = JSON.parse(stdout) as RehearsalResult;
@@ -91,7 +93,7 @@ describe.runIf(compiled(VERSION))("a rehearsal in containers of a real engine", 
     );
     expect(result.hosts.map(({ name, system, address, asked }) => [name, system, address, asked])).toEqual([
       ["cp1", "debian-12", "10.91.0.11", "10.91.0.11"],
-      ["w1", "debian-12", "10.91.0.12", "10.91.0.12"],
+      ["w1", "rocky-9", "10.91.0.12", "10.91.0.12"],
     ]);
     for (const host of result.hosts) {
       expect(host.packages).toBeGreaterThan(5);
@@ -107,14 +109,19 @@ describe.runIf(compiled(VERSION))("a rehearsal in containers of a real engine", 
       expect.arrayContaining(["serve", "packages", "control-plane", "workers", "addons", "verify"]),
     );
     expect(result.adjusted.join("\n")).toMatch(
-      /debian-12: \d+ packages of the bundle and, from debian0.*libc6=/,
+      /debian-12: \d+ packages? of the bundle and, from debian0.*libc6=/,
     );
+    expect(result.adjusted.join("\n")).toMatch(
+      /rocky-9: \d+ packages? of the bundle and, from base.*glibc-2/,
+    );
+    // The bundle has what only other clusters want, such as the dashboard.
+    expect(result.proved[0]?.detail).toMatch(/No pod had wanted, and w1 was told to pull: \S/);
     expect(settings.map((file) => readFileSync(file, "utf8"))).toEqual(before);
     expect(await engine.left()).toEqual([]);
     base = result.hosts[0]?.image ?? "";
     const verified = await engine.airgap("verify", bundle, "--quick", "--rehearsed", whole.record);
     expect(verified.stdout).toMatch(
-      /^Rehearsed: exactly this bundle passed on .* 2 throw-away hosts with debian-12/m,
+      /^Rehearsed: exactly this bundle passed on .* 2 throw-away hosts with debian-12, rocky-9/m,
     );
   });
 
@@ -160,5 +167,24 @@ describe.runIf(compiled(VERSION))("a rehearsal in containers of a real engine", 
     const { passed, failure } = await recordOf(bare);
     expect([passed, failure]).toEqual([false, expect.stringContaining("tzdata")]);
     await gone();
+  });
+
+  it("in containers of Podman hosts start, are looked at, and go", { timeout: 300_000 }, async () => {
+    await using podman = await RealEngine.start("podman");
+    const archive = join(podman.folder, "base.tar");
+    await engine.docker("tag", base, "localhost/base:1");
+    await engine.docker("save", "--output", archive, "localhost/base:1");
+    await podman.docker("load", "--input", archive);
+    const lacking = await podman.site(
+      "lacking",
+      { ...common, network: "flannel", addons: [{ manifest: "apps/" }] },
+      { "homesick.yaml": homesick("registry.example/team/forgotten:1.0") },
+    );
+    const { code, stderr } = await podman.rehearse(lacking.cluster, bundle, "--image", "debian-12=base:1");
+    expect(`${code} ${stderr.replace(/\s+/g, " ")}`).toMatch(/^3 .*registry\.example\/team\/forgotten:1\.0/);
+    const { engine: about, hosts, passed } = await recordOf(lacking);
+    expect([about.name, passed]).toEqual([expect.stringContaining("Podman"), false]);
+    expect(hosts[0]).toMatchObject({ name: "cp1", system: "debian-12", address: "10.91.0.11" });
+    expect(await podman.left()).toEqual([]);
   });
 });

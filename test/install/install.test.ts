@@ -124,12 +124,14 @@ describe("install", () => {
       code: "step-failed",
       message: expect.stringContaining("node1: runtime/service"),
     });
-    expect(site.host("master1").applied.some((step) => step.startsWith("control-plane/"))).toBe(false);
-    expect(site.host("master1").applied).toContain("runtime/pull");
+    expect(site.host("master1").applied).toContain("control-plane/init");
+    expect(site.host("node1").applied.at(-1)).not.toMatch(/^workers\//);
+    expect([...site.hosts.values()].flatMap(({ applied }) => applied).join()).not.toContain("verify/");
     const before = site.host("master1").applied.length;
     await site.install();
     const after = site.host("master1").applied.slice(before);
-    expect(after[0]).toMatch(/^control-plane\//);
+    expect(after.every((step) => /^(?:addons|verify)\//.test(step))).toBe(true);
+    expect(after.at(-1)).toMatch(/^verify\//);
     const [last] = await journal((opened) => opened.steps(1));
     expect(last).toMatchObject({ run: 2, state: "done" });
   });

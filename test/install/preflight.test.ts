@@ -3,6 +3,8 @@ import type { AirgapError } from "../../src/errors.ts";
 import { makeContext } from "../../src/install/context.ts";
 import { CHECKS, type Finding, UPGRADE_CHECKS } from "../../src/install/preflight/finding.ts";
 import {
+  byCause,
+  formatCause,
   formatFinding,
   parseIgnored,
   preflight,
@@ -628,6 +630,25 @@ describe("what is refused", () => {
       "if it does no harm here: --ignore-check cores",
     ]);
     expect(() => refuse([missing], ["bundle-images"])).not.toThrow();
+  });
+
+  it("of hosts that cannot be reached is one line for each cause, whatever their addresses", () => {
+    const lost = (host: string, message: string): Finding => ({
+      ...{ check: "unreachable", severity: "error", host, message },
+      suggestion: `try it by hand: ssh root@${host}`,
+    });
+    const refused = (address: string): string =>
+      `no connection to ${address}: ssh: connect to host ${address} port 22: Connection refused`;
+    expect(
+      byCause([
+        lost("w1", refused("10.0.0.1")),
+        lost("w2", refused("fd00:10::2")),
+        lost("w3", "no connection to 10.0.0.3: timed out"),
+      ]).map(formatCause),
+    ).toEqual([
+      "w1, w2: unreachable: no connection to …: ssh: connect to host … port 22: Connection refused",
+      "w3: unreachable: no connection to 10.0.0.3: timed out",
+    ]);
   });
 
   it("may be ignored by a name that there is", () => {

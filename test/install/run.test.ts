@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { isAirgapError } from "../../src/errors.ts";
+import { AirgapError, isAirgapError } from "../../src/errors.ts";
 import { planInstall } from "../../src/install/plan.ts";
 import type { StageName } from "../../src/install/stages/index.ts";
 import { checkAll } from "../../src/plan/execute.ts";
@@ -21,7 +21,7 @@ const step = (id: string, more: Partial<Step> = {}): Step => ({
 });
 const stage = (name: string, ...waves: Record<string, Step[]>[]): PlannedStage => ({
   name,
-  needs: [],
+  needs: name === "runtime" ? ["packages"] : [],
   wholeCluster: name === "verify",
   waves: waves.map((wave) => Object.entries(wave).map(([host, steps]) => ({ host, steps }))),
 });
@@ -74,20 +74,66 @@ describe("a run", () => {
     }
   });
 
-  it("leaves a stage to its end on every host before the next one begins", async () => {
-    const order: string[] = [];
-    for (const host of Object.values(rig.hosts)) {
+  const order = (): string[] => {
+    const words: string[] = [];
+    for (const host of Object.values(rig.hosts))
       host.onStep = async (name, word) => {
-        order.push(`${word} ${name} ${host.name}`);
-        // The slower one must be waited for.
+        if (host.sent.at(-1)?.mode === "apply") words.push(`${word} ${name} ${host.name}`);
         if (host.name === "b" && word === "begin") await sleep(15);
       };
-    }
-    await rig.run(small);
-    const applying = order.slice(order.indexOf("begin hosts/one a", order.indexOf("end verify/look a")));
-    expect(applying.indexOf("end hosts/one b")).toBeLessThan(applying.indexOf("begin runtime/three a"));
-    expect(applying.indexOf("begin hosts/one b")).toBeLessThan(applying.indexOf("end hosts/two a"));
-    expect(applying.indexOf("end runtime/three b")).toBeLessThan(applying.indexOf("begin verify/look a"));
+    return words;
+  };
+  const needing: Plan = {
+    stages: [
+      stage("hosts", { a: [step("one")], b: [step("one")] }),
+      stage("packages", { b: [step("two")] }),
+      stage("runtime", { a: [step("three")], b: [step("three")] }),
+      stage("addons", { a: [step("four")] }),
+      stage("verify", { a: [step("look")] }),
+    ],
+  };
+
+  it("lets a host go on before a slower one, up to what it needs of it", async () => {
+    make(needing);
+    const words = order();
+    await rig.run(needing);
+    expect(words.indexOf("end hosts/one a")).toBeLessThan(words.indexOf("end hosts/one b"));
+    expect(words.indexOf("end packages/two b")).toBeLessThan(words.indexOf("begin runtime/three a"));
+    expect(words.indexOf("end addons/four a")).toBeLessThan(words.indexOf("end runtime/three b"));
+    // It looks at the whole cluster.
+    expect(words.indexOf("end runtime/three b")).toBeLessThan(words.indexOf("begin verify/look a"));
+  });
+
+  it("leaves every stage to its end on every host before the next one begins, where that is asked for", async () => {
+    make(needing);
+    const words = order();
+    rig.context.strict = true;
+    await rig.run(needing);
+    expect(words.indexOf("end hosts/one b")).toBeLessThan(words.indexOf("begin packages/two b"));
+    expect(words.indexOf("end packages/two b")).toBeLessThan(words.indexOf("begin runtime/three a"));
+    expect(words.indexOf("end runtime/three b")).toBeLessThan(words.indexOf("begin addons/four a"));
+  });
+
+  it("begins with the hosts that others wait for", async () => {
+    const names = ["a", "b", "c"];
+    const plan: Plan = {
+      stages: [
+        stage("hosts", Object.fromEntries(names.map((name) => [name, [step("one")]]))),
+        stage("packages", { c: [step("two")] }),
+        stage("runtime", { a: [step("three")], b: [step("three")] }),
+      ],
+    };
+    make(plan, names);
+    const words = order();
+    await runPlan(plan, { ...rig.context, parallel: 1 });
+    expect(words.filter((word) => word.startsWith("begin"))).toEqual([
+      "begin hosts/one c",
+      "begin packages/two c",
+      "begin hosts/one a",
+      "begin hosts/one b",
+      "begin runtime/three a",
+      "begin runtime/three b",
+    ]);
   });
 
   it("works on as many hosts at a time as it may; a slow one does not hold the others", async () => {
@@ -108,7 +154,7 @@ describe("a run", () => {
         if (applying && done.add(host.name).size === names.length - 1) others.resolve();
       };
     }
-    await runPlan(plan, names, { ...rig.context, parallel: 3 });
+    await runPlan(plan, { ...rig.context, parallel: 3 });
     expect(most).toBe(3);
   });
 
@@ -120,7 +166,7 @@ describe("a run", () => {
     make(plan);
     for (const host of Object.values(rig.hosts)) {
       host.onStep = async (name, word) => {
-        order.push(`${word} ${name}`);
+        if (host.sent.at(-1)?.mode === "apply") order.push(`${word} ${name}`);
         // The later waves would be faster.
         if (word === "begin") await sleep(name.endsWith("init") ? 30 : name.endsWith("join") ? 15 : 0);
       };
@@ -134,11 +180,11 @@ describe("a run", () => {
     ]);
   });
 
-  it("goes on with the other hosts to the end of the stage when one fails, and no further", async () => {
+  it("goes on with the other hosts when one fails, up to what needs it", async () => {
     rig.host("a").failing.set("hosts/one", ["some words\nNo space left on device"]);
     const error = await failure(rig.run(small));
     expect(rig.host("a").applied).toEqual([]);
-    expect(rig.host("b").applied).toEqual(["hosts/one"]);
+    expect(rig.host("b").applied).toEqual(["hosts/one", "runtime/three"]);
     expect(error).toMatchObject({ code: "step-failed", exit: 1 });
     expect(error.message).toContain("a: hosts/one (Title of one) failed");
     expect(error.message).toContain("  | some words\n  | No space left on device");
@@ -152,7 +198,7 @@ describe("a run", () => {
     expect(readFileSync(rig.log.path, "utf8")).toContain("a| No space left on device");
     expect(rig.recorded).toContain("a hosts/one failed");
 
-    expect(await rig.run(small)).toMatchObject({ changed: 5 });
+    expect(await rig.run(small)).toMatchObject({ changed: 4 });
   });
 
   it("names every host that failed, with the last lines only", async () => {
@@ -206,11 +252,18 @@ describe("a run", () => {
         ({ detail, state, ms }) => detail?.startsWith("Title of ") && (state !== "done" || (ms ?? -1) >= 0),
       ),
     ).toBe(true);
-    expect(rig.events.filter((event) => event.type === "phase").map(({ name }) => name)).toEqual([
-      "hosts",
-      "runtime",
-      "verify",
+    const stages = rig.events.filter((event) => event.type === "stage");
+    expect(stages.slice(0, 2)).toEqual([
+      { type: "stage", name: "checks", state: "started", hosts: 2, done: 0, before: true },
+      { type: "stage", name: "hosts", state: "started", hosts: 2, done: 0 },
     ]);
+    expect(stages.filter(({ state }) => state === "done")).toMatchObject([
+      { name: "checks", hosts: 2, done: 2, before: true },
+      { name: "hosts", hosts: 2, done: 2 },
+      { name: "runtime", hosts: 2, done: 2 },
+      { name: "verify", hosts: 1, done: 1 },
+    ]);
+    expect(rig.events.filter((event) => event.type === "host" && event.stage === "runtime")).toHaveLength(4);
     expect(rig.recorded).toHaveLength(6);
   });
 });
@@ -232,14 +285,39 @@ describe("a connection that breaks", () => {
     rig.host("a").breaking.set("hosts/one", ["before", "before", "before", "before"]);
     const error = await failure(rig.run(small));
     expect(error).toMatchObject({ code: "interrupted", exit: 4 });
-    expect(error.message).toContain("a: hosts failed: a: the connection broke");
-    expect(rig.host("b").applied).toEqual(["hosts/one"]);
+    expect(error.message).toContain("a: hosts failed: the connection broke");
+    expect(rig.host("b").applied).toEqual(["hosts/one", "runtime/three"]);
+  });
+
+  it("takes no place of the hosts that are there", async () => {
+    const plan: Plan = { stages: [stage("hosts", { a: [step("one")], b: [step("one")] })] };
+    make(plan);
+    rig.host("a").breaking.set("hosts/one", ["before"]);
+    let back = false;
+    rig.context.connections.again = async () => {
+      back = rig.host("b").applied.length > 0;
+      return rig.host("a");
+    };
+    await runPlan(plan, { ...rig.context, parallel: 1, patienceMs: 5000 });
+    expect(back).toBe(true);
+    expect(rig.events).toContainEqual({ type: "host", host: "a", stage: "hosts", state: "lost" });
+  });
+
+  it("while a host is asked holds nobody, and the host is asked again", async () => {
+    const host = rig.host("a");
+    const run = host.run.bind(host);
+    let broken = 0;
+    host.run = (script, options) => {
+      if (++broken > 1) return run(script, options);
+      return Promise.reject(new AirgapError("network", "a: the connection broke"));
+    };
+    rig.context.patienceMs = 5000;
+    expect(await rig.run(small)).toMatchObject({ changed: 6 });
   });
 
   it("and a login that is refused then, is told as such", async () => {
     rig.host("a").breaking.set("hosts/one", ["before"]);
     rig.context.patienceMs = 5000;
-    const { AirgapError } = await import("../../src/errors.ts");
     rig.context.connections.again = () =>
       Promise.reject(new AirgapError("unauthorized", "a: the host key of 10.0.0.1 has changed"));
     const error = await failure(rig.run(small));
@@ -259,6 +337,43 @@ describe("a connection that breaks", () => {
   });
 });
 
+describe("many failures", () => {
+  const names = Array.from({ length: 60 }, (_, i) => `w${i}`);
+  const plan: Plan = {
+    stages: [
+      stage("packages", Object.fromEntries(names.map((name) => [name, [step("one")]]))),
+      stage("runtime", { a: [step("three")] }),
+    ],
+  };
+
+  it("are told by cause, what most hosts have first, with who waits for them", async () => {
+    make(plan, [...names, "a"]);
+    for (const [i, name] of names.entries())
+      rig
+        .host(name)
+        .failing.set("packages/one", [
+          i < 3 ? `${name}: cannot lock /var/lib/dpkg` : `10.0.0.${i} gave no answer to ${name} in ${i} s`,
+        ]);
+    const { message } = await failure(rig.run(plan));
+    expect(message.split("\n")).toEqual([
+      "w3, w4, w5, w6, w7 and 52 more: packages/one (Title of one) failed",
+      "  | 10.0.0.3 gave no answer to w3 in 3 s",
+      "w0, w1, w2: packages/one (Title of one) failed",
+      "  | w0: cannot lock /var/lib/dpkg",
+      "a waits for packages",
+    ]);
+  });
+
+  it("of many causes are counted beyond the first ones", async () => {
+    make(plan, [...names, "a"]);
+    const word = (i: number): string => `${"abcdefghij"[i % 10]}${"klmnop"[Math.floor(i / 10)]}`;
+    for (const [i, name] of names.entries()) rig.host(name).failing.set("packages/one", [word(i)]);
+    const { message } = await failure(rig.run(plan));
+    expect(message.match(/ failed$/gm)).toHaveLength(10);
+    expect(message).toContain("w10, w11, w12, w13, w14 and 45 more: 50 more causes, which the log names");
+  });
+});
+
 describe("a host whose script ends before its time", () => {
   it("is told with the step that it was in, in the checkAll and in a run", async () => {
     const host = rig.host("a");
@@ -268,7 +383,9 @@ describe("a host whose script ends before its time", () => {
       return { code: 137, stdout: "", stderr: "Killed" };
     };
     const early = await failure(rig.run(small));
-    expect(early.message).toMatch(/^a: its script ended early in hosts\/one: Killed; Killed by something/);
+    expect(early.message).toMatch(
+      /^a: hosts failed: its script ended early in hosts\/one: Killed; Killed by something/,
+    );
 
     let asked = false;
     host.run = async (script, options) => {
@@ -378,7 +495,7 @@ describe("a checkAll", () => {
       const shown = scripts.some((script) => script.includes(secret));
       expect(shown, createHash("sha256").update(secret).digest("hex")).toBe(false);
     }
-    expect(own.events).toEqual([]);
+    expect(own.events.filter(({ type }) => type !== "stage" && type !== "host")).toEqual([]);
     expect(own.recorded).toEqual([]);
   });
 });

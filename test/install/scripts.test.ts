@@ -141,6 +141,10 @@ describe.each(Object.entries(SITES))("the scripts of %s", (name, wishes) => {
   });
 });
 
+it("the functions that every script carries are ASCII: one other character doubles the memory of each script", () => {
+  expect([...loadLibrary()].filter((character) => character > "\u007f")).toEqual([]);
+});
+
 describe("shellcheck", () => {
   it.skipIf(shellcheck.error)("finds nothing in what hosts are asked by", () => {
     const { stdout } = spawnSync("shellcheck", ["--shell=sh", "--format=gcc", ...shellFiles()], {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { diskProblems, disksIn, imageProblems, markProblems } from "../../src/install/status-differences.ts";
+import { diskProblems, disksIn, markProblems } from "../../src/install/status-differences.ts";
 import { siteOf } from "../support/install/site.ts";
 
 const HOSTS = [
@@ -16,7 +16,7 @@ const node = (labels: object, taints: object[]) => ({
 });
 
 describe("what differs from the cluster file and the bundle", () => {
-  const { cluster, bundle } = siteOf({ cluster: { hosts: HOSTS } });
+  const { cluster } = siteOf({ cluster: { hosts: HOSTS } });
 
   it("labels and taints that a node does not have", () => {
     const taints = [
@@ -28,22 +28,6 @@ describe("what differs from the cluster file and the bundle", () => {
       "node1 lacks the label disk=ssd, the taint gpu:NoSchedule of the cluster file",
     ]);
     expect(markProblems(cluster, [])).toEqual([]);
-  });
-
-  it("images that neither the site nor the bundle has, each with a pod that uses it", () => {
-    const pod = (name: string, ...images: string[]) => ({
-      metadata: { namespace: "shop", name },
-      spec: { containers: images.map((image) => ({ image })) },
-    });
-    const pods = [
-      pod("web", "register.site.local/shop/web:v9", "flannel/flannel:v0.24.4"),
-      pod("odd", "quay.io/odd/one:1"),
-      pod("odd2", "quay.io/odd/one:1", "Not An Image"),
-    ];
-    expect(imageProblems(cluster, pods, bundle.lock)).toEqual([
-      "quay.io/odd/one:1 is not in the bundle; shop/odd uses it",
-      "Not An Image is not in the bundle; shop/odd2 uses it",
-    ]);
   });
 
   it("disks that are nearly full, by what df says", () => {

@@ -41,6 +41,14 @@ describe.each(CONTENTS)("%s", (_, content) => {
     expect((await decompressAll(both, "x", LIMIT)).equals(Buffer.concat([content, text]))).toBe(true);
   });
 
+  test.each(["none", "crc32", "crc64", "sha256"])(
+    "packed by xz in blocks with the check %s",
+    async (check) => {
+      const packed = pack("xz", ["-1", "--block-size=1000000", "-C", check, "-c"], content);
+      expect((await decompressAll(packed, "x", LIMIT)).equals(content)).toBe(true);
+    },
+  );
+
   test.each([["-0"], ["-9"], ["--lzma1=lc=0,lp=2,pb=0"], ["--lzma1=lc=4,pb=4,dict=64KiB"]])(
     "packed by xz --format=lzma %s",
     async (option) => {
@@ -111,4 +119,26 @@ test("an lzma file that asks for 4 GiB of memory is refused", async () => {
   const packed = lzma(text);
   packed.writeUInt32LE(0xffff0000, 1);
   await expect(decompressAll(packed, "x", LIMIT)).rejects.toThrow(/asks for a dictionary/);
+});
+
+test("xz with the check sha256 that is cut short or damaged is refused", async () => {
+  const packed = pack("xz", ["-1", "--block-size=200000", "-C", "sha256", "-c"], text);
+  for (const size of [
+    7,
+    13,
+    40,
+    packed.length - 60,
+    packed.length - 40,
+    packed.length - 13,
+    packed.length - 1,
+  ])
+    await expect(decompressAll(packed.subarray(0, size), "x", LIMIT), `${size}`).rejects.toMatchObject({
+      code: "corrupt",
+    });
+  for (const at of [13, 25, packed.length - 30]) {
+    const changed = Buffer.from(packed);
+    changed[at] = (changed[at] ?? 0) ^ 0x55;
+    const found = await decompressAll(changed, "x", LIMIT).catch((error: { code: string }) => error.code);
+    expect(found === "corrupt" || (Buffer.isBuffer(found) && found.equals(text)), `${at}`).toBe(true);
+  }
 });

@@ -17,7 +17,7 @@ export interface AptRequest {
 }
 
 export interface AptAnswer {
-  /** `name=version`, sorted. */
+  /** `name=version`, sorted; without what is new and that apt itself calls no longer required. */
   packages: string[];
   removes: string[];
 }
@@ -51,10 +51,11 @@ export async function aptAnswer(request: AptRequest): Promise<AptAnswer | "stumb
       ...install,
     ]);
     const log = await readFile(join(dir, "solve.log"), "utf8");
+    const needless = needlessIn(log, installed);
     return {
       packages: stdout
         .split("\n")
-        .filter((line) => line !== "")
+        .filter((line) => line !== "" && !needless.has(line.slice(0, line.indexOf("="))))
         .sort(),
       removes: [...log.matchAll(/^Remv (\S+?)(?::\w+)? \[([^\]]+)\]/gm)]
         .map(([, name, version]) => `${name}=${version}`)
@@ -67,4 +68,11 @@ export async function aptAnswer(request: AptRequest): Promise<AptAnswer | "stumb
     if (stderr.includes("Internal parsing error")) return "stumbled";
     return undefined;
   }
+}
+
+/** New packages that apt brings in and calls no longer required in the same breath: what needed them was given up. */
+function needlessIn(log: string, installed: TestDeb[]): Set<string> {
+  const [, names = ""] = /no longer required:\n((?: {2}.*\n)+)/.exec(log) ?? [];
+  const had = new Set(installed.map(({ name }) => name));
+  return new Set(names.split(/\s+/).filter((name) => !had.has(name)));
 }

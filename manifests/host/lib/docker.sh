@@ -23,14 +23,7 @@ cri_dockerd_is_installed() { is_noted stamps/cri-dockerd "$1" && [ -x /usr/local
 
 # install_cri_dockerd NAME PATH DIGEST: from the archive that was sent to PATH.part, or that is beside a script as NAME.
 install_cri_dockerd() {
-	from_beside "$1" "$2.part"
-	[ "sha256:$(sha256sum <"$2.part")" = "$3  -" ] || {
-		rm -f "$2.part"
-		fail "$1 is damaged"
-	}
-	airgap_folder=$(mktemp -d)
-	trap 'rm -rf "$airgap_folder"' EXIT
-	gzip -dc "$2.part" | tar -xf - -C "$airgap_folder" --no-same-owner
+	unpack_carried "$@"
 	airgap_program=$(find "$airgap_folder" -type f -name cri-dockerd | head -n 1)
 	[ -n "$airgap_program" ] || fail "$1 does not contain cri-dockerd"
 	install -m 755 "$airgap_program" /usr/local/bin/cri-dockerd

@@ -9,14 +9,7 @@ etcd_is_installed() {
 
 # install_etcd NAME PATH DIGEST: from the release archive that was sent to PATH.part, or that is beside a script as NAME.
 install_etcd() {
-	from_beside "$1" "$2.part"
-	[ "sha256:$(sha256sum <"$2.part")" = "$3  -" ] || {
-		rm -f "$2.part"
-		fail "$1 is damaged"
-	}
-	airgap_folder=$(mktemp -d)
-	trap 'rm -rf "$airgap_folder"' EXIT
-	gzip -dc "$2.part" | tar -xf - -C "$airgap_folder" --no-same-owner
+	unpack_carried "$@"
 	for airgap_name in etcd etcdctl etcdutl; do
 		airgap_program=$(find "$airgap_folder" -type f -name "$airgap_name" | head -n 1)
 		[ -n "$airgap_program" ] || fail "$1 does not contain $airgap_name"

@@ -49,7 +49,7 @@ show_members() {
 	printf '%s\n' "$airgap_found" | awk -F', *' '{ print "etcd", $4 ($3 == "" ? "" : " " $3) }'
 }
 
-# show_image_origins: every registry that a runtime would ask, one a line: `server` and `[host."…"]` of hosts.toml, and
+# show_image_origins: every registry that a runtime would ask, one a line: `server` and `[host."..."]` of hosts.toml, and
 # Docker's mirrors.
 show_image_origins() {
 	if [ -d /etc/containerd/certs.d ]; then

@@ -114,6 +114,19 @@ from_beside() {
 	cp --reflink=auto "$airgap_beside/$1" "$2" 2>/dev/null || cp "$airgap_beside/$1" "$2"
 }
 
+# unpack_carried NAME PATH DIGEST: unpacks the archive that was sent to PATH.part, or that is beside a script as NAME, into
+# $airgap_folder, until the end of the step.
+unpack_carried() {
+	from_beside "$1" "$2.part"
+	[ "sha256:$(sha256sum <"$2.part")" = "$3  -" ] || {
+		rm -f "$2.part"
+		fail "$1 is damaged"
+	}
+	airgap_folder=$(mktemp -d)
+	trap 'rm -rf "$airgap_folder"' EXIT
+	gzip -dc "$2.part" | tar -xf - -C "$airgap_folder" --no-same-owner
+}
+
 # A block of lines in a file that others write too. If the file is a link, it stays one.
 # block PATH: prints it, with its two marks.
 block() { [ ! -e "$1" ] || sed -n "/^# BEGIN airgap\$/,/^# END airgap\$/p" "$1"; }

@@ -31,6 +31,7 @@ export default class HostsCheck extends ClusterCommand<HostsCheckResult> {
       ...(flags.bundle ? { bundle: flags.bundle, opening: openingOf(flags, this.emit) } : {}),
       ...(flags.hosts ? { hosts: names(flags.hosts) } : {}),
       confirm: this.hostKeys(flags),
+      emit: this.emit,
       signal: this.signal,
     });
     this.report.end();

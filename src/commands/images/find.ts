@@ -3,7 +3,11 @@ import { Args, Flags } from "@oclif/core";
 import { readLockUnless } from "../../bundle/diff.ts";
 import { BaseCommand, withEnv } from "../../command.ts";
 import type { Comparison } from "../../discovery/cluster/compare.ts";
-import { type ClusterImages, findImagesInCluster } from "../../discovery/cluster/find-images.ts";
+import {
+  type ClusterImages,
+  findImagesInCluster,
+  findImagesInKept,
+} from "../../discovery/cluster/find-images.ts";
 import { describePlace, type FoundImages, findImagesAt } from "../../discovery/manifests/find-images.ts";
 import { AirgapError, Exit } from "../../errors.ts";
 import { count } from "../../format.ts";
@@ -19,7 +23,7 @@ export default class ImagesFind extends BaseCommand<FoundImages | ClusterImages>
     "Print every image that manifests, charts or kustomizations make a cluster pull, or that a cluster uses";
 
   static override description =
-    "Reads files, folders, URLs, kustomizations and Helm charts (folders, archives, oci://), lists of images and, with -, stdin: also pods, events and nodes of a cluster. Prints certain and likely images on stdout, sorted, one per line, and possible images on stderr. --json gives every location of each image, how it is named there and how sure that is. --cluster asks a running cluster instead, by kubectl: images of pods, of templates that have no pod now, of custom resources and of operators' settings, with the digests that run; --bundle then compares them with a bundle and exits with 3 if it lacks one.";
+    "Reads files, folders, URLs, kustomizations and Helm charts (folders, archives, oci://), lists of images and, with -, stdin: also pods, events and nodes of a cluster. Prints certain and likely images on stdout, sorted, one per line, and possible images on stderr. --json gives every location of each image, how it is named there and how sure that is. --cluster asks a running cluster instead, by kubectl: images of pods, of templates that have no pod now, of custom resources and of operators' settings, with the digests that run; --bundle then compares them with a bundle and exits with 3 if it lacks one. With paths, --cluster reads what kubectl get -o json printed, kept in files.";
 
   static override examples = [
     "<%= config.bin %> images find kube-flannel.yml recommended.yaml",
@@ -27,6 +31,7 @@ export default class ImagesFind extends BaseCommand<FoundImages | ClusterImages>
     "<%= config.bin %> images find overlays/site --json",
     "<%= config.bin %> images find --cluster --bundle site.tar",
     "<%= config.bin %> images find --cluster --context prod --spec > images.yaml",
+    "<%= config.bin %> images find --cluster pods.json cronjobs.json --bundle site.tar",
     "kubectl get pods,events,nodes -A -o json | <%= config.bin %> images find -",
   ];
 
@@ -53,7 +58,10 @@ export default class ImagesFind extends BaseCommand<FoundImages | ClusterImages>
       description:
         "Kubernetes version to render charts for (default: the newest known version that the chart accepts)",
     }),
-    cluster: Flags.boolean({ description: "Ask a running cluster, by kubectl with your own login" }),
+    cluster: Flags.boolean({
+      description:
+        "Ask a running cluster, by kubectl with your own login; with PATH: files that kubectl get -o json wrote",
+    }),
     context: Flags.string({
       description: "Context of your kubeconfig (default: its current one)",
       dependsOn: ["cluster"],
@@ -109,17 +117,20 @@ export default class ImagesFind extends BaseCommand<FoundImages | ClusterImages>
       spec: boolean;
     },
   ): Promise<ClusterImages> {
-    if (paths.length > 0)
-      throw new AirgapError("usage", "--cluster reads a cluster, not files: leave the paths out");
-    const found = await findImagesInCluster({
-      run,
-      context,
-      namespace,
-      lock: bundle === undefined ? undefined : await readLockUnless(this.signal, bundle),
-      incomplete,
-      emit: this.emit,
-      signal: this.signal,
-    });
+    if (paths.length > 0 && (context !== undefined || namespace !== undefined))
+      throw new AirgapError("usage", "--context and --namespace are for a running cluster, not for files", {
+        suggestions: ["leave them out, or leave the paths out"],
+      });
+    const lock = bundle === undefined ? undefined : await readLockUnless(this.signal, bundle);
+    const common = { lock, incomplete };
+    const found =
+      paths.length > 0
+        ? await findImagesInKept({ ...common, paths, stdin: () => buffer(process.stdin) })
+        : await findImagesInCluster({
+            ...{ ...common, run, context, namespace },
+            emit: this.emit,
+            signal: this.signal,
+          });
     this.report.end();
     if (found.comparison) this.#compared(found, found.comparison, bundle ?? "");
     else this.#tell(found, spec);

@@ -1,7 +1,10 @@
 import { type ImageItem, itemsOf, type Lock } from "../../lock/lock.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { formatReference, hostComponent, parseReference, type Reference } from "../../oci/reference.ts";
-import type { ClusterFind } from "./find.ts";
+import type { ClusterFind } from "./reader.ts";
+
+/** Names that an image of a bundle has at a site besides those that follow from its own. */
+export type NamesOf = (name: string) => readonly string[];
 
 /** A bundle beside what runs. All lists are sorted by reference. */
 export interface Comparison {
@@ -19,11 +22,18 @@ export interface Comparison {
  * Compares what a cluster uses with what a bundle carries, by name as `push` lays it out
  * (`harbor.site/registry.k8s.io/pause:3.9`; at the lock's `siteName` the path alone too), else by content.
  */
-export function compareWithBundle(finds: readonly ClusterFind[], lock: Lock): Comparison {
-  const known = new Known(itemsOf(lock, "image"), lock.siteName);
+export function compareWithBundle(
+  finds: readonly ClusterFind[],
+  lock: Lock,
+  namesOf: NamesOf = () => [],
+): Comparison {
+  const known = new Known(itemsOf(lock, "image"), lock.siteName, namesOf);
   const result: Comparison = { carried: [], missing: [], differs: [], unused: [] };
   const used = new Set<ImageItem>();
-  for (const { reference, digests } of finds) {
+  for (const { reference, digests: running } of finds) {
+    // A template without a pod may name the content itself.
+    const named = running.length > 0 ? undefined : parseReference(reference).digest;
+    const digests = named === undefined ? running : [named];
     const item = known.of(reference, digests);
     if (item === undefined) {
       result.missing.push(reference);
@@ -52,11 +62,11 @@ class Known {
   readonly #byDigest = new Map<Digest, ImageItem>();
   readonly #siteName: string | undefined;
 
-  constructor(items: readonly ImageItem[], siteName: string | undefined) {
+  constructor(items: readonly ImageItem[], siteName: string | undefined, namesOf: NamesOf) {
     this.#siteName = siteName;
     for (const item of items) {
       const reference = parseReference(item.name);
-      this.#byName.set(item.name, item);
+      for (const name of [item.name, ...namesOf(item.name)]) this.#byName.set(name, item);
       this.#byName.set(pathOf(reference, `${hostComponent(reference.host)}/`), item);
       this.#byPath.set(pathOf(reference), item);
       for (const digest of contents(item)) this.#byDigest.set(digest, item);
@@ -64,9 +74,9 @@ class Known {
   }
 
   of(name: string, digests: readonly Digest[]): ImageItem | undefined {
-    const exact = this.#byName.get(name);
-    if (exact !== undefined) return exact;
     const reference = parseReference(name);
+    const exact = this.#byName.get(name) ?? this.#byTag(reference);
+    if (exact !== undefined) return exact;
     const below = pathOf(reference)
       .split("/")
       .map((_, i, parts) => parts.slice(i).join("/"));
@@ -78,6 +88,13 @@ class Known {
         ? below.flatMap((path) => this.#byPath.get(path) ?? [])[0]
         : undefined;
     return own ?? digests.flatMap((digest) => this.#byDigest.get(digest) ?? [])[0];
+  }
+
+  /** `nginx:1.27@sha256:…` where the bundle has `nginx:1.27`. */
+  #byTag({ host, repository, tag, digest }: Reference): ImageItem | undefined {
+    return tag === undefined || digest === undefined
+      ? undefined
+      : this.#byName.get(formatReference({ host, repository, tag }));
   }
 }
 

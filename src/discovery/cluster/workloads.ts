@@ -15,6 +15,16 @@ export function mayNameImages(kind: string): boolean {
   return WORKLOADS.has(kind) || (dot > 0 && !KUBERNETES_GROUPS.has(kind.slice(dot + 1)));
 }
 
+const WORKLOAD_KINDS = new Set(
+  "Pod PodTemplate ReplicationController Deployment DaemonSet StatefulSet ReplicaSet Job CronJob".split(" "),
+);
+
+/** The same of one object, whatever list it stands in. */
+export function mayNameImagesItself({ apiVersion, kind }: ClusterObject): boolean {
+  const [group, version] = String(apiVersion).split("/");
+  return WORKLOAD_KINDS.has(String(kind)) || (version !== undefined && !KUBERNETES_GROUPS.has(String(group)));
+}
+
 /** Controllers whose own template names every image of their pods. */
 const TEMPLATES = new Set([
   "ReplicaSet",
@@ -34,6 +44,8 @@ const asText = (value: unknown): string | undefined =>
 
 export const namespaceOf = (object: ClusterObject): string | undefined =>
   asText(asObject(object["metadata"])["namespace"]);
+
+export const nameOf = (object: ClusterObject): string => asText(asObject(object["metadata"])["name"]) ?? "";
 
 /** What owns an object: `ReplicaSet/web-5d4`. */
 function ownerOf(object: ClusterObject): string | undefined {

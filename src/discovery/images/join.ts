@@ -265,6 +265,8 @@ function joinGroup({ parts, spoken }: Group, near: boolean, inherited: Inherited
   const path = inner.map(textOf).join("/");
   const written = NOT_A_NAME.test(path) ? undefined : tryParseReference(path);
   if (written === undefined) return undefined;
+  // `baseRepo: registry.k8s.io` is a registry for others.
+  if (!path.includes("/") && couldBeHost(path) && isRegistryHost(path)) return undefined;
   const pinned = written.tag !== undefined || written.digest !== undefined;
   const registry = hosted(path) ? undefined : registryOf(parts.registry, inherited.registry, about);
   const tag = pinned ? undefined : tagOf(parts, path, about, inherited);

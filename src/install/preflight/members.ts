@@ -9,19 +9,28 @@ import type { Finding } from "./finding.ts";
 function unreachable({ cluster, unreachable: failures = {}, asked }: Context): Finding[] {
   const meant = new Set(asked ?? cluster.hosts.map(({ name }) => name));
   const others = cluster.hosts.filter(({ name }) => failures[name] === undefined && meant.has(name));
-  return Object.entries(failures).map(([host, { message, suggestions }]) => ({
-    check: "unreachable",
-    severity: meant.has(host) ? "error" : "warning",
-    host,
-    message: message.startsWith(`${host}: `) ? message.slice(host.length + 2) : message,
-    ...(meant.has(host)
-      ? {
-          suggestion:
-            suggestions[0] ??
-            `to go on without it: --hosts ${others.map(({ name }) => name).join(",") || "NAME,…"}`,
-        }
-      : {}),
-  }));
+  const without = `to go on without it: --hosts ${others.map(({ name }) => name).join(",") || "NAME,…"}`;
+  // Told once: it is as long as the cluster is large.
+  let told = false;
+  return Object.entries(failures).map(
+    ([
+      host,
+      {
+        message,
+        suggestions: [own],
+      },
+    ]) => {
+      const suggestion = own ?? (told ? undefined : without);
+      if (meant.has(host)) told ||= own === undefined;
+      return {
+        check: "unreachable",
+        severity: meant.has(host) ? "error" : "warning",
+        host,
+        message: message.startsWith(`${host}: `) ? message.slice(host.length + 2) : message,
+        ...(meant.has(host) && suggestion !== undefined ? { suggestion } : {}),
+      };
+    },
+  );
 }
 
 /** A first control plane is made only where no host shows a cluster, and where that is known. */

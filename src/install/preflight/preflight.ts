@@ -39,13 +39,25 @@ export function preflightHosts(context: Context): Finding[] {
 export function byCause(findings: readonly Finding[]): { finding: Finding; hosts: string[] }[] {
   const causes = new Map<string, { finding: Finding; hosts: string[] }>();
   for (const finding of findings) {
-    const key = JSON.stringify({ ...finding, host: undefined });
+    const shared = { ...finding, message: withoutAddress(finding) };
+    const key = JSON.stringify({
+      ...shared,
+      host: undefined,
+      ...(finding.check === "unreachable" ? { suggestion: "" } : {}),
+    });
     const cause = causes.get(key) ?? { finding, hosts: [] };
     if (finding.host !== undefined) cause.hosts.push(finding.host);
+    if (cause.hosts.length > 1) cause.finding = shared;
     causes.set(key, cause);
   }
   return [...causes.values()];
 }
+
+const ADDRESS = /\b\d{1,3}(?:\.\d{1,3}){3}\b|\b[\da-f]{1,4}(?::[\da-f]{0,4}){1,6}:[\da-f]{1,4}\b/gi;
+
+/** ssh names the address of a host that it cannot reach; the cause is the same at each. */
+const withoutAddress = ({ check, message }: Finding): string =>
+  check === "unreachable" ? message.replace(ADDRESS, "…") : message;
 
 /** One line: `node1: kernel: …`. */
 export const formatFinding = ({ host, check, message }: Finding): string =>

@@ -4,9 +4,12 @@ import { movingAddresses, type SharedAddress } from "../balancers.ts";
 /** SELinux lets keepalived run programs of this folder without limits. */
 export const HAPROXY_CHECK = "/usr/libexec/keepalived/airgap-haproxy";
 
-/** The first of an address has 100, each further one 10 less. */
+/**
+ * The first of an address has 250, each further one 10 less: who waits takes over after three missing messages and
+ * (256 - priority) / 256 s, so high ones are quick. RFC 5798, 6.1
+ */
 const priority = ({ order }: SharedAddress, { name }: ClusterHost): number =>
-  100 - 10 * order.findIndex((host) => host.name === name);
+  250 - 10 * order.findIndex((host) => host.name === name);
 
 /** The address alone, without its network: so nothing that the host itself sends begins there. */
 const alone = (address: string): string => `${address}/${address.includes(":") ? 128 : 32}`;

@@ -1,4 +1,5 @@
 import type { Alternative } from "./relation.ts";
+import { Resolver } from "./resolver.ts";
 import { negatives, type State, States } from "./states.ts";
 import { compareProviders, type DebSolvable, type DebUniverse } from "./universe.ts";
 
@@ -39,13 +40,19 @@ export class Marker {
     for (const solvable of asked) {
       const state = this.#states.of(solvable.name);
       state.candidate = solvable;
+      state.known = solvable;
       state.protected = true;
       state.manual = true;
       this.#mark(state, false, { depth: 0, asked: true });
     }
     for (const { name } of asked) this.#mark(this.#states.of(name), true, { depth: 0, asked: true });
-    this.#upgradeBroken();
-    this.#removeBroken();
+    new Resolver(
+      this.#universe,
+      this.#states,
+      new Set(asked.map(({ name }) => name)),
+      (state, follow, depth) => void this.#mark(state, follow, { depth, asked: false }),
+      (state) => this.#states.broken(state) && !this.#wasSo(state),
+    ).run();
     const all = [...this.#states.all()];
     if (all.some((state) => this.#states.broken(state) && !this.#wasSo(state))) return undefined;
     if (asked.some((solvable) => !this.#states.isIn(solvable))) return undefined;
@@ -55,34 +62,6 @@ export class Marker {
   /** What hosts have may be broken already. */
   #wasSo(state: State): boolean {
     return state.install === state.current && this.#states.wasBroken(state);
-  }
-
-  /** The first thing that apt's resolver does (apt-pkg/algorithms.cc, `ResolveInternal`). */
-  #upgradeBroken(): void {
-    for (let again = true; again; ) {
-      again = false;
-      for (const state of [...this.#states.all()]) {
-        if (state.mode === "install" || !this.#states.broken(state) || this.#wasSo(state)) continue;
-        this.#mark(state, false, { depth: 0, asked: false });
-        again ||= (state.mode as State["mode"]) === "install";
-      }
-    }
-  }
-
-  /**
-   * What hosts have and what was asked for breaks is upgraded, or goes: the part of apt's resolver that needs
-   * no weighing up, since nothing weighs more than what was asked for.
-   */
-  #removeBroken(): void {
-    for (let again = true; again; ) {
-      again = false;
-      for (const state of this.#states.all()) {
-        const { current, install } = state;
-        if (current === undefined || install === undefined || state.protected) continue;
-        if (!this.#states.broken(state) || this.#wasSo(state)) continue;
-        if (this.#states.delete(state, 0)) again = true;
-      }
-    }
   }
 
   /** @param follow whether what it needs is brought in, and what it breaks is moved out of its way */
@@ -108,13 +87,10 @@ export class Marker {
   #canBeFulfilled(state: State): boolean {
     const { candidate, current } = state;
     if (candidate === undefined || candidate === current) return true;
-    const possible = (group: string): boolean =>
-      this.#universe
-        .group(group)
-        .some((solvable) => this.#states.isIn(solvable) || this.#states.isCandidate(solvable));
-    if (candidate.data.depends.every(possible)) return true;
+    if (candidate.data.depends.every((group) => this.#states.isPossible(group))) return true;
     if (!state.protected) {
       state.candidate = current;
+      if (current !== undefined) state.known = current;
       if (state.mode !== "delete") state.mode = "keep";
     }
     return false;

@@ -101,6 +101,10 @@ export class DebRepository {
     return this.#index.versions(names);
   }
 
+  async supplemented(): Promise<string[]> {
+    return [];
+  }
+
   async supplementers(): Promise<PackageRow[]> {
     return [];
   }

@@ -54,6 +54,11 @@ async function closures(set: PackageSetSpec, context: ResolveContext): Promise<C
           type: "warning",
           message: `${set.name}: installing on hosts with ${set.installed} removes ${closure.removes.join(", ")}, as apt would`,
         });
+      if (closure.inFull)
+        context.emit({
+          type: "warning",
+          message: `${set.name}: apt does not find its way to ${install.join(" ")} by itself; on hosts, name every package: apt-get install ${closure.inFull.join(" ")}`,
+        });
       found.push({ ...closure, dates: datesOf(repositories) });
     }
     return found;

@@ -42,11 +42,34 @@ export async function solveDeb(options: DebSolveOptions): Promise<Closure> {
     for (const [first] of [candidates])
       if (first && candidates.every(({ name }) => name === first.name)) universe.choose(first);
   const asked = jobs.map(({ candidates }) => candidates[0] as DebSolvable);
-  const chosen =
-    new Marker(universe, installed, recommends).run(asked) ?? solveHard(universe, jobs, installed, options);
+  const aptsWay = new Marker(universe, installed, recommends).run(asked);
+  const chosen = aptsWay ?? solveHard(universe, jobs, installed, options);
   const kept = new Set(chosen.map(({ name }) => name));
-  const removes = installed.filter(({ name }) => !kept.has(name)).map(debId);
-  return { ...(await describe(universe, jobs, installed, chosen, options)), removes };
+  const gone = installed.filter(({ name }) => !kept.has(name));
+  const closure = {
+    ...(await describe(universe, jobs, installed, chosen, options)),
+    removes: gone.map(debId),
+  };
+  if (aptsWay !== undefined || isFoundByName(universe, jobs, installed, chosen, recommends)) return closure;
+  return {
+    ...closure,
+    inFull: [...closure.packages.map(({ id }) => id), ...gone.map(({ name }) => `${name}-`)],
+  };
+}
+
+/** Whether apt, when it sees no more than what is carried, can install what was asked for. */
+function isFoundByName(
+  universe: DebUniverse,
+  jobs: DebJob[],
+  installed: DebSolvable[],
+  chosen: DebSolvable[],
+  recommends: boolean,
+): boolean {
+  const asked = jobs.flatMap(
+    ({ candidates }) => candidates.find((solvable) => chosen.includes(solvable)) ?? [],
+  );
+  const carried = universe.only(new Set([...chosen, ...installed]));
+  return new Marker(carried, installed, recommends).run(asked) !== undefined;
 }
 
 /**

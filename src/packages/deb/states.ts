@@ -7,6 +7,8 @@ export interface State {
   readonly current: DebSolvable | undefined;
   /** The one version that may come in. */
   candidate: DebSolvable | undefined;
+  /** The one that others take it for: one that was given up counts until something changes here again. */
+  known: DebSolvable | undefined;
   /** The version that is there in the end. */
   install: DebSolvable | undefined;
   mode: "keep" | "install" | "delete";
@@ -37,7 +39,16 @@ export class States {
     if (state === undefined) {
       const current = this.#installed.get(name);
       const candidate = this.universe.candidate(name);
-      state = { name, current, candidate, install: current, mode: "keep", protected: false, manual: false };
+      state = {
+        name,
+        current,
+        candidate,
+        known: candidate,
+        install: current,
+        mode: "keep",
+        protected: false,
+        manual: false,
+      };
       this.#states.set(name, state);
     }
     return state;
@@ -59,6 +70,15 @@ export class States {
 
   isCandidate(solvable: DebSolvable): boolean {
     return this.of(solvable.name).candidate === solvable;
+  }
+
+  isKnown(solvable: DebSolvable): boolean {
+    return this.of(solvable.name).known === solvable;
+  }
+
+  /** Whether some candidate is thought to fulfil a relation. */
+  isPossible(group: string): boolean {
+    return this.universe.group(group).some((solvable) => this.isIn(solvable) || this.isKnown(solvable));
   }
 
   fulfilled(group: string): boolean {
@@ -96,8 +116,10 @@ export class States {
 
   keep(state: State, depth: number): boolean {
     if (!this.mayChange(state, "keep", depth)) return false;
+    if (state.mode === "keep") return true;
     state.mode = "keep";
     state.install = state.current;
+    state.known = state.candidate;
     return true;
   }
 
@@ -114,6 +136,7 @@ export class States {
     if (!this.mayDelete(state, depth)) return false;
     state.mode = state.current === undefined ? "keep" : "delete";
     state.install = undefined;
+    state.known = state.candidate;
     return true;
   }
 
@@ -122,6 +145,7 @@ export class States {
     if (state.protected && state.install === state.candidate) return;
     state.install = state.candidate;
     state.mode = state.candidate === state.current ? "keep" : "install";
+    state.known = state.candidate;
   }
 
   /** Back to what hosts have, and no other version is tried any more. */
@@ -130,6 +154,7 @@ export class States {
       return;
     state.install = state.current;
     state.mode = "keep";
+    state.known = state.candidate;
     state.candidate = state.install;
   }
 }

@@ -42,6 +42,15 @@ export class DebUniverse {
     }
   }
 
+  /** The same with some of its packages alone. */
+  only(solvables: ReadonlySet<DebSolvable>): DebUniverse {
+    const lookUp: DebProviderLookup = (name, visit) =>
+      this.#lookUp(name, (solvable, range) => {
+        if (solvables.has(solvable)) visit(solvable, range);
+      });
+    return new DebUniverse([...solvables], lookUp, this.arch);
+  }
+
   get size(): number {
     return this.solvables.length - 1;
   }
@@ -53,6 +62,10 @@ export class DebUniverse {
   /** All versions, the one that apt would take first. */
   named(name: string): DebSolvable[] {
     return this.#byName.get(name) ?? [];
+  }
+
+  names(): string[] {
+    return [...this.#byName.keys()];
   }
 
   candidate(name: string): DebSolvable | undefined {

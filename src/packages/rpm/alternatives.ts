@@ -74,9 +74,9 @@ export function findAlternatives(
 function beside(universe: Universe, carried: number[], wish: Job, recommends: boolean): number[] | undefined {
   const kept = carried.map((id): Job => ({ text: nevra(universe.get(id)), candidates: [id] }));
   try {
-    const all = search(universe, makeRules(universe, [...kept, wish]), { recommends });
+    const { chosen } = search(universe, makeRules(universe, [...kept, wish]), { recommends });
     const before = new Set(carried);
-    return all.filter((id) => !before.has(id));
+    return chosen.filter((id) => !before.has(id));
   } catch (error) {
     if (error instanceof Unsatisfiable) return undefined;
     throw error;

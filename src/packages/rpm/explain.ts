@@ -72,6 +72,7 @@ export class Explanation {
     const other = literals.map(Math.abs).find((id) => id !== from) ?? from;
     switch (kind) {
       case "job":
+      case "best":
         return positive.length === 0
           ? `${relation} was asked for, and nothing that may be installed is it`
           : `${relation} was asked for: ${this.#names(positive, "or")}`;

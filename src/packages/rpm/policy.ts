@@ -265,7 +265,7 @@ const HIGHER = -1;
 const ONLY_FIRST = -2;
 
 /**
- * Highest first. A version without a release is equal to each of its releases, and stands before
+ * Highest first. A version without a release is equal to each of its releases, and stands behind
  * them. (libsolv's src/policy.c, `sort_by_name_evr_sortcmp`, with EVRCMP_MATCH_RELEASE.)
  */
 function compareProvided(a: Provided, b: Provided): number {
@@ -275,7 +275,7 @@ function compareProvided(a: Provided, b: Provided): number {
   const order = compareVersionPart(y.epoch, x.epoch) || compareVersionPart(y.version, x.version);
   if (order !== 0) return Math.sign(order);
   if ((x.release === undefined) !== (y.release === undefined))
-    return x.release === undefined ? ONLY_FIRST : -ONLY_FIRST;
+    return x.release === undefined ? -ONLY_FIRST : ONLY_FIRST;
   const byRelease = compareVersionPart(y.release ?? "", x.release ?? "");
   return Math.sign(byRelease) || Number(a.below) - Number(b.below);
 }

@@ -7,13 +7,14 @@ import { simplesOf } from "./relation.ts";
 import { replacements } from "./replaced.ts";
 import type { RpmRepository } from "./repository.ts";
 import type { Job, Rules } from "./rules.ts";
+import type { Found } from "./search.ts";
 import { nevra, type Solvable, type Universe } from "./universe.ts";
 
 export interface ProofOptions {
   universe: Universe;
   rules: Rules;
   jobs: Job[];
-  chosen: number[];
+  found: Found;
   alternatives: Alternative[];
   role: string;
 }
@@ -26,7 +27,7 @@ export async function prove({
   universe,
   rules,
   jobs,
-  chosen,
+  found: { chosen, best },
   alternatives,
   role,
 }: ProofOptions): Promise<Closure> {
@@ -44,11 +45,13 @@ export async function prove({
   const asked: Closure["asked"] = [];
   const place = new Int32Array(universe.size + 1);
   for (const [i, id] of chosen.entries()) place[id] = i;
-  for (const { text, candidates } of jobs) {
-    // The one that was chosen for it stands before those that came in otherwise.
-    const [id] = candidates
+  // The one that was chosen for it stands before those that came in otherwise.
+  const firstOf = (candidates: number[]): number | undefined =>
+    candidates
       .filter((candidate) => inSet.has(candidate))
-      .sort((a, b) => (place[a] as number) - (place[b] as number));
+      .sort((a, b) => (place[a] as number) - (place[b] as number))[0];
+  for (const [i, { text, candidates }] of jobs.entries()) {
+    const id = firstOf(best.get(i) ?? []) ?? firstOf(candidates);
     if (id === undefined) continue;
     reach(id, 0, text);
     asked.push({ text, package: nevra(universe.get(id)) });

@@ -177,6 +177,10 @@ export class RpmRepository {
     return this.#visible(await this.#index.obsoleters(names), (row) => row.id);
   }
 
+  supplemented(): Promise<string[]> {
+    return this.#index.supplemented();
+  }
+
   async supplementers(names: string[]): Promise<PackageRow[]> {
     return this.#visible(await this.#index.supplementers(names), (row) => row.id);
   }

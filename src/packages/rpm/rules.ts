@@ -2,7 +2,6 @@ import { ExplainedRules } from "../solver/rule-store.ts";
 import { NormalForm, TooWide } from "./normal-form.ts";
 import { type Relation, simplesOf } from "./relation.ts";
 import type { Solvable, Universe } from "./universe.ts";
-import { compareEvr } from "./version.ts";
 
 export type RuleKind =
   | "requires"
@@ -12,6 +11,7 @@ export type RuleKind =
   | "obsoletes"
   | "same-name"
   | "job"
+  | "best"
   | "keep";
 
 export type Rules = ExplainedRules<RuleKind>;
@@ -127,10 +127,9 @@ class RuleMaker {
     if (blocks === true) this.#rules.add([-id], "conflicts", id, text);
     if (typeof blocks === "boolean") return;
     for (const block of blocks) {
-      const literals = new Set([
-        -id,
-        ...block.filter((literal) => literal !== id).map((literal) => -literal),
-      ]);
+      // A package does not conflict with itself, and whether it is absent is no question where it is there.
+      if (block.includes(-id) || (block.length === 1 && block[0] === id)) continue;
+      const literals = new Set([-id, ...block.map((literal) => -literal)]);
       this.#need(
         [...literals].sort((a, b) => a - b),
         id,
@@ -147,14 +146,16 @@ class RuleMaker {
   }
 }
 
-/** The ids that may take an installed package's place: itself, newer builds, what obsoletes it. */
+/**
+ * The ids that may take an installed package's place, as far as its own resolver is concerned:
+ * itself, other builds, older ones too, and what obsoletes it; where something that provides its
+ * name does, only that. (libsolv's src/policy.c, `policy_findupdatepackages`.)
+ */
 function successors(universe: Universe, host: Solvable): number[] {
-  const newer = universe
-    .named(host.name)
-    .filter((other) => other.repository !== undefined && compareEvr(other.version, host.version) > 0);
   const obsoleting = universe.solvables.filter(
     (other): other is Solvable =>
       (other?.repository !== undefined &&
+        other.name !== host.name &&
         other.data.obsoletes?.some((text) => {
           const relation = universe.relation(text);
           return (
@@ -164,7 +165,12 @@ function successors(universe: Universe, host: Solvable): number[] {
           );
         })) === true,
   );
-  return [host.id, ...newer.map(({ id }) => id), ...obsoleting.map(({ id }) => id)];
+  const named = universe
+    .providers({ kind: "simple", name: host.name, op: 0, version: "" })
+    .map((id) => universe.get(id))
+    .filter((other) => other.id !== host.id && (other.name === host.name || obsoleting.includes(other)));
+  const renamed = named.some(({ name }) => name !== host.name);
+  return [host.id, ...named.map(({ id }) => id), ...(renamed ? [] : obsoleting.map(({ id }) => id))];
 }
 
 /** All rules, in the order in which they are looked at: packages by descending id, what hosts keep, jobs as given. */

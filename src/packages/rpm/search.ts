@@ -3,8 +3,9 @@ import { Sat, Unsatisfiable } from "../solver/sat.ts";
 import { Policy } from "./policy.ts";
 import type { Rules } from "./rules.ts";
 import type { Universe } from "./universe.ts";
+import { compareEvr } from "./version.ts";
 import { Wishes } from "./weak.ts";
-import { withoutNeedless, withoutRule, withWeakRules } from "./weak-rules.ts";
+import { WeakRules } from "./weak-rules.ts";
 
 export interface SearchOptions {
   /** Take weak dependencies along where that is possible. */
@@ -16,11 +17,13 @@ const MAX_MINIMISATIONS = 10_000;
 /**
  * Finds a set of packages that keeps all rules, deciding in the order in which libsolv does (its
  * src/solver.c, `solver_run_sat`): what was asked for, what hosts have, then every open
- * requirement, those with one candidate worth taking first.
+ * requirement, those with one candidate worth taking first. What should be preferred is given up
+ * where it stands in the way.
  */
 class Search {
   readonly #universe: Universe;
   readonly #rules: Rules;
+  readonly #weak: WeakRules | undefined;
   readonly #options: SearchOptions;
   readonly #sat: Sat;
   readonly #policy: Policy;
@@ -29,18 +32,34 @@ class Search {
   /** Among what hosts have: where to go on. */
   #position = 0;
 
-  constructor(universe: Universe, rules: Rules, options: SearchOptions) {
+  constructor(universe: Universe, rules: Rules, weak: WeakRules | undefined, options: SearchOptions) {
     this.#universe = universe;
     this.#rules = rules;
+    this.#weak = weak;
     this.#options = options;
     this.#sat = new Sat(universe.size, rules.store);
     this.#policy = new Policy(universe, this.#sat);
     this.#wishes = new Wishes(universe, this.#sat, this.#policy);
   }
 
-  /** @throws Unsatisfiable */
+  /** @throws Unsatisfiable by the rules that must be kept */
   run(): number[] {
-    this.#sat.start();
+    for (;;) {
+      try {
+        this.#sat.start();
+        if (this.#decideAll()) return this.#sat.chosen();
+      } catch (error) {
+        if (!(error instanceof Unsatisfiable)) throw error;
+        const failed = this.#weak?.failed(error.rules) ?? [];
+        if (failed.length === 0) throw error;
+        this.#sat.giveUp(failed);
+      }
+    }
+  }
+
+  /** @returns false when preferences were given up, so that it has to start over */
+  #decideAll(): boolean {
+    this.#level = 1;
     let settled = Number.POSITIVE_INFINITY;
     for (let steps = 0; ; ) {
       // What was asked for and what hosts have is looked at again only when a conflict led back to it.
@@ -54,29 +73,19 @@ class Search {
         this.#level = wished;
         continue;
       }
+      if (this.#givesUpNeedless()) return false;
       const level =
         steps++ < MAX_MINIMISATIONS ? this.#sat.minimise((id) => this.#policy.wishedFor(id)) : undefined;
-      if (level === undefined) return this.#sat.chosen();
+      if (level === undefined) return true;
       this.#level = level;
     }
   }
 
-  /** The open candidates of a rule, or undefined when it is kept already. */
-  #open(rule: number): number[] | undefined {
-    const { store } = this.#rules;
-    const { literals } = store;
-    let open: number[] | undefined;
-    for (let at = store.start(rule), end = store.end(rule); at < end; at++) {
-      const literal = literals[at] as number;
-      if (literal < 0) {
-        if (!this.#sat.isTrue(-literal)) return undefined;
-      } else if (this.#sat.isTrue(literal)) return undefined;
-      else if (this.#sat.isOpen(literal)) {
-        if (open) open.push(literal);
-        else open = [literal];
-      }
-    }
-    return open;
+  #givesUpNeedless(): boolean {
+    const needless = this.#weak?.needless(new Set(this.#sat.chosen())) ?? [];
+    if (needless.length === 0) return false;
+    this.#sat.giveUp(needless);
+    return true;
   }
 
   /** Like the next two: false when conflicts led back to before it began. */
@@ -84,7 +93,7 @@ class Search {
     const start = this.#level;
     const jobs = this.#rules.ofKind("job");
     for (let i = 0; i < jobs.length; i++) {
-      const open = this.#open(jobs[i] as number);
+      const open = this.#sat.open(jobs[i] as number);
       if (open === undefined) continue;
       const before = this.#level;
       // What hosts have already is what was asked for, unless something demands another.
@@ -121,14 +130,14 @@ class Search {
 
   /** Whether something has still to be decided for a package that hosts have. */
   #pending(rule: number): boolean {
-    return this.#sat.isOpen(this.#rules.from(rule)) || this.#open(rule) !== undefined;
+    return this.#sat.isOpen(this.#rules.from(rule)) || this.#sat.open(rule) !== undefined;
   }
 
   /** @returns the level reached */
   #keep(rule: number): number {
     const host = this.#rules.from(rule);
     if (this.#sat.isOpen(host)) return this.#sat.decide(host, this.#level);
-    const open = this.#sat.isFalse(host) ? this.#open(rule) : undefined;
+    const open = this.#sat.isFalse(host) ? this.#sat.open(rule) : undefined;
     if (open === undefined) return this.#level;
     return this.#sat.branch(this.#policy.filter(open, true), this.#level);
   }
@@ -138,14 +147,14 @@ class Search {
     let postponed = -1;
     let choosing = false;
     for (let index = 0, idle = 0; ; index++, idle++) {
-      if (idle >= this.#rules.size) {
+      if (idle >= this.#sat.rules) {
         if (choosing || postponed < 0) return true;
         index = postponed;
         choosing = true;
         idle = 0;
       }
-      if (index >= this.#rules.size) index = 0;
-      const open = this.#open(index);
+      if (index >= this.#sat.rules) index = 0;
+      const open = this.#sat.open(index);
       if (open === undefined) continue;
       const candidates = this.#policy.filter(open, choosing);
       if (!choosing && candidates.length > 1) {
@@ -159,52 +168,90 @@ class Search {
   }
 }
 
+/** What was found: the ids that come in or stay. */
+export interface Found {
+  chosen: number[];
+  /** By the place of a job among the jobs: its best candidates, where it has worse ones too and all jobs can be had at their best. */
+  best: ReadonlyMap<number, number[]>;
+}
+
 /**
- * Finds what to install. What should be preferred is given up, one preference after the other, where
- * it stands in the way. On hosts that have something, the newest of what was asked for comes before
+ * Finds what to install. On hosts that have something, the newest of what was asked for comes before
  * keeping what they have, as with dnf's `best=1`, which fails where the next older one is taken here.
+ * Nothing that hosts have is downgraded, but the way there is that of dnf, which would.
  * @throws Unsatisfiable by the given rules alone
  */
-export function search(universe: Universe, rules: Rules, options: SearchOptions): number[] {
-  if (rules.ofKind("keep").length === 0) return new Search(universe, rules, options).run();
+export function search(universe: Universe, rules: Rules, options: SearchOptions): Found {
+  if (rules.ofKind("keep").length === 0)
+    return { chosen: new Search(universe, rules, undefined, options).run(), best: new Map() };
   const policy = new Policy(universe, new Sat(universe.size, new RuleStore()));
-  const best = (candidates: number[]): number[] => policy.best(candidates);
+  const run = (given: Rules): number[] => {
+    const weak = new WeakRules(universe, given, (candidates) => policy.best(candidates));
+    return new Search(universe, weak.rules, weak, options).run();
+  };
+  const upgrading = (given: Rules): number[] => {
+    const chosen = run(given);
+    return downgrades(universe, given, chosen) ? run(withoutDowngrades(universe, given)) : chosen;
+  };
+  const best = bestOf(rules, policy);
   try {
-    return preferring(universe, withBestRules(rules, best), best, options);
+    return { chosen: upgrading(withBestRules(rules, best)), best };
   } catch (error) {
     if (!(error instanceof Unsatisfiable)) throw error;
-    return preferring(universe, rules, best, options);
+    return { chosen: upgrading(rules), best: new Map() };
   }
 }
 
-type Best = (candidates: number[]) => number[];
-
-/** @throws Unsatisfiable by the given rules alone */
-function preferring(universe: Universe, rules: Rules, best: Best, options: SearchOptions): number[] {
-  let weak = withWeakRules(universe, rules, best);
-  for (;;) {
-    try {
-      const chosen = new Search(universe, weak.rules, options).run();
-      const left = withoutNeedless(weak, new Set(chosen));
-      if (left === undefined) return chosen;
-      weak = left;
-    } catch (error) {
-      if (!(error instanceof Unsatisfiable)) throw error;
-      const failed = Math.max(...error.rules);
-      if (failed < weak.base) throw error;
-      weak = withoutRule(weak, failed);
-    }
-  }
+/** Whether an older build takes the place of one that hosts have. */
+function downgrades(universe: Universe, rules: Rules, chosen: number[]): boolean {
+  const inSet = new Set(chosen);
+  return rules
+    .ofKind("keep")
+    .some((rule) =>
+      rules.literals(rule).some((id) => inSet.has(id) && isOlder(universe, id, rules.from(rule))),
+    );
 }
 
-/** The rules, and for each job one that names the best of its candidates alone. */
-function withBestRules(given: Rules, best: Best): Rules {
+function isOlder(universe: Universe, id: number, host: number): boolean {
+  const [own, theirs] = [universe.get(id), universe.get(host)];
+  return own.name === theirs.name && compareEvr(own.version, theirs.version) < 0;
+}
+
+function withoutDowngrades(universe: Universe, given: Rules): Rules {
+  const rules: Rules = new ExplainedRules(given);
+  for (let rule = 0; rule < given.size; rule++) {
+    const host = given.from(rule);
+    if (given.kind(rule) !== "keep") given.copy(rule, rules);
+    else
+      rules.add(
+        given.literals(rule).filter((id) => !isOlder(universe, id, host)),
+        "keep",
+        host,
+        given.relation(rule),
+      );
+  }
+  return rules;
+}
+
+/** The best candidates of each job that has worse ones too, with its conditions. */
+function bestOf(rules: Rules, policy: Policy): Map<number, number[]> {
+  const found = new Map<number, number[]>();
+  for (const [i, job] of rules.ofKind("job").entries()) {
+    const candidates = rules.literals(job);
+    const conditions = candidates.filter((id) => id < 0);
+    const best = [...conditions, ...policy.best(candidates.filter((id) => id > 0))];
+    if (best.length < candidates.length) found.set(i, best);
+  }
+  return found;
+}
+
+function withBestRules(given: Rules, best: ReadonlyMap<number, number[]>): Rules {
   const rules: Rules = new ExplainedRules(given);
   for (let rule = 0; rule < given.size; rule++) given.copy(rule, rules);
-  for (const job of given.ofKind("job")) {
-    const candidates = given.literals(job);
-    if (candidates.every((id) => id > 0))
-      rules.add(best(candidates), "job", given.from(job), given.relation(job));
+  const jobs = given.ofKind("job");
+  for (const [i, literals] of best) {
+    const job = jobs[i] as number;
+    rules.add(literals, "best", given.from(job), given.relation(job));
   }
   return rules;
 }

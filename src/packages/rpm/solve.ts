@@ -13,7 +13,7 @@ import { namesIn } from "./relation.ts";
 import type { RpmRepository } from "./repository.ts";
 import { lookUp, type RequestedPackage } from "./request.ts";
 import { type Job, makeRules, type Rules } from "./rules.ts";
-import { search } from "./search.ts";
+import { type Found, search } from "./search.ts";
 import { nevra, type Solvable, type Universe } from "./universe.ts";
 
 export interface SolveOptions {
@@ -52,20 +52,21 @@ export async function solve(options: SolveOptions): Promise<Closure> {
   });
   const jobs = wanted.flatMap((want) => want.jobs(universe));
   const rules = makeRules(universe, jobs);
-  const chosen = await run(universe, rules, options);
+  const found = await run(universe, rules, options);
+  const { chosen } = found;
   for (const message of renamed(universe, jobs, new Set(chosen)))
     options.emit?.({ type: "warning", message: `${options.set}: ${message}` });
   // Hosts whose packages are given leave nothing open.
   if (installed.length > 0)
-    return prove({ universe, rules, jobs, chosen, alternatives: [], role: options.role });
-  const { found, impossible } = findAlternatives(universe, chosen, recommends);
+    return prove({ universe, rules, jobs, found, alternatives: [], role: options.role });
+  const { found: alternatives, impossible } = findAlternatives(universe, chosen, recommends);
   for (const why of impossible) {
     options.emit?.({
       type: "warning",
       message: `${options.set}: ${why}; hosts that meet the condition can't be served, since that does not go together with the rest`,
     });
   }
-  return prove({ universe, rules, jobs, chosen, alternatives: found, role: options.role });
+  return prove({ universe, rules, jobs, found, alternatives, role: options.role });
 }
 
 /** What was asked for by a name that nothing carried has or provides, so that hosts can't ask for it by that name. */
@@ -102,7 +103,7 @@ async function lookUpAll(
   return wanted;
 }
 
-async function run(universe: Universe, rules: Rules, options: SolveOptions): Promise<number[]> {
+async function run(universe: Universe, rules: Rules, options: SolveOptions): Promise<Found> {
   try {
     return search(universe, rules, { recommends: options.recommends });
   } catch (error) {

@@ -145,9 +145,8 @@ class StreamProblem {
     }
     const rules = makeRules(this.#universe, [...jobs.values()]);
     try {
-      const chosen = new Set(
-        search(this.#universe, rules, { recommends: false }).map((id) => this.#universe.get(id).name),
-      );
+      const { chosen: ids } = search(this.#universe, rules, { recommends: false });
+      const chosen = new Set(ids.map((id) => this.#universe.get(id).name));
       // All versions of what was chosen are active, in whatever repository.
       return {
         active: new Set(

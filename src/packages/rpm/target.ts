@@ -4,6 +4,8 @@ import type { RpmFacts } from "./inspect.ts";
 /** Systems whose rpm is 4.11: CentOS 7 and its kin, Amazon Linux 2. */
 const RPM_4_11 =
   /^(?:(?:centos|rhel|ol|oracle|scientific|cloudlinux|anolis|alinux)-7(?:\.|$)|amzn-2(?:\.|$))/;
+/** Whether a system's rpm is 4.11 or so, and its package manager yum 3. */
+export const hasOldRpm = (system: string): boolean => RPM_4_11.test(system);
 /** Systems whose crypto policy takes no SHA-1 signature. */
 const NO_SHA1 = /^(?:centos|rhel|rocky|almalinux|alma|ol|oracle|cloudlinux)-(?:9|[1-9]\d)(?:\.|$)/;
 /** What rpm 4.11 lists under `rpm --showrc`: what it can unpack and obey. */
@@ -22,7 +24,7 @@ export function checkTarget(
   id: string,
   { rpmlib, signature }: Pick<RpmFacts, "rpmlib" | "signature">,
 ): void {
-  const old = systems.find((system) => RPM_4_11.test(system));
+  const old = systems.find(hasOldRpm);
   const missing = rpmlib.find((name) => !RPM_4_11_FEATURES.has(name.slice("rpmlib(".length, -1)));
   if (old !== undefined && missing !== undefined) {
     throw new AirgapError(

@@ -2,51 +2,94 @@ import { ExplainedRules } from "../solver/rule-store.ts";
 import type { Rules } from "./rules.ts";
 import type { Solvable, Universe } from "./universe.ts";
 
-/** Rules that are kept as long as that is possible, behind those that must be. */
-export interface WeakRules {
-  /** The rules that must be kept, then the weak ones. */
-  rules: Rules;
-  /** How many rules must be kept. */
-  base: number;
-  /** Of each weak rule, in their order: the requirement whose providers it narrows; -1 for another kind. */
-  narrows: number[];
-}
-
 /**
- * What hosts' own resolver prefers where hosts have packages:
+ * What hosts' own resolver prefers where hosts have packages, as rules behind those that must be
+ * kept:
  * - a requirement is rather met by another build of something that they have than by something new
  *   (libsolv's src/rules.c, `solver_addchoicerules`);
  * - where several packages took the place of one that they have, all of these come in or none
  *   (`solver_addyumobsrules`).
- * @param best  the best of several packages, by priority, name and version
  */
-export function withWeakRules(
-  universe: Universe,
-  given: Rules,
-  best: (candidates: number[]) => number[],
-): WeakRules {
-  const base = given.size;
-  const hosts = universe.solvables.filter(
-    (solvable): solvable is Solvable => solvable !== undefined && solvable.repository === undefined,
-  );
-  const rules: Rules = new ExplainedRules(given);
-  for (let rule = 0; rule < base; rule++) given.copy(rule, rules);
-  const narrows: number[] = [];
-  const successors = new Successors(universe, hosts);
-  for (const host of hosts)
-    for (const literals of together(universe, best(successors.obsoleting(host)))) {
-      rules.add(literals, "obsoletes", host.id, host.name);
-      narrows.push(-1);
+export class WeakRules {
+  /** The rules that must be kept, then the weak ones. */
+  readonly rules: Rules;
+  /** How many rules must be kept. */
+  readonly #base: number;
+  /** Of each weak rule, in their order: the requirement whose providers it narrows; -1 for another kind. */
+  readonly #narrows: number[] = [];
+  readonly #givenUp = new Set<number>();
+
+  /** @param best  the best of several packages, by priority, name and version */
+  constructor(universe: Universe, given: Rules, best: (candidates: number[]) => number[]) {
+    this.#base = given.size;
+    this.rules = new ExplainedRules(given);
+    for (let rule = 0; rule < given.size; rule++) given.copy(rule, this.rules);
+    const hosts = universe.solvables.filter(
+      (solvable): solvable is Solvable => solvable !== undefined && solvable.repository === undefined,
+    );
+    const successors = new Successors(universe, hosts);
+    for (const host of hosts)
+      for (const literals of together(universe, best(successors.obsoleting(host)))) {
+        this.rules.add(literals, "obsoletes", host.id, host.name);
+        this.#narrows.push(-1);
+      }
+    let last = "";
+    for (const rule of given.ofKind("requires")) {
+      const narrow = narrowed(universe, successors, given.literals(rule));
+      if (narrow === undefined || narrow.join(" ") === last) continue;
+      last = narrow.join(" ");
+      this.rules.add(narrow, "requires", given.from(rule), given.relation(rule));
+      this.#narrows.push(rule);
     }
-  let last = "";
-  for (const rule of given.ofKind("requires")) {
-    const narrow = narrowed(universe, successors, given.literals(rule));
-    if (narrow === undefined || narrow.join(" ") === last) continue;
-    last = narrow.join(" ");
-    rules.add(narrow, "requires", given.from(rule), given.relation(rule));
-    narrows.push(rule);
   }
-  return { rules, base, narrows };
+
+  /**
+   * The weak rules to give up after a contradiction: the last of those that it follows from. Others
+   * that speak of the same providers go with it, so that the best of those is taken. (libsolv's
+   * src/rules.c, `solver_disablechoicerules`.)
+   * @returns nothing where the rules that must be kept contradict each other
+   */
+  failed(rules: number[]): number[] {
+    const last = Math.max(...rules);
+    return last < this.#base ? [] : this.#giveUp(last);
+  }
+
+  /**
+   * The weak rules that were kept for nothing: a provider that they leave out was chosen all the
+   * same. (libsolv's src/rules.c, `solver_check_unneeded_choicerules`.)
+   */
+  needless(chosen: ReadonlySet<number>): number[] {
+    return this.#narrows.flatMap((_, i) => {
+      const rule = this.#base + i;
+      return !this.#givenUp.has(rule) && this.#leftOut(rule).some((id) => chosen.has(id))
+        ? this.#giveUp(rule)
+        : [];
+    });
+  }
+
+  #giveUp(given: number): number[] {
+    const freed = new Set(this.#leftOut(given));
+    const rules = this.#narrows.flatMap((requirement, i) => {
+      const rule = this.#base + i;
+      if (this.#givenUp.has(rule)) return [];
+      const same = requirement >= 0 && this.#providers(requirement).some((id) => freed.has(id));
+      return rule === given || same ? [rule] : [];
+    });
+    for (const rule of rules) this.#givenUp.add(rule);
+    return rules;
+  }
+
+  /** The providers that a weak rule leaves out of a requirement. */
+  #leftOut(rule: number): number[] {
+    const requirement = this.#narrows[rule - this.#base] as number;
+    if (requirement < 0) return [];
+    const own = new Set(this.rules.literals(rule));
+    return this.#providers(requirement).filter((id) => !own.has(id));
+  }
+
+  #providers(rule: number): number[] {
+    return this.rules.literals(rule).filter((id) => id > 0);
+  }
 }
 
 /** Each of several packages with different names brings the others in. */
@@ -79,50 +122,6 @@ function narrowed(universe: Universe, successors: Successors, literals: number[]
   if ([...updated].every((host) => successors.of(host).every((id) => all.has(id)))) return undefined;
   return [...literals.filter((literal) => literal < 0), ...kept];
 }
-
-/**
- * What is left when a weak rule is given up. Others that speak of the same providers go with it, so
- * that the best of those is taken. (libsolv's src/rules.c, `solver_disablechoicerules`.)
- * @param given  its number among all rules
- */
-export function withoutRule(weak: WeakRules, given: number): WeakRules {
-  const { rules, base, narrows } = weak;
-  const freed = new Set(leftOut(weak, given));
-  const kept = narrows
-    .map((requirement, i) => ({ requirement, rule: base + i }))
-    .filter(
-      ({ requirement, rule }) =>
-        rule !== given && (requirement < 0 || !providers(rules, requirement).some((id) => freed.has(id))),
-    );
-  const left: Rules = new ExplainedRules(rules);
-  for (let rule = 0; rule < base; rule++) rules.copy(rule, left);
-  for (const { rule } of kept) rules.copy(rule, left);
-  return { rules: left, base, narrows: kept.map(({ requirement }) => requirement) };
-}
-
-/**
- * What is left without the weak rules that were kept for nothing: a provider that they leave out was
- * chosen all the same. (libsolv's src/rules.c, `solver_check_unneeded_choicerules`.)
- * @returns undefined when each had its use
- */
-export function withoutNeedless(weak: WeakRules, chosen: ReadonlySet<number>): WeakRules | undefined {
-  const needless = weak.narrows.findIndex((_, i) =>
-    leftOut(weak, weak.base + i).some((id) => chosen.has(id)),
-  );
-  if (needless < 0) return undefined;
-  const left = withoutRule(weak, weak.base + needless);
-  return withoutNeedless(left, chosen) ?? left;
-}
-
-/** The providers that a weak rule leaves out of a requirement. */
-function leftOut({ rules, base, narrows }: WeakRules, rule: number): number[] {
-  const requirement = narrows[rule - base] as number;
-  if (requirement < 0) return [];
-  const own = new Set(rules.literals(rule));
-  return providers(rules, requirement).filter((id) => !own.has(id));
-}
-
-const providers = (rules: Rules, rule: number): number[] => rules.literals(rule).filter((id) => id > 0);
 
 /** Which packages may take the place of those that hosts have. */
 class Successors {

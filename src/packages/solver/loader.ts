@@ -6,6 +6,8 @@ export interface Lookup {
   providers(names: string[]): Promise<ProvideRow[]>;
   packages(ids: number[]): Promise<PackageRow[]>;
   named(names: string[]): Promise<PackageRow[]>;
+  /** The capabilities that packages are a supplement to, and the packages that are one to these. */
+  supplemented(): Promise<string[]>;
   supplementers(names: string[]): Promise<PackageRow[]>;
   versions(names: string[]): Promise<VersionRow[]>;
 }
@@ -72,15 +74,22 @@ export class Loader<Data, Repository extends Lookup> {
   readonly #packages: Map<number, LoadedPackage<Data, Repository>>[];
   readonly #provisions = new Provisions<LoadedPackage<Data, Repository>>();
   #next = new Set<string>();
+  /** By repository and package: which capabilities it has that some package is a supplement to. */
+  readonly #supplemented: Map<number, string[]>[];
+  /** Those of the loaded packages, and which of them are new. */
+  readonly #capabilities = new Set<string>();
+  #fresh: string[] = [];
   #strings = new Map<string, string>();
 
   constructor(request: LoadRequest<Data, Repository>) {
     this.#request = request;
     this.#packages = request.repositories.map(() => new Map());
+    this.#supplemented = request.repositories.map(() => new Map());
   }
 
   async load(): Promise<void> {
     const { names, capabilities, repositories, supplements } = this.#request;
+    if (supplements) await this.#findSupplemented();
     const asked = [...names];
     for (const [i, repository] of repositories.entries()) {
       for (const batch of batches(asked)) for (const row of await repository.named(batch)) this.#take(i, row);
@@ -90,7 +99,7 @@ export class Loader<Data, Repository extends Lookup> {
       const wave = this.#next;
       this.#next = new Set();
       for (const batch of batches(wave)) await this.#takeProviders(batch, true);
-      if (supplements) await this.#takeSupplementers(wave);
+      if (supplements) await this.#takeSupplementers();
     }
     await this.#askSilently();
     this.#provisions.settle((repository, row) => this.#packages[repository]?.get(row));
@@ -128,10 +137,29 @@ export class Loader<Data, Repository extends Lookup> {
     }
   }
 
-  async #takeSupplementers(names: Iterable<string>): Promise<void> {
-    for (const batch of batches(names))
-      for (const [i, repository] of this.#request.repositories.entries())
-        for (const row of await repository.supplementers(batch)) this.#take(i, row);
+  async #findSupplemented(): Promise<void> {
+    const { repositories } = this.#request;
+    const names = new Set<string>();
+    for (const repository of repositories)
+      for (const name of await repository.supplemented()) names.add(name);
+    for (const batch of batches(names)) {
+      for (const [i, repository] of repositories.entries()) {
+        const own = this.#supplemented[i] as Map<number, string[]>;
+        for (const { name, package: row } of await repository.providers(batch))
+          own.set(row, [...(own.get(row) ?? []), name]);
+      }
+    }
+  }
+
+  /** Those of what was loaded since, and so on. */
+  async #takeSupplementers(): Promise<void> {
+    while (this.#fresh.length > 0) {
+      const names = this.#fresh;
+      this.#fresh = [];
+      for (const batch of batches(names))
+        for (const [i, repository] of this.#request.repositories.entries())
+          for (const row of await repository.supplementers(batch)) this.#take(i, row);
+    }
   }
 
   readonly #share = (text: string): string => {
@@ -157,6 +185,11 @@ export class Loader<Data, Repository extends Lookup> {
       data,
     });
     if (this.#request.allVersions) this.#want(name);
+    for (const capability of this.#supplemented[i]?.get(id) ?? []) {
+      if (this.#capabilities.has(capability)) continue;
+      this.#capabilities.add(capability);
+      this.#fresh.push(capability);
+    }
     for (const wanted of this.#request.vocabulary.wants(data)) this.#want(wanted);
   }
 

@@ -37,10 +37,15 @@ export class Sat {
   readonly #reason: Int32Array;
   /** The two literals that each rule watches: a rule's first watch is twice its number, its second follows. */
   readonly #watched: Numbers;
-  /** The watches of each literal, as linked lists in the order in which they came. */
+  /**
+   * The watches of each literal, as linked lists: the given rules in their order, before them what
+   * came later, the latest first. The order is libsolv's, since which conflict is met first decides
+   * what is learnt from it.
+   */
   readonly #first: Int32Array;
-  readonly #last: Int32Array;
   readonly #next: Numbers;
+  /** Rules that were given up, and those learnt from them. */
+  readonly #disabled = new Set<number>();
   readonly #trail: number[] = [];
   #propagated = 0;
   readonly #branches: Branch[] = [];
@@ -54,8 +59,9 @@ export class Sat {
     this.#watched = new Numbers(2 * rules.size + 1);
     this.#next = new Numbers(2 * rules.size + 1);
     this.#first = new Int32Array(2 * variables + 1).fill(NONE);
-    this.#last = new Int32Array(2 * variables + 1).fill(NONE);
-    for (let rule = 0; rule < rules.size; rule++) this.#watch(rule);
+    for (let rule = 0; rule < rules.size; rule++) this.#watch(rule, 1);
+    for (let watch = 2 * rules.size - 1; watch >= 0; watch--)
+      if (this.#watched.at(watch) !== 0) this.#prepend(watch);
   }
 
   isTrue(variable: number): boolean {
@@ -96,25 +102,22 @@ export class Sat {
     return store.literals.subarray(store.start(index), store.end(index));
   }
 
-  #watch(rule: number): void {
+  /** Watches a rule's first literal and another one; a rule of a single literal needs no watch. */
+  #watch(rule: number, second: number): void {
     const [store, index] = this.#storeOf(rule);
     const start = store.start(index);
     const two = store.end(index) - start > 1;
-    for (const side of [0, 1]) {
+    for (const side of [0, second]) {
       this.#watched.push(two ? (store.literals[start + side] as number) : 0);
       this.#next.push(NONE);
-      if (two) this.#append(2 * rule + side);
     }
   }
 
-  /** Puts a watch at the end of its literal's list. */
-  #append(watch: number): void {
+  /** Puts a watch at the start of its literal's list. */
+  #prepend(watch: number): void {
     const literal = this.#watched.at(watch) + this.#variables;
-    const last = this.#last[literal] as number;
-    if (last === NONE) this.#first[literal] = watch;
-    else this.#next.set(last, watch);
-    this.#last[literal] = watch;
-    this.#next.set(watch, NONE);
+    this.#next.set(watch, this.#first[literal] as number);
+    this.#first[literal] = watch;
   }
 
   /** Takes a watch out of a literal's list. */
@@ -122,7 +125,6 @@ export class Sat {
     const next = this.#next.at(watch);
     if (before === NONE) this.#first[literal + this.#variables] = next;
     else this.#next.set(before, next);
-    if (next === NONE) this.#last[literal + this.#variables] = before;
   }
 
   #valueOf(literal: number): number {
@@ -136,21 +138,90 @@ export class Sat {
     this.#trail.push(literal);
   }
 
+  /** How many rules there are, with those that were learnt. */
+  get rules(): number {
+    return this.#given.size + this.#learnt.size;
+  }
+
+  /** The open literals of a rule of which one must come in; undefined when it is kept already, or was given up. */
+  open(rule: number): number[] | undefined {
+    if (this.#disabled.has(rule)) return undefined;
+    const learnt = rule >= this.#given.size;
+    const store = learnt ? this.#learnt : this.#given;
+    const index = learnt ? rule - this.#given.size : rule;
+    const { literals } = store;
+    let open: number[] | undefined;
+    for (let at = store.start(index), end = store.end(index); at < end; at++) {
+      const literal = literals[at] as number;
+      const value = this.#value[literal < 0 ? -literal : literal] as number;
+      if (literal < 0) {
+        if (value <= 0) return undefined;
+      } else if (value > 0) return undefined;
+      else if (value === 0) {
+        if (open) open.push(literal);
+        else open = [literal];
+      }
+    }
+    return open;
+  }
+
   /** Sets what the rules alone demand. @throws Unsatisfiable */
   start(): void {
-    const { literals } = this.#given;
-    for (let rule = 0; rule < this.#given.size; rule++) {
-      const at = this.#given.start(rule);
-      const length = this.#given.end(rule) - at;
-      if (length > 1) continue;
+    for (let rule = 0; rule < this.rules; rule++) {
+      const [store, index] = this.#storeOf(rule);
+      const at = store.start(index);
+      const length = store.end(index) - at;
+      if (length > 1 || this.#disabled.has(rule)) continue;
       if (length === 0) throw this.#refuted(rule);
-      const literal = literals[at] as number;
+      const literal = store.literals[at] as number;
       const value = this.#valueOf(literal);
       if (value === 0) this.#set(literal, 1, rule);
       else if (value < 0) throw this.#refuted(rule);
     }
     const conflict = this.#propagate(1);
     if (conflict !== NO_RULE) throw this.#refuted(conflict);
+  }
+
+  /**
+   * Gives rules up for good and takes every decision back. What was learnt is kept, except what was
+   * learnt from them. `start` follows.
+   */
+  giveUp(rules: Iterable<number>): void {
+    this.#settleOrigins();
+    for (const rule of rules) this.#disable(rule);
+    for (const [i, { rules: from }] of this.#origins.entries())
+      if (from.some((rule) => this.#disabled.has(rule))) this.#disable(this.#given.size + i);
+    this.revert(0);
+    this.#branches.length = 0;
+  }
+
+  #disable(rule: number): void {
+    if (this.#disabled.has(rule)) return;
+    this.#disabled.add(rule);
+    for (const watch of [2 * rule, 2 * rule + 1]) {
+      const literal = this.#watched.at(watch);
+      if (literal === 0) continue;
+      let before = NONE;
+      for (let at = this.#first[literal + this.#variables] as number; at !== watch; at = this.#next.at(at))
+        before = at;
+      this.#remove(watch, before, literal);
+    }
+  }
+
+  /** What was learnt rests on the reasons of level 1 too, and those change when it is worked out again. */
+  #settleOrigins(): void {
+    for (const origin of this.#origins) {
+      const seen = new Set<number>();
+      const queue = origin.variables.splice(0);
+      for (let variable = queue.pop(); variable !== undefined; variable = queue.pop()) {
+        if (seen.has(variable)) continue;
+        seen.add(variable);
+        const reason = this.#reason[variable] as number;
+        if (reason === NO_RULE) continue;
+        origin.rules.push(reason);
+        for (const literal of this.#literals(reason)) queue.push(Math.abs(literal));
+      }
+    }
   }
 
   /**
@@ -169,10 +240,23 @@ export class Sat {
       this.revert(back);
       const rule = this.#given.size + this.#learnt.add(literals);
       this.#origins.push(why);
-      this.#watch(rule);
+      this.#watchLearnt(rule, literals);
       current = back;
       this.#set(literals[0] as number, current, rule);
     }
+  }
+
+  /** A learnt rule's second watch is the literal that was decided last, so that it wakes when that is taken back. */
+  #watchLearnt(rule: number, literals: number[]): void {
+    let second = 1;
+    for (let i = 2; i < literals.length; i++)
+      if (this.#levelOfLiteral(literals[i]) > this.#levelOfLiteral(literals[second])) second = i;
+    this.#watch(rule, second);
+    if (literals.length > 1) for (const side of [0, 1]) this.#prepend(2 * rule + side);
+  }
+
+  #levelOfLiteral(literal: number | undefined): number {
+    return this.levelOf(Math.abs(literal as number));
   }
 
   /** Like `decide` for the first of several candidates; the others are remembered for `minimise`. */
@@ -243,7 +327,7 @@ export class Sat {
         if (replacement !== 0) {
           this.#remove(watch, before, falsified);
           this.#watched.set(watch, replacement);
-          this.#append(watch);
+          this.#prepend(watch);
         } else {
           if (value < 0) return watch >> 1;
           if (value === 0) this.#set(other, level, watch >> 1);
@@ -266,7 +350,7 @@ export class Sat {
     return 0;
   }
 
-  /** The first unique implication point; the literal to set comes first, one of the level to go back to second. */
+  /** The first unique implication point; the literal to set comes first, the others in the order in which they were met. */
   #analyze(
     conflict: number,
     level: number,
@@ -302,7 +386,6 @@ export class Sat {
       why.rules.push(reason);
       visit(reason);
     }
-    rest.sort((a, b) => this.levelOf(Math.abs(b)) - this.levelOf(Math.abs(a)));
     return { literals: [-literal, ...rest], why, back };
   }
 

@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { compareWithBundle } from "../../../src/discovery/cluster/compare.ts";
-import type { ClusterFind } from "../../../src/discovery/cluster/find.ts";
-import { findImagesInCluster } from "../../../src/discovery/cluster/find-images.ts";
+import { findImagesInCluster, findImagesInKept } from "../../../src/discovery/cluster/find-images.ts";
 import type { ClusterObject, Run } from "../../../src/discovery/cluster/kubectl.ts";
+import type { ClusterFind } from "../../../src/discovery/cluster/reader.ts";
 import type { ImageItem, Lock } from "../../../src/lock/lock.ts";
 import type { Digest } from "../../../src/oci/digest.ts";
+import { Scratch } from "../../support/scratch.ts";
 
 const digest = (letter: string): Digest => `sha256:${letter.repeat(64)}` as Digest;
 
@@ -204,6 +205,70 @@ describe("images find --cluster", () => {
   });
 });
 
+describe("lists that were kept", () => {
+  const kept = async (...texts: unknown[]) => {
+    using scratch = new Scratch();
+    const paths = texts.map((text, i) =>
+      scratch.write(`${i}.json`, typeof text === "string" ? text : JSON.stringify(text)),
+    );
+    return await findImagesInKept({
+      paths,
+      stdin: async () => Buffer.from(JSON.stringify({ kind: "List", items: [] })),
+      incomplete: () => {},
+      lock: { items: [] } as unknown as Lock,
+    });
+  };
+
+  it("say the same as the cluster does: with namespaces, digests, and without what an update replaced", async () => {
+    const { images, comparison } = await kept(
+      {
+        kind: "List",
+        items: [
+          pod("nginx:1.27", `docker.io/library/nginx@${digest("a")}`),
+          {
+            apiVersion: "apps/v1",
+            kind: "ReplicaSet",
+            metadata: named("shop", "web-old", "Deployment"),
+            spec: { template: template("web:1") },
+          },
+          {
+            apiVersion: "v1",
+            kind: "ConfigMap",
+            metadata: named("shop", "c"),
+            data: { image: "not.asked/for:1" },
+          },
+          { apiVersion: "v1", kind: "Node", status: { images: [{ names: ["left.over/from:1"] }] } },
+        ],
+      },
+      {
+        apiVersion: "monitoring.coreos.com/v1",
+        kind: "Prometheus",
+        metadata: named("mon", "k8s"),
+        spec: { image: "quay.io/prometheus/prometheus:v2.54.1" },
+      },
+    );
+    expect(images.map(({ reference, digests }) => [reference, digests])).toEqual([
+      ["docker.io/library/busybox:1.36", [digest("b")]],
+      ["docker.io/library/nginx:1.27", [digest("a")]],
+      ["quay.io/prometheus/prometheus:v2.54.1", []],
+    ]);
+    expect(images[1]?.places[0]?.object).toBe("shop/Pod/web-1");
+    expect(comparison?.missing).toHaveLength(3);
+  });
+
+  it.each([
+    ["no JSON", "not json", "is not what kubectl get -o json prints: it is not JSON"],
+    ["a bare list", "[]", "is not what kubectl get -o json prints: it has no kind"],
+    ["a list of nothing", '{"items":[]}', "is not what kubectl get -o json prints: it has no kind"],
+    ["too deep", `{"kind":"Pod","spec":${'{"a":'.repeat(300)}1${"}".repeat(300)}}`, "nests deeper"],
+  ])("that are none are refused: %s", async (_, text, why) => {
+    await expect(kept(text)).rejects.toThrow(why);
+    await expect(
+      findImagesInKept({ paths: ["/no/such"], stdin: async () => Buffer.from(""), incomplete: () => {} }),
+    ).rejects.toThrow("Cannot read /no/such");
+  });
+});
+
 describe("a bundle beside a cluster", () => {
   const image = (name: string, root: string, original?: string): ImageItem =>
     ({
@@ -255,6 +320,29 @@ describe("a bundle beside a cluster", () => {
       unused: [],
     });
     expect(compareWithBundle([used("harbor.site/coredns/coredns:v1.12.1")], lock).carried).toHaveLength(1);
+  });
+
+  it("knows content that a template names by its digest, with a tag or without", () => {
+    const found = compareWithBundle(
+      [
+        used(`docker.io/library/nginx:1.27@${digest("2")}`),
+        used(`mirror.example/any/name@${digest("4")}`),
+        used(`harbor.site/shop/web:v2@${digest("a")}`),
+        used("lb.site/by-rule:1"),
+      ],
+      lock,
+      (name) => (name.startsWith("registry.k8s.io/coredns") ? ["lb.site/by-rule:1"] : []),
+    );
+    expect(found).toMatchObject({
+      carried: [
+        `docker.io/library/nginx:1.27@${digest("2")}`,
+        `mirror.example/any/name@${digest("4")}`,
+        "lb.site/by-rule:1",
+      ],
+      missing: [],
+      differs: [{ reference: `harbor.site/shop/web:v2@${digest("a")}`, runs: [digest("a")] }],
+      unused: [],
+    });
   });
 
   it("names what is missing, what has another content and what nobody uses; an equal path elsewhere is another image", () => {

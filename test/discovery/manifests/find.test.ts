@@ -190,6 +190,13 @@ describe("a name without tag, outside of what runs", () => {
       [],
     ],
     [
+      "a registry for others",
+      resource(
+        "image:\n  baseRepo: registry.k8s.io\n  csi: { repository: /sig/provisioner, tag: v6.3.0 }\n  tag: v1",
+      ),
+      [],
+    ],
+    [
       "a number or a boolean",
       resource("useLatestImage: false\nimageTag: v1\nimage: 1.25\nbaseImage: true"),
       [],

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { cacheFolder } from "./cache.ts";
 import { type KubernetesVersion, kubernetes, kubernetesVersions } from "./go/recipes.ts";
 import { mirrorStorage } from "./images/catalogue.ts";
-import { elPackages, kubernetesDebs, kubernetesRpms } from "./packages/repositories.ts";
+import { elBase, elPackages, kubernetesDebs, kubernetesRpms } from "./packages/repositories.ts";
 import { isBuilt } from "./programs.ts";
 import { must, say } from "./shell.ts";
 import { debianTree } from "./system/debian.ts";
@@ -74,6 +74,7 @@ export async function prepare(versions: KubernetesVersion[]): Promise<void> {
   }
   if (!versions.includes("v1.34.4")) return;
   await elPackages();
+  await elBase();
   await kubernetesRpms("v1.34.4");
 }
 

@@ -7,6 +7,21 @@ import { say } from "../rig/shell.ts";
 
 const [FROM, TO] = ["v1.33.13", "v1.34.4"] as const;
 
+/** What comes back when its node was drained. */
+const IDLE = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: idle }
+spec:
+  selector: { matchLabels: { app: idle } }
+  template:
+    metadata: { labels: { app: idle } }
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+        - { name: idle, image: "busybox:1.35.0", command: [sh, -c, "while :; do sleep 1; done"] }
+`;
+
 describe.runIf(compiled(FROM) && compiled(TO))(`the rehearsal of an upgrade from ${FROM} to ${TO}`, () => {
   let engine: RealEngine;
   let bundles: { old: string; next: string };
@@ -23,10 +38,11 @@ describe.runIf(compiled(FROM) && compiled(TO))(`the rehearsal of an upgrade from
 
   afterAll(() => engine?.[Symbol.asyncDispose]());
 
-  it("goes through both states, with what each bundle carries", { timeout: 900_000 }, async () => {
-    const more = { network: "flannel", addons: ["workloads"] };
-    const older = await engine.site("old", { ...more, name: "up", kubernetes: { version: FROM } });
-    const newer = await engine.site("new", { ...more, name: "up", kubernetes: { version: TO } });
+  it("goes through both states, with what each bundle carries", { timeout: 1_800_000 }, async () => {
+    const more = { name: "up", network: "flannel", addons: [{ manifest: "apps/" }] };
+    const apps = { "idle.yaml": IDLE };
+    const older = await engine.site("old", { ...more, kubernetes: { version: FROM } }, apps);
+    const newer = await engine.site("new", { ...more, kubernetes: { version: TO } }, apps);
     const from = ["--from", older.cluster, "--from-bundle", bundles.old];
     const spec = ["--spec", await engine.specOfHosts()];
     const { code, stdout, stderr } = await engine.rehearse(

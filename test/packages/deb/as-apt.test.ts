@@ -199,3 +199,65 @@ describe("Recommends", () => {
     ]);
   });
 });
+
+describe("what apt weighs up when something is broken", () => {
+  test("an upgrade that takes away what weighs more needs is held back", async () => {
+    const user = deb("user", "1-1", { depends: ["core"], priority: "important" });
+    const installed = [
+      user,
+      deb("tool", "1-1", { provides: ["base"] }),
+      deb("core", "1-1", { depends: ["base"] }),
+      deb("dict"),
+      deb("spell", "1-1", { provides: ["words"], recommends: ["dict (<= 1-1)"] }),
+    ];
+    const debs = [
+      deb("tool", "2-1", { recommends: ["dict (>= 2)"] }),
+      deb("core", "2-1", { depends: ["words"] }),
+      deb("dict", "2-1"),
+      deb("spell", "2-1"),
+      user,
+    ];
+    const found = await solved([debs], ["tool"], { installed, recommends: true });
+    expect([ids(found), found.removes]).toEqual([["core=2-1", "dict=2-1", "tool=2-1"], []]);
+  });
+
+  test("what came in for something that was given up is not carried", async () => {
+    const debs = [
+      deb("app", "1-1", { recommends: ["extra"] }),
+      deb("extra", "1-1", { depends: ["lib"], conflicts: ["base"] }),
+      deb("lib"),
+    ];
+    const base = deb("base", "1-1", { essential: true });
+    const found = await solved([[...debs, base]], ["app"], { installed: [base], recommends: true });
+    expect([ids(found), found.removes]).toEqual([["app=1-1"], []]);
+  });
+
+  test("a candidate that was given up counts as possible until its state changes", async () => {
+    const debs = [
+      deb("app", "1-1", { recommends: ["gone | other"] }),
+      deb("gone", "1-1", { depends: ["nothing"] }),
+      deb("other", "1-1", { depends: ["base (>= 2)", "app (= 3) | gone"] }),
+      deb("base", "2-1"),
+    ];
+    const found = await solved([debs], ["app"], { installed: [deb("base")], recommends: true });
+    expect(ids(found)).toEqual(["app=1-1", "base=2-1"]);
+  });
+
+  test("where it finds no way, the answer says what to ask it for", async () => {
+    const installed = [deb("old", "1-1", { conflicts: ["shell"] }), deb("base")];
+    const debs = [
+      deb("app", "1:2-1", { depends: ["none | shell"] }),
+      deb("shell", "3-1", { depends: ["term"] }),
+      deb("term", "1-1", { depends: ["old", "base"] }),
+      deb("old", "2-1", { depends: ["app (<= 2-1) | other"] }),
+      deb("other"),
+    ];
+    const found = await solved([debs], ["app"], { installed });
+    const all = ["app=1:2-1", "old=2-1", "other=1-1", "shell=3-1", "term=1-1"];
+    expect([ids(found), found.removes, found.inFull]).toEqual([all, [], all]);
+    expect(at.events).toContainEqual({
+      type: "warning",
+      message: `debian12: apt does not find its way to app by itself; on hosts, name every package: apt-get install ${all.join(" ")}`,
+    });
+  });
+});

@@ -106,6 +106,28 @@ describe("hosts with something older than the set can stand", () => {
     expect(carried(await solved([rpms], ["www"], await hosts("web-1-1.noarch")))).toEqual([]);
   });
 
+  test("a capability is asked for in its newest form, though hosts have it in an older one", async () => {
+    const rpms = [
+      rpm("old", "1-1", { provides: ["www"] }),
+      rpm("old", "2-1", { provides: ["www"], conflicts: ["old < 2"], requires: ["nothing"] }),
+      rpm("new", "1-1", { provides: ["www"], requires: ["lib"] }),
+      rpm("lib"),
+    ];
+    const found = await solved([rpms], ["www"], await hosts("old-1-1.noarch"));
+    expect(carried(found)).toEqual(["lib-1-1", "new-1-1"]);
+    expect(found.asked).toEqual([{ text: "www", package: "new-1-1.noarch" }]);
+  });
+
+  test("nothing is downgraded, where dnf would", async () => {
+    const rpms = [
+      rpm("app", "1-1", { requires: ["web < 2"] }),
+      rpm("web", "1-1"),
+      rpm("aweb", "1-1", { provides: ["web = 1"] }),
+    ];
+    const found = await solved([rpms], ["app"], await hosts("web-2-1.noarch"));
+    expect(carried(found)).toEqual(["app-1-1", "aweb-1-1"]);
+  });
+
   test("where nothing can take its place it is an error, since dnf removes nothing unasked", async () => {
     const rpms = [rpm("cron", "1-1"), rpm("agent", "1-1", { conflicts: ["cron"] })];
     await expect(solved([rpms], ["agent"], await hosts("cron-1-1.noarch"))).rejects.toThrow(
@@ -141,6 +163,15 @@ describe("whom dnf prefers of several that provide the same", () => {
       "the higher version, though a newer build without it is there",
       [rpm("web", "1-1"), rpm("zweb", "2-1", { provides: ["web = 3"] }), rpm("zweb", "3-1")],
       "zweb",
+    ],
+    [
+      "a version without a release behind all that stand behind its releases",
+      [
+        rpm("aweb", "1-1", { provides: ["web = 3"] }),
+        rpm("bweb", "1-1", { provides: ["web < 3-2"] }),
+        rpm("cweb", "1-1", { provides: ["web = 3-2"] }),
+      ],
+      "cweb",
     ],
   ])("%s", async (_, rpms, expected) => {
     expect((await solved([[app, ...rpms]], ["app"])).packages.map(({ name }) => name)).toContain(expected);
@@ -219,6 +250,20 @@ describe("rich wishes", () => {
     const found = await solved([rpms], install, { recommends: true });
     expect(found.packages.map(({ name }) => name)).toEqual(expected);
   });
+});
+
+test("what supplements a capability of a package that comes in comes in too, though nobody names it", async () => {
+  const rpms = [
+    rpm("app", "1-1", { provides: ["look = 1"] }),
+    rpm("theme", "1-1", { supplements: ["look"] }),
+  ];
+  expect(carried(await solved([rpms], ["app"], { recommends: true }))).toEqual(["app-1-1", "theme-1-1"]);
+});
+
+test("a package may conflict with what it provides itself, in a rich way too", async () => {
+  const app = rpm("app", "1-1", { conflicts: ["((app if other) if third)"] });
+  const rpms = [app, rpm("other"), rpm("third")];
+  expect(carried(await solved([rpms], ["app"]))).toEqual(["app-1-1", "other-1-1", "third-1-1"]);
 });
 
 describe("packages that may be installed beside their other versions", () => {

@@ -51,7 +51,7 @@ export class Rig implements Disposable {
   }
 
   run(plan: Plan): Promise<RunResult> {
-    return runPlan(plan, Object.keys(this.hosts), this.context);
+    return runPlan(plan, this.context);
   }
 
   [Symbol.dispose](): void {

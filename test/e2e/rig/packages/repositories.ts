@@ -8,6 +8,7 @@ import { must } from "../shell.ts";
 import { elSystem } from "../system/el.ts";
 import type { Package } from "./content.ts";
 import { debRepository } from "./deb.ts";
+import { elBasePackages } from "./el-base.ts";
 import { type PackagerKey, packagerKey } from "./key.ts";
 import { kubernetesPackages } from "./kubernetes.ts";
 import { repackedPackages } from "./repack.ts";
@@ -67,6 +68,17 @@ export async function elPackages(): Promise<string> {
     "rpms-el",
     root.split("/").at(-2),
     (stage) => repackedPackages(debs, stage),
+    rpmRepository,
+  );
+}
+
+/** Folder of an RPM repository with all that such a host has before an installation. */
+export async function elBase(): Promise<string> {
+  const system = await elSystem();
+  return repository(
+    "rpms-el-base",
+    [system.root.split("/").at(-2), readFileSync(join(import.meta.dirname, "el-base.ts"), "utf8")],
+    (stage) => elBasePackages(system, stage),
     rpmRepository,
   );
 }

@@ -27,6 +27,9 @@ function splitVersion(text: string): { epoch?: string; version: string; release:
   return { ...(epoch === undefined ? {} : { epoch }), version, release };
 }
 
+/** rpmbuild takes paths for patterns. */
+const literal = (path: string): string => path.replace(/[\\[\]*%"]/g, "?");
+
 async function section(content: Package): Promise<string[]> {
   const { name, summary, arch, requires, provides = [], config = [], folders = [], after, tree } = content;
   const { epoch, version, release } = splitVersion(content.version);
@@ -51,7 +54,7 @@ async function section(content: Package): Promise<string[]> {
     `%files -n ${name}`,
     "%defattr(-,root,root)",
     ...folders.map((path) => `%dir ${path}`),
-    ...listed.map((path) => `${config.includes(path) ? "%config(noreplace) " : ""}"${path}"`),
+    ...listed.map(literal).map((path) => `${config.includes(path) ? "%config(noreplace) " : ""}"${path}"`),
   ];
 }
 

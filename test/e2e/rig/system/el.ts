@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { cp, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { cached } from "../cache.ts";
 import type { Package } from "../packages/content.ts";
@@ -20,6 +20,7 @@ const REPACKED = [
   "bash-completion",
   "keepalived",
   "haproxy",
+  "nftables",
 ];
 
 /** How packages are called in that family of systems. */
@@ -53,7 +54,27 @@ export interface ElSystem {
   debs: string;
   /** `rpm -qa` of the tree. */
   installed: string;
+  /** What belongs to which of its packages: a JSON list of `OwnedPackage`. */
+  owned: string;
 }
+
+/** A package of the tree, as RPM knows it. */
+export interface OwnedPackage {
+  name: string;
+  version: string;
+  provides: string[];
+  /** Names of other packages of the tree. */
+  requires: string[];
+  /** Files, links and folders, as Debian's package names them: some are gone, some were changed since. */
+  paths: string[];
+}
+
+/** The package that says which system it is. */
+export const RELEASE = {
+  name: "rocky-release",
+  version: "9.4-1",
+  provides: ["system-release = 9.4-1", "system-release(releasever) = 9"],
+};
 
 /** A release of an RPM version can hold no dash, and neither can the version. */
 export function rpmVersion(debianVersion: string): string {
@@ -63,34 +84,43 @@ export function rpmVersion(debianVersion: string): string {
     : `${debianVersion.slice(0, cut).replaceAll("-", "_")}-${debianVersion.slice(cut + 1)}`;
 }
 
+/** The packages of the tree, out of dpkg's database. */
+async function ownedPackages(root: string): Promise<OwnedPackage[]> {
+  const admin = join(root, "var/lib/dpkg");
+  const fields = ["Package", "Version", "Provides", "Pre-Depends", "Depends"].map((name) => `\${${name}}`);
+  const list = await output("dpkg-query", [`--admindir=${admin}`, "-W", "-f", `${fields.join("\t")}\n`]);
+  const lists = await readdir(join(admin, "info"));
+  const all = await Promise.all(
+    list.split("\n").map(async (line) => {
+      const [name = "", version = "", provides = "", before = "", depends = ""] = line.split("\t");
+      const file = lists.find((each) => each === `${name}.list` || each === `${name}:amd64.list`) ?? "";
+      const paths = (await readFile(join(admin, "info", file), "utf8")).split("\n").filter(Boolean);
+      const asked = `${before},${depends}`
+        .split(",")
+        .flatMap((item) => /^\s*([a-z0-9.+-]+)/.exec(item)?.[1] ?? []);
+      return {
+        ...{ name: elName(name), version: rpmVersion(version), provides: provided(name, provides) },
+        ...{ requires: asked.map(elName), paths },
+      };
+    }),
+  );
+  const known = new Set(all.flatMap(({ name, provides }) => [name, ...provides]));
+  return all.map((each) => ({
+    ...each,
+    requires: [...new Set(each.requires)].filter((name) => known.has(name) && name !== each.name),
+  }));
+}
+
 /** What the tree holds, said in RPM's database: names and versions, no files. */
-async function fillDatabase(root: string): Promise<void> {
-  const list = await output("dpkg-query", [
-    `--admindir=${join(root, "var/lib/dpkg")}`,
-    "-W",
-    "-f",
-    `\${Package}\t\${Version}\t\${Provides}\n`,
-  ]);
+async function fillDatabase(root: string, owned: OwnedPackage[]): Promise<void> {
   const empty = join(root, "../empty");
   await mkdir(empty, { recursive: true });
   const base = { summary: "Part of the base system", arch: "amd64", requires: [], tree: empty } as const;
-  const packages: Package[] = list.split("\n").map((line) => {
-    const [name = "", version = "", provides = ""] = line.split("\t");
-    return {
-      ...base,
-      requires: [],
-      name: elName(name),
-      version: rpmVersion(version),
-      provides: provided(name, provides),
-    };
-  });
-  packages.push({
+  const packages: Package[] = owned.map(({ name, version, provides }) => ({
     ...base,
-    requires: [],
-    name: "rocky-release",
-    version: "9.4-1",
-    provides: ["system-release = 9.4-1", "system-release(releasever) = 9"],
-  });
+    ...{ requires: [], name, version, provides },
+  }));
+  packages.push({ ...base, requires: [], ...RELEASE });
   // Debian's rpm keeps a database for each user; the others have one for the system.
   await mkdir(join(root, "etc/rpm"), { recursive: true });
   await writeFile(join(root, "etc/rpm/macros.dbpath"), "%_dbpath /var/lib/rpm\n");
@@ -205,10 +235,13 @@ export async function elSystem(): Promise<ElSystem> {
     await must("rm", ["-rf", join(debs, "partial"), join(debs, "lock")]);
     await layRigFiles(root);
     await removeIdentity(root);
-    await fillDatabase(root);
+    const owned = await ownedPackages(root);
+    await writeFile(join(folder, "owned.json"), JSON.stringify(owned));
+    await fillDatabase(root, owned);
     await layFamily(root);
     await writeFile(join(folder, "rpm-qa"), `${await output("chroot", [root, "rpm", "-qa"])}\n`);
     await removeDebian(root);
   });
-  return { root: join(folder, "root"), debs: join(folder, "debs"), installed: join(folder, "rpm-qa") };
+  const at = (name: string): string => join(folder, name);
+  return { root: at("root"), debs: at("debs"), installed: at("rpm-qa"), owned: at("owned.json") };
 }
