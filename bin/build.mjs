@@ -63,7 +63,12 @@ await build({
   plugins: [partsOfUndici, plainBuiltins],
   // Native code, and files that a library reads beside its own.
   external: ["sqlite3", "dockerode"],
-  output: { dir: dist, entryFileNames: "[name].js", chunkFileNames: "chunks/[name]-[hash].js", comments: { legal: true, annotation: false, jsdoc: false } },
+  output: {
+    dir: dist,
+    entryFileNames: "[name].js",
+    chunkFileNames: "chunks/[name]-[hash].js",
+    comments: { legal: true, annotation: false, jsdoc: false },
+  },
 });
 copyFileSync(join(root, "package.json"), join(dist, "package.json"));
 cpSync(join(root, "manifests"), join(dist, "manifests"), { recursive: true });
