@@ -1,6 +1,6 @@
-const BIG = 1 << 20;
+const BIG = 512 << 10;
 const SMALL = 32 << 10;
-/** Big buffers in all: 32 MiB. Later transfers get small ones, so that many slow clients cost little. */
+/** Big buffers in all: 16 MiB. Later transfers get small ones, so that many slow clients cost little. */
 const BIG_BUFFERS = 32;
 
 /** The buffers that a server's answers share. */

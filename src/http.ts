@@ -270,11 +270,13 @@ export class Http {
 
   async #send(url: URL, first: URL, headers: Headers, options: HttpRequest): Promise<HttpResponse> {
     const { method = "GET", body, signal } = options;
-    const { request } = await this.#undici;
+    // It may be closed while this loads.
+    await this.#undici;
     if (this.#ended.signal.aborted) throw stopped(url);
     const dispatcher = await this.#dispatcher(!options.anonymous && this.#identified(url, first));
-    const answer = await request(`${url.origin}${url.pathname}${url.search}`, {
-      dispatcher,
+    const answer = await dispatcher.request({
+      origin: url.origin,
+      path: `${url.pathname}${url.search}`,
       method,
       headers,
       body:
@@ -295,7 +297,7 @@ export class Http {
     const withCertificate = identified && this.tls.hasClientCertificate;
     const known = this.#believed === this.tls.version ? this.#dispatchers.get(withCertificate) : undefined;
     if (known) return known;
-    const { Agent, EnvHttpProxyAgent } = await this.#undici;
+    const undici = await this.#undici;
     if (this.#believed !== this.tls.version) {
       this.#believed = this.tls.version;
       // Requests that are under way on them end in their own time.
@@ -313,7 +315,9 @@ export class Http {
     // Another request may have made one in the meantime.
     const dispatcher =
       this.#dispatchers.get(withCertificate) ??
-      (usesProxy() ? new EnvHttpProxyAgent({ ...common, requestTls: connect }) : new Agent(common));
+      (usesProxy()
+        ? new undici.EnvHttpProxyAgent({ ...common, requestTls: connect })
+        : new undici.Agent(common));
     this.#dispatchers.set(withCertificate, dispatcher);
     return dispatcher;
   }

@@ -38,8 +38,8 @@ const AT_ONCE = 16;
 const AT_ONCE_BY_LANE = 64;
 
 /**
- * Writes every blob at its offset in the part file: several at a time, largest first, each byte
- * once. What an earlier run left is hashed and kept, or resumed; a blob counts only when its
+ * Writes every blob at its offset in the part file: several at a time, in the order of the tar, each
+ * byte once. What an earlier run left is hashed and kept, or resumed; a blob counts only when its
  * digest is right.
  * @throws AirgapError `corrupt`, `network`, `not-found` …: of the first blob that cannot be read
  */
@@ -58,7 +58,7 @@ export async function fill(
   ];
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
-  const jobs = [...wanted].toSorted((a, b) => b.descriptor.size - a.descriptor.size);
+  const jobs = inOrder([...wanted], layout);
   options.emit({
     type: "plan",
     items: jobs.length,
@@ -92,6 +92,19 @@ export async function fill(
   } finally {
     await pool.close();
   }
+}
+
+/**
+ * In the order of the tar, so that whoever hashes it from the front keeps up. Only a blob that could be left over
+ * alone at the end goes first, the largest first.
+ */
+function inOrder(wanted: WantedBlob[], { byDigest }: Layout): WantedBlob[] {
+  const size = ({ descriptor }: WantedBlob): number => descriptor.size;
+  const place = ({ descriptor }: WantedBlob): number => byDigest.get(descriptor.digest)?.offset ?? 0;
+  const large = wanted.reduce((sum, blob) => sum + size(blob), 0) / AT_ONCE;
+  const first = wanted.filter((blob) => size(blob) > large).toSorted((a, b) => size(b) - size(a));
+  const rest = wanted.filter((blob) => size(blob) <= large).toSorted((a, b) => place(a) - place(b));
+  return [...first, ...rest];
 }
 
 /** The first error of several jobs; never settles when all succeed. */
