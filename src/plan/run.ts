@@ -93,7 +93,9 @@ class Runner {
 
   result(): Omit<RunResult, "totalMs"> {
     return {
-      outcomes: [...this.#outcomes.values()],
+      outcomes: [...this.#steps].flatMap(([host, steps]) =>
+        steps.flatMap((each) => this.#outcomes.get(`${host} ${fullId(each)}`) ?? []),
+      ),
       changed: this.#changed,
       commandsMs: this.#checksMs + this.#busy.ms,
     };

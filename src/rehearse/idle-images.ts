@@ -79,6 +79,15 @@ export async function pullIdle(
   return pulls;
 }
 
+/** Characters of one argument, which may have 128 KiB: execve(2). The library of steps is larger. */
+const PART = 32_000;
+
+/** A command that runs a script of any size. */
+export function shellCommand(script: string): string[] {
+  const parts = script.match(new RegExp(`[^]{1,${PART}}`, "gu")) ?? [];
+  return ["/bin/sh", "-c", 'IFS=; whole=$*; unset IFS; eval "$whole"', "sh", ...parts];
+}
+
 /** @returns why it did not work */
 async function pull(
   engine: Engine,
@@ -88,7 +97,7 @@ async function pull(
 ): Promise<string | undefined> {
   const script = withLibrary(call(...imageCalls(cluster).pull, askedName(cluster, lock, image)));
   try {
-    const { code, stderr } = await engine.exec(id, ["/bin/sh", "-c", script], PULL_MS);
+    const { code, stderr } = await engine.exec(id, shellCommand(script), PULL_MS);
     return code === 0 ? undefined : stderr.trim().split("\n").at(-1) || `exit ${code}`;
   } catch (error) {
     return messageOf(error);

@@ -48,7 +48,8 @@ export class TreeWatch {
       cost.cpu = (Number(fields[11]) + Number(fields[12])) / TICKS;
       cost.childrenCpu = (Number(fields[13]) + Number(fields[14])) / TICKS;
       const status = readFileSync(`/proc/${this.#pid}/status`, "utf8");
-      cost.peakRss = Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024;
+      // A process that has just ended has no memory any more.
+      cost.peakRss = Math.max(cost.peakRss, Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024);
       const children = below(this.#pid);
       cost.children = Math.max(cost.children, children.length);
       if (this.#looks++ % PSS_EVERY === 0)

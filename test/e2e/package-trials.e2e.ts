@@ -24,8 +24,10 @@ const KEPT: Record<string, number[]> = {
   repositories: [6],
   hosts: [34, 35, 241, 270, 515],
   "hosts, repositories, recommends": [68, 464, 486, 611, 618, 878, 883, 937],
-  "versions, conflicts, obsoletes, cycles": [91],
-  "rich dependencies": [99],
+  "versions, conflicts, obsoletes, cycles": [91, 851, 903],
+  "two repositories with priorities": [254, 666, 672],
+  "rich dependencies": [99, 624, 693],
+  "wishes that only decide choices": [327, 619, 679],
   "weak dependencies taken along": [75, 166, 550, 887],
   "hosts that have something": [13, 14, 23, 25, 35, 38, 40, 43, 90, 112, 154, 159, 166],
   "hosts and two repositories": [

@@ -1,9 +1,11 @@
+import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { parseCluster } from "../../src/cluster/read.ts";
 import type { Lock } from "../../src/lock/lock.ts";
+import { withLibrary } from "../../src/plan/script.ts";
 import { prove } from "../../src/rehearse/evidence.ts";
 import type { RunningHost } from "../../src/rehearse/hosts.ts";
-import { type PullSettings, pullIdle } from "../../src/rehearse/idle-images.ts";
+import { type PullSettings, pullIdle, shellCommand } from "../../src/rehearse/idle-images.ts";
 import type { Engine, Ran } from "../../src/transport/engine.ts";
 
 const clusterOf = (runtime: string) =>
@@ -50,7 +52,7 @@ const host = (name: string) => ({ name, id: `id-${name}` }) as unknown as Runnin
 function engine(answer: (script: string) => Ran | Promise<never>) {
   const ran: { id: string; last: string }[] = [];
   const exec = async (id: string, command: string[]): Promise<Ran> => {
-    const script = command[2] ?? "";
+    const script = command.slice(4).join("");
     ran.push({ id, last: script.trim().split("\n").at(-1) ?? "" });
     return answer(script);
   };
@@ -92,6 +94,13 @@ describe("images that no pod has wanted", () => {
     const { ran, engine: real } = engine(() => fine);
     await pullIdle(real, settings({ cluster: clusterOf("docker") }));
     expect(ran[0]?.last).toBe("docker_pull /var/lib/kubelet registry.site/quay.io/x/idle:1");
+  });
+
+  it("are pulled by a command that a system can start, however large the script is", () => {
+    const script = `x=$(cat <<'END'\n${"äöü 'quoted' \\n $x  \n".repeat(20_000)}END\n)\nprintf '%s' "$x" | wc -c`;
+    const [program = "", ...args] = shellCommand(withLibrary(script));
+    const size = Number(execFileSync(program, args, { encoding: "utf8" }));
+    expect(size).toBe(Buffer.byteLength("äöü 'quoted' \\n $x  \n") * 20_000 - 1);
   });
 
   it("are none where every one is there", async () => {

@@ -1,6 +1,7 @@
 import { ExplainedRules } from "../solver/rule-store.ts";
 import { NormalForm, TooWide } from "./normal-form.ts";
 import { type Relation, simplesOf } from "./relation.ts";
+import { Successors } from "./successors.ts";
 import type { Solvable, Universe } from "./universe.ts";
 
 export type RuleKind =
@@ -146,39 +147,10 @@ class RuleMaker {
   }
 }
 
-/**
- * The ids that may take an installed package's place, as far as its own resolver is concerned:
- * itself, other builds, older ones too, and what obsoletes it; where something that provides its
- * name does, only that. (libsolv's src/policy.c, `policy_findupdatepackages`.)
- */
-function successors(universe: Universe, host: Solvable): number[] {
-  const obsoleting = universe.solvables.filter(
-    (other): other is Solvable =>
-      (other?.repository !== undefined &&
-        other.name !== host.name &&
-        other.data.obsoletes?.some((text) => {
-          const relation = universe.relation(text);
-          return (
-            relation.kind === "simple" &&
-            relation.name === host.name &&
-            universe.namedInRange(relation).includes(host)
-          );
-        })) === true,
-  );
-  const named = universe
-    .providers({ kind: "simple", name: host.name, op: 0, version: "" })
-    .map((id) => universe.get(id))
-    .filter((other) => other.id !== host.id && (other.name === host.name || obsoleting.includes(other)));
-  const renamed = named.some(({ name }) => name !== host.name);
-  return [host.id, ...named.map(({ id }) => id), ...(renamed ? [] : obsoleting.map(({ id }) => id))];
-}
-
 /** All rules, in the order in which they are looked at: packages by descending id, what hosts keep, jobs as given. */
 export function makeRules(universe: Universe, jobs: Job[]): Rules {
-  const hosts = universe.solvables.filter(
-    (solvable): solvable is Solvable => solvable !== undefined && solvable.repository === undefined,
-  );
-  const keep = hosts.map((host) => ({ host, literals: successors(universe, host) }));
+  const successors = new Successors(universe);
+  const keep = successors.hosts.map((host) => ({ host, literals: successors.of(host) }));
   // What supplements others comes in without anyone's asking, so it needs its rules from the start.
   const supplementing = universe.solvables
     .filter((solvable) => solvable?.data.supplements)

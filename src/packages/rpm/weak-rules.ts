@@ -1,5 +1,6 @@
 import { ExplainedRules } from "../solver/rule-store.ts";
 import type { Rules } from "./rules.ts";
+import { Successors } from "./successors.ts";
 import type { Solvable, Universe } from "./universe.ts";
 
 /**
@@ -24,11 +25,8 @@ export class WeakRules {
     this.#base = given.size;
     this.rules = new ExplainedRules(given);
     for (let rule = 0; rule < given.size; rule++) given.copy(rule, this.rules);
-    const hosts = universe.solvables.filter(
-      (solvable): solvable is Solvable => solvable !== undefined && solvable.repository === undefined,
-    );
-    const successors = new Successors(universe, hosts);
-    for (const host of hosts)
+    const successors = new Successors(universe);
+    for (const host of successors.hosts)
       for (const literals of together(universe, best(successors.obsoleting(host)))) {
         this.rules.add(literals, "obsoletes", host.id, host.name);
         this.#narrows.push(-1);
@@ -121,47 +119,4 @@ function narrowed(universe: Universe, successors: Successors, literals: number[]
   const all = new Set(literals);
   if ([...updated].every((host) => successors.of(host).every((id) => all.has(id)))) return undefined;
   return [...literals.filter((literal) => literal < 0), ...kept];
-}
-
-/** Which packages may take the place of those that hosts have. */
-class Successors {
-  readonly #universe: Universe;
-  readonly #byName: ReadonlyMap<string, Solvable>;
-  readonly #obsoleting = new Map<Solvable, number[]>();
-
-  constructor(universe: Universe, hosts: Solvable[]) {
-    this.#universe = universe;
-    this.#byName = new Map(hosts.map((host) => [host.name, host]));
-    for (const solvable of universe.solvables) {
-      if (solvable?.repository === undefined || solvable.data.obsoletes === undefined) continue;
-      for (const host of this.#obsoleted(solvable))
-        this.#obsoleting.set(host, [...this.obsoleting(host), solvable.id]);
-    }
-  }
-
-  /** Packages of another name that obsolete what a host has, by id. */
-  obsoleting(host: Solvable): number[] {
-    return this.#obsoleting.get(host) ?? [];
-  }
-
-  /** All that may stand in its place, itself included, by id. */
-  of(host: Solvable): number[] {
-    return [...this.#universe.named(host.name).map(({ id }) => id), ...this.obsoleting(host)];
-  }
-
-  /** What hosts have that a package would take the place of. */
-  replaced(solvable: Solvable): Solvable | undefined {
-    const namesake = this.#byName.get(solvable.name);
-    return namesake && !this.#universe.standTogether(solvable, namesake)
-      ? namesake
-      : this.#obsoleted(solvable)[0];
-  }
-
-  #obsoleted({ data, name }: Solvable): Solvable[] {
-    const found = (data.obsoletes ?? []).flatMap((text) => {
-      const relation = this.#universe.relation(text);
-      return relation.kind === "simple" ? this.#universe.namedInRange(relation) : [];
-    });
-    return [...new Set(found)].filter((other) => other.repository === undefined && other.name !== name);
-  }
 }

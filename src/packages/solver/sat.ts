@@ -1,3 +1,4 @@
+import { Branches } from "./branches.ts";
 import { Numbers } from "./growing.ts";
 import { RuleStore } from "./rule-store.ts";
 
@@ -9,13 +10,6 @@ export class Unsatisfiable extends Error {
     super("the rules contradict each other");
     this.rules = rules;
   }
-}
-
-/** Candidates that a decision passed over, for going back to them. */
-interface Branch {
-  level: number;
-  open: number[];
-  taken: number[];
 }
 
 const NO_RULE = -1;
@@ -48,7 +42,7 @@ export class Sat {
   readonly #disabled = new Set<number>();
   readonly #trail: number[] = [];
   #propagated = 0;
-  readonly #branches: Branch[] = [];
+  readonly #branches = new Branches();
 
   /** @param variables the highest one */
   constructor(variables: number, rules: RuleStore) {
@@ -192,7 +186,6 @@ export class Sat {
     for (const [i, { rules: from }] of this.#origins.entries())
       if (from.some((rule) => this.#disabled.has(rule))) this.#disable(this.#given.size + i);
     this.revert(0);
-    this.#branches.length = 0;
   }
 
   #disable(rule: number): void {
@@ -280,38 +273,20 @@ export class Sat {
       this.#trail.pop();
     }
     this.#propagated = Math.min(this.#propagated, this.#trail.length);
-    while (this.#branches.length > 0 && (this.#branches.at(-1) as Branch).level >= level)
-      this.#branches.pop();
+    this.#branches.drop(level);
   }
 
   /**
-   * Looks for a choice that later ones make look wrong, the earliest first: a candidate passed over
-   * that came in anyway may make the one taken needless, and one that is wished for by now is
-   * better than one that nobody wishes for. Goes back and takes it.
+   * Goes back to a choice that later ones make look wrong, and takes another candidate.
    * @returns the new level, or undefined when there is nothing to gain
    */
   minimise(wished: (candidate: number) => boolean): number | undefined {
-    for (const [i, branch] of this.#branches.entries()) {
-      const candidate = this.#betterOf(branch, wished);
-      if (candidate === undefined) continue;
-      branch.open.splice(branch.open.indexOf(candidate), 1);
-      branch.taken.push(candidate);
-      this.#branches.length = i;
-      this.revert(branch.level);
-      this.#branches.push(branch);
-      return this.decide(candidate, branch.level);
-    }
-    return undefined;
-  }
-
-  #betterOf({ open, taken, level }: Branch, wished: (candidate: number) => boolean): number | undefined {
-    const present = open.find((candidate) => (this.#value[candidate] as number) > level);
-    if (present !== undefined) return present;
-    const better = open.find(wished);
-    if (better === undefined) return undefined;
-    return taken.some((candidate) => this.#value[candidate] === level + 1 && !wished(candidate))
-      ? better
-      : undefined;
+    const found = this.#branches.reconsider(this.#value, wished);
+    if (found === undefined) return undefined;
+    const { branch, candidate } = found;
+    this.revert(branch.level);
+    this.#branches.push(branch);
+    return this.decide(candidate, branch.level);
   }
 
   /** @returns a rule that can't be kept any more, or NO_RULE */

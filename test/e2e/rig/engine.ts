@@ -112,7 +112,7 @@ export class RealEngine implements AsyncDisposable {
   async left(): Promise<string[]> {
     const found = [
       await this.docker("ps", "-aq"),
-      await this.docker("network", "ls", "--filter", "type=custom", "-q"),
+      await this.docker("network", "ls", "--filter", "name=airgap-", "-q"),
       await this.docker("volume", "ls", "-q"),
     ];
     return found.filter(Boolean);
