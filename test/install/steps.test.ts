@@ -317,6 +317,13 @@ describe.each(SHELLS)("steps.sh by %s", (...shell) => {
       expect(existsSync(scratch.path("lock"))).toBe(false);
       expect(sh("airgap_begin", "check").code).toBe(0);
     });
+
+    it("lets others in when whoever listened is gone", () => {
+      const told = quote(path("told"));
+      const listening = `mkfifo ${told}; head -n 1 <${told} >/dev/null &\nexec >${told}\n`;
+      sh(`${listening}airgap_begin\nwhile :; do echo working; done`);
+      expect(existsSync(scratch.path("lock"))).toBe(false);
+    });
   });
 
   describe("wait_for", () => {

@@ -328,6 +328,8 @@ taken_back() { :; }
 airgap_begin() {
 	[ "$airgap_mode" = apply ] || return 0
 	airgap_waited=0
+	# PIPE: whoever listened is gone. No signal may end the script without what EXIT does.
+	trap 'exit 143' HUP INT TERM PIPE
 	while ! mkdir "$airgap_lock" 2>/dev/null; do
 		airgap_pid=$(cat "$airgap_lock/pid" 2>/dev/null || :)
 		if [ -n "$airgap_pid" ] && kill -0 "$airgap_pid" 2>/dev/null; then
@@ -339,9 +341,8 @@ airgap_begin() {
 		airgap_waited=$((airgap_waited + 1))
 		sleep 1
 	done
-	echo $$ >"$airgap_lock/pid"
 	trap 'rm -rf "$airgap_lock"' EXIT
-	trap 'exit 143' HUP INT TERM
+	echo $$ >"$airgap_lock/pid"
 	mkdir -p "$airgap_home"
 	airgap_keep_library
 }
