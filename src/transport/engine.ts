@@ -301,10 +301,12 @@ export class Engine {
     return demultiplexed(bytes);
   }
 
-  async usage(id: string): Promise<MachineUsage> {
+  /** What a container uses now; undefined when the engine has no numbers of it. */
+  async usage(id: string): Promise<MachineUsage | undefined> {
     const stats = await this.#ask("measure a container", () =>
       this.#client.getContainer(id).stats({ stream: false, "one-shot": true } as { stream: false }),
     );
+    if (!(Date.parse(stats.read) > 0)) return undefined;
     const networks = Object.values(
       (stats.networks ?? {}) as Record<string, { rx_bytes: number; tx_bytes: number }>,
     );
