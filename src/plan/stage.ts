@@ -23,7 +23,7 @@ export interface Stage<Context, Name extends string = string> {
   waves(context: Context): Wave[];
 }
 
-/** A stage of a plan. Each wave may rely on everything before it, on every host. */
+/** A stage of a plan. A host may rely on its own stages before, on every host having done what `needs` names, and on earlier waves. */
 export interface PlannedStage {
   name: string;
   needs: readonly string[];

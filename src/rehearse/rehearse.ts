@@ -6,7 +6,7 @@ import type { Opening } from "../bundle/reader.ts";
 import { type Attempt, type Rehearsal, type RehearsalFacts, writeRehearsal } from "../bundle/rehearsal.ts";
 import { type Cluster, hostsOf } from "../cluster/cluster.ts";
 import { readCluster } from "../cluster/read.ts";
-import { AirgapError, isAirgapError } from "../errors.ts";
+import { AirgapError, isAirgapError, messageOf } from "../errors.ts";
 import type { Emit } from "../events.ts";
 import { someOf } from "../format.ts";
 import { type InstallResult, install } from "../install/install.ts";
@@ -83,9 +83,24 @@ export async function rehearse(options: RehearseOptions): Promise<RehearsalResul
   try {
     return await run.all();
   } finally {
-    if (!options.keep) tellStuck((await clear(engine, id)).stuck, options.emit);
+    await clearAfter(engine, cluster, id, options);
+  }
+}
+
+/** What the rehearsal showed must not be lost because an engine that is gone cannot be cleared. */
+async function clearAfter(
+  engine: Engine,
+  cluster: Cluster,
+  id: string,
+  options: RehearseOptions,
+): Promise<void> {
+  const { keep, emit } = options;
+  try {
+    if (!keep) tellStuck((await clear(engine, id)).stuck, emit);
     // The engine may have finished meanwhile what a killed rehearsal had asked for.
-    await clearFormer(engine, cluster, options.emit);
+    await clearFormer(engine, cluster, emit);
+  } catch (error) {
+    emit({ type: "warning", message: `${messageOf(error)}. The next rehearsal removes what is left` });
   }
 }
 
