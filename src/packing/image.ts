@@ -75,7 +75,13 @@ function configOf({ version, architecture }: ImageFields, layer: Digest): Buffer
       config: {
         User: `${USER}:${USER}`,
         ExposedPorts: { "5000/tcp": {} },
-        Env: ["HOME=/tmp", "SHELL=/bin/sh", "MALLOC_ARENA_MAX=2", "PATH=/usr/bin:/bin"],
+        Env: [
+          "HOME=/tmp",
+          "SHELL=/bin/sh",
+          "MALLOC_ARENA_MAX=2",
+          "MALLOC_MMAP_THRESHOLD_=131072",
+          "PATH=/usr/bin:/bin",
+        ],
         Entrypoint: [`${HOME}/node/bin/node`, "--max-semi-space-size=4", `${HOME}/bin/airgap.mjs`],
         Cmd: ["--help"],
         WorkingDir: "/data",

@@ -5,11 +5,14 @@ import { createReporter } from "./reporter.ts";
 const firstOf = (command: string): string => command.split(" ")[0] ?? "";
 
 /**
- * The command that the user most likely meant, with the words after it; undefined when none is similar.
+ * The command that the user most likely meant, with the words after it: of a similar name, or the one
+ * that has this word as its second. Undefined when there is none.
  * @param commands every command: `build`, `images list`
  */
 export function meantBy(words: readonly string[], commands: readonly string[]): string | undefined {
   const [given = "", ...rest] = words;
+  const [inTopic, another] = commands.filter((command) => command.split(" ")[1] === given);
+  if (inTopic !== undefined && another === undefined) return [inTopic, ...rest].join(" ");
   const first = nearest(given, [...new Set(commands.map(firstOf))]);
   if (first === undefined) return undefined;
   if (commands.includes(first)) return [first, ...rest].join(" ");

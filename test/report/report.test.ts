@@ -194,6 +194,8 @@ describe("an unknown command", () => {
     ["packages rsolve site.yaml", "packages resolve site.yaml"],
     ["packages nonsense", "packages --help"],
     ["imgaes find .", "images find ."],
+    ["find .", "images find ."],
+    ["resolve site.yaml", "packages resolve site.yaml"],
     ["hlep", "help"],
     ["versoin", "version"],
     ["zzzzzzzzz", undefined],

@@ -1,7 +1,7 @@
 import { Unsatisfiable } from "../solver/sat.ts";
 import { NormalForm } from "./normal-form.ts";
 import type { Relation } from "./relation.ts";
-import { type Job, makeRules } from "./rules.ts";
+import { type Job, type Rules, withJobs } from "./rules.ts";
 import { search } from "./search.ts";
 import { nevra, type Universe } from "./universe.ts";
 
@@ -35,9 +35,11 @@ function branchesOf(relation: Relation, owner: number, text: string): Branch[] {
  * `(a if b)` asks for `a` on hosts that have `b`, and whether they do can't be known here: where
  * some repository has `b`, `a` is carried too, with all it needs. What can't stand beside the
  * transaction is left out, and named.
+ * @param rules  those that the transaction was found with: they know what every condition may bring in
  */
 export function findAlternatives(
   universe: Universe,
+  rules: Rules,
   chosen: number[],
   recommends: boolean,
 ): { found: Alternative[]; impossible: string[] } {
@@ -58,7 +60,7 @@ export function findAlternatives(
       const known = conditions.some((id) => carried.has(id)) || candidates.some((id) => carried.has(id));
       if (known || conditions.length === 0 || candidates.length === 0) continue;
       const why = `${nevra(universe.get(owner))} requires ${branch.text}`;
-      const added = beside(universe, [...carried], { text: branch.text, candidates }, recommends);
+      const added = beside(universe, rules, [...carried], { text: branch.text, candidates }, recommends);
       if (added === undefined) impossible.push(why);
       for (const id of added ?? []) {
         carried.add(id);
@@ -71,10 +73,16 @@ export function findAlternatives(
 }
 
 /** What a further wish adds to what is carried; undefined when it can't be had beside it. */
-function beside(universe: Universe, carried: number[], wish: Job, recommends: boolean): number[] | undefined {
+function beside(
+  universe: Universe,
+  rules: Rules,
+  carried: number[],
+  wish: Job,
+  recommends: boolean,
+): number[] | undefined {
   const kept = carried.map((id): Job => ({ text: nevra(universe.get(id)), candidates: [id] }));
   try {
-    const { chosen } = search(universe, makeRules(universe, [...kept, wish]), { recommends });
+    const { chosen } = search(universe, withJobs(rules, [...kept, wish]), { recommends });
     const before = new Set(carried);
     return chosen.filter((id) => !before.has(id));
   } catch (error) {

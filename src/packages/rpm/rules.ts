@@ -165,3 +165,11 @@ export function makeRules(universe: Universe, jobs: Job[]): Rules {
   for (const { text, candidates } of jobs) rules.add(candidates, "job", 0, text);
   return rules;
 }
+
+/** The same rules for other jobs, whose candidates the rules must know already. */
+export function withJobs(given: Rules, jobs: Job[]): Rules {
+  const rules: Rules = new ExplainedRules(given);
+  for (let rule = 0; rule < given.size; rule++) if (given.kind(rule) !== "job") given.copy(rule, rules);
+  for (const { text, candidates } of jobs) rules.add(candidates, "job", 0, text);
+  return rules;
+}

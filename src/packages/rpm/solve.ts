@@ -59,7 +59,7 @@ export async function solve(options: SolveOptions): Promise<Closure> {
   // Hosts whose packages are given leave nothing open.
   if (installed.length > 0)
     return prove({ universe, rules, jobs, found, alternatives: [], role: options.role });
-  const { found: alternatives, impossible } = findAlternatives(universe, chosen, recommends);
+  const { found: alternatives, impossible } = findAlternatives(universe, rules, chosen, recommends);
   for (const why of impossible) {
     options.emit?.({
       type: "warning",
