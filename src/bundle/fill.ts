@@ -37,6 +37,9 @@ export interface FillOptions {
 const AT_ONCE = 16;
 const AT_ONCE_BY_LANE = 64;
 
+/** Receiving and hashing the bundle from the front take a core each; a third thread would only share them. */
+const FEW_CORES = availableParallelism() <= 2;
+
 /**
  * Writes every blob at its offset in the part file: several at a time, in the order of the tar, each
  * byte once. What an earlier run left is hashed and kept, or resumed; a blob counts only when its
@@ -132,7 +135,7 @@ class BlobFill {
   #pure = true;
   #resumed = false;
   #restarted = false;
-  /** Of a small blob that is read from its start. */
+  /** Of a blob that is read from its start and hashed on the way. */
   #hash: Hash | undefined;
 
   constructor(
@@ -241,8 +244,10 @@ class BlobFill {
     this.#hash = this.#freshHash();
   }
 
+  /** Of what comes from the start of a blob, where hashing it here costs less than a thread's reading it again. */
   #freshHash(): Hash | undefined {
-    return this.#descriptor.size <= SMALL ? createHash(algorithmOf(this.#descriptor.digest)) : undefined;
+    const { digest, size } = this.#descriptor;
+    return size <= SMALL || FEW_CORES ? createHash(algorithmOf(digest)) : undefined;
   }
 
   async #writeTo(sink: (chunk: Uint8Array) => void): Promise<void> {
