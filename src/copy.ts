@@ -83,7 +83,7 @@ export class Copier {
   /** Who in a store has a blob, or is about to. By store and digest. */
   readonly #holders = new Map<string, Promise<Destination>>();
   /** Whether what was said to be there gives its bytes. By store and digest. */
-  readonly #readable = new Map<string, Promise<boolean>>();
+  readonly #readable = new Map<string, Promise<boolean | undefined>>();
   /** Everything that was begun. By destination and digest. */
   readonly #moves = new Map<string, Promise<void>>();
 
@@ -273,7 +273,7 @@ export class Copier {
 
   async #restore(job: CopyJob, blob: Descriptor, holder?: Destination): Promise<Moved> {
     const { destination } = job;
-    const isThere = (): Promise<boolean> =>
+    const isThere = (): Promise<boolean | undefined> =>
       (destination.isReadable ?? destination.exists).call(destination, blob, this.#signal);
     if (await isThere()) return "present";
     if (

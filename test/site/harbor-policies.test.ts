@@ -169,6 +169,46 @@ describe("a project whose policy keeps images from being pulled", () => {
     expect(result.images[0]?.withheld).toBeUndefined();
   });
 
+  it("has what is attached to an image told apart from the image", async () => {
+    await using harbor = await startHarbor({ projects: { "quay.io": { cosign: true } } });
+    const { result, events } = await pushTo(harbor, signed, { credential: admin });
+    const [image] = result.images;
+    expect(image?.attached?.map(({ digest, withheld }) => [digest, withheld])).toEqual([
+      [signature.root.digest, undefined],
+      [sbom.root.digest, "The image is not signed by cosign."],
+    ]);
+    expect(warnings(events)).toMatch(/^Nobody can pull 1 artifact that is attached/);
+  });
+
+  it("says for which platforms an index that is signed has images that are not", async () => {
+    await using harbor = await startHarbor({ users: users(), projects: { "quay.io": { cosign: true } } });
+    const index = makeIndex([one, two]);
+    const signedAs = (image: { root: { digest: string } }) => ({
+      descriptor: signature.root,
+      subject: image.root.digest,
+      tag: attachedTag(image.root.digest as typeof one.root.digest, "sig"),
+      image: signature,
+    });
+    const multi = makeBundle({
+      "quay.io/team/multi:v1": { image: index, attached: [signedAs(index), signedAs(one)] },
+    });
+    for (const credential of [admin, robot]) {
+      harbor.store.repositories.clear();
+      const { result, events } = await pushTo(harbor, multi, { credential });
+      expect(result.images[0]?.withheld).toMatch(/^linux\/\w+: The image is not signed by cosign\.$/);
+      expect(warnings(events)).toMatch(/Nobody can pull 1 image .*linux\//);
+    }
+  });
+
+  it("is repaired, though nobody can see whether it has to be", async () => {
+    await using harbor = await startHarbor({ projects: { "quay.io": { cosign: true } } });
+    const multi = makeBundle({ "quay.io/team/multi:v1": { image: makeIndex([one, two]) } });
+    await pushTo(harbor, multi, { credential: admin });
+    harbor.store.repository("quay.io/team/multi").manifests.delete(one.root.digest);
+    await pushTo(harbor, multi, { credential: admin, repair: true });
+    expect(harbor.store.manifest("quay.io/team/multi", one.root.digest)?.digest).toBe(one.root.digest);
+  });
+
   it.each(["push", "repair"])("is filled where images must be scanned: %s", async (way) => {
     await using harbor = await startHarbor({ projects: { "quay.io": { preventVul: true } } });
     const index = makeBundle({ "quay.io/team/multi:v1": { image: makeIndex([one, two]) } });
@@ -257,35 +297,38 @@ describe("a repair", () => {
     expect(harbor.seen.filter(({ status }) => status === 412)).toEqual([]);
   });
 
-  /** distribution keeps the file that it has for a digest. */
-  const keeping = (damaged: Buffer): Hook => {
+  /** distribution keeps the file that it has for a digest, and tells the size that its cache (Redis) has. */
+  const keeping = (damaged: Buffer, told: number): Hook => {
     return (exchange) => {
       const { target, method } = exchange;
-      if (
-        target.kind === "blob" &&
-        target.digest === digestOf(base) &&
-        (method === "GET" || method === "HEAD")
-      )
-        return exchange.send(200, {}, damaged);
-      return undefined;
+      if (target.kind !== "blob" || target.digest !== digestOf(base)) return undefined;
+      if (method === "HEAD") return exchange.send(200, { "content-length": told });
+      const [from, to] = /^bytes=(\d+)-(\d+)$/.exec(exchange.header("range"))?.slice(1).map(Number) ?? [];
+      if (from === undefined || to === undefined)
+        return exchange.sendLess(200, { "content-length": told }, damaged);
+      if (to >= told) return exchange.send(416);
+      const range = { "content-range": `bytes ${from}-${to}/${told}`, "content-length": to - from + 1 };
+      return exchange.sendLess(206, range, damaged.subarray(from, to + 1));
     };
   };
 
-  it.each([true, false])(
-    "asks again for what it mended: a truncated blob is an error (repair: %s)",
-    async (repair) => {
-      const hooks: Hook[] = [];
-      await using harbor = await startHarbor({ projects: { "quay.io": {} }, hooks });
-      if (repair) await pushTo(harbor, plain, { credential: admin });
-      harbor.hooks.unshift(keeping(base.subarray(0, 1000)));
-      await expect(pushTo(harbor, plain, { credential: admin, repair })).rejects.toMatchObject({
-        code: "corrupt",
-        exit: 1,
-        message: expect.stringContaining(`still does not give them out whole: ${digestOf(base)}`),
-        suggestions: expect.arrayContaining([expect.stringContaining("Redis")]),
-      });
-    },
-  );
+  it.each([
+    { repair: true, told: 1000 },
+    { repair: false, told: 1000 },
+    { repair: true, told: base.length },
+    { repair: false, told: base.length },
+  ])("asks again for what it mended: a truncated blob is an error (%o)", async ({ repair, told }) => {
+    const hooks: Hook[] = [];
+    await using harbor = await startHarbor({ projects: { "quay.io": {} }, hooks });
+    if (repair) await pushTo(harbor, plain, { credential: admin });
+    harbor.hooks.unshift(keeping(base.subarray(0, 1000), told));
+    await expect(pushTo(harbor, plain, { credential: admin, repair })).rejects.toMatchObject({
+      code: "corrupt",
+      exit: 1,
+      message: expect.stringContaining(`still does not give them out whole: ${digestOf(base)}`),
+      suggestions: expect.arrayContaining([expect.stringContaining("Redis")]),
+    });
+  });
 
   it("asks again for a child manifest that a stale cache takes and does not give", async () => {
     const index = makeIndex([one, two]);

@@ -58,6 +58,18 @@ export interface TestHarbor extends TestRegistry {
 }
 
 const NAME = /^[a-z0-9]+(?:[._-][a-z0-9]+)*$/;
+const NOT_SIGNED = "The image is not signed by cosign.";
+/** What Harbor takes for a signature by cosign. */
+const SIGNATURE_TYPES = [
+  "application/vnd.dev.cosign.artifact.sig.v1+json",
+  "application/vnd.dev.sigstore.bundle.v0.3+json",
+];
+
+interface SignedBy {
+  artifactType?: string;
+  subject?: { digest: string };
+}
+
 const MAX_MANIFEST = 4 * 1024 * 1024;
 
 /** A registry that answers as Harbor 2.15 does where that differs from others. */
@@ -70,6 +82,8 @@ class Harbor {
   readonly #options: HarborOptions;
   readonly #users: Record<string, HarborUser>;
   readonly #charged = new Set<string>();
+  /** Manifests that were pushed by digest: Harbor's own list. */
+  readonly #artifacts = new Set<string>();
   #clock = 0;
 
   constructor(options: HarborOptions) {
@@ -229,6 +243,7 @@ class Harbor {
         );
       }
     }
+    if (target.kind === "manifest") this.#artifacts.add(`${target.repository} ${target.reference}`);
     if (exchange.label === "PUT manifest")
       return this.#charge(
         exchange,
@@ -251,7 +266,10 @@ class Harbor {
     return mounted && mount ? this.#charge(exchange, name, project, mount, mounted.length) : undefined;
   }
 
-  /** What a policy of the project keeps from being pulled. Accessories may be pulled; a HEAD's refusal has no words. */
+  /**
+   * What a policy of the project keeps from being pulled: children of an index each on their own, and
+   * attached artifacts that are no signatures. A HEAD's refusal has no words.
+   */
   #withhold(
     exchange: Exchange,
     repository: string,
@@ -260,18 +278,34 @@ class Harbor {
   ): true | undefined {
     const { cosign, preventVul } = this.projects.get(repository.split("/")[0] as string) as HarborProject;
     const found = registry.store.manifest(repository, reference);
-    if (!found || /^sha256-.*\.(sig|att|sbom)$/.test(reference)) return undefined;
-    const tags = registry.store.repository(repository).tags;
-    if ([...tags].some(([tag, digest]) => tag.endsWith(".sig") && digest === found.digest)) return undefined;
-    if ("subject" in (JSON.parse(found.manifest.bytes.toString()) as object)) return undefined;
-    const signed = tags.has(`${found.digest.replace(":", "-")}.sig`);
-    if (cosign && !signed)
-      return exchange.fail(412, "PROJECTPOLICYVIOLATION", "The image is not signed by cosign.");
-    return preventVul
+    if (!found) {
+      // A policy is asked before the storage; Harbor's own list of artifacts outlives what that loses.
+      const known =
+        cosign && reference.startsWith("sha256:") && this.#artifacts.has(`${repository} ${reference}`);
+      return known ? exchange.fail(412, "PROJECTPOLICYVIOLATION", NOT_SIGNED) : undefined;
+    }
+    const { tags, manifests } = registry.store.repository(repository);
+    const parse = (bytes: Buffer): SignedBy => JSON.parse(bytes.toString()) as SignedBy;
+    const { artifactType = "", subject } = parse(found.manifest.bytes);
+    const isSignature =
+      SIGNATURE_TYPES.includes(artifactType) ||
+      [...tags].some(([tag, digest]) => tag.endsWith(".sig") && digest === found.digest);
+    if (isSignature) return undefined;
+    const isSigned =
+      tags.has(`${found.digest.replace(":", "-")}.sig`) ||
+      [...manifests.values()]
+        .map(({ bytes }) => parse(bytes))
+        .some(
+          (each) =>
+            each.subject?.digest === found.digest && SIGNATURE_TYPES.includes(each.artifactType ?? ""),
+        );
+    if (cosign && !isSigned) return exchange.fail(412, "PROJECTPOLICYVIOLATION", NOT_SIGNED);
+    // Only what a scanner takes must be scanned.
+    return preventVul && subject === undefined
       ? exchange.fail(
           412,
           "PROJECTPOLICYVIOLATION",
-          "current image without vulnerability scanning cannot be pulled due to configured policy.",
+          "current image without vulnerability scanning cannot be pulled due to configured policy in 'Prevent images with vulnerability severity of \"High\" or higher from running.' To continue with pull, please contact your project administrator for help.",
         )
       : undefined;
   }

@@ -112,6 +112,7 @@ export class HarborApi {
   readonly info: SystemInfo;
   readonly #login: Headers;
   readonly #signal: AbortSignal | undefined;
+  readonly #projects = new Map<string, Promise<Project | Denied | undefined>>();
 
   private constructor(client: RegistryClient, info: SystemInfo, login: Headers, signal?: AbortSignal) {
     this.client = client;
@@ -186,7 +187,14 @@ export class HarborApi {
     return response.status === 200 ? true : response.status === 404 ? false : undefined;
   }
 
-  async project(name: string): Promise<Project | Denied | undefined> {
+  /** A project as it was when it was first asked for. */
+  project(name: string): Promise<Project | Denied | undefined> {
+    const known = this.#projects.get(name) ?? this.#project(name);
+    this.#projects.set(name, known);
+    return known;
+  }
+
+  async #project(name: string): Promise<Project | Denied | undefined> {
     const value = await this.get(`projects/${encodeURIComponent(name)}`);
     if (!isRecord(value)) return value === DENIED ? DENIED : undefined;
     const metadata = isRecord(value.metadata) ? value.metadata : {};
@@ -232,6 +240,7 @@ export class HarborApi {
     if (response.status !== 201 && response.status !== 409)
       throw await failure(response, `the project ${name}`, this.client.host);
     await response.discard();
+    this.#projects.delete(name);
   }
 
   /** The JSON of an answer; `denied` for what the account may not ask, undefined for what is not there. */

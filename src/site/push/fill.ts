@@ -150,15 +150,22 @@ async function sizesOf(states: ImageState[], graph: Graph): Promise<Map<ImageSta
   return sizes;
 }
 
-/** Says which images nobody can pull, and why. */
+/** Says which images nobody can pull, and why; and what is attached to images that can be pulled. */
 function warnOfWithheld(images: PushedImage[], { emit, target }: FillOptions): void {
-  const reasons = Map.groupBy(
-    images.filter(({ withheld }) => withheld !== undefined),
-    ({ withheld }) => withheld as string,
-  );
-  for (const [reason, held] of reasons)
-    emit({
-      type: "warning",
-      message: `Nobody can pull ${count(held.length, "image")} from ${target}, as a policy of the project forbids it (${reason.replace(/\.$/, "")}): ${held.map(({ name }) => name).join(", ")}. Sign or scan them there, or change the policy: Configuration, Deployment security`,
-    });
+  const attached = images
+    .filter(({ withheld }) => withheld === undefined)
+    .flatMap((image) => image.attached ?? []);
+  const warn = (all: { name: string; withheld?: string }[], what: string, plural: string): void => {
+    const reasons = Map.groupBy(
+      all.filter(({ withheld }) => withheld !== undefined),
+      ({ withheld }) => withheld as string,
+    );
+    for (const [reason, held] of reasons)
+      emit({
+        type: "warning",
+        message: `Nobody can pull ${count(held.length, what, plural)} from ${target}, as a policy of the project forbids it (${reason.replace(/\.$/, "")}): ${held.map(({ name }) => name).join(", ")}. Sign or scan them there, or change the policy: Configuration, Deployment security`,
+      });
+  };
+  warn(images, "image", "images");
+  warn(attached, "artifact that is attached to an image", "artifacts that are attached to images");
 }

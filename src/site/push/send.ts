@@ -4,10 +4,12 @@ import type { Emit } from "../../events.ts";
 import { count } from "../../format.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
+import { isManifestLike } from "../../oci/media-types.ts";
 import { mapConcurrent } from "../../transport/map-concurrent.ts";
 import type { Destination, Source } from "../../transport/types.ts";
 import { type Graph, type NewContent, rootsOf } from "./content.ts";
 import { type ImageState, isPresent } from "./inventory.ts";
+import type { PushRoot } from "./plan.ts";
 import type { PushTarget } from "./target.ts";
 
 export interface SendOptions {
@@ -63,6 +65,12 @@ async function plan(
   return { ...total, names };
 }
 
+/** What nodes pull below an index: not what is attached to it as another child. */
+const isRunnableChild =
+  ({ descriptor }: PushRoot) =>
+  ({ digest, mediaType, platform }: Descriptor): boolean =>
+    digest !== descriptor.digest && isManifestLike(mediaType) && platform?.os !== "unknown";
+
 /**
  * Sends images and reads them back.
  * @param states all that was found: blobs are mounted from images that are there
@@ -86,6 +94,12 @@ export async function send(
     stop.throwIfAborted();
     await copier.copy(jobFor(state, options));
     for (const { root } of rootsOf(state)) await target.readBack(root, stop);
+    const { root } = state.image;
+    await target.readChildren(
+      root,
+      (await options.graph(root.descriptor)).filter(isRunnableChild(root)),
+      stop,
+    );
     emit({ type: "item", item: state.image.to, state: "done", detail: state.image.root.descriptor.digest });
   };
   await mapConcurrent(todo, (state, stop) => limit(one, state, stop), signal);
