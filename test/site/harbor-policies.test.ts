@@ -410,12 +410,31 @@ describe("a robot account with push and pull alone", () => {
     expect(sent(harbor)).toBe(0);
   });
 
-  it("hears nothing of that with Project: Read and Artifact: Read", async () => {
+  it("hears nothing of that with Project: Read, Artifact: Read and Quota: Read", async () => {
     await using harbor = await startHarbor({
-      users: users({ "robot$site+ci": { ...robotUser, reads: true } }),
+      users: users({ "robot$site+ci": { ...robotUser, reads: true, readsQuota: true } }),
       projects: { "quay.io": {} },
     });
     const { events } = await pushTo(harbor, plain, { credential: robot });
+    expect(warnings(events)).toBe("");
+  });
+
+  it("is told that the quota was not checked without Quota: Read: Harbor leaves it out of its answer", async () => {
+    await using harbor = await startHarbor({
+      users: users({ "robot$site+ci": { ...robotUser, reads: true } }),
+      projects: { "quay.io": { quota: 50_000 } },
+    });
+    const { events } = await pushTo(harbor, plain, { credential: robot, dryRun: true });
+    expect(warnings(events)).toMatch(/read the quota of project 'quay.io'.*Quota: Read/);
+  });
+
+  it("hears nothing where Harbor has no quotas at all", async () => {
+    const hooks: Hook[] = [
+      (exchange) =>
+        exchange.url.pathname.endsWith("/summary") ? exchange.json(200, { repo_count: 0 }) : undefined,
+    ];
+    await using harbor = await startHarbor({ projects: { "quay.io": {} }, hooks });
+    const { events } = await pushTo(harbor, plain, { credential: admin });
     expect(warnings(events)).toBe("");
   });
 
@@ -525,6 +544,19 @@ describe("robot accounts", () => {
     expect(warnings(events)).toBe("");
   });
 
+  it("are made without Quota: Read by a Harbor that does not know it", async () => {
+    const refused: Hook = async (exchange) => {
+      if (exchange.method !== "POST" || !exchange.url.pathname.endsWith("/robots")) return undefined;
+      const { name, permissions } = JSON.parse((await exchange.body()).toString());
+      if (JSON.stringify(permissions).includes("quota"))
+        return exchange.fail(400, "BAD_REQUEST", "bad request permission: quota:read");
+      return exchange.json(201, { id: 1, name: `robot$${name}`, secret: "x" });
+    };
+    await using harbor = await startHarbor({ projects: { "quay.io": {} }, hooks: [refused] });
+    const { result } = await pushTo(harbor, plain, { credential: admin, makeRobots: true });
+    expect(result.robots?.accounts.map(({ role }) => role)).toEqual(["pull", "push"]);
+  });
+
   it("leave their secrets in a file of the user's alone, and nowhere else", async () => {
     using scratch = new Scratch();
     const robotsFile = scratch.path("robots.json");
@@ -564,11 +596,34 @@ describe("robot accounts", () => {
 
   it("are made in one project by its own administrator", async () => {
     const dev = { dev: { password: "dev", rights: { "quay.io": "push" as const } } };
-    await using harbor = await startHarbor({ users: users(dev), projects: { "quay.io": {}, "ghcr.io": {} } });
+    const projects = { "quay.io": { members: { dev: 1 } }, "ghcr.io": {} };
+    await using harbor = await startHarbor({ users: users(dev), projects });
     const credential = { username: "dev", password: "dev" };
     const { result } = await pushTo(harbor, plain, { credential, makeRobots: true });
     expect(result.robots?.accounts).toHaveLength(2);
     expect(harbor.robots[0]).toMatchObject({ level: "project" });
+  });
+
+  it("are made by who makes the project", async () => {
+    const dev = { dev: { password: "dev", creates: true, rights: {} } };
+    await using harbor = await startHarbor({ users: users(dev) });
+    const { result } = await pushTo(harbor, plain, {
+      credential: { username: "dev", password: "dev" },
+      createProjects: "private",
+      makeRobots: true,
+    });
+    expect(result.robots?.accounts).toHaveLength(2);
+  });
+
+  it("are not made by a developer: that is found before anything is sent", async () => {
+    const dev = { dev: { password: "dev", rights: { "quay.io": "push" as const } } };
+    await using harbor = await startHarbor({ users: users(dev), projects: { "quay.io": {} } });
+    const credential = { username: "dev", password: "dev" };
+    await expect(pushTo(harbor, plain, { credential, makeRobots: true })).rejects.toMatchObject({
+      exit: 3,
+      message: expect.stringMatching(/dev may not make robot accounts at .* for 1 project$/),
+    });
+    expect(sent(harbor)).toBe(0);
   });
 
   it.each([

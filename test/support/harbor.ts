@@ -22,9 +22,13 @@ export interface HarborProject {
 export interface HarborUser {
   password: string;
   admin?: boolean;
-  /** A robot account. Without `reads` it may not ask for projects and artifacts, as push and pull alone do not allow that. */
+  /**
+   * A robot account. Without `reads` it may not ask for projects and artifacts, as push and pull alone do not
+   * allow that; without `readsQuota` a project's summary has no quota.
+   */
   robot?: boolean;
   reads?: boolean;
+  readsQuota?: boolean;
   /** It may make projects, though it is no administrator. */
   creates?: boolean;
   /** Expired or disabled: its secret is right, and not accepted. */
@@ -356,7 +360,7 @@ class Harbor {
           });
     if (/^(?:users|quotas)\b/.test(path) || /\/members\b/.test(path))
       return this.#accounts(exchange, path, known);
-    if (path === "robots" && exchange.method === "POST") return await this.#robot(exchange, user);
+    if (path === "robots" && exchange.method === "POST") return await this.#robot(exchange, known);
     if (path === "systeminfo/volumes") {
       return user.admin
         ? exchange.json(200, { storage: [{ total: 100e9, free: this.#options.free ?? 50e9 }] })
@@ -364,7 +368,7 @@ class Harbor {
     }
     if (path === "projects" && exchange.method === "HEAD")
       return exchange.send(this.projects.has(exchange.query("project_name") ?? "") ? 200 : 404);
-    if (path === "projects" && exchange.method === "POST") return await this.#create(exchange, user);
+    if (path === "projects" && exchange.method === "POST") return await this.#create(exchange, known);
     if (path === "projects" && exchange.method === "GET")
       return this.#page(
         exchange,
@@ -378,7 +382,7 @@ class Harbor {
       return exchange.send(200);
     }
     if (match)
-      return this.#project(exchange, decodeURIComponent(match[1] as string), match[2] !== undefined, user);
+      return this.#project(exchange, decodeURIComponent(match[1] as string), match[2] !== undefined, known);
     return this.#artifact(exchange, path, registry, user);
   }
 
@@ -466,9 +470,19 @@ class Harbor {
     return exchange.send(id === undefined ? 201 : 200);
   }
 
-  async #robot(exchange: Exchange, user: HarborUser): Promise<true> {
+  /** A user's role in a project; a robot account has none. */
+  #roleOf({ name, user }: { name: string; user: HarborUser }, project: string): number | undefined {
+    if (user.robot) return undefined;
+    if (user.admin) return 1;
+    const right = this.#right(user, project);
+    return this.projects.get(project)?.members?.[name] ?? (right === "push" ? 2 : 3);
+  }
+
+  async #robot(exchange: Exchange, known: { name: string; user: HarborUser }): Promise<true> {
     const body = JSON.parse((await exchange.body()).toString()) as Record<string, unknown>;
-    if (!user.admin && body["level"] === "system") return exchange.fail(403, "FORBIDDEN", "forbidden");
+    const [{ namespace = "" } = {}] = (body["permissions"] ?? []) as { namespace?: string }[];
+    if (!known.user.admin && (body["level"] === "system" || this.#roleOf(known, namespace) !== 1))
+      return exchange.fail(403, "FORBIDDEN", "forbidden");
     if (!NAME.test(String(body["name"]))) return exchange.fail(400, "BAD_REQUEST", "robot name is not legal");
     if (this.robots.some(({ name }) => name === body["name"]))
       return exchange.fail(409, "CONFLICT", `robot ${body["name"]} already exists`);
@@ -489,6 +503,7 @@ class Harbor {
       password: secret,
       robot: true,
       reads: has("project", "read") && has("artifact", "read"),
+      readsQuota: has("quota", "read"),
       rights,
     };
     return exchange.json(201, { id: this.robots.length, name, secret, expires_at: -1 });
@@ -504,7 +519,7 @@ class Harbor {
     return exchange.json(200, { status: ill.length > 0 ? "unhealthy" : "healthy", components });
   }
 
-  async #create(exchange: Exchange, user: HarborUser): Promise<true> {
+  async #create(exchange: Exchange, { name, user }: { name: string; user: HarborUser }): Promise<true> {
     const body = JSON.parse((await exchange.body()).toString()) as {
       project_name: string;
       metadata?: { public?: string };
@@ -521,11 +536,22 @@ class Harbor {
       quota: user.admin ? (body.storage_limit ?? -1) : -1,
     });
     // Who makes a project is its administrator; a robot account gets no right in it.
-    if (!user.admin && !user.robot) user.rights[body.project_name] = "push";
+    if (!user.admin && !user.robot) {
+      user.rights[body.project_name] = "push";
+      const project = this.projects.get(body.project_name) as HarborProject;
+      project.members = { ...project.members, [name]: 1 };
+    }
     return exchange.send(201, { location: `/api/v2.0/projects/${this.projects.size}` });
   }
 
-  #project(exchange: Exchange, name: string, summary: boolean, user: HarborUser): true {
+  #project(
+    exchange: Exchange,
+    name: string,
+    summary: boolean,
+    known: { name: string; user: HarborUser },
+  ): true {
+    const { user } = known;
+    const role = this.#roleOf(known, name);
     // Without this header a name of digits is an id.
     const project =
       /^\d+$/.test(name) && exchange.header("x-is-resource-name") !== "true"
@@ -541,12 +567,14 @@ class Harbor {
         name,
         project_id: [...this.projects.keys()].indexOf(name) + 1,
         registry_id: project.proxyCache ? 7 : 0,
+        current_user_role_ids: role === undefined ? null : [role],
         metadata: {
           public: String(project.public),
           ...(project.cosign ? { enable_content_trust_cosign: "true" } : {}),
           ...(project.preventVul ? { prevent_vul: "true", severity: "high" } : {}),
         },
       });
+    if (user.robot && !user.readsQuota) return exchange.json(200, { repo_count: 0 });
     return exchange.json(200, {
       repo_count: 0,
       quota: { hard: { storage: project.quota }, used: { storage: this.used.get(name) ?? 0 } },

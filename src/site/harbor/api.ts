@@ -206,10 +206,13 @@ export class HarborApi {
     };
   }
 
+  /** Undefined where Harbor has no quotas: that is a setting of its. */
   async quota(name: string): Promise<Quota | Denied | undefined> {
     const value = await this.get(`projects/${encodeURIComponent(name)}/summary`);
     if (value === DENIED) return DENIED;
     const quota = isRecord(value) && isRecord(value.quota) ? value.quota : undefined;
+    // A robot account without Quota: Read gets a summary without it. Every role of a user may read it.
+    if (isRecord(value) && quota === undefined && !isRecord(await this.get("users/current"))) return DENIED;
     const limit = numberAt(quota?.hard, "storage");
     const used = numberAt(quota?.used, "storage");
     return limit === undefined || used === undefined ? undefined : { limit, used };
