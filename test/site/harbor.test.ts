@@ -336,7 +336,7 @@ describe("what a Harbor would refuse is told before the first byte", () => {
     await using harbor = await startHarbor({ projects: { ...site.projects, "quay.io": { quota: 60_000 } } });
     await expect(pushTo(harbor, bundle, { credential: admin, yes: true })).rejects.toMatchObject({
       code: "refused",
-      message: expect.stringMatching(/quota of the project is used up \(adding \d+ B of storage[^:]*B\)$/),
+      message: expect.stringMatching(/quota of the project is used up \(adding [\d.]+ KiB of storage[^:]*KiB\)$/),
       suggestions: expect.arrayContaining([expect.stringMatching(/Project Quotas/)]),
     });
   });

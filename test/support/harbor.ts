@@ -76,7 +76,14 @@ interface SignedBy {
 
 const MAX_MANIFEST = 4 * 1024 * 1024;
 
-/** A registry that answers as Harbor 2.15 does where that differs from others. */
+/** `2.9 KiB`, `1000 B` */
+function inHarborsUnits(bytes: number): string {
+  const power = bytes < 1024 ? 0 : Math.floor(Math.log2(bytes) / 10);
+  const unit = ["B", "KiB", "MiB", "GiB"][power];
+  return power === 0 ? `${bytes} B` : `${(bytes / 1024 ** power).toFixed(1)} ${unit}`;
+}
+
+/** A registry that answers as Harbor 2.16 does where that differs from others. */
 class Harbor {
   readonly projects = new Map<string, HarborProject>();
   readonly tokens: string[][] = [];
@@ -177,16 +184,14 @@ class Harbor {
   #guard(exchange: Exchange): true | undefined {
     const { target } = exchange;
     const anonymous = exchange.header("authorization") === "";
-    // The realm is the configured scheme with the Host of the request.
-    const realm = `${this.#options.tls ? "https" : "http"}://${exchange.header("host")}/service/token`;
     if (target.kind === "ping") {
       if (exchange.header("authorization").startsWith("Basic ") && !this.#userOf(exchange))
-        return exchange.fail(401, "UNAUTHORIZED", "unauthorized", {
+        return exchange.fail(401, "UNAUTHORIZED", "unauthorized: unauthorized", {
           "www-authenticate": 'Basic realm="harbor"',
         });
       return anonymous
-        ? exchange.fail(401, "UNAUTHORIZED", "unauthorized", {
-            "www-authenticate": `Bearer realm="${realm}",service="harbor-registry"`,
+        ? exchange.fail(401, "UNAUTHORIZED", "unauthorized: unauthorized", {
+            "www-authenticate": `Bearer realm="${this.#realm(exchange)}",service="harbor-registry"`,
           })
         : undefined;
     }
@@ -196,12 +201,10 @@ class Harbor {
     if (rest.length === 0)
       return exchange.fail(400, "BAD_REQUEST", `bad request: invalid repository name: ${repository}`);
     if (!this.projects.has(project)) {
-      return exchange.fail(
-        401,
-        "UNAUTHORIZED",
-        `project ${project} not found`,
-        anonymous ? {} : { "www-authenticate": 'Basic realm="harbor"' },
-      );
+      const words = `project ${project} not found`;
+      return anonymous
+        ? this.#challenge(exchange, repository)
+        : exchange.fail(401, "UNAUTHORIZED", `${words}: ${words}`, { "www-authenticate": "" });
     }
     const from = exchange.query("from");
     if (from !== null && !from.includes("/"))
@@ -211,15 +214,28 @@ class Harbor {
     const enough = right === "push" || right === needed;
     if (enough && (from === null || this.#rightOf(exchange, from.split("/")[0] ?? "") !== "none"))
       return undefined;
-    const challenge = anonymous
-      ? `Bearer realm="${realm}",service="harbor-registry",scope="repository:${repository}:${needed === "pull" ? "pull" : "pull,push"}"`
-      : 'Basic realm="harbor"';
-    return exchange.fail(
-      401,
-      "UNAUTHORIZED",
-      `unauthorized to access repository: ${repository}, action: ${needed}`,
-      { "www-authenticate": challenge },
-    );
+    if (anonymous) return this.#challenge(exchange, repository);
+    const words = `unauthorized to access repository: ${repository}, action: ${needed}`;
+    return exchange.fail(401, "UNAUTHORIZED", `${words}: ${words}`, {
+      "www-authenticate": 'Basic realm="harbor"',
+    });
+  }
+
+  /** Harbor says everything twice in a 401. */
+  #challenge(exchange: Exchange, repository: string): true {
+    const reads = exchange.method === "GET" || exchange.method === "HEAD";
+    const words = reads
+      ? "authorize header needed to send HEAD to repository"
+      : `unauthorized to access repository: ${repository}, action: push`;
+    const realm = `Bearer realm="${this.#realm(exchange)}",service="harbor-registry"`;
+    return exchange.fail(401, "UNAUTHORIZED", `${words}: ${words}`, {
+      "www-authenticate": `${realm},scope="repository:${repository}:${reads ? "pull" : "pull,push"}"`,
+    });
+  }
+
+  /** The configured scheme with the Host of the request. */
+  #realm(exchange: Exchange): string {
+    return `${this.#options.tls ? "https" : "http"}://${exchange.header("host")}/service/token`;
   }
 
   async #policy(exchange: Exchange, registry: TestRegistry): Promise<true | undefined> {
@@ -330,7 +346,7 @@ class Harbor {
     const used = this.used.get(name) ?? 0;
     if (this.#charged.has(`${name} ${digest}`)) return undefined;
     if (project.quota >= 0 && used + size > project.quota) {
-      const message = `adding ${size} B of storage resource, which when updated to current usage of ${used} B will exceed the configured upper limit of ${project.quota} B.`;
+      const message = `adding ${inHarborsUnits(size)} of storage resource, which when updated to current usage of ${inHarborsUnits(used)} will exceed the configured upper limit of ${inHarborsUnits(project.quota)}.`;
       return exchange.fail(403, "DENIED", message);
     }
     this.#charged.add(`${name} ${digest}`);
@@ -557,10 +573,10 @@ class Harbor {
       /^\d+$/.test(name) && exchange.header("x-is-resource-name") !== "true"
         ? undefined
         : this.projects.get(name);
-    if (!project)
-      return user.robot
-        ? exchange.fail(403, "FORBIDDEN", "forbidden")
-        : exchange.fail(404, "NOT_FOUND", `project ${name} not found`);
+    // Only administrators hear that a project is missing.
+    if (!project && user.admin) return exchange.fail(404, "NOT_FOUND", `project ${name} not found`);
+    if (!project || (!user.admin && this.#right(user, name) === "none"))
+      return exchange.fail(403, "FORBIDDEN", "forbidden");
     if (user.robot && !user.reads) return exchange.fail(403, "FORBIDDEN", "forbidden");
     if (!summary)
       return exchange.json(200, {

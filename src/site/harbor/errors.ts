@@ -201,9 +201,15 @@ const EXPLANATIONS: Explanation[] = [
 const withoutDot = (said: string): string => said.replace(/\.$/, "");
 const parenthesis = (said: string): string => (said === "" ? "" : ` (${withoutDot(said)})`);
 
+/** Harbor says some things twice: `unauthorized: unauthorized`. */
+const once = (said: string): string => {
+  const half = said.slice(0, (said.length - 2) / 2);
+  return half !== "" && said === `${half}: ${half}` ? half : said;
+};
+
 /** What a Harbor says in its answer. */
 export const wordsOf = ({ problems }: RegistryError): string =>
-  problems.map(({ message, code }) => message || code).join("; ");
+  problems.map(({ message, code }) => once(message) || code).join("; ");
 
 /** An error of this Harbor's in words that say what to do; other errors as they are. */
 export function explain(error: unknown, asker: Asker): unknown {

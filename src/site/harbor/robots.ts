@@ -46,10 +46,11 @@ const isOld = ({ resource }: Access): boolean => resource !== "quota";
 async function mayMakeIn(api: HarborApi, projects: string[]): Promise<boolean> {
   const [name] = projects;
   if (name === undefined || projects.length > 1) return false;
-  const project = await api.get(`projects/${encodeURIComponent(name)}`);
   // Who makes a project is its administrator.
-  if (!isRecord(project)) return project === undefined;
-  const roles = Array.isArray(project.current_user_role_ids) ? project.current_user_role_ids : [];
+  if ((await api.hasProject(name)) === false) return true;
+  const project = await api.get(`projects/${encodeURIComponent(name)}`);
+  const roles =
+    isRecord(project) && Array.isArray(project.current_user_role_ids) ? project.current_user_role_ids : [];
   return roles.includes(ROLE_IDS["projectAdmin"]);
 }
 
