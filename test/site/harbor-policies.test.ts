@@ -391,6 +391,15 @@ describe("a robot account with push and pull alone", () => {
     expect(harbor.count("PUT upload")).toBe(0);
   });
 
+  it("finds a proxy cache by an upload, before any blob", async () => {
+    await using harbor = await startHarbor({ users: users(), projects: { "quay.io": { proxyCache: true } } });
+    await expect(pushTo(harbor, plain, { credential: robot })).rejects.toMatchObject({
+      exit: 3,
+      message: expect.stringContaining("proxy cache, and nobody can push to it"),
+    });
+    expect(sent(harbor)).toBe(0);
+  });
+
   it("moves a tag that is not immutable", async () => {
     await using harbor = await startHarbor({ users: users(), projects: { "quay.io": {} } });
     fill(harbor.store, "quay.io/team/one", two, "v1");

@@ -165,7 +165,7 @@ describe("who pushes to a Harbor", () => {
     await using harbor = await startHarbor({ users });
     await expect(pushTo(harbor, bundle, { credential: robot, prefix: "/site" })).rejects.toMatchObject({
       data: { missingProjects: ["site"] },
-      suggestions: expect.arrayContaining([expect.stringContaining("curl -u 'robot$site+ci' ")]),
+      suggestions: expect.arrayContaining([expect.stringContaining("curl -u admin ")]),
     });
   });
 
@@ -336,7 +336,9 @@ describe("what a Harbor would refuse is told before the first byte", () => {
     await using harbor = await startHarbor({ projects: { ...site.projects, "quay.io": { quota: 60_000 } } });
     await expect(pushTo(harbor, bundle, { credential: admin, yes: true })).rejects.toMatchObject({
       code: "refused",
-      message: expect.stringMatching(/quota of the project is used up \(adding [\d.]+ KiB of storage[^:]*KiB\)$/),
+      message: expect.stringMatching(
+        /quota of the project is used up \(adding [\d.]+ KiB of storage[^:]*KiB\)$/,
+      ),
       suggestions: expect.arrayContaining([expect.stringMatching(/Project Quotas/)]),
     });
   });

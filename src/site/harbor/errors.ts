@@ -48,6 +48,9 @@ export function wrongLogin(asker: Omit<Asker, "command" | "makesProjects" | "url
   );
 }
 
+/** Who may be asked to make a project: a robot account would get no right in it. */
+const makerOf = ({ user = "admin" }: Asker): string => (user.startsWith("robot$") ? "admin" : user);
+
 export function missingProjects(names: string[], asker: Asker): AirgapError {
   const list = names.map((name) => `'${name}'`).join(", ");
   return new AirgapError(
@@ -56,7 +59,7 @@ export function missingProjects(names: string[], asker: Asker): AirgapError {
     {
       suggestions: [
         ...createOption(asker),
-        ...names.map((name) => createByHand(name, asker.user ?? "admin", asker)),
+        ...names.map((name) => createByHand(name, makerOf(asker), asker)),
       ],
       data: { missingProjects: names },
     },

@@ -4,13 +4,11 @@ import type { Emit } from "../../events.ts";
 import { count } from "../../format.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { isManifestLike } from "../../oci/media-types.ts";
 import { mapConcurrent } from "../../transport/map-concurrent.ts";
 import type { Destination, Source } from "../../transport/types.ts";
 import { type Graph, type NewContent, rootsOf } from "./content.ts";
 import { type ImageState, isPresent } from "./inventory.ts";
-import type { PushRoot } from "./plan.ts";
-import type { PushTarget } from "./target.ts";
+import { isRunnableChild, type PushTarget } from "./target.ts";
 
 export interface SendOptions {
   target: PushTarget;
@@ -64,12 +62,6 @@ async function plan(
   }
   return { ...total, names };
 }
-
-/** What nodes pull below an index: not what is attached to it as another child. */
-const isRunnableChild =
-  ({ descriptor }: PushRoot) =>
-  ({ digest, mediaType, platform }: Descriptor): boolean =>
-    digest !== descriptor.digest && isManifestLike(mediaType) && platform?.os !== "unknown";
 
 /**
  * Sends images and reads them back.

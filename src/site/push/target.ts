@@ -136,7 +136,7 @@ export class PushTarget {
    */
   async readChildren(root: PushRoot, children: Descriptor[], signal?: AbortSignal): Promise<void> {
     const name = nameOf(root);
-    if (this.withheld.has(name) || !(await this.#mayWithhold(root.repository))) return;
+    if (this.withheld.has(name) || !(await this.mayWithhold(root.repository))) return;
     const platforms = new Map<string, string[]>();
     for (const descriptor of children) {
       const { digest, platform } = descriptor;
@@ -157,7 +157,7 @@ export class PushTarget {
   }
 
   /** Whether a project's policies may keep manifests from being pulled, as far as the account may know. */
-  async #mayWithhold(repository: string): Promise<boolean> {
+  async mayWithhold(repository: string): Promise<boolean> {
     const project = await this.harbor?.project(projectOf(repository));
     return project === "denied" || (project !== undefined && project.policies.length > 0);
   }
@@ -243,3 +243,9 @@ export class PushTarget {
 /** `site/app:v1`, `site/app@sha256:…` */
 export const nameOf = ({ repository, reference }: PushRoot): string =>
   `${repository}${reference.includes(":") ? "@" : ":"}${reference}`;
+
+/** What nodes pull below an index: not what is attached to it as another child. */
+export const isRunnableChild =
+  ({ descriptor }: PushRoot) =>
+  ({ digest, mediaType, platform }: Descriptor): boolean =>
+    digest !== descriptor.digest && isManifestLike(mediaType) && platform?.os !== "unknown";
