@@ -302,7 +302,7 @@ export function stillBroken({ broken }: Copier, store: string): AirgapError {
     `${store} took these again, and still does not give them out whole: ${list}`,
     {
       suggestions: [
-        "its cache may be stale: restart the registry and its Redis, then run the same command again",
+        "its cache may be stale: empty it (Harbor: docker exec redis redis-cli -n 1 flushdb), restart the registry, then run the same command again",
         "its storage may keep a damaged file: remove docker/registry/v2/blobs/sha256/<first two digits>/<digest>/data there, restart the registry, then run the same command again",
       ],
       data: { broken: all },

@@ -21,6 +21,7 @@ export interface HarborProject {
 
 export interface HarborUser {
   password: string;
+  email?: string;
   admin?: boolean;
   /**
    * A robot account. Without `reads` it may not ask for projects and artifacts, as push and pull alone do not
@@ -123,6 +124,7 @@ class Harbor {
       if (pathname.startsWith("/api/v2.0/"))
         return await this.#api(exchange, pathname.slice("/api/v2.0/".length), registry());
       if (pathname === "/service/token") return this.#token(exchange);
+      if (pathname === "/v2/_catalog") return this.#catalog(exchange, registry());
       return this.#guard(exchange) ?? (await this.#policy(exchange, registry()));
     };
   }
@@ -133,6 +135,16 @@ class Harbor {
       ([name, { password, disabled }]) => !disabled && authorization === basicHeader(name, password),
     );
     return found && { name: found[0], user: found[1] };
+  }
+
+  /** For administrators by name and password: tokens are given for it and not taken. */
+  #catalog(exchange: Exchange, registry: TestRegistry): true {
+    const words = "unauthorized to list catalog";
+    if (this.#userOf(exchange)?.user.admin !== true)
+      return exchange.fail(401, "UNAUTHORIZED", `${words}: ${words}`, {
+        "www-authenticate": 'Basic realm="harbor"',
+      });
+    return exchange.json(200, { repositories: [...registry.store.repositories.keys()].toSorted() });
   }
 
   #right(user: HarborUser | undefined, project: string): "none" | "pull" | "push" {
@@ -442,10 +454,14 @@ class Harbor {
     }
     if (what === "POST users") {
       const name = String(body["username"]);
-      if (this.#users[name]) return exchange.fail(409, "CONFLICT", "user exists");
+      const isTaken = Object.values(this.#users).some(
+        ({ email }) => email !== undefined && email === body["email"],
+      );
+      if (this.#users[name] || isTaken)
+        return exchange.fail(409, "CONFLICT", `user ${name} or email ${body["email"]} already exists`);
       if (!body["password"] || !body["email"] || !body["realname"])
         return exchange.fail(400, "BAD_REQUEST", "a user needs a password, an address and a name");
-      this.#users[name] = { password: String(body["password"]), rights: {} };
+      this.#users[name] = { password: String(body["password"]), email: String(body["email"]), rights: {} };
       return exchange.send(201);
     }
     const names = [...this.projects.keys()];

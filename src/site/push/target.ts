@@ -233,7 +233,8 @@ export class PushTarget {
       {
         cause,
         suggestions: [
-          `restart ${this.harbor ? "Harbor's registry and Redis (docker compose restart redis registry)" : "the registry, or empty its cache"}, then run the same command again`,
+          // A restart of Redis alone does not do: it keeps its data.
+          `${this.harbor ? "empty the cache of Harbor's registry (docker exec redis redis-cli -n 1 flushdb)" : "restart the registry, or empty its cache"}, then run the same command again`,
         ],
       },
     );
