@@ -143,7 +143,7 @@ function combined(errors: AirgapError[]): AirgapError {
   if (others.length === 0) return first;
   return new AirgapError(
     "check-failed",
-    `Nothing was sent, for ${errors.length} reasons: ${errors.map(({ message }) => message).join("; ")}`,
+    `Nothing was sent, for ${errors.length} reasons: ${errors.map(({ message }) => message.replace(/; nothing was sent$/, "")).join("; ")}`,
     {
       suggestions: [...new Set(errors.flatMap(({ suggestions }) => suggestions))],
       data: { problems: errors.map(({ code, message }) => ({ code, message })) },
