@@ -41,6 +41,8 @@ export interface Project {
   proxyCache: boolean;
   /** What an image must have before anybody may pull it, in words. */
   policies: string[];
+  /** Whether it must have a signature by cosign. */
+  signed: boolean;
 }
 
 /** What a repository has under a tag or digest. */
@@ -203,6 +205,7 @@ export class HarborApi {
       public: String(metadata.public) === "true",
       proxyCache: (numberAt(value, "registry_id") ?? 0) > 0,
       policies: policiesIn(metadata),
+      signed: String(metadata["enable_content_trust_cosign"]) === "true",
     };
   }
 

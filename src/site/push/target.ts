@@ -156,6 +156,12 @@ export class PushTarget {
       );
   }
 
+  /** Whether a project gives out only what is signed by cosign, as far as the account may know. */
+  async wantsSigned(repository: string): Promise<boolean> {
+    const project = await this.harbor?.project(projectOf(repository));
+    return typeof project === "object" && project.signed;
+  }
+
   /** Whether a project's policies may keep manifests from being pulled, as far as the account may know. */
   async mayWithhold(repository: string): Promise<boolean> {
     const project = await this.harbor?.project(projectOf(repository));
