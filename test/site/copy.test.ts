@@ -99,6 +99,19 @@ describe("a copy to a Harbor", () => {
     });
   });
 
+  it("is refused before the first byte by a proxy cache that a robot may not read", async () => {
+    const ci = { password: "x", robot: true, rights: { site: "push" as const } };
+    await using harbor = await startHarbor({
+      users: { robot$ci: ci },
+      projects: { site: { proxyCache: true } },
+    });
+    const credential = { username: "robot$ci", password: "x" };
+    await expect(copyTo(harbor, { credential })).rejects.toMatchObject({
+      exit: 3,
+      message: expect.stringContaining("proxy cache, and nobody can push to it"),
+    });
+  });
+
   it("is told when a policy lets nobody pull it, and not when it is signed", async () => {
     await using harbor = await startHarbor({ projects: { site: { cosign: true } } });
     await using from = await startHarbor({ projects: { site: { public: true } } });
