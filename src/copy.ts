@@ -83,7 +83,7 @@ export class Copier {
   /** Who in a store has a blob, or is about to. By store and digest. */
   readonly #holders = new Map<string, Promise<Destination>>();
   /** Whether what was said to be there gives its bytes. By store and digest. */
-  readonly #readable = new Map<string, Promise<boolean>>();
+  readonly #readable = new Map<string, Promise<boolean | undefined>>();
   /** Everything that was begun. By destination and digest. */
   readonly #moves = new Map<string, Promise<void>>();
 
@@ -273,7 +273,7 @@ export class Copier {
 
   async #restore(job: CopyJob, blob: Descriptor, holder?: Destination): Promise<Moved> {
     const { destination } = job;
-    const isThere = (): Promise<boolean> =>
+    const isThere = (): Promise<boolean | undefined> =>
       (destination.isReadable ?? destination.exists).call(destination, blob, this.#signal);
     if (await isThere()) return "present";
     if (
@@ -302,7 +302,7 @@ export function stillBroken({ broken }: Copier, store: string): AirgapError {
     `${store} took these again, and still does not give them out whole: ${list}`,
     {
       suggestions: [
-        "its cache may be stale: restart the registry and its Redis, then run the same command again",
+        "its cache may be stale: empty it (Harbor: docker exec redis redis-cli -n 1 flushdb), restart the registry, then run the same command again",
         "its storage may keep a damaged file: remove docker/registry/v2/blobs/sha256/<first two digits>/<digest>/data there, restart the registry, then run the same command again",
       ],
       data: { broken: all },

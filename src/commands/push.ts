@@ -191,6 +191,7 @@ export default class Push extends BaseCommand<PushResult | PrunePlan> {
       const secret = "secret" in robot ? ` ${robot.secret}` : "";
       report.line(`robot ${robot.role} ${robot.name}${secret}`);
     }
+    if (robots.accounts.length === 0) return;
     report.say(
       "file" in robots
         ? `The secrets of the robot accounts are in ${robots.file}. Harbor does not show them again`

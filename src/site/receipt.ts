@@ -15,9 +15,11 @@ import { isForeignLayer, isManifestLike } from "../oci/media-types.ts";
 import { formatReference } from "../oci/reference.ts";
 import { mapConcurrent } from "../transport/map-concurrent.ts";
 import { readBlob } from "../transport/read.ts";
+import { RegistryError } from "../transport/registry/answer.ts";
 import { listRepositories } from "../transport/registry/catalog.ts";
 import { Registries } from "../transport/registry/registries.ts";
 import type { Source } from "../transport/types.ts";
+import { HarborApi } from "./harbor/api.ts";
 
 export interface ReceiptOptions {
   /** Bundles, and registries as `host[:port][/prefix]`. */
@@ -79,7 +81,10 @@ async function ofRegistry(target: string, options: ReceiptOptions, found: Found)
     emit,
   });
   try {
-    const all = await listRepositories(registries.client(host), signal);
+    const client = registries.client(host);
+    // A wrong login is shown to a Harbor once.
+    if (await client.greetsAsHarbor()) await HarborApi.meet(client, undefined, signal);
+    const all = await listRepositories(client, signal);
     const names = all.filter((name) => prefix === "" || name === prefix || name.startsWith(`${prefix}/`));
     emit({
       type: "phase",
@@ -101,7 +106,7 @@ async function ofRegistry(target: string, options: ReceiptOptions, found: Found)
   }
 }
 
-/** A tag whose content the registry has lost is no reason to stop: it is not had. */
+/** A tag whose content the registry has lost, or gives to nobody (a policy of Harbor's), is no reason to stop: it is not had. */
 async function ofTag(
   { host, repository, tag, source }: { host: string; repository: string; tag: string; source: Source },
   found: Found,
@@ -115,7 +120,8 @@ async function ofTag(
     // What is attached to it is had too.
     if (!isDigest(tag)) emit({ type: "item", item: name, state: "present" });
   } catch (error) {
-    if (!isAirgapError(error, "not-found", "corrupt", "unsupported", "protocol")) throw error;
+    const isWithheld = error instanceof RegistryError && error.status === 412;
+    if (!isWithheld && !isAirgapError(error, "not-found", "corrupt", "unsupported", "protocol")) throw error;
     emit({ type: "warning", message: `${name} is left out of the receipt: ${error.message}` });
   }
 }

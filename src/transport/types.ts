@@ -63,8 +63,11 @@ export interface Destination {
   push(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<Pushed>;
   /** The same, but without trusting that the content exists: for content that turned out to be damaged. */
   repush?(descriptor: Descriptor, source: Source, signal?: AbortSignal): Promise<Pushed>;
-  /** Whether the whole blob is really readable; reads its bytes, while `exists` may be answered from a cache. */
-  isReadable?(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean>;
+  /**
+   * Whether the whole blob is really readable; reads its bytes, while `exists` may be answered from a cache.
+   * Undefined for a manifest that the store gives to nobody, whether it has it or not.
+   */
+  isReadable?(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean | undefined>;
   /** Pushes a manifest under a name. If something below it is missing, the error has `data.missing`. */
   tag(descriptor: Descriptor, tag: string, source: Source, signal?: AbortSignal): Promise<void>;
   /** Takes a blob over from another repository of the same store; false when that did not work and it must be pushed. */

@@ -99,6 +99,33 @@ describe("a copy to a Harbor", () => {
     });
   });
 
+  it("is refused before the first byte by a proxy cache that a robot may not read", async () => {
+    const ci = { password: "x", robot: true, rights: { site: "push" as const } };
+    await using harbor = await startHarbor({
+      users: { robot$ci: ci },
+      projects: { site: { proxyCache: true } },
+    });
+    const credential = { username: "robot$ci", password: "x" };
+    await expect(copyTo(harbor, { credential })).rejects.toMatchObject({
+      exit: 3,
+      message: expect.stringContaining("proxy cache, and nobody can push to it"),
+    });
+  });
+
+  it("is told when a policy lets nobody pull it, and not when it is signed", async () => {
+    await using harbor = await startHarbor({ projects: { site: { cosign: true } } });
+    await using from = await startHarbor({ projects: { site: { public: true } } });
+    fill(from.store, "site/other", other, "v1");
+    const warned = (events: Event[]): string[] =>
+      events.flatMap((event) => (event.type === "warning" ? [event.message] : []));
+    expect(warned((await copyTo(harbor)).events)).toEqual([]);
+    const destination = `docker://${harbor.host}/site/other:v1`;
+    const { events } = await copyTo(harbor, { source: `docker://${from.host}/site/other:v1`, destination });
+    expect(warned(events)).toEqual([
+      expect.stringMatching(/^Nobody can pull .*\/site\/other:v1, as .*not signed by cosign\)/),
+    ]);
+  });
+
   it("shows a wrong password once", async () => {
     await using harbor = await startHarbor(site);
     await expect(copyTo(harbor, { credential: { username: "admin", password: "x" } })).rejects.toMatchObject({
@@ -116,11 +143,11 @@ describe("a copy to a Harbor", () => {
         ? exchange.fail(403, "DENIED", "The system is in read only mode. Any modification is prohibited.")
         : undefined,
     );
-    await expect(copyTo(harbor, { insecure: true })).rejects.toMatchObject({
+    await expect(copyTo(harbor, { insecure: true, yes: true })).rejects.toMatchObject({
       message: expect.stringContaining("is in read-only mode"),
       suggestions: expect.arrayContaining([
         expect.stringMatching(
-          /airgap copy --all --insecure docker:\/\/.*\/team\/app:v1 docker:\/\/.*\/site\/app:v1$/,
+          /airgap copy --all --yes --insecure docker:\/\/.*\/team\/app:v1 docker:\/\/.*\/site\/app:v1$/,
         ),
       ]),
     });

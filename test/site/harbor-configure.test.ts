@@ -85,6 +85,16 @@ describe("a Harbor that stands", () => {
     expect(harbor.projects.size).toBe(0);
   });
 
+  it("is not said to have a user whose address another one has", async () => {
+    await using harbor = await startHarbor({
+      users: { ...users, ann: { password: "Own1password", email: "ci@site", rights: {} } },
+    });
+    await expect(configureHarbor(wanted, given(harbor))).rejects.toMatchObject({
+      code: "conflict",
+      message: expect.stringMatching(/^user ci was not made: .* has another user with the address ci@site$/),
+    });
+  });
+
   it("tells all its projects, page by page", async () => {
     const projects = Object.fromEntries(
       Array.from({ length: 230 }, (_, i) => [`p${String(i).padStart(3, "0")}`, {}]),

@@ -169,6 +169,46 @@ describe("a project whose policy keeps images from being pulled", () => {
     expect(result.images[0]?.withheld).toBeUndefined();
   });
 
+  it("has what is attached to an image told apart from the image", async () => {
+    await using harbor = await startHarbor({ projects: { "quay.io": { cosign: true } } });
+    const { result, events } = await pushTo(harbor, signed, { credential: admin });
+    const [image] = result.images;
+    expect(image?.attached?.map(({ digest, withheld }) => [digest, withheld])).toEqual([
+      [signature.root.digest, undefined],
+      [sbom.root.digest, "The image is not signed by cosign."],
+    ]);
+    expect(warnings(events)).toMatch(/^Nobody can pull 1 artifact that is attached/);
+  });
+
+  it("says for which platforms an index that is signed has images that are not", async () => {
+    await using harbor = await startHarbor({ users: users(), projects: { "quay.io": { cosign: true } } });
+    const index = makeIndex([one, two]);
+    const signedAs = (image: { root: { digest: string } }) => ({
+      descriptor: signature.root,
+      subject: image.root.digest,
+      tag: attachedTag(image.root.digest as typeof one.root.digest, "sig"),
+      image: signature,
+    });
+    const multi = makeBundle({
+      "quay.io/team/multi:v1": { image: index, attached: [signedAs(index), signedAs(one)] },
+    });
+    for (const credential of [admin, robot]) {
+      harbor.store.repositories.clear();
+      const { result, events } = await pushTo(harbor, multi, { credential });
+      expect(result.images[0]?.withheld).toMatch(/^linux\/\w+: The image is not signed by cosign\.$/);
+      expect(warnings(events)).toMatch(/Nobody can pull 1 image .*linux\//);
+    }
+  });
+
+  it("is repaired, though nobody can see whether it has to be", async () => {
+    await using harbor = await startHarbor({ projects: { "quay.io": { cosign: true } } });
+    const multi = makeBundle({ "quay.io/team/multi:v1": { image: makeIndex([one, two]) } });
+    await pushTo(harbor, multi, { credential: admin });
+    harbor.store.repository("quay.io/team/multi").manifests.delete(one.root.digest);
+    await pushTo(harbor, multi, { credential: admin, repair: true });
+    expect(harbor.store.manifest("quay.io/team/multi", one.root.digest)?.digest).toBe(one.root.digest);
+  });
+
   it.each(["push", "repair"])("is filled where images must be scanned: %s", async (way) => {
     await using harbor = await startHarbor({ projects: { "quay.io": { preventVul: true } } });
     const index = makeBundle({ "quay.io/team/multi:v1": { image: makeIndex([one, two]) } });
@@ -257,35 +297,38 @@ describe("a repair", () => {
     expect(harbor.seen.filter(({ status }) => status === 412)).toEqual([]);
   });
 
-  /** distribution keeps the file that it has for a digest. */
-  const keeping = (damaged: Buffer): Hook => {
+  /** distribution keeps the file that it has for a digest, and tells the size that its cache (Redis) has. */
+  const keeping = (damaged: Buffer, told: number): Hook => {
     return (exchange) => {
       const { target, method } = exchange;
-      if (
-        target.kind === "blob" &&
-        target.digest === digestOf(base) &&
-        (method === "GET" || method === "HEAD")
-      )
-        return exchange.send(200, {}, damaged);
-      return undefined;
+      if (target.kind !== "blob" || target.digest !== digestOf(base)) return undefined;
+      if (method === "HEAD") return exchange.send(200, { "content-length": told });
+      const [from, to] = /^bytes=(\d+)-(\d+)$/.exec(exchange.header("range"))?.slice(1).map(Number) ?? [];
+      if (from === undefined || to === undefined)
+        return exchange.sendLess(200, { "content-length": told }, damaged);
+      if (to >= told) return exchange.send(416);
+      const range = { "content-range": `bytes ${from}-${to}/${told}`, "content-length": to - from + 1 };
+      return exchange.sendLess(206, range, damaged.subarray(from, to + 1));
     };
   };
 
-  it.each([true, false])(
-    "asks again for what it mended: a truncated blob is an error (repair: %s)",
-    async (repair) => {
-      const hooks: Hook[] = [];
-      await using harbor = await startHarbor({ projects: { "quay.io": {} }, hooks });
-      if (repair) await pushTo(harbor, plain, { credential: admin });
-      harbor.hooks.unshift(keeping(base.subarray(0, 1000)));
-      await expect(pushTo(harbor, plain, { credential: admin, repair })).rejects.toMatchObject({
-        code: "corrupt",
-        exit: 1,
-        message: expect.stringContaining(`still does not give them out whole: ${digestOf(base)}`),
-        suggestions: expect.arrayContaining([expect.stringContaining("Redis")]),
-      });
-    },
-  );
+  it.each([
+    { repair: true, told: 1000 },
+    { repair: false, told: 1000 },
+    { repair: true, told: base.length },
+    { repair: false, told: base.length },
+  ])("asks again for what it mended: a truncated blob is an error (%o)", async ({ repair, told }) => {
+    const hooks: Hook[] = [];
+    await using harbor = await startHarbor({ projects: { "quay.io": {} }, hooks });
+    if (repair) await pushTo(harbor, plain, { credential: admin });
+    harbor.hooks.unshift(keeping(base.subarray(0, 1000), told));
+    await expect(pushTo(harbor, plain, { credential: admin, repair })).rejects.toMatchObject({
+      code: "corrupt",
+      exit: 1,
+      message: expect.stringContaining(`still does not give them out whole: ${digestOf(base)}`),
+      suggestions: expect.arrayContaining([expect.stringContaining("flushdb")]),
+    });
+  });
 
   it("asks again for a child manifest that a stale cache takes and does not give", async () => {
     const index = makeIndex([one, two]);
@@ -321,7 +364,9 @@ describe("a root that a registry took and does not give out", () => {
     );
     await expect(pushTo(harbor, plain, { credential: admin })).rejects.toMatchObject({
       message: expect.stringMatching(/took quay\.io\/team\/(one|two):v1, but does not give it out/),
-      suggestions: [expect.stringMatching(/restart .*Redis.*then run the same command again/)],
+      suggestions: [
+        expect.stringMatching(/empty the cache.*redis-cli -n 1 flushdb.*then run the same command again/),
+      ],
     });
   });
 });
@@ -348,6 +393,15 @@ describe("a robot account with push and pull alone", () => {
     expect(harbor.count("PUT upload")).toBe(0);
   });
 
+  it("finds a proxy cache by an upload, before any blob", async () => {
+    await using harbor = await startHarbor({ users: users(), projects: { "quay.io": { proxyCache: true } } });
+    await expect(pushTo(harbor, plain, { credential: robot })).rejects.toMatchObject({
+      exit: 3,
+      message: expect.stringContaining("proxy cache, and nobody can push to it"),
+    });
+    expect(sent(harbor)).toBe(0);
+  });
+
   it("moves a tag that is not immutable", async () => {
     await using harbor = await startHarbor({ users: users(), projects: { "quay.io": {} } });
     fill(harbor.store, "quay.io/team/one", two, "v1");
@@ -367,12 +421,31 @@ describe("a robot account with push and pull alone", () => {
     expect(sent(harbor)).toBe(0);
   });
 
-  it("hears nothing of that with Project: Read and Artifact: Read", async () => {
+  it("hears nothing of that with Project: Read, Artifact: Read and Quota: Read", async () => {
     await using harbor = await startHarbor({
-      users: users({ "robot$site+ci": { ...robotUser, reads: true } }),
+      users: users({ "robot$site+ci": { ...robotUser, reads: true, readsQuota: true } }),
       projects: { "quay.io": {} },
     });
     const { events } = await pushTo(harbor, plain, { credential: robot });
+    expect(warnings(events)).toBe("");
+  });
+
+  it("is told that the quota was not checked without Quota: Read: Harbor leaves it out of its answer", async () => {
+    await using harbor = await startHarbor({
+      users: users({ "robot$site+ci": { ...robotUser, reads: true } }),
+      projects: { "quay.io": { quota: 50_000 } },
+    });
+    const { events } = await pushTo(harbor, plain, { credential: robot, dryRun: true });
+    expect(warnings(events)).toMatch(/read the quota of project 'quay.io'.*Quota: Read/);
+  });
+
+  it("hears nothing where Harbor has no quotas at all", async () => {
+    const hooks: Hook[] = [
+      (exchange) =>
+        exchange.url.pathname.endsWith("/summary") ? exchange.json(200, { repo_count: 0 }) : undefined,
+    ];
+    await using harbor = await startHarbor({ projects: { "quay.io": {} }, hooks });
+    const { events } = await pushTo(harbor, plain, { credential: admin });
     expect(warnings(events)).toBe("");
   });
 
@@ -482,6 +555,19 @@ describe("robot accounts", () => {
     expect(warnings(events)).toBe("");
   });
 
+  it("are made without Quota: Read by a Harbor that does not know it", async () => {
+    const refused: Hook = async (exchange) => {
+      if (exchange.method !== "POST" || !exchange.url.pathname.endsWith("/robots")) return undefined;
+      const { name, permissions } = JSON.parse((await exchange.body()).toString());
+      if (JSON.stringify(permissions).includes("quota"))
+        return exchange.fail(400, "BAD_REQUEST", "bad request permission: quota:read");
+      return exchange.json(201, { id: 1, name: `robot$${name}`, secret: "x" });
+    };
+    await using harbor = await startHarbor({ projects: { "quay.io": {} }, hooks: [refused] });
+    const { result } = await pushTo(harbor, plain, { credential: admin, makeRobots: true });
+    expect(result.robots?.accounts.map(({ role }) => role)).toEqual(["pull", "push"]);
+  });
+
   it("leave their secrets in a file of the user's alone, and nowhere else", async () => {
     using scratch = new Scratch();
     const robotsFile = scratch.path("robots.json");
@@ -521,11 +607,34 @@ describe("robot accounts", () => {
 
   it("are made in one project by its own administrator", async () => {
     const dev = { dev: { password: "dev", rights: { "quay.io": "push" as const } } };
-    await using harbor = await startHarbor({ users: users(dev), projects: { "quay.io": {}, "ghcr.io": {} } });
+    const projects = { "quay.io": { members: { dev: 1 } }, "ghcr.io": {} };
+    await using harbor = await startHarbor({ users: users(dev), projects });
     const credential = { username: "dev", password: "dev" };
     const { result } = await pushTo(harbor, plain, { credential, makeRobots: true });
     expect(result.robots?.accounts).toHaveLength(2);
     expect(harbor.robots[0]).toMatchObject({ level: "project" });
+  });
+
+  it("are made by who makes the project", async () => {
+    const dev = { dev: { password: "dev", creates: true, rights: {} } };
+    await using harbor = await startHarbor({ users: users(dev) });
+    const { result } = await pushTo(harbor, plain, {
+      credential: { username: "dev", password: "dev" },
+      createProjects: "private",
+      makeRobots: true,
+    });
+    expect(result.robots?.accounts).toHaveLength(2);
+  });
+
+  it("are not made by a developer: that is found before anything is sent", async () => {
+    const dev = { dev: { password: "dev", rights: { "quay.io": "push" as const } } };
+    await using harbor = await startHarbor({ users: users(dev), projects: { "quay.io": {} } });
+    const credential = { username: "dev", password: "dev" };
+    await expect(pushTo(harbor, plain, { credential, makeRobots: true })).rejects.toMatchObject({
+      exit: 3,
+      message: expect.stringMatching(/dev may not make robot accounts at .* for 1 project$/),
+    });
+    expect(sent(harbor)).toBe(0);
   });
 
   it.each([

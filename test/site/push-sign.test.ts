@@ -12,7 +12,8 @@ import { Scratch } from "../support/scratch.ts";
 import { makeKey } from "../support/trust.ts";
 
 const one = makeImage("one", [bytesOf("base", 20_000), bytesOf("one", 10_000)]);
-const index = makeIndex([makeImage("amd", [bytesOf("amd", 500)]), makeImage("arm", [bytesOf("arm", 500)])]);
+const platforms = [makeImage("amd", [bytesOf("amd", 500)]), makeImage("arm", [bytesOf("arm", 500)])];
+const index = makeIndex(platforms);
 const bundle = makeBundle({
   "quay.io/team/one:v1": { image: one },
   "quay.io/team/one:latest": { image: one },
@@ -65,6 +66,27 @@ describe("push --sign-key", () => {
       expect(writes(registry)).toBe(before);
       expect(second.result.images.map(({ state }) => state)).toEqual(["present", "present", "present"]);
       expect(second.result.images[0]?.attached).toEqual(result.images[0]?.attached);
+    },
+  );
+
+  it.each([
+    { project: { cosign: true }, signed: 1 },
+    { project: {}, signed: 0 },
+  ])(
+    "signs the images of an index where a Harbor gives out only what is signed: %o",
+    async ({ project, signed }) => {
+      const signer = await signerOf();
+      const credential = { username: "admin", password: "Harbor12345" };
+      await using harbor = await startHarbor({ projects: { "quay.io": project } });
+      const { result } = await pushTo(harbor, bundle, { signer, credential });
+      expect(result.images.filter(({ withheld }) => withheld !== undefined)).toEqual([]);
+      for (const { root } of platforms)
+        expect(signaturesOf(harbor, "quay.io/team/multi", root.digest, signer.publicKey)).toEqual(
+          Array(signed).fill(undefined),
+        );
+      const before = writes(harbor);
+      await pushTo(harbor, bundle, { signer, credential });
+      expect(writes(harbor)).toBe(before);
     },
   );
 

@@ -85,6 +85,15 @@ export class Exchange {
     return this.json(status, { errors: [{ code, message }] }, headers);
   }
 
+  /** Promises more bytes than it sends, and ends the connection. */
+  sendLess(status: number, headers: Record<string, string | number>, body: Uint8Array): true {
+    this.response.writeHead(status, headers);
+    this.response.write(body);
+    this.response.flushHeaders();
+    this.#socket.end();
+    return true;
+  }
+
   /** Breaks the connection off without a word. */
   drop(): true {
     this.#socket.resetAndDestroy();

@@ -21,10 +21,15 @@ export interface HarborProject {
 
 export interface HarborUser {
   password: string;
+  email?: string;
   admin?: boolean;
-  /** A robot account. Without `reads` it may not ask for projects and artifacts, as push and pull alone do not allow that. */
+  /**
+   * A robot account. Without `reads` it may not ask for projects and artifacts, as push and pull alone do not
+   * allow that; without `readsQuota` a project's summary has no quota.
+   */
   robot?: boolean;
   reads?: boolean;
+  readsQuota?: boolean;
   /** It may make projects, though it is no administrator. */
   creates?: boolean;
   /** Expired or disabled: its secret is right, and not accepted. */
@@ -58,9 +63,28 @@ export interface TestHarbor extends TestRegistry {
 }
 
 const NAME = /^[a-z0-9]+(?:[._-][a-z0-9]+)*$/;
+const NOT_SIGNED = "The image is not signed by cosign.";
+/** What Harbor takes for a signature by cosign. */
+const SIGNATURE_TYPES = [
+  "application/vnd.dev.cosign.artifact.sig.v1+json",
+  "application/vnd.dev.sigstore.bundle.v0.3+json",
+];
+
+interface SignedBy {
+  artifactType?: string;
+  subject?: { digest: string };
+}
+
 const MAX_MANIFEST = 4 * 1024 * 1024;
 
-/** A registry that answers as Harbor 2.15 does where that differs from others. */
+/** `2.9 KiB`, `1000 B` */
+function inHarborsUnits(bytes: number): string {
+  const power = bytes < 1024 ? 0 : Math.floor(Math.log2(bytes) / 10);
+  const unit = ["B", "KiB", "MiB", "GiB"][power];
+  return power === 0 ? `${bytes} B` : `${(bytes / 1024 ** power).toFixed(1)} ${unit}`;
+}
+
+/** A registry that answers as Harbor 2.16 does where that differs from others. */
 class Harbor {
   readonly projects = new Map<string, HarborProject>();
   readonly tokens: string[][] = [];
@@ -70,6 +94,8 @@ class Harbor {
   readonly #options: HarborOptions;
   readonly #users: Record<string, HarborUser>;
   readonly #charged = new Set<string>();
+  /** Manifests that were pushed by digest: Harbor's own list. */
+  readonly #artifacts = new Set<string>();
   #clock = 0;
 
   constructor(options: HarborOptions) {
@@ -98,6 +124,7 @@ class Harbor {
       if (pathname.startsWith("/api/v2.0/"))
         return await this.#api(exchange, pathname.slice("/api/v2.0/".length), registry());
       if (pathname === "/service/token") return this.#token(exchange);
+      if (pathname === "/v2/_catalog") return this.#catalog(exchange, registry());
       return this.#guard(exchange) ?? (await this.#policy(exchange, registry()));
     };
   }
@@ -108,6 +135,16 @@ class Harbor {
       ([name, { password, disabled }]) => !disabled && authorization === basicHeader(name, password),
     );
     return found && { name: found[0], user: found[1] };
+  }
+
+  /** For administrators by name and password: tokens are given for it and not taken. */
+  #catalog(exchange: Exchange, registry: TestRegistry): true {
+    const words = "unauthorized to list catalog";
+    if (this.#userOf(exchange)?.user.admin !== true)
+      return exchange.fail(401, "UNAUTHORIZED", `${words}: ${words}`, {
+        "www-authenticate": 'Basic realm="harbor"',
+      });
+    return exchange.json(200, { repositories: [...registry.store.repositories.keys()].toSorted() });
   }
 
   #right(user: HarborUser | undefined, project: string): "none" | "pull" | "push" {
@@ -159,16 +196,14 @@ class Harbor {
   #guard(exchange: Exchange): true | undefined {
     const { target } = exchange;
     const anonymous = exchange.header("authorization") === "";
-    // The realm is the configured scheme with the Host of the request.
-    const realm = `${this.#options.tls ? "https" : "http"}://${exchange.header("host")}/service/token`;
     if (target.kind === "ping") {
       if (exchange.header("authorization").startsWith("Basic ") && !this.#userOf(exchange))
-        return exchange.fail(401, "UNAUTHORIZED", "unauthorized", {
+        return exchange.fail(401, "UNAUTHORIZED", "unauthorized: unauthorized", {
           "www-authenticate": 'Basic realm="harbor"',
         });
       return anonymous
-        ? exchange.fail(401, "UNAUTHORIZED", "unauthorized", {
-            "www-authenticate": `Bearer realm="${realm}",service="harbor-registry"`,
+        ? exchange.fail(401, "UNAUTHORIZED", "unauthorized: unauthorized", {
+            "www-authenticate": `Bearer realm="${this.#realm(exchange)}",service="harbor-registry"`,
           })
         : undefined;
     }
@@ -178,12 +213,10 @@ class Harbor {
     if (rest.length === 0)
       return exchange.fail(400, "BAD_REQUEST", `bad request: invalid repository name: ${repository}`);
     if (!this.projects.has(project)) {
-      return exchange.fail(
-        401,
-        "UNAUTHORIZED",
-        `project ${project} not found`,
-        anonymous ? {} : { "www-authenticate": 'Basic realm="harbor"' },
-      );
+      const words = `project ${project} not found`;
+      return anonymous
+        ? this.#challenge(exchange, repository)
+        : exchange.fail(401, "UNAUTHORIZED", `${words}: ${words}`, { "www-authenticate": "" });
     }
     const from = exchange.query("from");
     if (from !== null && !from.includes("/"))
@@ -193,15 +226,28 @@ class Harbor {
     const enough = right === "push" || right === needed;
     if (enough && (from === null || this.#rightOf(exchange, from.split("/")[0] ?? "") !== "none"))
       return undefined;
-    const challenge = anonymous
-      ? `Bearer realm="${realm}",service="harbor-registry",scope="repository:${repository}:${needed === "pull" ? "pull" : "pull,push"}"`
-      : 'Basic realm="harbor"';
-    return exchange.fail(
-      401,
-      "UNAUTHORIZED",
-      `unauthorized to access repository: ${repository}, action: ${needed}`,
-      { "www-authenticate": challenge },
-    );
+    if (anonymous) return this.#challenge(exchange, repository);
+    const words = `unauthorized to access repository: ${repository}, action: ${needed}`;
+    return exchange.fail(401, "UNAUTHORIZED", `${words}: ${words}`, {
+      "www-authenticate": 'Basic realm="harbor"',
+    });
+  }
+
+  /** Harbor says everything twice in a 401. */
+  #challenge(exchange: Exchange, repository: string): true {
+    const reads = exchange.method === "GET" || exchange.method === "HEAD";
+    const words = reads
+      ? "authorize header needed to send HEAD to repository"
+      : `unauthorized to access repository: ${repository}, action: push`;
+    const realm = `Bearer realm="${this.#realm(exchange)}",service="harbor-registry"`;
+    return exchange.fail(401, "UNAUTHORIZED", `${words}: ${words}`, {
+      "www-authenticate": `${realm},scope="repository:${repository}:${reads ? "pull" : "pull,push"}"`,
+    });
+  }
+
+  /** The configured scheme with the Host of the request. */
+  #realm(exchange: Exchange): string {
+    return `${this.#options.tls ? "https" : "http"}://${exchange.header("host")}/service/token`;
   }
 
   async #policy(exchange: Exchange, registry: TestRegistry): Promise<true | undefined> {
@@ -229,6 +275,7 @@ class Harbor {
         );
       }
     }
+    if (target.kind === "manifest") this.#artifacts.add(`${target.repository} ${target.reference}`);
     if (exchange.label === "PUT manifest")
       return this.#charge(
         exchange,
@@ -251,7 +298,10 @@ class Harbor {
     return mounted && mount ? this.#charge(exchange, name, project, mount, mounted.length) : undefined;
   }
 
-  /** What a policy of the project keeps from being pulled. Accessories may be pulled; a HEAD's refusal has no words. */
+  /**
+   * What a policy of the project keeps from being pulled: children of an index each on their own, and
+   * attached artifacts that are no signatures. A HEAD's refusal has no words.
+   */
   #withhold(
     exchange: Exchange,
     repository: string,
@@ -260,18 +310,34 @@ class Harbor {
   ): true | undefined {
     const { cosign, preventVul } = this.projects.get(repository.split("/")[0] as string) as HarborProject;
     const found = registry.store.manifest(repository, reference);
-    if (!found || /^sha256-.*\.(sig|att|sbom)$/.test(reference)) return undefined;
-    const tags = registry.store.repository(repository).tags;
-    if ([...tags].some(([tag, digest]) => tag.endsWith(".sig") && digest === found.digest)) return undefined;
-    if ("subject" in (JSON.parse(found.manifest.bytes.toString()) as object)) return undefined;
-    const signed = tags.has(`${found.digest.replace(":", "-")}.sig`);
-    if (cosign && !signed)
-      return exchange.fail(412, "PROJECTPOLICYVIOLATION", "The image is not signed by cosign.");
-    return preventVul
+    if (!found) {
+      // A policy is asked before the storage; Harbor's own list of artifacts outlives what that loses.
+      const known =
+        cosign && reference.startsWith("sha256:") && this.#artifacts.has(`${repository} ${reference}`);
+      return known ? exchange.fail(412, "PROJECTPOLICYVIOLATION", NOT_SIGNED) : undefined;
+    }
+    const { tags, manifests } = registry.store.repository(repository);
+    const parse = (bytes: Buffer): SignedBy => JSON.parse(bytes.toString()) as SignedBy;
+    const { artifactType = "", subject } = parse(found.manifest.bytes);
+    const isSignature =
+      SIGNATURE_TYPES.includes(artifactType) ||
+      [...tags].some(([tag, digest]) => tag.endsWith(".sig") && digest === found.digest);
+    if (isSignature) return undefined;
+    const isSigned =
+      tags.has(`${found.digest.replace(":", "-")}.sig`) ||
+      [...manifests.values()]
+        .map(({ bytes }) => parse(bytes))
+        .some(
+          (each) =>
+            each.subject?.digest === found.digest && SIGNATURE_TYPES.includes(each.artifactType ?? ""),
+        );
+    if (cosign && !isSigned) return exchange.fail(412, "PROJECTPOLICYVIOLATION", NOT_SIGNED);
+    // Only what a scanner takes must be scanned.
+    return preventVul && subject === undefined
       ? exchange.fail(
           412,
           "PROJECTPOLICYVIOLATION",
-          "current image without vulnerability scanning cannot be pulled due to configured policy.",
+          "current image without vulnerability scanning cannot be pulled due to configured policy in 'Prevent images with vulnerability severity of \"High\" or higher from running.' To continue with pull, please contact your project administrator for help.",
         )
       : undefined;
   }
@@ -292,7 +358,7 @@ class Harbor {
     const used = this.used.get(name) ?? 0;
     if (this.#charged.has(`${name} ${digest}`)) return undefined;
     if (project.quota >= 0 && used + size > project.quota) {
-      const message = `adding ${size} B of storage resource, which when updated to current usage of ${used} B will exceed the configured upper limit of ${project.quota} B.`;
+      const message = `adding ${inHarborsUnits(size)} of storage resource, which when updated to current usage of ${inHarborsUnits(used)} will exceed the configured upper limit of ${inHarborsUnits(project.quota)}.`;
       return exchange.fail(403, "DENIED", message);
     }
     this.#charged.add(`${name} ${digest}`);
@@ -322,7 +388,7 @@ class Harbor {
           });
     if (/^(?:users|quotas)\b/.test(path) || /\/members\b/.test(path))
       return this.#accounts(exchange, path, known);
-    if (path === "robots" && exchange.method === "POST") return await this.#robot(exchange, user);
+    if (path === "robots" && exchange.method === "POST") return await this.#robot(exchange, known);
     if (path === "systeminfo/volumes") {
       return user.admin
         ? exchange.json(200, { storage: [{ total: 100e9, free: this.#options.free ?? 50e9 }] })
@@ -330,7 +396,7 @@ class Harbor {
     }
     if (path === "projects" && exchange.method === "HEAD")
       return exchange.send(this.projects.has(exchange.query("project_name") ?? "") ? 200 : 404);
-    if (path === "projects" && exchange.method === "POST") return await this.#create(exchange, user);
+    if (path === "projects" && exchange.method === "POST") return await this.#create(exchange, known);
     if (path === "projects" && exchange.method === "GET")
       return this.#page(
         exchange,
@@ -344,7 +410,7 @@ class Harbor {
       return exchange.send(200);
     }
     if (match)
-      return this.#project(exchange, decodeURIComponent(match[1] as string), match[2] !== undefined, user);
+      return this.#project(exchange, decodeURIComponent(match[1] as string), match[2] !== undefined, known);
     return this.#artifact(exchange, path, registry, user);
   }
 
@@ -388,10 +454,14 @@ class Harbor {
     }
     if (what === "POST users") {
       const name = String(body["username"]);
-      if (this.#users[name]) return exchange.fail(409, "CONFLICT", "user exists");
+      const isTaken = Object.values(this.#users).some(
+        ({ email }) => email !== undefined && email === body["email"],
+      );
+      if (this.#users[name] || isTaken)
+        return exchange.fail(409, "CONFLICT", `user ${name} or email ${body["email"]} already exists`);
       if (!body["password"] || !body["email"] || !body["realname"])
         return exchange.fail(400, "BAD_REQUEST", "a user needs a password, an address and a name");
-      this.#users[name] = { password: String(body["password"]), rights: {} };
+      this.#users[name] = { password: String(body["password"]), email: String(body["email"]), rights: {} };
       return exchange.send(201);
     }
     const names = [...this.projects.keys()];
@@ -432,9 +502,19 @@ class Harbor {
     return exchange.send(id === undefined ? 201 : 200);
   }
 
-  async #robot(exchange: Exchange, user: HarborUser): Promise<true> {
+  /** A user's role in a project; a robot account has none. */
+  #roleOf({ name, user }: { name: string; user: HarborUser }, project: string): number | undefined {
+    if (user.robot) return undefined;
+    if (user.admin) return 1;
+    const right = this.#right(user, project);
+    return this.projects.get(project)?.members?.[name] ?? (right === "push" ? 2 : 3);
+  }
+
+  async #robot(exchange: Exchange, known: { name: string; user: HarborUser }): Promise<true> {
     const body = JSON.parse((await exchange.body()).toString()) as Record<string, unknown>;
-    if (!user.admin && body["level"] === "system") return exchange.fail(403, "FORBIDDEN", "forbidden");
+    const [{ namespace = "" } = {}] = (body["permissions"] ?? []) as { namespace?: string }[];
+    if (!known.user.admin && (body["level"] === "system" || this.#roleOf(known, namespace) !== 1))
+      return exchange.fail(403, "FORBIDDEN", "forbidden");
     if (!NAME.test(String(body["name"]))) return exchange.fail(400, "BAD_REQUEST", "robot name is not legal");
     if (this.robots.some(({ name }) => name === body["name"]))
       return exchange.fail(409, "CONFLICT", `robot ${body["name"]} already exists`);
@@ -455,6 +535,7 @@ class Harbor {
       password: secret,
       robot: true,
       reads: has("project", "read") && has("artifact", "read"),
+      readsQuota: has("quota", "read"),
       rights,
     };
     return exchange.json(201, { id: this.robots.length, name, secret, expires_at: -1 });
@@ -470,7 +551,7 @@ class Harbor {
     return exchange.json(200, { status: ill.length > 0 ? "unhealthy" : "healthy", components });
   }
 
-  async #create(exchange: Exchange, user: HarborUser): Promise<true> {
+  async #create(exchange: Exchange, { name, user }: { name: string; user: HarborUser }): Promise<true> {
     const body = JSON.parse((await exchange.body()).toString()) as {
       project_name: string;
       metadata?: { public?: string };
@@ -487,32 +568,45 @@ class Harbor {
       quota: user.admin ? (body.storage_limit ?? -1) : -1,
     });
     // Who makes a project is its administrator; a robot account gets no right in it.
-    if (!user.admin && !user.robot) user.rights[body.project_name] = "push";
+    if (!user.admin && !user.robot) {
+      user.rights[body.project_name] = "push";
+      const project = this.projects.get(body.project_name) as HarborProject;
+      project.members = { ...project.members, [name]: 1 };
+    }
     return exchange.send(201, { location: `/api/v2.0/projects/${this.projects.size}` });
   }
 
-  #project(exchange: Exchange, name: string, summary: boolean, user: HarborUser): true {
+  #project(
+    exchange: Exchange,
+    name: string,
+    summary: boolean,
+    known: { name: string; user: HarborUser },
+  ): true {
+    const { user } = known;
+    const role = this.#roleOf(known, name);
     // Without this header a name of digits is an id.
     const project =
       /^\d+$/.test(name) && exchange.header("x-is-resource-name") !== "true"
         ? undefined
         : this.projects.get(name);
-    if (!project)
-      return user.robot
-        ? exchange.fail(403, "FORBIDDEN", "forbidden")
-        : exchange.fail(404, "NOT_FOUND", `project ${name} not found`);
+    // Only administrators hear that a project is missing.
+    if (!project && user.admin) return exchange.fail(404, "NOT_FOUND", `project ${name} not found`);
+    if (!project || (!user.admin && this.#right(user, name) === "none"))
+      return exchange.fail(403, "FORBIDDEN", "forbidden");
     if (user.robot && !user.reads) return exchange.fail(403, "FORBIDDEN", "forbidden");
     if (!summary)
       return exchange.json(200, {
         name,
         project_id: [...this.projects.keys()].indexOf(name) + 1,
         registry_id: project.proxyCache ? 7 : 0,
+        current_user_role_ids: role === undefined ? null : [role],
         metadata: {
           public: String(project.public),
           ...(project.cosign ? { enable_content_trust_cosign: "true" } : {}),
           ...(project.preventVul ? { prevent_vul: "true", severity: "high" } : {}),
         },
       });
+    if (user.robot && !user.readsQuota) return exchange.json(200, { repo_count: 0 });
     return exchange.json(200, {
       repo_count: 0,
       quota: { hard: { storage: project.quota }, used: { storage: this.used.get(name) ?? 0 } },

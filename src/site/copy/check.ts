@@ -2,6 +2,7 @@ import type { CopyPlan } from "../../copy-image.ts";
 import type { Emit } from "../../events.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
+import { isManifestLike } from "../../oci/media-types.ts";
 import type { Reference } from "../../oci/reference.ts";
 import { mapConcurrent } from "../../transport/map-concurrent.ts";
 import type { Source } from "../../transport/types.ts";
@@ -49,6 +50,10 @@ export async function checkHarbor(
     emit,
     ...(signal ? { signal } : {}),
   });
+  // Whether a project that the account may not read is a proxy cache, an upload tells.
+  const blob = plan.content.find(({ mediaType }) => !isManifestLike(mediaType));
+  if (blob !== undefined && (await harbor.project(name)) === "denied")
+    await target.repository(repository).prepare(blob, signal);
   const isThere = (reference: string | undefined): boolean =>
     roots.some((root, i) => root.reference === reference && found[i] === root.descriptor.digest);
   return {

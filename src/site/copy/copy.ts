@@ -1,3 +1,4 @@
+import { graphOf } from "../../copy.ts";
 import { type CopyImageResult, type CopyPlan, copyImage } from "../../copy-image.ts";
 import type { Emit } from "../../events.ts";
 import { quote } from "../../host/host.ts";
@@ -7,8 +8,10 @@ import { formatReference, type Reference } from "../../oci/reference.ts";
 import { findAttached } from "../../resolve/images/attached.ts";
 import { openPlace, openTarget, type Place, parsePlace } from "../../transport/open.ts";
 import { Registries } from "../../transport/registry/registries.ts";
+import type { Source } from "../../transport/types.ts";
 import { withExit } from "../exit.ts";
-import { PushTarget } from "../push/target.ts";
+import type { PushRoot } from "../push/plan.ts";
+import { isRunnableChild, nameOf, PushTarget } from "../push/target.ts";
 import { checkHarbor } from "./check.ts";
 
 /** What `airgap copy` is told; places as they were typed. */
@@ -42,6 +45,7 @@ function commandOf(options: CopyOptions): string {
     "airgap copy",
     ...(options.all ? ["--all"] : [`--platform ${options.platform}`]),
     ...(options.foreignLayers ? ["--foreign-layers"] : []),
+    ...(options.yes ? ["--yes"] : []),
     ...(options.insecure ? ["--insecure"] : []),
     ...(options.caFile === undefined ? [] : [`--ca-file ${quote(options.caFile)}`]),
     quote(options.source),
@@ -104,6 +108,7 @@ export async function copyWith(registries: Registries, options: CopyOptions): Pr
       ...(HOLDS_ATTACHED.includes(to.kind) ? { findAttached } : {}),
     });
     await destination.close?.();
+    if (target && to.kind === "docker") await warnIfWithheld(target, to.reference, result, source, options);
     return {
       ...result,
       source: placeText(from),
@@ -117,6 +122,28 @@ export async function copyWith(registries: Registries, options: CopyOptions): Pr
   } finally {
     await source.close?.();
   }
+}
+
+/** Says when a policy of a Harbor project lets nobody pull what was copied. */
+async function warnIfWithheld(
+  target: PushTarget,
+  to: Reference,
+  { digest, mediaType, size }: CopyImageResult,
+  source: Source,
+  { emit, signal }: CopyOptions,
+): Promise<void> {
+  const { repository, tag } = to;
+  if (!(await target.mayWithhold(repository))) return;
+  const descriptor = { mediaType, digest, size };
+  const root: PushRoot = { repository, reference: tag ?? digest, descriptor };
+  await target.head(root, signal);
+  await target.readChildren(root, (await graphOf(source, descriptor)).filter(isRunnableChild(root)), signal);
+  const reason = target.withheld.get(nameOf(root));
+  if (reason !== undefined)
+    emit({
+      type: "warning",
+      message: `Nobody can pull ${formatReference(to)}, as a policy of the project forbids it (${reason.replace(/\.$/, "")}). Sign or scan it there, or change the policy: Configuration, Deployment security`,
+    });
 }
 
 /** A place with its tag, name or digest; a source and a destination know their repository, folder or file only. */

@@ -1,3 +1,4 @@
+import { AirgapError } from "../../errors.ts";
 import { isRecord } from "../../oci/descriptor.ts";
 import { failure } from "../../transport/registry/answer.ts";
 import type { HarborApi } from "./api.ts";
@@ -54,11 +55,35 @@ export interface Difference {
 }
 
 async function userDifference(api: HarborApi, { name, email, password }: WantedUser): Promise<Difference[]> {
-  const found = await pages(api, `users/search?username=${encodeURIComponent(name)}`);
-  if (found.some((user) => user.username === name)) return [];
+  if (await hasUser(api, name)) return [];
   const what = `user ${name}`;
   const body = { username: name, email, realname: name, password, comment: "made by airgap" };
-  return [{ what, settle: () => change(api, "POST", "users", body, what) }];
+  return [{ what, settle: () => makeUser(api, body, what) }];
+}
+
+async function hasUser(api: HarborApi, name: string): Promise<boolean> {
+  const found = await pages(api, `users/search?username=${encodeURIComponent(name)}`);
+  return found.some((user) => user.username === name);
+}
+
+/** Harbor says 409 for a name that is there, which is fine, and for an address that another user has, which is not. */
+async function makeUser(
+  api: HarborApi,
+  body: { username: string; email: string },
+  what: string,
+): Promise<void> {
+  const response = await api.send("users", { method: "POST", body });
+  if (response.status === 409 && !(await hasUser(api, body.username))) {
+    await response.discard();
+    throw new AirgapError(
+      "conflict",
+      `${what} was not made: ${api.client.host} has another user with the address ${body.email}`,
+      { suggestions: ["give each user an `email` of its own"] },
+    );
+  }
+  if (response.status !== 201 && response.status !== 409)
+    throw await failure(response, what, api.client.host);
+  await response.discard();
 }
 
 /** A user's role in a project is set; roles that somebody else gave in other projects stay. */

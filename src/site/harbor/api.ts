@@ -41,6 +41,8 @@ export interface Project {
   proxyCache: boolean;
   /** What an image must have before anybody may pull it, in words. */
   policies: string[];
+  /** Whether it must have a signature by cosign. */
+  signed: boolean;
 }
 
 /** What a repository has under a tag or digest. */
@@ -112,6 +114,7 @@ export class HarborApi {
   readonly info: SystemInfo;
   readonly #login: Headers;
   readonly #signal: AbortSignal | undefined;
+  readonly #projects = new Map<string, Promise<Project | Denied | undefined>>();
 
   private constructor(client: RegistryClient, info: SystemInfo, login: Headers, signal?: AbortSignal) {
     this.client = client;
@@ -186,7 +189,14 @@ export class HarborApi {
     return response.status === 200 ? true : response.status === 404 ? false : undefined;
   }
 
-  async project(name: string): Promise<Project | Denied | undefined> {
+  /** A project as it was when it was first asked for. */
+  project(name: string): Promise<Project | Denied | undefined> {
+    const known = this.#projects.get(name) ?? this.#project(name);
+    this.#projects.set(name, known);
+    return known;
+  }
+
+  async #project(name: string): Promise<Project | Denied | undefined> {
     const value = await this.get(`projects/${encodeURIComponent(name)}`);
     if (!isRecord(value)) return value === DENIED ? DENIED : undefined;
     const metadata = isRecord(value.metadata) ? value.metadata : {};
@@ -195,13 +205,17 @@ export class HarborApi {
       public: String(metadata.public) === "true",
       proxyCache: (numberAt(value, "registry_id") ?? 0) > 0,
       policies: policiesIn(metadata),
+      signed: String(metadata["enable_content_trust_cosign"]) === "true",
     };
   }
 
+  /** Undefined where Harbor has no quotas: that is a setting of its. */
   async quota(name: string): Promise<Quota | Denied | undefined> {
     const value = await this.get(`projects/${encodeURIComponent(name)}/summary`);
     if (value === DENIED) return DENIED;
     const quota = isRecord(value) && isRecord(value.quota) ? value.quota : undefined;
+    // A robot account without Quota: Read gets a summary without it. Every role of a user may read it.
+    if (isRecord(value) && quota === undefined && !isRecord(await this.get("users/current"))) return DENIED;
     const limit = numberAt(quota?.hard, "storage");
     const used = numberAt(quota?.used, "storage");
     return limit === undefined || used === undefined ? undefined : { limit, used };
@@ -232,6 +246,7 @@ export class HarborApi {
     if (response.status !== 201 && response.status !== 409)
       throw await failure(response, `the project ${name}`, this.client.host);
     await response.discard();
+    this.#projects.delete(name);
   }
 
   /** The JSON of an answer; `denied` for what the account may not ask, undefined for what is not there. */

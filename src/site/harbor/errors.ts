@@ -48,6 +48,9 @@ export function wrongLogin(asker: Omit<Asker, "command" | "makesProjects" | "url
   );
 }
 
+/** Who may be asked to make a project: a robot account would get no right in it. */
+const makerOf = ({ user = "admin" }: Asker): string => (user.startsWith("robot$") ? "admin" : user);
+
 export function missingProjects(names: string[], asker: Asker): AirgapError {
   const list = names.map((name) => `'${name}'`).join(", ");
   return new AirgapError(
@@ -56,7 +59,7 @@ export function missingProjects(names: string[], asker: Asker): AirgapError {
     {
       suggestions: [
         ...createOption(asker),
-        ...names.map((name) => createByHand(name, asker.user ?? "admin", asker)),
+        ...names.map((name) => createByHand(name, makerOf(asker), asker)),
       ],
       data: { missingProjects: names },
     },
@@ -201,9 +204,15 @@ const EXPLANATIONS: Explanation[] = [
 const withoutDot = (said: string): string => said.replace(/\.$/, "");
 const parenthesis = (said: string): string => (said === "" ? "" : ` (${withoutDot(said)})`);
 
+/** Harbor says some things twice: `unauthorized: unauthorized`. */
+const once = (said: string): string => {
+  const half = said.slice(0, (said.length - 2) / 2);
+  return half !== "" && said === `${half}: ${half}` ? half : said;
+};
+
 /** What a Harbor says in its answer. */
 export const wordsOf = ({ problems }: RegistryError): string =>
-  problems.map(({ message, code }) => message || code).join("; ");
+  problems.map(({ message, code }) => once(message) || code).join("; ");
 
 /** An error of this Harbor's in words that say what to do; other errors as they are. */
 export function explain(error: unknown, asker: Asker): unknown {

@@ -111,7 +111,7 @@ async function checkProject(api: HarborApi, load: ProjectLoad, options: Prefligh
   }
   const quota = await api.quota(load.name);
   if (project === "denied" || quota === "denied")
-    emit({ type: "warning", message: unread(load.name, asker) });
+    emit({ type: "warning", message: unread(load.name, project === "denied", asker) });
   if (typeof quota === "object") checked.errors.push(...(await checkQuota(load.name, quota, load, options)));
   if (typeof project === "object") {
     checked.isPrivate = !project.public;
@@ -129,8 +129,10 @@ async function checkProject(api: HarborApi, load: ProjectLoad, options: Prefligh
 
 const who = ({ user }: Asker): string => user ?? "an account without a login";
 
-const unread = (project: string, asker: Asker): string =>
-  `${asker.host} does not let ${who(asker)} read project '${project}': its quota, its policies and whether it is a proxy cache were not checked. The permission Project: Read allows it to a robot account`;
+const unread = (name: string, wholly: boolean, asker: Asker): string =>
+  wholly
+    ? `${asker.host} does not let ${who(asker)} read project '${name}': its quota, its policies and whether it is a proxy cache were not checked. The permissions Project: Read and Quota: Read allow it to a robot account`
+    : `${asker.host} does not let ${who(asker)} read the quota of project '${name}': it was not checked. The permission Quota: Read allows it to a robot account`;
 
 const unreadTags = (tags: MovedTag[], asker: Asker): string =>
   `${asker.host} does not let ${who(asker)} ask whether these tags are immutable: ${tags.map(({ repository, tag }) => `${repository}:${tag}`).join(", ")}. The permission Artifact: Read allows it to a robot account`;
@@ -141,7 +143,7 @@ function combined(errors: AirgapError[]): AirgapError {
   if (others.length === 0) return first;
   return new AirgapError(
     "check-failed",
-    `Nothing was sent, for ${errors.length} reasons: ${errors.map(({ message }) => message).join("; ")}`,
+    `Nothing was sent, for ${errors.length} reasons: ${errors.map(({ message }) => message.replace(/; nothing was sent$/, "")).join("; ")}`,
     {
       suggestions: [...new Set(errors.flatMap(({ suggestions }) => suggestions))],
       data: { problems: errors.map(({ code, message }) => ({ code, message })) },

@@ -1,10 +1,12 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { AirgapError, messageOf } from "../../errors.ts";
 import type { Emit } from "../../events.ts";
+import { count } from "../../format.ts";
 import { isRecord } from "../../oci/descriptor.ts";
 import { failure } from "../../transport/registry/answer.ts";
 import type { HarborApi } from "./api.ts";
 import { type Asker, failedCheck } from "./errors.ts";
+import { ROLE_IDS } from "./wanted.ts";
 
 /** What a robot account is for. */
 type Role = "pull" | "push";
@@ -33,8 +35,24 @@ const ACCESS: Record<Role, Access[]> = {
     { resource: "repository", action: "push" },
     { resource: "project", action: "read" },
     { resource: "artifact", action: "read" },
+    { resource: "quota", action: "read" },
   ],
 };
+
+/** Harbor refuses permissions that it does not know: quotas are among them since 2.10.1. */
+const isOld = ({ resource }: Access): boolean => resource !== "quota";
+
+/** Whether a user who is no administrator may make robot accounts: in one project as its administrator, or its maker. */
+async function mayMakeIn(api: HarborApi, projects: string[]): Promise<boolean> {
+  const [name] = projects;
+  if (name === undefined || projects.length > 1) return false;
+  // Who makes a project is its administrator.
+  if ((await api.hasProject(name)) === false) return true;
+  const project = await api.get(`projects/${encodeURIComponent(name)}`);
+  const roles =
+    isRecord(project) && Array.isArray(project.current_user_role_ids) ? project.current_user_role_ids : [];
+  return roles.includes(ROLE_IDS["projectAdmin"]);
+}
 
 /** Makes a robot account for nodes, and one for the next push. */
 export class RobotMaker {
@@ -83,10 +101,12 @@ export class RobotMaker {
       });
     const user = await api.get("users/current");
     const isAdmin = isRecord(user) && user.sysadmin_flag === true;
-    if (!isAdmin && (!isRecord(user) || projects.length !== 1))
+    if (!isAdmin && !(isRecord(user) && (await mayMakeIn(api, projects))))
       throw failedCheck(
-        `${asker.user ?? "An account without a login"} may not make robot accounts at ${asker.host} for ${projects.length} projects`,
-        ["log in as an administrator, or leave out --make-robots"],
+        `${asker.user ?? "An account without a login"} may not make robot accounts at ${asker.host} for ${count(projects.length, "project")}`,
+        [
+          "log in as an administrator, or for one project as its administrator (projectAdmin); or leave out --make-robots",
+        ],
       );
     // What Harbor takes: lower-case letters and digits, parted by one of ._-
     const name = bundle
@@ -125,7 +145,7 @@ export class RobotMaker {
   }
 
   /** @returns undefined when there is an account of this name */
-  async #one(role: Role): Promise<Robot | undefined> {
+  async #one(role: Role, access = ACCESS[role]): Promise<Robot | undefined> {
     const response = await this.#api.send("robots", {
       method: "POST",
       body: {
@@ -137,13 +157,17 @@ export class RobotMaker {
         permissions: this.#projects.map((namespace) => ({
           kind: "project",
           namespace,
-          access: ACCESS[role],
+          access,
         })),
       },
     });
     if (response.status === 409) {
       await response.discard();
       return undefined;
+    }
+    if (response.status === 400 && !access.every(isOld)) {
+      await response.discard();
+      return await this.#one(role, access.filter(isOld));
     }
     const what = `the robot account ${this.#name}-${role}`;
     if (response.status !== 201) throw await failure(response, what, this.#asker.host);

@@ -76,7 +76,10 @@ async function checkSparse(
     throw refusesSparse(host, sparse);
 }
 
-/** An upload is opened in each repository whose token does not say that it may be pushed to. */
+/**
+ * An upload is opened in each repository whose token does not say that it may be pushed to, and in one of
+ * each Harbor project that the account may not read: a proxy cache refuses it.
+ */
 async function checkRights(
   todo: ImageState[],
   { target, graph, repair, signal }: CheckOptions,
@@ -84,10 +87,17 @@ async function checkRights(
   const firsts = new Map<string, PushImage>();
   for (const { image } of todo)
     if (!firsts.has(image.root.repository)) firsts.set(image.root.repository, image);
+  const asked = new Set<string>();
+  const isUnread = async (repository: string): Promise<boolean> => {
+    const project = projectOf(repository);
+    if (asked.has(project)) return false;
+    asked.add(project);
+    return (await target.harbor?.project(project)) === "denied";
+  };
   const one = async ([repository, image]: [string, PushImage], stop: AbortSignal): Promise<void> => {
     const may = await target.client.mayPush(repository, stop);
     if (may === false) throw noPushRight(projectOf(repository), target.asker);
-    if (may === true || repair) return;
+    if (repair || (may === true && !(await isUnread(repository)))) return;
     const blob = (await graph(image.root.descriptor)).find(({ mediaType }) => !isManifestLike(mediaType));
     if (blob) await target.repository(repository).prepare(blob, stop);
   };

@@ -1,9 +1,11 @@
-import { planOf } from "../../copy.ts";
+import { graphOf, planOf } from "../../copy.ts";
+import { isAirgapError } from "../../errors.ts";
 import { count } from "../../format.ts";
 import type { Lock } from "../../lock/lock.ts";
 import { checkLandingNames, HARBOR_NAMES, type LandingRules, parseTarget } from "../../names/landing.ts";
 import { parseMapRule } from "../../names/map-rule.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
+import { isIndexType } from "../../oci/media-types.ts";
 import type { Registries } from "../../transport/registry/registries.ts";
 import type { RegistrySource } from "../../transport/registry/source.ts";
 import type { Source } from "../../transport/types.ts";
@@ -18,11 +20,11 @@ import { type Completed, type CountedOn, findCountedOn } from "./counted-on.ts";
 import { type ImageState, isComplete, takeInventory } from "./inventory.ts";
 import { withMade } from "./made.ts";
 import { commandOf, type PushOptions } from "./options.ts";
-import { carriedBy, landingsOf, planPush, projectOf } from "./plan.ts";
+import { carriedBy, landingsOf, type PushRoot, planPush, projectOf } from "./plan.ts";
 import { type PushedImage, type PushResult, resultOf } from "./result.ts";
 import { pretend, send } from "./send.ts";
 import type { ImageSignatures } from "./signatures.ts";
-import { PushTarget } from "./target.ts";
+import { isRunnableChild, PushTarget } from "./target.ts";
 
 export interface FillOptions extends PushOptions {
   bundle: { name: string; lock: Lock; source: Source; counted?: CountedOn | undefined };
@@ -131,13 +133,25 @@ export async function fillRegistry(options: FillOptions): Promise<PushResult> {
 /** With `--sign-key`: every image gets a signature, as one more attachment. */
 async function withSignatures(
   states: ImageState[],
-  { signer, registries, signal }: FillOptions,
-  { client }: PushTarget,
+  { signer, registries, signal, bundle }: FillOptions,
+  target: PushTarget,
 ): Promise<ImageSignatures> {
   if (signer === undefined) return { states, blobs: new Map() };
   const { signImages } = await import("./signatures.ts");
-  const open = (repository: string): RegistrySource => registries.source(client.host, repository);
-  return signImages(states, { signer, open, signal });
+  const open = (repository: string): RegistrySource => registries.source(target.client.host, repository);
+  // A Harbor that gives out only what is signed holds each image of an index to that.
+  const below = async (root: PushRoot): Promise<Descriptor[]> => {
+    if (!isIndexType(root.descriptor.mediaType) || !(await target.wantsSigned(root.repository))) return [];
+    const graph = await graphOf(bundle.source, root.descriptor, carriedBy(bundle.lock)).catch(noneIfGone);
+    return graph.filter(isRunnableChild(root));
+  };
+  return signImages(states, { signer, open, below, signal });
+}
+
+/** A delta may leave out the index that the target has. */
+function noneIfGone(error: unknown): Descriptor[] {
+  if (isAirgapError(error, "not-found")) return [];
+  throw error;
 }
 
 /** Bytes that each image reaches. */
@@ -150,15 +164,22 @@ async function sizesOf(states: ImageState[], graph: Graph): Promise<Map<ImageSta
   return sizes;
 }
 
-/** Says which images nobody can pull, and why. */
+/** Says which images nobody can pull, and why; and what is attached to images that can be pulled. */
 function warnOfWithheld(images: PushedImage[], { emit, target }: FillOptions): void {
-  const reasons = Map.groupBy(
-    images.filter(({ withheld }) => withheld !== undefined),
-    ({ withheld }) => withheld as string,
-  );
-  for (const [reason, held] of reasons)
-    emit({
-      type: "warning",
-      message: `Nobody can pull ${count(held.length, "image")} from ${target}, as a policy of the project forbids it (${reason.replace(/\.$/, "")}): ${held.map(({ name }) => name).join(", ")}. Sign or scan them there, or change the policy: Configuration, Deployment security`,
-    });
+  const attached = images
+    .filter(({ withheld }) => withheld === undefined)
+    .flatMap((image) => image.attached ?? []);
+  const warn = (all: { name: string; withheld?: string }[], what: string, plural: string): void => {
+    const reasons = Map.groupBy(
+      all.filter(({ withheld }) => withheld !== undefined),
+      ({ withheld }) => withheld as string,
+    );
+    for (const [reason, held] of reasons)
+      emit({
+        type: "warning",
+        message: `Nobody can pull ${count(held.length, what, plural)} from ${target}, as a policy of the project forbids it (${reason.replace(/\.$/, "")}): ${held.map(({ name }) => name).join(", ")}. Sign or scan them there, or change the policy: Configuration, Deployment security`,
+      });
+  };
+  warn(images, "image", "images");
+  warn(attached, "artifact that is attached to an image", "artifacts that are attached to images");
 }

@@ -11,6 +11,7 @@ import { type Digest, isDigest } from "../../oci/digest.ts";
 import { mapConcurrent } from "../../transport/map-concurrent.ts";
 import { listRepositories } from "../../transport/registry/catalog.ts";
 import { Registries } from "../../transport/registry/registries.ts";
+import { HarborApi } from "../harbor/api.ts";
 import { planPush } from "./plan.ts";
 
 export interface PrunePlanOptions {
@@ -97,7 +98,10 @@ export async function prunePlan(options: PrunePlanOptions): Promise<PrunePlan> {
     emit,
   });
   try {
-    const all = await listRepositories(registries.client(target.host), signal);
+    const client = registries.client(target.host);
+    // A wrong login is shown to a Harbor once.
+    if (await client.greetsAsHarbor()) await HarborApi.meet(client, undefined, signal);
+    const all = await listRepositories(client, signal);
     const { host, prefix } = target;
     const names = all.filter((name) => prefix === "" || name === prefix || name.startsWith(`${prefix}/`));
     emit({

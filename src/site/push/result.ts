@@ -2,9 +2,9 @@ import type { CopyTotals } from "../../copy.ts";
 import type { Lock } from "../../lock/lock.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { MadeRobots } from "../harbor/robots.ts";
-import { rootsOf } from "./content.ts";
 import { type ImageState, isComplete } from "./inventory.ts";
 import type { PushOptions } from "./options.ts";
+import type { PushRoot } from "./plan.ts";
 import { nameOf, type PushTarget } from "./target.ts";
 
 /** An image, and what it is called at the target. */
@@ -18,9 +18,9 @@ export interface PushedImage {
   state: "pushed" | "present" | "would-push";
   /** The digest that the tag had before. */
   replaced?: Digest;
-  /** A policy of the registry lets nobody pull it: its words. */
+  /** A policy of the registry lets nobody pull it, or its images for the platforms that are named: its words. */
   withheld?: string;
-  attached?: { name: string; digest: Digest; subject: string }[];
+  attached?: { name: string; digest: Digest; subject: string; withheld?: string }[];
 }
 
 /** What `airgap push --json` prints. */
@@ -74,14 +74,16 @@ function pushedImage(
 ): PushedImage {
   const { image, found } = state;
   const { digest, mediaType } = image.root.descriptor;
+  const reasonFor = (root: PushRoot): { withheld?: string } => {
+    const reason = withheld.get(nameOf(root));
+    return reason === undefined ? {} : { withheld: reason };
+  };
   const attached = image.attached.map((root) => ({
     name: nameOf(root),
     digest: root.descriptor.digest,
     subject: root.subject,
+    ...reasonFor(root),
   }));
-  const reason = rootsOf(state)
-    .map(({ root }) => withheld.get(nameOf(root)))
-    .find((words) => words !== undefined);
   return {
     image: image.from,
     name: image.to,
@@ -90,7 +92,7 @@ function pushedImage(
     bytes,
     state: word,
     ...(found.digest !== undefined && found.digest !== digest ? { replaced: found.digest } : {}),
-    ...(reason === undefined ? {} : { withheld: reason }),
+    ...reasonFor(image.root),
     ...(attached.length > 0 ? { attached } : {}),
   };
 }

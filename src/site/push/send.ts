@@ -8,7 +8,7 @@ import { mapConcurrent } from "../../transport/map-concurrent.ts";
 import type { Destination, Source } from "../../transport/types.ts";
 import { type Graph, type NewContent, rootsOf } from "./content.ts";
 import { type ImageState, isPresent } from "./inventory.ts";
-import type { PushTarget } from "./target.ts";
+import { isRunnableChild, type PushTarget } from "./target.ts";
 
 export interface SendOptions {
   target: PushTarget;
@@ -86,6 +86,12 @@ export async function send(
     stop.throwIfAborted();
     await copier.copy(jobFor(state, options));
     for (const { root } of rootsOf(state)) await target.readBack(root, stop);
+    const { root } = state.image;
+    await target.readChildren(
+      root,
+      (await options.graph(root.descriptor)).filter(isRunnableChild(root)),
+      stop,
+    );
     emit({ type: "item", item: state.image.to, state: "done", detail: state.image.root.descriptor.digest });
   };
   await mapConcurrent(todo, (state, stop) => limit(one, state, stop), signal);

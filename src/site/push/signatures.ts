@@ -31,6 +31,8 @@ export interface SigningOptions {
   signer: Signer;
   /** A repository of the target, to be read. */
   open(repository: string): RegistrySource;
+  /** The images of an index that need signatures of their own. */
+  below(root: PushRoot): Promise<Descriptor[]>;
   signal?: AbortSignal | undefined;
 }
 
@@ -40,30 +42,37 @@ export interface SigningOptions {
  */
 export async function signImages(states: ImageState[], options: SigningOptions): Promise<ImageSignatures> {
   const groups = Map.groupBy(states, ({ image: { root } }) => `${root.repository} ${root.descriptor.digest}`);
-  const made = new Map<string, Made>();
+  const made = new Map<string, Made[]>();
   await mapConcurrent(
     groups,
     async ([key, group], stop) => {
       const [{ image }] = group as [ImageState, ...ImageState[]];
       const asked = group.some(({ found }) => isPresent(found));
-      const found = asked ? await signatureThere(image.root, options, stop) : undefined;
-      made.set(key, found ?? signatureOf(image.root, options.signer));
+      const { repository } = image.root;
+      const below = (await options.below(image.root)).map(
+        (descriptor): PushRoot => ({ repository, reference: descriptor.digest, descriptor }),
+      );
+      const signatures: Made[] = [];
+      for (const root of [image.root, ...below]) {
+        const found = asked ? await signatureThere(root, options, stop) : undefined;
+        signatures.push(found ?? signatureOf(root, options.signer));
+      }
+      made.set(key, signatures);
     },
     options.signal,
   );
   return {
-    blobs: new Map([...made.values()].flatMap(({ blobs }) => blobs)),
+    blobs: new Map([...made.values()].flat().flatMap(({ blobs }) => blobs)),
     states: states.map((state) => {
       const { repository, descriptor } = state.image.root;
-      const one = made.get(`${repository} ${descriptor.digest}`) as Made;
-      const signature: Found = {
-        root: one.root,
-        digest: one.present ? one.root.descriptor.digest : undefined,
-      };
+      const signatures = made.get(`${repository} ${descriptor.digest}`) as Made[];
+      const found = signatures.map(
+        ({ root, present }): Found => ({ root, digest: present ? root.descriptor.digest : undefined }),
+      );
       return {
         ...state,
-        image: { ...state.image, attached: [...state.image.attached, one.root] },
-        attached: [...state.attached, signature],
+        image: { ...state.image, attached: [...state.image.attached, ...signatures.map(({ root }) => root)] },
+        attached: [...state.attached, ...found],
       };
     }),
   };

@@ -3,6 +3,7 @@ import type { Emit } from "../../events.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { isManifestLike } from "../../oci/media-types.ts";
+import { formatPlatform } from "../../oci/platform.ts";
 import { RegistryError } from "../../transport/registry/answer.ts";
 import type { RegistryClient } from "../../transport/registry/client.ts";
 import type { RegistryDestination } from "../../transport/registry/destination.ts";
@@ -130,6 +131,44 @@ export class PushTarget {
   }
 
   /**
+   * Asks for each image of an index that was sent: Harbor holds these to its policies one by one, and
+   * signing an index does not sign them. What is withheld is noted under the name of the index.
+   */
+  async readChildren(root: PushRoot, children: Descriptor[], signal?: AbortSignal): Promise<void> {
+    const name = nameOf(root);
+    if (this.withheld.has(name) || !(await this.mayWithhold(root.repository))) return;
+    const platforms = new Map<string, string[]>();
+    for (const descriptor of children) {
+      const { digest, platform } = descriptor;
+      const child: PushRoot = { repository: root.repository, reference: digest, descriptor };
+      await this.head(child, signal);
+      const reason = this.withheld.get(nameOf(child));
+      if (reason !== undefined)
+        platforms.set(reason, [
+          ...(platforms.get(reason) ?? []),
+          platform ? formatPlatform(platform) : digest,
+        ]);
+    }
+    if (platforms.size > 0)
+      this.withheld.set(
+        name,
+        [...platforms].map(([reason, held]) => `${held.join(", ")}: ${reason}`).join("; "),
+      );
+  }
+
+  /** Whether a project gives out only what is signed by cosign, as far as the account may know. */
+  async wantsSigned(repository: string): Promise<boolean> {
+    const project = await this.harbor?.project(projectOf(repository));
+    return typeof project === "object" && project.signed;
+  }
+
+  /** Whether a project's policies may keep manifests from being pulled, as far as the account may know. */
+  async mayWithhold(repository: string): Promise<boolean> {
+    const project = await this.harbor?.project(projectOf(repository));
+    return project === "denied" || (project !== undefined && project.policies.length > 0);
+  }
+
+  /**
    * Gives a tag its new manifest before any blob is sent. @returns whether the registry refuses
    * that because the tag is immutable
    */
@@ -200,7 +239,8 @@ export class PushTarget {
       {
         cause,
         suggestions: [
-          `restart ${this.harbor ? "Harbor's registry and Redis (docker compose restart redis registry)" : "the registry, or empty its cache"}, then run the same command again`,
+          // A restart of Redis alone does not do: it keeps its data.
+          `${this.harbor ? "empty the cache of Harbor's registry (docker exec redis redis-cli -n 1 flushdb)" : "restart the registry, or empty its cache"}, then run the same command again`,
         ],
       },
     );
@@ -210,3 +250,9 @@ export class PushTarget {
 /** `site/app:v1`, `site/app@sha256:…` */
 export const nameOf = ({ repository, reference }: PushRoot): string =>
   `${repository}${reference.includes(":") ? "@" : ":"}${reference}`;
+
+/** What nodes pull below an index: not what is attached to it as another child. */
+export const isRunnableChild =
+  ({ descriptor }: PushRoot) =>
+  ({ digest, mediaType, platform }: Descriptor): boolean =>
+    digest !== descriptor.digest && isManifestLike(mediaType) && platform?.os !== "unknown";

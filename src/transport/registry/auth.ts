@@ -26,6 +26,7 @@ export const HARBOR_SERVICE = "harbor-registry";
 
 const textOf = (scope: Scope): ScopeText =>
   scope.repository === "" ? "registry:catalog:*" : `repository:${scope.repository}:${scope.actions}`;
+const isCatalog = ([scope]: Scope[]): boolean => scope?.repository === "";
 const projectOf = (scope: Scope): string => scope.repository.split("/", 1)[0] as string;
 
 /**
@@ -36,6 +37,8 @@ export class Authorizer {
   readonly #options: AuthorizerOptions;
   #bearer: TokenService | undefined;
   #basic = false;
+  /** Harbor gives tokens for its catalog and takes none there. */
+  #isCatalogBasic = false;
   readonly #tokens = new Map<string, Promise<Token>>();
   /** Scopes that the server named for a request, besides ours. */
   readonly #extra = new Map<string, ScopeText[]>();
@@ -46,8 +49,9 @@ export class Authorizer {
 
   /** The `Authorization` for a request by all that is known so far; undefined for none. */
   async header(scopes: Scope[], signal?: AbortSignal): Promise<string | undefined> {
-    if (this.#bearer) return `Bearer ${(await this.#token(scopes, signal)).value}`;
-    if (!this.#basic) return undefined;
+    const basic = this.#isCatalogBasic && isCatalog(scopes);
+    if (this.#bearer && !basic) return `Bearer ${(await this.#token(scopes, signal)).value}`;
+    if (!this.#basic && !basic) return undefined;
     const credential = await this.#credential(scopes);
     return credential && "username" in credential
       ? basicAuthorization(credential.username, credential.password)
@@ -107,8 +111,10 @@ export class Authorizer {
         .split(" ")
         .filter((text) => text !== "" && !ours.has(text.slice(0, text.lastIndexOf(":"))));
       if (further.length > 0 && scopes.length > 0) this.#extra.set(this.#key(this.#needed(scopes)), further);
-    } else if (!this.#bearer && challenges.some(({ scheme }) => scheme === "basic")) {
-      this.#basic = true;
+    } else if (challenges.some(({ scheme }) => scheme === "basic")) {
+      // Harbor names Basic also where a token gives no right: only for the catalog it means what it says.
+      if (!this.#bearer) this.#basic = true;
+      else if (isCatalog(scopes)) this.#isCatalogBasic = true;
     }
   }
 

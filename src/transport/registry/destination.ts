@@ -92,14 +92,14 @@ export class RegistryDestination implements Destination {
 
   /**
    * Whether the registry really sends the bytes of a blob or manifest. A HEAD may be answered from a cache that
-   * outlives the content; this asks for the first byte.
+   * outlives the content, and so may the size of a blob whose file was cut short; this asks for the last byte.
    */
-  async isReadable(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean> {
+  async isReadable(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean | undefined> {
     if (isManifestLike(descriptor.mediaType))
       return await this.#isManifestReadable(descriptor.digest, signal);
     if (descriptor.size === 0) return await this.exists(descriptor, signal);
     const response = await this.client.send(pathOf(this.#repository, "blobs", descriptor.digest), {
-      headers: { range: "bytes=0-0" },
+      headers: { range: `bytes=${descriptor.size - 1}-${descriptor.size - 1}` },
       scopes: this.#repository.scopes,
       ...(signal ? { signal } : {}),
     });
@@ -170,13 +170,13 @@ export class RegistryDestination implements Destination {
     return false;
   }
 
-  async #isManifestReadable(digest: Digest, signal?: AbortSignal): Promise<boolean> {
+  async #isManifestReadable(digest: Digest, signal?: AbortSignal): Promise<boolean | undefined> {
     try {
       return (await this.readBack(digest, signal)) === digest;
     } catch (error) {
       if (isAirgapError(error, "not-found", "corrupt", "network")) return false;
-      // A policy of the project is before it (Harbor): it is there, and given to nobody.
-      if (error instanceof RegistryError && error.status === 412) return true;
+      // A policy of the project is before it (Harbor), also where the storage has lost it.
+      if (error instanceof RegistryError && error.status === 412) return undefined;
       throw error;
     }
   }
