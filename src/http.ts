@@ -60,8 +60,8 @@ export interface HttpResponse {
 }
 
 const CERTIFICATE_SUGGESTIONS = [
-  "name the authority that signed it: `--ca-file FILE`, or `caFile: FILE` for the host under `sources:`",
-  "or do not check its certificate: `--insecure`, or `insecure: true` there",
+  "name the authority that signed it: `--ca-file FILE`; in a spec `caFile: FILE` for the host under `sources:`",
+  "or do not check its certificate: `--insecure`; in a spec `insecure: true` there",
 ];
 const NAME_SUGGESTIONS = ["use a name that its certificate has, or issue a certificate for this name"];
 const MAX_REDIRECTS = 10;

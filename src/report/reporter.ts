@@ -118,6 +118,7 @@ class StreamReporter implements Reporter {
 
   /** How much was moved, how fast: once, at the end. */
   #summarise(now: number): void {
+    if (this.#options.progress === "json") this.#jsonProgress(now);
     const summary = this.#meter.summary(now);
     this.#tick();
     if (summary === undefined || this.#options.quiet || this.#options.progress !== "auto") return;

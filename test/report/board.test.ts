@@ -292,4 +292,22 @@ describe("what is printed of many hosts", () => {
     play(30, 5);
     expect(written.split("\n")[0]).toMatch(/^Error:/);
   });
+
+  it("for programs: the bytes once a second, and all of them at the end", () => {
+    report(undefined, { progress: "json" });
+    reporter.emit({ type: "plan", items: 1, bytes: 100 });
+    for (const bytes of [30, 30, 40]) {
+      vi.advanceTimersByTime(400);
+      reporter.emit({ type: "progress", item: "a", bytes });
+    }
+    reporter.end();
+    reporter.end();
+    const events = written
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { type: string; done?: number });
+    const told = events.filter(({ type }) => type === "progress").map(({ done }) => done);
+    expect(told.at(-1)).toBe(100);
+    expect(told.filter((done) => done === 100)).toHaveLength(1);
+  });
 });
