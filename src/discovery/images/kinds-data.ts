@@ -4,7 +4,7 @@
  * Sources: the API references of the projects.
  */
 export const NO_IMAGES: readonly string[] = `
-acme.cert-manager.io/* cert-manager.io/* trust.cert-manager.io/*
+acme.cert-manager.io/* airgap/* cert-manager.io/* trust.cert-manager.io/*
 argoproj.io/AppProject argoproj.io/Rollout argoproj.io/AnalysisTemplate argoproj.io/ClusterAnalysisTemplate argoproj.io/Experiment
 argoproj.io/Workflow argoproj.io/WorkflowTemplate argoproj.io/ClusterWorkflowTemplate argoproj.io/CronWorkflow argoproj.io/WorkflowEventBinding argoproj.io/Sensor argoproj.io/EventSource
 apps.openshift.io/* build.openshift.io/* config.openshift.io/* console.openshift.io/* image.openshift.io/* oauth.openshift.io/* project.openshift.io/* quota.openshift.io/* route.openshift.io/* security.openshift.io/* template.openshift.io/* user.openshift.io/*
