@@ -27,7 +27,7 @@ tekton.dev/* triggers.tekton.dev/* velero.io/* snapshot.kubevirt.io/* instancety
 operators.coreos.com/OperatorGroup operators.coreos.com/ClusterServiceVersion packages.operators.coreos.com/* ray.io/* kubeflow.org/* app.k8s.io/* nvidia.com/* nfd.k8s-sigs.io/* apps.kruise.io/*
 polardbx.aliyun.com/PolarDBXParameterTemplate polardbx.aliyun.com/PolarDBXParameter postgresql.cnpg.io/Backup postgresql.cnpg.io/ScheduledBackup postgresql.cnpg.io/Database postgresql.cnpg.io/ImageCatalog postgresql.cnpg.io/ClusterImageCatalog
 core.oam.dev/* pkg.crossplane.io/Lock dashboard.tekton.dev/* externaldns.k8s.io/* helm.cattle.io/HelmChartConfig management.cattle.io/* fleet.cattle.io/* node.k0sproject.io/* cluster.x-k8s.io/* infrastructure.cluster.x-k8s.io/* bootstrap.cluster.x-k8s.io/* controlplane.cluster.x-k8s.io/*
-kubeadm.k8s.io/* kubelet.config.k8s.io/* kubeproxy.config.k8s.io/* kubescheduler.config.k8s.io/* apiserver.config.k8s.io/* audit.k8s.io/* config.kubernetes.io/* kind.x-k8s.io/* client.authentication.k8s.io/*
+controller-runtime.sigs.k8s.io/* scorecard.operatorframework.io/* kubeadm.k8s.io/* kubelet.config.k8s.io/* kubeproxy.config.k8s.io/* kubescheduler.config.k8s.io/* apiserver.config.k8s.io/* audit.k8s.io/* config.kubernetes.io/* kind.x-k8s.io/* client.authentication.k8s.io/*
 `
   .trim()
   .split(/\s+/);

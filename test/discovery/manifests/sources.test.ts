@@ -62,6 +62,14 @@ describe("what a running cluster reports", () => {
       ),
     ).toEqual(["docker.io/library/nginx:1.27", `quay.io/a/b@${digest}`]);
   });
+
+  test("an id of an image is no name, in events, nodes and lists", () => {
+    const event = { kind: "Event", message: `Container image "${digest}" already present on machine` };
+    const node = { kind: "Node", status: { images: [{ names: [digest] }, { names: ["a".repeat(64)] }] } };
+    for (const object of [event, node])
+      expect(carried(JSON.stringify({ apiVersion: "v1", metadata: { name: "n" }, ...object }))).toEqual([]);
+    expect(imagesInList(new Text("x.txt", `${digest}\nacme/web:2.0\n`))).toBeUndefined();
+  });
 });
 
 describe("lists of images", () => {
@@ -160,6 +168,9 @@ describe("what stands for an image and is none", () => {
     ['"quay.io/x/y:bad tag"', "quay.io/x/y:bad tag"],
     ['"quay.io/x/y:"', "quay.io/x/y:"],
     ["quay.io/x/y@sha256:abc", "quay.io/x/y@sha256:abc"],
+    // The id of an image on one machine.
+    [digest, digest],
+    ["a".repeat(64), "a".repeat(64)],
     ["{{ image }}", "{{ image }}"],
     ["[a:1]", "[a:1]"],
   ])("%s is said, with its place", (image, written) => {
