@@ -68,13 +68,17 @@ const MAX_REDIRECTS = 10;
 /** How long to wait for the rest of an answer that is not needed. Milliseconds. */
 const DISCARD_MS = 10_000;
 
+/** Whether a parameter of this name in a URL is likely to hold a secret. */
+export const isSecretParameter = (name: string): boolean =>
+  /sig|token|secret|key|credential|password|auth|policy/i.test(name);
+
 /** A URL without user, password and query values: safe to show in a message. */
 export function redactUrl(url: string | URL): string {
   const shown = new URL(url);
   shown.username = "";
   shown.password = "";
   for (const key of new Set(shown.searchParams.keys())) {
-    if (/sig|token|secret|key|credential|password|auth|policy/i.test(key)) shown.searchParams.set(key, "***");
+    if (isSecretParameter(key)) shown.searchParams.set(key, "***");
   }
   return shown.href;
 }

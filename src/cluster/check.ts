@@ -1,6 +1,7 @@
 import { canonicalAddress, overlap, parseSubnet, type Subnet } from "../address.ts";
 import { AirgapError } from "../errors.ts";
 import { rulesOf } from "../kubernetes/rules.ts";
+import { isRecord } from "../oci/descriptor.ts";
 import type { Locate } from "../schema/document.ts";
 import { ENDPOINT_RULES } from "./check-endpoint.ts";
 import { ETCD_RULES } from "./check-etcd.ts";
@@ -47,6 +48,22 @@ const NOT_YET: [path: string, isAsked: (cluster: Cluster) => boolean, what: stri
     "nodes with IPv6 addresses",
   ],
 ];
+
+/** The same through kubeadm's own configuration, which is passed on as it stands. */
+const KUBEADM_RANGES: [kind: "ClusterConfiguration" | "KubeProxyConfiguration", ...keys: string[]][] = [
+  ["ClusterConfiguration", "networking", "podSubnet"],
+  ["ClusterConfiguration", "networking", "serviceSubnet"],
+  ["KubeProxyConfiguration", "clusterCIDR"],
+];
+
+function notYetByKubeadm({ kubeadm }: Cluster): string[] {
+  return KUBEADM_RANGES.flatMap(([kind, ...keys]) => {
+    const value = keys.reduce<unknown>((at, key) => (isRecord(at) ? at[key] : undefined), kubeadm[kind]);
+    if (typeof value !== "string" || !/[:,]/.test(value)) return [];
+    const what = value.includes(",") ? "dual stack" : "IPv6 networks";
+    return [`kubeadm.${[kind, ...keys].join(".")}: this version of airgap cannot install ${what}`];
+  });
+}
 
 function severalControlPlanes({ hosts, endpoint }: Cluster): string[] {
   const several = hosts.filter(({ roles }) => roles.includes("control-plane")).length > 1;
@@ -118,12 +135,10 @@ export function checkCluster(cluster: Cluster, locate: Locate, withHarbor: boole
 
 /** @throws AirgapError `spec` with everything that this version cannot install */
 export function refuseNotYet(cluster: Cluster, locate: Locate): void {
-  refuse(
-    NOT_YET.filter(([, isAsked]) => isAsked(cluster)).map(
-      ([path, , what]) => `${path}: this version of airgap cannot install ${what}`,
-    ),
-    locate,
+  const own = NOT_YET.filter(([, isAsked]) => isAsked(cluster)).map(
+    ([path, , what]) => `${path}: this version of airgap cannot install ${what}`,
   );
+  refuse([...own, ...notYetByKubeadm(cluster)], locate);
 }
 
 function refuse(problems: string[], locate: Locate): void {

@@ -27,12 +27,18 @@ export async function fromMirrors<T>(
   throw first;
 }
 
+/** Whether a message names a repository already. Its id as a part of a URL, or as any other word, does not. */
+function names(message: string, id: string): boolean {
+  const words = message.split(/[\s:,]/);
+  return words.some((word, i) => word === id && /^(?:[Rr]epository|of)$/.test(words[i - 1] ?? ""));
+}
+
 /** Names the repository, by its id in the spec, in whatever goes wrong while it is opened. */
 export async function named<T>(id: string, opening: Promise<T>): Promise<T> {
   try {
     return await opening;
   } catch (error) {
-    if (!(error instanceof AirgapError) || error.message.includes(id)) throw error;
+    if (!(error instanceof AirgapError) || names(error.message, id)) throw error;
     const { code, message, suggestions, ref, exit, data } = error;
     throw new AirgapError(code, `Repository ${id}: ${message}`, {
       cause: error,

@@ -14,6 +14,22 @@ describe("the ready-made specs", () => {
     expect((await readBundleSpec(join(folder, name))).name).toBe(name.replace(".yaml", "").toLowerCase());
   });
 
+  it.each(specs)("%s checks every signature, date and certificate", async (name) => {
+    const { packages = [], sources = {} } = await readBundleSpec(join(folder, name));
+    const text = JSON.stringify([packages, sources]);
+    expect(text).not.toMatch(/"(?:unsigned|checkValidUntil|gpgcheck|insecure)":/);
+    expect(text).not.toContain('"http:');
+  });
+
+  it.each(specs)("%s puts kubelet on nodes only", async (name) => {
+    const { packages = [] } = await readBundleSpec(join(folder, name));
+    for (const { install } of packages) {
+      const roles = Array.isArray(install) ? { all: install } : install;
+      for (const [role, asked] of Object.entries(roles))
+        if (role !== "control-plane" && role !== "worker") expect(asked.join(" ")).not.toContain("kube");
+    }
+  });
+
   it("all but the quickstart's have a cluster file", () => {
     for (const name of specs.filter((each) => each !== "quickstart.yaml"))
       expect(existsSync(join(folder, name.replace(".yaml", ".cluster.yaml"))), name).toBe(true);

@@ -486,6 +486,40 @@ describe("the cluster file", () => {
     });
   });
 
+  it.each<[string, string, Record<string, unknown>]>([
+    [
+      "dual stack",
+      "ClusterConfiguration.networking.podSubnet",
+      { ClusterConfiguration: { networking: { podSubnet: "10.244.0.0/16,fd00:10::/56" } } },
+    ],
+    [
+      "IPv6 networks",
+      "ClusterConfiguration.networking.serviceSubnet",
+      { ClusterConfiguration: { networking: { serviceSubnet: "fd00:96::/112" } } },
+    ],
+    [
+      "IPv6 networks",
+      "KubeProxyConfiguration.clusterCIDR",
+      { KubeProxyConfiguration: { clusterCIDR: "fd00::/56" } },
+    ],
+  ])("with %s by kubeadm's %s is refused too", async (name, path, kubeadm) => {
+    using scratch = new Scratch();
+    const file = scratch.write("cluster.yaml", clusterText({ kubeadm }));
+    await expect(readCluster(file)).rejects.toMatchObject({
+      code: "spec",
+      message: expect.stringMatching(
+        new RegExp(`cluster\\.yaml:\\d+:\\d+: kubeadm\\.${path}: .* cannot install ${name}`),
+      ),
+    });
+  });
+
+  it("with one IPv4 range by kubeadm's configuration is taken", async () => {
+    using scratch = new Scratch();
+    const networking = { podSubnet: "10.245.0.0/16", dnsDomain: "a.b" };
+    const over = { kubeadm: { ClusterConfiguration: { networking } } };
+    await readCluster(scratch.write("cluster.yaml", clusterText(over)));
+  });
+
   it("with two ranges is refused by line and column", () => {
     expect(problems(clusterText({ kubernetes: { podSubnet: "10.244.0.0/16,fd00::/56" } }))).toMatch(
       /cluster\.yaml:\d+:\d+: kubernetes\.podSubnet: .* cannot install dual stack/,

@@ -102,7 +102,7 @@ async function addFolder(
   if (obtained.folder === undefined) throw new AirgapError("spec", `${repository} leads outside the archive`);
   const folder = resolve(obtained.folder, repository.slice("file://".length));
   const inner: Obtained = {
-    tree: await readFolder(folder),
+    tree: await readFolder(folder, reach.leftOut),
     what: `${obtained.what}/charts/${name}`,
     origin: repository,
     folder,

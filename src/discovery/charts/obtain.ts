@@ -6,7 +6,7 @@ import type { Http } from "../../http.ts";
 import { describePlace, localPath, readPlace } from "../../transport/url.ts";
 import { fetchFromRepository, MAX_ARCHIVE } from "./helm-repository.ts";
 import { fetchFromRegistry, type OpenRepository } from "./oci.ts";
-import { type ChartFiles, readArchive, readFolder } from "./tree.ts";
+import { type ChartFiles, type LeftOut, readArchive, readFolder } from "./tree.ts";
 
 /** What is needed to fetch charts. */
 export interface ChartReach {
@@ -17,6 +17,8 @@ export interface ChartReach {
   registry?: OpenRepository | undefined;
   emit: Emit;
   signal?: AbortSignal | undefined;
+  /** Links in a folder that cannot be followed are left out and told; without it they are refused. */
+  leftOut?: LeftOut;
 }
 
 export interface Obtained {
@@ -100,7 +102,7 @@ export async function obtainChart(place: ChartPlace, reach: ChartReach): Promise
     });
   });
   if (found.isDirectory())
-    return { tree: await readFolder(path), what: basename(path), origin: chart, folder: path };
+    return { tree: await readFolder(path, reach.leftOut), what: basename(path), origin: chart, folder: path };
   return packaged(await readPlace(reach.http(), path, MAX_ARCHIVE), basename(path), chart);
 }
 

@@ -12,8 +12,8 @@ export type ChartFiles = Map<string, Buffer>;
 const MAX_TOTAL = 100 * 1024 * 1024;
 const MAX_FILES = 20_000;
 
-function refuse(what: string, why: string): AirgapError {
-  return new AirgapError("spec", `The chart ${what} is refused: ${why}`);
+function refuse(what: string, why: string, suggestions: string[] = []): AirgapError {
+  return new AirgapError("spec", `The chart ${what} is refused: ${why}`, { suggestions });
 }
 
 class Builder {
@@ -97,14 +97,25 @@ async function follow(path: string, real: string, home: string): Promise<string 
   return inside(await workingTree(home)) ? home : undefined;
 }
 
+/** Hears of a link that is left out, and why. */
+export type LeftOut = (message: string) => void;
+
 /**
- * Reads a chart's folder, links too. A link that leads out of it and its working tree is refused, except
+ * Reads a chart's folder, links too. A link that leads out of it and its working tree is not followed, except
  * for a linked sub-chart. `.git` is left out.
+ * @param leftOut hears of links that lead nowhere or outside; without it they are refused
  * @throws AirgapError `spec`
  */
-export async function readFolder(folder: string): Promise<ChartFiles> {
+export async function readFolder(folder: string, leftOut?: LeftOut): Promise<ChartFiles> {
   const builder = new Builder(folder);
   const root = await realpath(folder);
+  const refuseLink = (shown: string, why: string): undefined => {
+    if (leftOut === undefined)
+      throw refuse(folder, `the link ${shown} ${why}`, [
+        `cp -rL ${folder} COPY  # a chart with the content in place of its links, if you trust where they lead`,
+      ]);
+    leftOut(`${folder}: the link ${shown} ${why}: what it stands for is not in the answer`);
+  };
   const visit = async (directory: string, above: string[], home: string): Promise<void> => {
     if (above.length > 32) throw refuse(folder, "its folders are nested more than 32 deep");
     for (const entry of (await readdir(directory, { withFileTypes: true })).sort((a, b) =>
@@ -113,11 +124,15 @@ export async function readFolder(folder: string): Promise<ChartFiles> {
       if (entry.name === ".git") continue;
       const path = join(directory, entry.name);
       const shown = relative(folder, path);
-      const real = await realpath(path).catch((cause) => {
-        throw refuse(folder, `the link ${shown} is broken (${messageOf(cause)})`);
-      });
+      const real = await realpath(path).catch((cause) =>
+        refuseLink(shown, `is broken (${messageOf(cause)})`),
+      );
+      if (real === undefined) continue;
       const within = real.startsWith(home + sep) ? home : await follow(path, real, home);
-      if (within === undefined) throw refuse(folder, `the link ${shown} leads outside the chart`);
+      if (within === undefined) {
+        refuseLink(shown, "leads outside the chart");
+        continue;
+      }
       if (above.includes(real)) throw refuse(folder, `the link ${shown} leads back to a folder above it`);
       const found = await stat(real);
       if (found.isDirectory()) await visit(path, [...above, real], within);

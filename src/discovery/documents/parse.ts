@@ -81,7 +81,8 @@ export function parseOne(text: Text, start = 0, end = text.text.length): Node | 
 }
 
 function parseLeniently(text: Text, from: number, end: number): { document: Parsed; source: Indented } {
-  const written = text.text.slice(from, end);
+  // A carriage return alone ends a line too (YAML 1.2, 5.4); the parser knows it before a line feed only.
+  const written = text.text.slice(from, end).replace(/\r(?!\n)/g, "\n");
   let source = new Indented(written);
   let document = parseYaml(written);
   let error = seriousError(document.errors);

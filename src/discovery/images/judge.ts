@@ -75,6 +75,12 @@ const WORDS = new Set([
 const FILE =
   /\.(?:png|jpe?g|svg|gif|ico|webp|bmp|tiff?|qcow2|iso|img|raw|vmdk|vhdx?|ova|tar|t?gz|xz|zip|bz2|zst|ya?ml|json|txt|md|html?|css|js|ts|go|py|sh|conf|cfg|ini|toml|pem|crt|key|log|sock|service|so|exe|jar|war|git|proto|wasm)$/i;
 
+/**
+ * The id of an image on one machine, as docker and kubelet print it. Docker reads no such name:
+ * https://github.com/distribution/reference/blob/main/normalize.go
+ */
+const IMAGE_ID = /^(?:sha256:)?[0-9a-f]{64}$/;
+
 /** Whether the text itself names a host, instead of using Docker's default. */
 function namesHost(text: string, { host }: Reference): boolean {
   return host !== "docker.io" || /^(?:index\.)?docker\.io\//i.test(text);
@@ -173,7 +179,7 @@ function fits(text: string, reference: Reference, name: string): boolean {
 export function judge(written: string, evidence: Evidence, name = ""): Judged | undefined {
   const scheme = /^(docker|oci):\/\//.exec(written);
   const text = scheme ? written.slice(scheme[0].length) : written;
-  if (text.length < 2 || text.length > 512) return undefined;
+  if (text.length < 2 || text.length > 512 || IMAGE_ID.test(text)) return undefined;
   const reference = tryParseReference(text);
   if (reference === undefined) return undefined;
   if (scheme?.[1] === "oci") return { reference, confidence: "possible", artifact: true };

@@ -4,7 +4,7 @@
  * Sources: the API references of the projects.
  */
 export const NO_IMAGES: readonly string[] = `
-acme.cert-manager.io/* cert-manager.io/* trust.cert-manager.io/*
+acme.cert-manager.io/* airgap/* cert-manager.io/* trust.cert-manager.io/*
 argoproj.io/AppProject argoproj.io/Rollout argoproj.io/AnalysisTemplate argoproj.io/ClusterAnalysisTemplate argoproj.io/Experiment
 argoproj.io/Workflow argoproj.io/WorkflowTemplate argoproj.io/ClusterWorkflowTemplate argoproj.io/CronWorkflow argoproj.io/WorkflowEventBinding argoproj.io/Sensor argoproj.io/EventSource
 apps.openshift.io/* build.openshift.io/* config.openshift.io/* console.openshift.io/* image.openshift.io/* oauth.openshift.io/* project.openshift.io/* quota.openshift.io/* route.openshift.io/* security.openshift.io/* template.openshift.io/* user.openshift.io/*
@@ -20,14 +20,14 @@ operator.victoriametrics.com/VMRule operator.victoriametrics.com/VMServiceScrape
 grafana.integreatly.org/GrafanaAlertRuleGroup grafana.integreatly.org/GrafanaContactPoint grafana.integreatly.org/GrafanaDashboard grafana.integreatly.org/GrafanaDatasource grafana.integreatly.org/GrafanaFolder grafana.integreatly.org/GrafanaNotificationPolicy
 image.toolkit.fluxcd.io/* notification.toolkit.fluxcd.io/* source.toolkit.fluxcd.io/* kustomize.toolkit.fluxcd.io/* kustomize.config.k8s.io/*
 kafka.strimzi.io/KafkaTopic kafka.strimzi.io/KafkaUser kafka.strimzi.io/KafkaNodePool kafka.strimzi.io/KafkaConnector kafka.strimzi.io/KafkaRebalance core.strimzi.io/*
-ceph.rook.io/CephBlockPool ceph.rook.io/CephClient ceph.rook.io/CephFilesystemSubVolumeGroup ceph.rook.io/CephBlockPoolRadosNamespace objectbucket.io/*
+ceph.rook.io/CephBlockPool ceph.rook.io/CephClient ceph.rook.io/CephFilesystem ceph.rook.io/CephFilesystemSubVolumeGroup ceph.rook.io/CephBlockPoolRadosNamespace ceph.rook.io/CephObjectStore ceph.rook.io/CephObjectStoreUser ceph.rook.io/CephObjectRealm ceph.rook.io/CephObjectZone ceph.rook.io/CephObjectZoneGroup ceph.rook.io/CephBucketTopic ceph.rook.io/CephBucketNotification objectbucket.io/*
 rabbitmq.com/Binding rabbitmq.com/Exchange rabbitmq.com/Permission rabbitmq.com/Policy rabbitmq.com/Queue rabbitmq.com/User rabbitmq.com/Vhost
 serving.knative.dev/* eventing.knative.dev/* messaging.knative.dev/* sources.knative.dev/* flows.knative.dev/* networking.internal.knative.dev/* caching.internal.knative.dev/*
 tekton.dev/* triggers.tekton.dev/* velero.io/* snapshot.kubevirt.io/* instancetype.kubevirt.io/* kubevirt.io/VirtualMachine kubevirt.io/VirtualMachineInstance
 operators.coreos.com/OperatorGroup operators.coreos.com/ClusterServiceVersion packages.operators.coreos.com/* ray.io/* kubeflow.org/* app.k8s.io/* nvidia.com/* nfd.k8s-sigs.io/* apps.kruise.io/*
-postgresql.cnpg.io/Backup postgresql.cnpg.io/ScheduledBackup postgresql.cnpg.io/Database postgresql.cnpg.io/ImageCatalog postgresql.cnpg.io/ClusterImageCatalog
+polardbx.aliyun.com/PolarDBXParameterTemplate polardbx.aliyun.com/PolarDBXParameter postgresql.cnpg.io/Backup postgresql.cnpg.io/ScheduledBackup postgresql.cnpg.io/Database postgresql.cnpg.io/ImageCatalog postgresql.cnpg.io/ClusterImageCatalog
 core.oam.dev/* pkg.crossplane.io/Lock dashboard.tekton.dev/* externaldns.k8s.io/* helm.cattle.io/HelmChartConfig management.cattle.io/* fleet.cattle.io/* node.k0sproject.io/* cluster.x-k8s.io/* infrastructure.cluster.x-k8s.io/* bootstrap.cluster.x-k8s.io/* controlplane.cluster.x-k8s.io/*
-kubeadm.k8s.io/* kubelet.config.k8s.io/* kubeproxy.config.k8s.io/* kubescheduler.config.k8s.io/* apiserver.config.k8s.io/* audit.k8s.io/* config.kubernetes.io/* kind.x-k8s.io/* client.authentication.k8s.io/*
+controller-runtime.sigs.k8s.io/* scorecard.operatorframework.io/* kubeadm.k8s.io/* kubelet.config.k8s.io/* kubeproxy.config.k8s.io/* kubescheduler.config.k8s.io/* apiserver.config.k8s.io/* audit.k8s.io/* config.kubernetes.io/* kind.x-k8s.io/* client.authentication.k8s.io/*
 `
   .trim()
   .split(/\s+/);

@@ -32,10 +32,17 @@ export function operatorImages(
     if (resources.length > 0 && silent.length === 0) continue;
     one(operator, own, silent, found);
   }
+  if (objects.some(isSpec))
+    found.warnings.push(
+      "a spec of airgap stands for more images than its text names; `airgap build SPEC -o FILE --dry-run` prints them all",
+    );
   const unknown = unknownKinds(objects, operators);
   if (unknown !== undefined) found.warnings.push(unknown);
   return found;
 }
+
+const isSpec = (object: Mapping): boolean =>
+  stringAt(object, "kind") === "Bundle" && (stringAt(object, "apiVersion") ?? "").startsWith("airgap/");
 
 const KNOWN = new Set(NO_IMAGES);
 

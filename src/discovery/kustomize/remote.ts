@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AirgapError, messageOf } from "../../errors.ts";
 import { run } from "../../host/process.ts";
+import { isSecretParameter } from "../../http.ts";
 
 /** A folder of a repository that a kustomization names by URL. */
 export interface RemoteBase {
@@ -23,8 +24,15 @@ export function isRemoteBase(name: string): boolean {
   );
 }
 
-/** A remote name without credentials. */
-export const shownRemote = (name: string): string => name.replace(/\/\/[^/@\s]*:[^/@\s]*@/, "//");
+/**
+ * A remote name without credentials, for messages and the lock. By http(s) a user alone is often a token;
+ * by ssh it is only a name.
+ */
+export const shownRemote = (name: string): string =>
+  name
+    .replace(/(https?:\/\/)[^/?#\s]*@/i, "$1")
+    .replace(/\/\/[^/?#\s]*:[^/?#\s]*@/, "//")
+    .replace(/([?&][^=&#]*=)[^&#]*/g, (all, key: string) => (isSecretParameter(key) ? `${key}***` : all));
 
 /** A single file by URL: fetched as it is, not by git. */
 export const isFileUrl = (name: string): boolean => /^https?:\/\/[^?]+\.(?:ya?ml|json)(?:\?.*)?$/i.test(name);

@@ -38,8 +38,13 @@ export function findImagesAt(options: FindOptions): Promise<FoundImages> {
   const { paths, kubeVersion, stdin, incomplete } = options;
   return withOutside(options, async (outside) => {
     const warnings: string[] = [];
+    const leftOut = (message: string): void => {
+      warnings.push(message);
+      incomplete?.();
+    };
     const { finds } = await searchPaths(paths, {
       ...outside,
+      reach: { ...outside.reach, leftOut },
       whole: false,
       kubeVersion,
       ...(stdin ? { stdin } : {}),

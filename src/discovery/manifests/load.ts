@@ -9,11 +9,11 @@ import { emitStream } from "../documents/emit.ts";
 import type { Node } from "../documents/node.ts";
 import { MAX_FILE } from "../documents/parse.ts";
 import { Text } from "../documents/text.ts";
-import { imagesInList } from "../images/list.ts";
-import type { Sighting } from "../images/sighting.ts";
+import { imagesInList, imagesInText, mostlyImages } from "../images/list.ts";
+import type { Sighting, Unread } from "../images/sighting.ts";
 import { buildKustomization } from "../kustomize/build.ts";
 import { kindOfFolder, readTree } from "./folder.ts";
-import { decode, documentsOf, isObject, readText, sightingsInText } from "./read.ts";
+import { decode, documentsOf, isObject, readText } from "./read.ts";
 
 /** A unit that is applied: a file as it is, a built kustomization, or a rendered chart. */
 export interface Loaded {
@@ -26,6 +26,8 @@ export interface Loaded {
   documents: Node[];
   /** Images that were found outside the documents: in a chart, in a text that is not YAML. */
   sightings?: Sighting[];
+  /** Lines of a list of images that name none. */
+  unread?: Unread[];
   chart?: ChartFinds;
   /** URLs that a kustomization was built from, besides its files. */
   remotes?: string[];
@@ -104,9 +106,26 @@ async function loadUrl(url: string, { reach }: LoadOptions): Promise<Loaded> {
   const bytes = await readPlace(reach.http(), url, MAX_FILE, undefined, reach.signal);
   const text = new Text(describePlace(url), decode(bytes, describePlace(url)));
   const title = basename(new URL(url).pathname) || "manifest.yaml";
+  return loadText(text, title);
+}
+
+/** A text that the user named: a list of images, or documents. */
+function loadText(text: Text, title: string): Loaded {
   const list = imagesInList(text);
   if (list !== undefined) return { title, kind: "list", text, documents: [], sightings: list };
-  return { title, kind: "file", text, documents: documentsOf(text) };
+  let documents: Node[] | undefined;
+  let failure: unknown;
+  try {
+    documents = documentsOf(text);
+  } catch (error) {
+    failure = error;
+  }
+  // Any text without a colon is a document of YAML: a scalar.
+  if (documents?.some(({ kind }) => kind !== "scalar")) return { title, kind: "file", text, documents };
+  const mixed = mostlyImages(text);
+  if (mixed !== undefined) return { title, kind: "list", text, documents: [], ...mixed };
+  if (documents === undefined) throw failure;
+  return { title, kind: "file", text, documents };
 }
 
 /** @param lenient for a file that the user did not name: other text than YAML is searched as text, and documents without objects count little */
@@ -118,16 +137,13 @@ function loadFile(
   options: LoadOptions,
 ): Loaded {
   const text = new Text(name, content);
-  const list = lenient ? undefined : imagesInList(text);
-  if (list !== undefined) return { title, kind: "list", text, documents: [], sightings: list };
+  if (!lenient) return loadText(text, title);
   try {
-    const documents = documentsOf(text);
-    const objects = documents.filter(isObject);
-    return { title, kind: "file", text, documents: lenient ? objects : documents };
+    return { title, kind: "file", text, documents: documentsOf(text).filter(isObject) };
   } catch (error) {
-    if (!lenient || options.strict || !(error instanceof AirgapError)) throw error;
+    if (options.strict || !(error instanceof AirgapError)) throw error;
     options.warn(`${error.message}; it was searched as text, which finds fewer images`);
-    return { title, kind: "file", text, documents: [], sightings: sightingsInText(text) };
+    return { title, kind: "file", text, documents: [], sightings: imagesInText(text) };
   }
 }
 

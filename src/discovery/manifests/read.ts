@@ -4,8 +4,6 @@ import type { Node } from "../documents/node.ts";
 import { get } from "../documents/node.ts";
 import { MAX_FILE, parseStream } from "../documents/parse.ts";
 import type { Text } from "../documents/text.ts";
-import { scanText } from "../images/scan.ts";
-import { canonical, type Sighting } from "../images/sighting.ts";
 
 /** @throws AirgapError `spec` for anything but a readable file of at most `MAX_FILE` bytes */
 export async function readText(path: string): Promise<string> {
@@ -41,22 +39,4 @@ export function isObject(root: Node): boolean {
 /** All documents of a text. @throws AirgapError `spec` with file and line */
 export function documentsOf(text: Text): Node[] {
   return [...parseStream(text)].map(({ root }) => root);
-}
-
-/** The images in a text that is not YAML, such as a template. */
-export function sightingsInText(text: Text): Sighting[] {
-  return scanText(text.text).map((hit) => {
-    const span = { in: text, start: hit.start, end: hit.end };
-    const { reference, confidence, artifact } = hit;
-    return {
-      reference: canonical(reference),
-      written: text.text.slice(hit.start, hit.end),
-      confidence,
-      how: "text",
-      path: hit.by ?? "",
-      span,
-      stretches: { names: [span], whole: true },
-      ...(artifact ? { artifact } : {}),
-    };
-  });
 }

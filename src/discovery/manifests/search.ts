@@ -51,7 +51,7 @@ export function sightingsOf(
     ...walked.flatMap((root) => walkDocument(root, { taken, unread })),
     ...loaded.flatMap((each) => each.sightings ?? []),
   ];
-  for (const each of loaded.flatMap(({ chart }) => chart?.unread ?? [])) unread(each);
+  for (const each of loaded.flatMap((one) => one.unread ?? one.chart?.unread ?? [])) unread(each);
   const operators = operatorImages(
     loaded.flatMap(({ documents }) => documents),
     sightings,

@@ -9,6 +9,7 @@ import { describe, expect, test } from "vitest";
 import { compareVersions, inRange, newest } from "../../../src/discovery/charts/semver.ts";
 import { readArchive, readFolder } from "../../../src/discovery/charts/tree.ts";
 import type { Find } from "../../../src/discovery/images/find.ts";
+import { findImagesAt } from "../../../src/discovery/manifests/find-images.ts";
 import { searchPaths } from "../../../src/discovery/manifests/search.ts";
 import { Http } from "../../../src/http.ts";
 import { digestOf } from "../../../src/oci/digest.ts";
@@ -405,6 +406,32 @@ describe("charts that lead out are refused", () => {
     expect((await readFolder(folder)).has("files/a.yaml")).toBe(true);
     symlinkSync("/etc/hostname", join(library, "secret"));
     await expect(readFolder(folder)).rejects.toThrow(/charts\/lib\/secret leads outside/);
+  });
+
+  test("links that cannot be followed are left out and told where the chart is only searched", async () => {
+    using scratch = new Scratch();
+    const folder = write(scratch, "shop", {
+      "Chart.yaml": "name: shop\nversion: 0.1.0\n",
+      "values.yaml": "image: reg.site/web:1\n",
+    });
+    symlinkSync("/etc/hostname", join(folder, "outside.json"));
+    symlinkSync("missing.json", join(folder, "broken.json"));
+    await expect(readFolder(folder)).rejects.toMatchObject({
+      suggestions: [expect.stringMatching(/^cp -rL/)],
+    });
+    let complete = true;
+    const { images, warnings } = await findImagesAt({
+      ...{ paths: [folder], values: [], set: [], emit: () => {} },
+      incomplete: () => {
+        complete = false;
+      },
+    });
+    expect(images.map(({ reference }) => reference)).toEqual(["reg.site/web:1"]);
+    expect(warnings.slice(0, 2)).toEqual([
+      expect.stringMatching(/the link broken\.json is broken .*not in the answer/),
+      expect.stringMatching(/the link outside\.json leads outside the chart: .*not in the answer/),
+    ]);
+    expect(complete).toBe(false);
   });
 
   test("a link that leads back to its own folder ends", async () => {

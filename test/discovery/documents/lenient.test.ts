@@ -32,6 +32,7 @@ describe("what kubectl, helm and kustomize read, and the specification of YAML d
     ],
     ["in a list in a list", "a:\n- - k: 'b\n  c'\n    d: e\n", [[{ k: "b c", d: "e" }]]],
     ["with carriage returns", "a:\r\n  k: 'x\r\n  y'\r\n  z: x\r\n", { k: "x y", z: "x" }],
+    ["with carriage returns alone", "a:\r  k: 'x\r  y'\r  z: |\r    1\r    2\r", { k: "x y", z: "1\n2\n" }],
     ["a list at the margin", "a:\n- k: [\n1,\n2\n]\n  b: {\nx: y\n}\n", [{ k: ["1", "2"], b: { x: "y" } }]],
     [
       "with comments, blank lines and brackets in texts",

@@ -7,7 +7,7 @@ import { parseAllDocuments } from "yaml";
 import { emitStream } from "../../../src/discovery/documents/emit.ts";
 import { findImages } from "../../../src/discovery/images/find.ts";
 import { buildKustomization } from "../../../src/discovery/kustomize/build.ts";
-import { parseRemote } from "../../../src/discovery/kustomize/remote.ts";
+import { parseRemote, shownRemote } from "../../../src/discovery/kustomize/remote.ts";
 
 const folders: string[] = [];
 afterEach(() => {
@@ -213,6 +213,19 @@ describe("remote bases", () => {
     ["git::https://git.site/a/b//c?ref=v1", "https://git.site/a/b", "c", "v1"],
   ])("%s", (name, address, path, ref) => {
     expect(parseRemote(name)).toEqual({ repository: address, path, ref });
+  });
+
+  test.each([
+    ["https://ghp_token@github.com/o/r//d?ref=v1", "https://github.com/o/r//d?ref=v1"],
+    ["https://me:p@ss@git.site/o/r?ref=v1", "https://git.site/o/r?ref=v1"],
+    ["git::https://token@git.site/o/r//d?ref=v1", "git::https://git.site/o/r//d?ref=v1"],
+    ["https://git.site/x.yaml?private_token=abc&ref=v1", "https://git.site/x.yaml?private_token=***&ref=v1"],
+    ["ssh://git@git.site:2222/a/b.git?ref=v1", "ssh://git@git.site:2222/a/b.git?ref=v1"],
+    ["ssh://git:pass@git.site/a/b.git", "ssh://git.site/a/b.git"],
+    ["git@github.com:o/r.git//deploy?ref=v1", "git@github.com:o/r.git//deploy?ref=v1"],
+    ["github.com/o/r//users/a@b?ref=v1", "github.com/o/r//users/a@b?ref=v1"],
+  ])("%s is shown, and put into the lock, without its login", (name, shown) => {
+    expect(shownRemote(name)).toBe(shown);
   });
 
   test.each(["https://github.com/o/r//../../etc?ref=v1", "-upload-pack=x//y", "ext::sh -c x//y"])(

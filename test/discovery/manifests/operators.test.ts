@@ -113,6 +113,13 @@ describe("what operators pull beside what files name", () => {
     expect(warnings.join()).toContain(said);
   });
 
+  test("a spec of ours names more than it says; a cluster file has no images", () => {
+    const ours = (kind: string): string[] =>
+      ask(`apiVersion: airgap/v1\nkind: ${kind}\nname: site\n`).warnings;
+    expect(ours("Bundle")).toEqual([expect.stringMatching(/airgap build SPEC/)]);
+    expect(ours("Cluster")).toEqual([]);
+  });
+
   test("every version of a product in variables: how many, and how to choose", () => {
     const env = ["7.0.1", "7.0.2", "8.0.0"].map(
       (v) => `{ name: RELATED_IMAGE_DB_${v.replaceAll(".", "_")}, value: 'reg.site/db:${v}' }`,

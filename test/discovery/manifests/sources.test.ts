@@ -4,6 +4,7 @@ import { Text } from "../../../src/discovery/documents/text.ts";
 import { findImages, group } from "../../../src/discovery/images/find.ts";
 import { imagesInList } from "../../../src/discovery/images/list.ts";
 import { walkDocument } from "../../../src/discovery/images/walk.ts";
+import { findImagesAt } from "../../../src/discovery/manifests/find-images.ts";
 import { describeUnread, searchPaths } from "../../../src/discovery/manifests/search.ts";
 import { Http } from "../../../src/http.ts";
 import { Scratch } from "../../support/scratch.ts";
@@ -61,6 +62,14 @@ describe("what a running cluster reports", () => {
       ),
     ).toEqual(["docker.io/library/nginx:1.27", `quay.io/a/b@${digest}`]);
   });
+
+  test("an id of an image is no name, in events, nodes and lists", () => {
+    const event = { kind: "Event", message: `Container image "${digest}" already present on machine` };
+    const node = { kind: "Node", status: { images: [{ names: [digest] }, { names: ["a".repeat(64)] }] } };
+    for (const object of [event, node])
+      expect(carried(JSON.stringify({ apiVersion: "v1", metadata: { name: "n" }, ...object }))).toEqual([]);
+    expect(imagesInList(new Text("x.txt", `${digest}\nacme/web:2.0\n`))).toBeUndefined();
+  });
 });
 
 describe("lists of images", () => {
@@ -109,6 +118,38 @@ describe("lists of images", () => {
   });
 });
 
+describe("lists with lines that are something else", () => {
+  const read = async (text: string) => {
+    using scratch = new Scratch();
+    const path = scratch.write("images.txt", text);
+    const { images, warnings } = await findImagesAt({ paths: [path], values: [], set: [], emit: () => {} });
+    return [images.map(({ reference }) => reference), warnings.map((each) => each.replace(/^.*images/, ""))];
+  };
+  const is = (line: number, text: string) =>
+    `.txt:${line}: '${text}' is not an image; the bundle will have no image for it`;
+
+  test.each([
+    ["a heading", "Images of Acme:\nacme/web:2.0\nacme/db:9.1\n", is(1, "Images of Acme:")],
+    ["a template", "{{ .hub }}/a:1\nacme/web:2.0\n\nacme/db:9.1\n", is(1, "{{ .hub }}/a:1")],
+    ["a word", "acme/web:2.0\nacme/db:9.1\n;end\n", is(3, ";end")],
+  ])("%s: the others are found without a host too, and it is named", async (_, text, warning) => {
+    expect(await read(text)).toEqual([["docker.io/acme/db:9.1", "docker.io/acme/web:2.0"], [warning]]);
+  });
+
+  test("a line of words is searched as text", async () => {
+    const found = ["docker.io/acme/db:9.1", "docker.io/acme/web:2.0", "reg.site/a:1"];
+    expect(await read("acme/web:2.0\nthen reg.site/a:1 as well\nacme/db:9.1\n")).toEqual([found, []]);
+  });
+
+  test("prose that names an image, and YAML, are no lists", async () => {
+    expect(await read("acme/web:2.0\nis what we use\nbeside redis\n")).toEqual([[], []]);
+    expect(await read("images:\n- acme/web:2.0\n- acme/db:9.1\n")).toEqual([
+      ["docker.io/acme/db:9.1", "docker.io/acme/web:2.0"],
+      [],
+    ]);
+  });
+});
+
 describe("what stands for an image and is none", () => {
   const ask = (containers: string): string[] => {
     const said: string[] = [];
@@ -127,6 +168,9 @@ describe("what stands for an image and is none", () => {
     ['"quay.io/x/y:bad tag"', "quay.io/x/y:bad tag"],
     ['"quay.io/x/y:"', "quay.io/x/y:"],
     ["quay.io/x/y@sha256:abc", "quay.io/x/y@sha256:abc"],
+    // The id of an image on one machine.
+    [digest, digest],
+    ["a".repeat(64), "a".repeat(64)],
     ["{{ image }}", "{{ image }}"],
     ["[a:1]", "[a:1]"],
   ])("%s is said, with its place", (image, written) => {
