@@ -1,4 +1,4 @@
-import { parseRelation } from "../../src/packages/rpm/relation.ts";
+import { parseRelation, type Relation, type Simple } from "../../src/packages/rpm/relation.ts";
 import { compareEvr, rangesOverlap } from "../../src/packages/rpm/version.ts";
 import type { Random } from "./random.ts";
 import type { TestRpm } from "./rpm-metadata.ts";
@@ -117,26 +117,49 @@ function randomHost(
     before = host.length;
     const there = host;
     const has = (text: string, except?: string): boolean =>
-      there.some((other) => other.name !== except && fulfils(other, text));
+      holds(
+        there.filter((other) => other.name !== except),
+        parseRelation(text),
+      );
     host = there.filter(
       (rpm) =>
-        (rpm.requires ?? []).every((text) => !text.startsWith("(") && has(text)) &&
-        ![...(rpm.conflicts ?? []), ...(rpm.obsoletes ?? [])].some(
-          (text) => text.startsWith("(") || has(text, rpm.name),
-        ),
+        (rpm.requires ?? []).every((text) => has(text)) &&
+        ![...(rpm.conflicts ?? []), ...(rpm.obsoletes ?? [])].some((text) => has(text, rpm.name)),
     );
   }
   return host;
 }
 
-function fulfils(rpm: TestRpm, text: string): boolean {
-  const wanted = parseRelation(text);
+/** Whether packages that are there fulfil a relation together. */
+function holds(there: TestRpm[], wanted: Relation): boolean {
+  switch (wanted.kind) {
+    case "and":
+      return holds(there, wanted.left) && holds(there, wanted.right);
+    case "or":
+      return holds(there, wanted.left) || holds(there, wanted.right);
+    case "if":
+      return holds(there, wanted.condition)
+        ? holds(there, wanted.left)
+        : wanted.otherwise === undefined || holds(there, wanted.otherwise);
+    case "unless":
+      return holds(there, wanted.condition)
+        ? wanted.otherwise !== undefined && holds(there, wanted.otherwise)
+        : holds(there, wanted.left);
+    case "with":
+      return there.some((rpm) => holds([rpm], wanted.left) && holds([rpm], wanted.right));
+    case "without":
+      return there.some((rpm) => holds([rpm], wanted.left) && !holds([rpm], wanted.right));
+    default:
+      return there.some((rpm) => fulfils(rpm, wanted));
+  }
+}
+
+function fulfils(rpm: TestRpm, wanted: Simple): boolean {
   return [`${rpm.name} = ${rpm.evr}`, ...(rpm.provides ?? [])]
     .map(parseRelation)
     .some(
       (own) =>
         own.kind === "simple" &&
-        wanted.kind === "simple" &&
         own.name === wanted.name &&
         rangesOverlap(own.op, own.version, wanted.op, wanted.version),
     );
