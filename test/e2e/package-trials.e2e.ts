@@ -17,6 +17,8 @@ import { writeRpmdb } from "../support/rpmdb.ts";
 
 /** How many seeds of each kind; `AIRGAP_TRIALS=1000` takes some minutes a kind. */
 const TRIALS = Number(process.env.AIRGAP_TRIALS ?? 30);
+/** The first of them, to go on where an earlier run ended. */
+const FROM = Number(process.env.AIRGAP_TRIALS_FROM ?? 1);
 /** Seeds that failed once, by kind. */
 const KEPT: Record<string, number[]> = {
   conflicts: [979],
@@ -43,7 +45,7 @@ async function seedsOf(
   atOnce: number,
   check: (seed: number) => Promise<string | undefined>,
 ): Promise<string[]> {
-  const seeds = [...(KEPT[kind] ?? []), ...Array.from({ length: TRIALS }, (_, i) => i + 1)];
+  const seeds = [...(KEPT[kind] ?? []), ...Array.from({ length: TRIALS }, (_, i) => FROM + i)];
   const differing: string[] = [];
   const next = async (): Promise<void> => {
     for (let seed = seeds.shift(); seed !== undefined; seed = seeds.shift()) {
@@ -146,6 +148,28 @@ const RPMS: Record<string, RandomOptions & { recommends?: boolean }> = {
   "weak dependencies taken along": { rich: true, weak: true, repositories: 1, recommends: true },
   "hosts that have something": { rich: false, weak: false, repositories: 1, installed: true },
   "hosts and two repositories": { rich: false, weak: false, repositories: 2, installed: true },
+  "hosts and rich dependencies": { rich: true, weak: false, repositories: 1, installed: true },
+  "hosts and weak dependencies taken along": {
+    rich: true,
+    weak: true,
+    repositories: 1,
+    installed: true,
+    recommends: true,
+  },
+  "hosts, two repositories, weak dependencies taken along": {
+    rich: true,
+    weak: true,
+    repositories: 2,
+    installed: true,
+    recommends: true,
+  },
+  "hosts that are broken already": {
+    rich: true,
+    weak: false,
+    repositories: 1,
+    installed: true,
+    broken: true,
+  },
 };
 
 describe("against dnf", () => {

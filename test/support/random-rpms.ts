@@ -16,6 +16,8 @@ export interface RandomOptions {
   repositories: number;
   /** Hosts that have something. */
   installed?: boolean;
+  /** What they have need not go together. */
+  broken?: boolean;
 }
 
 const OPERATORS = ["", "", "", ">=", ">=", "=", "<", "<="];
@@ -61,7 +63,7 @@ export function randomRpmCase(random: Random, options: RandomOptions): RandomCas
       ? {
           recommends: some(2, 0.2, relation),
           suggests: some(1, 0.1, simple),
-          supplements: some(1, 0.05, simple),
+          supplements: options.installed ? some(1, 0.2, relation) : some(1, 0.05, simple),
         }
       : {}),
   });
@@ -87,11 +89,11 @@ export function randomRpmCase(random: Random, options: RandomOptions): RandomCas
       ),
     ),
   ];
-  const installed = options.installed ? randomHost(random, names, repositories, make) : [];
+  const any = options.installed ? randomHost(random, names, repositories, make) : [];
+  const installed = options.broken ? any : together(any);
   return { repositories, install, installed };
 }
 
-/** Packages that go together: what is broken is left out until nothing is. */
 function randomHost(
   random: Random,
   names: string[],
@@ -99,7 +101,7 @@ function randomHost(
   make: (name: string) => TestRpm,
 ): TestRpm[] {
   const offered = repositories.flatMap(({ rpms }) => rpms);
-  let host = names
+  return names
     .filter(() => random.chance(0.6))
     .map((name) => {
       const own = offered.filter((rpm) => rpm.name === name);
@@ -113,6 +115,11 @@ function randomHost(
         .sort((a, b) => compareEvr(b.evr, a.evr));
       return same ?? { name, evr, arch, ...(older?.provides ? { provides: older.provides } : {}) };
     });
+}
+
+/** Packages that go together: what is broken is left out until nothing is. */
+function together(rpms: TestRpm[]): TestRpm[] {
+  let host = rpms;
   for (let before = -1; before !== host.length; ) {
     before = host.length;
     const there = host;

@@ -271,7 +271,9 @@ export class Policy {
     if (relation.kind === "and" || relation.kind === "or") {
       const left = this.#holds(relation.left);
       const right = this.#holds(relation.right);
-      return relation.kind === "and" && (left === NOT || right === NOT) ? NOT : (Math.max(left, right) as Holds);
+      return relation.kind === "and" && (left === NOT || right === NOT)
+        ? NOT
+        : (Math.max(left, right) as Holds);
     }
     if (relation.kind !== "if" && relation.kind !== "unless") return NOT;
     const condition = this.#holds(relation.condition);

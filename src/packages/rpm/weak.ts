@@ -1,6 +1,6 @@
 import type { Sat } from "../solver/sat.ts";
 import type { Policy } from "./policy.ts";
-import type { Universe } from "./universe.ts";
+import type { Solvable, Universe } from "./universe.ts";
 
 /**
  * Weak dependencies, in the order of libsolv's `resolve_weak`: all that is wished for by now is
@@ -48,10 +48,18 @@ export class Wishes {
         if (repository !== undefined)
           for (const text of data.recommends ?? [])
             for (const candidate of this.#open(text)) recommended.add(candidate);
-      } else if (!this.#declined.has(id) && data.supplements?.some((text) => this.#policy.holdsNewly(text)))
-        supplementing.push(id);
+      } else if (data.supplements && this.#supplements(solvable)) supplementing.push(id);
     }
     return { recommended, supplementing };
+  }
+
+  /** Whether it supplements something new, and no other version of it is there that it might stand beside. */
+  #supplements({ id, name, data }: Solvable): boolean {
+    return (
+      !this.#declined.has(id) &&
+      (data.supplements ?? []).some((text) => this.#policy.holdsNewly(text)) &&
+      !this.#universe.named(name).some((other) => this.#sat.isTrue(other.id))
+    );
   }
 
   /** Who could fulfil what nobody fulfils yet of a wish. */
