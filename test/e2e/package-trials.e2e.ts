@@ -27,7 +27,7 @@ const KEPT: Record<string, number[]> = {
   hosts: [34, 35, 241, 270, 515],
   "hosts, repositories, recommends": [68, 464, 486, 611, 618, 878, 883, 937],
   "versions, conflicts, obsoletes, cycles": [91, 851, 903],
-  "two repositories with priorities": [254, 666, 672],
+  "two repositories with priorities": [254, 666, 672, 1174],
   "rich dependencies": [99, 624, 693],
   "wishes that only decide choices": [327, 619, 679],
   "weak dependencies taken along": [75, 166, 550, 887],
@@ -35,6 +35,10 @@ const KEPT: Record<string, number[]> = {
   "hosts and two repositories": [
     34, 35, 37, 44, 47, 66, 77, 86, 124, 195, 275, 337, 370, 427, 507, 639, 739, 740, 785, 845, 951,
   ],
+  "hosts and rich dependencies": [162],
+  "hosts and weak dependencies taken along": [13, 26, 28, 32, 46, 62, 76, 88, 100, 101, 111, 139],
+  "hosts, two repositories, weak dependencies taken along": [11, 12, 15, 16, 21, 25, 27, 28, 33, 35],
+  "hosts that are broken already": [4, 5, 9, 10, 11, 12, 16, 17, 26, 27, 29, 38],
 };
 
 type Context = Awaited<ReturnType<typeof packageContext>>;

@@ -90,7 +90,11 @@ export function randomRpmCase(random: Random, options: RandomOptions): RandomCas
     ),
   ];
   const any = options.installed ? randomHost(random, names, repositories, make) : [];
-  const installed = options.broken ? any : together(any);
+  // An update that broke off leaves two builds of a name.
+  const others = options.broken
+    ? repositories.flatMap(({ rpms }) => rpms.filter(() => random.chance(0.05)))
+    : [];
+  const installed = options.broken ? [...new Set([...any, ...others])] : together(any);
   return { repositories, install, installed };
 }
 

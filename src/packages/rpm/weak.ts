@@ -11,13 +11,18 @@ export class Wishes {
   readonly #universe: Universe;
   readonly #sat: Sat;
   readonly #policy: Policy;
-  readonly #declined: ReadonlySet<number>;
+  #known: ReadonlySet<number> | undefined;
 
   constructor(universe: Universe, sat: Sat, policy: Policy) {
     this.#universe = universe;
     this.#sat = sat;
     this.#policy = policy;
-    this.#declined = declined(universe);
+  }
+
+  /** What hosts do without on purpose; worked out when something is wished for at all. */
+  get #declined(): ReadonlySet<number> {
+    this.#known ??= declined(this.#universe);
+    return this.#known;
   }
 
   /** One round. @returns the new level, or undefined when nothing is left to wish for */
