@@ -32,12 +32,12 @@ export class DnfOracle implements Disposable {
     return (await this.answer(request)).packages;
   }
 
-  /** The same, with what dnf says when there is no solution. */
-  async answer(request: DnfRequest): Promise<{ packages?: string[]; error?: string }> {
+  /** The same, with the names of what goes away, and with what dnf says when there is no solution. */
+  async answer(request: DnfRequest): Promise<{ packages?: string[]; removes?: string[]; error?: string }> {
     this.#child.stdin?.write(`${JSON.stringify(request)}\n`);
     const { value, done } = await this.#lines.next();
     if (done) throw new Error("the dnf oracle ended; is python3-dnf installed?");
-    return JSON.parse(value) as { packages?: string[]; error?: string };
+    return JSON.parse(value) as { packages?: string[]; removes?: string[]; error?: string };
   }
 
   [Symbol.dispose](): void {

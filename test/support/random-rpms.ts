@@ -1,4 +1,4 @@
-import { parseRelation } from "../../src/packages/rpm/relation.ts";
+import { parseRelation, type Relation, type Simple } from "../../src/packages/rpm/relation.ts";
 import { compareEvr, rangesOverlap } from "../../src/packages/rpm/version.ts";
 import type { Random } from "./random.ts";
 import type { TestRpm } from "./rpm-metadata.ts";
@@ -16,6 +16,8 @@ export interface RandomOptions {
   repositories: number;
   /** Hosts that have something. */
   installed?: boolean;
+  /** What they have need not go together. */
+  broken?: boolean;
 }
 
 const OPERATORS = ["", "", "", ">=", ">=", "=", "<", "<="];
@@ -61,7 +63,7 @@ export function randomRpmCase(random: Random, options: RandomOptions): RandomCas
       ? {
           recommends: some(2, 0.2, relation),
           suggests: some(1, 0.1, simple),
-          supplements: some(1, 0.05, simple),
+          supplements: options.installed ? some(1, 0.2, relation) : some(1, 0.05, simple),
         }
       : {}),
   });
@@ -87,11 +89,15 @@ export function randomRpmCase(random: Random, options: RandomOptions): RandomCas
       ),
     ),
   ];
-  const installed = options.installed ? randomHost(random, names, repositories, make) : [];
+  const any = options.installed ? randomHost(random, names, repositories, make) : [];
+  // An update that broke off leaves two builds of a name.
+  const others = options.broken
+    ? repositories.flatMap(({ rpms }) => rpms.filter(() => random.chance(0.05)))
+    : [];
+  const installed = options.broken ? [...new Set([...any, ...others])] : together(any);
   return { repositories, install, installed };
 }
 
-/** Packages that go together: what is broken is left out until nothing is. */
 function randomHost(
   random: Random,
   names: string[],
@@ -99,7 +105,7 @@ function randomHost(
   make: (name: string) => TestRpm,
 ): TestRpm[] {
   const offered = repositories.flatMap(({ rpms }) => rpms);
-  let host = names
+  return names
     .filter(() => random.chance(0.6))
     .map((name) => {
       const own = offered.filter((rpm) => rpm.name === name);
@@ -113,30 +119,58 @@ function randomHost(
         .sort((a, b) => compareEvr(b.evr, a.evr));
       return same ?? { name, evr, arch, ...(older?.provides ? { provides: older.provides } : {}) };
     });
+}
+
+/** Packages that go together: what is broken is left out until nothing is. */
+function together(rpms: TestRpm[]): TestRpm[] {
+  let host = rpms;
   for (let before = -1; before !== host.length; ) {
     before = host.length;
     const there = host;
     const has = (text: string, except?: string): boolean =>
-      there.some((other) => other.name !== except && fulfils(other, text));
+      holds(
+        there.filter((other) => other.name !== except),
+        parseRelation(text),
+      );
     host = there.filter(
       (rpm) =>
-        (rpm.requires ?? []).every((text) => !text.startsWith("(") && has(text)) &&
-        ![...(rpm.conflicts ?? []), ...(rpm.obsoletes ?? [])].some(
-          (text) => text.startsWith("(") || has(text, rpm.name),
-        ),
+        (rpm.requires ?? []).every((text) => has(text)) &&
+        ![...(rpm.conflicts ?? []), ...(rpm.obsoletes ?? [])].some((text) => has(text, rpm.name)),
     );
   }
   return host;
 }
 
-function fulfils(rpm: TestRpm, text: string): boolean {
-  const wanted = parseRelation(text);
+/** Whether packages that are there fulfil a relation together. */
+function holds(there: TestRpm[], wanted: Relation): boolean {
+  switch (wanted.kind) {
+    case "and":
+      return holds(there, wanted.left) && holds(there, wanted.right);
+    case "or":
+      return holds(there, wanted.left) || holds(there, wanted.right);
+    case "if":
+      return holds(there, wanted.condition)
+        ? holds(there, wanted.left)
+        : wanted.otherwise === undefined || holds(there, wanted.otherwise);
+    case "unless":
+      return holds(there, wanted.condition)
+        ? wanted.otherwise !== undefined && holds(there, wanted.otherwise)
+        : holds(there, wanted.left);
+    case "with":
+      return there.some((rpm) => holds([rpm], wanted.left) && holds([rpm], wanted.right));
+    case "without":
+      return there.some((rpm) => holds([rpm], wanted.left) && !holds([rpm], wanted.right));
+    default:
+      return there.some((rpm) => fulfils(rpm, wanted));
+  }
+}
+
+function fulfils(rpm: TestRpm, wanted: Simple): boolean {
   return [`${rpm.name} = ${rpm.evr}`, ...(rpm.provides ?? [])]
     .map(parseRelation)
     .some(
       (own) =>
         own.kind === "simple" &&
-        wanted.kind === "simple" &&
         own.name === wanted.name &&
         rangesOverlap(own.op, own.version, wanted.op, wanted.version),
     );

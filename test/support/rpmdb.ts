@@ -11,6 +11,10 @@ const RELATIONS = [
   ["requires", Tag.requireName, Tag.requireFlags, Tag.requireVersion],
   ["conflicts", Tag.conflictName, Tag.conflictFlags, Tag.conflictVersion],
   ["obsoletes", Tag.obsoleteName, Tag.obsoleteFlags, Tag.obsoleteVersion],
+  ["recommends", Tag.recommendName, Tag.recommendFlags, Tag.recommendVersion],
+  ["suggests", Tag.suggestName, Tag.suggestFlags, Tag.suggestVersion],
+  ["supplements", Tag.supplementName, Tag.supplementFlags, Tag.supplementVersion],
+  ["enhances", Tag.enhanceName, Tag.enhanceFlags, Tag.enhanceVersion],
 ] as const;
 const OS = 1021;
 const RICH = 1 << 27;

@@ -57,7 +57,9 @@ function vocabulary(recommends: boolean): Vocabulary<RpmData> {
 
 /** Loads what the request can reach. */
 export async function loadUniverse(options: MetadataOptions): Promise<Universe> {
-  const { repositories, arches, capabilities, recommends, installed } = options;
+  const { arches, capabilities, recommends, installed } = options;
+  // dnf loads repositories by priority, then as they are listed, and libsolv numbers packages as they are loaded.
+  const repositories = options.repositories.toSorted((a, b) => a.priority - b.priority);
   const had = installed.map(({ name }) => name);
   const wanted = [...options.names, ...had, ...(await obsoleting(had, repositories))];
   const loader = new Loader({
@@ -113,7 +115,7 @@ function withHosts(
   };
 }
 
-/** Ids in libsolv's order: what is installed, then the repositories as given, each in the order of its metadata. */
+/** Ids in libsolv's order: what is installed, then the repositories as they were loaded, each in the order of its metadata. */
 function number(hosts: Solvable[], loaded: Solvable[]): Solvable[] {
   const known = new Set(hosts);
   const all = [...hosts, ...loaded.filter((solvable) => !known.has(solvable))];

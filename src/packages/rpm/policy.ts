@@ -19,6 +19,12 @@ interface Wished {
   conditional: Conditional[];
 }
 
+/** Whether a relation holds, and whether it does by something that hosts do not have yet. */
+const NOT = 0;
+const ALREADY = 1;
+const NEWLY = 2;
+type Holds = typeof NOT | typeof ALREADY | typeof NEWLY;
+
 const noWishes = (reverts: number): Wished => ({
   upTo: 0,
   reverts,
@@ -41,6 +47,8 @@ export class Policy {
   readonly #forms: NormalForm;
   readonly #spelt = new Map<Relation, number[][]>();
   #wished = noWishes(0);
+  /** What hosts have and is not decided yet, where it is taken to stay. */
+  readonly #assumed = new Set<number>();
 
   constructor(universe: Universe, sat: Sat) {
     this.#universe = universe;
@@ -58,6 +66,30 @@ export class Policy {
     list = this.#ordered(list);
     list = toBack(list, (solvable) => !this.#hasInstalledNamesake(solvable));
     return this.#suggestedFirst(list).map(({ id }) => id);
+  }
+
+  /**
+   * Puts first what something that hosts have wishes for, though it is not decided yet whether that
+   * stays. (libsolv's src/solver.c, `reorder_dq_for_future_installed`.)
+   * @param hosts what they have that is open
+   */
+  hostsWishesFirst(candidates: number[], hosts: number[]): number[] {
+    if (candidates.length < 2 || hosts.length === 0) return candidates;
+    const before = this.#wished;
+    this.#wished = noWishes(this.#sat.reverts);
+    for (const id of hosts) {
+      this.#assumed.add(id);
+      this.#noteWishesOf(id);
+    }
+    const { recommended } = this.#wishes();
+    const list = toBack(
+      this.#suggestedFirst(candidates.map((id) => this.#universe.get(id))),
+      (solvable) =>
+        solvable.repository !== undefined && !recommended.has(solvable.id) && !this.#supplements(solvable),
+    );
+    this.#assumed.clear();
+    this.#wished = before;
+    return list.map(({ id }) => id);
   }
 
   /** All of several that come in together, in the order in which they do. */
@@ -85,13 +117,23 @@ export class Policy {
     return this.#best(candidates).map(({ id }) => id);
   }
 
+  /** The newest of each name, without those that another of these obsoletes. */
+  newest(candidates: number[]): number[] {
+    return this.#newest(candidates.map((id) => this.#universe.get(id))).map(({ id }) => id);
+  }
+
   #best(candidates: number[]): Solvable[] {
     const all = candidates.map((id) => this.#universe.get(id));
     const priorities = all
       .filter(({ repository }) => repository !== undefined)
       .map(({ repository }) => (repository as NonNullable<typeof repository>).priority);
     const priority = Math.min(...priorities);
-    const kept = all.filter(({ repository }) => repository === undefined || repository.priority === priority);
+    return this.#newest(
+      all.filter(({ repository }) => repository === undefined || repository.priority === priority),
+    );
+  }
+
+  #newest(kept: Solvable[]): Solvable[] {
     const installedFirst = (a: Solvable, b: Solvable): number =>
       Number(b.repository === undefined) - Number(a.repository === undefined);
     kept.sort((a, b) => byName(a, b) || installedFirst(a, b) || a.id - b.id);
@@ -141,18 +183,22 @@ export class Policy {
   #wishes(): { recommended: Set<number>; suggested: Set<number> } {
     if (this.#wished.reverts !== this.#sat.reverts) this.#wished = noWishes(this.#sat.reverts);
     const wished = this.#wished;
-    if (wished.upTo === this.#sat.trailLength) return wished;
+    if (wished.upTo === this.#sat.trailLength && this.#assumed.size === 0) return wished;
     for (; wished.upTo < this.#sat.trailLength; wished.upTo++) {
       const literal = this.#sat.literalAt(wished.upTo);
-      if (literal < 0) continue;
-      const { data } = this.#universe.get(literal);
-      for (const text of data.recommends ?? []) this.#note(text, wished.recommended, wished.conditional);
-      for (const text of data.suggests ?? []) this.#note(text, wished.suggested, wished.conditional);
+      if (literal > 0) this.#noteWishesOf(literal);
     }
     // What a condition is about may have come in since.
     for (const { relation, into } of wished.conditional)
       for (const id of this.fulfilling(relation).flat()) into.add(id);
     return wished;
+  }
+
+  #noteWishesOf(id: number): void {
+    const { data } = this.#universe.get(id);
+    const { recommended, suggested, conditional } = this.#wished;
+    for (const text of data.recommends ?? []) this.#note(text, recommended, conditional);
+    for (const text of data.suggests ?? []) this.#note(text, suggested, conditional);
   }
 
   #note(text: string, into: Set<number>, conditional: Conditional[]): void {
@@ -170,7 +216,7 @@ export class Policy {
     const single = this.#forms.packages(relation);
     if (single !== undefined) return [single];
     return this.#blocks(relation)
-      .filter((block) => block.every((literal) => literal > 0 || this.#sat.isTrue(-literal)))
+      .filter((block) => block.every((literal) => literal > 0 || this.#isTrue(-literal)))
       .map((block) => block.filter((literal) => literal > 0));
   }
 
@@ -199,27 +245,48 @@ export class Policy {
 
   /** Whether what is chosen so far fulfils a relation. */
   holds(text: string): boolean {
-    return this.#holds(this.#universe.relation(text));
+    return this.#holds(this.#universe.relation(text)) !== NOT;
   }
 
-  /** The same as whether its normal form holds, which may be thousands of times as long. */
-  #holds(relation: Relation): boolean {
+  /** Whether something that hosts do not have yet has a part in that. */
+  holdsNewly(text: string): boolean {
+    return this.#holds(this.#universe.relation(text)) === NEWLY;
+  }
+
+  #isTrue(id: number): boolean {
+    return this.#sat.isTrue(id) || this.#assumed.has(id);
+  }
+
+  /**
+   * The same as whether its normal form holds, which may be thousands of times as long. (What counts
+   * as new is from libsolv's src/solver_util.c, `solver_dep_fulfilled_alreadyinstalled`.)
+   */
+  #holds(relation: Relation): Holds {
     const single = this.#forms.packages(relation);
-    if (single !== undefined) return single.some((id) => this.#sat.isTrue(id));
-    switch (relation.kind) {
-      case "and":
-        return this.#holds(relation.left) && this.#holds(relation.right);
-      case "or":
-        return this.#holds(relation.left) || this.#holds(relation.right);
-      case "if":
-        if (this.#holds(relation.condition)) return this.#holds(relation.left);
-        return relation.otherwise === undefined || this.#holds(relation.otherwise);
-      case "unless":
-        if (!this.#holds(relation.condition)) return this.#holds(relation.left);
-        return relation.otherwise !== undefined && this.#holds(relation.otherwise);
-      default:
-        return false;
+    if (single !== undefined) {
+      const there = single.filter((id) => this.#isTrue(id));
+      if (there.length === 0) return NOT;
+      return there.some((id) => this.#universe.get(id).repository !== undefined) ? NEWLY : ALREADY;
     }
+    if (relation.kind === "and" || relation.kind === "or") {
+      const left = this.#holds(relation.left);
+      const right = this.#holds(relation.right);
+      return relation.kind === "and" && (left === NOT || right === NOT)
+        ? NOT
+        : (Math.max(left, right) as Holds);
+    }
+    if (relation.kind !== "if" && relation.kind !== "unless") return NOT;
+    const condition = this.#holds(relation.condition);
+    const { otherwise } = relation;
+    if (otherwise === undefined) {
+      const left = this.#holds(relation.left);
+      if (relation.kind === "if") return left === NOT && condition === NOT ? ALREADY : left;
+      return condition === NOT ? left : NOT;
+    }
+    const [met, unmet] = relation.kind === "if" ? [relation.left, otherwise] : [otherwise, relation.left];
+    if (condition === NOT) return this.#holds(unmet);
+    const consequence = this.#holds(met);
+    return consequence !== NOT && condition === NEWLY ? NEWLY : consequence;
   }
 
   #hasInstalledNamesake(solvable: Solvable): boolean {

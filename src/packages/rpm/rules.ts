@@ -54,8 +54,9 @@ class RuleMaker {
     const { id, data, name, repository } = solvable;
     const installed = repository === undefined;
     for (const text of data.requires)
-      this.#unlessTooWide(id, text, () => this.#requires(id, text, installed));
-    for (const text of data.conflicts ?? []) this.#unlessTooWide(id, text, () => this.#conflicts(id, text));
+      this.#unlessTooWide(solvable, text, () => this.#requires(id, text, installed));
+    for (const text of data.conflicts ?? [])
+      this.#unlessTooWide(solvable, text, () => this.#conflicts(id, text, installed));
     for (const text of data.obsoletes ?? []) {
       const relation = this.#universe.relation(text);
       if (relation.kind !== "simple") continue;
@@ -69,17 +70,19 @@ class RuleMaker {
       for (const text of data[kind] ?? []) this.#wish(text);
   }
 
-  /** A relation that can't be spelt out rules out the package that has it, and nothing else. */
-  #unlessTooWide(id: number, text: string, make: () => void): void {
+  /** A relation that can't be spelt out rules out the package that has it, and nothing else; hosts' own go unchecked. */
+  #unlessTooWide({ id, repository }: Solvable, text: string, make: () => void): void {
     try {
       make();
     } catch (error) {
       if (!(error instanceof TooWide)) throw error;
-      this.#rules.add([-id], "too-wide", id, text);
+      if (repository !== undefined) this.#rules.add([-id], "too-wide", id, text);
     }
   }
 
   #exclude(id: number, other: number, kind: RuleKind, relation: string): void {
+    // What stands together on hosts may go on to do so.
+    if (this.#isInstalled(id) && this.#isInstalled(other)) return;
     this.#rules.add([-Math.max(id, other), -Math.min(id, other)], kind, id, relation);
   }
 
@@ -88,25 +91,32 @@ class RuleMaker {
     const providers = this.#forms.packages(relation);
     if (providers !== undefined) {
       if (providers.includes(id)) return;
-      // What a host has may be broken already; only what holds there must go on to hold.
-      if (installed && !providers.some((provider) => this.#universe.get(provider).repository === undefined))
-        return;
+      if (installed && !this.#holdsOnHosts(providers)) return;
       if (providers.length === 0) this.#rules.add([-id], "nothing-provides", id, text);
       else this.#need([-id, ...providers], id, text);
       return;
     }
-    if (!installed) this.#complex(id, relation, text);
+    this.#complex(id, relation, text, installed);
   }
 
-  #complex(id: number, relation: Relation, text: string): void {
+  #isInstalled(id: number): boolean {
+    return this.#universe.get(id).repository === undefined;
+  }
+
+  /** What a host has may be broken already: only what holds there must go on to hold. */
+  #holdsOnHosts(literals: number[]): boolean {
+    return literals.some((literal) => this.#isInstalled(Math.abs(literal)) === literal > 0);
+  }
+
+  #complex(id: number, relation: Relation, text: string, installed: boolean): void {
     const blocks = this.#forms.cnf(relation);
     if (blocks === true) return;
     if (blocks === false) {
-      this.#rules.add([-id], "nothing-provides", id, text);
+      if (!installed) this.#rules.add([-id], "nothing-provides", id, text);
       return;
     }
     for (const block of blocks) {
-      if (block.includes(id)) continue;
+      if (block.includes(id) || (installed && !this.#holdsOnHosts(block))) continue;
       const literals = [...new Set([-id, ...block])].sort((a, b) => a - b);
       this.#need(literals, id, text);
     }
@@ -117,7 +127,7 @@ class RuleMaker {
     for (const literal of literals) if (literal > 0 && !this.#seen.has(literal)) this.#queue.push(literal);
   }
 
-  #conflicts(id: number, text: string): void {
+  #conflicts(id: number, text: string, installed: boolean): void {
     const relation = this.#universe.relation(text);
     const single = this.#forms.packages(relation);
     if (single !== undefined) {
@@ -125,9 +135,10 @@ class RuleMaker {
       return;
     }
     const blocks = this.#forms.dnf(relation);
-    if (blocks === true) this.#rules.add([-id], "conflicts", id, text);
+    if (blocks === true && !installed) this.#rules.add([-id], "conflicts", id, text);
     if (typeof blocks === "boolean") return;
     for (const block of blocks) {
+      if (installed && !this.#holdsOnHosts(block.map((literal) => -literal))) continue;
       // A package does not conflict with itself, and whether it is absent is no question where it is there.
       if (block.includes(-id) || (block.length === 1 && block[0] === id)) continue;
       const literals = new Set([-id, ...block.map((literal) => -literal)]);

@@ -98,12 +98,20 @@ class Search {
       const before = this.#level;
       // What hosts have already is what was asked for, unless something demands another.
       const there = open.filter((id) => this.#universe.get(id).repository === undefined);
-      const candidates = this.#policy.filter(there.length > 0 ? there : open, true);
+      const best = this.#policy.filter(there.length > 0 ? there : open, true);
+      const candidates = this.#policy.hostsWishesFirst(best, best.length > 1 ? this.#undecidedHosts() : []);
       this.#level = this.#sat.branch(candidates, before);
       if (this.#level < start) return false;
       if (this.#level <= before) i = this.#level === before ? i - 1 : -1;
     }
     return true;
+  }
+
+  #undecidedHosts(): number[] {
+    return this.#rules
+      .ofKind("keep")
+      .map((rule) => this.#rules.from(rule))
+      .filter((id) => this.#sat.isOpen(id));
   }
 
   /**
@@ -186,7 +194,7 @@ export function search(universe: Universe, rules: Rules, options: SearchOptions)
     return { chosen: new Search(universe, rules, undefined, options).run(), best: new Map() };
   const policy = new Policy(universe, new Sat(universe.size, new RuleStore()));
   const run = (given: Rules): number[] => {
-    const weak = new WeakRules(universe, given, (candidates) => policy.best(candidates));
+    const weak = new WeakRules(universe, given, (candidates) => policy.newest(candidates));
     return new Search(universe, weak.rules, weak, options).run();
   };
   const upgrading = (given: Rules): number[] => {

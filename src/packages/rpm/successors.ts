@@ -50,11 +50,37 @@ export class Successors {
       : this.#obsoleted(solvable)[0];
   }
 
+  /**
+   * By each Obsoletes by which packages of another name would take the place of what hosts have: who
+   * has the very same, newer builds of the hosts' package too, and one of the hosts' packages.
+   */
+  split(): { host: Solvable; ids: number[] }[] {
+    const found = new Map<string, { host: Solvable; ids: Set<number> }>();
+    const add = (id: number, host: Solvable, text: string): void => {
+      const known = found.get(text);
+      if (known) known.ids.add(id);
+      else found.set(text, { host, ids: new Set([id]) });
+    };
+    for (const obsoleting of this.#obsoleting.values())
+      for (const id of obsoleting)
+        for (const text of this.#universe.get(id).data.obsoletes ?? [])
+          for (const host of this.#hostsIn(text)) add(id, host, text);
+    for (const text of found.keys())
+      for (const host of this.#hostsIn(text))
+        for (const { id, data, repository } of this.#universe.named(host.name))
+          if (repository !== undefined && data.obsoletes?.includes(text)) add(id, host, text);
+    return [...found.values()].map(({ host, ids }) => ({ host, ids: [...ids] }));
+  }
+
   #obsoleted({ data, name }: Solvable): Solvable[] {
-    const found = (data.obsoletes ?? []).flatMap((text) => {
-      const relation = this.#universe.relation(text);
-      return relation.kind === "simple" ? this.#universe.namedInRange(relation) : [];
-    });
-    return [...new Set(found)].filter((other) => other.repository === undefined && other.name !== name);
+    const found = (data.obsoletes ?? []).flatMap((text) => this.#hostsIn(text));
+    return [...new Set(found)].filter((other) => other.name !== name);
+  }
+
+  /** What hosts have that an Obsoletes speaks of. */
+  #hostsIn(text: string): Solvable[] {
+    const relation = this.#universe.relation(text);
+    if (relation.kind !== "simple") return [];
+    return this.#universe.namedInRange(relation).filter(({ repository }) => repository === undefined);
   }
 }

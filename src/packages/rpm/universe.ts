@@ -4,7 +4,7 @@ import { parseRange, parseRelation, type Relation, type Simple } from "./relatio
 import type { RpmRepository } from "./repository.ts";
 import { EQUAL, rangesOverlap } from "./version.ts";
 
-/** Ids follow the repositories in order, then the order of their metadata; what is installed comes first. */
+/** Ids follow the repositories by priority, then the order of their metadata; what is installed comes first. */
 export type Solvable = LoadedPackage<RpmData, RpmRepository>;
 
 /** Hands over who provides a name, with the range in which it does (`= 1.0-1`, or empty). */

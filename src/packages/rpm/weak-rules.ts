@@ -8,8 +8,8 @@ import type { Solvable, Universe } from "./universe.ts";
  * kept:
  * - a requirement is rather met by another build of something that they have than by something new
  *   (libsolv's src/rules.c, `solver_addchoicerules`);
- * - where several packages took the place of one that they have, all of these come in or none
- *   (`solver_addyumobsrules`).
+ * - where several packages took the place of one that they have, by the very same Obsoletes, all of
+ *   these come in or none (`solver_addyumobsrules`).
  */
 export class WeakRules {
   /** The rules that must be kept, then the weak ones. */
@@ -20,14 +20,14 @@ export class WeakRules {
   readonly #narrows: number[] = [];
   readonly #givenUp = new Set<number>();
 
-  /** @param best  the best of several packages, by priority, name and version */
-  constructor(universe: Universe, given: Rules, best: (candidates: number[]) => number[]) {
+  /** @param newest  the newest of several packages, one of each name */
+  constructor(universe: Universe, given: Rules, newest: (candidates: number[]) => number[]) {
     this.#base = given.size;
     this.rules = new ExplainedRules(given);
     for (let rule = 0; rule < given.size; rule++) given.copy(rule, this.rules);
     const successors = new Successors(universe);
-    for (const host of successors.hosts)
-      for (const literals of together(universe, best(successors.obsoleting(host)))) {
+    for (const { host, ids } of successors.split())
+      for (const literals of together(universe, ids, newest(ids))) {
         this.rules.add(literals, "obsoletes", host.id, host.name);
         this.#narrows.push(-1);
       }
@@ -90,11 +90,12 @@ export class WeakRules {
   }
 }
 
-/** Each of several packages with different names brings the others in. */
-function together(universe: Universe, ids: number[]): number[][] {
+/** Each of several packages brings one of every other name in, of the names that the newest have. */
+function together(universe: Universe, ids: number[], newest: number[]): number[][] {
   const byName = Map.groupBy(ids, (id) => universe.get(id).name);
-  return ids.flatMap((id) =>
-    [...byName].flatMap(([name, others]) => (name === universe.get(id).name ? [] : [[-id, ...others]])),
+  const groups = newest.map((id) => byName.get(universe.get(id).name) as number[]);
+  return groups.flatMap((own) =>
+    own.flatMap((id) => groups.filter((others) => others !== own).map((others) => [-id, ...others])),
   );
 }
 

@@ -87,6 +87,89 @@ describe("hosts with something older than the set can stand", () => {
     expect(carried(found)).toEqual(["tools-base-2-1", "tools-extra-2-1"]);
   });
 
+  test("what has it by two Obsoletes was not split: one of these takes its place", async () => {
+    const rpms = [
+      rpm("tools", "1-1"),
+      rpm("atools", "2-1", { obsoletes: ["tools < 2"] }),
+      rpm("btools", "2-1", { obsoletes: ["tools < 3"] }),
+    ];
+    expect(carried(await solved([rpms], ["atools"], await hosts("tools-1-1.noarch")))).toEqual([
+      "atools-2-1",
+    ]);
+  });
+
+  test("what a newer build gave away, by the same Obsoletes, comes with that build", async () => {
+    const rpms = [
+      rpm("tools", "1-1"),
+      rpm("tools", "2-1", { obsoletes: ["tools < 2"] }),
+      rpm("tools-extra", "2-1", { obsoletes: ["tools < 2"] }),
+    ];
+    expect(carried(await solved([rpms], ["tools"], await hosts("tools-1-1.noarch")))).toEqual([
+      "tools-2-1",
+      "tools-extra-2-1",
+    ]);
+  });
+
+  test("what holds there of a rich requirement goes on to hold", async () => {
+    const rpms = [
+      rpm("app", "1-1", { requires: ["lib >= 2"] }),
+      rpm("lib", "1-1"),
+      rpm("lib", "2-1"),
+      rpm("base"),
+      rpm("tool", "1-1", { requires: ["(lib < 2 if base)", "(gone if base)"] }),
+      rpm("tool", "2-1"),
+    ];
+    const old = ["lib-1-1.noarch", "tool-1-1.noarch"];
+    expect(carried(await solved([rpms], ["app"], await hosts(...old)))).toEqual(["app-1-1", "lib-2-1"]);
+    expect(carried(await solved([rpms], ["app"], await hosts(...old, "base-1-1.noarch")))).toEqual([
+      "app-1-1",
+      "lib-2-1",
+      "tool-2-1",
+    ]);
+  });
+
+  test("what does not go together there is left as it is", async () => {
+    const rpms = [
+      rpm("app"),
+      rpm("cron", "1-1", { conflicts: ["timers"], obsoletes: ["jobs"] }),
+      rpm("timers"),
+      rpm("jobs"),
+      rpm("lib", "1-1"),
+      rpm("lib", "2-1"),
+    ];
+    const old = [
+      "cron-1-1.noarch",
+      "timers-1-1.noarch",
+      "jobs-1-1.noarch",
+      "lib-1-1.noarch",
+      "lib-2-1.noarch",
+    ];
+    expect(carried(await solved([rpms], ["app"], await hosts(...old)))).toEqual(["app-1-1"]);
+  });
+
+  test("what they do without, though something of theirs recommends it, is not recommended again", async () => {
+    const rpms = [
+      rpm("shell", "1-1", { recommends: ["colours"] }),
+      rpm("colours"),
+      rpm("app", "1-1", { recommends: ["colours", "docs"] }),
+      rpm("docs"),
+      rpm("shell-extra", "1-1", { supplements: ["shell"] }),
+      rpm("app-extra", "1-1", { supplements: ["(app and shell)"] }),
+    ];
+    const found = await solved([rpms], ["app"], { ...(await hosts("shell-1-1.noarch")), recommends: true });
+    expect(carried(found)).toEqual(["app-1-1", "app-extra-1-1", "docs-1-1"]);
+  });
+
+  test("what they have decides what is taken for a capability", async () => {
+    const rpms = [
+      rpm("shell", "1-1", { suggests: ["bweb"] }),
+      rpm("aweb", "1-1", { provides: ["www"] }),
+      rpm("bweb", "1-1", { provides: ["www"] }),
+    ];
+    expect(carried(await solved([rpms], ["www"]))).toEqual(["aweb-1-1"]);
+    expect(carried(await solved([rpms], ["www"], await hosts("shell-1-1.noarch")))).toEqual(["bweb-1-1"]);
+  });
+
   test("an upgrade of what hosts have comes before something new, where both provide what is needed", async () => {
     const rpms = [
       rpm("app", "1-1", { requires: ["web >= 2"] }),
@@ -187,6 +270,28 @@ describe("whom dnf prefers of several that provide the same", () => {
     expect(carried(found)).toEqual(["aweb-10-1", "lib-1-1"]);
     expect(found.asked).toEqual([{ text: "web", package: "aweb-10-1.noarch" }]);
   });
+});
+
+test("what is decided first follows the priority of repositories, not their place in the list", async () => {
+  const rest = [rpm("atool", "1-1", { provides: ["tool"] }), rpm("clib", "1-1", { provides: ["lib"] })];
+  const first = [
+    rpm("alib", "1-1", { provides: ["lib"], requires: ["base"] }),
+    rpm("blib", "1-1", { provides: ["lib"] }),
+    rpm("btool", "1-1", { provides: ["tool"], conflicts: ["alib"] }),
+    rpm("ctool", "1-1", { provides: ["tool"] }),
+    rpm("base"),
+    rpm("app", "1-1", { requires: ["tool", "lib"] }),
+  ];
+  const repositories = [
+    { id: "r0", baseurl: "r0" },
+    { id: "r1", baseurl: "r1", priority: 50 },
+  ];
+  expect(carried(await solved([rest, first], ["app"], { repositories }))).toEqual([
+    "alib-1-1",
+    "app-1-1",
+    "base-1-1",
+    "ctool-1-1",
+  ]);
 });
 
 describe("rich dependencies that spell out to very many alternatives", () => {
@@ -296,6 +401,14 @@ describe("packages that may be installed beside their other versions", () => {
     expect(carried(await solved([rpms], ["kernel"], { installed: "hosts.rpms" }))).toEqual([
       "kernel-5.14-200",
     ]);
+  });
+
+  test("what supplements one of them comes in once", async () => {
+    const more = ["1-1", "2-1"].map((version) =>
+      rpm("kernel-tuning", version, { provides: ["installonlypkg(kernel)"], supplements: ["kernel"] }),
+    );
+    const found = await solved([[...rpms, ...more]], ["kernel"], { recommends: true });
+    expect(carried(found)).toEqual(["kernel-5.14-200", "kernel-tuning-2-1"]);
   });
 
   test("nothing else may", async () => {
