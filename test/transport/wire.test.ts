@@ -262,6 +262,48 @@ describe("HostLimit", () => {
     expect(limit.current).toBe(16);
   });
 
+  it("lets a host that is far away have more as soon as it answers, and a near one when it has sent", async () => {
+    for (const [headMs, most] of [
+      [100, 12],
+      [1, 4],
+    ] as const) {
+      const limit = new HostLimit({ start: 4, max: 12 });
+      let running = 0;
+      let end = (): void => {};
+      const ended = new Promise<void>((resolve) => {
+        end = resolve;
+      });
+      const jobs = Array.from({ length: 20 }, () =>
+        limit.run(async (answers) => {
+          running++;
+          answers(headMs);
+          answers(headMs);
+          await ended;
+          return fine;
+        }),
+      );
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      expect(running).toBe(most);
+      end();
+      await Promise.all(jobs);
+      expect(limit.current).toBe(12);
+    }
+  });
+
+  it("counts a request once, and after a complaint by whole rounds only", async () => {
+    const limit = new HostLimit({ start: 8, max: 64 });
+    const far = (): Promise<number> =>
+      limit.run(async (answers) => {
+        answers(100);
+        return fine;
+      });
+    await far();
+    expect(limit.current).toBe(9);
+    await limit.run(async () => busy);
+    for (let i = 0; i < 4; i++) await far();
+    expect(limit.current).toBe(5);
+  });
+
   it("holds everybody back during a pause, and lets go of who is aborted", async () => {
     const limit = new HostLimit();
     limit.pause(80);

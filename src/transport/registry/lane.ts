@@ -54,6 +54,8 @@ interface Order {
   part: Required<Range>;
   sink(chunk: Uint8Array): void;
   signal: AbortSignal | undefined;
+  /** Told how long the head of a good answer took. Milliseconds. */
+  answers(headMs: number): void;
   /** The time to the answer's head, on a connection that was open already. */
   latencyMs?: number;
 }
@@ -82,8 +84,8 @@ export class Lane {
     signal?: AbortSignal,
   ): Promise<void> {
     const part = { offset: range.offset, length: range.length ?? descriptor.size - range.offset };
-    const failure = await this.#limit.run(async () => {
-      const order: Order = { client, descriptor, part, sink, signal };
+    const failure = await this.#limit.run(async (answers) => {
+      const order: Order = { client, descriptor, part, sink, signal, answers };
       const error = await this.#authorized(order).then(
         () => undefined,
         (reason: Error) => reason,
@@ -154,8 +156,11 @@ export class Lane {
       const answer = new Answer(order, url);
       const startedAt = performance.now();
       const begin = (head: LaneHead): number => {
-        if (used) order.latencyMs = performance.now() - startedAt;
-        return answer.begin(head);
+        const headMs = performance.now() - startedAt;
+        if (used) order.latencyMs = headMs;
+        const length = answer.begin(head);
+        if (head.status < 300) order.answers(headMs);
+        return length;
       };
       try {
         await socket.get(url, asked, begin, (chunk) => answer.take(chunk), signal);

@@ -21,10 +21,15 @@ const SLOW = 3;
 /** A host that answers within this time is not overloaded, even if it was faster before. Milliseconds. */
 const PROMPT_MS = 50;
 
+/** Where the head of an answer takes this long, more requests at once are worth more than their order. Milliseconds. */
+const FAR_MS = 10;
+
 /**
  * How many requests a host gets at once: twice as many after each round that went well, until it
  * first complains or becomes slower than before; from then on one more each round, and half after a
- * complaint (slow start, additive increase, multiplicative decrease). A pause stops all new requests.
+ * complaint (slow start, additive increase, multiplicative decrease). A round of a host that is far
+ * away is over when the heads of its answers are there: their content may take long. A pause stops
+ * all new requests.
  */
 export class HostLimit {
   #limit: number;
@@ -49,16 +54,26 @@ export class HostLimit {
     return Math.floor(this.#limit);
   }
 
-  /** Runs `action` when it is its turn; what it says of the host is learned from. */
+  /**
+   * Runs `action` when it is its turn; what it says of the host is learned from.
+   * @param action is told whom to tell how long the head of a good answer took, in milliseconds
+   */
   async run<T>(
-    action: () => Promise<{ value: T; outcome: RequestOutcome }>,
+    action: (answers: (headMs: number) => void) => Promise<{ value: T; outcome: RequestOutcome }>,
     signal?: AbortSignal,
   ): Promise<T> {
     await this.#enter(signal);
     const cuts = this.#cuts;
+    let counted = false;
+    const answers = (headMs: number): void => {
+      if (counted || !this.#starting || headMs < FAR_MS) return;
+      counted = true;
+      this.#grow();
+      this.#wake();
+    };
     try {
-      const { value, outcome } = await action();
-      this.#learn(outcome, cuts);
+      const { value, outcome } = await action(answers);
+      this.#learn(outcome, cuts, counted);
       return value;
     } catch (error) {
       this.#learn({ overloaded: !(error instanceof AirgapError) && signal?.aborted !== true }, cuts);
@@ -95,7 +110,13 @@ export class HostLimit {
       this.#waiting.shift()?.();
   }
 
-  #learn({ overloaded, latencyMs }: RequestOutcome, cuts: number): void {
+  #grow(): void {
+    this.#calm = 0;
+    this.#limit = Math.min(this.#max, this.#limit + 1);
+  }
+
+  /** @param counted whether the limit grew for this request already */
+  #learn({ overloaded, latencyMs }: RequestOutcome, cuts: number, counted = false): void {
     if (overloaded) {
       this.#starting = false;
       // Complaints of requests that ran at the same time count once.
@@ -115,8 +136,6 @@ export class HostLimit {
       this.#starting = false;
       return;
     }
-    if (++this.#calm < (this.#starting ? 1 : this.current)) return;
-    this.#calm = 0;
-    this.#limit = Math.min(this.#max, this.#limit + 1);
+    if (!counted && ++this.#calm >= (this.#starting ? 1 : this.current)) this.#grow();
   }
 }
