@@ -59,6 +59,8 @@ export function findAlternatives(
       const conditions = forms.packages(branch.condition) ?? [];
       const known = conditions.some((id) => carried.has(id)) || candidates.some((id) => carried.has(id));
       if (known || conditions.length === 0 || candidates.length === 0) continue;
+      // Whatever meets the condition is what is asked for: no host lacks anything.
+      if (conditions.every((id) => candidates.includes(id))) continue;
       const why = `${nevra(universe.get(owner))} requires ${branch.text}`;
       const added = beside(universe, rules, [...carried], { text: branch.text, candidates }, recommends);
       if (added === undefined) impossible.push(why);

@@ -161,6 +161,22 @@ describe("rich dependencies", () => {
   });
 });
 
+describe("a condition that fulfils itself", () => {
+  test("brings nothing in, also where others could fulfil it too", async () => {
+    await writeRpmRepository(`${at.dir}/repo`, [
+      rpm("app", "1-1", { requires: ["(a if b)"] }),
+      rpm("both", "1-1", { provides: ["a", "b"], requires: ["base"] }),
+      rpm("another", "1-1", { provides: ["a"], requires: ["base"] }),
+      rpm("base"),
+    ]);
+    const [found] = await resolveClosures(
+      rpmSet({ repositories: [{ id: "base", baseurl: "repo" }], install: ["app"] }),
+      at.context,
+    );
+    expect(found?.packages.map(({ id }) => id)).toEqual(["app-1-1.noarch"]);
+  });
+});
+
 describe("what can't be", () => {
   test("unless: the first, and the second not", async () => {
     await expect(
